@@ -1,0 +1,109 @@
+//! The admin port: `/livez`, `/readyz`, `/metrics`. Not for the public.
+//!
+//! Alive: this process answers; a restart would cure nothing else. Ready: every check of
+//! [`Readiness`] holds, on each replica, leader or not.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::future::Future;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::State;
+use axum::http::{StatusCode, header};
+use axum::response::IntoResponse;
+use axum::routing::get;
+use parking_lot::Mutex;
+use tokio::net::TcpListener;
+
+use crate::metrics::Metrics;
+
+/// What has to hold before this process is ready, by name.
+#[derive(Clone, Debug, Default)]
+pub struct Readiness(Arc<Mutex<BTreeMap<&'static str, Result<(), String>>>>);
+
+impl Readiness {
+    /// Says that a check holds.
+    pub fn ok(&self, check: &'static str) {
+        self.0.lock().insert(check, Ok(()));
+    }
+
+    /// Says that a check does not hold, and why.
+    pub fn not_yet(&self, check: &'static str, why: impl Into<String>) {
+        self.0.lock().insert(check, Err(why.into()));
+    }
+
+    /// Whether all hold, and one line for each as Kubernetes components print them.
+    #[must_use]
+    pub fn report(&self) -> (bool, String) {
+        let checks = self.0.lock();
+        let mut text = String::new();
+        for (check, state) in &*checks {
+            let _ = match state {
+                Ok(()) => writeln!(text, "[+]{check} ok"),
+                Err(why) => writeln!(text, "[-]{check} failed: {why}"),
+            };
+        }
+        (checks.values().all(Result::is_ok), text)
+    }
+}
+
+/// Serves until `shutdown`.
+///
+/// # Errors
+/// The address can't be listened on.
+pub async fn serve(
+    listen: SocketAddr,
+    readiness: Readiness,
+    metrics: Metrics,
+    shutdown: impl Future<Output = ()> + Send + 'static,
+) -> std::io::Result<impl Future<Output = ()>> {
+    let listener = TcpListener::bind(listen).await?;
+    let address = listener.local_addr()?;
+    tracing::info!(%address, "Serving /livez, /readyz and /metrics");
+    let routes = Router::new()
+        .route("/livez", get(|| async { "ok" }))
+        .route("/readyz", get(readyz))
+        .with_state(readiness)
+        .merge(Router::new().route("/metrics", get(self::metrics)).with_state(metrics));
+    let server = axum::serve(listener, routes).with_graceful_shutdown(shutdown);
+    Ok(async move {
+        if let Err(error) = server.await {
+            tracing::error!(%error, "The admin port failed");
+        }
+    })
+}
+
+async fn readyz(State(readiness): State<Readiness>) -> impl IntoResponse {
+    let (ready, report) = readiness.report();
+    let code = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    (code, report)
+}
+
+async fn metrics(State(metrics): State<Metrics>) -> impl IntoResponse {
+    const TEXT: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+    match metrics.encode() {
+        Ok(text) => (StatusCode::OK, [(header::CONTENT_TYPE, TEXT)], text),
+        Err(error) => {
+            let plain = "text/plain; charset=utf-8";
+            let code = StatusCode::INTERNAL_SERVER_ERROR;
+            (code, [(header::CONTENT_TYPE, plain)], format!("{error}\n"))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ready_means_that_every_check_holds_and_the_report_names_the_one_that_does_not() {
+        let readiness = Readiness::default();
+        readiness.ok("caches");
+        assert_eq!(readiness.report(), (true, "[+]caches ok\n".to_owned()));
+        readiness.not_yet("crds", "not installed");
+        let (ready, report) = readiness.report();
+        assert!(!ready && report.contains("[-]crds failed: not installed"));
+    }
+}

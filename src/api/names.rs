@@ -1,0 +1,80 @@
+//! Every name that leaves the process: API group, labels, annotations, field managers, Secret keys.
+//!
+//! Pure constants. A name used in two places is written here once.
+
+/// API group of all our kinds and the prefix of our labels and annotations.
+pub const GROUP: &str = "apikey-operator.dev";
+/// The only API version.
+pub const VERSION: &str = "v1alpha1";
+
+/// Field manager of everything the controller writes, except [`TEMPLATE_FIELD_MANAGER`].
+pub const FIELD_MANAGER: &str = "apikey-operator";
+/// Field manager of the labels and annotations asked for by `spec.secret.template`.
+///
+/// It is separate because server-side apply drops fields that an applier no longer sends: a change
+/// of the template must not need the secret value, which the operator never reads back.
+pub const TEMPLATE_FIELD_MANAGER: &str = "apikey-operator-template";
+/// `reportingController` of our Events.
+pub const EVENT_REPORTER: &str = "apikey-operator.dev/controller";
+
+/// Recommended label: which program manages the object.
+pub const LABEL_MANAGED_BY: &str = "app.kubernetes.io/managed-by";
+/// Value of [`LABEL_MANAGED_BY`] on all our Secrets.
+pub const MANAGED_BY: &str = "apikey-operator";
+/// Recommended label: what the object is for.
+pub const LABEL_COMPONENT: &str = "app.kubernetes.io/component";
+/// Value of [`LABEL_COMPONENT`] on delivered Secrets.
+pub const COMPONENT_API_KEY: &str = "api-key";
+/// Value of [`LABEL_COMPONENT`] on verifiers.
+pub const COMPONENT_VERIFIER: &str = "verifier";
+/// Value of [`LABEL_COMPONENT`] on key rings.
+pub const COMPONENT_KEY_RING: &str = "key-ring";
+/// Label with the public key id, on delivered Secrets and verifiers.
+pub const LABEL_KEY_ID: &str = "apikey-operator.dev/key-id";
+
+/// Annotation of a delivered Secret: number of the secret it holds, from 1.
+pub const ANNOTATION_REVISION: &str = "apikey-operator.dev/revision";
+/// Annotation of a delivered Secret: RFC 3339 time from which the key is refused.
+pub const ANNOTATION_EXPIRES_AT: &str = "apikey-operator.dev/expires-at";
+/// Annotation of a delivered Secret: which verifier entry its value belongs to
+/// ([`crate::credential::verifier::Entry::digest`]).
+pub const ANNOTATION_VERIFIER: &str = "apikey-operator.dev/verifier";
+/// Annotation of a delivered Secret: digest of the `spec.secret.template` applied last.
+pub const ANNOTATION_TEMPLATE: &str = "apikey-operator.dev/template";
+
+/// `type` of a verifier Secret.
+pub const VERIFIER_SECRET_TYPE: &str = "apikey-operator.dev/verifier";
+/// Data key of the document in a verifier Secret.
+pub const VERIFIER_DATA_KEY: &str = "verifier.json";
+/// `type` of a key ring Secret.
+pub const KEY_RING_SECRET_TYPE: &str = "apikey-operator.dev/key-ring";
+/// Data key of the document in a key ring Secret.
+pub const KEY_RING_DATA_KEY: &str = "ring.json";
+/// Name of the Secret with the pepper ring, in the operator's namespace.
+pub const PEPPERS_SECRET: &str = "apikey-operator-peppers";
+/// Name of the Lease that elects the controller that writes.
+pub const CONTROLLER_LEASE: &str = "apikey-operator-controller";
+
+/// Data keys of a delivered Secret.
+pub mod data {
+    /// Login name at the token endpoint.
+    pub const NAME: &str = "name";
+    /// The secret, in the published format.
+    pub const SECRET: &str = "secret";
+    /// Public id of the key.
+    pub const KEY_ID: &str = "key-id";
+    /// GUID of the organization.
+    pub const ORGANIZATION_ID: &str = "organization-id";
+}
+
+/// Name of the verifier Secret of the `ApiKey` with this uid.
+#[must_use]
+pub fn verifier_secret(apikey_uid: &str) -> String {
+    format!("apikey-{apikey_uid}")
+}
+
+/// Label selector for the Secrets of ours with this component.
+#[must_use]
+pub fn component_selector(component: &str) -> String {
+    format!("{LABEL_MANAGED_BY}={MANAGED_BY},{LABEL_COMPONENT}={component}")
+}

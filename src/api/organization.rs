@@ -1,0 +1,258 @@
+//! `Organization`: who may make keys, which roles exist, and the limits. Cluster-scoped.
+
+#![expect(unreachable_pub, reason = "KubeSchema repeats each type for validation, as `pub`")]
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use kube::{CustomResource, KubeSchema};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::schema;
+
+/// The rules for the keys of one organization.
+#[derive(CustomResource, KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
+#[kube(
+    group = "apikey-operator.dev",
+    version = "v1alpha1",
+    kind = "Organization",
+    plural = "organizations",
+    singular = "organization",
+    shortname = "org",
+    category = "apikeys",
+    status = "OrganizationStatus",
+    derive = "PartialEq",
+    doc = "An organization that API keys belong to: its role catalogue, the namespaces that may \
+           make keys for it, and its limits. Name it in `spec.org` of an ApiKey.",
+    selectable = ".spec.parent",
+    printcolumn(name = "Parent", type_ = "string", json_path = ".spec.parent"),
+    printcolumn(name = "Active", type_ = "integer", json_path = ".status.activeKeys"),
+    printcolumn(name = "Expired", type_ = "integer", json_path = ".status.expiredKeys"),
+    printcolumn(
+        name = "Ready",
+        type_ = "string",
+        json_path = ".status.conditions[?(@.type=='Ready')].status"
+    ),
+    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
+    printcolumn(name = "Id", type_ = "string", json_path = ".status.id", priority = 1),
+    printcolumn(
+        name = "Display",
+        type_ = "string",
+        json_path = ".spec.displayName",
+        priority = 1
+    ),
+    printcolumn(
+        name = "Reason",
+        type_ = "string",
+        json_path = ".status.conditions[?(@.type=='Ready')].reason",
+        priority = 1
+    ),
+    validation = Rule::new("self.metadata.name.matches('^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$')")
+        .message(
+            "`metadata.name` must be a DNS label (lower-case letters, digits and '-', at most 63), \
+             because it becomes part of the keys' e-mail addresses"
+        ),
+    validation = Rule::new("!has(self.spec.parent) || self.spec.parent != self.metadata.name")
+        .message("`spec.parent` must name another organization")
+)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(
+    validation = Rule::new("self.?id == oldSelf.?id").message(
+        "`id` is immutable, adding and removing included: tokens and clients refer to it"
+    ),
+    validation = Rule::new("self.?parent == oldSelf.?parent").message(
+        "`parent` is immutable, adding and removing included: create a new organization under the \
+         other parent"
+    )
+)]
+pub struct OrganizationSpec {
+    /// GUID that tokens and clients use for this organization. Defaults to a UUID (version 5) made
+    /// from the name, the same in every cluster. Immutable.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "schema::optional_guid")]
+    pub id: Option<String>,
+
+    /// Name for people.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 253))]
+    pub display_name: Option<String>,
+
+    /// Makes this a sub-organization of the named one, which must not have a parent itself.
+    /// Immutable.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(
+        length(min = 1, max = 63),
+        regex(pattern = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$")
+    )]
+    pub parent: Option<String>,
+
+    /// The roles that keys of this organization may hold, at most 256. A sub-organization without
+    /// any has its parent's. An organization without any (and without a parent that has) lets its
+    /// keys hold any role.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(schema_with = "schema::role_catalogue")]
+    pub roles: Vec<Role>,
+
+    /// The namespaces that may make keys for this organization.
+    pub allowed_namespaces: AllowedNamespaces,
+
+    /// Limits for the keys. A sub-organization takes each limit that it leaves out from its parent,
+    /// and never exceeds its parent's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limits: Option<OrganizationLimits>,
+}
+
+/// One role of a catalogue.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, Default, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct Role {
+    /// The role as keys and tokens name it, for example "build-operator".
+    pub key: String,
+    /// What the role allows, for the people who grant it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub description: Option<String>,
+}
+
+/// Which namespaces may make keys for an organization.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(
+    validation = Rule::new("(self.from == 'Names') == has(self.names)").message(
+        "`names` must be set when `from` is 'Names', and only then"
+    ),
+    validation = Rule::new("(self.from == 'Selector') == has(self.selector)").message(
+        "`selector` must be set when `from` is 'Selector', and only then"
+    )
+)]
+pub struct AllowedNamespaces {
+    /// 'All': every namespace. 'Names': those in `names`. 'Selector': those whose labels match
+    /// `selector`.
+    pub from: FromNamespaces,
+
+    /// Names of namespaces, at most 256.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(schema_with = "schema::namespace_names")]
+    pub names: Vec<String>,
+
+    /// Selector for the labels of namespaces.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub selector: Option<NamespaceSelector>,
+}
+
+/// Where the allowed namespaces come from.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum FromNamespaces {
+    /// Every namespace.
+    #[default]
+    All,
+    /// Those in `names`.
+    Names,
+    /// Those whose labels match `selector`.
+    Selector,
+}
+
+/// Selects namespaces by label: all of `matchLabels` and all of `matchExpressions` must hold.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(
+    validation = Rule::new("has(self.matchLabels) || has(self.matchExpressions)").message(
+        "`selector` must have `matchLabels` or `matchExpressions`: use `from: All` for every \
+         namespace"
+    )
+)]
+pub struct NamespaceSelector {
+    /// Labels that the namespace must have, with these values.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(schema_with = "schema::match_labels")]
+    pub match_labels: BTreeMap<String, String>,
+
+    /// Requirements that the labels of the namespace must meet, at most 32.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(schema_with = "schema::match_expressions")]
+    pub match_expressions: Vec<Requirement>,
+}
+
+/// One requirement of a label selector.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct Requirement {
+    /// Label key.
+    pub key: String,
+    /// How the label relates to `values`.
+    pub operator: SelectorOperator,
+    /// Values; none for `Exists` and `DoesNotExist`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub values: Vec<String>,
+}
+
+/// How a label relates to values, as in `metav1.LabelSelector`.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SelectorOperator {
+    /// The label exists and its value is one of the values.
+    In,
+    /// The label is missing, or its value is none of the values.
+    NotIn,
+    /// The label exists.
+    Exists,
+    /// The label is missing.
+    DoesNotExist,
+}
+
+/// Limits for the keys of an organization.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(
+    validation = Rule::new(
+        "!has(self.defaultLifetimeDays) || !has(self.maxLifetimeDays) || \
+         self.defaultLifetimeDays <= self.maxLifetimeDays"
+    ).message("`defaultLifetimeDays` must not exceed `maxLifetimeDays`")
+)]
+pub struct OrganizationLimits {
+    /// Number of keys, those of sub-organizations included; expired keys count until they are
+    /// deleted. Above it the oldest keys keep their place and the others wait for one. Omitted: no
+    /// limit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "schema::max_keys")]
+    pub max_keys: Option<i64>,
+
+    /// Longest life of a key in days, from its creation to its expiry. Default 365.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "schema::lifetime_days")]
+    pub max_lifetime_days: Option<i64>,
+
+    /// Life in days of a key that names no expiry. Default 180, or the longest life if that is less.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "schema::lifetime_days")]
+    pub default_lifetime_days: Option<i64>,
+}
+
+/// What the operator knows of the organization.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct OrganizationStatus {
+    /// `metadata.generation` that this status is about; -1 until the operator has seen the object.
+    #[serde(default = "schema::never_observed")]
+    #[schemars(schema_with = "schema::observed_generation")]
+    pub observed_generation: i64,
+
+    /// GUID of the organization.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 36))]
+    pub id: Option<String>,
+
+    /// Number of keys in phase 'Active', without those of sub-organizations.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "schema::key_count")]
+    pub active_keys: Option<i64>,
+
+    /// Number of keys in phase 'Expired', without those of sub-organizations.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "schema::key_count")]
+    pub expired_keys: Option<i64>,
+
+    /// 'Ready' is always there; 'Reconciling' and 'Stalled' only while they hold.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(schema_with = "schema::conditions")]
+    pub conditions: Vec<Condition>,
+}

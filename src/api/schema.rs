@@ -1,0 +1,257 @@
+//! Hand-written pieces of the CRD schemas: what a derive can't say (list types, item bounds).
+//!
+//! Every string and list is bounded, so that validation rules stay within the API server's cost
+//! budget (KEP-2876) and a hostile object stays small. Integers have no `uint` formats, which API
+//! servers warn about.
+
+use schemars::{Schema, SchemaGenerator, json_schema};
+use serde_json::{Value, json};
+
+const LABEL_KEY_MAX_CHARS: u32 = 317;
+
+/// `observedGeneration` of an object that no controller has seen: kstatus then says `InProgress`.
+pub(super) const fn never_observed() -> i64 {
+    -1
+}
+
+pub(super) fn observed_generation(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({"type": "integer", "format": "int64", "minimum": -1})
+}
+
+pub(super) fn revision(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({"type": "integer", "format": "int64", "minimum": 1})
+}
+
+pub(super) fn key_count(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({"type": "integer", "format": "int64", "minimum": 0})
+}
+
+pub(super) fn max_keys(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({"type": "integer", "format": "int64", "minimum": 0, "maximum": 1_000_000})
+}
+
+/// A hundred years bound the sums of time and duration far below what a timestamp can hold.
+pub(super) fn lifetime_days(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({"type": "integer", "format": "int32", "minimum": 1, "maximum": 36_525})
+}
+
+pub(super) fn optional_date_time(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({"type": "string", "format": "date-time", "maxLength": 64})
+}
+
+pub(super) fn optional_guid(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({
+        "type": "string",
+        "maxLength": 36,
+        "pattern": "^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$",
+    })
+}
+
+pub(super) fn phase(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({"type": "string", "enum": ["Pending", "Active", "Expired"]})
+}
+
+fn role_key() -> Value {
+    json!({
+        "type": "string",
+        "minLength": 1,
+        "maxLength": 63,
+        "pattern": "^[A-Za-z0-9]([A-Za-z0-9._:-]*[A-Za-z0-9])?$",
+    })
+}
+
+pub(super) fn roles(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({
+        "type": "array",
+        "minItems": 1,
+        "maxItems": 64,
+        "x-kubernetes-list-type": "set",
+        "items": role_key(),
+    })
+}
+
+pub(super) fn effective_roles(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({
+        "type": "array",
+        "maxItems": 64,
+        "x-kubernetes-list-type": "set",
+        "items": {"type": "string", "maxLength": 63},
+    })
+}
+
+pub(super) fn role_catalogue(_: &mut SchemaGenerator) -> Schema {
+    let mut key = role_key();
+    key["description"] =
+        "The role as keys and tokens name it, for example \"build-operator\".".into();
+    json_schema!({
+        "type": "array",
+        "maxItems": 256,
+        "x-kubernetes-list-type": "map",
+        "x-kubernetes-list-map-keys": ["key"],
+        "items": {
+            "type": "object",
+            "required": ["key"],
+            "properties": {
+                "key": key,
+                "description": {
+                    "description": "What the role allows, for the people who grant it.",
+                    "type": "string",
+                    "maxLength": 1024,
+                },
+            },
+        },
+    })
+}
+
+pub(super) fn namespace_names(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({
+        "type": "array",
+        "minItems": 1,
+        "maxItems": 256,
+        "x-kubernetes-list-type": "set",
+        "items": {
+            "type": "string",
+            "minLength": 1,
+            "maxLength": 63,
+            "pattern": "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$",
+        },
+    })
+}
+
+fn string_map(max_value_chars: u32) -> Schema {
+    json_schema!({
+        "type": "object",
+        "maxProperties": 64,
+        "additionalProperties": {"type": "string", "maxLength": max_value_chars},
+    })
+}
+
+pub(super) fn labels(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({
+        "type": "object",
+        "maxProperties": 64,
+        "additionalProperties": {
+            "type": "string",
+            "maxLength": 63,
+            "pattern": "^(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?$",
+        },
+    })
+}
+
+pub(super) fn match_labels(generator: &mut SchemaGenerator) -> Schema {
+    let mut schema = labels(generator);
+    schema.insert("minProperties".to_owned(), 1.into());
+    schema
+}
+
+pub(super) fn annotations(_: &mut SchemaGenerator) -> Schema {
+    string_map(4096)
+}
+
+pub(super) fn match_expressions(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({
+        "type": "array",
+        "minItems": 1,
+        "maxItems": 32,
+        "x-kubernetes-list-type": "atomic",
+        "items": {
+            "type": "object",
+            "required": ["key", "operator"],
+            "properties": {
+                "key": {
+                    "description": "Label key.",
+                    "type": "string",
+                    "minLength": 1,
+                    "maxLength": LABEL_KEY_MAX_CHARS,
+                },
+                "operator": {
+                    "description": "How the label relates to `values`.",
+                    "type": "string",
+                    "enum": ["In", "NotIn", "Exists", "DoesNotExist"],
+                },
+                "values": {
+                    "description": "At least one for 'In' and 'NotIn', none otherwise.",
+                    "type": "array",
+                    "maxItems": 64,
+                    "x-kubernetes-list-type": "atomic",
+                    "items": {"type": "string", "maxLength": 63},
+                },
+            },
+            "x-kubernetes-validations": [{
+                "rule": "(self.operator in ['In', 'NotIn']) == \
+                         (has(self.values) && size(self.values) > 0)",
+                "message": "`values` must be set for 'In' and 'NotIn', and only then",
+            }],
+        },
+    })
+}
+
+pub(super) fn previous_secret(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({
+        "type": "object",
+        "required": ["revision", "validUntil"],
+        "properties": {
+            "revision": {
+                "description": "Its number.",
+                "type": "integer",
+                "format": "int64",
+                "minimum": 1,
+            },
+            "validUntil": {
+                "description": "Time from which it is refused; never after the expiry of the key.",
+                "type": "string",
+                "format": "date-time",
+            },
+        },
+    })
+}
+
+/// `metav1.Condition`, with its own bounds (Kubernetes API conventions, "Typical status
+/// properties").
+pub(super) fn conditions(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({
+        "type": "array",
+        "maxItems": 16,
+        "x-kubernetes-list-type": "map",
+        "x-kubernetes-list-map-keys": ["type"],
+        "items": {
+            "type": "object",
+            "required": ["lastTransitionTime", "message", "reason", "status", "type"],
+            "properties": {
+                "type": {
+                    "description": "What the condition is about, in CamelCase.",
+                    "type": "string",
+                    "maxLength": 316,
+                },
+                "status": {
+                    "description": "'True', 'False' or 'Unknown'.",
+                    "type": "string",
+                    "enum": ["True", "False", "Unknown"],
+                },
+                "observedGeneration": {
+                    "description": "`metadata.generation` that the condition is about.",
+                    "type": "integer",
+                    "format": "int64",
+                    "minimum": 0,
+                },
+                "lastTransitionTime": {
+                    "description": "When `status` last changed.",
+                    "type": "string",
+                    "format": "date-time",
+                },
+                "reason": {
+                    "description": "Why, as one fixed word for programs.",
+                    "type": "string",
+                    "minLength": 1,
+                    "maxLength": 1024,
+                    "pattern": "^[A-Za-z]([A-Za-z0-9_,:]*[A-Za-z0-9_])?$",
+                },
+                "message": {
+                    "description": "Why, and what to do, for people.",
+                    "type": "string",
+                    "maxLength": 32768,
+                },
+            },
+        },
+    })
+}

@@ -1,0 +1,111 @@
+//! The audit trail: one JSON line on standard output per change of a key's life.
+//!
+//! Logs go to standard error, so that the two can be kept apart. A line is written before the
+//! status that shows the change: if the operator dies in between, the line may come twice, never
+//! not at all. No line holds a secret or a hash.
+
+use std::io::Write as _;
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use k8s_openapi::jiff::Timestamp;
+use serde::Serialize;
+
+/// What happened to a key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub enum Action {
+    /// Its first secret was minted.
+    Create,
+    /// Its roles or description changed.
+    Update,
+    /// A new secret replaced a delivered Secret that was removed or no longer matched.
+    Replace,
+    /// It was suspended.
+    Suspend,
+    /// It is no longer suspended.
+    Resume,
+    /// Its expiry passed.
+    Expire,
+    /// It was deleted.
+    Revoke,
+}
+
+/// One line.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Record {
+    /// When it was seen.
+    pub time: Time,
+    /// What happened.
+    pub action: Action,
+    /// E-mail address of the key.
+    pub actor: String,
+    /// Public id of the key.
+    pub key_id: String,
+    /// Namespace of the `ApiKey`.
+    pub namespace: String,
+    /// Name of the `ApiKey`.
+    pub name: String,
+    /// Its organization.
+    pub org: String,
+    /// Its effective roles.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub roles: Vec<String>,
+    /// Its effective roles before, if they changed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub previous_roles: Option<Vec<String>>,
+    /// Number of its secret.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub revision: Option<i64>,
+    /// When it expires.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub expires_at: Option<Time>,
+    /// Which part of the operator saw it.
+    pub source: &'static str,
+}
+
+impl Record {
+    /// A record with what every one has.
+    #[must_use]
+    pub fn new(time: Timestamp, action: Action, key: KeyIdentity) -> Self {
+        Self {
+            time: Time(time),
+            action,
+            actor: key.email,
+            key_id: key.key_id,
+            namespace: key.namespace,
+            name: key.name,
+            org: key.org,
+            roles: Vec::new(),
+            previous_roles: None,
+            revision: None,
+            expires_at: None,
+            source: "controller",
+        }
+    }
+}
+
+/// Whom a record is about.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeyIdentity {
+    /// E-mail address of the key.
+    pub email: String,
+    /// Its public id.
+    pub key_id: String,
+    /// Namespace of the `ApiKey`.
+    pub namespace: String,
+    /// Name of the `ApiKey`.
+    pub name: String,
+    /// Its organization.
+    pub org: String,
+}
+
+/// Writes the line. A closed standard output is logged and otherwise ignored: the operator goes on.
+pub fn write(record: &Record) {
+    let written = serde_json::to_vec(record).map_err(std::io::Error::from).and_then(|mut line| {
+        line.push(b'\n');
+        std::io::stdout().lock().write_all(&line)
+    });
+    if let Err(error) = written {
+        tracing::error!(%error, action = ?record.action, "Failed to write an audit line");
+    }
+}

@@ -1,0 +1,181 @@
+//! The delivered Secret: whose it is, and how it is written. Pure.
+//!
+//! Only metadata is ever read back. The value is written by server-side apply with our own fields,
+//! so that labels, annotations and data keys of others survive.
+
+use std::collections::BTreeMap;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use k8s_openapi::api::core::v1::Secret as CoreSecret;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
+use k8s_openapi::jiff::Timestamp;
+use kube::Resource as _;
+use kube::core::PartialObjectMeta;
+use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
+use zeroize::Zeroizing;
+
+use crate::api::names::{self, data};
+use crate::api::{ApiKey, SecretTemplate};
+use crate::credential::{KeyId, Secret};
+
+/// Metadata of a Secret that stands where the key delivers.
+pub type Delivered = PartialObjectMeta<CoreSecret>;
+
+/// Version that no stored object has: an apply that carries it creates, or fails with a conflict.
+///
+/// Server-side apply has no "create only"; without a version it would merge our fields into a
+/// Secret of somebody else.
+const CREATE_ONLY: &str = "1";
+
+/// Whose a Secret is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Owner {
+    /// This key's.
+    ThisKey,
+    /// That of an earlier `ApiKey` of the same name, about to be garbage-collected.
+    EarlierKey,
+    /// Somebody else's.
+    Other,
+}
+
+/// Whose the Secret is, seen from this key.
+#[must_use]
+pub fn owner(secret: &Delivered, apikey: &ApiKey) -> Owner {
+    let owners = secret.metadata.owner_references.as_deref().unwrap_or_default();
+    let controller = owners.iter().find(|owner| owner.controller == Some(true));
+    match controller {
+        Some(owner) if !is_apikey(owner) => Owner::Other,
+        Some(owner) if Some(&owner.uid) == apikey.metadata.uid.as_ref() => Owner::ThisKey,
+        Some(owner) if Some(&owner.name) == apikey.metadata.name.as_ref() => Owner::EarlierKey,
+        Some(_) | None => Owner::Other,
+    }
+}
+
+/// Name of the `ApiKey` that controls the Secret, if one does.
+#[must_use]
+pub fn owner_name(secret: &Delivered) -> Option<&str> {
+    let owners = secret.metadata.owner_references.as_deref().unwrap_or_default();
+    let controller = owners.iter().find(|owner| owner.controller == Some(true))?;
+    is_apikey(controller).then_some(controller.name.as_str())
+}
+
+fn is_apikey(owner: &OwnerReference) -> bool {
+    owner.kind == ApiKey::kind(&()) && owner.api_version.starts_with(names::GROUP)
+}
+
+/// The annotation, if it is there.
+#[must_use]
+pub fn annotation<'a>(secret: &'a Delivered, key: &str) -> Option<&'a str> {
+    secret.metadata.annotations.as_ref()?.get(key).map(String::as_str)
+}
+
+/// Digest of a template's labels and annotations; `None` for one without any.
+#[must_use]
+pub fn template_digest(template: Option<&SecretTemplate>) -> Option<String> {
+    let template = template.filter(|t| !t.labels.is_empty() || !t.annotations.is_empty())?;
+    let canonical = json!([template.labels, template.annotations]).to_string();
+    let digest = Sha256::digest(canonical.as_bytes());
+    Some(digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect())
+}
+
+/// What a write of the value needs beside the key.
+#[derive(Clone, Copy, Debug)]
+pub struct NewValue<'a> {
+    /// The value.
+    pub secret: &'a Secret,
+    /// Its number.
+    pub revision: i64,
+    /// Digest of its verifier entry.
+    pub verifier: &'a str,
+    /// Public id of the key.
+    pub key_id: &'a KeyId,
+    /// GUID of the organization.
+    pub organization_id: uuid::Uuid,
+    /// Expiry of the key.
+    pub expires_at: Timestamp,
+}
+
+/// The apply document that delivers a value, as JSON text. `replaces` is the Secret that must still
+/// be there in that version; `None`: none may be there.
+#[must_use]
+pub fn render(
+    apikey: &ApiKey,
+    value: &NewValue<'_>,
+    replaces: Option<&ObjectMeta>,
+) -> Zeroizing<String> {
+    let login_name = BASE64.encode(apikey.login_name());
+    let secret = Zeroizing::new(BASE64.encode(value.secret.expose()));
+    let mut data: BTreeMap<&str, &str> = BTreeMap::new();
+    let key_id = BASE64.encode(value.key_id.as_str());
+    let organization_id = BASE64.encode(value.organization_id.to_string());
+    data.insert(data::NAME, &login_name);
+    data.insert(data::SECRET, &secret);
+    data.insert(data::KEY_ID, &key_id);
+    data.insert(data::ORGANIZATION_ID, &organization_id);
+    if let Some(keys) = apikey.spec.secret.as_ref().and_then(|spec| spec.keys.as_ref()) {
+        data.extend(keys.name.as_deref().map(|key| (key, login_name.as_str())));
+        data.extend(keys.secret.as_deref().map(|key| (key, secret.as_str())));
+    }
+    let template = apikey.secret_template();
+    let document = json!({
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "metadata": {
+            "name": apikey.secret_name(),
+            "namespace": apikey.metadata.namespace,
+            "uid": replaces.and_then(|meta| meta.uid.as_deref()),
+            "resourceVersion": replaces
+                .and_then(|meta| meta.resource_version.as_deref())
+                .unwrap_or(CREATE_ONLY),
+            "labels": {
+                (names::LABEL_MANAGED_BY): names::MANAGED_BY,
+                (names::LABEL_COMPONENT): names::COMPONENT_API_KEY,
+                (names::LABEL_KEY_ID): value.key_id,
+            },
+            "annotations": {
+                (names::ANNOTATION_REVISION): value.revision.to_string(),
+                (names::ANNOTATION_EXPIRES_AT): value.expires_at.to_string(),
+                (names::ANNOTATION_VERIFIER): value.verifier,
+            },
+            "ownerReferences": [owner_reference(apikey)],
+        },
+        "type": template.and_then(|t| t.type_.as_deref()).unwrap_or("Opaque"),
+        "data": data,
+    });
+    Zeroizing::new(document.to_string())
+}
+
+/// The apply document that sets the template's labels and annotations on this very Secret.
+#[must_use]
+pub fn render_template(apikey: &ApiKey, secret: &Delivered) -> Value {
+    let none = SecretTemplate::default();
+    let template = apikey.secret_template().unwrap_or(&none);
+    let mut annotations = template.annotations.clone();
+    let digest = template_digest(Some(template));
+    annotations.extend(digest.map(|digest| (names::ANNOTATION_TEMPLATE.to_owned(), digest)));
+    json!({
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "metadata": {
+            "name": apikey.secret_name(),
+            "namespace": apikey.metadata.namespace,
+            "uid": secret.metadata.uid,
+            "labels": template.labels,
+            "annotations": annotations,
+        },
+    })
+}
+
+/// A controller reference without `blockOwnerDeletion`: deleting a key must wait for nothing.
+fn owner_reference(apikey: &ApiKey) -> OwnerReference {
+    OwnerReference {
+        api_version: ApiKey::api_version(&()).into_owned(),
+        kind: ApiKey::kind(&()).into_owned(),
+        name: apikey.metadata.name.clone().unwrap_or_default(),
+        uid: apikey.metadata.uid.clone().unwrap_or_default(),
+        controller: Some(true),
+        block_owner_deletion: None,
+    }
+}

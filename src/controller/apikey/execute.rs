@@ -1,0 +1,217 @@
+//! Takes the steps of a plan: the only place that mints, hashes and writes for a key.
+//!
+//! Every write carries a precondition, so that a step taken on old news fails with a conflict
+//! instead of doing harm. Secrets live here for the length of one run.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
+use kube::api::{Patch, PatchParams, PostParams};
+
+use super::delivered::{self, Delivered};
+use super::observe;
+use super::plan::{Action, Observed};
+use super::status;
+use crate::api::{ApiKey, names};
+use crate::controller::context::Context;
+use crate::controller::roster::KeyRef;
+use crate::controller::stored::Verifier;
+use crate::credential::verifier::{Document, Entry, Identity, Owner};
+use crate::credential::{KeyId, Secret, random};
+use crate::error::{Error, request};
+use crate::policy;
+
+/// How long a replaced secret stays accepted.
+const OVERLAP: Duration = Duration::from_hours(1);
+
+/// A secret that this run minted, until it is delivered.
+struct Minted {
+    secret: Secret,
+    entry: Entry,
+}
+
+/// Takes the steps in order and keeps `observed` true. Stops at the first failure.
+///
+/// # Errors
+/// The step that failed; what was done before it stays done and is in `observed`.
+pub async fn execute(
+    ctx: &Context,
+    observed: &mut Observed,
+    actions: &[Action],
+) -> Result<(), Error> {
+    let mut minted = None;
+    for action in actions {
+        match action {
+            Action::Confirm => observe::confirm(ctx, observed).await?,
+            Action::CreateVerifier { key_id, revision, expires_at } => {
+                let key_id = key_id.clone().map_or_else(new_key_id, Ok)?;
+                let fresh = mint(ctx, &key_id, *revision).await?;
+                let identity = identity(observed, key_id);
+                let document = Document::new(identity, *expires_at, fresh.entry.clone());
+                write_verifier(ctx, observed, document).await?;
+                minted = Some(fresh);
+            }
+            Action::AppendPending { revision } => {
+                let document = readable(observed)?;
+                let fresh = mint(ctx, &document.key_id, *revision).await?;
+                let document = document.with_pending(fresh.entry.clone(), observed.now);
+                write_verifier(ctx, observed, document).await?;
+                remember_replacement(ctx, observed);
+                minted = Some(fresh);
+            }
+            Action::Deliver { replaces } => {
+                if let Some(fresh) = minted.take() {
+                    deliver(ctx, observed, &fresh, replaces.as_deref()).await?;
+                }
+            }
+            Action::Promote => {
+                let named = observed.own_delivered().and_then(|secret| {
+                    delivered::annotation(secret, names::ANNOTATION_VERIFIER)
+                });
+                let document = readable(observed)?;
+                let promoted = document.promoted(named.unwrap_or_default(), OVERLAP, observed.now);
+                if let Some(document) = promoted {
+                    write_verifier(ctx, observed, document).await?;
+                }
+            }
+            Action::DropPending => {
+                let mut document = readable(observed)?;
+                document.pending.clear();
+                write_verifier(ctx, observed, document).await?;
+            }
+            Action::ApplyTemplate => apply_template(ctx, observed).await?,
+        }
+    }
+    Ok(())
+}
+
+fn new_key_id() -> Result<KeyId, Error> {
+    let entropy =
+        random::bytes().map_err(|error| Error::internal("make a key id", &error))?;
+    Ok(KeyId::from_entropy(entropy))
+}
+
+async fn mint(ctx: &Context, key_id: &KeyId, revision: i64) -> Result<Minted, Error> {
+    let peppers = ctx.pepper_ring()?;
+    let entropy =
+        random::bytes().map_err(|error| Error::internal("mint a secret", &error))?;
+    let secret = Secret::from_entropy(key_id, entropy);
+    let fingerprint = peppers
+        .fingerprint(&secret)
+        .map_err(|error| Error::internal("fingerprint the secret", &error))?;
+    let hash = ctx.hasher.hash(secret.clone()).await;
+    let hash = hash.map_err(|error| Error::internal("hash the secret", &error))?;
+    let created_at = Time(ctx.clock.now());
+    let entry = Entry { revision, hash, fingerprint, created_at, valid_until: None };
+    Ok(Minted { secret, entry })
+}
+
+fn identity(observed: &Observed, key_id: KeyId) -> Identity {
+    let ApiKey { metadata, spec, .. } = &*observed.apikey;
+    let login_name = observed.apikey.login_name();
+    let email = status::email(login_name, &key_id, &spec.org, &observed.settings.email_domain);
+    let owner = Owner {
+        namespace: metadata.namespace.clone().unwrap_or_default(),
+        name: metadata.name.clone().unwrap_or_default(),
+        uid: metadata.uid.clone().unwrap_or_default(),
+    };
+    Identity { owner, org: spec.org.clone(), email, key_id }
+}
+
+/// The document that the plan was made for.
+fn readable(observed: &Observed) -> Result<Document, Error> {
+    #[derive(Debug, thiserror::Error)]
+    #[error("it is not there")]
+    struct Missing;
+    let document = observed.document().cloned();
+    document.ok_or_else(|| Error::internal("read the verifier", &Missing))
+}
+
+/// Creates the verifier, or replaces exactly the version that was observed.
+async fn write_verifier(
+    ctx: &Context,
+    observed: &mut Observed,
+    document: Document,
+) -> Result<(), Error> {
+    let replaces = observed.verifier.as_ref().map(|verifier| &verifier.metadata);
+    let secret = Verifier::render(&document, &ctx.namespace, replaces)
+        .map_err(|error| Error::internal("write the verifier", &error))?;
+    let verifiers = ctx.secrets_in(&ctx.namespace);
+    let params =
+        PostParams { field_manager: Some(names::FIELD_MANAGER.into()), ..PostParams::default() };
+    let ticket = ctx.caches.verifiers.ticket();
+    let name = secret.metadata.name.clone().unwrap_or_default();
+    let stored = if replaces.is_some() {
+        request("update the verifier", verifiers.replace(&name, &params, &secret)).await?
+    } else {
+        request("create the verifier", verifiers.create(&params, &secret)).await?
+    };
+    let verifier = Verifier { document: Ok(document), ..Verifier::read(stored) };
+    ctx.caches.verifiers.record(ticket, verifier.clone());
+    observed.verifier = Some(Arc::new(verifier));
+    Ok(())
+}
+
+async fn deliver(
+    ctx: &Context,
+    observed: &mut Observed,
+    minted: &Minted,
+    replaces: Option<&ObjectMeta>,
+) -> Result<(), Error> {
+    let apikey = Arc::clone(&observed.apikey);
+    let document = readable(observed)?;
+    let organization_id = observed.organization.as_deref().map_or_else(
+        || policy::default_organization_id(&apikey.spec.org),
+        policy::organization_id,
+    );
+    let value = delivered::NewValue {
+        secret: &minted.secret,
+        revision: minted.entry.revision,
+        verifier: &minted.entry.digest(),
+        key_id: &document.key_id,
+        organization_id,
+        expires_at: document.expires_at.0,
+    };
+    let body = delivered::render(&apikey, &value, replaces);
+    apply(ctx, observed, "deliver the Secret", names::FIELD_MANAGER, &body).await
+}
+
+async fn apply_template(ctx: &Context, observed: &mut Observed) -> Result<(), Error> {
+    let Some(secret) = observed.own_delivered() else { return Ok(()) };
+    let body = delivered::render_template(&observed.apikey, secret).to_string();
+    let manager = names::TEMPLATE_FIELD_MANAGER;
+    apply(ctx, observed, "apply the template to the Secret", manager, &body).await
+}
+
+/// Server-side apply on the delivered Secret. Only metadata comes back.
+async fn apply(
+    ctx: &Context,
+    observed: &mut Observed,
+    doing: &'static str,
+    manager: &str,
+    body: &str,
+) -> Result<(), Error> {
+    let apikey = Arc::clone(&observed.apikey);
+    let secrets = ctx.secrets_in(apikey.metadata.namespace.as_deref().unwrap_or_default());
+    // Force: the fields are ours, and somebody who edited one of them would block us for ever.
+    let params = PatchParams::apply(manager).force();
+    let document: &serde_json::value::RawValue = serde_json::from_str(body)
+        .map_err(|error| Error::internal("write the Secret", &error))?;
+    let ticket = ctx.caches.delivered.ticket();
+    let patch = Patch::Apply(document);
+    let patched = secrets.patch_metadata(apikey.secret_name(), &params, &patch);
+    let mut stored: Delivered = request(doing, patched).await?;
+    crate::controller::watches::prune(&mut stored.metadata);
+    ctx.caches.delivered.record(ticket, stored.clone());
+    observed.delivered = Some(Arc::new(stored));
+    Ok(())
+}
+
+fn remember_replacement(ctx: &Context, observed: &mut Observed) {
+    observed.replacements.push(observed.now);
+    let excess = observed.replacements.len().saturating_sub(super::plan::MAX_REPLACEMENTS);
+    observed.replacements.drain(..excess);
+    let key = KeyRef::of(&observed.apikey);
+    ctx.replacements.lock().insert(key, observed.replacements.clone());
+}

@@ -1,0 +1,115 @@
+//! The `ApiKey` controller: observe, plan, execute, write the status.
+//!
+//! | file | client required | what |
+//! | --- | --- | --- |
+//! | `observe` | yes | reads caches; confirms by a live read before a rare step |
+//! | `plan` | no | decides |
+//! | `status`, `notes` | no | what to say |
+//! | `delivered` | no | how the Secret looks |
+//! | `execute` | yes | mints and writes |
+
+pub mod delivered;
+pub mod execute;
+pub mod notes;
+pub mod observe;
+pub mod plan;
+pub mod status;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use kube::api::PostParams;
+use kube::runtime::controller::Action;
+use kube::{Resource as _, ResourceExt as _};
+
+use self::plan::Observed;
+use super::context::Context;
+use crate::api::{ApiKey, ApiKeyStatus, names};
+use crate::audit;
+use crate::error::{Class, Error, request};
+
+/// Name of this controller in metrics and logs.
+pub const CONTROLLER: &str = "apikey";
+
+/// Rounds of plan and execute in one run; each is cut short by nothing but a conflict.
+const MAX_ROUNDS: usize = 6;
+
+/// Brings one key to its declared state.
+///
+/// # Errors
+/// The request that failed; the status says so as well, unless it was a mere conflict.
+pub async fn reconcile(apikey: Arc<ApiKey>, ctx: Arc<Context>) -> Result<Action, Error> {
+    if apikey.metadata.deletion_timestamp.is_some() {
+        return Ok(Action::await_change());
+    }
+    let mut observed = observe::observe(&ctx, apikey);
+    let settled = settle(&ctx, &mut observed).await;
+    match settled {
+        Ok(plan) => {
+            write_status(&ctx, &observed, plan.status).await?;
+            let wait = plan.next.duration_since(observed.now);
+            Ok(Action::requeue(Duration::try_from(wait).unwrap_or_default()))
+        }
+        Err(error) => {
+            if error.class() != Class::Conflict {
+                let status = plan::status_after(&observed, &error);
+                write_status(&ctx, &observed, status).await?;
+            }
+            Err(error)
+        }
+    }
+}
+
+/// Plans and executes until nothing is left to do.
+async fn settle(ctx: &Context, observed: &mut Observed) -> Result<plan::Plan, Error> {
+    if observe::needs_confirmation(&observed.apikey) {
+        observe::confirm(ctx, observed).await?;
+    }
+    let mut rounds = 0;
+    loop {
+        let plan = plan::plan(observed);
+        if plan.actions.is_empty() {
+            return Ok(plan);
+        }
+        rounds += 1;
+        match execute::execute(ctx, observed, &plan.actions).await {
+            Ok(()) if rounds < MAX_ROUNDS => {}
+            Ok(()) => return Ok(plan::plan(observed)),
+            Err(error) if error.class() == Class::Conflict && rounds < MAX_ROUNDS => {
+                tracing::debug!(%error, "Somebody else wrote first, looking again");
+                observe::confirm(ctx, observed).await?;
+            }
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+/// Writes the status once, if it differs, and tells of the change.
+async fn write_status(
+    ctx: &Context,
+    observed: &Observed,
+    status: ApiKeyStatus,
+) -> Result<(), Error> {
+    let apikey = &observed.apikey;
+    if apikey.status.as_ref() == Some(&status) {
+        return Ok(());
+    }
+    let changes = notes::changes(apikey, &status, observed.now);
+    changes.iter().filter_map(|change| change.audit.as_ref()).for_each(audit::write);
+    let params =
+        PostParams { field_manager: Some(names::FIELD_MANAGER.into()), ..PostParams::default() };
+    let ticket = ctx.caches.apikeys.ticket();
+    let new = ApiKey { status: Some(status), ..ApiKey::clone(apikey) };
+    let apikeys = ctx.apikeys_in(apikey.metadata.namespace.as_deref().unwrap_or_default());
+    let name = apikey.name_any();
+    match request("write the status", apikeys.replace_status(&name, &params, &new)).await {
+        Ok(stored) => ctx.record_apikey(ticket, stored),
+        Err(error) if error.is_not_found() => return Ok(()),
+        Err(error) => return Err(error),
+    }
+    for change in changes {
+        tracing::info!(reason = change.note.reason, message = %change.note.message, "Status changed");
+        ctx.events.publish(apikey.object_ref(&()), change.note);
+    }
+    Ok(())
+}

@@ -1,0 +1,69 @@
+//! Reads what a decision depends on: from the caches, and only for a rare step from the API server.
+
+use std::sync::Arc;
+
+use kube::runtime::reflector::ObjectRef;
+
+use super::delivered::Delivered;
+use super::plan::Observed;
+use crate::api::{ApiKey, conditions, conditions::reason, names};
+use crate::controller::context::Context;
+use crate::controller::roster::KeyRef;
+use crate::controller::stored::Verifier;
+use crate::error::{Error, request};
+
+/// What the caches say of this key.
+pub fn observe(ctx: &Context, apikey: Arc<ApiKey>) -> Observed {
+    let key = KeyRef::of(&apikey);
+    let organization =
+        |name: &str| ctx.caches.organizations.get(&ObjectRef::new(name));
+    let own = organization(&apikey.spec.org);
+    let parent = own.as_ref().and_then(|own| organization(own.spec.parent.as_deref()?));
+    let roster = ctx.roster.lock();
+    let uid = apikey.metadata.uid.as_deref().unwrap_or_default();
+    let verifier = ObjectRef::new(&names::verifier_secret(uid)).within(&ctx.namespace);
+    let delivered = ObjectRef::new(apikey.secret_name()).within(&key.namespace);
+    Observed {
+        organization: own,
+        parent,
+        namespace_labels: roster.labels(&key.namespace),
+        over_quota: roster.over_quota(&key),
+        verifier: ctx.caches.verifiers.get(&verifier),
+        delivered: ctx.caches.delivered.get(&delivered),
+        confirmed: false,
+        replacements: ctx.replacements.lock().get(&key).cloned().unwrap_or_default(),
+        settings: ctx.settings.clone(),
+        now: ctx.clock.now(),
+        apikey,
+    }
+}
+
+/// Whether only the API server can tell: Secrets of others are not watched.
+#[must_use]
+pub fn needs_confirmation(apikey: &ApiKey) -> bool {
+    let known = apikey.status.as_ref().map(|status| status.conditions.as_slice());
+    conditions::find(known.unwrap_or_default(), conditions::READY)
+        .is_some_and(|ready| ready.reason == reason::SECRET_CONFLICT)
+}
+
+/// Reads the verifier and the delivered Secret (its metadata only) from the API server.
+///
+/// # Errors
+/// A read failed.
+pub async fn confirm(ctx: &Context, observed: &mut Observed) -> Result<(), Error> {
+    let apikey = Arc::clone(&observed.apikey);
+    let uid = apikey.metadata.uid.as_deref().unwrap_or_default();
+    let verifiers = ctx.secrets_in(&ctx.namespace);
+    let name = names::verifier_secret(uid);
+    let verifier = request("read the verifier", verifiers.get_opt(&name)).await?;
+    observed.verifier = verifier.map(Verifier::read).map(Arc::new);
+    observed.delivered = read_delivered(ctx, &apikey).await?.map(Arc::new);
+    observed.confirmed = true;
+    Ok(())
+}
+
+async fn read_delivered(ctx: &Context, apikey: &ApiKey) -> Result<Option<Delivered>, Error> {
+    let secrets = ctx.secrets_in(apikey.metadata.namespace.as_deref().unwrap_or_default());
+    let name = apikey.secret_name();
+    request("look for the delivered Secret", secrets.get_metadata_opt(name)).await
+}

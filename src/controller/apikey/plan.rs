@@ -1,0 +1,326 @@
+//! What to do about one key: [`plan`], a pure function of what was observed.
+//!
+//! It is total and deterministic: no client, no clock, no randomness. A plan without actions has the
+//! final status; the same function is asked again after each success, so that "done" has one
+//! meaning.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use k8s_openapi::jiff::{SignedDuration, Timestamp};
+
+use super::delivered::{self, Delivered, Owner};
+use super::status;
+use crate::api::{ApiKey, ApiKeyStatus, Organization, names};
+use crate::controller::stored::Verifier;
+use crate::credential::KeyId;
+use crate::credential::verifier::{Document, PENDING_MAX_AGE};
+use crate::error::{Class, Error};
+use crate::policy::{self, Assessment, Denial, OverQuota, Verdict};
+
+/// At most this many secrets replace removed ones ...
+pub const MAX_REPLACEMENTS: usize = 3;
+/// ... within this time; then the next one waits.
+pub const REPLACEMENT_WINDOW: SignedDuration = SignedDuration::from_mins(10);
+/// How long to wait before looking again at a Secret of somebody else, which is not watched.
+pub const CONFLICT_RETRY: SignedDuration = SignedDuration::from_secs(60);
+/// Longest wait: clocks jump, and timers count their own time.
+pub const MAX_WAIT: SignedDuration = SignedDuration::from_hours(1);
+
+/// Everything a decision depends on.
+#[derive(Clone, Debug)]
+pub struct Observed {
+    /// The key.
+    pub apikey: Arc<ApiKey>,
+    /// Its Organization, if declared.
+    pub organization: Option<Arc<Organization>>,
+    /// The parent of that Organization, if it names one and that is declared.
+    pub parent: Option<Arc<Organization>>,
+    /// Labels of the namespace.
+    pub namespace_labels: BTreeMap<String, String>,
+    /// The quota that leaves no place, if one does.
+    pub over_quota: Option<OverQuota>,
+    /// The verifier, if there is one.
+    pub verifier: Option<Arc<Verifier>>,
+    /// Metadata of the Secret that stands where the key delivers, if one does.
+    pub delivered: Option<Arc<Delivered>>,
+    /// Whether the last two were read from the API server rather than from a cache.
+    pub confirmed: bool,
+    /// When secrets were replaced lately, oldest first.
+    pub replacements: Vec<Timestamp>,
+    /// Settings of the operator.
+    pub settings: Settings,
+    /// The time of the decision.
+    pub now: Timestamp,
+}
+
+/// What the operator was told at start.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Whether undeclared organizations are refused.
+    pub require_organizations: bool,
+    /// Domain of e-mail addresses.
+    pub email_domain: Arc<str>,
+}
+
+/// One step. Steps are taken in order; the first failure ends the run.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Action {
+    /// Read the verifier and the Secret from the API server: the caches suggest a rare step.
+    Confirm,
+    /// Mint a secret and store what proves it as the current one of a new verifier.
+    CreateVerifier {
+        /// Public id; `None`: a new one.
+        key_id: Option<KeyId>,
+        /// Number of the secret.
+        revision: i64,
+        /// Expiry of the key, for good.
+        expires_at: Timestamp,
+    },
+    /// Mint a secret and add what proves it to the pending entries.
+    AppendPending {
+        /// Number of the secret.
+        revision: i64,
+    },
+    /// Put the secret that this run minted into the delivered Secret.
+    Deliver {
+        /// The Secret that must still be there in that version; `None`: none may be there.
+        replaces: Option<Box<ObjectMeta>>,
+    },
+    /// Make the pending entry that the delivered Secret names the current one.
+    Promote,
+    /// Drop pending entries that were never delivered.
+    DropPending,
+    /// Set the template's labels and annotations on the delivered Secret.
+    ApplyTemplate,
+}
+
+/// What to do and what to say.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Plan {
+    /// Steps, in order. Empty: nothing is left to do.
+    pub actions: Vec<Action>,
+    /// The status of the key as observed.
+    pub status: ApiKeyStatus,
+    /// When to look again even if nothing changes; at most [`MAX_WAIT`] away.
+    pub next: Timestamp,
+}
+
+/// How the key stands.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Situation {
+    /// Its expiry has passed.
+    Expired,
+    /// Policy says no, for now or until a change.
+    Denied(Denial, Retry),
+    /// The verifier can't be read.
+    VerifierUnreadable(String),
+    /// The Secret's name is taken.
+    SecretConflict,
+    /// The Secret of an earlier key of the same name is still there.
+    EarlierSecret,
+    /// The Secret was removed too often.
+    Holding(Timestamp),
+    /// A step failed.
+    Failed { reason: &'static str, message: String, retry: Retry },
+    /// Something is left to do.
+    Working,
+    /// All is done.
+    Usable,
+}
+
+/// What ends a denial.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Retry {
+    /// Something that may come by itself.
+    Awaited,
+    /// Somebody's change.
+    Changed,
+}
+
+/// The decision.
+#[must_use]
+pub fn plan(observed: &Observed) -> Plan {
+    let assessment = observed.assess();
+    let (actions, situation) = decide(observed, &assessment);
+    let status = status::compute(observed, &assessment, &situation);
+    let next = next_look(observed, &assessment, &situation);
+    Plan { actions, status, next }
+}
+
+/// The status of the key when a step failed.
+#[must_use]
+pub fn status_after(observed: &Observed, error: &Error) -> ApiKeyStatus {
+    let (retry, advice) = match error.class() {
+        Class::Rejected => (Retry::Changed, "change the ApiKey"),
+        Class::Conflict
+        | Class::Transient
+        | Class::Throttled(_)
+        | Class::Forbidden
+        | Class::Bug => (Retry::Awaited, "trying again"),
+    };
+    let message = format!("{error}; {advice}");
+    let situation = Situation::Failed { reason: error.reason(), message, retry };
+    status::compute(observed, &observed.assess(), &situation)
+}
+
+impl Observed {
+    fn assess(&self) -> Assessment {
+        policy::assess(&policy::Input {
+            apikey: &self.apikey,
+            organization: self.organization.as_deref(),
+            parent: self.parent.as_deref(),
+            namespace_labels: &self.namespace_labels,
+            over_quota: self.over_quota.as_ref(),
+            fixed_expiry: self.document().map(|document| document.expires_at.0),
+            require_organizations: self.settings.require_organizations,
+        })
+    }
+
+    /// The verifier's document, if it is there and can be read.
+    #[must_use]
+    pub fn document(&self) -> Option<&Document> {
+        self.verifier.as_ref()?.document.as_ref().ok()
+    }
+
+    /// The delivered Secret, if it is there and this key's.
+    #[must_use]
+    pub fn own_delivered(&self) -> Option<&Delivered> {
+        let secret = self.delivered.as_deref()?;
+        (delivered::owner(secret, &self.apikey) == Owner::ThisKey).then_some(secret)
+    }
+
+    /// Whether the delivered Secret holds the current secret.
+    #[must_use]
+    pub fn is_delivered(&self) -> bool {
+        let named = self.own_delivered().and_then(verifier_annotation);
+        self.document().is_some_and(|document| named == Some(&document.current.digest()))
+    }
+}
+
+fn verifier_annotation(secret: &Delivered) -> Option<&str> {
+    delivered::annotation(secret, names::ANNOTATION_VERIFIER)
+}
+
+fn decide(observed: &Observed, assessment: &Assessment) -> (Vec<Action>, Situation) {
+    let idle = |situation| (Vec::new(), situation);
+    if assessment.expires_at.is_some_and(|expires_at| expires_at <= observed.now) {
+        return idle(Situation::Expired);
+    }
+    match &assessment.verdict {
+        Verdict::Waiting(denial) => return idle(Situation::Denied(denial.clone(), Retry::Awaited)),
+        Verdict::Refused(denial) => return idle(Situation::Denied(denial.clone(), Retry::Changed)),
+        Verdict::Allowed => {}
+    }
+    if let Some(Err(error)) = observed.verifier.as_ref().map(|verifier| &verifier.document) {
+        return idle(Situation::VerifierUnreadable(error.to_string()));
+    }
+    let owner = observed.delivered.as_deref().map(|s| delivered::owner(s, &observed.apikey));
+    match owner {
+        Some(Owner::Other) => return idle(Situation::SecretConflict),
+        Some(Owner::EarlierKey) => return idle(Situation::EarlierSecret),
+        Some(Owner::ThisKey) | None => {}
+    }
+    let Some(document) = observed.document() else {
+        return first_mint(observed, assessment);
+    };
+    let Some(secret) = observed.own_delivered() else {
+        return replace(observed, document);
+    };
+    let named = verifier_annotation(secret).unwrap_or_default();
+    if named == document.current.digest() {
+        return upkeep(observed, document, secret);
+    }
+    if document.pending.iter().any(|entry| entry.digest() == named) {
+        return (vec![Action::Promote], Situation::Working);
+    }
+    replace(observed, document)
+}
+
+fn first_mint(observed: &Observed, assessment: &Assessment) -> (Vec<Action>, Situation) {
+    let known = observed.apikey.status.as_ref();
+    let key_id = known.and_then(|status| KeyId::try_from(status.key_id.clone()?).ok());
+    if (key_id.is_some() || observed.delivered.is_some()) && !observed.confirmed {
+        return (vec![Action::Confirm], Situation::Working);
+    }
+    let Some(expires_at) = assessment.expires_at else {
+        return (Vec::new(), Situation::Working);
+    };
+    let revision = known.and_then(|status| status.revision).unwrap_or(0).saturating_add(1);
+    let deliver = Action::Deliver { replaces: replaced(observed) };
+    let create = Action::CreateVerifier { key_id, revision, expires_at };
+    (vec![create, deliver], Situation::Working)
+}
+
+/// The value is gone or not the one that is proven: a new secret takes its place.
+fn replace(observed: &Observed, document: &Document) -> (Vec<Action>, Situation) {
+    if !observed.confirmed {
+        return (vec![Action::Confirm], Situation::Working);
+    }
+    let recent = observed.replacements.iter().rev().take(MAX_REPLACEMENTS);
+    let held_until = recent
+        .last()
+        .filter(|_| observed.replacements.len() >= MAX_REPLACEMENTS)
+        .and_then(|oldest| oldest.checked_add(REPLACEMENT_WINDOW).ok())
+        .filter(|until| *until > observed.now);
+    if let Some(until) = held_until {
+        return (Vec::new(), Situation::Holding(until));
+    }
+    let append = Action::AppendPending { revision: document.next_revision() };
+    let deliver = Action::Deliver { replaces: replaced(observed) };
+    (vec![append, deliver, Action::Promote], Situation::Working)
+}
+
+fn replaced(observed: &Observed) -> Option<Box<ObjectMeta>> {
+    observed.own_delivered().map(|secret| Box::new(secret.metadata.clone()))
+}
+
+/// What is left when the current secret is delivered.
+fn upkeep(
+    observed: &Observed,
+    document: &Document,
+    secret: &Delivered,
+) -> (Vec<Action>, Situation) {
+    let template = delivered::template_digest(observed.apikey.secret_template());
+    if template.as_deref() != delivered::annotation(secret, names::ANNOTATION_TEMPLATE) {
+        return (vec![Action::ApplyTemplate], Situation::Working);
+    }
+    if pending_end(document).is_some_and(|end| end <= observed.now) {
+        return (vec![Action::DropPending], Situation::Working);
+    }
+    (Vec::new(), Situation::Usable)
+}
+
+/// When the youngest pending entry may go.
+fn pending_end(document: &Document) -> Option<Timestamp> {
+    let youngest = document.pending.iter().map(|entry| entry.created_at.0).max()?;
+    youngest.checked_add(PENDING_MAX_AGE).ok()
+}
+
+fn next_look(observed: &Observed, assessment: &Assessment, situation: &Situation) -> Timestamp {
+    let after = |wait| observed.now.checked_add(wait).ok();
+    let document = observed.document();
+    let moments = [
+        after(MAX_WAIT),
+        assessment.expires_at,
+        status::expiring_soon_from(&observed.apikey, assessment.expires_at),
+        document.and_then(|d| d.accepted_previous(observed.now)).map(|(_, end)| end),
+        document.and_then(pending_end),
+        match situation {
+            Situation::Holding(until) => Some(*until),
+            Situation::SecretConflict | Situation::EarlierSecret => after(CONFLICT_RETRY),
+            Situation::Working
+            | Situation::Usable
+            | Situation::Expired
+            | Situation::Denied(..)
+            | Situation::Failed { .. }
+            | Situation::VerifierUnreadable(_) => None,
+        },
+    ];
+    let future = moments.into_iter().flatten().filter(|moment| *moment > observed.now);
+    future.min().unwrap_or(observed.now)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,210 @@
+//! The status of one key, and what a change of it means to people. Pure.
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use k8s_openapi::jiff::{SignedDuration, Timestamp};
+
+use super::plan::{Observed, Retry, Situation};
+use crate::api::conditions::{
+    self, DELIVERED, Desired, EXPIRED, EXPIRING_SOON, READY, RECONCILING, STALLED, SUSPENDED,
+    reason,
+};
+use crate::api::{ApiKey, ApiKeyStatus, Phase, PreviousSecret, names};
+use crate::credential::KeyId;
+use crate::policy::{Assessment, DEFAULT_MAX_LIFETIME_DAYS};
+
+/// A key expires soon this long before its expiry, or in the last third of its life if that is
+/// less.
+const EXPIRING_SOON_BEFORE: SignedDuration = SignedDuration::from_hours(7 * 24);
+
+/// E-mail address of a key: `<name>.<first 8 of the key id>@<org>.<domain>`.
+#[must_use]
+pub fn email(name: &str, key_id: &KeyId, org: &str, domain: &str) -> String {
+    format!("{name}.{}@{org}.{domain}", key_id.short()).to_lowercase()
+}
+
+/// From when the key expires soon.
+#[must_use]
+pub fn expiring_soon_from(apikey: &ApiKey, expires_at: Option<Timestamp>) -> Option<Timestamp> {
+    let (created, expires_at) =
+        (apikey.metadata.creation_timestamp.as_ref()?.0, expires_at?);
+    let third = expires_at.duration_since(created) / 3;
+    expires_at.checked_sub(third.min(EXPIRING_SOON_BEFORE)).ok()
+}
+
+/// The status of the key as observed.
+pub(super) fn compute(
+    observed: &Observed,
+    assessment: &Assessment,
+    situation: &Situation,
+) -> ApiKeyStatus {
+    let apikey = &observed.apikey;
+    let old = apikey.status.clone().unwrap_or_default();
+    let document = observed.document();
+    let fixed_expiry = document.map(|d| d.expires_at.0).or(match apikey.spec.expiry {
+        Some(_) => assessment.expires_at,
+        None => None,
+    });
+    let key_id = document.map(|document| document.key_id.clone());
+    let phase = match situation {
+        Situation::Expired => Phase::Expired,
+        _ if observed.verifier.is_some() => Phase::Active,
+        _ => Phase::Pending,
+    };
+    let generation = apikey.metadata.generation.unwrap_or(0);
+    let email = document.map(|document| document.email.clone());
+    // What an unreadable verifier said before stays said.
+    let kept = observed.verifier.is_some() && document.is_none();
+    ApiKeyStatus {
+        observed_generation: generation,
+        phase: Some(phase),
+        name: Some(apikey.login_name().to_owned()),
+        key_id: key_id.map(String::from).or_else(|| old.key_id.clone().filter(|_| kept)),
+        email: email.or_else(|| old.email.clone().filter(|_| kept)),
+        organization_id: Some(assessment.organization_id.to_string()),
+        roles: assessment.roles.clone(),
+        expires_at: fixed_expiry
+            .map(Time)
+            .or_else(|| old.expires_at.clone().filter(|_| kept)),
+        revision: document.map(|d| d.current.revision).or(old.revision),
+        secret_name: Some(apikey.secret_name().to_owned()),
+        previous_secret: document.and_then(|document| {
+            let (previous, end) = document.accepted_previous(observed.now)?;
+            Some(PreviousSecret { revision: previous.revision, valid_until: Time(end) })
+        }),
+        conditions: conditions::next(
+            &old.conditions,
+            desired_conditions(observed, assessment, situation),
+            generation,
+            observed.now,
+        ),
+    }
+}
+
+fn desired_conditions(
+    observed: &Observed,
+    assessment: &Assessment,
+    situation: &Situation,
+) -> Vec<Desired> {
+    let apikey = &observed.apikey;
+    let secret = apikey.secret_name();
+    let condition = |type_, status, reason, message: &str| Desired {
+        type_,
+        status,
+        reason,
+        message: message.to_owned(),
+    };
+    let mut conditions = Vec::with_capacity(5);
+    let mut not_ready = |companion, reason, message: &str| {
+        conditions.push(condition(READY, "False", reason, message));
+        conditions.push(condition(companion, "True", reason, message));
+    };
+    match situation {
+        Situation::Expired => {
+            let message = expired_message(observed, assessment);
+            not_ready(STALLED, reason::EXPIRED, &message);
+            conditions.push(condition(EXPIRED, "True", reason::EXPIRED, &message));
+        }
+        Situation::Denied(denial, Retry::Awaited) => {
+            not_ready(RECONCILING, denial.reason, &denial.message);
+        }
+        Situation::Denied(denial, Retry::Changed) => {
+            not_ready(STALLED, denial.reason, &denial.message);
+        }
+        Situation::VerifierUnreadable(error) => {
+            let uid = apikey.metadata.uid.as_deref().unwrap_or_default();
+            let name = names::verifier_secret(uid);
+            let message = format!(
+                "{error}: restore Secret '{name}' in the operator's namespace from a backup, or \
+                 delete it to have a new secret minted"
+            );
+            not_ready(STALLED, reason::VERIFIER_UNREADABLE, &message);
+        }
+        Situation::SecretConflict => {
+            let message = format!(
+                "Secret '{secret}' exists and does not belong to this ApiKey: delete the Secret, \
+                 or create the ApiKey anew with another `secret.name`"
+            );
+            not_ready(STALLED, reason::SECRET_CONFLICT, &message);
+        }
+        Situation::EarlierSecret => {
+            let message = format!(
+                "Secret '{secret}' belongs to a deleted ApiKey of the same name: waiting until it \
+                 is garbage-collected"
+            );
+            not_ready(RECONCILING, reason::PREVIOUS_SECRET_TERMINATING, &message);
+        }
+        Situation::Holding(until) => {
+            let message = format!(
+                "Secret '{secret}' was removed again and again: the next one is minted at {until}; \
+                 find out what removes it"
+            );
+            not_ready(RECONCILING, reason::SECRET_REMOVED_REPEATEDLY, &message);
+        }
+        Situation::Failed { reason, message, retry } => {
+            let companion = if *retry == Retry::Changed { STALLED } else { RECONCILING };
+            not_ready(companion, reason, message);
+        }
+        Situation::Working => {
+            let message = "Minting and delivering the secret";
+            conditions.push(condition(READY, "Unknown", reason::PROGRESSING, message));
+            conditions.push(condition(RECONCILING, "True", reason::PROGRESSING, message));
+        }
+        Situation::Usable => {
+            let reason = if apikey.spec.suspended { reason::SUSPENDED } else { reason::ISSUED };
+            conditions.push(condition(READY, "True", reason, &usable_message(observed, assessment)));
+        }
+    }
+    conditions.push(if observed.is_delivered() {
+        let message = format!("Secret '{secret}' holds the name and the secret");
+        condition(DELIVERED, "True", reason::ISSUED, &message)
+    } else {
+        let message = format!("Secret '{secret}' does not hold the current secret");
+        condition(DELIVERED, "False", reason::NOT_DELIVERED, &message)
+    });
+    if apikey.spec.suspended {
+        let message = "`suspended` is true: no token is issued";
+        conditions.push(condition(SUSPENDED, "True", reason::SUSPENDED, message));
+    }
+    let soon = expiring_soon_from(apikey, assessment.expires_at)
+        .is_some_and(|from| from <= observed.now);
+    if let Some(expires_at) = assessment.expires_at
+        && soon
+        && *situation != Situation::Expired
+    {
+        let message = format!("Expires at {expires_at}: create another ApiKey to replace it");
+        conditions.push(condition(EXPIRING_SOON, "True", reason::EXPIRING_SOON, &message));
+    }
+    conditions
+}
+
+fn expired_message(observed: &Observed, assessment: &Assessment) -> String {
+    let at = assessment.expires_at.map(|at| at.to_string()).unwrap_or_default();
+    if observed.verifier.is_some() {
+        format!("Expired at {at}: create another ApiKey to replace it")
+    } else {
+        format!("Already expired at {at} when it was first seen: no secret was minted")
+    }
+}
+
+fn usable_message(observed: &Observed, assessment: &Assessment) -> String {
+    let org = &observed.apikey.spec.org;
+    let mut message = if observed.apikey.spec.suspended {
+        "Suspended: no token is issued until `suspended` is false again".to_owned()
+    } else {
+        let at = assessment.expires_at.map(|at| at.to_string()).unwrap_or_default();
+        format!("Usable until {at}")
+    };
+    if !assessment.unknown_roles.is_empty() {
+        message += &format!(
+            ". `roles` [{}] are not in the catalogue of Organization '{org}' and are left out",
+            assessment.unknown_roles.join(", ")
+        );
+    }
+    if !assessment.declared {
+        message += &format!(
+            ". Organization '{org}' is not declared, so default rules hold (any role, at most \
+             {DEFAULT_MAX_LIFETIME_DAYS} days): create it to set rules"
+        );
+    }
+    message
+}

@@ -1,0 +1,251 @@
+//! What all controllers share.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use k8s_openapi::api::core::v1::{Namespace, Secret};
+use k8s_openapi::jiff::Timestamp;
+use kube::core::PartialObjectMeta;
+use kube::runtime::reflector::ObjectRef;
+use kube::{Api, Client};
+use parking_lot::{Mutex, RwLock};
+use tokio::sync::mpsc;
+
+use super::apikey::plan::Settings;
+use super::cache::{Cache, Ticket};
+use super::events::Events;
+use super::roster::{KeyRef, Roster};
+use super::stored::Verifier;
+use crate::api::{ApiKey, Organization};
+use crate::clock::Clock;
+use crate::credential::Hasher;
+use crate::credential::fingerprint::PepperRing;
+use crate::error::{Class, Error};
+use crate::metrics::Metrics;
+
+/// Clients, caches, queues and the little state that is kept in memory only.
+#[derive(Debug)]
+pub struct Context {
+    /// For writes, and for the rare reads.
+    pub client: DebugClient,
+    /// Namespace of the operator.
+    pub namespace: String,
+    /// Settings that decisions depend on.
+    pub settings: Settings,
+    /// The time.
+    pub clock: Clock,
+    /// Makes hashes.
+    pub hasher: Hasher,
+    /// Makes fingerprints; there once the ring is.
+    pub peppers: RwLock<Option<Arc<PepperRing>>>,
+    /// What the watches deliver.
+    pub caches: Caches,
+    /// Keys by organization.
+    pub roster: Mutex<Roster>,
+    /// What is to be reconciled.
+    pub queues: Queues,
+    /// Organizations whose number of keys changed; see [`super::organization::flush`].
+    pub recount: Mutex<BTreeSet<String>>,
+    /// Failures in a row, per object.
+    pub failures: Failures,
+    /// When secrets were replaced lately, per key.
+    pub replacements: Mutex<BTreeMap<KeyRef, Vec<Timestamp>>>,
+    /// Takes Events.
+    pub events: Events,
+    /// Counts.
+    pub metrics: Metrics,
+}
+
+/// A client, with the `Debug` that it lacks.
+#[derive(Clone)]
+pub struct DebugClient(pub Client);
+
+impl std::fmt::Debug for DebugClient {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Client")
+    }
+}
+
+/// What the watches deliver, one cache per kind.
+#[derive(Debug, Default)]
+pub struct Caches {
+    /// All keys.
+    pub apikeys: Cache<ApiKey>,
+    /// All organizations.
+    pub organizations: Cache<Organization>,
+    /// Labels of all namespaces.
+    pub namespaces: Cache<PartialObjectMeta<Namespace>>,
+    /// Metadata of all delivered Secrets.
+    pub delivered: Cache<PartialObjectMeta<Secret>>,
+    /// All verifiers.
+    pub verifiers: Cache<Verifier>,
+}
+
+impl Caches {
+    /// Names of the caches that have not taken in a whole list yet.
+    #[must_use]
+    pub fn unsynced(&self) -> Vec<&'static str> {
+        [
+            ("apikeys", self.apikeys.is_synced()),
+            ("organizations", self.organizations.is_synced()),
+            ("namespaces", self.namespaces.is_synced()),
+            ("delivered secrets", self.delivered.is_synced()),
+            ("verifiers", self.verifiers.is_synced()),
+        ]
+        .into_iter()
+        .filter_map(|(name, synced)| (!synced).then_some(name))
+        .collect()
+    }
+}
+
+/// What is to be reconciled, one queue per controller.
+#[derive(Debug, Default)]
+pub struct Queues {
+    /// Keys.
+    pub apikeys: Queue<ObjectRef<ApiKey>>,
+    /// Organizations.
+    pub organizations: Queue<ObjectRef<Organization>>,
+    /// Verifiers, to be swept if their key is gone.
+    pub verifiers: Queue<ObjectRef<Verifier>>,
+}
+
+/// A queue that takes nothing while it is closed: only the leader works.
+#[derive(Debug)]
+pub struct Queue<T> {
+    sender: Mutex<Option<mpsc::UnboundedSender<T>>>,
+}
+
+impl<T> Default for Queue<T> {
+    fn default() -> Self {
+        Self { sender: Mutex::new(None) }
+    }
+}
+
+impl<T> Queue<T> {
+    /// Opens the queue and returns its other end.
+    pub fn open(&self) -> mpsc::UnboundedReceiver<T> {
+        let (sender, receiver) = mpsc::unbounded_channel();
+        *self.sender.lock() = Some(sender);
+        receiver
+    }
+
+    /// Closes the queue; the other end sees its end.
+    pub fn close(&self) {
+        self.sender.lock().take();
+    }
+
+    /// Adds to the queue if it is open.
+    pub fn push(&self, item: T) {
+        if let Some(sender) = &*self.sender.lock() {
+            // A receiver that is gone means that the work has ended.
+            let _ = sender.send(item);
+        }
+    }
+}
+
+/// Counts failures in a row, to wait ever longer.
+#[derive(Debug, Default)]
+pub struct Failures(Mutex<BTreeMap<String, u32>>);
+
+/// Waits after the first failure, and at most.
+const TRANSIENT_WAIT: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(60));
+const CONFLICT_WAIT: (Duration, Duration) = (Duration::from_millis(20), Duration::from_secs(5));
+const FORBIDDEN_WAIT: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(300));
+const BUG_WAIT: (Duration, Duration) = (Duration::from_secs(10), Duration::from_secs(600));
+
+impl Failures {
+    /// Forgets the failures of an object.
+    pub fn clear(&self, object: &str) {
+        self.0.lock().remove(object);
+    }
+
+    /// Counts one failure more and returns how long to wait; `None`: until something changes.
+    pub fn wait(&self, object: &str, class: Class) -> Option<Duration> {
+        let (first, most) = match class {
+            Class::Rejected => return None,
+            Class::Throttled(asked) => (asked, asked.max(TRANSIENT_WAIT.1)),
+            Class::Conflict => CONFLICT_WAIT,
+            Class::Transient => TRANSIENT_WAIT,
+            Class::Forbidden => FORBIDDEN_WAIT,
+            Class::Bug => BUG_WAIT,
+        };
+        let mut failures = self.0.lock();
+        let count = failures.entry(object.to_owned()).or_default();
+        *count = count.saturating_add(1);
+        let grown = first.saturating_mul(1 << (*count - 1).min(16)).min(most);
+        // Spread by name, so that a thousand objects that fail together do not retry together.
+        let spread = u64::from(crc32fast::hash(object.as_bytes())) % 256;
+        let spread = u32::try_from(spread).unwrap_or_default();
+        Some(grown - grown * spread / 1024)
+    }
+}
+
+impl Context {
+    /// The keys of a namespace.
+    #[must_use]
+    pub fn apikeys_in(&self, namespace: &str) -> Api<ApiKey> {
+        Api::namespaced(self.client.0.clone(), namespace)
+    }
+
+    /// The Secrets of a namespace.
+    #[must_use]
+    pub fn secrets_in(&self, namespace: &str) -> Api<Secret> {
+        Api::namespaced(self.client.0.clone(), namespace)
+    }
+
+    /// Has a key reconciled.
+    pub fn enqueue(&self, key: &KeyRef) {
+        self.queues.apikeys.push(ObjectRef::new(&key.name).within(&key.namespace));
+    }
+
+    /// Takes in the answer of a status write.
+    pub fn record_apikey(&self, ticket: Ticket, mut apikey: ApiKey) {
+        super::watches::prune(&mut apikey.metadata);
+        let changed = self.roster.lock().upsert(&apikey);
+        changed.iter().for_each(|key| self.enqueue(key));
+        self.recount.lock().insert(apikey.spec.org.clone());
+        self.caches.apikeys.record(ticket, apikey);
+    }
+
+    /// The newest pepper ring.
+    ///
+    /// # Errors
+    /// There is none yet.
+    pub fn pepper_ring(&self) -> Result<Arc<PepperRing>, Error> {
+        #[derive(Debug, thiserror::Error)]
+        #[error("the pepper ring is not there yet")]
+        struct Missing;
+        let ring = self.peppers.read().clone();
+        ring.ok_or_else(|| Error::internal("fingerprint the secret", &Missing))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn waits_grow_to_a_limit_and_are_forgotten_after_success() {
+        let failures = Failures::default();
+        let waits: Vec<_> =
+            (0..30).filter_map(|_| failures.wait("a", Class::Transient)).collect();
+        assert!(waits.is_sorted() && waits[29] <= TRANSIENT_WAIT.1 && waits[29] > waits[0] * 100);
+        failures.clear("a");
+        assert_eq!(failures.wait("a", Class::Transient), Some(waits[0]));
+        assert_eq!(failures.wait("a", Class::Rejected), None);
+        let asked = Duration::from_secs(90);
+        assert!(failures.wait("b", Class::Throttled(asked)).unwrap() >= asked * 3 / 4);
+    }
+
+    #[test]
+    fn a_closed_queue_takes_nothing() {
+        let queue = Queue::default();
+        queue.push(1);
+        let mut open = queue.open();
+        queue.push(2);
+        queue.close();
+        queue.push(3);
+        assert_eq!((open.try_recv().ok(), open.try_recv().ok()), (Some(2), None));
+    }
+}

@@ -1,0 +1,107 @@
+//! Kubernetes Events (`events.k8s.io/v1`), written in the background and dropped rather than waited
+//! for: status and audit trail hold the truth.
+
+use k8s_openapi::api::core::v1::ObjectReference;
+use k8s_openapi::api::events::v1::Event;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta};
+use kube::api::PostParams;
+use kube::{Api, Client};
+use tokio::sync::mpsc;
+
+use crate::api::names;
+use crate::clock::Clock;
+use crate::error;
+use crate::metrics::Metrics;
+
+/// Events that wait to be written; more are dropped.
+const QUEUE: usize = 4096;
+/// Longest note that the API takes.
+const MAX_NOTE_CHARS: usize = 1000;
+
+/// What an Event says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Note {
+    /// `Normal` or `Warning`.
+    pub severity: Severity,
+    /// One of [`crate::api::conditions::reason`].
+    pub reason: &'static str,
+    /// For people.
+    pub message: String,
+}
+
+/// `type` of an Event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Severity {
+    /// As it should be.
+    Normal,
+    /// Unusual.
+    Warning,
+}
+
+/// Takes Events to be written.
+#[derive(Clone, Debug)]
+pub struct Events {
+    queue: mpsc::Sender<(ObjectReference, Note)>,
+    metrics: Metrics,
+}
+
+impl Events {
+    /// Starts the writer. It ends when the last clone of the result is dropped.
+    #[must_use]
+    pub fn start(client: Client, clock: Clock, metrics: Metrics, instance: String) -> Self {
+        let (queue, mut waiting) = mpsc::channel::<(ObjectReference, Note)>(QUEUE);
+        let dropped = metrics.clone();
+        tokio::spawn(async move {
+            let params = PostParams::default();
+            while let Some((regarding, note)) = waiting.recv().await {
+                // Events of cluster-scoped objects live in namespace `default`, as those of Nodes.
+                let namespace = regarding.namespace.clone().unwrap_or_else(|| "default".into());
+                let events = Api::<Event>::namespaced(client.clone(), &namespace);
+                let event = render(regarding, note, &namespace, &clock, &instance);
+                let written = events.create(&params, &event);
+                if let Err(error) = error::request("write an Event", written).await {
+                    tracing::debug!(%error, namespace, "An Event was not written");
+                    metrics.event_dropped();
+                }
+            }
+        });
+        Self { queue, metrics: dropped }
+    }
+
+    /// Has the Event written, if there is room for it.
+    pub fn publish(&self, regarding: ObjectReference, note: Note) {
+        if self.queue.try_send((regarding, note)).is_err() {
+            self.metrics.event_dropped();
+        }
+    }
+}
+
+fn render(
+    regarding: ObjectReference,
+    note: Note,
+    namespace: &str,
+    clock: &Clock,
+    instance: &str,
+) -> Event {
+    let Note { severity, reason, message } = note;
+    let name = regarding.name.as_deref().unwrap_or_default();
+    Event {
+        metadata: ObjectMeta {
+            generate_name: Some(format!("{name}.")),
+            namespace: Some(namespace.to_owned()),
+            ..ObjectMeta::default()
+        },
+        action: Some("Reconcile".to_owned()),
+        event_time: Some(MicroTime(clock.now())),
+        note: Some(message.chars().take(MAX_NOTE_CHARS).collect()),
+        reason: Some(reason.to_owned()),
+        regarding: Some(regarding),
+        reporting_controller: Some(names::EVENT_REPORTER.to_owned()),
+        reporting_instance: Some(instance.to_owned()),
+        type_: Some(match severity {
+            Severity::Normal => "Normal".to_owned(),
+            Severity::Warning => "Warning".to_owned(),
+        }),
+        ..Event::default()
+    }
+}

@@ -1,0 +1,86 @@
+//! Metrics about keys, read from the caches when asked for.
+
+use std::sync::Arc;
+
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
+use prometheus_client::metrics::MetricType;
+use prometheus_client::metrics::gauge::ConstGauge;
+
+use super::context::Context;
+use crate::api::Phase;
+
+/// `apikeys{org,phase}`, and per key its phase and expiry unless that is switched off.
+#[derive(Debug)]
+pub struct KeyMetrics {
+    /// Where the keys are.
+    pub ctx: Arc<Context>,
+    /// Whether there are series with the name of each key.
+    pub per_key: bool,
+}
+
+impl Collector for KeyMetrics {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {
+        let mut family =
+            encoder.encode_descriptor("apikeys", "Keys by organization and phase", None, MetricType::Gauge)?;
+        for (org, tally) in self.ctx.roster.lock().tallies() {
+            for (phase, count) in [
+                (Phase::Pending, tally.pending),
+                (Phase::Active, tally.active),
+                (Phase::Expired, tally.expired),
+            ] {
+                let labels = [("org", org), ("phase", phase.as_str())];
+                ConstGauge::new(count).encode(family.encode_family(&labels)?)?;
+            }
+        }
+        if self.per_key {
+            self.encode_keys(encoder)?;
+        }
+        Ok(())
+    }
+}
+
+impl KeyMetrics {
+    fn encode_keys(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {
+        let apikeys = self.ctx.caches.apikeys.all();
+        let labels = |apikey: &crate::api::ApiKey| {
+            let meta = &apikey.metadata;
+            (meta.namespace.clone().unwrap_or_default(), meta.name.clone().unwrap_or_default())
+        };
+        let mut family = encoder.encode_descriptor(
+            "apikey_expiration_timestamp_seconds",
+            "Time from which the key is refused, since the Unix epoch",
+            None,
+            MetricType::Gauge,
+        )?;
+        for apikey in &apikeys {
+            let Some(expires_at) = apikey.status.as_ref().and_then(|s| s.expires_at.as_ref())
+            else {
+                continue;
+            };
+            let (namespace, name) = labels(apikey);
+            let labels = [("namespace", namespace.as_str()), ("name", name.as_str())];
+            ConstGauge::new(expires_at.0.as_second()).encode(family.encode_family(&labels)?)?;
+        }
+        let mut family = encoder.encode_descriptor(
+            "apikey_status_phase",
+            "1 for the phase that the key is in, 0 for the others",
+            None,
+            MetricType::Gauge,
+        )?;
+        for apikey in &apikeys {
+            let current = apikey.status.as_ref().and_then(|status| status.phase);
+            let (namespace, name) = labels(apikey);
+            for phase in Phase::ALL {
+                let labels = [
+                    ("namespace", namespace.as_str()),
+                    ("name", name.as_str()),
+                    ("phase", phase.as_str()),
+                ];
+                let value = i64::from(current == Some(phase));
+                ConstGauge::new(value).encode(family.encode_family(&labels)?)?;
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,190 @@
+//! The controller: watches feed caches and queues; while this process leads, three small
+//! controllers (keys, organizations, verifiers) work the queues off.
+
+pub mod apikey;
+pub mod cache;
+pub mod context;
+pub mod events;
+pub mod key_metrics;
+pub mod keyrings;
+pub mod leader;
+pub mod organization;
+pub mod roster;
+pub mod session;
+pub mod stored;
+pub mod verifiers;
+pub mod watches;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use kube::Client;
+use parking_lot::{Mutex, RwLock};
+
+use self::apikey::plan::Settings;
+use self::context::{Caches, Context, DebugClient, Failures, Queues};
+use self::events::Events;
+use self::leader::Leadership;
+use crate::admin::{self, Readiness};
+use crate::api::names;
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::credential::{Hasher, random};
+use crate::error::{self, Error};
+use crate::metrics::Metrics;
+
+/// How often a missing thing is looked for at start.
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
+
+/// Runs until `shutdown`, then lets running work end and gives the lease back.
+///
+/// # Errors
+/// The admin port can't be opened, or the system gives no random bytes. Everything else is waited
+/// for.
+pub async fn run(
+    config: Config,
+    client: Client,
+    metrics: Metrics,
+    shutdown: impl Future<Output = ()>,
+) -> Result<(), Box<dyn std::error::Error>> {
+    let readiness = Readiness::default();
+    readiness.not_yet("crds", "not looked for yet");
+    readiness.not_yet("caches", "not filled yet");
+    let (stop, stopped) = tokio::sync::watch::channel(false);
+    let until_stopped = |mut stopped: tokio::sync::watch::Receiver<bool>| async move {
+        let _ = stopped.wait_for(|stopped| *stopped).await;
+    };
+    let listen = config.admin_listen;
+    let admin = until_stopped(stopped.clone());
+    let admin = admin::serve(listen, readiness.clone(), metrics.clone(), admin).await?;
+    let admin = tokio::spawn(admin);
+
+    let identity = identity()?;
+    let ctx = Arc::new(context(&config, client.clone(), metrics.clone(), identity.clone()));
+    metrics.collect_from(key_metrics::KeyMetrics {
+        ctx: Arc::clone(&ctx),
+        per_key: config.per_key_metrics,
+    });
+    let work = async {
+        wait_for_crds(&ctx, &readiness).await;
+        let watches = watches::start(&ctx);
+        wait_for_caches(&ctx, &readiness).await;
+        let leadership = if config.leader_elect {
+            Leadership::elect(client, &config.namespace, &identity).await
+        } else {
+            Leadership::without_election()
+        };
+        session::lead(&ctx, leadership, config.concurrency, stopped.clone()).await;
+        drop(watches);
+    };
+    let mut work = std::pin::pin!(work);
+    tokio::select! {
+        () = &mut work => {}
+        () = shutdown => {
+            tracing::info!("Shutting down");
+            readiness.not_yet("running", "shutting down");
+            stop.send_replace(true);
+            // Waiting for CRDs or caches ends with the process; a session ends by itself.
+            if ctx.caches.unsynced().is_empty() {
+                work.await;
+            }
+        }
+    }
+    stop.send_replace(true);
+    admin.await?;
+    tracing::info!("Stopped");
+    Ok(())
+}
+
+fn context(config: &Config, client: Client, metrics: Metrics, identity: String) -> Context {
+    let clock = Clock::system();
+    Context {
+        events: Events::start(client.clone(), clock.clone(), metrics.clone(), identity),
+        client: DebugClient(client),
+        namespace: config.namespace.clone(),
+        settings: Settings {
+            require_organizations: config.require_organizations,
+            email_domain: config.email_domain.as_str().into(),
+        },
+        clock,
+        hasher: Hasher::new(config.argon2, config.hash_threads),
+        peppers: RwLock::default(),
+        caches: Caches::default(),
+        roster: Mutex::default(),
+        queues: Queues::default(),
+        recount: Mutex::new(BTreeSet::new()),
+        failures: Failures::default(),
+        replacements: Mutex::new(BTreeMap::new()),
+        metrics,
+    }
+}
+
+/// A name for this process, in the lease and in Events.
+fn identity() -> Result<String, random::Error> {
+    let [a, b] = random::bytes()?;
+    Ok(format!("apikey-operator-{}-{a:02x}{b:02x}", std::process::id()))
+}
+
+async fn wait_for_crds(ctx: &Context, readiness: &Readiness) {
+    let mut look = tokio::time::interval(LOOK_AGAIN);
+    let mut told = String::new();
+    loop {
+        look.tick().await;
+        match crds_missing(ctx).await {
+            Ok(missing) if missing.is_empty() => {
+                readiness.ok("crds");
+                return;
+            }
+            Ok(missing) => {
+                let why = format!(
+                    "CustomResourceDefinition {} not installed; install the chart, or run: \
+                     apikey-operator crds | kubectl apply --server-side -f -",
+                    missing.join(", ")
+                );
+                if why != told {
+                    tracing::warn!("Waiting: {why}");
+                }
+                readiness.not_yet("crds", why.clone());
+                told = why;
+            }
+            Err(error) => {
+                if error.to_string() != told {
+                    tracing::warn!(%error, "Waiting for the API server");
+                    told = error.to_string();
+                }
+                readiness.not_yet("crds", told.clone());
+            }
+        }
+    }
+}
+
+/// Names of our definitions that the API server does not serve. Asked by discovery, which needs no
+/// right of ours.
+async fn crds_missing(ctx: &Context) -> Result<Vec<String>, Error> {
+    let version = format!("{}/{}", names::GROUP, names::VERSION);
+    let served = ctx.client.0.list_api_group_resources(&version);
+    let served = match error::request("ask which resources there are", served).await {
+        Ok(list) => list.resources.into_iter().map(|resource| resource.name).collect(),
+        Err(error) if error.is_not_found() => BTreeSet::new(),
+        Err(error) => return Err(error),
+    };
+    let ours = ["apikeys", "organizations"];
+    let missing = ours.iter().filter(|plural| !served.contains(**plural));
+    Ok(missing.map(|plural| format!("{plural}.{}", names::GROUP)).collect())
+}
+
+async fn wait_for_caches(ctx: &Context, readiness: &Readiness) {
+    let mut look = tokio::time::interval(Duration::from_millis(20));
+    loop {
+        look.tick().await;
+        let unsynced = ctx.caches.unsynced();
+        if unsynced.is_empty() {
+            tracing::info!(keys = ctx.caches.apikeys.all().len(), "Caches are filled");
+            readiness.ok("caches");
+            return;
+        }
+        readiness.not_yet("caches", format!("waiting for {}", unsynced.join(", ")));
+    }
+}

@@ -1,0 +1,189 @@
+//! The `Organization` controller: id, number of keys, and whether its rules can be in force.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use k8s_openapi::jiff::Timestamp;
+use kube::api::PostParams;
+use kube::runtime::controller::Action;
+use kube::runtime::reflector::ObjectRef;
+use kube::{Api, Resource as _, ResourceExt as _};
+
+use super::context::Context;
+use super::events::{Note, Severity};
+use super::roster::Tally;
+use super::watches::prune;
+use crate::api::conditions::{self, Desired, READY, RECONCILING, STALLED, reason};
+use crate::api::{Organization, OrganizationStatus, names};
+use crate::error::{Error, request};
+use crate::policy;
+
+/// Name of this controller in metrics and logs.
+pub const CONTROLLER: &str = "organization";
+
+/// How often numbers of keys are brought up to date at most.
+pub const RECOUNT_EVERY: Duration = Duration::from_secs(1);
+/// How often an organization is looked at when nothing changes.
+const RESYNC: Duration = Duration::from_hours(1);
+
+/// Has the organizations reconciled whose number of keys changed since the last call.
+pub fn flush(ctx: &Context) {
+    let changed = std::mem::take(&mut *ctx.recount.lock());
+    for name in changed {
+        if ctx.caches.organizations.get(&ObjectRef::new(&name)).is_some() {
+            ctx.queues.organizations.push(ObjectRef::new(&name));
+        }
+    }
+}
+
+/// Brings the status of one organization up to date.
+///
+/// # Errors
+/// The status can't be written.
+pub async fn reconcile(
+    organization: Arc<Organization>,
+    ctx: Arc<Context>,
+) -> Result<Action, Error> {
+    if organization.metadata.deletion_timestamp.is_some() {
+        return Ok(Action::await_change());
+    }
+    let name = organization.name_any();
+    let parent_name = organization.spec.parent.as_deref();
+    let parent = parent_name.and_then(|n| ctx.caches.organizations.get(&ObjectRef::new(n)));
+    let elder = elder_with_same_id(&organization, &ctx.caches.organizations.all());
+    let tally = ctx.roster.lock().tally(&name);
+    let standing = standing(&organization, parent.as_deref(), elder.as_deref());
+    let status = status(&organization, &standing, tally, ctx.clock.now());
+    if organization.status.as_ref() != Some(&status) {
+        write_status(&ctx, &organization, status).await?;
+    }
+    Ok(Action::requeue(RESYNC))
+}
+
+async fn write_status(
+    ctx: &Context,
+    organization: &Organization,
+    status: OrganizationStatus,
+) -> Result<(), Error> {
+    let refusal = |status: Option<&OrganizationStatus>| {
+        let ready = conditions::find(&status?.conditions, READY)?;
+        (ready.status == "False").then(|| (ready.reason.clone(), ready.message.clone()))
+    };
+    let refused = refusal(Some(&status)).filter(|now| {
+        refusal(organization.status.as_ref()).is_none_or(|before| before.0 != now.0)
+    });
+    let params =
+        PostParams { field_manager: Some(names::FIELD_MANAGER.into()), ..PostParams::default() };
+    let new = Organization { status: Some(status), ..organization.clone() };
+    let organizations = Api::<Organization>::all(ctx.client.0.clone());
+    let ticket = ctx.caches.organizations.ticket();
+    let name = organization.name_any();
+    let written = organizations.replace_status(&name, &params, &new);
+    match request("write the status of the Organization", written).await {
+        Ok(mut stored) => {
+            prune(&mut stored.metadata);
+            ctx.caches.organizations.record(ticket, stored);
+        }
+        Err(error) if error.is_not_found() => return Ok(()),
+        Err(error) => return Err(error),
+    }
+    if let Some((_, message)) = refused {
+        let reason = conditions::find(&new.status.unwrap_or_default().conditions, READY)
+            .and_then(|ready| WARNED.into_iter().find(|reason| *reason == ready.reason));
+        let reason = reason.unwrap_or(reason::INVALID_SPEC);
+        let note = Note { severity: Severity::Warning, reason, message };
+        ctx.events.publish(organization.object_ref(&()), note);
+    }
+    Ok(())
+}
+
+const WARNED: [&str; 3] = [reason::PARENT_NOT_FOUND, reason::PARENT_NOT_ROOT, reason::ID_CONFLICT];
+
+/// Whether the rules of an organization can be in force.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Standing {
+    InForce,
+    Waiting(&'static str, String),
+    Refused(&'static str, String),
+}
+
+fn standing(
+    organization: &Organization,
+    parent: Option<&Organization>,
+    elder: Option<&Organization>,
+) -> Standing {
+    if let Some(elder) = elder {
+        let message = format!(
+            "`id` {} is already that of Organization '{}': give this one another",
+            policy::organization_id(organization),
+            elder.name_any()
+        );
+        return Standing::Refused(reason::ID_CONFLICT, message);
+    }
+    let Some(parent_name) = organization.spec.parent.as_deref() else { return Standing::InForce };
+    match parent {
+        None => Standing::Waiting(
+            reason::PARENT_NOT_FOUND,
+            format!("`parent` names Organization '{parent_name}', which does not exist: create it"),
+        ),
+        Some(parent) if parent.spec.parent.is_some() => Standing::Refused(
+            reason::PARENT_NOT_ROOT,
+            format!(
+                "`parent` names '{parent_name}', which is a sub-organization itself: only one \
+                 level is possible"
+            ),
+        ),
+        Some(_) => Standing::InForce,
+    }
+}
+
+/// The oldest other organization with the same id, if it is older than this one.
+fn elder_with_same_id(
+    organization: &Organization,
+    all: &[Arc<Organization>],
+) -> Option<Arc<Organization>> {
+    let age = |o: &Organization| {
+        (o.metadata.creation_timestamp.as_ref().map(|time| time.0), o.metadata.uid.clone())
+    };
+    let id = policy::organization_id(organization);
+    all.iter()
+        .filter(|other| policy::organization_id(other) == id && age(other) < age(organization))
+        .min_by_key(|other| age(other))
+        .cloned()
+}
+
+fn status(
+    organization: &Organization,
+    standing: &Standing,
+    tally: Tally,
+    now: Timestamp,
+) -> OrganizationStatus {
+    let generation = organization.metadata.generation.unwrap_or(0);
+    let condition = |type_, status, reason, message: &str| Desired {
+        type_,
+        status,
+        reason,
+        message: message.to_owned(),
+    };
+    let desired = match standing {
+        Standing::InForce => {
+            vec![condition(READY, "True", reason::ACCEPTED, "The rules are in force")]
+        }
+        Standing::Waiting(reason, message) => vec![
+            condition(READY, "False", reason, message),
+            condition(RECONCILING, "True", reason, message),
+        ],
+        Standing::Refused(reason, message) => vec![
+            condition(READY, "False", reason, message),
+            condition(STALLED, "True", reason, message),
+        ],
+    };
+    let old = organization.status.clone().unwrap_or_default();
+    OrganizationStatus {
+        observed_generation: generation,
+        id: Some(policy::organization_id(organization).to_string()),
+        active_keys: Some(tally.active),
+        expired_keys: Some(tally.expired),
+        conditions: conditions::next(&old.conditions, desired, generation, now),
+    }
+}

@@ -1,0 +1,459 @@
+//! Which keys an organization has, and which of them have a place. Pure data, kept by the watches.
+//!
+//! Over `limits.maxKeys` the oldest keys (creationTimestamp, then uid) keep their place. Each quota
+//! keeps those with and those without a place apart, so that a change of one key moves at most one
+//! other, and asking costs O(log n): no reconcile counts keys.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use k8s_openapi::jiff::Timestamp;
+
+use crate::api::{ApiKey, Organization, Phase};
+use crate::policy::{self, OverQuota};
+
+/// Namespace and name of an `ApiKey`.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct KeyRef {
+    /// Its namespace.
+    pub namespace: Arc<str>,
+    /// Its `metadata.name`.
+    pub name: Arc<str>,
+}
+
+impl KeyRef {
+    /// From borrowed text.
+    #[must_use]
+    pub fn new(namespace: &str, name: &str) -> Self {
+        Self { namespace: namespace.into(), name: name.into() }
+    }
+
+    /// Of this key.
+    #[must_use]
+    pub fn of(apikey: &ApiKey) -> Self {
+        let meta = &apikey.metadata;
+        Self::new(
+            meta.namespace.as_deref().unwrap_or_default(),
+            meta.name.as_deref().unwrap_or_default(),
+        )
+    }
+}
+
+/// Keys in each phase.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// Without a secret yet.
+    pub pending: i64,
+    /// With a secret, not expired.
+    pub active: i64,
+    /// Expired.
+    pub expired: i64,
+}
+
+impl Tally {
+    const fn of_phase(&mut self, phase: Phase) -> &mut i64 {
+        match phase {
+            Phase::Pending => &mut self.pending,
+            Phase::Active => &mut self.active,
+            Phase::Expired => &mut self.expired,
+        }
+    }
+}
+
+/// All keys, by organization.
+#[derive(Debug, Default)]
+pub struct Roster {
+    members: BTreeMap<KeyRef, Member>,
+    organizations: BTreeMap<Arc<str>, Entry>,
+    namespaces: BTreeMap<Arc<str>, BTreeMap<String, String>>,
+}
+
+#[derive(Debug)]
+struct Member {
+    org: Arc<str>,
+    seat: Seat,
+    phase: Phase,
+}
+
+/// What is known of one organization, declared or only named by keys.
+#[derive(Debug, Default)]
+struct Entry {
+    declared: Option<Arc<Organization>>,
+    keys: BTreeSet<KeyRef>,
+    tally: Tally,
+    quota: Quota,
+    sub_organizations: BTreeSet<Arc<str>>,
+}
+
+/// Age order: creation time, then uid.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Seat {
+    created: Timestamp,
+    uid: Arc<str>,
+    key: KeyRef,
+}
+
+#[derive(Debug, Default)]
+struct Quota {
+    max_keys: Option<i64>,
+    placed: BTreeSet<Seat>,
+    waiting: BTreeSet<Seat>,
+}
+
+impl Quota {
+    fn has_room(&self) -> bool {
+        let placed = i64::try_from(self.placed.len()).unwrap_or(i64::MAX);
+        self.max_keys.is_none_or(|max| placed < max)
+    }
+
+    /// Seats a key and returns the key that lost its place for it.
+    fn insert(&mut self, seat: Seat) -> Option<KeyRef> {
+        if self.has_room() {
+            self.placed.insert(seat);
+            return None;
+        }
+        match self.placed.last() {
+            Some(youngest) if seat < *youngest => {
+                let displaced = self.placed.pop_last();
+                self.placed.insert(seat);
+                let key = displaced.as_ref().map(|displaced| displaced.key.clone());
+                self.waiting.extend(displaced);
+                key
+            }
+            _ => {
+                self.waiting.insert(seat);
+                None
+            }
+        }
+    }
+
+    /// Unseats a key and returns the key that took its place.
+    fn remove(&mut self, seat: &Seat) -> Option<KeyRef> {
+        if !self.placed.remove(seat) {
+            self.waiting.remove(seat);
+            return None;
+        }
+        let next = if self.has_room() { self.waiting.pop_first() } else { None };
+        let key = next.as_ref().map(|next| next.key.clone());
+        self.placed.extend(next);
+        key
+    }
+}
+
+impl Roster {
+    /// Takes in a key as it is now. Returns the keys whose standing changed beside it.
+    pub fn upsert(&mut self, apikey: &ApiKey) -> Vec<KeyRef> {
+        let key = KeyRef::of(apikey);
+        let meta = &apikey.metadata;
+        let seat = Seat {
+            created: meta.creation_timestamp.as_ref().map_or(Timestamp::MIN, |time| time.0),
+            uid: meta.uid.as_deref().unwrap_or_default().into(),
+            key: key.clone(),
+        };
+        let phase = apikey.status.as_ref().and_then(|s| s.phase).unwrap_or(Phase::Pending);
+        let mut changed = Vec::new();
+        match self.members.get_mut(&key) {
+            Some(known) if known.seat == seat && *known.org == *apikey.spec.org => {
+                if known.phase != phase
+                    && let Some(entry) = self.organizations.get_mut(&known.org)
+                {
+                    *entry.tally.of_phase(known.phase) -= 1;
+                    *entry.tally.of_phase(phase) += 1;
+                    known.phase = phase;
+                }
+                return changed;
+            }
+            Some(_) => changed.extend(self.remove(&key)),
+            None => {}
+        }
+        let org: Arc<str> = self.org_name(&apikey.spec.org);
+        let entry = self.organizations.entry(Arc::clone(&org)).or_default();
+        entry.keys.insert(key.clone());
+        *entry.tally.of_phase(phase) += 1;
+        let member = Member { org, seat, phase };
+        changed.extend(self.seat(&member));
+        self.members.insert(key, member);
+        changed
+    }
+
+    /// Forgets a key. Returns the keys whose standing changed.
+    pub fn remove(&mut self, key: &KeyRef) -> Vec<KeyRef> {
+        let Some(member) = self.members.remove(key) else { return Vec::new() };
+        let changed = self.unseat(&member);
+        if let Some(entry) = self.organizations.get_mut(&member.org) {
+            entry.keys.remove(key);
+            *entry.tally.of_phase(member.phase) -= 1;
+        }
+        self.forget_if_empty(&member.org);
+        changed
+    }
+
+    /// Takes in what is declared of an organization now (`None`: nothing). Returns all keys that its
+    /// rules concern (its own and those of its sub-organizations) and those whose standing changed
+    /// with them.
+    pub fn declare(&mut self, name: &str, declared: Option<Arc<Organization>>) -> Vec<KeyRef> {
+        let name = self.org_name(name);
+        let keys = self.concerned(&name);
+        let members: Vec<_> = keys.iter().filter_map(|key| self.members.remove(key)).collect();
+        let mut changed: Vec<_> = members.iter().flat_map(|member| self.unseat(member)).collect();
+        let parent_of = |o: &Arc<Organization>| o.spec.parent.as_deref().map(Arc::<str>::from);
+        let entry = self.organizations.entry(Arc::clone(&name)).or_default();
+        let old_parent = entry.declared.as_ref().and_then(parent_of);
+        let new_parent = declared.as_ref().and_then(parent_of);
+        entry.quota.max_keys = declared.as_ref().and_then(|o| o.spec.limits.as_ref()?.max_keys);
+        entry.declared = declared;
+        if let Some(parent) = old_parent {
+            if let Some(entry) = self.organizations.get_mut(&parent) {
+                entry.sub_organizations.remove(&name);
+            }
+            self.forget_if_empty(&parent);
+        }
+        if let Some(parent) = new_parent {
+            let entry = self.organizations.entry(parent).or_default();
+            entry.sub_organizations.insert(Arc::clone(&name));
+        }
+        for member in members {
+            changed.extend(self.seat(&member));
+            self.members.insert(member.seat.key.clone(), member);
+        }
+        self.forget_if_empty(&name);
+        changed.extend(keys);
+        changed.sort();
+        changed.dedup();
+        changed
+    }
+
+    /// Takes in the labels of a namespace (`None`: it is gone). Returns its keys and those whose
+    /// standing changed with them.
+    pub fn label(&mut self, name: &str, labels: Option<BTreeMap<String, String>>) -> Vec<KeyRef> {
+        let from = KeyRef::new(name, "");
+        let mut keys: Vec<KeyRef> = self
+            .members
+            .range(from..)
+            .take_while(|(key, _)| *key.namespace == *name)
+            .map(|(key, _)| key.clone())
+            .collect();
+        let members: Vec<_> = keys.iter().filter_map(|key| self.members.remove(key)).collect();
+        keys.extend(members.iter().flat_map(|member| self.unseat(member)).collect::<Vec<_>>());
+        match labels {
+            Some(labels) => self.namespaces.insert(name.into(), labels),
+            None => self.namespaces.remove(name),
+        };
+        for member in members {
+            keys.extend(self.seat(&member));
+            self.members.insert(member.seat.key.clone(), member);
+        }
+        keys.sort();
+        keys.dedup();
+        keys
+    }
+
+    /// The quota that leaves no place for this key, if one does.
+    #[must_use]
+    pub fn over_quota(&self, key: &KeyRef) -> Option<OverQuota> {
+        let member = self.members.get(key)?;
+        self.quotas(&member.org).into_iter().find_map(|organization| {
+            let quota = &self.organizations.get(&organization)?.quota;
+            let max_keys = quota.max_keys?;
+            quota.waiting.contains(&member.seat).then(|| OverQuota {
+                organization: organization.to_string(),
+                max_keys,
+            })
+        })
+    }
+
+    /// Labels of a namespace.
+    #[must_use]
+    pub fn labels(&self, namespace: &str) -> BTreeMap<String, String> {
+        self.namespaces.get(namespace).cloned().unwrap_or_default()
+    }
+
+    /// Keys of one organization, without those of its sub-organizations, by phase.
+    #[must_use]
+    pub fn tally(&self, org: &str) -> Tally {
+        self.organizations.get(org).map(|entry| entry.tally).unwrap_or_default()
+    }
+
+    /// Every organization that is declared or has keys, with its keys by phase.
+    pub fn tallies(&self) -> impl Iterator<Item = (&str, Tally)> {
+        self.organizations.iter().map(|(name, entry)| (&**name, entry.tally))
+    }
+
+    /// One shared text per organization name.
+    fn org_name(&self, name: &str) -> Arc<str> {
+        let known = self.organizations.get_key_value(name);
+        known.map_or_else(|| name.into(), |(known, _)| Arc::clone(known))
+    }
+
+    fn concerned(&self, org: &str) -> Vec<KeyRef> {
+        let Some(entry) = self.organizations.get(org) else { return Vec::new() };
+        let subs = entry.sub_organizations.iter().filter_map(|sub| self.organizations.get(sub));
+        entry.keys.iter().chain(subs.flat_map(|sub| &sub.keys)).cloned().collect()
+    }
+
+    /// The organizations whose quota a key of this one counts for.
+    fn quotas(&self, org: &Arc<str>) -> Vec<Arc<str>> {
+        let declared = self.organizations.get(org).and_then(|entry| entry.declared.as_ref());
+        let parent = declared.and_then(|o| o.spec.parent.as_deref()).map(Arc::from);
+        std::iter::once(Arc::clone(org)).chain(parent).collect()
+    }
+
+    /// A key that its organization does not allow here takes nobody's place.
+    fn counts(&self, member: &Member) -> bool {
+        let declared = self.organizations.get(&member.org).and_then(|e| e.declared.as_ref());
+        let namespace = &member.seat.key.namespace;
+        let none = BTreeMap::new();
+        let labels = self.namespaces.get(namespace).unwrap_or(&none);
+        declared.is_none_or(|organization| {
+            policy::namespace_allowed(&organization.spec.allowed_namespaces, namespace, labels)
+        })
+    }
+
+    fn seat(&mut self, member: &Member) -> Vec<KeyRef> {
+        if !self.counts(member) {
+            return Vec::new();
+        }
+        let quotas = self.quotas(&member.org);
+        let seat_in = |organization| {
+            let entry = self.organizations.get_mut(&organization)?;
+            entry.quota.insert(member.seat.clone())
+        };
+        quotas.into_iter().filter_map(seat_in).collect()
+    }
+
+    fn unseat(&mut self, member: &Member) -> Vec<KeyRef> {
+        let quotas = self.quotas(&member.org);
+        let unseat_in = |organization| {
+            self.organizations.get_mut(&organization)?.quota.remove(&member.seat)
+        };
+        quotas.into_iter().filter_map(unseat_in).collect()
+    }
+
+    fn forget_if_empty(&mut self, org: &Arc<str>) {
+        let empty = self.organizations.get(org).is_some_and(|entry| {
+            entry.declared.is_none()
+                && entry.keys.is_empty()
+                && entry.sub_organizations.is_empty()
+        });
+        if empty {
+            self.organizations.remove(org);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::api::{ApiKeySpec, ApiKeyStatus, OrganizationLimits, OrganizationSpec};
+
+    fn apikey(org: &str, namespace: &str, name: &str, created: i64) -> ApiKey {
+        let mut key = ApiKey::new(name, ApiKeySpec { org: org.into(), ..ApiKeySpec::default() });
+        key.metadata.namespace = Some(namespace.into());
+        key.metadata.uid = Some(format!("uid-{namespace}-{name}"));
+        key.metadata.creation_timestamp = Some(Time(Timestamp::from_second(created).unwrap()));
+        key
+    }
+
+    fn organization(parent: Option<&str>, max_keys: Option<i64>) -> Option<Arc<Organization>> {
+        let limits = OrganizationLimits { max_keys, ..OrganizationLimits::default() };
+        let spec = OrganizationSpec {
+            parent: parent.map(Into::into),
+            limits: Some(limits),
+            ..OrganizationSpec::default()
+        };
+        Some(Arc::new(Organization::new("unused", spec)))
+    }
+
+    fn key(name: &str) -> KeyRef {
+        KeyRef::new("ns", name)
+    }
+
+    fn placed(roster: &Roster, names: &[&str]) -> Vec<bool> {
+        names.iter().map(|name| roster.over_quota(&key(name)).is_none()).collect()
+    }
+
+    #[test]
+    fn the_oldest_keys_keep_their_place_and_a_freed_one_is_taken_by_the_next() {
+        let mut roster = Roster::default();
+        roster.declare("acme", organization(None, Some(2)));
+        roster.upsert(&apikey("acme", "ns", "c", 3));
+        roster.upsert(&apikey("acme", "ns", "b", 2));
+        assert_eq!(roster.upsert(&apikey("acme", "ns", "a", 1)), [key("c")]);
+        assert_eq!(placed(&roster, &["a", "b", "c"]), [true, true, false]);
+        assert_eq!(roster.remove(&key("a")), [key("c")]);
+        assert_eq!(placed(&roster, &["b", "c"]), [true, true]);
+    }
+
+    #[test]
+    fn keys_of_sub_organizations_count_for_the_parent_in_any_order_of_arrival() {
+        let mut roster = Roster::default();
+        roster.upsert(&apikey("sub", "ns", "s", 1));
+        roster.upsert(&apikey("root", "ns", "r", 2));
+        assert_eq!(roster.declare("root", organization(None, Some(1))), [key("r")]);
+        assert_eq!(placed(&roster, &["s", "r"]), [true, true]);
+        assert_eq!(roster.declare("sub", organization(Some("root"), None)), [key("r"), key("s")]);
+        assert_eq!(placed(&roster, &["s", "r"]), [true, false]);
+        let over = roster.over_quota(&key("r")).unwrap();
+        assert_eq!((over.organization.as_str(), over.max_keys), ("root", 1));
+        roster.declare("sub", None);
+        assert_eq!(placed(&roster, &["s", "r"]), [true, true]);
+    }
+
+    #[test]
+    fn a_key_from_a_namespace_that_is_not_allowed_takes_nobodys_place() {
+        let mut roster = Roster::default();
+        let mut acme = Organization::clone(&organization(None, Some(1)).unwrap());
+        acme.spec.allowed_namespaces.from = crate::api::FromNamespaces::Names;
+        acme.spec.allowed_namespaces.names = vec!["ns".into()];
+        roster.declare("acme", Some(Arc::new(acme)));
+        roster.upsert(&apikey("acme", "elsewhere", "old", 1));
+        roster.upsert(&apikey("acme", "ns", "new", 2));
+        assert_eq!(placed(&roster, &["new"]), [true]);
+    }
+
+    #[test]
+    fn phases_are_tallied_per_organization() {
+        let mut roster = Roster::default();
+        let mut one = apikey("acme", "ns", "a", 1);
+        roster.upsert(&one);
+        one.status = Some(ApiKeyStatus { phase: Some(Phase::Active), ..Default::default() });
+        roster.upsert(&one);
+        roster.upsert(&one);
+        assert_eq!(roster.tally("acme"), Tally { active: 1, ..Tally::default() });
+        roster.remove(&key("a"));
+        assert_eq!(roster.tallies().count(), 0);
+    }
+
+    proptest! {
+        /// The model: sort all keys by age and take the first `max`.
+        #[test]
+        fn places_are_those_of_the_oldest(
+            steps in prop::collection::vec((0..12_i64, any::<bool>(), 0..6_i64), 1..60),
+        ) {
+            let mut roster = Roster::default();
+            let mut model: BTreeMap<i64, ApiKey> = BTreeMap::new();
+            for (n, add, max) in steps {
+                let one = apikey("acme", "ns", &format!("k{n}"), (n * 7) % 5);
+                if add {
+                    roster.upsert(&one);
+                    model.insert(n, one);
+                } else {
+                    roster.remove(&KeyRef::of(&one));
+                    model.remove(&n);
+                }
+                roster.declare("acme", organization(None, Some(max)));
+                let mut by_age: Vec<_> = model.values().collect();
+                by_age.sort_by_key(|k| {
+                    (k.metadata.creation_timestamp.clone().map(|t| t.0), k.metadata.uid.clone())
+                });
+                for (rank, one) in by_age.into_iter().enumerate() {
+                    let has_place = i64::try_from(rank).unwrap() < max;
+                    prop_assert_eq!(roster.over_quota(&KeyRef::of(one)).is_none(), has_place);
+                }
+            }
+        }
+    }
+}

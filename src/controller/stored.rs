@@ -1,0 +1,96 @@
+//! Verifiers as they are stored: one Secret per key, in the operator's namespace.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
+use k8s_openapi::ByteString;
+use k8s_openapi::NamespaceResourceScope;
+use k8s_openapi::api::core::v1::Secret;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use kube::Resource;
+
+use crate::api::names;
+use crate::credential::verifier::{Document, Error};
+
+/// A verifier read from its Secret, without what nobody needs of the Secret.
+#[derive(Clone, Debug)]
+pub struct Verifier {
+    /// Name, namespace, uid and version of the Secret.
+    pub metadata: ObjectMeta,
+    /// The document, or why it can't be read.
+    pub document: Result<Document, Error>,
+}
+
+impl Verifier {
+    /// Reads the document of a Secret.
+    #[must_use]
+    pub fn read(secret: Secret) -> Self {
+        let metadata = ObjectMeta {
+            name: secret.metadata.name,
+            namespace: secret.metadata.namespace,
+            uid: secret.metadata.uid,
+            resource_version: secret.metadata.resource_version,
+            ..ObjectMeta::default()
+        };
+        let data = secret.data.as_ref().and_then(|data| data.get(names::VERIFIER_DATA_KEY));
+        Self { metadata, document: Document::parse(data.map_or(&[], |json| &json.0)) }
+    }
+
+    /// The Secret to write. With the version of `metadata`, it replaces exactly that version.
+    ///
+    /// # Errors
+    /// [`serde_json::Error`] if the document can't be written, which its types exclude.
+    pub fn render(
+        document: &Document,
+        namespace: &str,
+        replaces: Option<&ObjectMeta>,
+    ) -> Result<Secret, serde_json::Error> {
+        let labels = [
+            (names::LABEL_MANAGED_BY, names::MANAGED_BY),
+            (names::LABEL_COMPONENT, names::COMPONENT_VERIFIER),
+            (names::LABEL_KEY_ID, document.key_id.as_str()),
+        ];
+        Ok(Secret {
+            metadata: ObjectMeta {
+                name: Some(names::verifier_secret(&document.owner.uid)),
+                namespace: Some(namespace.to_owned()),
+                labels: Some(
+                    labels.map(|(key, value)| (key.to_owned(), value.to_owned())).into(),
+                ),
+                resource_version: replaces.and_then(|meta| meta.resource_version.clone()),
+                uid: replaces.and_then(|meta| meta.uid.clone()),
+                ..ObjectMeta::default()
+            },
+            type_: Some(names::VERIFIER_SECRET_TYPE.to_owned()),
+            data: Some(BTreeMap::from([(
+                names::VERIFIER_DATA_KEY.to_owned(),
+                ByteString(document.to_json()?),
+            )])),
+            ..Secret::default()
+        })
+    }
+}
+
+impl Resource for Verifier {
+    type DynamicType = ();
+    type Scope = NamespaceResourceScope;
+
+    fn kind((): &()) -> Cow<'_, str> {
+        Secret::kind(&())
+    }
+    fn group((): &()) -> Cow<'_, str> {
+        Secret::group(&())
+    }
+    fn version((): &()) -> Cow<'_, str> {
+        Secret::version(&())
+    }
+    fn plural((): &()) -> Cow<'_, str> {
+        Secret::plural(&())
+    }
+    fn meta(&self) -> &ObjectMeta {
+        &self.metadata
+    }
+    fn meta_mut(&mut self) -> &mut ObjectMeta {
+        &mut self.metadata
+    }
+}

@@ -1,0 +1,89 @@
+//! The sweeper: removes verifiers whose `ApiKey` is gone, and writes the audit record of it.
+//!
+//! Deleting an `ApiKey` waits for nobody (there is no finalizer). The delivered Secret goes by
+//! garbage collection; the verifier lives in another namespace, so it is swept here, at start as
+//! well. The endpoint refuses from the moment the deletion is seen, swept or not.
+
+use std::sync::Arc;
+
+use k8s_openapi::api::core::v1::ObjectReference;
+use kube::api::{DeleteParams, Preconditions};
+use kube::runtime::controller::Action;
+use kube::runtime::reflector::ObjectRef;
+use kube::{Resource as _, ResourceExt as _};
+
+use super::context::Context;
+use super::events::{Note, Severity};
+use super::stored::Verifier;
+use crate::api::ApiKey;
+use crate::api::conditions::reason;
+use crate::audit::{self, KeyIdentity, Record};
+use crate::credential::verifier::{Document, Owner};
+use crate::error::{Class, Error, request};
+
+/// Name of this controller in metrics and logs.
+pub const CONTROLLER: &str = "verifier";
+
+/// Removes the verifier if its key is gone. One that can't be read stays: it may be a newer
+/// program's.
+///
+/// # Errors
+/// A request failed.
+pub async fn reconcile(verifier: Arc<Verifier>, ctx: Arc<Context>) -> Result<Action, Error> {
+    let Ok(document) = &verifier.document else { return Ok(Action::await_change()) };
+    if owner_exists(&ctx, &document.owner).await? {
+        return Ok(Action::await_change());
+    }
+    let params = DeleteParams {
+        preconditions: Some(Preconditions {
+            uid: verifier.metadata.uid.clone(),
+            resource_version: verifier.metadata.resource_version.clone(),
+        }),
+        ..DeleteParams::default()
+    };
+    let verifiers = ctx.secrets_in(&ctx.namespace);
+    match request("sweep the verifier", verifiers.delete(&verifier.name_any(), &params)).await {
+        Ok(_) => tell(&ctx, document),
+        Err(error) if error.is_not_found() || error.class() == Class::Conflict => {}
+        Err(error) => return Err(error),
+    }
+    Ok(Action::await_change())
+}
+
+async fn owner_exists(ctx: &Context, owner: &Owner) -> Result<bool, Error> {
+    let is_owner = |uid: Option<&String>| uid == Some(&owner.uid);
+    let reference = ObjectRef::<ApiKey>::new(&owner.name).within(&owner.namespace);
+    let cached = ctx.caches.apikeys.get(&reference);
+    if cached.is_some_and(|apikey| is_owner(apikey.metadata.uid.as_ref())) {
+        return Ok(true);
+    }
+    // The cache may lag behind; a verifier that is in use must never go.
+    let apikeys = ctx.apikeys_in(&owner.namespace);
+    let live = request("look for the ApiKey", apikeys.get_metadata_opt(&owner.name)).await?;
+    Ok(live.is_some_and(|apikey| is_owner(apikey.metadata.uid.as_ref())))
+}
+
+fn tell(ctx: &Context, document: &Document) {
+    let Owner { namespace, name, uid } = document.owner.clone();
+    let identity = KeyIdentity {
+        email: document.email.clone(),
+        key_id: document.key_id.to_string(),
+        namespace: namespace.clone(),
+        name: name.clone(),
+        org: document.org.clone(),
+    };
+    let record = Record::new(ctx.clock.now(), audit::Action::Revoke, identity);
+    audit::write(&Record { revision: Some(document.current.revision), ..record });
+    tracing::info!(namespace, name, key_id = %document.key_id, "Revoked a deleted key");
+    let regarding = ObjectReference {
+        api_version: Some(ApiKey::api_version(&()).into_owned()),
+        kind: Some(ApiKey::kind(&()).into_owned()),
+        namespace: Some(namespace),
+        name: Some(name),
+        uid: Some(uid),
+        ..ObjectReference::default()
+    };
+    let message = "The ApiKey was deleted: its secret is revoked".to_owned();
+    let note = Note { severity: Severity::Normal, reason: reason::REVOKED, message };
+    ctx.events.publish(regarding, note);
+}

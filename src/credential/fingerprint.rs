@@ -1,0 +1,188 @@
+//! Fingerprint: HMAC-SHA256 of a secret under a pepper that never leaves the operator's namespace.
+//!
+//! A secret holds 256 random bits, so its fingerprint is conclusive and costs under a microsecond;
+//! the argon2id hash decides where the pepper is lost. Source: RFC 2104, NIST SP 800-224.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD_NO_PAD as BASE64;
+use hmac::{Hmac, KeyInit as _, Mac as _};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use k8s_openapi::jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use sha2::Sha256;
+use subtle::ConstantTimeEq as _;
+use zeroize::Zeroizing;
+
+use super::{Secret, hex, random};
+
+/// Version of the pepper ring that this program writes and reads.
+const RING_VERSION: u32 = 1;
+
+/// What a verifier keeps of a secret, beside its hash.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Fingerprint {
+    /// Which pepper of the ring.
+    pub pepper_id: String,
+    /// HMAC-SHA256(pepper, secret) in unpadded base 64.
+    pub value: String,
+}
+
+/// The peppers, newest last. The last one makes new fingerprints; all of them check.
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PepperRing {
+    version: u32,
+    peppers: Vec<Pepper>,
+}
+
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Pepper {
+    id: String,
+    key: Zeroizing<String>,
+    created_at: Time,
+}
+
+/// Why a pepper ring can't be used.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Not the JSON of a ring. The text is kept out: it may hold a key.
+    #[error("the pepper ring is not a ring document (line {line}, column {column})")]
+    Malformed {
+        /// Where reading stopped.
+        line: usize,
+        /// Where reading stopped.
+        column: usize,
+    },
+    /// Of another version.
+    #[error("the pepper ring has version {0}, this program knows version {RING_VERSION}")]
+    Version(u32),
+    /// No peppers, or one that is not 32 bytes in base 64.
+    #[error("the pepper ring has no usable pepper")]
+    Unusable,
+    /// No random bytes.
+    #[error(transparent)]
+    Random(#[from] random::Error),
+}
+
+impl PepperRing {
+    /// A ring with one fresh pepper.
+    ///
+    /// # Errors
+    /// [`Error::Random`].
+    pub fn generate(now: Timestamp) -> Result<Self, Error> {
+        let key = Zeroizing::new(random::bytes::<32>()?);
+        let id = hex::encode(&random::bytes::<4>()?);
+        let pepper =
+            Pepper { id, key: Zeroizing::new(BASE64.encode(&*key)), created_at: Time(now) };
+        Ok(Self { version: RING_VERSION, peppers: vec![pepper] })
+    }
+
+    /// Reads a stored ring.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub fn parse(json: &[u8]) -> Result<Self, Error> {
+        let ring: Self = serde_json::from_slice(json)
+            .map_err(|e| Error::Malformed { line: e.line(), column: e.column() })?;
+        if ring.version != RING_VERSION {
+            return Err(Error::Version(ring.version));
+        }
+        let usable = !ring.peppers.is_empty() && ring.peppers.iter().all(|p| p.key().is_some());
+        if usable { Ok(ring) } else { Err(Error::Unusable) }
+    }
+
+    /// The document to store. It holds the peppers in clear.
+    ///
+    /// # Errors
+    /// [`serde_json::Error`] if it can't be written, which its types exclude.
+    pub fn to_json(&self) -> Result<Zeroizing<Vec<u8>>, serde_json::Error> {
+        serde_json::to_vec(self).map(Zeroizing::new)
+    }
+
+    /// Fingerprint of the secret under the newest pepper.
+    ///
+    /// # Errors
+    /// [`Error::Unusable`] for a ring without peppers, which [`Self::parse`] excludes.
+    pub fn fingerprint(&self, secret: &Secret) -> Result<Fingerprint, Error> {
+        let pepper = self.peppers.last().ok_or(Error::Unusable)?;
+        let value = pepper.mac(secret).ok_or(Error::Unusable)?;
+        Ok(Fingerprint { pepper_id: pepper.id.clone(), value: BASE64.encode(value) })
+    }
+
+    /// Whether the secret has this fingerprint; `None` if its pepper is not in the ring. Compares
+    /// in constant time.
+    #[must_use]
+    pub fn matches(&self, secret: &Secret, fingerprint: &Fingerprint) -> Option<bool> {
+        let pepper = self.peppers.iter().find(|p| p.id == fingerprint.pepper_id)?;
+        let expected = BASE64.decode(&fingerprint.value).ok()?;
+        Some(pepper.mac(secret)?.ct_eq(&expected).into())
+    }
+}
+
+impl Pepper {
+    fn key(&self) -> Option<Zeroizing<Vec<u8>>> {
+        let key = Zeroizing::new(BASE64.decode(self.key.as_bytes()).ok()?);
+        (key.len() == 32).then_some(key)
+    }
+
+    fn mac(&self, secret: &Secret) -> Option<[u8; 32]> {
+        let mut mac = Hmac::<Sha256>::new_from_slice(&self.key()?).ok()?;
+        mac.update(secret.expose().as_bytes());
+        Some(mac.finalize().into_bytes().into())
+    }
+}
+
+impl std::fmt::Debug for PepperRing {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_list().entries(self.peppers.iter().map(|p| &p.id)).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::credential::KeyId;
+
+    fn secret(n: u8) -> Secret {
+        Secret::from_entropy(&KeyId::from_entropy([n; 10]), [n; 32])
+    }
+
+    fn ring() -> PepperRing {
+        PepperRing::generate(Timestamp::UNIX_EPOCH).unwrap()
+    }
+
+    #[test]
+    fn a_stored_ring_recognises_what_it_fingerprinted() {
+        let stored = ring();
+        let fingerprint = stored.fingerprint(&secret(1)).unwrap();
+        let ring = PepperRing::parse(&stored.to_json().unwrap()).unwrap();
+        assert_eq!(ring.matches(&secret(1), &fingerprint), Some(true));
+        assert_eq!(ring.matches(&secret(2), &fingerprint), Some(false));
+    }
+
+    #[test]
+    fn a_lost_pepper_decides_nothing() {
+        let fingerprint = ring().fingerprint(&secret(1)).unwrap();
+        assert_eq!(ring().matches(&secret(1), &fingerprint), None);
+    }
+
+    #[test]
+    fn damaged_rings_are_refused_and_errors_and_debug_show_no_key() {
+        let ring = ring();
+        let json = String::from_utf8(ring.to_json().unwrap().to_vec()).unwrap();
+        let key = ring.peppers[0].key.clone();
+        for damaged in [
+            &json[..json.len() / 2],
+            &json.replace("\"version\":1", "\"version\":2"),
+            &json.replace(key.as_str(), "AAAA"),
+            "{\"version\":1,\"peppers\":[]}",
+            "",
+        ] {
+            let error = PepperRing::parse(damaged.as_bytes()).unwrap_err();
+            assert!(!format!("{error:?} {error}").contains(key.as_str()));
+        }
+        assert!(!format!("{ring:?}").contains(key.as_str()));
+    }
+}

@@ -1,0 +1,70 @@
+//! Public id of a key.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+/// Crockford's base 32 in lower case: digits and letters without i, l, o and u.
+const ALPHABET: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
+
+/// Public id of a key: 16 characters of Crockford base 32 in lower case, 80 random bits, made when
+/// the first secret is minted and kept for the life of the key.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct KeyId(String);
+
+/// The text is not a key id.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a key id has 16 characters of '0123456789abcdefghjkmnpqrstvwxyz'")]
+pub struct KeyIdError;
+
+impl KeyId {
+    /// Number of characters.
+    pub const LENGTH: usize = 16;
+
+    /// The id with these 80 bits, most significant first.
+    #[must_use]
+    pub fn from_entropy(entropy: [u8; 10]) -> Self {
+        let mut padded = [0; 16];
+        padded[6..].copy_from_slice(&entropy);
+        let bits = u128::from_be_bytes(padded);
+        let digit = |i: usize| {
+            let index = (bits >> (5 * (Self::LENGTH - 1 - i))) & 31;
+            char::from(ALPHABET[usize::try_from(index).unwrap_or_default()])
+        };
+        Self((0..Self::LENGTH).map(digit).collect())
+    }
+
+    /// The text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The part that stands in the key's e-mail address.
+    #[must_use]
+    pub fn short(&self) -> &str {
+        &self.0[..8]
+    }
+}
+
+impl TryFrom<String> for KeyId {
+    type Error = KeyIdError;
+
+    fn try_from(text: String) -> Result<Self, KeyIdError> {
+        let valid = text.len() == Self::LENGTH && text.bytes().all(|b| ALPHABET.contains(&b));
+        if valid { Ok(Self(text)) } else { Err(KeyIdError) }
+    }
+}
+
+impl From<KeyId> for String {
+    fn from(id: KeyId) -> Self {
+        id.0
+    }
+}
+
+impl fmt::Display for KeyId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}

@@ -1,0 +1,16 @@
+//! Secrets and what proves them: format, hashes, fingerprints, the verifier document. No client.
+//!
+//! A secret exists in clear only as a [`Secret`], which redacts `Debug`, has no `Display` or
+//! `Serialize`, and is wiped when dropped. Random bytes come from [`random`] and nowhere else.
+
+pub mod fingerprint;
+pub mod hash;
+mod hex;
+mod key_id;
+pub mod random;
+mod secret;
+pub mod verifier;
+
+pub use hash::{Argon2Cost, Hasher};
+pub use key_id::KeyId;
+pub use secret::{FormatError, PATTERN, Secret};

@@ -1,0 +1,171 @@
+//! Failed requests to the Kubernetes API: what was attempted, and what follows from the failure.
+
+use std::future::Future;
+use std::time::Duration;
+
+use crate::api::conditions::reason;
+
+/// Longest wait for one answer. kube has no limit of its own, and a half-open connection answers
+/// never.
+pub const REQUEST_DEADLINE: Duration = Duration::from_secs(10);
+
+/// A request that failed.
+#[derive(Debug, thiserror::Error)]
+#[error("failed to {doing}: {cause}")]
+pub struct Error {
+    doing: &'static str,
+    cause: Cause,
+}
+
+#[derive(Debug, thiserror::Error)]
+enum Cause {
+    #[error("no answer within {} s", REQUEST_DEADLINE.as_secs())]
+    Deadline,
+    #[error("{}", .0.message)]
+    Refused(Box<kube::core::Status>),
+    #[error("{0}")]
+    Client(Box<kube::Error>),
+    #[error("{0}")]
+    Internal(String),
+}
+
+/// What follows from a failure.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Class {
+    /// Somebody else wrote first: look again at once.
+    Conflict,
+    /// May pass by itself: try again, ever more slowly.
+    Transient,
+    /// The server asked to wait.
+    Throttled(Duration),
+    /// Not permitted: try again slowly, somebody may grant it.
+    Forbidden,
+    /// The server will not take this object as it is: wait for a change.
+    Rejected,
+    /// A defect of this program: try again slowly.
+    Bug,
+}
+
+impl Class {
+    /// The word in metrics.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Conflict => "conflict",
+            Self::Transient => "transient",
+            Self::Throttled(_) => "throttled",
+            Self::Forbidden => "forbidden",
+            Self::Rejected => "rejected",
+            Self::Bug => "bug",
+        }
+    }
+}
+
+impl Error {
+    /// A failure inside this program.
+    pub fn internal(doing: &'static str, error: &dyn std::error::Error) -> Self {
+        Self { doing, cause: Cause::Internal(error.to_string()) }
+    }
+
+    fn client(doing: &'static str, error: kube::Error) -> Self {
+        #[expect(clippy::wildcard_enum_match_arm, reason = "only an answer of the server differs")]
+        let cause = match error {
+            kube::Error::Api(status) => Cause::Refused(status),
+            other => Cause::Client(Box::new(other)),
+        };
+        Self { doing, cause }
+    }
+
+    /// What follows from the failure.
+    #[must_use]
+    pub fn class(&self) -> Class {
+        match &self.cause {
+            Cause::Deadline => Class::Transient,
+            Cause::Internal(_) => Class::Bug,
+            Cause::Client(error) => match **error {
+                kube::Error::SerdeError(_) | kube::Error::BuildRequest(_) => Class::Bug,
+                _ => Class::Transient,
+            },
+            Cause::Refused(status) => {
+                let asked = status.details.as_ref().map_or(0, |d| d.retry_after_seconds);
+                match status.code {
+                    409 => Class::Conflict,
+                    429 => Class::Throttled(Duration::from_secs(u64::from(asked.max(1)))),
+                    403 if terminating(status) => Class::Rejected,
+                    401 | 403 => Class::Forbidden,
+                    400 | 413 | 422 => Class::Rejected,
+                    _ if asked > 0 => Class::Throttled(Duration::from_secs(u64::from(asked))),
+                    _ => Class::Transient,
+                }
+            }
+        }
+    }
+
+    /// Whether the object is not there.
+    #[must_use]
+    pub fn is_not_found(&self) -> bool {
+        matches!(&self.cause, Cause::Refused(status) if status.is_not_found())
+    }
+
+    /// The reason for a condition.
+    #[must_use]
+    pub fn reason(&self) -> &'static str {
+        match self.class() {
+            Class::Rejected => reason::INVALID_SPEC,
+            _ => reason::PROGRESSING_WITH_RETRY,
+        }
+    }
+}
+
+/// Nothing can be created in a namespace that is being deleted, and nothing should be.
+fn terminating(status: &kube::core::Status) -> bool {
+    let causes = status.details.iter().flat_map(|details| &details.causes);
+    causes.into_iter().any(|cause| cause.reason == "NamespaceTerminating")
+}
+
+/// Waits for the answer to a request, not longer than [`REQUEST_DEADLINE`].
+///
+/// # Errors
+/// [`Error`], which says that `doing` failed and why.
+pub async fn request<T>(
+    doing: &'static str,
+    answer: impl Future<Output = Result<T, kube::Error>>,
+) -> Result<T, Error> {
+    match tokio::time::timeout(REQUEST_DEADLINE, answer).await {
+        Ok(answer) => answer.map_err(|error| Error::client(doing, error)),
+        Err(_) => Err(Error { doing, cause: Cause::Deadline }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(json: serde_json::Value) -> Error {
+        let status = serde_json::from_value(json).unwrap();
+        Error::client("do it", kube::Error::Api(Box::new(status)))
+    }
+
+    #[test]
+    fn every_answer_of_the_server_has_the_class_that_picks_the_right_retry() {
+        let class = |code: u16| refused(serde_json::json!({"code": code})).class();
+        assert_eq!(class(409), Class::Conflict);
+        assert_eq!(class(429), Class::Throttled(Duration::from_secs(1)));
+        assert_eq!(class(403), Class::Forbidden);
+        assert_eq!(class(422), Class::Rejected);
+        assert_eq!(class(500), Class::Transient);
+        let wait = refused(serde_json::json!({"code": 503, "details": {"retryAfterSeconds": 7}}));
+        assert_eq!(wait.class(), Class::Throttled(Duration::from_secs(7)));
+        let ending = refused(serde_json::json!({
+            "code": 403, "details": {"causes": [{"reason": "NamespaceTerminating"}]}
+        }));
+        assert_eq!(ending.class(), Class::Rejected);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_answer_that_never_comes_is_given_up() {
+        let error = request::<()>("do it", std::future::pending()).await.unwrap_err();
+        assert_eq!(error.class(), Class::Transient);
+        assert_eq!(error.to_string(), "failed to do it: no answer within 10 s");
+    }
+}

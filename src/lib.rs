@@ -1,0 +1,26 @@
+//! API keys as Kubernetes objects.
+//!
+//! | module | pure | what |
+//! | --- | --- | --- |
+//! | [`api`] | yes | custom resources, conditions, names |
+//! | [`credential`] | yes, but for randomness and the hashing threads | secret format, hashes, verifier document |
+//! | [`policy`] | yes | may this key exist, and with what |
+//! | [`controller`] | `apikey::{plan, status, notes, delivered}`, `roster` | watches, caches, reconcilers |
+//! | [`admin`], [`audit`], [`client`], [`clock`], [`config`], [`error`], [`metrics`], [`telemetry`] | no | the edge |
+//!
+//! Data flows one way: watches fill [`controller::cache`], a change is put on a queue, a reconcile
+//! observes the caches, [`controller::apikey::plan::plan`] decides, `execute` writes with
+//! preconditions, and the answer of each write goes straight back into the cache.
+
+pub mod admin;
+pub mod api;
+pub mod audit;
+pub mod client;
+pub mod clock;
+pub mod config;
+pub mod controller;
+pub mod credential;
+pub mod error;
+pub mod metrics;
+pub mod policy;
+pub mod telemetry;

@@ -1,0 +1,110 @@
+//! Where the built binaries are.
+
+use std::env;
+use std::path::{Path, PathBuf};
+
+use crate::error::{Error, Result};
+
+/// The environment variable that names a folder with the binaries, in place of the cache.
+pub const DIR_VARIABLE: &str = "APIKEY_OPERATOR_CONTROLPLANE_DIR";
+
+/// The pins: the one place that names versions.
+const GO_MOD: &str = include_str!("../go.mod");
+
+const NAMES: [&str; 5] = [
+    "etcd",
+    "kube-apiserver",
+    "kube-controller-manager",
+    "kubectl",
+    "helm",
+];
+
+/// A folder with the five executables `etcd`, `kube-apiserver`, `kube-controller-manager`,
+/// `kubectl` and `helm`.
+#[derive(Debug, Clone)]
+pub struct Binaries {
+    dir: PathBuf,
+}
+
+impl Binaries {
+    /// Finds the binaries in the folder [`DIR_VARIABLE`] names or else where `make controlplane`
+    /// puts them: `${XDG_CACHE_HOME:-$HOME/.cache}/apikey-operator/controlplane/<version>/`.
+    ///
+    /// # Errors
+    /// [`Error::MissingBinary`] names the first file that is not there;
+    /// [`Error::NoCacheFolder`] when the environment names no folder at all.
+    pub fn locate() -> Result<Self> {
+        let set = |name| {
+            env::var_os(name)
+                .filter(|value| !value.is_empty())
+                .map(PathBuf::from)
+        };
+        let dir = match set(DIR_VARIABLE) {
+            Some(dir) => dir,
+            None => set("XDG_CACHE_HOME")
+                .or_else(|| set("HOME").map(|home| home.join(".cache")))
+                .ok_or(Error::NoCacheFolder)?
+                .join("apikey-operator/controlplane")
+                .join(kubernetes_version()),
+        };
+        Self::in_folder(dir)
+    }
+
+    /// Takes the binaries of one folder.
+    ///
+    /// # Errors
+    /// [`Error::MissingBinary`] names the first file that is not there.
+    pub fn in_folder(dir: impl Into<PathBuf>) -> Result<Self> {
+        let dir = dir.into();
+        match NAMES
+            .iter()
+            .map(|name| dir.join(name))
+            .find(|file| !file.is_file())
+        {
+            Some(missing) => Err(Error::MissingBinary(missing)),
+            None => Ok(Self { dir }),
+        }
+    }
+
+    /// The folder itself, fit to go first on a `PATH`.
+    #[must_use]
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// The path of one of the five executables.
+    #[must_use]
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.dir.join(name)
+    }
+}
+
+fn kubernetes_version() -> &'static str {
+    GO_MOD
+        .lines()
+        .filter_map(|line| line.trim().strip_prefix("k8s.io/kubernetes "))
+        .find_map(|rest| rest.split_whitespace().next())
+        .unwrap_or("unknown")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Binaries, kubernetes_version};
+
+    #[test]
+    fn the_version_is_read_from_the_pins() {
+        assert!(
+            kubernetes_version().starts_with("v1."),
+            "{}",
+            kubernetes_version()
+        );
+    }
+
+    #[test]
+    fn a_missing_binary_is_named_together_with_the_way_to_get_it() {
+        let empty = tempfile::tempdir().unwrap();
+        let message = Binaries::in_folder(empty.path()).unwrap_err().to_string();
+        assert!(message.contains("/etcd is missing"), "{message}");
+        assert!(message.ends_with("run: make controlplane"), "{message}");
+    }
+}

@@ -1,0 +1,115 @@
+//! The settings of a control plane, and its start.
+
+use std::time::Duration;
+
+use crate::binaries::Binaries;
+use crate::components::CONTROLLERS;
+use crate::control_plane::{ControlPlane, Failure};
+use crate::error::Result;
+
+const START_ATTEMPTS: usize = 3;
+
+/// How a control plane is to be started; made by [`ControlPlane::builder`].
+#[derive(Debug, Clone)]
+#[must_use]
+pub struct Builder {
+    binaries: Option<Binaries>,
+    pub(crate) deadline: Duration,
+    pub(crate) keep_logs_on_failure: bool,
+    pub(crate) controllers: String,
+    pub(crate) apiserver_args: Vec<String>,
+    pub(crate) controller_manager_args: Vec<String>,
+}
+
+impl Default for Builder {
+    fn default() -> Self {
+        Self {
+            binaries: None,
+            deadline: Duration::from_mins(1),
+            keep_logs_on_failure: false,
+            controllers: String::new(),
+            apiserver_args: Vec::new(),
+            controller_manager_args: Vec::new(),
+        }
+        .controllers(CONTROLLERS)
+    }
+}
+
+impl Builder {
+    /// Uses these binaries; without it [`Binaries::locate`] finds them.
+    pub fn binaries(mut self, binaries: Binaries) -> Self {
+        self.binaries = Some(binaries);
+        self
+    }
+
+    /// How long a start or a restart may take; 60 seconds without it.
+    pub fn deadline(mut self, deadline: Duration) -> Self {
+        self.deadline = deadline;
+        self
+    }
+
+    /// Keeps the logs, and names their folder on standard error, when the control plane is
+    /// dropped by a panic, as by a failed assertion. The logs of a failed start are always kept.
+    pub fn keep_logs_on_failure(mut self, keep: bool) -> Self {
+        self.keep_logs_on_failure = keep;
+        self
+    }
+
+    /// Runs exactly these controllers, named as for `kube-controller-manager --controllers`.
+    /// Without it those run that do something useful without nodes.
+    pub fn controllers<Name: AsRef<str>>(mut self, names: impl IntoIterator<Item = Name>) -> Self {
+        let names: Vec<_> = names
+            .into_iter()
+            .map(|name| name.as_ref().to_owned())
+            .collect();
+        self.controllers = names.join(",");
+        self
+    }
+
+    /// Runs every controller that Kubernetes runs by default; takes about half a second longer.
+    pub fn all_controllers(self) -> Self {
+        self.controllers(["*"])
+    }
+
+    /// Adds a flag to kube-apiserver, written `--name=value`; it wins over an earlier one.
+    pub fn apiserver_arg(mut self, flag: impl Into<String>) -> Self {
+        self.apiserver_args.push(flag.into());
+        self
+    }
+
+    /// Adds a flag to kube-controller-manager, written `--name=value`; it wins over an earlier one.
+    pub fn controller_manager_arg(mut self, flag: impl Into<String>) -> Self {
+        self.controller_manager_args.push(flag.into());
+        self
+    }
+
+    /// Starts the control plane and returns when it is ready: the apiserver's `/readyz` is fine,
+    /// and the controller manager has made the `ServiceAccount` `default` in namespace `default`.
+    ///
+    /// # Errors
+    /// [`Error::MissingBinary`] when the binaries are not built; [`Error::NotReady`] when a
+    /// component ends or is not ready by the deadline (its logs are kept, the error says where);
+    /// [`Error::Io`] and [`Error::Certificates`] when the machine does not cooperate.
+    ///
+    /// [`Error::MissingBinary`]: crate::Error::MissingBinary
+    /// [`Error::NotReady`]: crate::Error::NotReady
+    /// [`Error::Io`]: crate::Error::Io
+    /// [`Error::Certificates`]: crate::Error::Certificates
+    pub fn start(self) -> Result<ControlPlane> {
+        let binaries = match &self.binaries {
+            Some(binaries) => binaries.clone(),
+            None => Binaries::locate()?,
+        };
+        let mut attempt = 1;
+        loop {
+            let mut plane = ControlPlane::prepare(self.clone(), &binaries)?;
+            match plane.bring_up() {
+                Ok(()) => return Ok(plane),
+                Err(Failure::Fault(fault)) if fault.is_port_taken() && attempt < START_ATTEMPTS => {
+                    attempt += 1;
+                }
+                Err(failure) => return Err(plane.explain(failure)),
+            }
+        }
+    }
+}

@@ -1,0 +1,319 @@
+//! A control plane from start to end.
+
+use std::env;
+use std::ffi::OsStr;
+use std::fmt;
+use std::io::{self, Write};
+use std::net::{Ipv4Addr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::thread;
+use std::time::Instant;
+
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+use serde_json::{Value, json};
+
+use crate::access::Access;
+use crate::binaries::Binaries;
+use crate::builder::Builder;
+use crate::components::Site;
+use crate::credentials::{Credentials, random_bytes};
+use crate::error::{Error, IoContext, Result};
+use crate::folder::Folder;
+use crate::guard::Component;
+use crate::health::{Fault, Probe, wait};
+use crate::kubeconfig::{for_service_account, with_token, write_private};
+
+/// The environment variable that, set to `1`, keeps the whole folder of every control plane and
+/// names it on standard error when the control plane stops.
+pub const KEEP_VARIABLE: &str = "APIKEY_OPERATOR_KEEP";
+
+/// A running control plane. Dropping it ends it and removes its folder; if the process ends
+/// without dropping it, even by SIGKILL, the same happens within moments.
+pub struct ControlPlane {
+    // Dropped in this order: each server before the one it talks to, the folder last.
+    controller_manager: Option<Component>,
+    apiserver: Option<Component>,
+    etcd: Option<Component>,
+    folder: Folder,
+    settings: Builder,
+    binaries: Binaries,
+    credentials: Credentials,
+    access: Access,
+    probe: Probe,
+    port: u16,
+    url: String,
+}
+
+/// A fault still has to be told where the logs stay.
+pub(crate) enum Failure {
+    Fault(Fault),
+    Error(Error),
+}
+
+impl From<Fault> for Failure {
+    fn from(fault: Fault) -> Self {
+        Self::Fault(fault)
+    }
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        Self::Error(error)
+    }
+}
+
+impl ControlPlane {
+    /// Starts a control plane with the usual settings; see [`Builder::start`].
+    ///
+    /// # Errors
+    /// As [`Builder::start`].
+    pub fn start() -> Result<Self> {
+        Self::builder().start()
+    }
+
+    /// Settings for a control plane, to be changed and then started.
+    pub fn builder() -> Builder {
+        Builder::default()
+    }
+
+    /// The kubeconfig of an administrator (group `system:masters`).
+    #[must_use]
+    pub fn admin_kubeconfig(&self) -> &Path {
+        &self.access.kubeconfig
+    }
+
+    /// A `kubectl` command as administrator that touches nothing in the user's home.
+    #[must_use]
+    pub fn kubectl(&self) -> Command {
+        self.access.tool("kubectl")
+    }
+
+    /// A `helm` command as administrator that touches nothing in the user's home.
+    #[must_use]
+    pub fn helm(&self) -> Command {
+        self.access.tool("helm")
+    }
+
+    /// Any other command, with the environment of [`Self::kubectl`] but the user's own `HOME`:
+    /// `KUBECONFIG`, kubectl and helm first on the `PATH`, `CONTROLPLANE_DIR` ([`Self::dir`]) and
+    /// `CONTROLPLANE_AUDIT_LOG` ([`Self::audit_log`]).
+    #[must_use]
+    pub fn command(&self, program: impl AsRef<OsStr>) -> Command {
+        self.access.command(program)
+    }
+
+    /// Writes a kubeconfig (mode 0600) for an existing `ServiceAccount`: a new token valid for 24
+    /// hours, the CA embedded, `namespace` as the context's namespace. The file lies in
+    /// [`Self::dir`], one per account; a second call replaces it.
+    ///
+    /// # Errors
+    /// [`Error::Command`] when the `ServiceAccount` does not exist; [`Error::Io`] when kubectl does
+    /// not run or the file cannot be written.
+    pub fn service_account_kubeconfig(&self, namespace: &str, name: &str) -> Result<PathBuf> {
+        let content = for_service_account(|| self.kubectl(), namespace, name, "24h")?;
+        let file = self.folder.file(&format!("{namespace}_{name}.kubeconfig"));
+        write_private(&file, &content)?;
+        Ok(file)
+    }
+
+    /// The apiserver's address: `https://127.0.0.1:` and the port.
+    #[must_use]
+    pub fn server_url(&self) -> &str {
+        &self.url
+    }
+
+    /// The certificate of the CA that vouches for the apiserver, as PEM.
+    #[must_use]
+    pub fn ca_pem(&self) -> &str {
+        &self.credentials.ca_pem
+    }
+
+    /// The folder of everything that belongs to this control plane; goes with it.
+    #[must_use]
+    pub fn dir(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// The audit log: one JSON object (an `audit.k8s.io/v1` Event of level Metadata) per line. A
+    /// request's line is there when its response is.
+    #[must_use]
+    pub fn audit_log(&self) -> PathBuf {
+        self.access.audit_log.clone()
+    }
+
+    /// The folder with one log per component, `etcd.log` and so on, and the audit log.
+    #[must_use]
+    pub fn logs_dir(&self) -> &Path {
+        self.folder.logs()
+    }
+
+    /// Kills the apiserver, as a crash of its machine would; returns when the port is closed.
+    /// Everything else keeps running and the data stays.
+    pub fn stop_apiserver(&mut self) {
+        self.apiserver = None;
+    }
+
+    /// Starts the apiserver again, on the same port and with the same data, and returns when its
+    /// `/readyz` is fine; kills it first if it runs. The controller manager finds it again by
+    /// itself, a moment later.
+    ///
+    /// # Errors
+    /// [`Error::NotReady`] when it ends or is not ready by the deadline.
+    pub fn restart_apiserver(&mut self) -> Result<()> {
+        self.stop_apiserver();
+        self.run_apiserver(Instant::now())
+            .map_err(|failure| self.explain(failure))
+    }
+
+    pub(crate) fn prepare(settings: Builder, binaries: &Binaries) -> Result<Self> {
+        let folder = Folder::create()?;
+        if env::var_os(KEEP_VARIABLE).is_some_and(|value| value == "1") {
+            folder.keep()?;
+        }
+        let credentials = Credentials::create(&folder)?;
+        let port = free_port()?;
+        let url = format!("https://127.0.0.1:{port}");
+        let access = Access {
+            kubeconfig: folder.file("admin.kubeconfig"),
+            tools: binaries.dir().to_path_buf(),
+            dir: folder.path().to_path_buf(),
+            audit_log: folder.logs().join("audit.log"),
+        };
+        let cluster = cluster(&url, &credentials);
+        write_private(
+            &access.kubeconfig,
+            &with_token(&cluster, "admin", &credentials.admin_token, "default"),
+        )?;
+        let probe = Probe::new(&url, &credentials.ca_pem, &credentials.admin_token);
+        Ok(Self {
+            controller_manager: None,
+            apiserver: None,
+            etcd: None,
+            folder,
+            settings,
+            binaries: binaries.clone(),
+            credentials,
+            access,
+            probe,
+            port,
+            url,
+        })
+    }
+
+    pub(crate) fn bring_up(&mut self) -> std::result::Result<(), Failure> {
+        let started = Instant::now();
+        self.etcd = Some(self.site().etcd()?);
+        self.run_apiserver(started)?;
+        // Only now: earlier, the controller manager would find the apiserver not ready and look
+        // again a whole second later.
+        let user = "system:kube-controller-manager";
+        let cluster = cluster(&self.url, &self.credentials);
+        let kubeconfig = with_token(
+            &cluster,
+            user,
+            &self.credentials.controller_manager_token,
+            "default",
+        );
+        self.controller_manager = Some(self.site().controller_manager(
+            &kubeconfig,
+            &self.settings.controllers,
+            &self.settings.controller_manager_args,
+        )?);
+        self.wait(
+            "/api/v1/namespaces/default/serviceaccounts/default",
+            started,
+        )?;
+        Ok(())
+    }
+
+    fn run_apiserver(&mut self, started: Instant) -> std::result::Result<(), Failure> {
+        self.apiserver = Some(
+            self.site()
+                .apiserver(self.port, &self.settings.apiserver_args)?,
+        );
+        self.wait("/readyz?verbose", started)?;
+        Ok(())
+    }
+
+    fn wait(&mut self, path: &str, started: Instant) -> std::result::Result<(), Fault> {
+        let mut components: Vec<_> = [
+            &mut self.etcd,
+            &mut self.apiserver,
+            &mut self.controller_manager,
+        ]
+        .into_iter()
+        .filter_map(Option::as_mut)
+        .collect();
+        wait(
+            &self.probe,
+            path,
+            &mut components,
+            started,
+            self.settings.deadline,
+        )
+    }
+
+    pub(crate) fn explain(&mut self, failure: Failure) -> Error {
+        match failure {
+            Failure::Fault(fault) => fault.into_error(self.folder.rescue_logs()),
+            Failure::Error(error) => error,
+        }
+    }
+
+    fn site(&self) -> Site<'_> {
+        Site {
+            binaries: &self.binaries,
+            folder: &self.folder,
+            credentials: &self.credentials,
+        }
+    }
+}
+
+/// Without the secrets.
+impl fmt::Debug for ControlPlane {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.debug_struct("ControlPlane")
+            .field("server_url", &self.url)
+            .field("dir", &self.dir())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Drop for ControlPlane {
+    fn drop(&mut self) {
+        let kept = if self.folder.is_kept() {
+            self.folder.path()
+        } else if self.settings.keep_logs_on_failure && thread::panicking() {
+            self.folder.rescue_logs()
+        } else {
+            return;
+        };
+        let _ = writeln!(
+            io::stderr(),
+            "the control plane's files are kept in {}",
+            kept.display()
+        );
+    }
+}
+
+fn cluster(url: &str, credentials: &Credentials) -> Value {
+    json!({
+        "server": url,
+        "certificate-authority-data": BASE64_STANDARD.encode(&credentials.ca_pem),
+    })
+}
+
+/// A port nobody listens on, below the range from which Linux and macOS take the ports of outgoing
+/// connections: a client that keeps calling a stopped apiserver must not end up occupying its port.
+fn free_port() -> Result<u16> {
+    loop {
+        let port = 20_000 + u16::from_ne_bytes(random_bytes()?) % 12_000;
+        match TcpListener::bind((Ipv4Addr::LOCALHOST, port)) {
+            Ok(_) => return Ok(port),
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse => {}
+            Err(error) => return Err(error).context("listen on", Path::new("127.0.0.1")),
+        }
+    }
+}
