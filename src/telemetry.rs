@@ -8,11 +8,13 @@ use tracing_subscriber::{Layer as _, fmt};
 
 use crate::config::LogFormat;
 
-/// Libraries that would log request or TLS bytes at finer levels; they stay at this one or above.
-const CAPPED: [(&str, tracing::Level); 5] = [
+/// Libraries that would log request or TLS bytes at finer levels, or repeat us; they stay here.
+const CAPPED: [(&str, tracing::Level); 6] = [
     ("h2", tracing::Level::INFO),
     ("hyper", tracing::Level::INFO),
     ("hyper_util", tracing::Level::INFO),
+    // Its span around each reconcile would stand around ours.
+    ("kube_runtime", tracing::Level::WARN),
     ("rustls", tracing::Level::INFO),
     ("tower", tracing::Level::INFO),
 ];
@@ -37,9 +39,11 @@ pub fn init(format: LogFormat, filter: &str) -> Result<(), Box<dyn std::error::E
 
 fn cap(targets: Targets) -> Targets {
     CAPPED.into_iter().fold(targets, |targets, (target, most)| {
-        let finer = targets.would_enable(target, &tracing::Level::TRACE)
-            || targets.would_enable(target, &tracing::Level::DEBUG);
-        if finer { targets.with_target(target, most) } else { targets }
+        let next = match most {
+            tracing::Level::WARN => tracing::Level::INFO,
+            _ => tracing::Level::DEBUG,
+        };
+        if targets.would_enable(target, &next) { targets.with_target(target, most) } else { targets }
     })
 }
 

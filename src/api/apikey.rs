@@ -63,25 +63,44 @@ use super::schema;
     validation = Rule::new("self.org == oldSelf.org").message(
         "`org` is immutable: delete this ApiKey and create a new one for the other organization"
     ),
-    validation = Rule::new("self.?name == oldSelf.?name").message(
+    validation = Rule::new(
+        "has(self.name) == has(oldSelf.name) && (!has(self.name) || self.name == oldSelf.name)"
+    ).message(
         "`name` is immutable, adding and removing included: delete this ApiKey and create a new \
          one with the other name"
     ),
-    validation = Rule::new("self.?expiry == oldSelf.?expiry").message(
+    validation = Rule::new(
+        "has(self.expiry) == has(oldSelf.expiry) && \
+         (!has(self.expiry) || self.expiry == oldSelf.expiry)"
+    ).message(
         "`expiry` is immutable, adding and removing included: delete this ApiKey and create a new \
          one with the other expiry"
     ),
-    validation = Rule::new("self.?secret.?name == oldSelf.?secret.?name").message(
+    validation = Rule::new(
+        "(has(self.secret) && has(self.secret.name) ? self.secret.name : '') == \
+         (has(oldSelf.secret) && has(oldSelf.secret.name) ? oldSelf.secret.name : '')"
+    ).message(
         "`secret.name` is immutable, adding and removing included: delete this ApiKey and create \
          a new one that delivers to the other Secret"
     ),
-    validation = Rule::new("self.?secret.?keys == oldSelf.?secret.?keys").message(
+    validation = Rule::new(
+        "(has(self.secret) && has(self.secret.keys) && has(self.secret.keys.name) \
+         ? self.secret.keys.name : '') == \
+         (has(oldSelf.secret) && has(oldSelf.secret.keys) && has(oldSelf.secret.keys.name) \
+         ? oldSelf.secret.keys.name : '') && \
+         (has(self.secret) && has(self.secret.keys) && has(self.secret.keys.secret) \
+         ? self.secret.keys.secret : '') == \
+         (has(oldSelf.secret) && has(oldSelf.secret.keys) && has(oldSelf.secret.keys.secret) \
+         ? oldSelf.secret.keys.secret : '')"
+    ).message(
         "`secret.keys` is immutable, adding and removing included, because the operator never \
          reads a secret back to copy it: delete this ApiKey and create a new one"
     ),
     validation = Rule::new(
-        "self.?secret.?template.?type.orValue('Opaque') == \
-         oldSelf.?secret.?template.?type.orValue('Opaque')"
+        "(has(self.secret) && has(self.secret.template) && has(self.secret.template.type) \
+         ? self.secret.template.type : 'Opaque') == \
+         (has(oldSelf.secret) && has(oldSelf.secret.template) && \
+         has(oldSelf.secret.template.type) ? oldSelf.secret.template.type : 'Opaque')"
     ).message(
         "`secret.template.type` is immutable, as the type of every Secret: delete this ApiKey and \
          create a new one"
@@ -161,8 +180,10 @@ pub struct DeliveredSecretSpec {
     validation = Rule::new("!has(self.name) || !has(self.secret) || self.name != self.secret")
         .message("`keys.name` and `keys.secret` must differ: each is one data key of the Secret"),
     validation = Rule::new(
-        "[self.?name.orValue(''), self.?secret.orValue('')]\
-         .all(k, !(k in ['name', 'secret', 'key-id', 'organization-id', 'token-url']))"
+        "(!has(self.name) || \
+         !(self.name in ['name', 'secret', 'key-id', 'organization-id', 'token-url'])) && \
+         (!has(self.secret) || \
+         !(self.secret in ['name', 'secret', 'key-id', 'organization-id', 'token-url']))"
     ).message(
         "`keys` must not be 'name', 'secret', 'key-id', 'organization-id' or 'token-url': the \
          Secret has those already"

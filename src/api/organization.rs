@@ -58,10 +58,15 @@ use super::schema;
 )]
 #[serde(rename_all = "camelCase")]
 #[x_kube(
-    validation = Rule::new("self.?id == oldSelf.?id").message(
+    validation = Rule::new(
+        "has(self.id) == has(oldSelf.id) && (!has(self.id) || self.id == oldSelf.id)"
+    ).message(
         "`id` is immutable, adding and removing included: tokens and clients refer to it"
     ),
-    validation = Rule::new("self.?parent == oldSelf.?parent").message(
+    validation = Rule::new(
+        "has(self.parent) == has(oldSelf.parent) && \
+         (!has(self.parent) || self.parent == oldSelf.parent)"
+    ).message(
         "`parent` is immutable, adding and removing included: create a new organization under the \
          other parent"
     )

@@ -84,10 +84,10 @@ fn render(
     instance: &str,
 ) -> Event {
     let Note { severity, reason, message } = note;
-    let name = regarding.name.as_deref().unwrap_or_default();
+    let name: String = regarding.name.iter().flat_map(|name| name.chars()).take(63).collect();
     Event {
         metadata: ObjectMeta {
-            generate_name: Some(format!("{name}.")),
+            generate_name: Some(format!("{}-", name.trim_end_matches(['.', '-']))),
             namespace: Some(namespace.to_owned()),
             ..ObjectMeta::default()
         },

@@ -1,0 +1,88 @@
+//! Deleting a key waits for nobody and leaves nothing.
+
+use apikey_operator::api::{ApiKey, names};
+use kube::api::DeleteParams;
+
+use crate::support::{Cluster, Scope, eventually};
+
+async fn gone(scope: &Scope<'_>, key: &ApiKey) {
+    eventually("the delivered Secret is collected", async || {
+        scope.secrets().get_opt(key.secret_name()).await.unwrap().is_none().then_some(())
+    })
+    .await;
+    eventually("the verifier is swept", async || {
+        scope.document(key).await.is_none().then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_deleted_key_is_gone_at_once_and_its_secret_and_verifier_follow() {
+    let scope = Scope::shared().await;
+    scope.apply_key("ci", "");
+    let key = scope.ready("ci").await;
+    assert!(key.metadata.finalizers.is_none());
+    scope.kubectl(&["delete", "apikey", "ci", "--timeout=5s"]);
+    gone(&scope, &key).await;
+    scope.operator(|operator| {
+        let key_id = key.status.unwrap().key_id.unwrap();
+        let actions: Vec<_> = operator
+            .audit()
+            .into_iter()
+            .filter(|line| line["keyId"] == key_id.as_str())
+            .map(|line| line["action"].as_str().unwrap().to_owned())
+            .collect();
+        assert_eq!(actions, ["Create", "Revoke"]);
+    });
+}
+
+#[tokio::test]
+async fn a_key_deleted_while_the_operator_is_down_is_swept_when_it_is_back() {
+    let cluster = Cluster::start();
+    let operator = cluster.operator(&[]);
+    let scope = cluster.scope().await;
+    scope.apply_key("ci", "");
+    let key = scope.ready("ci").await;
+    operator.kill();
+    scope.kubectl(&["delete", "apikey", "ci", "--timeout=5s"]);
+    let _operator = cluster.operator(&[]);
+    gone(&scope, &key).await;
+}
+
+#[tokio::test]
+async fn a_key_made_again_under_its_name_gets_a_new_id_and_never_the_old_secret() {
+    let scope = Scope::shared().await;
+    scope.apply_key("ci", "");
+    let first = scope.ready("ci").await;
+    let before = scope.credential(&first).await;
+    scope.keys().delete("ci", &DeleteParams::default()).await.unwrap();
+    scope.apply_key("ci", "");
+    let second = scope.ready("ci").await;
+    let after = scope.credential(&second).await;
+    after.assert_sound();
+    assert_ne!(first.metadata.uid, second.metadata.uid);
+    assert_ne!(after.data("key-id"), before.data("key-id"));
+    assert_ne!(after.data("secret"), before.data("secret"));
+    eventually("the first verifier is swept", async || {
+        scope.document(&first).await.is_none().then_some(())
+    })
+    .await;
+    scope.credential(&scope.ready("ci").await).await.assert_sound();
+}
+
+#[tokio::test]
+async fn deleting_a_namespace_is_not_held_up() {
+    let scope = Scope::shared().await;
+    for name in ["one", "two", "three"] {
+        scope.apply_key(name, "");
+    }
+    let keys = [scope.ready("one").await, scope.ready("two").await, scope.ready("three").await];
+    scope.kubectl(&["delete", "namespace", &scope.namespace, "--timeout=25s"]);
+    for key in keys {
+        let name = names::verifier_secret(key.metadata.uid.as_deref().unwrap());
+        eventually("the verifier is swept", async || {
+            scope.verifiers().get_opt(&name).await.unwrap().is_none().then_some(())
+        })
+        .await;
+    }
+}

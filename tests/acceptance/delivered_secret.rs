@@ -1,0 +1,169 @@
+//! The delivered Secret: shape, neighbours, conflicts, and self-healing.
+
+use std::collections::BTreeMap;
+
+use apikey_operator::api::{ApiKey, names};
+use k8s_openapi::api::core::v1::Secret;
+
+use crate::support::{Scope, eventually};
+
+fn revision(wanted: i64) -> impl Fn(&ApiKey) -> bool {
+    move |key| key.status.as_ref().is_some_and(|status| status.revision == Some(wanted))
+}
+
+fn labels(secret: &Secret) -> &BTreeMap<String, String> {
+    secret.metadata.labels.as_ref().unwrap()
+}
+
+#[tokio::test]
+async fn name_keys_template_and_type_shape_the_secret() {
+    let scope = Scope::shared().await;
+    scope.apply_key(
+        "ci",
+        "name: login, secret: {name: shaped, keys: {name: API_KEY_NAME, secret: API_KEY_SECRET}, \
+         template: {type: example.com/key, labels: {team: a}, annotations: {note: hello}}}",
+    );
+    let key = scope.ready("ci").await;
+    let credential = scope.credential(&key).await;
+    credential.assert_sound();
+    assert_eq!(credential.delivered.metadata.name.as_deref(), Some("shaped"));
+    assert_eq!(credential.delivered.type_.as_deref(), Some("example.com/key"));
+    assert_eq!(credential.data("API_KEY_NAME"), "login");
+    assert_eq!(credential.data("API_KEY_SECRET"), credential.data("secret"));
+    assert_eq!(labels(&credential.delivered)["team"], "a");
+    assert_eq!(labels(&credential.delivered)[names::LABEL_MANAGED_BY], names::MANAGED_BY);
+    assert_eq!(credential.delivered.metadata.annotations.as_ref().unwrap()["note"], "hello");
+}
+
+#[tokio::test]
+async fn a_changed_template_changes_labels_and_not_the_value() {
+    let scope = Scope::shared().await;
+    scope.apply_key("ci", "secret: {template: {labels: {team: a, gone: b}}}");
+    let key = scope.ready("ci").await;
+    let before = scope.credential(&key).await.data("secret");
+    scope.apply_key("ci", "secret: {template: {labels: {team: c}}}");
+    eventually("the template is applied", async || {
+        let secret = scope.delivered("ci").await;
+        let labels = labels(&secret);
+        (labels["team"] == "c" && !labels.contains_key("gone")).then_some(())
+    })
+    .await;
+    scope.apply_key("ci", "");
+    eventually("the template is gone", async || {
+        (!labels(&scope.delivered("ci").await).contains_key("team")).then_some(())
+    })
+    .await;
+    let credential = scope.credential(&key).await;
+    credential.assert_sound();
+    assert_eq!(credential.data("secret"), before);
+}
+
+#[tokio::test]
+async fn a_secret_of_somebody_else_is_never_touched() {
+    let scope = Scope::shared().await;
+    scope.kubectl(&["create", "secret", "generic", "ci", "--from-literal=mine=1"]);
+    let before = scope.delivered("ci").await;
+    scope.apply_key("ci", "");
+    let message = scope.refused("ci", "SecretConflict").await;
+    assert!(message.contains("delete the Secret"), "{message}");
+    scope.kubectl(&["wait", "--for=condition=Stalled", "apikey/ci", "--timeout=5s"]);
+    assert_eq!(scope.delivered("ci").await, before);
+
+    scope.kubectl(&["delete", "secret", "ci"]);
+    scope.apply_key("ci", "description: look again");
+    let key = scope.ready("ci").await;
+    scope.credential(&key).await.assert_sound();
+}
+
+#[tokio::test]
+async fn two_keys_for_one_secret_the_second_is_refused() {
+    let scope = Scope::shared().await;
+    scope.apply_key("one", "secret: {name: shared}");
+    scope.ready("one").await;
+    scope.apply_key("two", "secret: {name: shared}");
+    scope.refused("two", "SecretConflict").await;
+    let one = scope.ready("one").await;
+    scope.credential(&one).await.assert_sound();
+}
+
+#[tokio::test]
+async fn a_removed_secret_comes_back_as_the_next_revision() {
+    let scope = Scope::shared().await;
+    scope.apply_key("ci", "");
+    let key = scope.ready("ci").await;
+    let before = scope.credential(&key).await;
+    scope.kubectl(&["delete", "secret", "ci"]);
+    let key = scope.key("ci", "replaced", revision(2)).await;
+    let after = scope.credential(&key).await;
+    after.assert_sound();
+    assert_ne!(after.data("secret"), before.data("secret"));
+    assert_eq!(after.data("key-id"), before.data("key-id"));
+    let previous = after.document.previous.as_ref().unwrap();
+    assert!(before.proves(previous), "the removed secret is not accepted for the overlap");
+    assert_eq!(key.status.unwrap().previous_secret.unwrap().revision, 1);
+}
+
+#[tokio::test]
+async fn a_secret_that_is_removed_again_and_again_is_held_back() {
+    let scope = Scope::shared().await;
+    scope.apply_key("ci", "");
+    scope.ready("ci").await;
+    for wanted in 2..=4 {
+        scope.kubectl(&["delete", "secret", "ci"]);
+        scope.key("ci", "replaced", revision(wanted)).await;
+    }
+    scope.kubectl(&["delete", "secret", "ci"]);
+    scope.refused("ci", "SecretRemovedRepeatedly").await;
+    assert!(scope.secrets().get_opt("ci").await.unwrap().is_none());
+}
+
+#[tokio::test]
+async fn labels_annotations_and_data_of_others_survive_a_new_value() {
+    let scope = Scope::shared().await;
+    scope.apply_key("ci", "");
+    scope.ready("ci").await;
+    scope.kubectl(&["label", "secret", "ci", "theirs=1"]);
+    scope.kubectl(&["annotate", "secret", "ci", "theirs=2"]);
+    scope.kubectl(&["patch", "secret", "ci", "-p", r#"{"stringData":{"theirs":"3"}}"#]);
+    // A verifier annotation that names nothing makes the operator deliver anew.
+    let annotation = format!("{}=0000000000000000", names::ANNOTATION_VERIFIER);
+    scope.kubectl(&["annotate", "--overwrite", "secret", "ci", &annotation]);
+    let key = scope.key("ci", "replaced", revision(2)).await;
+    let credential = scope.credential(&key).await;
+    credential.assert_sound();
+    assert_eq!(labels(&credential.delivered)["theirs"], "1");
+    assert_eq!(credential.delivered.metadata.annotations.as_ref().unwrap()["theirs"], "2");
+    assert_eq!(credential.data("theirs"), "3");
+}
+
+#[tokio::test]
+async fn a_lost_verifier_is_made_anew_with_the_same_key_id() {
+    let scope = Scope::shared().await;
+    scope.apply_key("ci", "");
+    let key = scope.ready("ci").await;
+    let before = scope.credential(&key).await;
+    let verifier = names::verifier_secret(key.metadata.uid.as_deref().unwrap());
+    scope.verifiers().delete(&verifier, &Default::default()).await.unwrap();
+    let key = scope.key("ci", "minted again", revision(2)).await;
+    let after = scope.credential(&key).await;
+    after.assert_sound();
+    assert_eq!(after.data("key-id"), before.data("key-id"));
+    assert_eq!(after.document.expires_at, before.document.expires_at);
+}
+
+#[tokio::test]
+async fn a_damaged_verifier_stalls_the_key_and_says_what_to_do() {
+    let scope = Scope::shared().await;
+    scope.apply_key("ci", "");
+    let key = scope.ready("ci").await;
+    let verifier = names::verifier_secret(key.metadata.uid.as_deref().unwrap());
+    let half = serde_json::json!({"stringData": {(names::VERIFIER_DATA_KEY): "{\"version\":1,"}});
+    let patch = kube::api::Patch::Merge(half);
+    scope.verifiers().patch(&verifier, &Default::default(), &patch).await.unwrap();
+    scope.apply_key("ci", "description: look again");
+    let message = scope.refused("ci", "VerifierUnreadable").await;
+    assert!(message.contains(&verifier), "{message}");
+    scope.verifiers().delete(&verifier, &Default::default()).await.unwrap();
+    let key = scope.ready("ci").await;
+    scope.credential(&key).await.assert_sound();
+}

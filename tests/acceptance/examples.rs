@@ -1,0 +1,20 @@
+//! Every example works as it stands.
+
+use std::path::Path;
+
+use crate::support::Scope;
+
+#[tokio::test]
+async fn every_example_is_accepted_by_the_api_server() {
+    let scope = Scope::shared().await;
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples");
+    let mut count = 0;
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_some_and(|extension| extension == "yaml") {
+            scope.kubectl(&["apply", "-f", path.to_str().unwrap()]);
+            count += 1;
+        }
+    }
+    assert!(count >= 8, "only {count} examples were found");
+}

@@ -1,0 +1,131 @@
+//! What is fixed at creation is refused by the API server on change, on adding and on removing.
+
+use crate::support::Scope;
+
+/// Applies `before`, then expects the API server to refuse `after` with a message that has `says`.
+async fn refuses(before: &str, after: &str, says: &str) {
+    let scope = Scope::shared().await;
+    scope.apply_key("ci", before);
+    let error = scope.try_apply(&scope.key_yaml("ci", after)).expect_err(after);
+    assert!(error.contains(says), "{error}");
+    scope.apply_key("ci", before);
+}
+
+#[tokio::test]
+async fn expiry() {
+    let says = "`expiry` is immutable";
+    let one = "expiry: '2027-05-24T00:00:00Z'";
+    refuses(one, "expiry: '2027-05-25T00:00:00Z'", says).await;
+    refuses("", one, says).await;
+    refuses(one, "", says).await;
+}
+
+#[tokio::test]
+async fn the_same_expiry_in_another_notation_is_accepted() {
+    let scope = Scope::shared().await;
+    scope.apply_key("ci", "expiry: '2027-05-24T00:00:00Z'");
+    scope.apply_key("ci", "expiry: '2027-05-24T02:00:00+02:00'");
+    scope.ready("ci").await;
+}
+
+#[tokio::test]
+async fn name_and_organization() {
+    let says = "`name` is immutable";
+    refuses("name: a", "name: b", says).await;
+    refuses("", "name: b", says).await;
+    refuses("name: a", "", says).await;
+    refuses("org: one-org", "org: other-org", "`org` is immutable").await;
+}
+
+#[tokio::test]
+async fn name_of_the_delivered_secret() {
+    let says = "`secret.name` is immutable";
+    refuses("secret: {name: a}", "secret: {name: b}", says).await;
+    refuses("", "secret: {name: b}", says).await;
+    refuses("secret: {name: a}", "secret: {}", says).await;
+    refuses("secret: {name: a}", "", says).await;
+}
+
+#[tokio::test]
+async fn keys_and_type_of_the_delivered_secret() {
+    let says = "`secret.keys` is immutable";
+    refuses("secret: {keys: {name: A}}", "secret: {keys: {name: B}}", says).await;
+    refuses("secret: {keys: {secret: A}}", "secret: {keys: {secret: B}}", says).await;
+    refuses("", "secret: {keys: {name: B}}", says).await;
+    refuses("secret: {keys: {name: A}}", "", says).await;
+    let says = "`secret.template.type` is immutable";
+    refuses("secret: {template: {type: a}}", "secret: {template: {type: b}}", says).await;
+    refuses("", "secret: {template: {type: b}}", says).await;
+    refuses("secret: {template: {type: a}}", "", says).await;
+}
+
+#[tokio::test]
+async fn id_and_parent_of_an_organization() {
+    let scope = Scope::shared().await;
+    let refuses = |name: &str, before: &str, after: &str, says: &str| {
+        let yaml = |more: &str| {
+            format!(
+                "{{apiVersion: apikey-operator.dev/v1alpha1, kind: Organization, \
+                 metadata: {{name: {}-{name}}}, spec: {{allowedNamespaces: {{from: All}}, {more}}}}}",
+                scope.org()
+            )
+        };
+        scope.apply(&yaml(before));
+        let error = scope.try_apply(&yaml(after)).expect_err(after);
+        assert!(error.contains(says), "{error}");
+    };
+    let (one, other) = (
+        "id: 1f0c2a52-7b1d-4a38-9c2e-0f6f6f1f9a10",
+        "id: 2f0c2a52-7b1d-4a38-9c2e-0f6f6f1f9a10",
+    );
+    refuses("a", one, other, "`id` is immutable");
+    refuses("b", "", one, "`id` is immutable");
+    refuses("c", other, "", "`id` is immutable");
+    refuses("d", "parent: x", "parent: y", "`parent` is immutable");
+    refuses("e", "", "parent: y", "`parent` is immutable");
+    refuses("f", "parent: x", "", "`parent` is immutable");
+}
+
+/// Refused at creation, with the fix in the message.
+#[tokio::test]
+async fn nonsense_is_refused_at_creation_with_the_fix() {
+    let scope = Scope::shared().await;
+    let long = format!("name: {}", "x".repeat(56));
+    for (more, says) in [
+        ("expiry: tomorrow", "expiry"),
+        ("roles: []", "roles"),
+        ("roles: [a, a]", "roles"),
+        ("name: Upper", "spec.name"),
+        (long.as_str(), "spec.name"),
+        ("typo: 1", "unknown field \"spec.typo\""),
+        ("secret: {keys: {name: secret}}", "the Secret has those already"),
+        ("secret: {keys: {name: A, secret: A}}", "must differ"),
+        ("secret: {template: {type: kubernetes.io/service-account-token}}", "use 'Opaque'"),
+        ("secret: {template: {labels: {app.kubernetes.io/managed-by: x}}}", "must not set"),
+        ("secret: {template: {annotations: {apikey-operator.dev/x: x}}}", "must not set"),
+    ] {
+        let error = scope.try_apply(&scope.key_yaml("ci", more)).expect_err(more);
+        assert!(error.contains(says), "{more}: {error}");
+    }
+    let name = "x".repeat(56);
+    let error = scope.try_apply(&scope.key_yaml(&name, "")).unwrap_err();
+    assert!(error.contains("at most 55 characters"), "{error}");
+    scope.apply_key(&name, "name: short");
+    for (spec, says) in [
+        ("{}", "allowedNamespaces"),
+        ("{allowedNamespaces: {from: Names}}", "`names` must be set"),
+        ("{allowedNamespaces: {from: Selector}}", "`selector` must be set"),
+        ("{allowedNamespaces: {from: All}, id: x}", "spec.id"),
+        (
+            "{allowedNamespaces: {from: All}, limits: {defaultLifetimeDays: 9, maxLifetimeDays: 8}}",
+            "must not exceed",
+        ),
+    ] {
+        let yaml = format!(
+            "{{apiVersion: apikey-operator.dev/v1alpha1, kind: Organization, \
+             metadata: {{name: nonsense}}, spec: {spec}}}"
+        );
+        let error = scope.try_apply(&yaml).expect_err(spec);
+        assert!(error.contains(says), "{spec}: {error}");
+    }
+}

@@ -1,0 +1,70 @@
+//! What the operator shows of itself.
+
+use crate::support::{Scope, eventually};
+
+#[tokio::test]
+async fn metrics_tell_of_keys_reconciles_and_requests() {
+    let scope = Scope::shared().await;
+    scope.apply_key("ci", "");
+    let key = scope.ready("ci").await;
+    let expiry = key.status.unwrap().expires_at.unwrap().0.as_second();
+    let (org, namespace) = (scope.org(), &scope.namespace);
+    let (code, text) = scope.operator(|operator| operator.get("/metrics")).unwrap();
+    assert_eq!(code, 200);
+    for line in [
+        format!("apikeys{{org=\"{org}\",phase=\"Active\"}} 1"),
+        format!("apikey_expiration_timestamp_seconds{{namespace=\"{namespace}\",name=\"ci\"}} {expiry}"),
+        format!("apikey_status_phase{{namespace=\"{namespace}\",name=\"ci\",phase=\"Active\"}} 1"),
+        format!("apikey_status_phase{{namespace=\"{namespace}\",name=\"ci\",phase=\"Expired\"}} 0"),
+        "controller_runtime_max_concurrent_reconciles{controller=\"apikey\"} 32".to_owned(),
+        "leader_election_master_status{name=\"apikey-operator-controller\"} 1".to_owned(),
+    ] {
+        assert!(text.contains(&line), "{line} is missing in\n{text}");
+    }
+    for name in [
+        "controller_runtime_reconcile_total",
+        "controller_runtime_reconcile_time_seconds_bucket",
+        "controller_runtime_active_workers",
+        "rest_client_requests_total",
+        "apikey_operator_build_info",
+    ] {
+        assert!(text.lines().any(|line| line.starts_with(name)), "{name} is missing");
+    }
+}
+
+#[tokio::test]
+async fn events_tell_the_life_of_a_key_with_fixed_reasons() {
+    let scope = Scope::shared().await;
+    scope.apply_key("ci", "roles: [viewer]");
+    scope.ready("ci").await;
+    scope.apply_key("ci", "roles: [operator]");
+    let describe = eventually("Events about the key", async || {
+        let text = scope.kubectl(&["describe", "apikey", "ci"]);
+        (text.contains("Issued") && text.contains("Updated")).then_some(text)
+    })
+    .await;
+    assert!(describe.contains("Roles are now [operator], they were [viewer]"), "{describe}");
+}
+
+#[tokio::test]
+async fn audit_lines_tell_who_what_and_when() {
+    let scope = Scope::shared().await;
+    scope.apply_key("ci", "roles: [viewer]");
+    let key = scope.ready("ci").await;
+    let email = key.status.unwrap().email.unwrap();
+    scope.apply_key("ci", "roles: [operator]");
+    scope.apply_key("ci", "roles: [operator], suspended: true");
+    scope.kubectl(&["wait", "--for=condition=Suspended", "apikey/ci", "--timeout=20s"]);
+    scope.apply_key("ci", "roles: [operator]");
+    scope.ready("ci").await;
+    let lines = scope.operator(|operator| operator.audit());
+    let ours: Vec<_> = lines.iter().filter(|line| line["actor"] == email.as_str()).collect();
+    let actions: Vec<_> = ours.iter().map(|line| line["action"].as_str().unwrap()).collect();
+    assert_eq!(actions.first(), Some(&"Create"));
+    assert_eq!(actions.last(), Some(&"Resume"));
+    assert!(actions.contains(&"Suspend"), "{actions:?}");
+    let update = ours.iter().find(|line| line["action"] == "Update").expect("an Update");
+    assert_eq!(update["roles"], serde_json::json!(["operator"]));
+    assert_eq!(update["previousRoles"], serde_json::json!(["viewer"]));
+    assert_eq!(update["org"], scope.org());
+}

@@ -1,0 +1,131 @@
+//! The rules of organizations, as keys meet them.
+
+use apikey_operator::api::{ApiKey, Organization};
+use kube::Api;
+
+use crate::support::{Cluster, Scope, eventually};
+
+const ALL: &str = "{allowedNamespaces: {from: All}}";
+
+fn roles(key: &ApiKey) -> Vec<String> {
+    key.status.as_ref().map(|status| status.roles.clone()).unwrap_or_default()
+}
+
+#[tokio::test]
+async fn an_undeclared_organization_works_and_comes_under_the_rules_once_declared() {
+    let scope = Scope::shared().await;
+    scope.apply_key("ci", "roles: [anything]");
+    let key = scope.ready("ci").await;
+    let message = &key.status.unwrap().conditions[1].message;
+    assert!(message.contains("is not declared"), "{message}");
+    scope.declare(scope.org(), "{allowedNamespaces: {from: All}, roles: [{key: build}]}");
+    let message = scope.refused("ci", "UnknownRole").await;
+    assert!(message.contains("[anything]") && message.contains("[build]"), "{message}");
+    scope.apply_key("ci", "roles: [build, anything]");
+    let key = scope.ready("ci").await;
+    assert_eq!(roles(&key), ["build"]);
+    assert!(key.status.unwrap().conditions[1].message.contains("[anything]"));
+}
+
+#[tokio::test]
+async fn with_required_organizations_a_key_waits_for_its_own_and_then_heals() {
+    let cluster = Cluster::start();
+    let _operator = cluster.operator(&["--require-organizations"]);
+    let scope = cluster.scope().await;
+    scope.apply_key("ci", "");
+    let message = scope.refused("ci", "OrganizationNotFound").await;
+    assert!(message.contains("create it"), "{message}");
+    scope.kubectl(&["wait", "--for=condition=Reconciling", "apikey/ci", "--timeout=5s"]);
+    assert!(scope.secrets().get_opt("ci").await.unwrap().is_none());
+    scope.declare(scope.org(), ALL);
+    scope.ready("ci").await;
+}
+
+#[tokio::test]
+async fn only_allowed_namespaces_make_keys_by_name_and_by_label() {
+    let scope = Scope::shared().await;
+    scope.declare(scope.org(), "{allowedNamespaces: {from: Names, names: [elsewhere]}}");
+    scope.apply_key("ci", "");
+    scope.refused("ci", "NamespaceNotAllowed").await;
+    let selector = "{allowedNamespaces: {from: Selector, selector: {matchLabels: {tier: prod}}}}";
+    scope.kubectl(&["delete", "organization", scope.org()]);
+    scope.ready("ci").await;
+    scope.declare(scope.org(), selector);
+    scope.refused("ci", "NamespaceNotAllowed").await;
+    scope.kubectl(&["label", "namespace", &scope.namespace, "tier=prod"]);
+    scope.ready("ci").await;
+    scope.kubectl(&["label", "namespace", &scope.namespace, "tier-"]);
+    scope.refused("ci", "NamespaceNotAllowed").await;
+}
+
+#[tokio::test]
+async fn over_the_quota_the_oldest_keys_win_and_a_freed_place_is_taken_by_the_next() {
+    let scope = Scope::shared().await;
+    let sub = format!("{}-sub", scope.org());
+    scope.declare(scope.org(), "{allowedNamespaces: {from: All}, limits: {maxKeys: 2}}");
+    scope.declare(&sub, &format!("{{parent: {}, allowedNamespaces: {{from: All}}}}", scope.org()));
+    scope.apply_key("one", "");
+    scope.ready("one").await;
+    next_second(&scope.ready("one").await).await;
+    scope.apply_key("two", &format!("org: {sub}"));
+    let two = scope.ready("two").await;
+    next_second(&two).await;
+    scope.apply_key("three", "");
+    let message = scope.refused("three", "QuotaExceeded").await;
+    assert!(message.contains("maxKeys"), "{message}");
+    assert!(scope.secrets().get_opt("three").await.unwrap().is_none());
+    scope.kubectl(&["delete", "apikey", "one"]);
+    scope.ready("three").await;
+    scope.ready("two").await;
+}
+
+/// Waits until a new object is younger than this one: creation times are whole seconds.
+async fn next_second(key: &ApiKey) {
+    let created = key.metadata.creation_timestamp.as_ref().unwrap().0.as_second();
+    eventually("the next second", async || {
+        (apikey_operator::clock::Clock::system().now().as_second() > created).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_lifetime_beyond_the_limit_is_refused_with_the_latest_date() {
+    let scope = Scope::shared().await;
+    scope.declare(scope.org(), "{allowedNamespaces: {from: All}, limits: {maxLifetimeDays: 1}}");
+    scope.apply_key("ci", "expiry: '2027-05-24T00:00:00Z'");
+    let message = scope.refused("ci", "LifetimeTooLong").await;
+    assert!(message.contains("create it with an expiry of"), "{message}");
+    assert!(scope.secrets().get_opt("ci").await.unwrap().is_none());
+}
+
+#[tokio::test]
+async fn a_sub_organization_waits_for_its_parent_and_inherits_the_catalogue() {
+    let scope = Scope::shared().await;
+    let sub = format!("{}-sub", scope.org());
+    scope.declare(&sub, &format!("{{parent: {}, allowedNamespaces: {{from: All}}}}", scope.org()));
+    scope.apply_key("ci", &format!("org: {sub}, roles: [build]"));
+    scope.refused("ci", "ParentNotFound").await;
+    scope.declare(scope.org(), "{allowedNamespaces: {from: All}, roles: [{key: build}]}");
+    scope.ready("ci").await;
+    let deep = format!("{sub}-deep");
+    scope.declare(&deep, &format!("{{parent: {sub}, allowedNamespaces: {{from: All}}}}"));
+    let wait = "--for=jsonpath={.status.conditions[?(@.type==\"Ready\")].reason}=ParentNotRoot";
+    scope.kubectl(&["wait", wait, &format!("organization/{deep}"), "--timeout=20s"]);
+}
+
+#[tokio::test]
+async fn an_organization_tells_its_id_and_how_many_keys_it_has() {
+    let scope = Scope::shared().await;
+    scope.declare(scope.org(), ALL);
+    scope.apply_key("one", "");
+    scope.apply_key("two", "");
+    scope.apply_key("past", "expiry: '2020-01-01T00:00:00Z'");
+    let organizations = Api::<Organization>::all(scope.client.clone());
+    let status = eventually("two active keys and an expired one", async || {
+        let status = organizations.get(scope.org()).await.unwrap().status?;
+        (status.active_keys == Some(2) && status.expired_keys == Some(1)).then_some(status)
+    })
+    .await;
+    let id = apikey_operator::policy::default_organization_id(scope.org());
+    assert_eq!(status.id, Some(id.to_string()));
+}

@@ -1,0 +1,176 @@
+//! A control plane with the chart installed, and scopes of tests in it.
+
+use std::io::Write as _;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{LazyLock, Mutex};
+
+use controlplane::ControlPlane;
+use kube::config::{KubeConfigOptions, Kubeconfig};
+use kube::{Client, Config};
+
+use super::operator::{CHEAP, Operator};
+
+/// Namespace that the chart is installed into.
+pub(crate) const OPERATOR_NAMESPACE: &str = "apikey-operator";
+const SERVICE_ACCOUNT: &str = "apikey-operator";
+
+pub(crate) struct Cluster {
+    pub(crate) control_plane: ControlPlane,
+    service_account: std::path::PathBuf,
+}
+
+impl Cluster {
+    /// A control plane of one's own, with the chart installed and no operator.
+    pub(crate) fn start() -> Self {
+        let cluster = Self::start_bare();
+        cluster.install_chart(&[]);
+        cluster
+    }
+
+    /// A control plane of one's own with the operator's ServiceAccount and without its CRDs.
+    pub(crate) fn start_without_crds() -> Self {
+        let cluster = Self::start_bare();
+        cluster.install_chart(&["--set", "crds.enabled=false"]);
+        cluster
+    }
+
+    fn start_bare() -> Self {
+        let control_plane = ControlPlane::start().expect("a control plane");
+        let service_account = control_plane.dir().join("operator.kubeconfig");
+        Self { control_plane, service_account }
+    }
+
+    /// Installs or upgrades the chart with the real helm, and writes the kubeconfig of its
+    /// ServiceAccount.
+    pub(crate) fn install_chart(&self, more: &[&str]) {
+        let chart = Path::new(env!("CARGO_MANIFEST_DIR")).join("charts/apikey-operator");
+        run(self
+            .control_plane
+            .helm()
+            .args(["upgrade", "--install", "apikey-operator"])
+            .arg(chart)
+            .args(["--namespace", OPERATOR_NAMESPACE, "--create-namespace", "--wait"])
+            .args(more));
+        let kubeconfig = self
+            .control_plane
+            .service_account_kubeconfig(OPERATOR_NAMESPACE, SERVICE_ACCOUNT)
+            .expect("a kubeconfig for the ServiceAccount");
+        std::fs::copy(kubeconfig, &self.service_account).unwrap();
+    }
+
+    /// Starts an operator with these flags, and hashing turned down.
+    pub(crate) fn operator(&self, arguments: &[&str]) -> Operator {
+        self.operator_at_full_cost(&[arguments, &CHEAP].concat())
+    }
+
+    /// Starts an operator with these flags.
+    pub(crate) fn operator_at_full_cost(&self, arguments: &[&str]) -> Operator {
+        Operator::start(&self.service_account, self.control_plane.logs_dir(), arguments)
+    }
+
+    /// A namespace of one's own in this cluster.
+    pub(crate) async fn scope(&self) -> Scope<'_> {
+        static COUNT: AtomicUsize = AtomicUsize::new(0);
+        let namespace = format!("test-{}", COUNT.fetch_add(1, Ordering::Relaxed));
+        let kubeconfig = Kubeconfig::read_from(self.control_plane.admin_kubeconfig()).unwrap();
+        let options = KubeConfigOptions::default();
+        let config = Config::from_custom_kubeconfig(kubeconfig, &options).await.unwrap();
+        let client = Client::try_from(config).unwrap();
+        let scope = Scope { cluster: self, client, namespace };
+        scope.kubectl(&["create", "namespace", &scope.namespace]);
+        scope
+    }
+}
+
+/// The cluster and the operator that most tests share.
+static SHARED: LazyLock<(Cluster, Mutex<Operator>)> = LazyLock::new(|| {
+    let cluster = Cluster::start();
+    let operator = cluster.operator(&["--leader-elect=false"]);
+    (cluster, Mutex::new(operator))
+});
+
+/// A namespace, and an organization name, that no other test uses.
+pub(crate) struct Scope<'a> {
+    pub(crate) cluster: &'a Cluster,
+    pub(crate) client: Client,
+    pub(crate) namespace: String,
+}
+
+impl Scope<'static> {
+    /// A scope in the shared cluster.
+    pub(crate) async fn shared() -> Self {
+        SHARED.0.scope().await
+    }
+
+    /// Asks the shared operator.
+    pub(crate) fn operator<T>(&self, ask: impl FnOnce(&Operator) -> T) -> T {
+        ask(&SHARED.1.lock().unwrap())
+    }
+}
+
+impl Scope<'_> {
+    /// Name of an organization of one's own: that of the namespace.
+    pub(crate) fn org(&self) -> &str {
+        &self.namespace
+    }
+
+    /// Runs kubectl as admin in the namespace; fails if it fails.
+    pub(crate) fn kubectl(&self, arguments: &[&str]) -> String {
+        run(self.cluster.control_plane.kubectl().args(["-n", &self.namespace]).args(arguments))
+    }
+
+    /// `kubectl apply` of this YAML; the error output if it is refused.
+    pub(crate) fn try_apply(&self, yaml: &str) -> Result<String, String> {
+        let mut kubectl = self.cluster.control_plane.kubectl();
+        let mut child = kubectl
+            .args(["-n", &self.namespace, "apply", "-f", "-"])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        child.stdin.take().unwrap().write_all(yaml.as_bytes()).unwrap();
+        let output = child.wait_with_output().unwrap();
+        let text = |bytes| String::from_utf8(bytes).unwrap();
+        if output.status.success() { Ok(text(output.stdout)) } else { Err(text(output.stderr)) }
+    }
+
+    /// `kubectl apply` of this YAML; fails if it is refused.
+    pub(crate) fn apply(&self, yaml: &str) {
+        self.try_apply(yaml).unwrap_or_else(|error| panic!("{error}\n{yaml}"));
+    }
+
+    /// Declares an organization, with the rest of its spec in YAML flow style.
+    pub(crate) fn declare(&self, name: &str, spec: &str) {
+        self.apply(&format!(
+            "{{apiVersion: apikey-operator.dev/v1alpha1, kind: Organization, \
+             metadata: {{name: {name}}}, spec: {spec}}}"
+        ));
+    }
+
+    /// Applies an ApiKey of the organization of this scope, with more of its spec in YAML flow style.
+    pub(crate) fn apply_key(&self, name: &str, more: &str) {
+        self.apply(&self.key_yaml(name, more));
+    }
+
+    /// The YAML of [`Self::apply_key`].
+    pub(crate) fn key_yaml(&self, name: &str, more: &str) -> String {
+        let roles = if more.contains("roles:") { "" } else { "roles: [viewer], " };
+        let org = if more.contains("org:") { String::new() } else { format!("org: {}, ", self.org()) };
+        format!(
+            "{{apiVersion: apikey-operator.dev/v1alpha1, kind: ApiKey, \
+             metadata: {{name: {name}}}, spec: {{{org}{roles}{more}}}}}"
+        )
+    }
+}
+
+/// Runs a command and returns its output; fails with both outputs if it fails.
+pub(crate) fn run(command: &mut Command) -> String {
+    let output = command.output().unwrap();
+    let stdout = String::from_utf8_lossy(&output.stdout).into_owned();
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{command:?}: {stdout}{stderr}");
+    stdout
+}

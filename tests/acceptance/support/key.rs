@@ -1,0 +1,124 @@
+//! One key as its users and the operator see it.
+
+use apikey_operator::api::{ApiKey, conditions, names};
+use apikey_operator::credential::fingerprint::PepperRing;
+use apikey_operator::credential::verifier::{Document, Entry};
+use apikey_operator::credential::{Secret, hash};
+use k8s_openapi::api::core::v1::Secret as CoreSecret;
+use kube::Api;
+
+use super::{OPERATOR_NAMESPACE, Scope, eventually};
+
+impl Scope<'_> {
+    pub(crate) fn keys(&self) -> Api<ApiKey> {
+        Api::namespaced(self.client.clone(), &self.namespace)
+    }
+
+    pub(crate) fn secrets(&self) -> Api<CoreSecret> {
+        Api::namespaced(self.client.clone(), &self.namespace)
+    }
+
+    pub(crate) fn verifiers(&self) -> Api<CoreSecret> {
+        Api::namespaced(self.client.clone(), OPERATOR_NAMESPACE)
+    }
+
+    /// Waits until the key is as `wanted`, and its status is about its spec as it is.
+    pub(crate) async fn key(
+        &self,
+        name: &str,
+        what: &str,
+        wanted: impl Fn(&ApiKey) -> bool,
+    ) -> ApiKey {
+        let keys = self.keys();
+        let wanted = &wanted;
+        eventually(&format!("ApiKey {name} is {what}"), || {
+            let keys = keys.clone();
+            async move {
+                let key = keys.get_opt(name).await.unwrap()?;
+                let seen = key.status.as_ref().map(|status| status.observed_generation);
+                (seen == key.metadata.generation && wanted(&key)).then_some(key)
+            }
+        })
+        .await
+    }
+
+    /// Waits until the key is ready.
+    pub(crate) async fn ready(&self, name: &str) -> ApiKey {
+        self.key(name, "ready", |key| ready_reason(key) == ("True".into(), "Issued".into())).await
+    }
+
+    /// Waits until the key is not ready for this reason; returns the message.
+    pub(crate) async fn refused(&self, name: &str, reason: &str) -> String {
+        let wanted = ("False".to_owned(), reason.to_owned());
+        let key = self.key(name, reason, |key| ready_reason(key) == wanted).await;
+        let status = key.status.unwrap();
+        conditions::find(&status.conditions, conditions::READY).unwrap().message.clone()
+    }
+
+    /// The delivered Secret, as soon as it is there.
+    pub(crate) async fn delivered(&self, name: &str) -> CoreSecret {
+        eventually(&format!("Secret {name} is there"), async || {
+            self.secrets().get_opt(name).await.unwrap()
+        })
+        .await
+    }
+
+    /// What proves the secrets of the key.
+    pub(crate) async fn document(&self, key: &ApiKey) -> Option<Document> {
+        let name = names::verifier_secret(key.metadata.uid.as_deref().unwrap());
+        let secret = self.verifiers().get_opt(&name).await.unwrap()?;
+        let json = &secret.data.unwrap()[names::VERIFIER_DATA_KEY].0;
+        Some(Document::parse(json).unwrap())
+    }
+
+    /// The delivered secret of a key and everything that must hold of it.
+    pub(crate) async fn credential(&self, key: &ApiKey) -> Credential {
+        let delivered = self.delivered(key.secret_name()).await;
+        let document = self.document(key).await.expect("a verifier");
+        let ring = self.verifiers().get(names::PEPPERS_SECRET).await.unwrap();
+        let ring = PepperRing::parse(&ring.data.unwrap()[names::KEY_RING_DATA_KEY].0).unwrap();
+        Credential { delivered, document, ring }
+    }
+}
+
+pub(crate) fn ready_reason(key: &ApiKey) -> (String, String) {
+    let conditions = key.status.as_ref().map(|s| s.conditions.as_slice()).unwrap_or_default();
+    let ready = conditions::find(conditions, conditions::READY);
+    ready.map(|c| (c.status.clone(), c.reason.clone())).unwrap_or_default()
+}
+
+pub(crate) struct Credential {
+    pub(crate) delivered: CoreSecret,
+    pub(crate) document: Document,
+    ring: PepperRing,
+}
+
+impl Credential {
+    /// A data value of the delivered Secret, as text.
+    pub(crate) fn data(&self, key: &str) -> String {
+        let data = self.delivered.data.as_ref().unwrap();
+        String::from_utf8(data[key].0.clone()).unwrap()
+    }
+
+    /// The delivered secret; it has the published format.
+    pub(crate) fn secret(&self) -> Secret {
+        Secret::parse(&self.data("secret")).expect("the published format")
+    }
+
+    /// Whether the entry proves the delivered secret, by hash and by fingerprint.
+    pub(crate) fn proves(&self, entry: &Entry) -> bool {
+        let secret = self.secret();
+        let by_hash = hash::verify(&secret, &entry.hash).unwrap();
+        let by_fingerprint = self.ring.matches(&secret, &entry.fingerprint);
+        assert_eq!(by_fingerprint, Some(by_hash), "hash and fingerprint disagree");
+        by_hash
+    }
+
+    /// Fails unless the delivered secret is the current one and nothing is left over.
+    pub(crate) fn assert_sound(&self) {
+        assert!(self.proves(&self.document.current), "the delivered secret does not verify");
+        assert!(self.document.pending.is_empty(), "a pending entry is left over");
+        assert_eq!(self.secret().key_id(), &self.document.key_id);
+        assert_eq!(self.data("key-id"), self.document.key_id.as_str());
+    }
+}

@@ -1,0 +1,32 @@
+//! What the tests share.
+
+mod cluster;
+mod key;
+mod operator;
+
+pub(crate) use cluster::{Cluster, OPERATOR_NAMESPACE, Scope};
+pub(crate) use key::ready_reason;
+
+
+use std::time::Duration;
+
+/// Longest wait for anything that should happen soon.
+pub(crate) const SOON: Duration = Duration::from_secs(30);
+
+/// Asks until there is an answer, and fails with `what` after [`SOON`].
+pub(crate) async fn eventually<T, F>(what: &str, mut ask: impl FnMut() -> F) -> T
+where
+    F: Future<Output = Option<T>>,
+{
+    let mut tick = tokio::time::interval(Duration::from_millis(50));
+    let asking = async {
+        loop {
+            tick.tick().await;
+            if let Some(answer) = ask().await {
+                return answer;
+            }
+        }
+    };
+    let answer = tokio::time::timeout(SOON, asking).await;
+    answer.unwrap_or_else(|_| panic!("not within {} s: {what}", SOON.as_secs()))
+}
