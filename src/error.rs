@@ -104,7 +104,7 @@ impl Error {
     /// Whether the object is not there.
     #[must_use]
     pub fn is_not_found(&self) -> bool {
-        matches!(&self.cause, Cause::Refused(status) if status.is_not_found())
+        matches!(&self.cause, Cause::Refused(status) if status.code == 404)
     }
 
     /// The reason for a condition.

@@ -26,7 +26,7 @@ use super::schema;
     plural = "apikeys",
     singular = "apikey",
     shortname = "ak",
-    category = "apikeys",
+    category = "apikey-operator",
     namespaced,
     status = "ApiKeyStatus",
     derive = "PartialEq",

@@ -42,6 +42,10 @@ pub const ANNOTATION_VERIFIER: &str = "apikey-operator.dev/verifier";
 /// Annotation of a delivered Secret: digest of the `spec.secret.template` applied last.
 pub const ANNOTATION_TEMPLATE: &str = "apikey-operator.dev/template";
 
+/// Annotation of a verifier: namespace and name of its `ApiKey`, separated by `/`. Readable where the
+/// document is not.
+pub const ANNOTATION_OWNER: &str = "apikey-operator.dev/owner";
+
 /// `type` of a verifier Secret.
 pub const VERIFIER_SECRET_TYPE: &str = "apikey-operator.dev/verifier";
 /// Data key of the document in a verifier Secret.
@@ -67,10 +71,18 @@ pub mod data {
     pub const ORGANIZATION_ID: &str = "organization-id";
 }
 
+const VERIFIER_PREFIX: &str = "apikey-";
+
 /// Name of the verifier Secret of the `ApiKey` with this uid.
 #[must_use]
 pub fn verifier_secret(apikey_uid: &str) -> String {
-    format!("apikey-{apikey_uid}")
+    format!("{VERIFIER_PREFIX}{apikey_uid}")
+}
+
+/// uid of the `ApiKey` that the verifier Secret of this name belongs to.
+#[must_use]
+pub fn verifier_owner_uid(secret_name: &str) -> Option<&str> {
+    secret_name.strip_prefix(VERIFIER_PREFIX)
 }
 
 /// Label selector for the Secrets of ours with this component.

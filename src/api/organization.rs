@@ -20,7 +20,7 @@ use super::schema;
     plural = "organizations",
     singular = "organization",
     shortname = "org",
-    category = "apikeys",
+    category = "apikey-operator",
     status = "OrganizationStatus",
     derive = "PartialEq",
     doc = "An organization that API keys belong to: its role catalogue, the namespaces that may \

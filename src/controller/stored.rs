@@ -10,13 +10,15 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::Resource;
 
 use crate::api::names;
-use crate::credential::verifier::{Document, Error};
+use crate::credential::verifier::{Document, Error, Owner};
 
 /// A verifier read from its Secret, without what nobody needs of the Secret.
 #[derive(Clone, Debug)]
 pub struct Verifier {
     /// Name, namespace, uid and version of the Secret.
     pub metadata: ObjectMeta,
+    /// The `ApiKey`, where the Secret says so.
+    pub owner: Option<Owner>,
     /// The document, or why it can't be read.
     pub document: Result<Document, Error>,
 }
@@ -25,6 +27,7 @@ impl Verifier {
     /// Reads the document of a Secret.
     #[must_use]
     pub fn read(secret: Secret) -> Self {
+        let owner = owner(&secret.metadata);
         let metadata = ObjectMeta {
             name: secret.metadata.name,
             namespace: secret.metadata.namespace,
@@ -33,7 +36,7 @@ impl Verifier {
             ..ObjectMeta::default()
         };
         let data = secret.data.as_ref().and_then(|data| data.get(names::VERIFIER_DATA_KEY));
-        Self { metadata, document: Document::parse(data.map_or(&[], |json| &json.0)) }
+        Self { metadata, owner, document: Document::parse(data.map_or(&[], |json| &json.0)) }
     }
 
     /// The Secret to write. With the version of `metadata`, it replaces exactly that version.
@@ -57,6 +60,10 @@ impl Verifier {
                 labels: Some(
                     labels.map(|(key, value)| (key.to_owned(), value.to_owned())).into(),
                 ),
+                annotations: Some(BTreeMap::from([(
+                    names::ANNOTATION_OWNER.to_owned(),
+                    format!("{}/{}", document.owner.namespace, document.owner.name),
+                )])),
                 resource_version: replaces.and_then(|meta| meta.resource_version.clone()),
                 uid: replaces.and_then(|meta| meta.uid.clone()),
                 ..ObjectMeta::default()
@@ -69,6 +76,13 @@ impl Verifier {
             ..Secret::default()
         })
     }
+}
+
+fn owner(metadata: &ObjectMeta) -> Option<Owner> {
+    let uid = names::verifier_owner_uid(metadata.name.as_deref()?)?;
+    let reference = metadata.annotations.as_ref()?.get(names::ANNOTATION_OWNER)?;
+    let (namespace, name) = reference.split_once('/')?;
+    Some(Owner { namespace: namespace.to_owned(), name: name.to_owned(), uid: uid.to_owned() })
 }
 
 impl Resource for Verifier {

@@ -24,14 +24,13 @@ use crate::error::{Class, Error, request};
 /// Name of this controller in metrics and logs.
 pub const CONTROLLER: &str = "verifier";
 
-/// Removes the verifier if its key is gone. One that can't be read stays: it may be a newer
-/// program's.
+/// Removes the verifier if its key is gone.
 ///
 /// # Errors
 /// A request failed.
 pub async fn reconcile(verifier: Arc<Verifier>, ctx: Arc<Context>) -> Result<Action, Error> {
-    let Ok(document) = &verifier.document else { return Ok(Action::await_change()) };
-    if owner_exists(&ctx, &document.owner).await? {
+    let Some(owner) = &verifier.owner else { return Ok(Action::await_change()) };
+    if owner_exists(&ctx, owner).await? {
         return Ok(Action::await_change());
     }
     let params = DeleteParams {
@@ -43,7 +42,7 @@ pub async fn reconcile(verifier: Arc<Verifier>, ctx: Arc<Context>) -> Result<Act
     };
     let verifiers = ctx.secrets_in(&ctx.namespace);
     match request("sweep the verifier", verifiers.delete(&verifier.name_any(), &params)).await {
-        Ok(_) => tell(&ctx, document),
+        Ok(_) => tell(&ctx, owner, verifier.document.as_ref().ok()),
         Err(error) if error.is_not_found() || error.class() == Class::Conflict => {}
         Err(error) => return Err(error),
     }
@@ -63,18 +62,21 @@ async fn owner_exists(ctx: &Context, owner: &Owner) -> Result<bool, Error> {
     Ok(live.is_some_and(|apikey| is_owner(apikey.metadata.uid.as_ref())))
 }
 
-fn tell(ctx: &Context, document: &Document) {
-    let Owner { namespace, name, uid } = document.owner.clone();
-    let identity = KeyIdentity {
-        email: document.email.clone(),
-        key_id: document.key_id.to_string(),
-        namespace: namespace.clone(),
-        name: name.clone(),
-        org: document.org.clone(),
-    };
-    let record = Record::new(ctx.clock.now(), audit::Action::Revoke, identity);
-    audit::write(&Record { revision: Some(document.current.revision), ..record });
-    tracing::info!(namespace, name, key_id = %document.key_id, "Revoked a deleted key");
+fn tell(ctx: &Context, owner: &Owner, document: Option<&Document>) {
+    let Owner { namespace, name, uid } = owner.clone();
+    if let Some(document) = document {
+        let identity = KeyIdentity {
+            email: document.email.clone(),
+            key_id: document.key_id.to_string(),
+            namespace: namespace.clone(),
+            name: name.clone(),
+            org: document.org.clone(),
+        };
+        let record = Record::new(ctx.clock.now(), audit::Action::Revoke, identity);
+        audit::write(&Record { revision: Some(document.current.revision), ..record });
+    }
+    let key_id = document.map(|document| document.key_id.as_str());
+    tracing::info!(namespace, name, key_id, "Revoked a deleted key");
     let regarding = ObjectReference {
         api_version: Some(ApiKey::api_version(&()).into_owned()),
         kind: Some(ApiKey::kind(&()).into_owned()),

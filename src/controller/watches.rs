@@ -195,8 +195,8 @@ fn on_verifier(ctx: &Context, news: News<Verifier>) {
         News::Applied { new, .. } => (new, true),
         News::Deleted(old) => (old, false),
     };
-    if let Ok(document) = &verifier.document {
-        ctx.enqueue(&KeyRef::new(&document.owner.namespace, &document.owner.name));
+    if let Some(owner) = &verifier.owner {
+        ctx.enqueue(&KeyRef::new(&owner.namespace, &owner.name));
     }
     if is_there {
         ctx.queues.verifiers.push(ObjectRef::from_obj(&*verifier));

@@ -81,9 +81,9 @@ async fn id_and_parent_of_an_organization() {
     refuses("a", one, other, "`id` is immutable");
     refuses("b", "", one, "`id` is immutable");
     refuses("c", other, "", "`id` is immutable");
-    refuses("d", "parent: x", "parent: y", "`parent` is immutable");
-    refuses("e", "", "parent: y", "`parent` is immutable");
-    refuses("f", "parent: x", "", "`parent` is immutable");
+    refuses("d", "parent: one-org", "parent: other-org", "`parent` is immutable");
+    refuses("e", "", "parent: other-org", "`parent` is immutable");
+    refuses("f", "parent: one-org", "", "`parent` is immutable");
 }
 
 /// Refused at creation, with the fix in the message.

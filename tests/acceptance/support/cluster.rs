@@ -49,10 +49,15 @@ impl Cluster {
         run(self
             .control_plane
             .helm()
-            .args(["upgrade", "--install", "apikey-operator"])
+            .args(["upgrade", "--install", "--reset-values", "apikey-operator"])
             .arg(chart)
             .args(["--namespace", OPERATOR_NAMESPACE, "--create-namespace", "--wait"])
             .args(more));
+        if !more.contains(&"crds.enabled=false") {
+            let mut kubectl = self.control_plane.kubectl();
+            let kinds = ["apikeys", "organizations"].map(|k| format!("crd/{k}.apikey-operator.dev"));
+            run(kubectl.args(["wait", "--for=condition=Established", "--timeout=30s"]).args(kinds));
+        }
         let kubeconfig = self
             .control_plane
             .service_account_kubeconfig(OPERATOR_NAMESPACE, SERVICE_ACCOUNT)

@@ -10,8 +10,9 @@ pub(crate) use key::ready_reason;
 
 use std::time::Duration;
 
-/// Longest wait for anything that should happen soon.
-pub(crate) const SOON: Duration = Duration::from_secs(30);
+/// Longest wait for anything that should happen soon. The garbage collector of Kubernetes learns of
+/// new definitions every 30 seconds.
+pub(crate) const SOON: Duration = Duration::from_secs(90);
 
 /// Asks until there is an answer, and fails with `what` after [`SOON`].
 pub(crate) async fn eventually<T, F>(what: &str, mut ask: impl FnMut() -> F) -> T
