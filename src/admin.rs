@@ -66,7 +66,11 @@ pub async fn serve(
         .route("/livez", get(|| async { "ok" }))
         .route("/readyz", get(readyz))
         .with_state(readiness)
-        .merge(Router::new().route("/metrics", get(self::metrics)).with_state(metrics));
+        .merge(
+            Router::new()
+                .route("/metrics", get(self::metrics))
+                .with_state(metrics),
+        );
     let server = axum::serve(listener, routes).with_graceful_shutdown(shutdown);
     Ok(async move {
         if let Err(error) = server.await {
@@ -77,7 +81,11 @@ pub async fn serve(
 
 async fn readyz(State(readiness): State<Readiness>) -> impl IntoResponse {
     let (ready, report) = readiness.report();
-    let code = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    let code = if ready {
+        StatusCode::OK
+    } else {
+        StatusCode::SERVICE_UNAVAILABLE
+    };
     (code, report)
 }
 

@@ -101,10 +101,12 @@ pub struct KeyIdentity {
 
 /// Writes the line. A closed standard output is logged and otherwise ignored: the operator goes on.
 pub fn write(record: &Record) {
-    let written = serde_json::to_vec(record).map_err(std::io::Error::from).and_then(|mut line| {
-        line.push(b'\n');
-        std::io::stdout().lock().write_all(&line)
-    });
+    let written = serde_json::to_vec(record)
+        .map_err(std::io::Error::from)
+        .and_then(|mut line| {
+            line.push(b'\n');
+            std::io::stdout().lock().write_all(&line)
+        });
     if let Err(error) = written {
         tracing::error!(%error, action = ?record.action, "Failed to write an audit line");
     }

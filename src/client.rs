@@ -22,7 +22,11 @@ pub async fn connect(metrics: &Metrics) -> Result<Client, Box<dyn std::error::Er
     config.default_retry = false;
     let layer = CountLayer {
         metrics: metrics.clone(),
-        host: config.cluster_url.authority().map_or("", |a| a.as_str()).into(),
+        host: config
+            .cluster_url
+            .authority()
+            .map_or("", |a| a.as_str())
+            .into(),
     };
     Ok(ClientBuilder::try_from(config)?.with_layer(&layer).build())
 }
@@ -38,7 +42,10 @@ impl<S> Layer<S> for CountLayer {
     type Service = Count<S>;
 
     fn layer(&self, inner: S) -> Count<S> {
-        Count { inner, layer: self.clone() }
+        Count {
+            inner,
+            layer: self.clone(),
+        }
     }
 }
 
@@ -67,9 +74,10 @@ where
         let answer = self.inner.call(request);
         async move {
             let answer = answer.await;
-            let code = answer
-                .as_ref()
-                .map_or_else(|_| "<error>".to_owned(), |a| a.status().as_u16().to_string());
+            let code = answer.as_ref().map_or_else(
+                |_| "<error>".to_owned(),
+                |a| a.status().as_u16().to_string(),
+            );
             metrics.request_ended(code, method, host.to_string());
             answer
         }

@@ -11,8 +11,13 @@ use crate::credential::hash::{MAX_STORED_ITERATIONS, MAX_STORED_MEMORY_KIB};
 /// API keys as Kubernetes objects: an `ApiKey` names an organization, roles and an expiry, and this
 /// operator mints its secret into a Secret and keeps its status true.
 #[derive(Debug, Parser)]
-#[command(version, about, max_term_width = 100, after_help = "Exit codes: 0 after a clean end, \
-    1 on failure, 2 for wrong usage.")]
+#[command(
+    version,
+    about,
+    max_term_width = 100,
+    after_help = "Exit codes: 0 after a clean end, \
+    1 on failure, 2 for wrong usage."
+)]
 pub struct Cli {
     /// What to do.
     #[command(subcommand)]
@@ -57,7 +62,11 @@ pub struct Flags {
     pub namespace: Option<String>,
 
     /// Address for /livez, /readyz and /metrics.
-    #[arg(long, env = "APIKEY_OPERATOR_ADMIN_LISTEN", default_value = "0.0.0.0:9090")]
+    #[arg(
+        long,
+        env = "APIKEY_OPERATOR_ADMIN_LISTEN",
+        default_value = "0.0.0.0:9090"
+    )]
     pub admin_listen: SocketAddr,
 
     /// Domain of the e-mail addresses that stand for keys in audit records.
@@ -154,7 +163,9 @@ impl Flags {
     pub fn into_config(self, default_namespace: &str) -> Config {
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         Config {
-            namespace: self.namespace.unwrap_or_else(|| default_namespace.to_owned()),
+            namespace: self
+                .namespace
+                .unwrap_or_else(|| default_namespace.to_owned()),
             admin_listen: self.admin_listen,
             email_domain: self.email_domain,
             require_organizations: self.require_organizations,
@@ -172,10 +183,16 @@ impl Flags {
 
 fn namespace(text: &str) -> Result<String, String> {
     let valid = (1..=63).contains(&text.len())
-        && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
+        && text
+            .bytes()
+            .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
         && !text.starts_with('-')
         && !text.ends_with('-');
-    if valid { Ok(text.to_owned()) } else { Err("must be a namespace name (a DNS label)".into()) }
+    if valid {
+        Ok(text.to_owned())
+    } else {
+        Err("must be a namespace name (a DNS label)".into())
+    }
 }
 
 fn domain(text: &str) -> Result<String, String> {
@@ -219,8 +236,16 @@ mod tests {
         assert_eq!(config.argon2, Argon2Cost::default());
         assert!(config.leader_elect && !config.require_organizations);
         assert!(!flags(&["--leader-elect=false"]).unwrap().leader_elect);
-        assert!(flags(&["--require-organizations"]).unwrap().require_organizations);
-        for bad in ["--argon2-memory-kib=4", "--email-domain=A b", "--namespace=-x"] {
+        assert!(
+            flags(&["--require-organizations"])
+                .unwrap()
+                .require_organizations
+        );
+        for bad in [
+            "--argon2-memory-kib=4",
+            "--email-domain=A b",
+            "--namespace=-x",
+        ] {
             let error = flags(&[bad]).unwrap_err().to_string();
             assert!(error.contains(bad.split('=').next().unwrap()), "{error}");
         }

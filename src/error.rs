@@ -64,11 +64,17 @@ impl Class {
 impl Error {
     /// A failure inside this program.
     pub fn internal(doing: &'static str, error: &dyn std::error::Error) -> Self {
-        Self { doing, cause: Cause::Internal(error.to_string()) }
+        Self {
+            doing,
+            cause: Cause::Internal(error.to_string()),
+        }
     }
 
     fn client(doing: &'static str, error: kube::Error) -> Self {
-        #[expect(clippy::wildcard_enum_match_arm, reason = "only an answer of the server differs")]
+        #[expect(
+            clippy::wildcard_enum_match_arm,
+            reason = "only an answer of the server differs"
+        )]
         let cause = match error {
             kube::Error::Api(status) => Cause::Refused(status),
             other => Cause::Client(Box::new(other)),
@@ -120,7 +126,9 @@ impl Error {
 /// Nothing can be created in a namespace that is being deleted, and nothing should be.
 fn terminating(status: &kube::core::Status) -> bool {
     let causes = status.details.iter().flat_map(|details| &details.causes);
-    causes.into_iter().any(|cause| cause.reason == "NamespaceTerminating")
+    causes
+        .into_iter()
+        .any(|cause| cause.reason == "NamespaceTerminating")
 }
 
 /// Waits for the answer to a request, not longer than [`REQUEST_DEADLINE`].
@@ -133,7 +141,10 @@ pub async fn request<T>(
 ) -> Result<T, Error> {
     match tokio::time::timeout(REQUEST_DEADLINE, answer).await {
         Ok(answer) => answer.map_err(|error| Error::client(doing, error)),
-        Err(_) => Err(Error { doing, cause: Cause::Deadline }),
+        Err(_) => Err(Error {
+            doing,
+            cause: Cause::Deadline,
+        }),
     }
 }
 
@@ -164,7 +175,9 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn an_answer_that_never_comes_is_given_up() {
-        let error = request::<()>("do it", std::future::pending()).await.unwrap_err();
+        let error = request::<()>("do it", std::future::pending())
+            .await
+            .unwrap_err();
         assert_eq!(error.class(), Class::Transient);
         assert_eq!(error.to_string(), "failed to do it: no answer within 10 s");
     }

@@ -41,7 +41,9 @@ fn print_crds(out: Option<&std::path::Path>) -> Result<(), Box<dyn Error>> {
 
 fn run(flags: Flags) -> Result<(), Box<dyn Error>> {
     telemetry::init(flags.log_format, &flags.log_level)?;
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()?;
     let result = runtime.block_on(async {
         let metrics = Metrics::new();
         let client = client::connect(&metrics).await?;

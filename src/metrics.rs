@@ -155,7 +155,9 @@ impl Metrics {
 
     /// Adds metrics that are read when asked for.
     pub fn collect_from(&self, collector: impl Collector) {
-        self.registry.write().register_collector(Box::new(collector));
+        self.registry
+            .write()
+            .register_collector(Box::new(collector));
     }
 
     /// All metrics, as text.
@@ -170,12 +172,16 @@ impl Metrics {
 
     /// Says how many reconciles may run at the same time.
     pub fn allow_workers(&self, controller: &'static str, most: u16) {
-        self.max_workers.get_or_create(&ControllerLabels { controller }).set(i64::from(most));
+        self.max_workers
+            .get_or_create(&ControllerLabels { controller })
+            .set(i64::from(most));
     }
 
     /// Counts a reconcile that begins.
     pub fn reconcile_begins(&self, controller: &'static str) {
-        self.active_workers.get_or_create(&ControllerLabels { controller }).inc();
+        self.active_workers
+            .get_or_create(&ControllerLabels { controller })
+            .inc();
     }
 
     /// Counts a reconcile that ended; `failed` is the class of its failure.
@@ -187,29 +193,43 @@ impl Metrics {
     ) {
         let labels = ControllerLabels { controller };
         self.active_workers.get_or_create(&labels).dec();
-        self.reconcile_seconds.get_or_create(&labels).observe(took.as_secs_f64());
+        self.reconcile_seconds
+            .get_or_create(&labels)
+            .observe(took.as_secs_f64());
         let result = if failed.is_some() { "error" } else { "success" };
-        self.reconciles.get_or_create(&ReconcileLabels { controller, result }).inc();
+        self.reconciles
+            .get_or_create(&ReconcileLabels { controller, result })
+            .inc();
         if let Some(class) = failed {
             self.reconcile_errors.get_or_create(&labels).inc();
-            self.failures.get_or_create(&FailureLabels { controller, class }).inc();
+            self.failures
+                .get_or_create(&FailureLabels { controller, class })
+                .inc();
         }
     }
 
     /// Counts a request to the Kubernetes API.
     pub fn request_ended(&self, code: String, method: String, host: String) {
-        self.requests.get_or_create(&RequestLabels { code, method, host }).inc();
+        self.requests
+            .get_or_create(&RequestLabels { code, method, host })
+            .inc();
     }
 
     /// Says whether this process holds the lease.
     pub fn leads(&self, leads: bool) {
-        let labels = LeaderLabels { name: crate::api::names::CONTROLLER_LEASE };
+        let labels = LeaderLabels {
+            name: crate::api::names::CONTROLLER_LEASE,
+        };
         self.leader.get_or_create(&labels).set(i64::from(leads));
     }
 
     /// Counts a watch that failed.
     pub fn watch_failed(&self, kind: &str) {
-        self.watch_failures.get_or_create(&KindLabels { kind: kind.to_owned() }).inc();
+        self.watch_failures
+            .get_or_create(&KindLabels {
+                kind: kind.to_owned(),
+            })
+            .inc();
     }
 
     /// Counts an Event that was not written.

@@ -10,8 +10,8 @@ use uuid::Uuid;
 
 use crate::api::conditions::reason;
 use crate::api::{
-    AllowedNamespaces, ApiKey, FromNamespaces, NamespaceSelector, Organization,
-    OrganizationLimits, Requirement, SelectorOperator,
+    AllowedNamespaces, ApiKey, FromNamespaces, NamespaceSelector, Organization, OrganizationLimits,
+    Requirement, SelectorOperator,
 };
 
 /// Longest life of a key where the organization sets none. Unit: days.
@@ -96,7 +96,11 @@ pub fn default_organization_id(name: &str) -> Uuid {
 #[must_use]
 pub fn organization_id(organization: &Organization) -> Uuid {
     let name = organization.metadata.name.as_deref().unwrap_or_default();
-    let declared = organization.spec.id.as_deref().and_then(|id| Uuid::try_parse(id).ok());
+    let declared = organization
+        .spec
+        .id
+        .as_deref()
+        .and_then(|id| Uuid::try_parse(id).ok());
     declared.unwrap_or_else(|| default_organization_id(name))
 }
 
@@ -105,7 +109,9 @@ pub fn organization_id(organization: &Organization) -> Uuid {
 /// # Errors
 /// A [`Denial`] that says what is wrong with the value.
 pub fn spec_expiry(apikey: &ApiKey) -> Result<Option<Timestamp>, Denial> {
-    let Some(text) = apikey.spec.expiry.as_deref() else { return Ok(None) };
+    let Some(text) = apikey.spec.expiry.as_deref() else {
+        return Ok(None);
+    };
     let parsed = text.parse::<Timestamp>().ok();
     let to_the_second = parsed.and_then(|time| Timestamp::from_second(time.as_second()).ok());
     to_the_second.map(Some).ok_or_else(|| Denial {
@@ -126,7 +132,9 @@ pub fn assess(input: &Input<'_>) -> Assessment {
     let default_expiry = created.and_then(|created| add_days(created, limits.default_days));
     let expires_at = match &expiry {
         Ok(Some(expiry)) => Some(*expiry),
-        Ok(None) => input.fixed_expiry.or_else(|| default_expiry.filter(|_| resolvable)),
+        Ok(None) => input
+            .fixed_expiry
+            .or_else(|| default_expiry.filter(|_| resolvable)),
         Err(_) => None,
     };
     let (roles, unknown_roles) = split_roles(input);
@@ -135,9 +143,10 @@ pub fn assess(input: &Input<'_>) -> Assessment {
         Ok(_) => judge(input, &limits, created, expires_at, &roles),
     };
     Assessment {
-        organization_id: input
-            .organization
-            .map_or_else(|| default_organization_id(&input.apikey.spec.org), organization_id),
+        organization_id: input.organization.map_or_else(
+            || default_organization_id(&input.apikey.spec.org),
+            organization_id,
+        ),
         expires_at,
         roles,
         unknown_roles,
@@ -186,7 +195,12 @@ fn judge(
             Some(_) => {}
         }
     }
-    let namespace = input.apikey.metadata.namespace.as_deref().unwrap_or_default();
+    let namespace = input
+        .apikey
+        .metadata
+        .namespace
+        .as_deref()
+        .unwrap_or_default();
     let allowed = input.organization.is_none_or(|organization| {
         namespace_allowed(
             &organization.spec.allowed_namespaces,
@@ -226,7 +240,11 @@ fn judge(
             ),
         );
     }
-    if let Some(OverQuota { organization, max_keys }) = input.over_quota {
+    if let Some(OverQuota {
+        organization,
+        max_keys,
+    }) = input.over_quota
+    {
         return refused(
             reason::QUOTA_EXCEEDED,
             format!(
@@ -257,8 +275,13 @@ impl Limits {
             (own, parents) => own.or(parents).unwrap_or(DEFAULT_MAX_LIFETIME_DAYS),
         };
         let (own_default, parents_default) = get(|limits| limits.default_lifetime_days);
-        let default_days = own_default.or(parents_default).unwrap_or(DEFAULT_LIFETIME_DAYS);
-        Self { max_days, default_days: default_days.min(max_days) }
+        let default_days = own_default
+            .or(parents_default)
+            .unwrap_or(DEFAULT_LIFETIME_DAYS);
+        Self {
+            max_days,
+            default_days: default_days.min(max_days),
+        }
     }
 }
 
@@ -272,9 +295,10 @@ pub fn namespace_allowed(
     match allowed.from {
         FromNamespaces::All => true,
         FromNamespaces::Names => allowed.names.iter().any(|name| name == namespace),
-        FromNamespaces::Selector => {
-            allowed.selector.as_ref().is_some_and(|selector| selects(selector, labels))
-        }
+        FromNamespaces::Selector => allowed
+            .selector
+            .as_ref()
+            .is_some_and(|selector| selects(selector, labels)),
     }
 }
 
@@ -289,31 +313,51 @@ fn selects(selector: &NamespaceSelector, labels: &BTreeMap<String, String>) -> b
             SelectorOperator::DoesNotExist => value.is_none(),
         }
     };
-    selector.match_labels.iter().all(|(key, value)| labels.get(key) == Some(value))
+    selector
+        .match_labels
+        .iter()
+        .all(|(key, value)| labels.get(key) == Some(value))
         && selector.match_expressions.iter().all(meets)
 }
 
 fn catalogue<'a>(input: &Input<'a>) -> Vec<&'a str> {
     let roles_of = |organization: &'a Organization| {
-        organization.spec.roles.iter().map(|role| role.key.as_str()).collect::<Vec<_>>()
+        organization
+            .spec
+            .roles
+            .iter()
+            .map(|role| role.key.as_str())
+            .collect::<Vec<_>>()
     };
-    let own = input.organization.map(roles_of).filter(|roles| !roles.is_empty());
-    own.or_else(|| input.parent.map(roles_of)).unwrap_or_default()
+    let own = input
+        .organization
+        .map(roles_of)
+        .filter(|roles| !roles.is_empty());
+    own.or_else(|| input.parent.map(roles_of))
+        .unwrap_or_default()
 }
 
 fn split_roles(input: &Input<'_>) -> (Vec<String>, Vec<String>) {
     let catalogue = catalogue(input);
     let known = |role: &&String| catalogue.is_empty() || catalogue.contains(&role.as_str());
     let (known, unknown): (Vec<_>, Vec<_>) = input.apikey.spec.roles.iter().partition(known);
-    (known.into_iter().cloned().collect(), unknown.into_iter().cloned().collect())
+    (
+        known.into_iter().cloned().collect(),
+        unknown.into_iter().cloned().collect(),
+    )
 }
 
 fn created_at(apikey: &ApiKey) -> Option<Timestamp> {
-    apikey.metadata.creation_timestamp.as_ref().map(|time| time.0)
+    apikey
+        .metadata
+        .creation_timestamp
+        .as_ref()
+        .map(|time| time.0)
 }
 
 fn add_days(time: Timestamp, days: i64) -> Option<Timestamp> {
-    time.checked_add(SignedDuration::from_hours(days.checked_mul(24)?)).ok()
+    time.checked_add(SignedDuration::from_hours(days.checked_mul(24)?))
+        .ok()
 }
 
 #[cfg(test)]

@@ -25,15 +25,26 @@ const CAPPED: [(&str, tracing::Level); 6] = [
 /// `filter` is neither, or logging was started before.
 pub fn init(format: LogFormat, filter: &str) -> Result<(), Box<dyn std::error::Error>> {
     let targets = cap(filter.parse()?);
-    let layer = fmt::layer().with_writer(std::io::stderr).with_span_events(FmtSpan::NONE);
+    let layer = fmt::layer()
+        .with_writer(std::io::stderr)
+        .with_span_events(FmtSpan::NONE);
     let layer = match format {
         LogFormat::Text => {
             use std::io::IsTerminal as _;
-            layer.with_ansi(std::io::stderr().is_terminal()).with_target(false).boxed()
+            layer
+                .with_ansi(std::io::stderr().is_terminal())
+                .with_target(false)
+                .boxed()
         }
-        LogFormat::Json => layer.json().flatten_event(true).with_current_span(true).boxed(),
+        LogFormat::Json => layer
+            .json()
+            .flatten_event(true)
+            .with_current_span(true)
+            .boxed(),
     };
-    tracing_subscriber::registry().with(layer.with_filter(targets)).try_init()?;
+    tracing_subscriber::registry()
+        .with(layer.with_filter(targets))
+        .try_init()?;
     Ok(())
 }
 
@@ -43,7 +54,11 @@ fn cap(targets: Targets) -> Targets {
             tracing::Level::WARN => tracing::Level::INFO,
             _ => tracing::Level::DEBUG,
         };
-        if targets.would_enable(target, &next) { targets.with_target(target, most) } else { targets }
+        if targets.would_enable(target, &next) {
+            targets.with_target(target, most)
+        } else {
+            targets
+        }
     })
 }
 

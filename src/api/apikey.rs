@@ -4,7 +4,10 @@
 //! conventions and KEP-2876 (validation rules): transition rules stand on the parent, so that they
 //! also hold when a field is added or removed.
 
-#![expect(unreachable_pub, reason = "KubeSchema repeats each type for validation, as `pub`")]
+#![expect(
+    unreachable_pub,
+    reason = "KubeSchema repeats each type for validation, as `pub`"
+)]
 
 use std::collections::BTreeMap;
 
@@ -241,7 +244,10 @@ pub struct SecretTemplate {
 
     /// Type of the Secret. Defaults to 'Opaque'. Immutable.
     #[serde(rename = "type", default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 253), regex(pattern = r"^[a-zA-Z0-9]([-a-zA-Z0-9./_]*[a-zA-Z0-9])?$"))]
+    #[schemars(
+        length(min = 1, max = 253),
+        regex(pattern = r"^[a-zA-Z0-9]([-a-zA-Z0-9./_]*[a-zA-Z0-9])?$")
+    )]
     pub type_: Option<String>,
 }
 
@@ -325,7 +331,9 @@ pub struct PreviousSecret {
 }
 
 /// Summary of an `ApiKey` for people.
-#[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(
+    Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord,
+)]
 pub enum Phase {
     /// No secret was minted yet.
     Pending,
@@ -354,7 +362,11 @@ impl ApiKey {
     /// Login name at the token endpoint: `spec.name`, else `metadata.name`.
     #[must_use]
     pub fn login_name(&self) -> &str {
-        self.spec.name.as_deref().or(self.metadata.name.as_deref()).unwrap_or_default()
+        self.spec
+            .name
+            .as_deref()
+            .or(self.metadata.name.as_deref())
+            .unwrap_or_default()
     }
 
     /// Name of the delivered Secret: `spec.secret.name`, else `metadata.name`.

@@ -105,7 +105,9 @@ pub fn next(
     let mut conditions: Vec<Condition> = desired
         .into_iter()
         .map(|new| {
-            let unchanged = old.iter().find(|c| c.type_ == new.type_ && c.status == new.status);
+            let unchanged = old
+                .iter()
+                .find(|c| c.type_ == new.type_ && c.status == new.status);
             Condition {
                 type_: new.type_.to_owned(),
                 status: new.status.to_owned(),
@@ -146,7 +148,12 @@ mod tests {
     use super::*;
 
     fn ready(status: &'static str, message: &str) -> Desired {
-        Desired { type_: READY, status, reason: reason::ISSUED, message: message.to_owned() }
+        Desired {
+            type_: READY,
+            status,
+            reason: reason::ISSUED,
+            message: message.to_owned(),
+        }
     }
 
     #[test]
@@ -155,7 +162,10 @@ mod tests {
         let first = next(&[], vec![ready("True", "a")], 1, at(10));
         let same = next(&first, vec![ready("True", "b")], 2, at(20));
         assert_eq!(same[0].last_transition_time.0, at(10));
-        assert_eq!((same[0].message.as_str(), same[0].observed_generation), ("b", Some(2)));
+        assert_eq!(
+            (same[0].message.as_str(), same[0].observed_generation),
+            ("b", Some(2))
+        );
         let flipped = next(&same, vec![ready("False", "b")], 2, at(30));
         assert_eq!(flipped[0].last_transition_time.0, at(30));
     }
@@ -163,7 +173,10 @@ mod tests {
     #[test]
     fn a_condition_that_no_longer_holds_is_dropped() {
         let at = Timestamp::from_second(1).unwrap();
-        let stalled = Desired { type_: STALLED, ..ready("True", "") };
+        let stalled = Desired {
+            type_: STALLED,
+            ..ready("True", "")
+        };
         let both = next(&[], vec![stalled, ready("False", "")], 1, at);
         assert_eq!(both.len(), 2);
         assert_eq!(next(&both, vec![ready("True", "")], 1, at).len(), 1);
@@ -172,7 +185,9 @@ mod tests {
     #[test]
     fn a_long_message_is_shortened_on_a_character_boundary() {
         let at = Timestamp::from_second(1).unwrap();
-        let message = next(&[], vec![ready("True", &"é".repeat(2000))], 1, at)[0].message.clone();
+        let message = next(&[], vec![ready("True", &"é".repeat(2000))], 1, at)[0]
+            .message
+            .clone();
         assert_eq!(message.chars().count(), MAX_MESSAGE_CHARS);
     }
 }

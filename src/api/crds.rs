@@ -23,7 +23,10 @@ pub fn files() -> Result<Vec<(String, String)>, Error> {
         .map(|crd| {
             let name = crd["metadata"]["name"].as_str().unwrap_or_default();
             let file = format!("{}.yaml", name.split('.').next().unwrap_or(name));
-            Ok((file, format!("{GENERATED}{}\n", serde_saphyr::to_string(&crd)?.trim_end())))
+            Ok((
+                file,
+                format!("{GENERATED}{}\n", serde_saphyr::to_string(&crd)?.trim_end()),
+            ))
         })
         .collect()
 }
@@ -33,7 +36,10 @@ pub fn files() -> Result<Vec<(String, String)>, Error> {
 /// # Errors
 /// As [`files`].
 pub fn yaml() -> Result<String, Error> {
-    Ok(files()?.into_iter().map(|(_, content)| format!("---\n{content}")).collect())
+    Ok(files()?
+        .into_iter()
+        .map(|(_, content)| format!("---\n{content}"))
+        .collect())
 }
 
 /// The definitions can't be written.
@@ -52,8 +58,7 @@ fn finish(crd: &CustomResourceDefinition) -> Result<Value, Error> {
     for version in crd["spec"]["versions"].as_array_mut().into_iter().flatten() {
         let root = &mut version["schema"]["openAPIV3Schema"];
         tidy(root);
-        root["properties"]["status"]["default"] =
-            json!({ "observedGeneration": never_observed() });
+        root["properties"]["status"]["default"] = json!({ "observedGeneration": never_observed() });
     }
     Ok(crd)
 }
@@ -81,17 +86,25 @@ mod tests {
         visit(path, node);
         match node {
             Value::Object(object) => {
-                object.iter().for_each(|(k, v)| walk(v, &format!("{path}.{k}"), visit));
+                object
+                    .iter()
+                    .for_each(|(k, v)| walk(v, &format!("{path}.{k}"), visit));
             }
             Value::Array(items) => {
-                items.iter().enumerate().for_each(|(i, v)| walk(v, &format!("{path}[{i}]"), visit));
+                items
+                    .iter()
+                    .enumerate()
+                    .for_each(|(i, v)| walk(v, &format!("{path}[{i}]"), visit));
             }
             _ => {}
         }
     }
 
     fn crds() -> Vec<Value> {
-        [ApiKey::crd(), Organization::crd()].iter().map(|crd| finish(crd).unwrap()).collect()
+        [ApiKey::crd(), Organization::crd()]
+            .iter()
+            .map(|crd| finish(crd).unwrap())
+            .collect()
     }
 
     #[test]
@@ -101,7 +114,11 @@ mod tests {
             for folder in ["crds", "charts/apikey-operator/files/crds"] {
                 let path = root.join(folder).join(&name);
                 let on_disk = std::fs::read_to_string(&path).unwrap_or_default();
-                assert!(on_disk == content, "{} is stale: run `make crds`", path.display());
+                assert!(
+                    on_disk == content,
+                    "{} is stale: run `make crds`",
+                    path.display()
+                );
             }
         }
     }
@@ -133,11 +150,12 @@ mod tests {
     #[test]
     fn every_string_list_map_and_number_is_bounded() {
         for crd in crds() {
-            let properties =
-                &crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"];
+            let properties = &crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"];
             for part in ["spec", "status"] {
                 walk(&properties[part], part, &mut |path, node| {
-                    let Some(kind) = node.get("type").and_then(Value::as_str) else { return };
+                    let Some(kind) = node.get("type").and_then(Value::as_str) else {
+                        return;
+                    };
                     let has = |key: &str| node.get(key).is_some();
                     let bounded = match kind {
                         "string" => {
@@ -157,8 +175,8 @@ mod tests {
     #[test]
     fn a_fresh_object_counts_as_not_observed() {
         for crd in crds() {
-            let status = &crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]
-                ["status"];
+            let status =
+                &crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["status"];
             assert_eq!(status["default"], json!({"observedGeneration": -1}));
         }
     }

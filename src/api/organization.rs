@@ -1,6 +1,9 @@
 //! `Organization`: who may make keys, which roles exist, and the limits. Cluster-scoped.
 
-#![expect(unreachable_pub, reason = "KubeSchema repeats each type for validation, as `pub`")]
+#![expect(
+    unreachable_pub,
+    reason = "KubeSchema repeats each type for validation, as `pub`"
+)]
 
 use std::collections::BTreeMap;
 

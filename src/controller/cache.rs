@@ -52,8 +52,16 @@ pub enum News<K> {
 impl<K: Resource<DynamicType = ()> + Clone + 'static> Default for Cache<K> {
     fn default() -> Self {
         let writer = Writer::new(());
-        let state = State { seen: 0, epoch: 0, synced: false, writer };
-        Self { reader: state.writer.as_reader(), state: Mutex::new(state) }
+        let state = State {
+            seen: 0,
+            epoch: 0,
+            synced: false,
+            writer,
+        };
+        Self {
+            reader: state.writer.as_reader(),
+            state: Mutex::new(state),
+        }
     }
 }
 
@@ -82,13 +90,18 @@ impl<K: Resource<DynamicType = ()> + Clone + 'static> Cache<K> {
             Event::Apply(object) => {
                 state.seen = state.seen.max(version(&object));
                 let old = self.reader.get(&ObjectRef::from_obj(&object));
-                if old.as_ref().is_some_and(|old| version(&**old) >= version(&object)) {
+                if old
+                    .as_ref()
+                    .is_some_and(|old| version(&**old) >= version(&object))
+                {
                     return Vec::new();
                 }
                 let reference = ObjectRef::from_obj(&object);
                 state.writer.apply_watcher_event(&Event::Apply(object));
                 let new = self.reader.get(&reference);
-                new.map(|new| News::Applied { new, old }).into_iter().collect()
+                new.map(|new| News::Applied { new, old })
+                    .into_iter()
+                    .collect()
             }
             Event::Delete(object) => {
                 state.seen = state.seen.max(version(&object));
@@ -101,7 +114,9 @@ impl<K: Resource<DynamicType = ()> + Clone + 'static> Cache<K> {
 
     /// To be taken before a write whose answer is to be recorded.
     pub fn ticket(&self) -> Ticket {
-        Ticket { epoch: self.state.lock().epoch }
+        Ticket {
+            epoch: self.state.lock().epoch,
+        }
     }
 
     /// Stores the answer of a write of ours, unless the watch has already told of it or of what
@@ -148,7 +163,10 @@ impl<K: Resource<DynamicType = ()> + Clone + 'static> Cache<K> {
         for new in self.reader.state() {
             let old = known.get(&(new.namespace(), new.name_any()));
             if old.is_none_or(|old| version(&***old) != version(&*new)) {
-                news.push(News::Applied { old: old.map(|old| Arc::clone(old)), new });
+                news.push(News::Applied {
+                    old: old.map(|old| Arc::clone(old)),
+                    new,
+                });
             }
         }
         news
@@ -157,7 +175,12 @@ impl<K: Resource<DynamicType = ()> + Clone + 'static> Cache<K> {
 
 /// Resource version as a number; 0 if it is missing.
 fn version<K: Resource>(object: &K) -> u64 {
-    object.meta().resource_version.as_deref().and_then(|v| v.parse().ok()).unwrap_or(0)
+    object
+        .meta()
+        .resource_version
+        .as_deref()
+        .and_then(|v| v.parse().ok())
+        .unwrap_or(0)
 }
 
 #[cfg(test)]
@@ -178,13 +201,17 @@ mod tests {
     fn synced(objects: &[ConfigMap]) -> Cache<ConfigMap> {
         let cache = Cache::default();
         cache.apply(Event::Init);
-        objects.iter().for_each(|o| drop(cache.apply(Event::InitApply(o.clone()))));
+        objects
+            .iter()
+            .for_each(|o| drop(cache.apply(Event::InitApply(o.clone()))));
         cache.apply(Event::InitDone);
         cache
     }
 
     fn stored(cache: &Cache<ConfigMap>, name: &str) -> Option<u64> {
-        cache.get(&ObjectRef::new(name).within("ns")).map(|o| version(&*o))
+        cache
+            .get(&ObjectRef::new(name).within("ns"))
+            .map(|o| version(&*o))
     }
 
     #[test]

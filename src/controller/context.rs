@@ -118,7 +118,9 @@ pub struct Queue<T> {
 
 impl<T> Default for Queue<T> {
     fn default() -> Self {
-        Self { sender: Mutex::new(None) }
+        Self {
+            sender: Mutex::new(None),
+        }
     }
 }
 
@@ -196,7 +198,9 @@ impl Context {
 
     /// Has a key reconciled.
     pub fn enqueue(&self, key: &KeyRef) {
-        self.queues.apikeys.push(ObjectRef::new(&key.name).within(&key.namespace));
+        self.queues
+            .apikeys
+            .push(ObjectRef::new(&key.name).within(&key.namespace));
     }
 
     /// Takes in the answer of a status write.
@@ -228,8 +232,9 @@ mod tests {
     #[test]
     fn waits_grow_to_a_limit_and_are_forgotten_after_success() {
         let failures = Failures::default();
-        let waits: Vec<_> =
-            (0..30).filter_map(|_| failures.wait("a", Class::Transient)).collect();
+        let waits: Vec<_> = (0..30)
+            .filter_map(|_| failures.wait("a", Class::Transient))
+            .collect();
         assert!(waits.is_sorted() && waits[29] <= TRANSIENT_WAIT.1 && waits[29] > waits[0] * 100);
         failures.clear("a");
         assert_eq!(failures.wait("a", Class::Transient), Some(waits[0]));
@@ -246,6 +251,9 @@ mod tests {
         queue.push(2);
         queue.close();
         queue.push(3);
-        assert_eq!((open.try_recv().ok(), open.try_recv().ok()), (Some(2), None));
+        assert_eq!(
+            (open.try_recv().ok(), open.try_recv().ok()),
+            (Some(2), None)
+        );
     }
 }

@@ -55,7 +55,10 @@ impl Events {
             let params = PostParams::default();
             while let Some((regarding, note)) = waiting.recv().await {
                 // Events of cluster-scoped objects live in namespace `default`, as those of Nodes.
-                let namespace = regarding.namespace.clone().unwrap_or_else(|| "default".into());
+                let namespace = regarding
+                    .namespace
+                    .clone()
+                    .unwrap_or_else(|| "default".into());
                 let events = Api::<Event>::namespaced(client.clone(), &namespace);
                 let event = render(regarding, note, &namespace, &clock, &instance);
                 let written = events.create(&params, &event);
@@ -65,7 +68,10 @@ impl Events {
                 }
             }
         });
-        Self { queue, metrics: dropped }
+        Self {
+            queue,
+            metrics: dropped,
+        }
     }
 
     /// Has the Event written, if there is room for it.
@@ -83,8 +89,17 @@ fn render(
     clock: &Clock,
     instance: &str,
 ) -> Event {
-    let Note { severity, reason, message } = note;
-    let name: String = regarding.name.iter().flat_map(|name| name.chars()).take(63).collect();
+    let Note {
+        severity,
+        reason,
+        message,
+    } = note;
+    let name: String = regarding
+        .name
+        .iter()
+        .flat_map(|name| name.chars())
+        .take(63)
+        .collect();
     Event {
         metadata: ObjectMeta {
             generate_name: Some(format!("{}-", name.trim_end_matches(['.', '-']))),

@@ -21,8 +21,12 @@ pub struct KeyMetrics {
 
 impl Collector for KeyMetrics {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {
-        let mut family =
-            encoder.encode_descriptor("apikeys", "Keys by organization and phase", None, MetricType::Gauge)?;
+        let mut family = encoder.encode_descriptor(
+            "apikeys",
+            "Keys by organization and phase",
+            None,
+            MetricType::Gauge,
+        )?;
         for (org, tally) in self.ctx.roster.lock().tallies() {
             for (phase, count) in [
                 (Phase::Pending, tally.pending),
@@ -45,7 +49,10 @@ impl KeyMetrics {
         let apikeys = self.ctx.caches.apikeys.all();
         let labels = |apikey: &crate::api::ApiKey| {
             let meta = &apikey.metadata;
-            (meta.namespace.clone().unwrap_or_default(), meta.name.clone().unwrap_or_default())
+            (
+                meta.namespace.clone().unwrap_or_default(),
+                meta.name.clone().unwrap_or_default(),
+            )
         };
         let mut family = encoder.encode_descriptor(
             "apikey_expiration_timestamp_seconds",

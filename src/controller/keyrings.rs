@@ -47,11 +47,10 @@ pub async fn ensure(ctx: &Context) -> Result<(), Error> {
 
 /// Follows the ring: takes in a new one, and stores the known one again if it is removed.
 pub async fn follow(ctx: Arc<Context>) {
-    let config = watcher::Config::default()
-        .fields(&format!("metadata.name={}", names::PEPPERS_SECRET));
-    let mut events = std::pin::pin!(
-        watcher(ctx.secrets_in(&ctx.namespace), config).default_backoff()
-    );
+    let config =
+        watcher::Config::default().fields(&format!("metadata.name={}", names::PEPPERS_SECRET));
+    let mut events =
+        std::pin::pin!(watcher(ctx.secrets_in(&ctx.namespace), config).default_backoff());
     loop {
         match events.try_next().await {
             Ok(Some(Event::Apply(_) | Event::Delete(_) | Event::InitDone)) => {
@@ -70,18 +69,25 @@ pub async fn follow(ctx: Arc<Context>) {
 }
 
 fn params() -> PostParams {
-    PostParams { field_manager: Some(names::FIELD_MANAGER.into()), ..PostParams::default() }
+    PostParams {
+        field_manager: Some(names::FIELD_MANAGER.into()),
+        ..PostParams::default()
+    }
 }
 
 fn read(secret: &Secret) -> Result<PepperRing, Error> {
-    let data = secret.data.as_ref().and_then(|data| data.get(names::KEY_RING_DATA_KEY));
+    let data = secret
+        .data
+        .as_ref()
+        .and_then(|data| data.get(names::KEY_RING_DATA_KEY));
     PepperRing::parse(data.map_or(&[], |json| &json.0))
         .map_err(|error| Error::internal("read the pepper ring", &error))
 }
 
 fn render(ring: &PepperRing, namespace: &str) -> Result<Secret, Error> {
-    let json =
-        ring.to_json().map_err(|error| Error::internal("write the pepper ring", &error))?;
+    let json = ring
+        .to_json()
+        .map_err(|error| Error::internal("write the pepper ring", &error))?;
     let labels = [
         (names::LABEL_MANAGED_BY, names::MANAGED_BY),
         (names::LABEL_COMPONENT, names::COMPONENT_KEY_RING),
@@ -90,11 +96,21 @@ fn render(ring: &PepperRing, namespace: &str) -> Result<Secret, Error> {
         metadata: ObjectMeta {
             name: Some(names::PEPPERS_SECRET.to_owned()),
             namespace: Some(namespace.to_owned()),
-            labels: Some(labels.map(|(key, value)| (key.to_owned(), value.to_owned())).into()),
+            labels: Some(
+                labels
+                    .map(|(key, value)| (key.to_owned(), value.to_owned()))
+                    .into(),
+            ),
             ..ObjectMeta::default()
         },
         type_: Some(names::KEY_RING_SECRET_TYPE.to_owned()),
-        data: Some([(names::KEY_RING_DATA_KEY.to_owned(), ByteString(json.to_vec()))].into()),
+        data: Some(
+            [(
+                names::KEY_RING_DATA_KEY.to_owned(),
+                ByteString(json.to_vec()),
+            )]
+            .into(),
+        ),
         ..Secret::default()
     })
 }

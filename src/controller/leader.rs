@@ -35,7 +35,11 @@ impl Leadership {
     #[must_use]
     pub fn without_election() -> Self {
         let (sender, leads) = watch::channel(true);
-        Self { leads, keeper: None, _always: Some(sender) }
+        Self {
+            leads,
+            keeper: None,
+            _always: Some(sender),
+        }
     }
 
     /// Stands for election under this identity. Tries until the API server lets it.
@@ -54,9 +58,15 @@ impl Leadership {
             match manager {
                 Ok(manager) => {
                     let (leads, keeper) = manager.watch().await;
-                    return Self { leads, keeper: Some(keeper), _always: None };
+                    return Self {
+                        leads,
+                        keeper: Some(keeper),
+                        _always: None,
+                    };
                 }
-                Err(error) => tracing::warn!(%error, namespace, "Can't use the lease, trying again"),
+                Err(error) => {
+                    tracing::warn!(%error, namespace, "Can't use the lease, trying again")
+                }
             }
         }
     }
@@ -66,7 +76,9 @@ impl Leadership {
         let Self { leads, keeper, .. } = self;
         drop(leads);
         if let Some(keeper) = keeper
-            && tokio::time::timeout(RELEASE_DEADLINE, keeper).await.is_err()
+            && tokio::time::timeout(RELEASE_DEADLINE, keeper)
+                .await
+                .is_err()
         {
             tracing::warn!("The lease was not given back in time");
         }

@@ -62,7 +62,12 @@ pub async fn run(
     let admin = tokio::spawn(admin);
 
     let identity = identity()?;
-    let ctx = Arc::new(context(&config, client.clone(), metrics.clone(), identity.clone()));
+    let ctx = Arc::new(context(
+        &config,
+        client.clone(),
+        metrics.clone(),
+        identity.clone(),
+    ));
     metrics.collect_from(key_metrics::KeyMetrics {
         ctx: Arc::clone(&ctx),
         per_key: config.per_key_metrics,
@@ -124,7 +129,10 @@ fn context(config: &Config, client: Client, metrics: Metrics, identity: String) 
 /// A name for this process, in the lease and in Events.
 fn identity() -> Result<String, random::Error> {
     let [a, b] = random::bytes()?;
-    Ok(format!("apikey-operator-{}-{a:02x}{b:02x}", std::process::id()))
+    Ok(format!(
+        "apikey-operator-{}-{a:02x}{b:02x}",
+        std::process::id()
+    ))
 }
 
 async fn wait_for_crds(ctx: &Context, readiness: &Readiness) {
@@ -166,13 +174,19 @@ async fn crds_missing(ctx: &Context) -> Result<Vec<String>, Error> {
     let version = format!("{}/{}", names::GROUP, names::VERSION);
     let served = ctx.client.0.list_api_group_resources(&version);
     let served = match error::request("ask which resources there are", served).await {
-        Ok(list) => list.resources.into_iter().map(|resource| resource.name).collect(),
+        Ok(list) => list
+            .resources
+            .into_iter()
+            .map(|resource| resource.name)
+            .collect(),
         Err(error) if error.is_not_found() => BTreeSet::new(),
         Err(error) => return Err(error),
     };
     let ours = ["apikeys", "organizations"];
     let missing = ours.iter().filter(|plural| !served.contains(**plural));
-    Ok(missing.map(|plural| format!("{plural}.{}", names::GROUP)).collect())
+    Ok(missing
+        .map(|plural| format!("{plural}.{}", names::GROUP))
+        .collect())
 }
 
 async fn wait_for_caches(ctx: &Context, readiness: &Readiness) {

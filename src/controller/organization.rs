@@ -30,7 +30,12 @@ const RESYNC: Duration = Duration::from_hours(1);
 pub fn flush(ctx: &Context) {
     let changed = std::mem::take(&mut *ctx.recount.lock());
     for name in changed {
-        if ctx.caches.organizations.get(&ObjectRef::new(&name)).is_some() {
+        if ctx
+            .caches
+            .organizations
+            .get(&ObjectRef::new(&name))
+            .is_some()
+        {
             ctx.queues.organizations.push(ObjectRef::new(&name));
         }
     }
@@ -69,12 +74,16 @@ async fn write_status(
         let ready = conditions::find(&status?.conditions, READY)?;
         (ready.status == "False").then(|| (ready.reason.clone(), ready.message.clone()))
     };
-    let refused = refusal(Some(&status)).filter(|now| {
-        refusal(organization.status.as_ref()).is_none_or(|before| before.0 != now.0)
-    });
-    let params =
-        PostParams { field_manager: Some(names::FIELD_MANAGER.into()), ..PostParams::default() };
-    let new = Organization { status: Some(status), ..organization.clone() };
+    let refused = refusal(Some(&status))
+        .filter(|now| refusal(organization.status.as_ref()).is_none_or(|before| before.0 != now.0));
+    let params = PostParams {
+        field_manager: Some(names::FIELD_MANAGER.into()),
+        ..PostParams::default()
+    };
+    let new = Organization {
+        status: Some(status),
+        ..organization.clone()
+    };
     let organizations = Api::<Organization>::all(ctx.client.0.clone());
     let ticket = ctx.caches.organizations.ticket();
     let name = organization.name_any();
@@ -91,13 +100,21 @@ async fn write_status(
         let reason = conditions::find(&new.status.unwrap_or_default().conditions, READY)
             .and_then(|ready| WARNED.into_iter().find(|reason| *reason == ready.reason));
         let reason = reason.unwrap_or(reason::INVALID_SPEC);
-        let note = Note { severity: Severity::Warning, reason, message };
+        let note = Note {
+            severity: Severity::Warning,
+            reason,
+            message,
+        };
         ctx.events.publish(organization.object_ref(&()), note);
     }
     Ok(())
 }
 
-const WARNED: [&str; 3] = [reason::PARENT_NOT_FOUND, reason::PARENT_NOT_ROOT, reason::ID_CONFLICT];
+const WARNED: [&str; 3] = [
+    reason::PARENT_NOT_FOUND,
+    reason::PARENT_NOT_ROOT,
+    reason::ID_CONFLICT,
+];
 
 /// Whether the rules of an organization can be in force.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -120,7 +137,9 @@ fn standing(
         );
         return Standing::Refused(reason::ID_CONFLICT, message);
     }
-    let Some(parent_name) = organization.spec.parent.as_deref() else { return Standing::InForce };
+    let Some(parent_name) = organization.spec.parent.as_deref() else {
+        return Standing::InForce;
+    };
     match parent {
         None => Standing::Waiting(
             reason::PARENT_NOT_FOUND,
@@ -143,7 +162,10 @@ fn elder_with_same_id(
     all: &[Arc<Organization>],
 ) -> Option<Arc<Organization>> {
     let age = |o: &Organization| {
-        (o.metadata.creation_timestamp.as_ref().map(|time| time.0), o.metadata.uid.clone())
+        (
+            o.metadata.creation_timestamp.as_ref().map(|time| time.0),
+            o.metadata.uid.clone(),
+        )
     };
     let id = policy::organization_id(organization);
     all.iter()
@@ -167,7 +189,12 @@ fn status(
     };
     let desired = match standing {
         Standing::InForce => {
-            vec![condition(READY, "True", reason::ACCEPTED, "The rules are in force")]
+            vec![condition(
+                READY,
+                "True",
+                reason::ACCEPTED,
+                "The rules are in force",
+            )]
         }
         Standing::Waiting(reason, message) => vec![
             condition(READY, "False", reason, message),

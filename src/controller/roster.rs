@@ -25,7 +25,10 @@ impl KeyRef {
     /// From borrowed text.
     #[must_use]
     pub fn new(namespace: &str, name: &str) -> Self {
-        Self { namespace: namespace.into(), name: name.into() }
+        Self {
+            namespace: namespace.into(),
+            name: name.into(),
+        }
     }
 
     /// Of this key.
@@ -133,7 +136,11 @@ impl Quota {
             self.waiting.remove(seat);
             return None;
         }
-        let next = if self.has_room() { self.waiting.pop_first() } else { None };
+        let next = if self.has_room() {
+            self.waiting.pop_first()
+        } else {
+            None
+        };
         let key = next.as_ref().map(|next| next.key.clone());
         self.placed.extend(next);
         key
@@ -146,11 +153,18 @@ impl Roster {
         let key = KeyRef::of(apikey);
         let meta = &apikey.metadata;
         let seat = Seat {
-            created: meta.creation_timestamp.as_ref().map_or(Timestamp::MIN, |time| time.0),
+            created: meta
+                .creation_timestamp
+                .as_ref()
+                .map_or(Timestamp::MIN, |time| time.0),
             uid: meta.uid.as_deref().unwrap_or_default().into(),
             key: key.clone(),
         };
-        let phase = apikey.status.as_ref().and_then(|s| s.phase).unwrap_or(Phase::Pending);
+        let phase = apikey
+            .status
+            .as_ref()
+            .and_then(|s| s.phase)
+            .unwrap_or(Phase::Pending);
         let mut changed = Vec::new();
         match self.members.get_mut(&key) {
             Some(known) if known.seat == seat && *known.org == *apikey.spec.org => {
@@ -178,7 +192,9 @@ impl Roster {
 
     /// Forgets a key. Returns the keys whose standing changed.
     pub fn remove(&mut self, key: &KeyRef) -> Vec<KeyRef> {
-        let Some(member) = self.members.remove(key) else { return Vec::new() };
+        let Some(member) = self.members.remove(key) else {
+            return Vec::new();
+        };
         let changed = self.unseat(&member);
         if let Some(entry) = self.organizations.get_mut(&member.org) {
             entry.keys.remove(key);
@@ -194,13 +210,21 @@ impl Roster {
     pub fn declare(&mut self, name: &str, declared: Option<Arc<Organization>>) -> Vec<KeyRef> {
         let name = self.org_name(name);
         let keys = self.concerned(&name);
-        let members: Vec<_> = keys.iter().filter_map(|key| self.members.remove(key)).collect();
-        let mut changed: Vec<_> = members.iter().flat_map(|member| self.unseat(member)).collect();
+        let members: Vec<_> = keys
+            .iter()
+            .filter_map(|key| self.members.remove(key))
+            .collect();
+        let mut changed: Vec<_> = members
+            .iter()
+            .flat_map(|member| self.unseat(member))
+            .collect();
         let parent_of = |o: &Arc<Organization>| o.spec.parent.as_deref().map(Arc::<str>::from);
         let entry = self.organizations.entry(Arc::clone(&name)).or_default();
         let old_parent = entry.declared.as_ref().and_then(parent_of);
         let new_parent = declared.as_ref().and_then(parent_of);
-        entry.quota.max_keys = declared.as_ref().and_then(|o| o.spec.limits.as_ref()?.max_keys);
+        entry.quota.max_keys = declared
+            .as_ref()
+            .and_then(|o| o.spec.limits.as_ref()?.max_keys);
         entry.declared = declared;
         if let Some(parent) = old_parent {
             if let Some(entry) = self.organizations.get_mut(&parent) {
@@ -233,8 +257,16 @@ impl Roster {
             .take_while(|(key, _)| *key.namespace == *name)
             .map(|(key, _)| key.clone())
             .collect();
-        let members: Vec<_> = keys.iter().filter_map(|key| self.members.remove(key)).collect();
-        keys.extend(members.iter().flat_map(|member| self.unseat(member)).collect::<Vec<_>>());
+        let members: Vec<_> = keys
+            .iter()
+            .filter_map(|key| self.members.remove(key))
+            .collect();
+        keys.extend(
+            members
+                .iter()
+                .flat_map(|member| self.unseat(member))
+                .collect::<Vec<_>>(),
+        );
         match labels {
             Some(labels) => self.namespaces.insert(name.into(), labels),
             None => self.namespaces.remove(name),
@@ -252,14 +284,16 @@ impl Roster {
     #[must_use]
     pub fn over_quota(&self, key: &KeyRef) -> Option<OverQuota> {
         let member = self.members.get(key)?;
-        self.quotas(&member.org).into_iter().find_map(|organization| {
-            let quota = &self.organizations.get(&organization)?.quota;
-            let max_keys = quota.max_keys?;
-            quota.waiting.contains(&member.seat).then(|| OverQuota {
-                organization: organization.to_string(),
-                max_keys,
+        self.quotas(&member.org)
+            .into_iter()
+            .find_map(|organization| {
+                let quota = &self.organizations.get(&organization)?.quota;
+                let max_keys = quota.max_keys?;
+                quota.waiting.contains(&member.seat).then(|| OverQuota {
+                    organization: organization.to_string(),
+                    max_keys,
+                })
             })
-        })
     }
 
     /// Labels of a namespace.
@@ -271,12 +305,17 @@ impl Roster {
     /// Keys of one organization, without those of its sub-organizations, by phase.
     #[must_use]
     pub fn tally(&self, org: &str) -> Tally {
-        self.organizations.get(org).map(|entry| entry.tally).unwrap_or_default()
+        self.organizations
+            .get(org)
+            .map(|entry| entry.tally)
+            .unwrap_or_default()
     }
 
     /// Every organization that is declared or has keys, with its keys by phase.
     pub fn tallies(&self) -> impl Iterator<Item = (&str, Tally)> {
-        self.organizations.iter().map(|(name, entry)| (&**name, entry.tally))
+        self.organizations
+            .iter()
+            .map(|(name, entry)| (&**name, entry.tally))
     }
 
     /// One shared text per organization name.
@@ -286,21 +325,39 @@ impl Roster {
     }
 
     fn concerned(&self, org: &str) -> Vec<KeyRef> {
-        let Some(entry) = self.organizations.get(org) else { return Vec::new() };
-        let subs = entry.sub_organizations.iter().filter_map(|sub| self.organizations.get(sub));
-        entry.keys.iter().chain(subs.flat_map(|sub| &sub.keys)).cloned().collect()
+        let Some(entry) = self.organizations.get(org) else {
+            return Vec::new();
+        };
+        let subs = entry
+            .sub_organizations
+            .iter()
+            .filter_map(|sub| self.organizations.get(sub));
+        entry
+            .keys
+            .iter()
+            .chain(subs.flat_map(|sub| &sub.keys))
+            .cloned()
+            .collect()
     }
 
     /// The organizations whose quota a key of this one counts for.
     fn quotas(&self, org: &Arc<str>) -> Vec<Arc<str>> {
-        let declared = self.organizations.get(org).and_then(|entry| entry.declared.as_ref());
-        let parent = declared.and_then(|o| o.spec.parent.as_deref()).map(Arc::from);
+        let declared = self
+            .organizations
+            .get(org)
+            .and_then(|entry| entry.declared.as_ref());
+        let parent = declared
+            .and_then(|o| o.spec.parent.as_deref())
+            .map(Arc::from);
         std::iter::once(Arc::clone(org)).chain(parent).collect()
     }
 
     /// A key that its organization does not allow here takes nobody's place.
     fn counts(&self, member: &Member) -> bool {
-        let declared = self.organizations.get(&member.org).and_then(|e| e.declared.as_ref());
+        let declared = self
+            .organizations
+            .get(&member.org)
+            .and_then(|e| e.declared.as_ref());
         let namespace = &member.seat.key.namespace;
         let none = BTreeMap::new();
         let labels = self.namespaces.get(namespace).unwrap_or(&none);
@@ -324,16 +381,17 @@ impl Roster {
     fn unseat(&mut self, member: &Member) -> Vec<KeyRef> {
         let quotas = self.quotas(&member.org);
         let unseat_in = |organization| {
-            self.organizations.get_mut(&organization)?.quota.remove(&member.seat)
+            self.organizations
+                .get_mut(&organization)?
+                .quota
+                .remove(&member.seat)
         };
         quotas.into_iter().filter_map(unseat_in).collect()
     }
 
     fn forget_if_empty(&mut self, org: &Arc<str>) {
         let empty = self.organizations.get(org).is_some_and(|entry| {
-            entry.declared.is_none()
-                && entry.keys.is_empty()
-                && entry.sub_organizations.is_empty()
+            entry.declared.is_none() && entry.keys.is_empty() && entry.sub_organizations.is_empty()
         });
         if empty {
             self.organizations.remove(org);
@@ -350,7 +408,13 @@ mod tests {
     use crate::api::{ApiKeySpec, ApiKeyStatus, OrganizationLimits, OrganizationSpec};
 
     fn apikey(org: &str, namespace: &str, name: &str, created: i64) -> ApiKey {
-        let mut key = ApiKey::new(name, ApiKeySpec { org: org.into(), ..ApiKeySpec::default() });
+        let mut key = ApiKey::new(
+            name,
+            ApiKeySpec {
+                org: org.into(),
+                ..ApiKeySpec::default()
+            },
+        );
         key.metadata.namespace = Some(namespace.into());
         key.metadata.uid = Some(format!("uid-{namespace}-{name}"));
         key.metadata.creation_timestamp = Some(Time(Timestamp::from_second(created).unwrap()));
@@ -358,7 +422,10 @@ mod tests {
     }
 
     fn organization(parent: Option<&str>, max_keys: Option<i64>) -> Option<Arc<Organization>> {
-        let limits = OrganizationLimits { max_keys, ..OrganizationLimits::default() };
+        let limits = OrganizationLimits {
+            max_keys,
+            ..OrganizationLimits::default()
+        };
         let spec = OrganizationSpec {
             parent: parent.map(Into::into),
             limits: Some(limits),
@@ -372,7 +439,10 @@ mod tests {
     }
 
     fn placed(roster: &Roster, names: &[&str]) -> Vec<bool> {
-        names.iter().map(|name| roster.over_quota(&key(name)).is_none()).collect()
+        names
+            .iter()
+            .map(|name| roster.over_quota(&key(name)).is_none())
+            .collect()
     }
 
     #[test]
@@ -392,9 +462,15 @@ mod tests {
         let mut roster = Roster::default();
         roster.upsert(&apikey("sub", "ns", "s", 1));
         roster.upsert(&apikey("root", "ns", "r", 2));
-        assert_eq!(roster.declare("root", organization(None, Some(1))), [key("r")]);
+        assert_eq!(
+            roster.declare("root", organization(None, Some(1))),
+            [key("r")]
+        );
         assert_eq!(placed(&roster, &["s", "r"]), [true, true]);
-        assert_eq!(roster.declare("sub", organization(Some("root"), None)), [key("r"), key("s")]);
+        assert_eq!(
+            roster.declare("sub", organization(Some("root"), None)),
+            [key("r"), key("s")]
+        );
         assert_eq!(placed(&roster, &["s", "r"]), [true, false]);
         let over = roster.over_quota(&key("r")).unwrap();
         assert_eq!((over.organization.as_str(), over.max_keys), ("root", 1));
@@ -419,10 +495,19 @@ mod tests {
         let mut roster = Roster::default();
         let mut one = apikey("acme", "ns", "a", 1);
         roster.upsert(&one);
-        one.status = Some(ApiKeyStatus { phase: Some(Phase::Active), ..Default::default() });
+        one.status = Some(ApiKeyStatus {
+            phase: Some(Phase::Active),
+            ..Default::default()
+        });
         roster.upsert(&one);
         roster.upsert(&one);
-        assert_eq!(roster.tally("acme"), Tally { active: 1, ..Tally::default() });
+        assert_eq!(
+            roster.tally("acme"),
+            Tally {
+                active: 1,
+                ..Tally::default()
+            }
+        );
         roster.remove(&key("a"));
         assert_eq!(roster.tallies().count(), 0);
     }

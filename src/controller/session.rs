@@ -134,7 +134,9 @@ fn enqueue_all(ctx: &Context) {
         ctx.enqueue(&KeyRef::of(&apikey));
     }
     for organization in ctx.caches.organizations.all() {
-        ctx.queues.organizations.push(ObjectRef::from_obj(&*organization));
+        ctx.queues
+            .organizations
+            .push(ObjectRef::from_obj(&*organization));
     }
     for verifier in ctx.caches.verifiers.all() {
         ctx.queues.verifiers.push(ObjectRef::from_obj(&*verifier));

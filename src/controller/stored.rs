@@ -35,8 +35,15 @@ impl Verifier {
             resource_version: secret.metadata.resource_version,
             ..ObjectMeta::default()
         };
-        let data = secret.data.as_ref().and_then(|data| data.get(names::VERIFIER_DATA_KEY));
-        Self { metadata, owner, document: Document::parse(data.map_or(&[], |json| &json.0)) }
+        let data = secret
+            .data
+            .as_ref()
+            .and_then(|data| data.get(names::VERIFIER_DATA_KEY));
+        Self {
+            metadata,
+            owner,
+            document: Document::parse(data.map_or(&[], |json| &json.0)),
+        }
     }
 
     /// The Secret to write. With the version of `metadata`, it replaces exactly that version.
@@ -58,7 +65,9 @@ impl Verifier {
                 name: Some(names::verifier_secret(&document.owner.uid)),
                 namespace: Some(namespace.to_owned()),
                 labels: Some(
-                    labels.map(|(key, value)| (key.to_owned(), value.to_owned())).into(),
+                    labels
+                        .map(|(key, value)| (key.to_owned(), value.to_owned()))
+                        .into(),
                 ),
                 annotations: Some(BTreeMap::from([(
                     names::ANNOTATION_OWNER.to_owned(),
@@ -80,9 +89,16 @@ impl Verifier {
 
 fn owner(metadata: &ObjectMeta) -> Option<Owner> {
     let uid = names::verifier_owner_uid(metadata.name.as_deref()?)?;
-    let reference = metadata.annotations.as_ref()?.get(names::ANNOTATION_OWNER)?;
+    let reference = metadata
+        .annotations
+        .as_ref()?
+        .get(names::ANNOTATION_OWNER)?;
     let (namespace, name) = reference.split_once('/')?;
-    Some(Owner { namespace: namespace.to_owned(), name: name.to_owned(), uid: uid.to_owned() })
+    Some(Owner {
+        namespace: namespace.to_owned(),
+        name: name.to_owned(),
+        uid: uid.to_owned(),
+    })
 }
 
 impl Resource for Verifier {

@@ -29,7 +29,9 @@ pub const CONTROLLER: &str = "verifier";
 /// # Errors
 /// A request failed.
 pub async fn reconcile(verifier: Arc<Verifier>, ctx: Arc<Context>) -> Result<Action, Error> {
-    let Some(owner) = &verifier.owner else { return Ok(Action::await_change()) };
+    let Some(owner) = &verifier.owner else {
+        return Ok(Action::await_change());
+    };
     if owner_exists(&ctx, owner).await? {
         return Ok(Action::await_change());
     }
@@ -41,7 +43,12 @@ pub async fn reconcile(verifier: Arc<Verifier>, ctx: Arc<Context>) -> Result<Act
         ..DeleteParams::default()
     };
     let verifiers = ctx.secrets_in(&ctx.namespace);
-    match request("sweep the verifier", verifiers.delete(&verifier.name_any(), &params)).await {
+    match request(
+        "sweep the verifier",
+        verifiers.delete(&verifier.name_any(), &params),
+    )
+    .await
+    {
         Ok(_) => tell(&ctx, owner, verifier.document.as_ref().ok()),
         Err(error) if error.is_not_found() || error.class() == Class::Conflict => {}
         Err(error) => return Err(error),
@@ -63,7 +70,11 @@ async fn owner_exists(ctx: &Context, owner: &Owner) -> Result<bool, Error> {
 }
 
 fn tell(ctx: &Context, owner: &Owner, document: Option<&Document>) {
-    let Owner { namespace, name, uid } = owner.clone();
+    let Owner {
+        namespace,
+        name,
+        uid,
+    } = owner.clone();
     if let Some(document) = document {
         let identity = KeyIdentity {
             email: document.email.clone(),
@@ -73,7 +84,10 @@ fn tell(ctx: &Context, owner: &Owner, document: Option<&Document>) {
             org: document.org.clone(),
         };
         let record = Record::new(ctx.clock.now(), audit::Action::Revoke, identity);
-        audit::write(&Record { revision: Some(document.current.revision), ..record });
+        audit::write(&Record {
+            revision: Some(document.current.revision),
+            ..record
+        });
     }
     let key_id = document.map(|document| document.key_id.as_str());
     tracing::info!(namespace, name, key_id, "Revoked a deleted key");
@@ -86,6 +100,10 @@ fn tell(ctx: &Context, owner: &Owner, document: Option<&Document>) {
         ..ObjectReference::default()
     };
     let message = "The ApiKey was deleted: its secret is revoked".to_owned();
-    let note = Note { severity: Severity::Normal, reason: reason::REVOKED, message };
+    let note = Note {
+        severity: Severity::Normal,
+        reason: reason::REVOKED,
+        message,
+    };
     ctx.events.publish(regarding, note);
 }

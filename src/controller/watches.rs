@@ -9,9 +9,9 @@ use futures::{StreamExt as _, TryStreamExt as _};
 use k8s_openapi::api::core::v1::{Namespace, Secret};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::core::{DeserializeGuard, PartialObjectMeta};
+use kube::runtime::WatchStreamExt as _;
 use kube::runtime::reflector::ObjectRef;
 use kube::runtime::watcher::{self, Event, watcher};
-use kube::runtime::WatchStreamExt as _;
 use kube::{Api, Resource, ResourceExt as _};
 use serde::de::DeserializeOwned;
 use tokio::task::JoinSet;
@@ -42,22 +42,62 @@ pub fn start(ctx: &Arc<Context>) -> JoinSet<()> {
     let client = ctx.client.0.clone();
 
     let apikeys = Api::<DeserializeGuard<ApiKey>>::all(client.clone());
-    spawn(&mut tasks, ctx, apikeys, any(), decoded, |c| &c.caches.apikeys, on_apikey);
+    spawn(
+        &mut tasks,
+        ctx,
+        apikeys,
+        any(),
+        decoded,
+        |c| &c.caches.apikeys,
+        on_apikey,
+    );
 
     let organizations = Api::<DeserializeGuard<Organization>>::all(client.clone());
-    spawn(&mut tasks, ctx, organizations, any(), decoded, |c| &c.caches.organizations, on_organization);
+    spawn(
+        &mut tasks,
+        ctx,
+        organizations,
+        any(),
+        decoded,
+        |c| &c.caches.organizations,
+        on_organization,
+    );
 
     let namespaces = Api::<PartialObjectMeta<Namespace>>::all(client.clone());
-    spawn(&mut tasks, ctx, namespaces, any(), Some, |c| &c.caches.namespaces, on_namespace);
+    spawn(
+        &mut tasks,
+        ctx,
+        namespaces,
+        any(),
+        Some,
+        |c| &c.caches.namespaces,
+        on_namespace,
+    );
 
     let delivered = Api::<PartialObjectMeta<Secret>>::all(client.clone());
     let ours = any().labels(&names::component_selector(names::COMPONENT_API_KEY));
-    spawn(&mut tasks, ctx, delivered, ours, Some, |c| &c.caches.delivered, on_delivered);
+    spawn(
+        &mut tasks,
+        ctx,
+        delivered,
+        ours,
+        Some,
+        |c| &c.caches.delivered,
+        on_delivered,
+    );
 
     let verifiers = Api::<Secret>::namespaced(client, &ctx.namespace);
     let ours = any().labels(&names::component_selector(names::COMPONENT_VERIFIER));
     let read = |secret| Some(Verifier::read(secret));
-    spawn(&mut tasks, ctx, verifiers, ours, read, |c| &c.caches.verifiers, on_verifier);
+    spawn(
+        &mut tasks,
+        ctx,
+        verifiers,
+        ours,
+        read,
+        |c| &c.caches.verifiers,
+        on_verifier,
+    );
     tasks
 }
 
@@ -99,8 +139,13 @@ fn spawn<W, K>(
         loop {
             match events.try_next().await {
                 Ok(Some(event)) => {
-                    let Some(event) = convert(event, &read) else { continue };
-                    cache(&ctx).apply(event).into_iter().for_each(|news| handle(&ctx, news));
+                    let Some(event) = convert(event, &read) else {
+                        continue;
+                    };
+                    cache(&ctx)
+                        .apply(event)
+                        .into_iter()
+                        .for_each(|news| handle(&ctx, news));
                 }
                 Ok(None) => return,
                 Err(error) => {
@@ -175,7 +220,10 @@ fn on_namespace(ctx: &Context, news: News<PartialObjectMeta<Namespace>>) {
             if old.is_some_and(|old| old.metadata.labels == new.metadata.labels) {
                 return;
             }
-            (new.name_any(), Some(new.metadata.labels.clone().unwrap_or_default()))
+            (
+                new.name_any(),
+                Some(new.metadata.labels.clone().unwrap_or_default()),
+            )
         }
         News::Deleted(old) => (old.name_any(), None),
     };

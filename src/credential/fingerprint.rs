@@ -74,9 +74,15 @@ impl PepperRing {
     pub fn generate(now: Timestamp) -> Result<Self, Error> {
         let key = Zeroizing::new(random::bytes::<32>()?);
         let id = hex::encode(&random::bytes::<4>()?);
-        let pepper =
-            Pepper { id, key: Zeroizing::new(BASE64.encode(&*key)), created_at: Time(now) };
-        Ok(Self { version: RING_VERSION, peppers: vec![pepper] })
+        let pepper = Pepper {
+            id,
+            key: Zeroizing::new(BASE64.encode(&*key)),
+            created_at: Time(now),
+        };
+        Ok(Self {
+            version: RING_VERSION,
+            peppers: vec![pepper],
+        })
     }
 
     /// Reads a stored ring.
@@ -84,13 +90,19 @@ impl PepperRing {
     /// # Errors
     /// See [`Error`].
     pub fn parse(json: &[u8]) -> Result<Self, Error> {
-        let ring: Self = serde_json::from_slice(json)
-            .map_err(|e| Error::Malformed { line: e.line(), column: e.column() })?;
+        let ring: Self = serde_json::from_slice(json).map_err(|e| Error::Malformed {
+            line: e.line(),
+            column: e.column(),
+        })?;
         if ring.version != RING_VERSION {
             return Err(Error::Version(ring.version));
         }
         let usable = !ring.peppers.is_empty() && ring.peppers.iter().all(|p| p.key().is_some());
-        if usable { Ok(ring) } else { Err(Error::Unusable) }
+        if usable {
+            Ok(ring)
+        } else {
+            Err(Error::Unusable)
+        }
     }
 
     /// The document to store. It holds the peppers in clear.
@@ -108,14 +120,20 @@ impl PepperRing {
     pub fn fingerprint(&self, secret: &Secret) -> Result<Fingerprint, Error> {
         let pepper = self.peppers.last().ok_or(Error::Unusable)?;
         let value = pepper.mac(secret).ok_or(Error::Unusable)?;
-        Ok(Fingerprint { pepper_id: pepper.id.clone(), value: BASE64.encode(value) })
+        Ok(Fingerprint {
+            pepper_id: pepper.id.clone(),
+            value: BASE64.encode(value),
+        })
     }
 
     /// Whether the secret has this fingerprint; `None` if its pepper is not in the ring. Compares
     /// in constant time.
     #[must_use]
     pub fn matches(&self, secret: &Secret, fingerprint: &Fingerprint) -> Option<bool> {
-        let pepper = self.peppers.iter().find(|p| p.id == fingerprint.pepper_id)?;
+        let pepper = self
+            .peppers
+            .iter()
+            .find(|p| p.id == fingerprint.pepper_id)?;
         let expected = BASE64.decode(&fingerprint.value).ok()?;
         Some(pepper.mac(secret)?.ct_eq(&expected).into())
     }
@@ -136,7 +154,9 @@ impl Pepper {
 
 impl std::fmt::Debug for PepperRing {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_list().entries(self.peppers.iter().map(|p| &p.id)).finish()
+        f.debug_list()
+            .entries(self.peppers.iter().map(|p| &p.id))
+            .finish()
     }
 }
 

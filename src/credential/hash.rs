@@ -30,7 +30,10 @@ pub struct Argon2Cost {
 
 impl Default for Argon2Cost {
     fn default() -> Self {
-        Self { memory_kib: 19_456, iterations: 2 }
+        Self {
+            memory_kib: 19_456,
+            iterations: 2,
+        }
     }
 }
 
@@ -57,8 +60,14 @@ pub enum Error {
 }
 
 fn argon2(cost: Argon2Cost) -> Result<Argon2<'static>, Error> {
-    let Argon2Cost { memory_kib, iterations } = cost;
-    let out_of_range = Error::Cost { memory_kib, iterations };
+    let Argon2Cost {
+        memory_kib,
+        iterations,
+    } = cost;
+    let out_of_range = Error::Cost {
+        memory_kib,
+        iterations,
+    };
     if memory_kib > MAX_STORED_MEMORY_KIB || iterations > MAX_STORED_ITERATIONS {
         return Err(out_of_range);
     }
@@ -106,7 +115,10 @@ pub fn verify(secret: &Secret, phc: &str) -> Result<bool, Error> {
     if stored.algorithm != argon2::ARGON2ID_IDENT || params.p_cost() != 1 {
         return Err(Error::Malformed);
     }
-    let cost = Argon2Cost { memory_kib: params.m_cost(), iterations: params.t_cost() };
+    let cost = Argon2Cost {
+        memory_kib: params.m_cost(),
+        iterations: params.t_cost(),
+    };
     let mut output = [0; Params::DEFAULT_OUTPUT_LEN];
     argon2(cost)?
         .hash_password_into(secret.expose().as_bytes(), &salt, &mut output)
@@ -178,7 +190,10 @@ mod tests {
         Secret::from_entropy(&KeyId::from_entropy([n; 10]), [n; 32])
     }
 
-    const CHEAP: Argon2Cost = Argon2Cost { memory_kib: 8, iterations: 1 };
+    const CHEAP: Argon2Cost = Argon2Cost {
+        memory_kib: 8,
+        iterations: 1,
+    };
 
     #[test]
     fn only_the_hashed_secret_verifies() {
@@ -196,12 +211,23 @@ mod tests {
     #[test]
     fn a_stored_hash_with_a_hostile_cost_is_refused_before_any_memory_is_taken() {
         let phc = hash(&secret(1), &[3; 16], CHEAP, &mut Vec::new()).unwrap();
-        for hostile in ["m=4194304,t=1,p=1", "m=8,t=4000000,p=1", "m=4294967295,t=1,p=1"] {
+        for hostile in [
+            "m=4194304,t=1,p=1",
+            "m=8,t=4000000,p=1",
+            "m=4294967295,t=1,p=1",
+        ] {
             let stored = phc.replace("m=8,t=1,p=1", hostile);
             assert!(verify(&secret(1), &stored).is_err(), "{hostile}");
         }
-        for malformed in ["", "$argon2id$", "$argon2i$v=19$m=8,t=1,p=1$AAAAAAAAAAAAAAAAAAAAAA$AAAA"] {
-            assert!(matches!(verify(&secret(1), malformed), Err(Error::Malformed)), "{malformed}");
+        for malformed in [
+            "",
+            "$argon2id$",
+            "$argon2i$v=19$m=8,t=1,p=1$AAAAAAAAAAAAAAAAAAAAAA$AAAA",
+        ] {
+            assert!(
+                matches!(verify(&secret(1), malformed), Err(Error::Malformed)),
+                "{malformed}"
+            );
         }
     }
 

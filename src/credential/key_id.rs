@@ -53,7 +53,11 @@ impl TryFrom<String> for KeyId {
 
     fn try_from(text: String) -> Result<Self, KeyIdError> {
         let valid = text.len() == Self::LENGTH && text.bytes().all(|b| ALPHABET.contains(&b));
-        if valid { Ok(Self(text)) } else { Err(KeyIdError) }
+        if valid {
+            Ok(Self(text))
+        } else {
+            Err(KeyIdError)
+        }
     }
 }
 

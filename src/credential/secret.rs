@@ -67,7 +67,10 @@ impl Secret {
         text.extend(digits.iter().map(|&digit| char::from(digit)));
         let crc = checksum(&text);
         text.extend(crc.map(char::from));
-        Self { text, key_id: key_id.clone() }
+        Self {
+            text,
+            key_id: key_id.clone(),
+        }
     }
 
     /// Reads a presented secret. This says nothing about its truth.
@@ -88,7 +91,10 @@ impl Secret {
         if crc.as_bytes() != checksum(body) {
             return Err(FormatError::Checksum);
         }
-        Ok(Self { text: Zeroizing::new(text.to_owned()), key_id })
+        Ok(Self {
+            text: Zeroizing::new(text.to_owned()),
+            key_id,
+        })
     }
 
     /// Public id of the key that the secret belongs to.

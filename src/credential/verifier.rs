@@ -117,7 +117,12 @@ impl Document {
     /// The document of a key whose first secret is `current`.
     #[must_use]
     pub fn new(identity: Identity, expires_at: Timestamp, current: Entry) -> Self {
-        let Identity { owner, org, email, key_id } = identity;
+        let Identity {
+            owner,
+            org,
+            email,
+            key_id,
+        } = identity;
         Self {
             version: VERSION,
             owner,
@@ -162,8 +167,14 @@ impl Document {
     /// Number for the next secret.
     #[must_use]
     pub fn next_revision(&self) -> i64 {
-        let all = [Some(&self.current), self.previous.as_ref()].into_iter().flatten();
-        all.chain(&self.pending).map(|entry| entry.revision).max().unwrap_or(0).saturating_add(1)
+        let all = [Some(&self.current), self.previous.as_ref()]
+            .into_iter()
+            .flatten();
+        all.chain(&self.pending)
+            .map(|entry| entry.revision)
+            .max()
+            .unwrap_or(0)
+            .saturating_add(1)
     }
 
     /// The document with one more pending entry. Entries of other attempts stay unless they are too
@@ -171,7 +182,8 @@ impl Document {
     #[must_use]
     pub fn with_pending(&self, entry: Entry, now: Timestamp) -> Self {
         let mut next = self.clone();
-        next.pending.retain(|pending| now.duration_since(pending.created_at.0) < PENDING_MAX_AGE);
+        next.pending
+            .retain(|pending| now.duration_since(pending.created_at.0) < PENDING_MAX_AGE);
         next.pending.push(entry);
         let excess = next.pending.len().saturating_sub(MAX_PENDING);
         next.pending.drain(..excess);
@@ -183,12 +195,19 @@ impl Document {
     /// `None` if no pending entry has that digest.
     #[must_use]
     pub fn promoted(&self, digest: &str, overlap: Duration, now: Timestamp) -> Option<Self> {
-        let delivered = self.pending.iter().find(|entry| entry.digest() == digest)?.clone();
+        let delivered = self
+            .pending
+            .iter()
+            .find(|entry| entry.digest() == digest)?
+            .clone();
         let overlap_end = now.checked_add(overlap).unwrap_or(Timestamp::MAX);
         let valid_until = Some(Time(overlap_end.min(self.expires_at.0)));
         Some(Self {
             current: delivered,
-            previous: Some(Entry { valid_until, ..self.current.clone() }),
+            previous: Some(Entry {
+                valid_until,
+                ..self.current.clone()
+            }),
             pending: Vec::new(),
             ..self.clone()
         })
@@ -217,16 +236,28 @@ mod tests {
         Entry {
             revision,
             hash: format!("$argon2id$v=19$m=8,t=1,p=1${revision}"),
-            fingerprint: Fingerprint { pepper_id: "p".into(), value: "v".into() },
+            fingerprint: Fingerprint {
+                pepper_id: "p".into(),
+                value: "v".into(),
+            },
             created_at: Time(at(created)),
             valid_until: None,
         }
     }
 
     fn document() -> Document {
-        let owner = Owner { namespace: "ns".into(), name: "n".into(), uid: "u".into() };
+        let owner = Owner {
+            namespace: "ns".into(),
+            name: "n".into(),
+            uid: "u".into(),
+        };
         let key_id = KeyId::from_entropy([1; 10]);
-        let identity = Identity { owner, org: "o".into(), email: "n@o".into(), key_id };
+        let identity = Identity {
+            owner,
+            org: "o".into(),
+            email: "n@o".into(),
+            key_id,
+        };
         Document::new(identity, at(NOW + 5000), entry(1, NOW))
     }
 
@@ -248,10 +279,9 @@ mod tests {
 
     #[test]
     fn an_attempt_never_drops_the_young_entry_of_another() {
-        let both = document().with_pending(entry(2, NOW), at(NOW)).with_pending(
-            entry(3, NOW + 599),
-            at(NOW + 599),
-        );
+        let both = document()
+            .with_pending(entry(2, NOW), at(NOW))
+            .with_pending(entry(3, NOW + 599), at(NOW + 599));
         assert_eq!(both.pending.len(), 2);
         let later = both.with_pending(entry(4, NOW + 600), at(NOW + 600));
         let revisions: Vec<_> = later.pending.iter().map(|e| e.revision).collect();
@@ -272,10 +302,24 @@ mod tests {
         let hour = Duration::from_secs(3600);
         let promoted = pending.promoted(&digest, hour, at(NOW)).unwrap();
         assert_eq!(promoted.current.revision, 2);
-        assert_eq!(promoted.accepted_previous(at(NOW + 3599)).unwrap().0.revision, 1);
+        assert_eq!(
+            promoted
+                .accepted_previous(at(NOW + 3599))
+                .unwrap()
+                .0
+                .revision,
+            1
+        );
         assert!(promoted.accepted_previous(at(NOW + 3600)).is_none());
         let late = pending.promoted(&digest, hour, at(NOW + 4000)).unwrap();
-        assert_eq!(late.previous.unwrap().valid_until, Some(Time(at(NOW + 5000))));
-        assert!(pending.promoted("0123456789abcdef", hour, at(NOW)).is_none());
+        assert_eq!(
+            late.previous.unwrap().valid_until,
+            Some(Time(at(NOW + 5000)))
+        );
+        assert!(
+            pending
+                .promoted("0123456789abcdef", hour, at(NOW))
+                .is_none()
+        );
     }
 }

@@ -29,7 +29,12 @@ fn organization(name: &str, change: impl FnOnce(&mut OrganizationSpec)) -> Organ
 }
 
 fn roles(keys: &[&str]) -> Vec<Role> {
-    keys.iter().map(|key| Role { key: (*key).into(), description: None }).collect()
+    keys.iter()
+        .map(|key| Role {
+            key: (*key).into(),
+            description: None,
+        })
+        .collect()
 }
 
 fn limits(max_days: Option<i64>, default_days: Option<i64>) -> Option<OrganizationLimits> {
@@ -64,7 +69,10 @@ impl Case {
     }
 
     fn of(apikey: ApiKey, organization: Organization) -> Self {
-        Self { organization: Some(organization), ..Self::new(apikey) }
+        Self {
+            organization: Some(organization),
+            ..Self::new(apikey)
+        }
     }
 
     fn assess(&self) -> Assessment {
@@ -98,12 +106,18 @@ fn an_undeclared_organization_allows_any_role_for_half_a_year() {
 
 #[test]
 fn the_default_id_of_an_organization_is_the_same_everywhere() {
-    assert_eq!(default_organization_id("acme").to_string(), "1bac893d-903b-59e2-8702-f34f28179fe2");
+    assert_eq!(
+        default_organization_id("acme").to_string(),
+        "1bac893d-903b-59e2-8702-f34f28179fe2"
+    );
 }
 
 #[test]
 fn an_undeclared_organization_is_waited_for_when_organizations_are_required() {
-    let case = Case { require_organizations: true, ..Case::new(apikey(&["r"])) };
+    let case = Case {
+        require_organizations: true,
+        ..Case::new(apikey(&["r"]))
+    };
     let assessment = case.assess();
     assert!(matches!(assessment.verdict, Verdict::Waiting(_)));
     assert_eq!(case.reason(), reason::ORGANIZATION_NOT_FOUND);
@@ -115,10 +129,15 @@ fn a_role_outside_the_catalogue_is_dropped_and_a_key_left_with_none_is_refused()
     let acme = organization("acme", |spec| spec.roles = roles(&["build"]));
     let both = Case::of(apikey(&["build", "deploy"]), acme.clone()).assess();
     assert_eq!(both.verdict, Verdict::Allowed);
-    assert_eq!((both.roles, both.unknown_roles), (vec!["build".into()], vec!["deploy".into()]));
+    assert_eq!(
+        (both.roles, both.unknown_roles),
+        (vec!["build".into()], vec!["deploy".into()])
+    );
     let none = Case::of(apikey(&["deploy"]), acme);
     assert_eq!(none.reason(), reason::UNKNOWN_ROLE);
-    let Verdict::Refused(denial) = none.assess().verdict else { panic!("not refused") };
+    let Verdict::Refused(denial) = none.assess().verdict else {
+        panic!("not refused")
+    };
     assert!(denial.message.contains("[deploy]") && denial.message.contains("[build]"));
 }
 
@@ -146,7 +165,9 @@ fn a_parent_must_exist_and_have_no_parent() {
     let mut case = Case::of(apikey(&["r"]), sub);
     assert_eq!(case.reason(), reason::PARENT_NOT_FOUND);
     assert!(matches!(case.assess().verdict, Verdict::Waiting(_)));
-    case.parent = Some(organization("root", |spec| spec.parent = Some("top".into())));
+    case.parent = Some(organization("root", |spec| {
+        spec.parent = Some("top".into())
+    }));
     assert_eq!(case.reason(), reason::PARENT_NOT_ROOT);
 }
 
@@ -205,10 +226,16 @@ fn the_lifetime_is_bounded_by_the_organization_and_its_parent() {
         spec.limits = limits(Some(100), None);
     });
     let root = organization("root", |spec| spec.limits = limits(Some(50), Some(10)));
-    let case = |days| Case { parent: Some(root.clone()), ..Case::of(key(days), sub.clone()) };
+    let case = |days| Case {
+        parent: Some(root.clone()),
+        ..Case::of(key(days), sub.clone())
+    };
     assert_eq!(case(50).reason(), "");
     assert_eq!(case(51).reason(), reason::LIFETIME_TOO_LONG);
-    let inherited = Case { parent: Some(root), ..Case::of(apikey(&["r"]), sub) };
+    let inherited = Case {
+        parent: Some(root),
+        ..Case::of(apikey(&["r"]), sub)
+    };
     assert_eq!(inherited.assess().expires_at, Some(at(CREATED + 10 * DAY)));
 }
 
@@ -223,7 +250,10 @@ fn the_default_lifetime_never_exceeds_the_longest() {
 #[test]
 fn an_expiry_fixed_at_the_first_mint_outlasts_a_new_default() {
     let acme = organization("acme", |spec| spec.limits = limits(None, Some(3)));
-    let case = Case { fixed_expiry: Some(at(CREATED + 9)), ..Case::of(apikey(&["r"]), acme) };
+    let case = Case {
+        fixed_expiry: Some(at(CREATED + 9)),
+        ..Case::of(apikey(&["r"]), acme)
+    };
     assert_eq!(case.assess().expires_at, Some(at(CREATED + 9)));
 }
 
@@ -240,14 +270,22 @@ fn an_expiry_that_is_no_time_is_refused_with_the_value_and_the_fix() {
     let mut key = apikey(&["r"]);
     key.spec.expiry = Some("tomorrow".into());
     let case = Case::new(key);
-    let Verdict::Refused(denial) = case.assess().verdict else { panic!("not refused") };
+    let Verdict::Refused(denial) = case.assess().verdict else {
+        panic!("not refused")
+    };
     assert_eq!(denial.reason, reason::INVALID_SPEC);
     assert!(denial.message.contains("'tomorrow'") && denial.message.contains("RFC 3339"));
 }
 
 #[test]
 fn a_key_without_a_place_is_refused_by_the_organization_that_is_full() {
-    let full = OverQuota { organization: "root".into(), max_keys: 10 };
-    let case = Case { over_quota: Some(full), ..Case::new(apikey(&["r"])) };
+    let full = OverQuota {
+        organization: "root".into(),
+        max_keys: 10,
+    };
+    let case = Case {
+        over_quota: Some(full),
+        ..Case::new(apikey(&["r"]))
+    };
     assert_eq!(case.reason(), reason::QUOTA_EXCEEDED);
 }

@@ -12,18 +12,29 @@ async fn a_secret_is_in_no_log_event_status_metric_or_audit_line() {
     let cluster = Cluster::start();
     let operator = cluster.operator_at_full_cost(&["--log-level=trace"]);
     let scope = cluster.scope().await;
-    scope.apply_key("ci", "secret: {keys: {secret: API_KEY_SECRET}, template: {labels: {a: b}}}");
+    scope.apply_key(
+        "ci",
+        "secret: {keys: {secret: API_KEY_SECRET}, template: {labels: {a: b}}}",
+    );
     let key = scope.ready("ci").await;
     let first = scope.credential(&key).await;
     let hash = &first.document.current.hash;
-    assert!(hash.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"), "{hash}");
+    assert!(
+        hash.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"),
+        "{hash}"
+    );
     scope.kubectl(&["delete", "secret", "ci"]);
     let key = scope
-        .key("ci", "replaced", |key| key.status.as_ref().is_some_and(|s| s.revision == Some(2)))
+        .key("ci", "replaced", |key| {
+            key.status.as_ref().is_some_and(|s| s.revision == Some(2))
+        })
         .await;
     let second = scope.credential(&key).await;
     second.assert_sound();
-    scope.apply_key("ci", "roles: [other], secret: {keys: {secret: API_KEY_SECRET}}");
+    scope.apply_key(
+        "ci",
+        "roles: [other], secret: {keys: {secret: API_KEY_SECRET}}",
+    );
     scope.ready("ci").await;
     let metrics = operator.get("/metrics").unwrap().1;
     let events = eventually("Events are there", async || {
@@ -44,7 +55,10 @@ async fn a_secret_is_in_no_log_event_status_metric_or_audit_line() {
         let secret = credential.secret();
         let random = secret.expose().rsplit_once('_').unwrap().1.to_owned();
         let encoded = credential.delivered.data.as_ref().unwrap()["secret"].clone();
-        let encoded = serde_json::to_string(&encoded).unwrap().trim_matches('"').to_owned();
+        let encoded = serde_json::to_string(&encoded)
+            .unwrap()
+            .trim_matches('"')
+            .to_owned();
         let hash = credential.document.current.hash.clone();
         for (place, text) in [
             ("logs", &logs),
@@ -56,7 +70,10 @@ async fn a_secret_is_in_no_log_event_status_metric_or_audit_line() {
             ("audit log of the API server", &api_server),
         ] {
             for value in [&random, &encoded, &hash] {
-                assert!(!text.contains(value.as_str()), "a secret or hash is in the {place}");
+                assert!(
+                    !text.contains(value.as_str()),
+                    "a secret or hash is in the {place}"
+                );
             }
         }
     }

@@ -12,9 +12,16 @@ async fn get_shows_organization_status_and_expiry_by_every_name() {
         let head: Vec<_> = table.lines().next().unwrap().split_whitespace().collect();
         assert_eq!(head, ["NAME", "ORG", "STATUS", "EXPIRES", "READY", "AGE"]);
         let row: Vec<_> = table.lines().nth(1).unwrap().split_whitespace().collect();
-        assert_eq!(row[..5], ["ci", scope.org(), "Active", "2027-05-24T00:00:00Z", "True"]);
+        assert_eq!(
+            row[..5],
+            ["ci", scope.org(), "Active", "2027-05-24T00:00:00Z", "True"]
+        );
     }
-    assert!(scope.kubectl(&["get", "apikeys", "-o", "wide"]).contains("EMAIL"));
+    assert!(
+        scope
+            .kubectl(&["get", "apikeys", "-o", "wide"])
+            .contains("EMAIL")
+    );
 }
 
 #[tokio::test]
@@ -27,8 +34,14 @@ async fn fields_can_be_selected() {
     let names = |selector: &str| {
         scope.kubectl(&["get", "apikeys", "--field-selector", selector, "-o", "name"])
     };
-    assert_eq!(names("status.phase=Expired").trim(), "apikey.apikey-operator.dev/past");
-    assert_eq!(names(&format!("spec.org={}", scope.org())).lines().count(), 2);
+    assert_eq!(
+        names("status.phase=Expired").trim(),
+        "apikey.apikey-operator.dev/past"
+    );
+    assert_eq!(
+        names(&format!("spec.org={}", scope.org())).lines().count(),
+        2
+    );
     assert_eq!(names("spec.org=other"), "");
 }
 
@@ -36,7 +49,10 @@ async fn fields_can_be_selected() {
 async fn explain_is_a_manual() {
     let scope = Scope::shared().await;
     let text = scope.kubectl(&["explain", "apikey.spec.expiry"]);
-    assert!(text.contains("RFC 3339") && text.contains("Immutable"), "{text}");
+    assert!(
+        text.contains("RFC 3339") && text.contains("Immutable"),
+        "{text}"
+    );
     let text = scope.kubectl(&["explain", "organization.spec.limits.maxKeys"]);
     assert!(text.contains("oldest keys keep their place"), "{text}");
 }

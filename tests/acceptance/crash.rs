@@ -11,7 +11,9 @@ use crate::support::{Cluster, OPERATOR_NAMESPACE, Scope, eventually};
 const KEYS: usize = 50;
 
 fn create_all(scope: &Scope<'_>) {
-    let all: Vec<_> = (0..KEYS).map(|n| scope.key_yaml(&format!("key-{n}"), "")).collect();
+    let all: Vec<_> = (0..KEYS)
+        .map(|n| scope.key_yaml(&format!("key-{n}"), ""))
+        .collect();
     scope.apply(&all.join("\n---\n"));
 }
 
@@ -32,7 +34,11 @@ async fn assert_all_sound(scope: &Scope<'_>) {
     let mut secrets = BTreeSet::new();
     for key in all_active(scope).await {
         let credential = scope.credential(&key).await;
-        assert!(credential.proves(&credential.document.current), "{:?}", key.metadata.name);
+        assert!(
+            credential.proves(&credential.document.current),
+            "{:?}",
+            key.metadata.name
+        );
         assert!(credential.document.pending.len() <= 4);
         secrets.insert(credential.data("secret"));
     }
@@ -41,7 +47,16 @@ async fn assert_all_sound(scope: &Scope<'_>) {
     let verifiers = scope.verifiers().list_metadata(&ours).await.unwrap().items;
     assert_eq!(verifiers.len(), KEYS, "verifiers in {OPERATOR_NAMESPACE}");
     let delivered = ListParams::default().labels("app.kubernetes.io/component=api-key");
-    assert_eq!(scope.secrets().list_metadata(&delivered).await.unwrap().items.len(), KEYS);
+    assert_eq!(
+        scope
+            .secrets()
+            .list_metadata(&delivered)
+            .await
+            .unwrap()
+            .items
+            .len(),
+        KEYS
+    );
 }
 
 #[tokio::test]

@@ -7,7 +7,13 @@ use crate::support::{Cluster, Scope, eventually};
 
 async fn gone(scope: &Scope<'_>, key: &ApiKey) {
     eventually("the delivered Secret is collected", async || {
-        scope.secrets().get_opt(key.secret_name()).await.unwrap().is_none().then_some(())
+        scope
+            .secrets()
+            .get_opt(key.secret_name())
+            .await
+            .unwrap()
+            .is_none()
+            .then_some(())
     })
     .await;
     eventually("the verifier is swept", async || {
@@ -55,7 +61,11 @@ async fn a_key_made_again_under_its_name_gets_a_new_id_and_never_the_old_secret(
     scope.apply_key("ci", "");
     let first = scope.ready("ci").await;
     let before = scope.credential(&first).await;
-    scope.keys().delete("ci", &DeleteParams::default()).await.unwrap();
+    scope
+        .keys()
+        .delete("ci", &DeleteParams::default())
+        .await
+        .unwrap();
     scope.apply_key("ci", "");
     let second = scope.ready("ci").await;
     let after = scope.credential(&second).await;
@@ -67,7 +77,10 @@ async fn a_key_made_again_under_its_name_gets_a_new_id_and_never_the_old_secret(
         scope.document(&first).await.is_none().then_some(())
     })
     .await;
-    scope.credential(&scope.ready("ci").await).await.assert_sound();
+    scope
+        .credential(&scope.ready("ci").await)
+        .await
+        .assert_sound();
 }
 
 #[tokio::test]
@@ -76,12 +89,22 @@ async fn deleting_a_namespace_is_not_held_up() {
     for name in ["one", "two", "three"] {
         scope.apply_key(name, "");
     }
-    let keys = [scope.ready("one").await, scope.ready("two").await, scope.ready("three").await];
+    let keys = [
+        scope.ready("one").await,
+        scope.ready("two").await,
+        scope.ready("three").await,
+    ];
     scope.kubectl(&["delete", "namespace", &scope.namespace, "--timeout=25s"]);
     for key in keys {
         let name = names::verifier_secret(key.metadata.uid.as_deref().unwrap());
         eventually("the verifier is swept", async || {
-            scope.verifiers().get_opt(&name).await.unwrap().is_none().then_some(())
+            scope
+                .verifiers()
+                .get_opt(&name)
+                .await
+                .unwrap()
+                .is_none()
+                .then_some(())
         })
         .await;
     }

@@ -8,7 +8,11 @@ use k8s_openapi::api::core::v1::Secret;
 use crate::support::{Scope, eventually};
 
 fn revision(wanted: i64) -> impl Fn(&ApiKey) -> bool {
-    move |key| key.status.as_ref().is_some_and(|status| status.revision == Some(wanted))
+    move |key| {
+        key.status
+            .as_ref()
+            .is_some_and(|status| status.revision == Some(wanted))
+    }
 }
 
 fn labels(secret: &Secret) -> &BTreeMap<String, String> {
@@ -26,13 +30,25 @@ async fn name_keys_template_and_type_shape_the_secret() {
     let key = scope.ready("ci").await;
     let credential = scope.credential(&key).await;
     credential.assert_sound();
-    assert_eq!(credential.delivered.metadata.name.as_deref(), Some("shaped"));
-    assert_eq!(credential.delivered.type_.as_deref(), Some("example.com/key"));
+    assert_eq!(
+        credential.delivered.metadata.name.as_deref(),
+        Some("shaped")
+    );
+    assert_eq!(
+        credential.delivered.type_.as_deref(),
+        Some("example.com/key")
+    );
     assert_eq!(credential.data("API_KEY_NAME"), "login");
     assert_eq!(credential.data("API_KEY_SECRET"), credential.data("secret"));
     assert_eq!(labels(&credential.delivered)["team"], "a");
-    assert_eq!(labels(&credential.delivered)[names::LABEL_MANAGED_BY], names::MANAGED_BY);
-    assert_eq!(credential.delivered.metadata.annotations.as_ref().unwrap()["note"], "hello");
+    assert_eq!(
+        labels(&credential.delivered)[names::LABEL_MANAGED_BY],
+        names::MANAGED_BY
+    );
+    assert_eq!(
+        credential.delivered.metadata.annotations.as_ref().unwrap()["note"],
+        "hello"
+    );
 }
 
 #[tokio::test]
@@ -66,7 +82,12 @@ async fn a_secret_of_somebody_else_is_never_touched() {
     scope.apply_key("ci", "");
     let message = scope.refused("ci", "SecretConflict").await;
     assert!(message.contains("delete the Secret"), "{message}");
-    scope.kubectl(&["wait", "--for=condition=Stalled", "apikey/ci", "--timeout=5s"]);
+    scope.kubectl(&[
+        "wait",
+        "--for=condition=Stalled",
+        "apikey/ci",
+        "--timeout=5s",
+    ]);
     assert_eq!(scope.delivered("ci").await, before);
 
     scope.kubectl(&["delete", "secret", "ci"]);
@@ -99,7 +120,10 @@ async fn a_removed_secret_comes_back_as_the_next_revision() {
     assert_ne!(after.data("secret"), before.data("secret"));
     assert_eq!(after.data("key-id"), before.data("key-id"));
     let previous = after.document.previous.as_ref().unwrap();
-    assert!(before.proves(previous), "the removed secret is not accepted for the overlap");
+    assert!(
+        before.proves(previous),
+        "the removed secret is not accepted for the overlap"
+    );
     assert_eq!(key.status.unwrap().previous_secret.unwrap().revision, 1);
 }
 
@@ -124,7 +148,13 @@ async fn labels_annotations_and_data_of_others_survive_a_new_value() {
     scope.ready("ci").await;
     scope.kubectl(&["label", "secret", "ci", "theirs=1"]);
     scope.kubectl(&["annotate", "secret", "ci", "theirs=2"]);
-    scope.kubectl(&["patch", "secret", "ci", "-p", r#"{"stringData":{"theirs":"3"}}"#]);
+    scope.kubectl(&[
+        "patch",
+        "secret",
+        "ci",
+        "-p",
+        r#"{"stringData":{"theirs":"3"}}"#,
+    ]);
     // A verifier annotation that names nothing makes the operator deliver anew.
     let annotation = format!("{}=0000000000000000", names::ANNOTATION_VERIFIER);
     scope.kubectl(&["annotate", "--overwrite", "secret", "ci", &annotation]);
@@ -132,7 +162,10 @@ async fn labels_annotations_and_data_of_others_survive_a_new_value() {
     let credential = scope.credential(&key).await;
     credential.assert_sound();
     assert_eq!(labels(&credential.delivered)["theirs"], "1");
-    assert_eq!(credential.delivered.metadata.annotations.as_ref().unwrap()["theirs"], "2");
+    assert_eq!(
+        credential.delivered.metadata.annotations.as_ref().unwrap()["theirs"],
+        "2"
+    );
     assert_eq!(credential.data("theirs"), "3");
 }
 
@@ -143,7 +176,11 @@ async fn a_lost_verifier_is_made_anew_with_the_same_key_id() {
     let key = scope.ready("ci").await;
     let before = scope.credential(&key).await;
     let verifier = names::verifier_secret(key.metadata.uid.as_deref().unwrap());
-    scope.verifiers().delete(&verifier, &Default::default()).await.unwrap();
+    scope
+        .verifiers()
+        .delete(&verifier, &Default::default())
+        .await
+        .unwrap();
     let key = scope.key("ci", "minted again", revision(2)).await;
     let after = scope.credential(&key).await;
     after.assert_sound();
@@ -159,11 +196,19 @@ async fn a_damaged_verifier_stalls_the_key_and_says_what_to_do() {
     let verifier = names::verifier_secret(key.metadata.uid.as_deref().unwrap());
     let half = serde_json::json!({"stringData": {(names::VERIFIER_DATA_KEY): "{\"version\":1,"}});
     let patch = kube::api::Patch::Merge(half);
-    scope.verifiers().patch(&verifier, &Default::default(), &patch).await.unwrap();
+    scope
+        .verifiers()
+        .patch(&verifier, &Default::default(), &patch)
+        .await
+        .unwrap();
     scope.apply_key("ci", "description: look again");
     let message = scope.refused("ci", "VerifierUnreadable").await;
     assert!(message.contains(&verifier), "{message}");
-    scope.verifiers().delete(&verifier, &Default::default()).await.unwrap();
+    scope
+        .verifiers()
+        .delete(&verifier, &Default::default())
+        .await
+        .unwrap();
     let key = scope.ready("ci").await;
     scope.credential(&key).await.assert_sound();
 }

@@ -11,7 +11,10 @@ async fn every_example_is_accepted_by_the_api_server() {
     let mut count = 0;
     for entry in std::fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
-        if path.extension().is_some_and(|extension| extension == "yaml") {
+        if path
+            .extension()
+            .is_some_and(|extension| extension == "yaml")
+        {
             scope.kubectl(&["apply", "-f", path.to_str().unwrap()]);
             count += 1;
         }

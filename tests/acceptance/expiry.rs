@@ -9,7 +9,11 @@ use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use crate::support::{Cluster, Scope};
 
 fn phase(wanted: Phase) -> impl Fn(&ApiKey) -> bool {
-    move |key| key.status.as_ref().is_some_and(|status| status.phase == Some(wanted))
+    move |key| {
+        key.status
+            .as_ref()
+            .is_some_and(|status| status.phase == Some(wanted))
+    }
 }
 
 fn expires_at(key: &ApiKey) -> Timestamp {
@@ -35,7 +39,10 @@ async fn a_default_expiry_is_resolved_once_and_outlasts_restart_and_new_default(
     let key = scope.ready("ci").await;
     let expected = expires_at(&key);
     let created = key.metadata.creation_timestamp.as_ref().unwrap().0;
-    assert_eq!(expected.duration_since(created), SignedDuration::from_hours(30 * 24));
+    assert_eq!(
+        expected.duration_since(created),
+        SignedDuration::from_hours(30 * 24)
+    );
 
     scope.declare(scope.org(), &limits(10));
     operator.kill();
@@ -45,7 +52,10 @@ async fn a_default_expiry_is_resolved_once_and_outlasts_restart_and_new_default(
     scope.apply_key("other", "");
     let other = scope.ready("other").await;
     let created = other.metadata.creation_timestamp.as_ref().unwrap().0;
-    assert_eq!(expires_at(&other).duration_since(created), SignedDuration::from_hours(10 * 24));
+    assert_eq!(
+        expires_at(&other).duration_since(created),
+        SignedDuration::from_hours(10 * 24)
+    );
 }
 
 #[tokio::test]
@@ -90,7 +100,9 @@ async fn a_key_that_expires_while_the_operator_is_down_is_expired_when_it_is_bac
     operator.kill();
     let past = expiry.duration_since(Clock::system().now());
     let past = Duration::try_from(past).unwrap_or_default();
-    tokio::time::timeout(past, std::future::pending::<()>()).await.unwrap_err();
+    tokio::time::timeout(past, std::future::pending::<()>())
+        .await
+        .unwrap_err();
     let _operator = cluster.operator(&[]);
     scope.key("short", "expired", phase(Phase::Expired)).await;
 }

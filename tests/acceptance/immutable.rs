@@ -6,7 +6,9 @@ use crate::support::Scope;
 async fn refuses(before: &str, after: &str, says: &str) {
     let scope = Scope::shared().await;
     scope.apply_key("ci", before);
-    let error = scope.try_apply(&scope.key_yaml("ci", after)).expect_err(after);
+    let error = scope
+        .try_apply(&scope.key_yaml("ci", after))
+        .expect_err(after);
     assert!(error.contains(says), "{error}");
     scope.apply_key("ci", before);
 }
@@ -49,12 +51,27 @@ async fn name_of_the_delivered_secret() {
 #[tokio::test]
 async fn keys_and_type_of_the_delivered_secret() {
     let says = "`secret.keys` is immutable";
-    refuses("secret: {keys: {name: A}}", "secret: {keys: {name: B}}", says).await;
-    refuses("secret: {keys: {secret: A}}", "secret: {keys: {secret: B}}", says).await;
+    refuses(
+        "secret: {keys: {name: A}}",
+        "secret: {keys: {name: B}}",
+        says,
+    )
+    .await;
+    refuses(
+        "secret: {keys: {secret: A}}",
+        "secret: {keys: {secret: B}}",
+        says,
+    )
+    .await;
     refuses("", "secret: {keys: {name: B}}", says).await;
     refuses("secret: {keys: {name: A}}", "", says).await;
     let says = "`secret.template.type` is immutable";
-    refuses("secret: {template: {type: a}}", "secret: {template: {type: b}}", says).await;
+    refuses(
+        "secret: {template: {type: a}}",
+        "secret: {template: {type: b}}",
+        says,
+    )
+    .await;
     refuses("", "secret: {template: {type: b}}", says).await;
     refuses("secret: {template: {type: a}}", "", says).await;
 }
@@ -81,7 +98,12 @@ async fn id_and_parent_of_an_organization() {
     refuses("a", one, other, "`id` is immutable");
     refuses("b", "", one, "`id` is immutable");
     refuses("c", other, "", "`id` is immutable");
-    refuses("d", "parent: one-org", "parent: other-org", "`parent` is immutable");
+    refuses(
+        "d",
+        "parent: one-org",
+        "parent: other-org",
+        "`parent` is immutable",
+    );
     refuses("e", "", "parent: other-org", "`parent` is immutable");
     refuses("f", "parent: one-org", "", "`parent` is immutable");
 }
@@ -98,13 +120,27 @@ async fn nonsense_is_refused_at_creation_with_the_fix() {
         ("name: Upper", "spec.name"),
         (long.as_str(), "spec.name"),
         ("typo: 1", "unknown field \"spec.typo\""),
-        ("secret: {keys: {name: secret}}", "the Secret has those already"),
+        (
+            "secret: {keys: {name: secret}}",
+            "the Secret has those already",
+        ),
         ("secret: {keys: {name: A, secret: A}}", "must differ"),
-        ("secret: {template: {type: kubernetes.io/service-account-token}}", "use 'Opaque'"),
-        ("secret: {template: {labels: {app.kubernetes.io/managed-by: x}}}", "must not set"),
-        ("secret: {template: {annotations: {apikey-operator.dev/x: x}}}", "must not set"),
+        (
+            "secret: {template: {type: kubernetes.io/service-account-token}}",
+            "use 'Opaque'",
+        ),
+        (
+            "secret: {template: {labels: {app.kubernetes.io/managed-by: x}}}",
+            "must not set",
+        ),
+        (
+            "secret: {template: {annotations: {apikey-operator.dev/x: x}}}",
+            "must not set",
+        ),
     ] {
-        let error = scope.try_apply(&scope.key_yaml("ci", more)).expect_err(more);
+        let error = scope
+            .try_apply(&scope.key_yaml("ci", more))
+            .expect_err(more);
         assert!(error.contains(says), "{more}: {error}");
     }
     let name = "x".repeat(56);
@@ -114,7 +150,10 @@ async fn nonsense_is_refused_at_creation_with_the_fix() {
     for (spec, says) in [
         ("{}", "allowedNamespaces"),
         ("{allowedNamespaces: {from: Names}}", "`names` must be set"),
-        ("{allowedNamespaces: {from: Selector}}", "`selector` must be set"),
+        (
+            "{allowedNamespaces: {from: Selector}}",
+            "`selector` must be set",
+        ),
         ("{allowedNamespaces: {from: All}, id: x}", "spec.id"),
         (
             "{allowedNamespaces: {from: All}, limits: {defaultLifetimeDays: 9, maxLifetimeDays: 8}}",

@@ -31,7 +31,12 @@ async fn spec_and_metadata_of_a_key_are_never_written() {
     let fields = key.metadata.managed_fields.unwrap();
     let ours: Vec<_> = fields
         .into_iter()
-        .filter(|field| field.manager.as_deref().is_some_and(|m| m.starts_with("apikey-operator")))
+        .filter(|field| {
+            field
+                .manager
+                .as_deref()
+                .is_some_and(|m| m.starts_with("apikey-operator"))
+        })
         .collect();
     assert_eq!(ours.len(), 1);
     assert_eq!(ours[0].subresource.as_deref(), Some("status"));
@@ -47,11 +52,16 @@ async fn a_role_change_takes_effect_and_leaves_the_secret_alone() {
     let before = scope.delivered("ci").await.metadata.resource_version;
     scope.apply_key("ci", "roles: [operator, viewer]");
     let has_both = |key: &apikey_operator::api::ApiKey| {
-        key.status.as_ref().is_some_and(|status| status.roles == ["operator", "viewer"])
+        key.status
+            .as_ref()
+            .is_some_and(|status| status.roles == ["operator", "viewer"])
     };
     scope.key("ci", "given both roles", has_both).await;
     scope.ready("ci").await;
-    assert_eq!(scope.delivered("ci").await.metadata.resource_version, before);
+    assert_eq!(
+        scope.delivered("ci").await.metadata.resource_version,
+        before
+    );
 }
 
 #[tokio::test]
@@ -61,8 +71,16 @@ async fn a_suspended_key_says_so_and_keeps_its_secret() {
     scope.ready("ci").await;
     let before = scope.delivered("ci").await.metadata.resource_version;
     scope.apply_key("ci", "suspended: true");
-    scope.kubectl(&["wait", "--for=condition=Suspended", "apikey/ci", "--timeout=20s"]);
-    assert_eq!(scope.delivered("ci").await.metadata.resource_version, before);
+    scope.kubectl(&[
+        "wait",
+        "--for=condition=Suspended",
+        "apikey/ci",
+        "--timeout=20s",
+    ]);
+    assert_eq!(
+        scope.delivered("ci").await.metadata.resource_version,
+        before
+    );
     scope.apply_key("ci", "suspended: false");
     scope.ready("ci").await;
 }

@@ -13,7 +13,9 @@ async fn metrics_tell_of_keys_reconciles_and_requests() {
     assert_eq!(code, 200);
     for line in [
         format!("apikeys{{org=\"{org}\",phase=\"Active\"}} 1"),
-        format!("apikey_expiration_timestamp_seconds{{namespace=\"{namespace}\",name=\"ci\"}} {expiry}"),
+        format!(
+            "apikey_expiration_timestamp_seconds{{namespace=\"{namespace}\",name=\"ci\"}} {expiry}"
+        ),
         format!("apikey_status_phase{{namespace=\"{namespace}\",name=\"ci\",phase=\"Active\"}} 1"),
         format!("apikey_status_phase{{namespace=\"{namespace}\",name=\"ci\",phase=\"Expired\"}} 0"),
         "controller_runtime_max_concurrent_reconciles{controller=\"apikey\"} 32".to_owned(),
@@ -28,7 +30,10 @@ async fn metrics_tell_of_keys_reconciles_and_requests() {
         "rest_client_requests_total",
         "apikey_operator_build_info",
     ] {
-        assert!(text.lines().any(|line| line.starts_with(name)), "{name} is missing");
+        assert!(
+            text.lines().any(|line| line.starts_with(name)),
+            "{name} is missing"
+        );
     }
 }
 
@@ -43,7 +48,10 @@ async fn events_tell_the_life_of_a_key_with_fixed_reasons() {
         (text.contains("Issued") && text.contains("Updated")).then_some(text)
     })
     .await;
-    assert!(describe.contains("Roles are now [operator], they were [viewer]"), "{describe}");
+    assert!(
+        describe.contains("Roles are now [operator], they were [viewer]"),
+        "{describe}"
+    );
 }
 
 #[tokio::test]
@@ -54,16 +62,30 @@ async fn audit_lines_tell_who_what_and_when() {
     let email = key.status.unwrap().email.unwrap();
     scope.apply_key("ci", "roles: [operator]");
     scope.apply_key("ci", "roles: [operator], suspended: true");
-    scope.kubectl(&["wait", "--for=condition=Suspended", "apikey/ci", "--timeout=20s"]);
+    scope.kubectl(&[
+        "wait",
+        "--for=condition=Suspended",
+        "apikey/ci",
+        "--timeout=20s",
+    ]);
     scope.apply_key("ci", "roles: [operator]");
     scope.ready("ci").await;
     let lines = scope.operator(|operator| operator.audit());
-    let ours: Vec<_> = lines.iter().filter(|line| line["actor"] == email.as_str()).collect();
-    let actions: Vec<_> = ours.iter().map(|line| line["action"].as_str().unwrap()).collect();
+    let ours: Vec<_> = lines
+        .iter()
+        .filter(|line| line["actor"] == email.as_str())
+        .collect();
+    let actions: Vec<_> = ours
+        .iter()
+        .map(|line| line["action"].as_str().unwrap())
+        .collect();
     assert_eq!(actions.first(), Some(&"Create"));
     assert_eq!(actions.last(), Some(&"Resume"));
     assert!(actions.contains(&"Suspend"), "{actions:?}");
-    let update = ours.iter().find(|line| line["action"] == "Update").expect("an Update");
+    let update = ours
+        .iter()
+        .find(|line| line["action"] == "Update")
+        .expect("an Update");
     assert_eq!(update["roles"], serde_json::json!(["operator"]));
     assert_eq!(update["previousRoles"], serde_json::json!(["viewer"]));
     assert_eq!(update["org"], scope.org());

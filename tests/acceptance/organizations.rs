@@ -8,7 +8,10 @@ use crate::support::{Cluster, Scope, eventually};
 const ALL: &str = "{allowedNamespaces: {from: All}}";
 
 fn roles(key: &ApiKey) -> Vec<String> {
-    key.status.as_ref().map(|status| status.roles.clone()).unwrap_or_default()
+    key.status
+        .as_ref()
+        .map(|status| status.roles.clone())
+        .unwrap_or_default()
 }
 
 #[tokio::test]
@@ -18,13 +21,23 @@ async fn an_undeclared_organization_works_and_comes_under_the_rules_once_declare
     let key = scope.ready("ci").await;
     let message = &key.status.unwrap().conditions[1].message;
     assert!(message.contains("is not declared"), "{message}");
-    scope.declare(scope.org(), "{allowedNamespaces: {from: All}, roles: [{key: build}]}");
+    scope.declare(
+        scope.org(),
+        "{allowedNamespaces: {from: All}, roles: [{key: build}]}",
+    );
     let message = scope.refused("ci", "UnknownRole").await;
-    assert!(message.contains("[anything]") && message.contains("[build]"), "{message}");
+    assert!(
+        message.contains("[anything]") && message.contains("[build]"),
+        "{message}"
+    );
     scope.apply_key("ci", "roles: [build, anything]");
     let key = scope.ready("ci").await;
     assert_eq!(roles(&key), ["build"]);
-    assert!(key.status.unwrap().conditions[1].message.contains("[anything]"));
+    assert!(
+        key.status.unwrap().conditions[1]
+            .message
+            .contains("[anything]")
+    );
 }
 
 #[tokio::test]
@@ -35,7 +48,12 @@ async fn with_required_organizations_a_key_waits_for_its_own_and_then_heals() {
     scope.apply_key("ci", "");
     let message = scope.refused("ci", "OrganizationNotFound").await;
     assert!(message.contains("create it"), "{message}");
-    scope.kubectl(&["wait", "--for=condition=Reconciling", "apikey/ci", "--timeout=5s"]);
+    scope.kubectl(&[
+        "wait",
+        "--for=condition=Reconciling",
+        "apikey/ci",
+        "--timeout=5s",
+    ]);
     assert!(scope.secrets().get_opt("ci").await.unwrap().is_none());
     scope.declare(scope.org(), ALL);
     scope.ready("ci").await;
@@ -44,7 +62,10 @@ async fn with_required_organizations_a_key_waits_for_its_own_and_then_heals() {
 #[tokio::test]
 async fn only_allowed_namespaces_make_keys_by_name_and_by_label() {
     let scope = Scope::shared().await;
-    scope.declare(scope.org(), "{allowedNamespaces: {from: Names, names: [elsewhere]}}");
+    scope.declare(
+        scope.org(),
+        "{allowedNamespaces: {from: Names, names: [elsewhere]}}",
+    );
     scope.apply_key("ci", "");
     scope.refused("ci", "NamespaceNotAllowed").await;
     let selector = "{allowedNamespaces: {from: Selector, selector: {matchLabels: {tier: prod}}}}";
@@ -62,8 +83,17 @@ async fn only_allowed_namespaces_make_keys_by_name_and_by_label() {
 async fn over_the_quota_the_oldest_keys_win_and_a_freed_place_is_taken_by_the_next() {
     let scope = Scope::shared().await;
     let sub = format!("{}-sub", scope.org());
-    scope.declare(scope.org(), "{allowedNamespaces: {from: All}, limits: {maxKeys: 2}}");
-    scope.declare(&sub, &format!("{{parent: {}, allowedNamespaces: {{from: All}}}}", scope.org()));
+    scope.declare(
+        scope.org(),
+        "{allowedNamespaces: {from: All}, limits: {maxKeys: 2}}",
+    );
+    scope.declare(
+        &sub,
+        &format!(
+            "{{parent: {}, allowedNamespaces: {{from: All}}}}",
+            scope.org()
+        ),
+    );
     scope.apply_key("one", "");
     scope.ready("one").await;
     next_second(&scope.ready("one").await).await;
@@ -81,7 +111,13 @@ async fn over_the_quota_the_oldest_keys_win_and_a_freed_place_is_taken_by_the_ne
 
 /// Waits until a new object is younger than this one: creation times are whole seconds.
 async fn next_second(key: &ApiKey) {
-    let created = key.metadata.creation_timestamp.as_ref().unwrap().0.as_second();
+    let created = key
+        .metadata
+        .creation_timestamp
+        .as_ref()
+        .unwrap()
+        .0
+        .as_second();
     eventually("the next second", async || {
         (apikey_operator::clock::Clock::system().now().as_second() > created).then_some(())
     })
@@ -91,7 +127,10 @@ async fn next_second(key: &ApiKey) {
 #[tokio::test]
 async fn a_lifetime_beyond_the_limit_is_refused_with_the_latest_date() {
     let scope = Scope::shared().await;
-    scope.declare(scope.org(), "{allowedNamespaces: {from: All}, limits: {maxLifetimeDays: 1}}");
+    scope.declare(
+        scope.org(),
+        "{allowedNamespaces: {from: All}, limits: {maxLifetimeDays: 1}}",
+    );
     scope.apply_key("ci", "expiry: '2027-05-24T00:00:00Z'");
     let message = scope.refused("ci", "LifetimeTooLong").await;
     assert!(message.contains("create it with an expiry of"), "{message}");
@@ -102,15 +141,32 @@ async fn a_lifetime_beyond_the_limit_is_refused_with_the_latest_date() {
 async fn a_sub_organization_waits_for_its_parent_and_inherits_the_catalogue() {
     let scope = Scope::shared().await;
     let sub = format!("{}-sub", scope.org());
-    scope.declare(&sub, &format!("{{parent: {}, allowedNamespaces: {{from: All}}}}", scope.org()));
+    scope.declare(
+        &sub,
+        &format!(
+            "{{parent: {}, allowedNamespaces: {{from: All}}}}",
+            scope.org()
+        ),
+    );
     scope.apply_key("ci", &format!("org: {sub}, roles: [build]"));
     scope.refused("ci", "ParentNotFound").await;
-    scope.declare(scope.org(), "{allowedNamespaces: {from: All}, roles: [{key: build}]}");
+    scope.declare(
+        scope.org(),
+        "{allowedNamespaces: {from: All}, roles: [{key: build}]}",
+    );
     scope.ready("ci").await;
     let deep = format!("{sub}-deep");
-    scope.declare(&deep, &format!("{{parent: {sub}, allowedNamespaces: {{from: All}}}}"));
+    scope.declare(
+        &deep,
+        &format!("{{parent: {sub}, allowedNamespaces: {{from: All}}}}"),
+    );
     let wait = "--for=jsonpath={.status.conditions[?(@.type==\"Ready\")].reason}=ParentNotRoot";
-    scope.kubectl(&["wait", wait, &format!("organization/{deep}"), "--timeout=20s"]);
+    scope.kubectl(&[
+        "wait",
+        wait,
+        &format!("organization/{deep}"),
+        "--timeout=20s",
+    ]);
 }
 
 #[tokio::test]

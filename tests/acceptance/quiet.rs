@@ -32,7 +32,9 @@ async fn a_minute_with_two_hundred_keys_passes_without_a_write_or_a_poll() {
     let _operator = cluster.operator(&[]);
     let scope = cluster.scope().await;
     scope.declare(scope.org(), "{allowedNamespaces: {from: All}}");
-    let all: Vec<_> = (0..KEYS).map(|n| scope.key_yaml(&format!("key-{n}"), "")).collect();
+    let all: Vec<_> = (0..KEYS)
+        .map(|n| scope.key_yaml(&format!("key-{n}"), ""))
+        .collect();
     scope.apply(&all.join("\n---\n"));
     let keys = scope.keys();
     eventually("all keys are ready", async || {

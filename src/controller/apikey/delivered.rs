@@ -43,7 +43,11 @@ pub enum Owner {
 /// Whose the Secret is, seen from this key.
 #[must_use]
 pub fn owner(secret: &Delivered, apikey: &ApiKey) -> Owner {
-    let owners = secret.metadata.owner_references.as_deref().unwrap_or_default();
+    let owners = secret
+        .metadata
+        .owner_references
+        .as_deref()
+        .unwrap_or_default();
     let controller = owners.iter().find(|owner| owner.controller == Some(true));
     match controller {
         Some(owner) if !is_apikey(owner) => Owner::Other,
@@ -56,7 +60,11 @@ pub fn owner(secret: &Delivered, apikey: &ApiKey) -> Owner {
 /// Name of the `ApiKey` that controls the Secret, if one does.
 #[must_use]
 pub fn owner_name(secret: &Delivered) -> Option<&str> {
-    let owners = secret.metadata.owner_references.as_deref().unwrap_or_default();
+    let owners = secret
+        .metadata
+        .owner_references
+        .as_deref()
+        .unwrap_or_default();
     let controller = owners.iter().find(|owner| owner.controller == Some(true))?;
     is_apikey(controller).then_some(controller.name.as_str())
 }
@@ -68,7 +76,12 @@ fn is_apikey(owner: &OwnerReference) -> bool {
 /// The annotation, if it is there.
 #[must_use]
 pub fn annotation<'a>(secret: &'a Delivered, key: &str) -> Option<&'a str> {
-    secret.metadata.annotations.as_ref()?.get(key).map(String::as_str)
+    secret
+        .metadata
+        .annotations
+        .as_ref()?
+        .get(key)
+        .map(String::as_str)
 }
 
 /// Digest of a template's labels and annotations; `None` for one without any.
@@ -77,7 +90,13 @@ pub fn template_digest(template: Option<&SecretTemplate>) -> Option<String> {
     let template = template.filter(|t| !t.labels.is_empty() || !t.annotations.is_empty())?;
     let canonical = json!([template.labels, template.annotations]).to_string();
     let digest = Sha256::digest(canonical.as_bytes());
-    Some(digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect())
+    Some(
+        digest
+            .iter()
+            .take(8)
+            .map(|byte| format!("{byte:02x}"))
+            .collect(),
+    )
 }
 
 /// What a write of the value needs beside the key.
@@ -114,7 +133,12 @@ pub fn render(
     data.insert(data::SECRET, &secret);
     data.insert(data::KEY_ID, &key_id);
     data.insert(data::ORGANIZATION_ID, &organization_id);
-    if let Some(keys) = apikey.spec.secret.as_ref().and_then(|spec| spec.keys.as_ref()) {
+    if let Some(keys) = apikey
+        .spec
+        .secret
+        .as_ref()
+        .and_then(|spec| spec.keys.as_ref())
+    {
         data.extend(keys.name.as_deref().map(|key| (key, login_name.as_str())));
         data.extend(keys.secret.as_deref().map(|key| (key, secret.as_str())));
     }

@@ -44,7 +44,11 @@ pub async fn execute(
     for action in actions {
         match action {
             Action::Confirm => observe::confirm(ctx, observed).await?,
-            Action::CreateVerifier { key_id, revision, expires_at } => {
+            Action::CreateVerifier {
+                key_id,
+                revision,
+                expires_at,
+            } => {
                 let key_id = key_id.clone().map_or_else(new_key_id, Ok)?;
                 let fresh = mint(ctx, &key_id, *revision).await?;
                 let identity = identity(observed, key_id);
@@ -66,9 +70,9 @@ pub async fn execute(
                 }
             }
             Action::Promote => {
-                let named = observed.own_delivered().and_then(|secret| {
-                    delivered::annotation(secret, names::ANNOTATION_VERIFIER)
-                });
+                let named = observed
+                    .own_delivered()
+                    .and_then(|secret| delivered::annotation(secret, names::ANNOTATION_VERIFIER));
                 let document = readable(observed)?;
                 let promoted = document.promoted(named.unwrap_or_default(), OVERLAP, observed.now);
                 if let Some(document) = promoted {
@@ -87,15 +91,13 @@ pub async fn execute(
 }
 
 fn new_key_id() -> Result<KeyId, Error> {
-    let entropy =
-        random::bytes().map_err(|error| Error::internal("make a key id", &error))?;
+    let entropy = random::bytes().map_err(|error| Error::internal("make a key id", &error))?;
     Ok(KeyId::from_entropy(entropy))
 }
 
 async fn mint(ctx: &Context, key_id: &KeyId, revision: i64) -> Result<Minted, Error> {
     let peppers = ctx.pepper_ring()?;
-    let entropy =
-        random::bytes().map_err(|error| Error::internal("mint a secret", &error))?;
+    let entropy = random::bytes().map_err(|error| Error::internal("mint a secret", &error))?;
     let secret = Secret::from_entropy(key_id, entropy);
     let fingerprint = peppers
         .fingerprint(&secret)
@@ -103,20 +105,36 @@ async fn mint(ctx: &Context, key_id: &KeyId, revision: i64) -> Result<Minted, Er
     let hash = ctx.hasher.hash(secret.clone()).await;
     let hash = hash.map_err(|error| Error::internal("hash the secret", &error))?;
     let created_at = Time(ctx.clock.now());
-    let entry = Entry { revision, hash, fingerprint, created_at, valid_until: None };
+    let entry = Entry {
+        revision,
+        hash,
+        fingerprint,
+        created_at,
+        valid_until: None,
+    };
     Ok(Minted { secret, entry })
 }
 
 fn identity(observed: &Observed, key_id: KeyId) -> Identity {
     let ApiKey { metadata, spec, .. } = &*observed.apikey;
     let login_name = observed.apikey.login_name();
-    let email = status::email(login_name, &key_id, &spec.org, &observed.settings.email_domain);
+    let email = status::email(
+        login_name,
+        &key_id,
+        &spec.org,
+        &observed.settings.email_domain,
+    );
     let owner = Owner {
         namespace: metadata.namespace.clone().unwrap_or_default(),
         name: metadata.name.clone().unwrap_or_default(),
         uid: metadata.uid.clone().unwrap_or_default(),
     };
-    Identity { owner, org: spec.org.clone(), email, key_id }
+    Identity {
+        owner,
+        org: spec.org.clone(),
+        email,
+        key_id,
+    }
 }
 
 /// The document that the plan was made for.
@@ -134,20 +152,32 @@ async fn write_verifier(
     observed: &mut Observed,
     document: Document,
 ) -> Result<(), Error> {
-    let replaces = observed.verifier.as_ref().map(|verifier| &verifier.metadata);
+    let replaces = observed
+        .verifier
+        .as_ref()
+        .map(|verifier| &verifier.metadata);
     let secret = Verifier::render(&document, &ctx.namespace, replaces)
         .map_err(|error| Error::internal("write the verifier", &error))?;
     let verifiers = ctx.secrets_in(&ctx.namespace);
-    let params =
-        PostParams { field_manager: Some(names::FIELD_MANAGER.into()), ..PostParams::default() };
+    let params = PostParams {
+        field_manager: Some(names::FIELD_MANAGER.into()),
+        ..PostParams::default()
+    };
     let ticket = ctx.caches.verifiers.ticket();
     let name = secret.metadata.name.clone().unwrap_or_default();
     let stored = if replaces.is_some() {
-        request("update the verifier", verifiers.replace(&name, &params, &secret)).await?
+        request(
+            "update the verifier",
+            verifiers.replace(&name, &params, &secret),
+        )
+        .await?
     } else {
         request("create the verifier", verifiers.create(&params, &secret)).await?
     };
-    let verifier = Verifier { document: Ok(document), ..Verifier::read(stored) };
+    let verifier = Verifier {
+        document: Ok(document),
+        ..Verifier::read(stored)
+    };
     ctx.caches.verifiers.record(ticket, verifier.clone());
     observed.verifier = Some(Arc::new(verifier));
     Ok(())
@@ -174,14 +204,30 @@ async fn deliver(
         expires_at: document.expires_at.0,
     };
     let body = delivered::render(&apikey, &value, replaces);
-    apply(ctx, observed, "deliver the Secret", names::FIELD_MANAGER, &body).await
+    apply(
+        ctx,
+        observed,
+        "deliver the Secret",
+        names::FIELD_MANAGER,
+        &body,
+    )
+    .await
 }
 
 async fn apply_template(ctx: &Context, observed: &mut Observed) -> Result<(), Error> {
-    let Some(secret) = observed.own_delivered() else { return Ok(()) };
+    let Some(secret) = observed.own_delivered() else {
+        return Ok(());
+    };
     let body = delivered::render_template(&observed.apikey, secret).to_string();
     let manager = names::TEMPLATE_FIELD_MANAGER;
-    apply(ctx, observed, "apply the template to the Secret", manager, &body).await
+    apply(
+        ctx,
+        observed,
+        "apply the template to the Secret",
+        manager,
+        &body,
+    )
+    .await
 }
 
 /// Server-side apply on the delivered Secret. Only metadata comes back.
@@ -196,8 +242,8 @@ async fn apply(
     let secrets = ctx.secrets_in(apikey.metadata.namespace.as_deref().unwrap_or_default());
     // Force: the fields are ours, and somebody who edited one of them would block us for ever.
     let params = PatchParams::apply(manager).force();
-    let document: &serde_json::value::RawValue = serde_json::from_str(body)
-        .map_err(|error| Error::internal("write the Secret", &error))?;
+    let document: &serde_json::value::RawValue =
+        serde_json::from_str(body).map_err(|error| Error::internal("write the Secret", &error))?;
     let ticket = ctx.caches.delivered.ticket();
     let patch = Patch::Apply(document);
     let patched = secrets.patch_metadata(apikey.secret_name(), &params, &patch);
@@ -210,8 +256,13 @@ async fn apply(
 
 fn remember_replacement(ctx: &Context, observed: &mut Observed) {
     observed.replacements.push(observed.now);
-    let excess = observed.replacements.len().saturating_sub(super::plan::MAX_REPLACEMENTS);
+    let excess = observed
+        .replacements
+        .len()
+        .saturating_sub(super::plan::MAX_REPLACEMENTS);
     observed.replacements.drain(..excess);
     let key = KeyRef::of(&observed.apikey);
-    ctx.replacements.lock().insert(key, observed.replacements.clone());
+    ctx.replacements
+        .lock()
+        .insert(key, observed.replacements.clone());
 }

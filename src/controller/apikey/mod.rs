@@ -48,7 +48,9 @@ pub async fn reconcile(apikey: Arc<ApiKey>, ctx: Arc<Context>) -> Result<Action,
         Ok(plan) => {
             write_status(&ctx, &observed, plan.status).await?;
             let wait = plan.next.duration_since(observed.now);
-            Ok(Action::requeue(Duration::try_from(wait).unwrap_or_default()))
+            Ok(Action::requeue(
+                Duration::try_from(wait).unwrap_or_default(),
+            ))
         }
         Err(error) => {
             if error.class() != Class::Conflict {
@@ -95,14 +97,27 @@ async fn write_status(
         return Ok(());
     }
     let changes = notes::changes(apikey, &status, observed.now);
-    changes.iter().filter_map(|change| change.audit.as_ref()).for_each(audit::write);
-    let params =
-        PostParams { field_manager: Some(names::FIELD_MANAGER.into()), ..PostParams::default() };
+    changes
+        .iter()
+        .filter_map(|change| change.audit.as_ref())
+        .for_each(audit::write);
+    let params = PostParams {
+        field_manager: Some(names::FIELD_MANAGER.into()),
+        ..PostParams::default()
+    };
     let ticket = ctx.caches.apikeys.ticket();
-    let new = ApiKey { status: Some(status), ..ApiKey::clone(apikey) };
+    let new = ApiKey {
+        status: Some(status),
+        ..ApiKey::clone(apikey)
+    };
     let apikeys = ctx.apikeys_in(apikey.metadata.namespace.as_deref().unwrap_or_default());
     let name = apikey.name_any();
-    match request("write the status", apikeys.replace_status(&name, &params, &new)).await {
+    match request(
+        "write the status",
+        apikeys.replace_status(&name, &params, &new),
+    )
+    .await
+    {
         Ok(stored) => ctx.record_apikey(ticket, stored),
         Err(error) if error.is_not_found() => return Ok(()),
         Err(error) => return Err(error),

@@ -41,11 +41,17 @@ pub fn changes(apikey: &ApiKey, new: &ApiKeyStatus, now: Timestamp) -> Vec<Chang
         })
     };
     let change = |severity, reason, message: String, action: Option<Action>| Change {
-        note: Note { severity, reason, message },
+        note: Note {
+            severity,
+            reason,
+            message,
+        },
         audit: action.and_then(record),
     };
     let message_of = |status: &ApiKeyStatus, type_| {
-        conditions::find(&status.conditions, type_).map(|c| c.message.clone()).unwrap_or_default()
+        conditions::find(&status.conditions, type_)
+            .map(|c| c.message.clone())
+            .unwrap_or_default()
     };
     let mut changes = Vec::new();
 
@@ -54,13 +60,23 @@ pub fn changes(apikey: &ApiKey, new: &ApiKeyStatus, now: Timestamp) -> Vec<Chang
     let issued = old.key_id.is_none() && new.key_id.is_some();
     if issued {
         let message = format!("Delivered revision {revision} of the secret to Secret '{secret}'");
-        changes.push(change(Severity::Normal, reason::ISSUED, message, Some(Action::Create)));
+        changes.push(change(
+            Severity::Normal,
+            reason::ISSUED,
+            message,
+            Some(Action::Create),
+        ));
     } else if old.revision.is_some_and(|old| old < revision) {
         let message = format!(
             "Secret '{secret}' was removed or did not hold the current secret: delivered revision \
              {revision}"
         );
-        changes.push(change(Severity::Warning, reason::REPLACED, message, Some(Action::Replace)));
+        changes.push(change(
+            Severity::Warning,
+            reason::REPLACED,
+            message,
+            Some(Action::Replace),
+        ));
     }
 
     let (was, is) = (
@@ -69,11 +85,21 @@ pub fn changes(apikey: &ApiKey, new: &ApiKeyStatus, now: Timestamp) -> Vec<Chang
     );
     if is && !was {
         let message = message_of(new, SUSPENDED);
-        changes.push(change(Severity::Normal, reason::SUSPENDED, message, Some(Action::Suspend)));
+        changes.push(change(
+            Severity::Normal,
+            reason::SUSPENDED,
+            message,
+            Some(Action::Suspend),
+        ));
     }
     if was && !is {
         let message = "`suspended` is false again: tokens are issued".to_owned();
-        changes.push(change(Severity::Normal, reason::RESUMED, message, Some(Action::Resume)));
+        changes.push(change(
+            Severity::Normal,
+            reason::RESUMED,
+            message,
+            Some(Action::Resume),
+        ));
     }
 
     let known = old.observed_generation >= 1 && !issued;
@@ -83,25 +109,45 @@ pub fn changes(apikey: &ApiKey, new: &ApiKeyStatus, now: Timestamp) -> Vec<Chang
             new.roles.join(", "),
             old.roles.join(", ")
         );
-        let mut change = change(Severity::Normal, reason::UPDATED, message, Some(Action::Update));
+        let mut change = change(
+            Severity::Normal,
+            reason::UPDATED,
+            message,
+            Some(Action::Update),
+        );
         if let Some(record) = &mut change.audit {
             record.previous_roles = Some(old.roles.clone());
         }
         changes.push(change);
     } else if known && old.observed_generation < new.observed_generation && was == is {
         let message = "Accepted the change of the spec; the secret stays".to_owned();
-        changes.push(change(Severity::Normal, reason::UPDATED, message, Some(Action::Update)));
+        changes.push(change(
+            Severity::Normal,
+            reason::UPDATED,
+            message,
+            Some(Action::Update),
+        ));
     }
 
     let soon = |status: &ApiKeyStatus| conditions::is_true(&status.conditions, EXPIRING_SOON);
     if soon(new) && !soon(old) {
         let message = message_of(new, EXPIRING_SOON);
-        changes.push(change(Severity::Warning, reason::EXPIRING_SOON, message, None));
+        changes.push(change(
+            Severity::Warning,
+            reason::EXPIRING_SOON,
+            message,
+            None,
+        ));
     }
     if new.phase == Some(Phase::Expired) {
         if old.phase != Some(Phase::Expired) {
             let message = message_of(new, READY);
-            changes.push(change(Severity::Warning, reason::EXPIRED, message, Some(Action::Expire)));
+            changes.push(change(
+                Severity::Warning,
+                reason::EXPIRED,
+                message,
+                Some(Action::Expire),
+            ));
         }
         return changes;
     }
@@ -109,7 +155,12 @@ pub fn changes(apikey: &ApiKey, new: &ApiKeyStatus, now: Timestamp) -> Vec<Chang
     if let Some(refusal) = refusal(new)
         && Some(refusal) != self::refusal(old)
     {
-        changes.push(change(Severity::Warning, refusal, message_of(new, READY), None));
+        changes.push(change(
+            Severity::Warning,
+            refusal,
+            message_of(new, READY),
+            None,
+        ));
     }
     changes
 }

@@ -15,10 +15,11 @@ use crate::error::{Error, request};
 /// What the caches say of this key.
 pub fn observe(ctx: &Context, apikey: Arc<ApiKey>) -> Observed {
     let key = KeyRef::of(&apikey);
-    let organization =
-        |name: &str| ctx.caches.organizations.get(&ObjectRef::new(name));
+    let organization = |name: &str| ctx.caches.organizations.get(&ObjectRef::new(name));
     let own = organization(&apikey.spec.org);
-    let parent = own.as_ref().and_then(|own| organization(own.spec.parent.as_deref()?));
+    let parent = own
+        .as_ref()
+        .and_then(|own| organization(own.spec.parent.as_deref()?));
     let roster = ctx.roster.lock();
     let uid = apikey.metadata.uid.as_deref().unwrap_or_default();
     let verifier = ObjectRef::new(&names::verifier_secret(uid)).within(&ctx.namespace);
@@ -31,7 +32,12 @@ pub fn observe(ctx: &Context, apikey: Arc<ApiKey>) -> Observed {
         verifier: ctx.caches.verifiers.get(&verifier),
         delivered: ctx.caches.delivered.get(&delivered),
         confirmed: false,
-        replacements: ctx.replacements.lock().get(&key).cloned().unwrap_or_default(),
+        replacements: ctx
+            .replacements
+            .lock()
+            .get(&key)
+            .cloned()
+            .unwrap_or_default(),
         settings: ctx.settings.clone(),
         now: ctx.clock.now(),
         apikey,
@@ -41,7 +47,10 @@ pub fn observe(ctx: &Context, apikey: Arc<ApiKey>) -> Observed {
 /// Whether only the API server can tell: Secrets of others are not watched.
 #[must_use]
 pub fn needs_confirmation(apikey: &ApiKey) -> bool {
-    let known = apikey.status.as_ref().map(|status| status.conditions.as_slice());
+    let known = apikey
+        .status
+        .as_ref()
+        .map(|status| status.conditions.as_slice());
     conditions::find(known.unwrap_or_default(), conditions::READY)
         .is_some_and(|ready| ready.reason == reason::SECRET_CONFLICT)
 }
@@ -65,5 +74,9 @@ pub async fn confirm(ctx: &Context, observed: &mut Observed) -> Result<(), Error
 async fn read_delivered(ctx: &Context, apikey: &ApiKey) -> Result<Option<Delivered>, Error> {
     let secrets = ctx.secrets_in(apikey.metadata.namespace.as_deref().unwrap_or_default());
     let name = apikey.secret_name();
-    request("look for the delivered Secret", secrets.get_metadata_opt(name)).await
+    request(
+        "look for the delivered Secret",
+        secrets.get_metadata_opt(name),
+    )
+    .await
 }

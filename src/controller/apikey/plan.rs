@@ -123,7 +123,11 @@ pub(super) enum Situation {
     /// The Secret was removed too often.
     Holding(Timestamp),
     /// A step failed.
-    Failed { reason: &'static str, message: String, retry: Retry },
+    Failed {
+        reason: &'static str,
+        message: String,
+        retry: Retry,
+    },
     /// Something is left to do.
     Working,
     /// All is done.
@@ -146,7 +150,11 @@ pub fn plan(observed: &Observed) -> Plan {
     let (actions, situation) = decide(observed, &assessment);
     let status = status::compute(observed, &assessment, &situation);
     let next = next_look(observed, &assessment, &situation);
-    Plan { actions, status, next }
+    Plan {
+        actions,
+        status,
+        next,
+    }
 }
 
 /// The status of the key when a step failed.
@@ -161,7 +169,11 @@ pub fn status_after(observed: &Observed, error: &Error) -> ApiKeyStatus {
         | Class::Bug => (Retry::Awaited, "trying again"),
     };
     let message = format!("{error}; {advice}");
-    let situation = Situation::Failed { reason: error.reason(), message, retry };
+    let situation = Situation::Failed {
+        reason: error.reason(),
+        message,
+        retry,
+    };
     status::compute(observed, &observed.assess(), &situation)
 }
 
@@ -195,7 +207,8 @@ impl Observed {
     #[must_use]
     pub fn is_delivered(&self) -> bool {
         let named = self.own_delivered().and_then(verifier_annotation);
-        self.document().is_some_and(|document| named == Some(&document.current.digest()))
+        self.document()
+            .is_some_and(|document| named == Some(&document.current.digest()))
     }
 }
 
@@ -205,7 +218,10 @@ fn verifier_annotation(secret: &Delivered) -> Option<&str> {
 
 fn decide(observed: &Observed, assessment: &Assessment) -> (Vec<Action>, Situation) {
     let idle = |situation| (Vec::new(), situation);
-    if assessment.expires_at.is_some_and(|expires_at| expires_at <= observed.now) {
+    if assessment
+        .expires_at
+        .is_some_and(|expires_at| expires_at <= observed.now)
+    {
         return idle(Situation::Expired);
     }
     match &assessment.verdict {
@@ -213,10 +229,17 @@ fn decide(observed: &Observed, assessment: &Assessment) -> (Vec<Action>, Situati
         Verdict::Refused(denial) => return idle(Situation::Denied(denial.clone(), Retry::Changed)),
         Verdict::Allowed => {}
     }
-    if let Some(Err(error)) = observed.verifier.as_ref().map(|verifier| &verifier.document) {
+    if let Some(Err(error)) = observed
+        .verifier
+        .as_ref()
+        .map(|verifier| &verifier.document)
+    {
         return idle(Situation::VerifierUnreadable(error.to_string()));
     }
-    let owner = observed.delivered.as_deref().map(|s| delivered::owner(s, &observed.apikey));
+    let owner = observed
+        .delivered
+        .as_deref()
+        .map(|s| delivered::owner(s, &observed.apikey));
     match owner {
         Some(Owner::Other) => return idle(Situation::SecretConflict),
         Some(Owner::EarlierKey) => return idle(Situation::EarlierSecret),
@@ -247,9 +270,18 @@ fn first_mint(observed: &Observed, assessment: &Assessment) -> (Vec<Action>, Sit
     let Some(expires_at) = assessment.expires_at else {
         return (Vec::new(), Situation::Working);
     };
-    let revision = known.and_then(|status| status.revision).unwrap_or(0).saturating_add(1);
-    let deliver = Action::Deliver { replaces: replaced(observed) };
-    let create = Action::CreateVerifier { key_id, revision, expires_at };
+    let revision = known
+        .and_then(|status| status.revision)
+        .unwrap_or(0)
+        .saturating_add(1);
+    let deliver = Action::Deliver {
+        replaces: replaced(observed),
+    };
+    let create = Action::CreateVerifier {
+        key_id,
+        revision,
+        expires_at,
+    };
     (vec![create, deliver], Situation::Working)
 }
 
@@ -267,13 +299,19 @@ fn replace(observed: &Observed, document: &Document) -> (Vec<Action>, Situation)
     if let Some(until) = held_until {
         return (Vec::new(), Situation::Holding(until));
     }
-    let append = Action::AppendPending { revision: document.next_revision() };
-    let deliver = Action::Deliver { replaces: replaced(observed) };
+    let append = Action::AppendPending {
+        revision: document.next_revision(),
+    };
+    let deliver = Action::Deliver {
+        replaces: replaced(observed),
+    };
     (vec![append, deliver, Action::Promote], Situation::Working)
 }
 
 fn replaced(observed: &Observed) -> Option<Box<ObjectMeta>> {
-    observed.own_delivered().map(|secret| Box::new(secret.metadata.clone()))
+    observed
+        .own_delivered()
+        .map(|secret| Box::new(secret.metadata.clone()))
 }
 
 /// What is left when the current secret is delivered.
@@ -294,7 +332,11 @@ fn upkeep(
 
 /// When the youngest pending entry may go.
 fn pending_end(document: &Document) -> Option<Timestamp> {
-    let youngest = document.pending.iter().map(|entry| entry.created_at.0).max()?;
+    let youngest = document
+        .pending
+        .iter()
+        .map(|entry| entry.created_at.0)
+        .max()?;
     youngest.checked_add(PENDING_MAX_AGE).ok()
 }
 
@@ -305,7 +347,9 @@ fn next_look(observed: &Observed, assessment: &Assessment, situation: &Situation
         after(MAX_WAIT),
         assessment.expires_at,
         status::expiring_soon_from(&observed.apikey, assessment.expires_at),
-        document.and_then(|d| d.accepted_previous(observed.now)).map(|(_, end)| end),
+        document
+            .and_then(|d| d.accepted_previous(observed.now))
+            .map(|(_, end)| end),
         document.and_then(pending_end),
         match situation {
             Situation::Holding(until) => Some(*until),
@@ -318,7 +362,10 @@ fn next_look(observed: &Observed, assessment: &Assessment, situation: &Situation
             | Situation::VerifierUnreadable(_) => None,
         },
     ];
-    let future = moments.into_iter().flatten().filter(|moment| *moment > observed.now);
+    let future = moments
+        .into_iter()
+        .flatten()
+        .filter(|moment| *moment > observed.now);
     future.min().unwrap_or(observed.now)
 }
 

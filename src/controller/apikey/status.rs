@@ -25,8 +25,7 @@ pub fn email(name: &str, key_id: &KeyId, org: &str, domain: &str) -> String {
 /// From when the key expires soon.
 #[must_use]
 pub fn expiring_soon_from(apikey: &ApiKey, expires_at: Option<Timestamp>) -> Option<Timestamp> {
-    let (created, expires_at) =
-        (apikey.metadata.creation_timestamp.as_ref()?.0, expires_at?);
+    let (created, expires_at) = (apikey.metadata.creation_timestamp.as_ref()?.0, expires_at?);
     let third = expires_at.duration_since(created) / 3;
     expires_at.checked_sub(third.min(EXPIRING_SOON_BEFORE)).ok()
 }
@@ -40,10 +39,12 @@ pub(super) fn compute(
     let apikey = &observed.apikey;
     let old = apikey.status.clone().unwrap_or_default();
     let document = observed.document();
-    let fixed_expiry = document.map(|d| d.expires_at.0).or(match apikey.spec.expiry {
-        Some(_) => assessment.expires_at,
-        None => None,
-    });
+    let fixed_expiry = document
+        .map(|d| d.expires_at.0)
+        .or(match apikey.spec.expiry {
+            Some(_) => assessment.expires_at,
+            None => None,
+        });
     let key_id = document.map(|document| document.key_id.clone());
     let phase = match situation {
         Situation::Expired => Phase::Expired,
@@ -58,7 +59,9 @@ pub(super) fn compute(
         observed_generation: generation,
         phase: Some(phase),
         name: Some(apikey.login_name().to_owned()),
-        key_id: key_id.map(String::from).or_else(|| old.key_id.clone().filter(|_| kept)),
+        key_id: key_id
+            .map(String::from)
+            .or_else(|| old.key_id.clone().filter(|_| kept)),
         email: email.or_else(|| old.email.clone().filter(|_| kept)),
         organization_id: Some(assessment.organization_id.to_string()),
         roles: assessment.roles.clone(),
@@ -69,7 +72,10 @@ pub(super) fn compute(
         secret_name: Some(apikey.secret_name().to_owned()),
         previous_secret: document.and_then(|document| {
             let (previous, end) = document.accepted_previous(observed.now)?;
-            Some(PreviousSecret { revision: previous.revision, valid_until: Time(end) })
+            Some(PreviousSecret {
+                revision: previous.revision,
+                valid_until: Time(end),
+            })
         }),
         conditions: conditions::next(
             &old.conditions,
@@ -140,8 +146,16 @@ fn desired_conditions(
             );
             not_ready(RECONCILING, reason::SECRET_REMOVED_REPEATEDLY, &message);
         }
-        Situation::Failed { reason, message, retry } => {
-            let companion = if *retry == Retry::Changed { STALLED } else { RECONCILING };
+        Situation::Failed {
+            reason,
+            message,
+            retry,
+        } => {
+            let companion = if *retry == Retry::Changed {
+                STALLED
+            } else {
+                RECONCILING
+            };
             not_ready(companion, reason, message);
         }
         Situation::Working => {
@@ -150,8 +164,17 @@ fn desired_conditions(
             conditions.push(condition(RECONCILING, "True", reason::PROGRESSING, message));
         }
         Situation::Usable => {
-            let reason = if apikey.spec.suspended { reason::SUSPENDED } else { reason::ISSUED };
-            conditions.push(condition(READY, "True", reason, &usable_message(observed, assessment)));
+            let reason = if apikey.spec.suspended {
+                reason::SUSPENDED
+            } else {
+                reason::ISSUED
+            };
+            conditions.push(condition(
+                READY,
+                "True",
+                reason,
+                &usable_message(observed, assessment),
+            ));
         }
     }
     conditions.push(if observed.is_delivered() {
@@ -165,20 +188,28 @@ fn desired_conditions(
         let message = "`suspended` is true: no token is issued";
         conditions.push(condition(SUSPENDED, "True", reason::SUSPENDED, message));
     }
-    let soon = expiring_soon_from(apikey, assessment.expires_at)
-        .is_some_and(|from| from <= observed.now);
+    let soon =
+        expiring_soon_from(apikey, assessment.expires_at).is_some_and(|from| from <= observed.now);
     if let Some(expires_at) = assessment.expires_at
         && soon
         && *situation != Situation::Expired
     {
         let message = format!("Expires at {expires_at}: create another ApiKey to replace it");
-        conditions.push(condition(EXPIRING_SOON, "True", reason::EXPIRING_SOON, &message));
+        conditions.push(condition(
+            EXPIRING_SOON,
+            "True",
+            reason::EXPIRING_SOON,
+            &message,
+        ));
     }
     conditions
 }
 
 fn expired_message(observed: &Observed, assessment: &Assessment) -> String {
-    let at = assessment.expires_at.map(|at| at.to_string()).unwrap_or_default();
+    let at = assessment
+        .expires_at
+        .map(|at| at.to_string())
+        .unwrap_or_default();
     if observed.verifier.is_some() {
         format!("Expired at {at}: create another ApiKey to replace it")
     } else {
@@ -191,7 +222,10 @@ fn usable_message(observed: &Observed, assessment: &Assessment) -> String {
     let mut message = if observed.apikey.spec.suspended {
         "Suspended: no token is issued until `suspended` is false again".to_owned()
     } else {
-        let at = assessment.expires_at.map(|at| at.to_string()).unwrap_or_default();
+        let at = assessment
+            .expires_at
+            .map(|at| at.to_string())
+            .unwrap_or_default();
         format!("Usable until {at}")
     };
     if !assessment.unknown_roles.is_empty() {

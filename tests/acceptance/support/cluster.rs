@@ -39,7 +39,10 @@ impl Cluster {
     fn start_bare() -> Self {
         let control_plane = ControlPlane::start().expect("a control plane");
         let service_account = control_plane.dir().join("operator.kubeconfig");
-        Self { control_plane, service_account }
+        Self {
+            control_plane,
+            service_account,
+        }
     }
 
     /// Installs or upgrades the chart with the real helm, and writes the kubeconfig of its
@@ -51,12 +54,20 @@ impl Cluster {
             .helm()
             .args(["upgrade", "--install", "--reset-values", "apikey-operator"])
             .arg(chart)
-            .args(["--namespace", OPERATOR_NAMESPACE, "--create-namespace", "--wait"])
+            .args([
+                "--namespace",
+                OPERATOR_NAMESPACE,
+                "--create-namespace",
+                "--wait",
+            ])
             .args(more));
         if !more.contains(&"crds.enabled=false") {
             let mut kubectl = self.control_plane.kubectl();
-            let kinds = ["apikeys", "organizations"].map(|k| format!("crd/{k}.apikey-operator.dev"));
-            run(kubectl.args(["wait", "--for=condition=Established", "--timeout=30s"]).args(kinds));
+            let kinds =
+                ["apikeys", "organizations"].map(|k| format!("crd/{k}.apikey-operator.dev"));
+            run(kubectl
+                .args(["wait", "--for=condition=Established", "--timeout=30s"])
+                .args(kinds));
         }
         let kubeconfig = self
             .control_plane
@@ -72,7 +83,11 @@ impl Cluster {
 
     /// Starts an operator with these flags.
     pub(crate) fn operator_at_full_cost(&self, arguments: &[&str]) -> Operator {
-        Operator::start(&self.service_account, self.control_plane.logs_dir(), arguments)
+        Operator::start(
+            &self.service_account,
+            self.control_plane.logs_dir(),
+            arguments,
+        )
     }
 
     /// A namespace of one's own in this cluster.
@@ -81,9 +96,15 @@ impl Cluster {
         let namespace = format!("test-{}", COUNT.fetch_add(1, Ordering::Relaxed));
         let kubeconfig = Kubeconfig::read_from(self.control_plane.admin_kubeconfig()).unwrap();
         let options = KubeConfigOptions::default();
-        let config = Config::from_custom_kubeconfig(kubeconfig, &options).await.unwrap();
+        let config = Config::from_custom_kubeconfig(kubeconfig, &options)
+            .await
+            .unwrap();
         let client = Client::try_from(config).unwrap();
-        let scope = Scope { cluster: self, client, namespace };
+        let scope = Scope {
+            cluster: self,
+            client,
+            namespace,
+        };
         scope.kubectl(&["create", "namespace", &scope.namespace]);
         scope
     }
@@ -123,7 +144,12 @@ impl Scope<'_> {
 
     /// Runs kubectl as admin in the namespace; fails if it fails.
     pub(crate) fn kubectl(&self, arguments: &[&str]) -> String {
-        run(self.cluster.control_plane.kubectl().args(["-n", &self.namespace]).args(arguments))
+        run(self
+            .cluster
+            .control_plane
+            .kubectl()
+            .args(["-n", &self.namespace])
+            .args(arguments))
     }
 
     /// `kubectl apply` of this YAML; the error output if it is refused.
@@ -136,15 +162,25 @@ impl Scope<'_> {
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();
-        child.stdin.take().unwrap().write_all(yaml.as_bytes()).unwrap();
+        child
+            .stdin
+            .take()
+            .unwrap()
+            .write_all(yaml.as_bytes())
+            .unwrap();
         let output = child.wait_with_output().unwrap();
         let text = |bytes| String::from_utf8(bytes).unwrap();
-        if output.status.success() { Ok(text(output.stdout)) } else { Err(text(output.stderr)) }
+        if output.status.success() {
+            Ok(text(output.stdout))
+        } else {
+            Err(text(output.stderr))
+        }
     }
 
     /// `kubectl apply` of this YAML; fails if it is refused.
     pub(crate) fn apply(&self, yaml: &str) {
-        self.try_apply(yaml).unwrap_or_else(|error| panic!("{error}\n{yaml}"));
+        self.try_apply(yaml)
+            .unwrap_or_else(|error| panic!("{error}\n{yaml}"));
     }
 
     /// Declares an organization, with the rest of its spec in YAML flow style.
@@ -162,8 +198,16 @@ impl Scope<'_> {
 
     /// The YAML of [`Self::apply_key`].
     pub(crate) fn key_yaml(&self, name: &str, more: &str) -> String {
-        let roles = if more.contains("roles:") { "" } else { "roles: [viewer], " };
-        let org = if more.contains("org:") { String::new() } else { format!("org: {}, ", self.org()) };
+        let roles = if more.contains("roles:") {
+            ""
+        } else {
+            "roles: [viewer], "
+        };
+        let org = if more.contains("org:") {
+            String::new()
+        } else {
+            format!("org: {}, ", self.org())
+        };
         format!(
             "{{apiVersion: apikey-operator.dev/v1alpha1, kind: ApiKey, \
              metadata: {{name: {name}}}, spec: {{{org}{roles}{more}}}}}"

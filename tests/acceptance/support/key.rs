@@ -44,15 +44,23 @@ impl Scope<'_> {
 
     /// Waits until the key is ready.
     pub(crate) async fn ready(&self, name: &str) -> ApiKey {
-        self.key(name, "ready", |key| ready_reason(key) == ("True".into(), "Issued".into())).await
+        self.key(name, "ready", |key| {
+            ready_reason(key) == ("True".into(), "Issued".into())
+        })
+        .await
     }
 
     /// Waits until the key is not ready for this reason; returns the message.
     pub(crate) async fn refused(&self, name: &str, reason: &str) -> String {
         let wanted = ("False".to_owned(), reason.to_owned());
-        let key = self.key(name, reason, |key| ready_reason(key) == wanted).await;
+        let key = self
+            .key(name, reason, |key| ready_reason(key) == wanted)
+            .await;
         let status = key.status.unwrap();
-        conditions::find(&status.conditions, conditions::READY).unwrap().message.clone()
+        conditions::find(&status.conditions, conditions::READY)
+            .unwrap()
+            .message
+            .clone()
     }
 
     /// The delivered Secret, as soon as it is there.
@@ -77,14 +85,24 @@ impl Scope<'_> {
         let document = self.document(key).await.expect("a verifier");
         let ring = self.verifiers().get(names::PEPPERS_SECRET).await.unwrap();
         let ring = PepperRing::parse(&ring.data.unwrap()[names::KEY_RING_DATA_KEY].0).unwrap();
-        Credential { delivered, document, ring }
+        Credential {
+            delivered,
+            document,
+            ring,
+        }
     }
 }
 
 pub(crate) fn ready_reason(key: &ApiKey) -> (String, String) {
-    let conditions = key.status.as_ref().map(|s| s.conditions.as_slice()).unwrap_or_default();
+    let conditions = key
+        .status
+        .as_ref()
+        .map(|s| s.conditions.as_slice())
+        .unwrap_or_default();
     let ready = conditions::find(conditions, conditions::READY);
-    ready.map(|c| (c.status.clone(), c.reason.clone())).unwrap_or_default()
+    ready
+        .map(|c| (c.status.clone(), c.reason.clone()))
+        .unwrap_or_default()
 }
 
 pub(crate) struct Credential {
@@ -110,14 +128,24 @@ impl Credential {
         let secret = self.secret();
         let by_hash = hash::verify(&secret, &entry.hash).unwrap();
         let by_fingerprint = self.ring.matches(&secret, &entry.fingerprint);
-        assert_eq!(by_fingerprint, Some(by_hash), "hash and fingerprint disagree");
+        assert_eq!(
+            by_fingerprint,
+            Some(by_hash),
+            "hash and fingerprint disagree"
+        );
         by_hash
     }
 
     /// Fails unless the delivered secret is the current one and nothing is left over.
     pub(crate) fn assert_sound(&self) {
-        assert!(self.proves(&self.document.current), "the delivered secret does not verify");
-        assert!(self.document.pending.is_empty(), "a pending entry is left over");
+        assert!(
+            self.proves(&self.document.current),
+            "the delivered secret does not verify"
+        );
+        assert!(
+            self.document.pending.is_empty(),
+            "a pending entry is left over"
+        );
         assert_eq!(self.secret().key_id(), &self.document.key_id);
         assert_eq!(self.data("key-id"), self.document.key_id.as_str());
     }

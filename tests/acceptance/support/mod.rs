@@ -7,7 +7,6 @@ mod operator;
 pub(crate) use cluster::{Cluster, OPERATOR_NAMESPACE, Scope};
 pub(crate) use key::ready_reason;
 
-
 use std::time::Duration;
 
 /// Longest wait for anything that should happen soon. The garbage collector of Kubernetes learns of

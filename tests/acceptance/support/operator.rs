@@ -9,7 +9,8 @@ use super::eventually;
 
 /// Starts the operator, tells its pid, and kills it when standard input closes: it never outlives
 /// this process, however that ends.
-const GUARD: &str = r#""$@" </dev/null >"$OUT" 2>"$ERR" & echo $!; cat >/dev/null; kill -9 $! 2>/dev/null; wait"#;
+const GUARD: &str =
+    r#""$@" </dev/null >"$OUT" 2>"$ERR" & echo $!; cat >/dev/null; kill -9 $! 2>/dev/null; wait"#;
 
 /// Hashing as cheap as the algorithm allows.
 pub(crate) const CHEAP: [&str; 2] = ["--argon2-memory-kib=8", "--argon2-iterations=1"];
@@ -30,9 +31,18 @@ impl Operator {
         let n = COUNT.fetch_add(1, Ordering::Relaxed);
         let stdout = logs.join(format!("operator-{n}.out"));
         let stderr = logs.join(format!("operator-{n}.err"));
-        let admin = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let admin = std::net::TcpListener::bind("127.0.0.1:0")
+            .unwrap()
+            .local_addr()
+            .unwrap();
         let mut guard = Command::new("sh")
-            .args(["-c", GUARD, "guard", env!("CARGO_BIN_EXE_apikey-operator"), "controller"])
+            .args([
+                "-c",
+                GUARD,
+                "guard",
+                env!("CARGO_BIN_EXE_apikey-operator"),
+                "controller",
+            ])
             .args(["--namespace", super::OPERATOR_NAMESPACE])
             .args(["--admin-listen", &admin.to_string()])
             .args(arguments)
@@ -44,10 +54,19 @@ impl Operator {
             .spawn()
             .unwrap();
         let mut pid = String::new();
-        BufReader::new(guard.stdout.take().unwrap()).read_line(&mut pid).unwrap();
+        BufReader::new(guard.stdout.take().unwrap())
+            .read_line(&mut pid)
+            .unwrap();
         let alive = guard.stdin.take();
         let pid = pid.trim().to_owned();
-        Self { guard, alive, pid, admin: admin.to_string(), stdout, stderr }
+        Self {
+            guard,
+            alive,
+            pid,
+            admin: admin.to_string(),
+            stdout,
+            stderr,
+        }
     }
 
     /// Kills it at once, as a crash would.
@@ -58,8 +77,10 @@ impl Operator {
     /// Asks it to stop and waits until it has.
     pub(crate) async fn terminate(&self) {
         Command::new("kill").arg(&self.pid).status().unwrap();
-        eventually("the operator stops", async || self.stderr().contains("Stopped").then_some(()))
-            .await;
+        eventually("the operator stops", async || {
+            self.stderr().contains("Stopped").then_some(())
+        })
+        .await;
     }
 
     fn end(&mut self) {
@@ -75,7 +96,9 @@ impl Operator {
     /// Its audit lines.
     pub(crate) fn audit(&self) -> Vec<serde_json::Value> {
         let text = std::fs::read_to_string(&self.stdout).unwrap_or_default();
-        text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect()
+        text.lines()
+            .filter_map(|line| serde_json::from_str(line).ok())
+            .collect()
     }
 
     /// Status code and body of a path of the admin port.

@@ -1,1 +1,460 @@
+//! The plan against a model world that does what the API server would do.
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, OwnerReference, Time};
+use proptest::prelude::*;
+
 use super::*;
+use crate::api::conditions::{self, READY, STALLED, reason};
+use crate::api::{ApiKeySpec, DeliveredSecretSpec, Phase, SecretTemplate};
+use crate::controller::apikey::notes;
+use crate::credential::fingerprint::Fingerprint;
+use crate::credential::verifier::{Entry, Error as VerifierError, Identity, Owner as KeyOwner};
+use std::time::Duration;
+
+const CREATED: i64 = 1_800_000_000;
+const DAY: i64 = 86_400;
+const OVERLAP: Duration = Duration::from_hours(1);
+
+fn at(second: i64) -> Timestamp {
+    Timestamp::from_second(second).unwrap()
+}
+
+fn apikey() -> ApiKey {
+    let spec = ApiKeySpec {
+        org: "acme".into(),
+        roles: vec!["viewer".into()],
+        ..ApiKeySpec::default()
+    };
+    let mut key = ApiKey::new("ci", spec);
+    key.metadata.namespace = Some("team".into());
+    key.metadata.uid = Some("uid-1".into());
+    key.metadata.generation = Some(1);
+    key.metadata.creation_timestamp = Some(Time(at(CREATED)));
+    key
+}
+
+/// The API server, the executor, and a clock that tests move.
+#[derive(Clone, Debug)]
+struct World {
+    observed: Observed,
+    minted: Option<Entry>,
+    writes: usize,
+}
+
+impl World {
+    fn new(apikey: ApiKey) -> Self {
+        let settings = Settings {
+            require_organizations: false,
+            email_domain: "d".into(),
+        };
+        let observed = Observed {
+            apikey: Arc::new(apikey),
+            organization: None,
+            parent: None,
+            namespace_labels: BTreeMap::new(),
+            over_quota: None,
+            verifier: None,
+            delivered: None,
+            confirmed: false,
+            replacements: Vec::new(),
+            settings,
+            now: at(CREATED),
+        };
+        Self {
+            observed,
+            minted: None,
+            writes: 0,
+        }
+    }
+
+    fn change(&mut self, change: impl FnOnce(&mut ApiKey)) {
+        change(Arc::make_mut(&mut self.observed.apikey));
+    }
+
+    fn store(&mut self, document: Document) {
+        self.writes += 1;
+        self.observed.verifier = Some(Arc::new(Verifier {
+            metadata: ObjectMeta::default(),
+            owner: None,
+            document: Ok(document),
+        }));
+    }
+
+    fn deliver(&mut self, digest: &str) {
+        self.writes += 1;
+        let owner = OwnerReference {
+            api_version: "apikey-operator.dev/v1alpha1".into(),
+            kind: "ApiKey".into(),
+            name: "ci".into(),
+            uid: self.observed.apikey.metadata.uid.clone().unwrap(),
+            controller: Some(true),
+            block_owner_deletion: None,
+        };
+        let mut metadata = ObjectMeta {
+            owner_references: Some(vec![owner]),
+            ..Default::default()
+        };
+        let annotation = (names::ANNOTATION_VERIFIER.to_owned(), digest.to_owned());
+        metadata.annotations = Some(BTreeMap::from([annotation]));
+        self.observed.delivered = Some(Arc::new(Delivered {
+            types: None,
+            metadata,
+            _phantom: std::marker::PhantomData,
+        }));
+    }
+
+    fn mint(&mut self, revision: i64) -> Entry {
+        let fingerprint = Fingerprint {
+            pepper_id: "p".into(),
+            value: "v".into(),
+        };
+        let created_at = Time(self.observed.now);
+        let hash = format!("hash {revision} {}", self.writes);
+        let entry = Entry {
+            revision,
+            hash,
+            fingerprint,
+            created_at,
+            valid_until: None,
+        };
+        self.minted = Some(entry.clone());
+        entry
+    }
+
+    fn take(&mut self, action: &Action) {
+        let document = self.observed.document().cloned();
+        match action {
+            Action::Confirm => self.observed.confirmed = true,
+            Action::CreateVerifier {
+                key_id,
+                revision,
+                expires_at,
+            } => {
+                assert!(document.is_none(), "a verifier would be overwritten");
+                let entry = self.mint(*revision);
+                let key_id = key_id
+                    .clone()
+                    .unwrap_or_else(|| KeyId::from_entropy([7; 10]));
+                let owner = KeyOwner {
+                    namespace: "team".into(),
+                    name: "ci".into(),
+                    uid: "uid-1".into(),
+                };
+                let identity = Identity {
+                    owner,
+                    org: "acme".into(),
+                    email: "ci@acme".into(),
+                    key_id,
+                };
+                self.store(Document::new(identity, *expires_at, entry));
+            }
+            Action::AppendPending { revision } => {
+                let entry = self.mint(*revision);
+                let now = self.observed.now;
+                self.store(document.unwrap().with_pending(entry, now));
+                self.observed.replacements.push(now);
+            }
+            Action::Deliver { replaces } => {
+                let there = self.observed.delivered.is_some();
+                assert_eq!(replaces.is_some(), there, "the precondition would fail");
+                let digest = self.minted.take().unwrap().digest();
+                self.deliver(&digest);
+            }
+            Action::Promote => {
+                let named = self.named().unwrap();
+                let promoted = document
+                    .unwrap()
+                    .promoted(&named, OVERLAP, self.observed.now);
+                self.store(promoted.expect("the delivered entry is pending"));
+            }
+            Action::DropPending => {
+                let mut document = document.unwrap();
+                document.pending.clear();
+                self.store(document);
+            }
+            Action::ApplyTemplate => {
+                let digest = delivered::template_digest(self.observed.apikey.secret_template());
+                let secret = Arc::make_mut(self.observed.delivered.as_mut().unwrap());
+                let annotations = secret.metadata.annotations.as_mut().unwrap();
+                annotations.remove(names::ANNOTATION_TEMPLATE);
+                annotations.extend(digest.map(|d| (names::ANNOTATION_TEMPLATE.to_owned(), d)));
+                self.writes += 1;
+            }
+        }
+    }
+
+    /// What the delivered Secret says that it holds.
+    fn named(&self) -> Option<String> {
+        let secret = self.observed.delivered.as_deref()?;
+        delivered::annotation(secret, names::ANNOTATION_VERIFIER).map(str::to_owned)
+    }
+
+    /// Whether the endpoint would accept what the delivered Secret holds.
+    fn accepts_delivered(&self) -> bool {
+        let (Some(named), Some(document)) = (self.named(), self.observed.document()) else {
+            return false;
+        };
+        let previous = document
+            .accepted_previous(self.observed.now)
+            .map(|(entry, _)| entry);
+        let all = document
+            .pending
+            .iter()
+            .chain([&document.current])
+            .chain(previous);
+        all.into_iter().any(|entry| entry.digest() == named)
+    }
+
+    /// Takes at most `budget` steps, as a process that is then killed; returns whether it finished.
+    fn run(&mut self, mut budget: usize) -> bool {
+        self.minted = None;
+        self.observed.confirmed = false;
+        for _ in 0..8 {
+            let plan = plan(&self.observed);
+            if plan.actions.is_empty() {
+                self.change(|key| key.status = Some(plan.status));
+                return true;
+            }
+            for action in &plan.actions {
+                if budget == 0 {
+                    return false;
+                }
+                budget -= 1;
+                self.take(action);
+            }
+        }
+        panic!("no end in sight: {:?}", plan(&self.observed));
+    }
+
+    fn ready(&self) -> Condition {
+        let status = self.observed.apikey.status.as_ref().unwrap();
+        conditions::find(&status.conditions, READY).unwrap().clone()
+    }
+
+    fn phase(&self) -> Phase {
+        self.observed.apikey.status.as_ref().unwrap().phase.unwrap()
+    }
+}
+
+fn minted() -> World {
+    let mut world = World::new(apikey());
+    assert!(world.run(usize::MAX));
+    world
+}
+
+#[test]
+fn a_new_key_is_minted_with_two_writes_and_is_then_left_alone() {
+    let mut world = minted();
+    assert_eq!((world.writes, world.phase()), (2, Phase::Active));
+    assert_eq!(world.ready().reason, reason::ISSUED);
+    let before = world.observed.apikey.status.clone();
+    assert!(world.run(0), "a settled key has nothing to do");
+    assert_eq!(world.observed.apikey.status, before);
+}
+
+#[test]
+fn rare_steps_are_confirmed_before_they_are_taken() {
+    let mut world = minted();
+    world.observed.delivered = None;
+    world.observed.confirmed = false;
+    assert_eq!(plan(&world.observed).actions, [Action::Confirm]);
+    let mut lost = minted();
+    lost.observed.verifier = None;
+    lost.observed.confirmed = false;
+    assert_eq!(plan(&lost.observed).actions, [Action::Confirm]);
+}
+
+#[test]
+fn at_its_expiry_a_key_is_expired_and_nothing_more_is_minted() {
+    let mut world = minted();
+    let expiry = CREATED + 180 * DAY;
+    world.observed.now = at(expiry - 1);
+    assert!(world.run(0));
+    assert_eq!(world.phase(), Phase::Active);
+    world.observed.now = at(expiry);
+    world.observed.delivered = None;
+    assert!(world.run(0), "an expired key is left alone");
+    assert_eq!(world.phase(), Phase::Expired);
+    let status = world.observed.apikey.status.clone().unwrap();
+    assert!(conditions::is_true(&status.conditions, STALLED));
+    assert!(conditions::is_true(&status.conditions, conditions::EXPIRED));
+}
+
+#[test]
+fn the_next_look_is_never_after_the_next_deadline() {
+    let mut world = minted();
+    world.observed.now = at(CREATED + 180 * DAY - 30);
+    assert_eq!(plan(&world.observed).next, at(CREATED + 180 * DAY));
+    world.observed.now = at(CREATED + 173 * DAY - 5);
+    assert_eq!(
+        plan(&world.observed).next,
+        at(CREATED + 173 * DAY),
+        "expires soon from then on"
+    );
+    world.observed.now = at(CREATED + DAY);
+    assert_eq!(
+        plan(&world.observed).next,
+        at(CREATED + DAY + 3600),
+        "clocks jump"
+    );
+}
+
+#[test]
+fn a_secret_removed_again_and_again_is_held_back() {
+    let mut world = minted();
+    for _ in 0..MAX_REPLACEMENTS {
+        world.observed.delivered = None;
+        assert!(world.run(usize::MAX));
+    }
+    world.observed.delivered = None;
+    let writes = world.writes;
+    assert!(world.run(usize::MAX));
+    assert_eq!(world.writes, writes);
+    assert_eq!(world.ready().reason, reason::SECRET_REMOVED_REPEATEDLY);
+    world.observed.now = plan(&world.observed).next;
+    assert!(world.run(usize::MAX));
+    assert_eq!(world.ready().reason, reason::ISSUED);
+}
+
+#[test]
+fn a_secret_of_an_earlier_key_is_waited_for_and_that_of_another_is_a_conflict() {
+    let mut world = minted();
+    world.observed.verifier = None;
+    world.change(|key| {
+        key.metadata.uid = Some("uid-2".into());
+        key.status = None;
+    });
+    assert!(world.run(0));
+    assert_eq!(world.ready().reason, reason::PREVIOUS_SECRET_TERMINATING);
+    world.change(|key| key.metadata.name = Some("other".into()));
+    assert!(world.run(0));
+    assert_eq!(world.ready().reason, reason::SECRET_CONFLICT);
+}
+
+#[test]
+fn an_unreadable_verifier_is_left_to_people() {
+    let mut world = minted();
+    world.observed.verifier = Some(Arc::new(Verifier {
+        metadata: ObjectMeta::default(),
+        owner: None,
+        document: Err(VerifierError::Version(9)),
+    }));
+    let known = world.observed.apikey.status.clone().unwrap();
+    assert!(world.run(0));
+    assert_eq!(world.ready().reason, reason::VERIFIER_UNREADABLE);
+    let status = world.observed.apikey.status.clone().unwrap();
+    assert_eq!((status.key_id, status.email), (known.key_id, known.email));
+}
+
+#[test]
+fn a_template_is_applied_once_and_its_removal_too() {
+    let mut world = minted();
+    let set = |world: &mut World, label: Option<&str>| {
+        let labels = label
+            .map(|l| ("team".to_owned(), l.to_owned()))
+            .into_iter()
+            .collect();
+        let template = Some(SecretTemplate {
+            labels,
+            ..SecretTemplate::default()
+        });
+        let secret = Some(DeliveredSecretSpec {
+            template,
+            ..DeliveredSecretSpec::default()
+        });
+        world.change(|key| key.spec.secret = secret);
+    };
+    for label in [Some("a"), Some("b"), None] {
+        let writes = world.writes;
+        set(&mut world, label);
+        assert!(world.run(usize::MAX));
+        assert!(world.run(0));
+        assert_eq!(world.writes, writes + 1);
+    }
+}
+
+#[test]
+fn people_are_told_once_of_each_change() {
+    let reasons = |world: &World| -> Vec<_> {
+        let status = plan(&world.observed).status;
+        let changes = notes::changes(&world.observed.apikey, &status, world.observed.now);
+        changes
+            .into_iter()
+            .map(|change| change.note.reason)
+            .collect()
+    };
+    let mut world = minted();
+    assert!(reasons(&world).is_empty());
+    world.change(|key| {
+        key.spec.roles = vec!["operator".into()];
+        key.metadata.generation = Some(2);
+    });
+    assert_eq!(reasons(&world), [reason::UPDATED]);
+    assert!(world.run(0));
+    world.change(|key| {
+        key.spec.suspended = true;
+        key.metadata.generation = Some(3);
+    });
+    assert_eq!(reasons(&world), [reason::SUSPENDED]);
+    assert!(world.run(0));
+    world.observed.now = at(CREATED + 180 * DAY);
+    assert_eq!(reasons(&world), [reason::EXPIRED]);
+    assert!(world.run(0));
+    assert!(reasons(&world).is_empty());
+}
+
+/// What may be found when a process starts.
+#[derive(Clone, Copy, Debug)]
+enum Found {
+    Nothing,
+    Settled,
+    SecretRemoved,
+    VerifierRemoved,
+    OtherValue,
+}
+
+proptest! {
+    /// Whatever is found and wherever processes die, the last one settles the key, and a delivered
+    /// value that was accepted once stays accepted at every step until it is replaced.
+    #[test]
+    fn any_crash_converges_and_never_refuses_what_is_delivered(
+        found in prop::sample::select(vec![
+            Found::Nothing,
+            Found::Settled,
+            Found::SecretRemoved,
+            Found::VerifierRemoved,
+            Found::OtherValue,
+        ]),
+        deaths in prop::collection::vec(0..5_usize, 0..6),
+        pauses in prop::collection::vec(0..900_i64, 6),
+    ) {
+        let mut world = match found {
+            Found::Nothing => World::new(apikey()),
+            _ => minted(),
+        };
+        match found {
+            Found::SecretRemoved => world.observed.delivered = None,
+            Found::VerifierRemoved => world.observed.verifier = None,
+            Found::OtherValue => world.deliver("0123456789abcdef"),
+            Found::Nothing | Found::Settled => {}
+        }
+        let mut accepted = world.accepts_delivered();
+        for (death, pause) in deaths.iter().zip(pauses) {
+            world.run(*death);
+            prop_assert!(world.accepts_delivered() || !accepted);
+            accepted = world.accepts_delivered();
+            world.observed.now = at(world.observed.now.as_second() + pause);
+        }
+        world.observed.replacements.clear();
+        prop_assert!(world.run(usize::MAX));
+        prop_assert!(world.accepts_delivered() && world.observed.is_delivered());
+        prop_assert_eq!(world.ready().reason, reason::ISSUED);
+        let document = world.observed.document().unwrap();
+        prop_assert!(document.pending.len() <= crate::credential::verifier::MAX_PENDING);
+        let pending = document.pending.clone();
+        world.observed.now = at(world.observed.now.as_second() + 601);
+        prop_assert!(world.run(usize::MAX));
+        let left = world.observed.document().unwrap().pending.len();
+        prop_assert_eq!(left, 0, "left over from {:?}", pending);
+    }
+}
