@@ -212,10 +212,11 @@ mod tests {
 
     fn flags(arguments: &[&str]) -> Result<Box<Flags>, clap::Error> {
         let all = ["apikey-operator", "controller"].iter().chain(arguments);
-        match Cli::try_parse_from(all)?.command {
-            Command::Controller(flags) => Ok(flags),
-            other => panic!("{other:?}"),
-        }
+        let command = Cli::try_parse_from(all)?.command;
+        let Command::Controller(flags) = command else {
+            panic!("{command:?}")
+        };
+        Ok(flags)
     }
 
     #[test]

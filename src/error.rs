@@ -88,10 +88,13 @@ impl Error {
         match &self.cause {
             Cause::Deadline => Class::Transient,
             Cause::Internal(_) => Class::Bug,
-            Cause::Client(error) => match **error {
-                kube::Error::SerdeError(_) | kube::Error::BuildRequest(_) => Class::Bug,
-                _ => Class::Transient,
-            },
+            Cause::Client(error) => {
+                let ours = matches!(
+                    **error,
+                    kube::Error::SerdeError(_) | kube::Error::BuildRequest(_)
+                );
+                if ours { Class::Bug } else { Class::Transient }
+            }
             Cause::Refused(status) => {
                 let asked = status.details.as_ref().map_or(0, |d| d.retry_after_seconds);
                 match status.code {
@@ -116,9 +119,10 @@ impl Error {
     /// The reason for a condition.
     #[must_use]
     pub fn reason(&self) -> &'static str {
-        match self.class() {
-            Class::Rejected => reason::INVALID_SPEC,
-            _ => reason::PROGRESSING_WITH_RETRY,
+        if self.class() == Class::Rejected {
+            reason::INVALID_SPEC
+        } else {
+            reason::PROGRESSING_WITH_RETRY
         }
     }
 }

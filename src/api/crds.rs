@@ -36,9 +36,10 @@ pub fn files() -> Result<Vec<(String, String)>, Error> {
 /// # Errors
 /// As [`files`].
 pub fn yaml() -> Result<String, Error> {
-    Ok(files()?
-        .into_iter()
-        .map(|(_, content)| format!("---\n{content}"))
+    let files = files()?;
+    Ok(files
+        .iter()
+        .flat_map(|(_, content)| ["---\n", content])
         .collect())
 }
 
@@ -96,7 +97,7 @@ mod tests {
                     .enumerate()
                     .for_each(|(i, v)| walk(v, &format!("{path}[{i}]"), visit));
             }
-            _ => {}
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
         }
     }
 

@@ -201,9 +201,9 @@ mod tests {
     fn synced(objects: &[ConfigMap]) -> Cache<ConfigMap> {
         let cache = Cache::default();
         cache.apply(Event::Init);
-        objects
-            .iter()
-            .for_each(|o| drop(cache.apply(Event::InitApply(o.clone()))));
+        for object in objects {
+            cache.apply(Event::InitApply(object.clone()));
+        }
         cache.apply(Event::InitDone);
         cache
     }

@@ -151,10 +151,10 @@ impl<T> Queue<T> {
 pub struct Failures(Mutex<BTreeMap<String, u32>>);
 
 /// Waits after the first failure, and at most.
-const TRANSIENT_WAIT: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(60));
+const TRANSIENT_WAIT: (Duration, Duration) = (Duration::from_millis(200), Duration::from_mins(1));
 const CONFLICT_WAIT: (Duration, Duration) = (Duration::from_millis(20), Duration::from_secs(5));
-const FORBIDDEN_WAIT: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(300));
-const BUG_WAIT: (Duration, Duration) = (Duration::from_secs(10), Duration::from_secs(600));
+const FORBIDDEN_WAIT: (Duration, Duration) = (Duration::from_secs(5), Duration::from_mins(5));
+const BUG_WAIT: (Duration, Duration) = (Duration::from_secs(10), Duration::from_mins(10));
 
 impl Failures {
     /// Forgets the failures of an object.
@@ -179,7 +179,7 @@ impl Failures {
         // Spread by name, so that a thousand objects that fail together do not retry together.
         let spread = u64::from(crc32fast::hash(object.as_bytes())) % 256;
         let spread = u32::try_from(spread).unwrap_or_default();
-        Some(grown - grown * spread / 1024)
+        Some(grown.saturating_sub(grown * spread / 1024))
     }
 }
 
@@ -207,7 +207,9 @@ impl Context {
     pub fn record_apikey(&self, ticket: Ticket, mut apikey: ApiKey) {
         super::watches::prune(&mut apikey.metadata);
         let changed = self.roster.lock().upsert(&apikey);
-        changed.iter().for_each(|key| self.enqueue(key));
+        for key in &changed {
+            self.enqueue(key);
+        }
         self.recount.lock().insert(apikey.spec.org.clone());
         self.caches.apikeys.record(ticket, apikey);
     }

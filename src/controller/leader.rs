@@ -65,7 +65,7 @@ impl Leadership {
                     };
                 }
                 Err(error) => {
-                    tracing::warn!(%error, namespace, "Can't use the lease, trying again")
+                    tracing::warn!(%error, namespace, "Can't use the lease, trying again");
                 }
             }
         }

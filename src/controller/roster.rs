@@ -421,7 +421,7 @@ mod tests {
         key
     }
 
-    fn organization(parent: Option<&str>, max_keys: Option<i64>) -> Option<Arc<Organization>> {
+    fn declared(parent: Option<&str>, max_keys: Option<i64>) -> Arc<Organization> {
         let limits = OrganizationLimits {
             max_keys,
             ..OrganizationLimits::default()
@@ -431,7 +431,7 @@ mod tests {
             limits: Some(limits),
             ..OrganizationSpec::default()
         };
-        Some(Arc::new(Organization::new("unused", spec)))
+        Arc::new(Organization::new("unused", spec))
     }
 
     fn key(name: &str) -> KeyRef {
@@ -448,7 +448,7 @@ mod tests {
     #[test]
     fn the_oldest_keys_keep_their_place_and_a_freed_one_is_taken_by_the_next() {
         let mut roster = Roster::default();
-        roster.declare("acme", organization(None, Some(2)));
+        roster.declare("acme", Some(declared(None, Some(2))));
         roster.upsert(&apikey("acme", "ns", "c", 3));
         roster.upsert(&apikey("acme", "ns", "b", 2));
         assert_eq!(roster.upsert(&apikey("acme", "ns", "a", 1)), [key("c")]);
@@ -463,12 +463,12 @@ mod tests {
         roster.upsert(&apikey("sub", "ns", "s", 1));
         roster.upsert(&apikey("root", "ns", "r", 2));
         assert_eq!(
-            roster.declare("root", organization(None, Some(1))),
+            roster.declare("root", Some(declared(None, Some(1)))),
             [key("r")]
         );
         assert_eq!(placed(&roster, &["s", "r"]), [true, true]);
         assert_eq!(
-            roster.declare("sub", organization(Some("root"), None)),
+            roster.declare("sub", Some(declared(Some("root"), None))),
             [key("r"), key("s")]
         );
         assert_eq!(placed(&roster, &["s", "r"]), [true, false]);
@@ -481,7 +481,7 @@ mod tests {
     #[test]
     fn a_key_from_a_namespace_that_is_not_allowed_takes_nobodys_place() {
         let mut roster = Roster::default();
-        let mut acme = Organization::clone(&organization(None, Some(1)).unwrap());
+        let mut acme = Organization::clone(&declared(None, Some(1)));
         acme.spec.allowed_namespaces.from = crate::api::FromNamespaces::Names;
         acme.spec.allowed_namespaces.names = vec!["ns".into()];
         roster.declare("acme", Some(Arc::new(acme)));
@@ -529,7 +529,7 @@ mod tests {
                     roster.remove(&KeyRef::of(&one));
                     model.remove(&n);
                 }
-                roster.declare("acme", organization(None, Some(max)));
+                roster.declare("acme", Some(declared(None, Some(max))));
                 let mut by_age: Vec<_> = model.values().collect();
                 by_age.sort_by_key(|k| {
                     (k.metadata.creation_timestamp.clone().map(|t| t.0), k.metadata.uid.clone())

@@ -173,22 +173,26 @@ fn convert<W, K: Resource>(event: Event<W>, read: impl Fn(W) -> Option<K>) -> Op
 }
 
 fn on_apikey(ctx: &Context, news: News<ApiKey>) {
-    let (apikey, changed) = match &news {
+    let (apikey, changed) = match news {
         News::Applied { new, .. } => {
-            ctx.enqueue(&KeyRef::of(new));
-            (new, ctx.roster.lock().upsert(new))
+            ctx.enqueue(&KeyRef::of(&new));
+            let changed = ctx.roster.lock().upsert(&new);
+            (new, changed)
         }
         News::Deleted(old) => {
-            let key = KeyRef::of(old);
-            ctx.failures.clear(&failure_key(&**old));
+            let key = KeyRef::of(&old);
+            ctx.failures.clear(&failure_key(&*old));
             ctx.replacements.lock().remove(&key);
             let uid = old.metadata.uid.as_deref().unwrap_or_default();
             let verifier = ObjectRef::new(&names::verifier_secret(uid)).within(&ctx.namespace);
             ctx.queues.verifiers.push(verifier);
-            (old, ctx.roster.lock().remove(&key))
+            let changed = ctx.roster.lock().remove(&key);
+            (old, changed)
         }
     };
-    changed.iter().for_each(|key| ctx.enqueue(key));
+    for key in &changed {
+        ctx.enqueue(key);
+    }
     ctx.recount.lock().insert(apikey.spec.org.clone());
 }
 
@@ -207,7 +211,9 @@ fn on_organization(ctx: &Context, news: News<Organization>) {
         }
     };
     let concerned = ctx.roster.lock().declare(&name, declared);
-    concerned.iter().for_each(|key| ctx.enqueue(key));
+    for key in &concerned {
+        ctx.enqueue(key);
+    }
     // Sub-organizations look at their parent, and two with one id at each other.
     for other in ctx.caches.organizations.all() {
         ctx.queues.organizations.push(ObjectRef::from_obj(&*other));
@@ -228,7 +234,9 @@ fn on_namespace(ctx: &Context, news: News<PartialObjectMeta<Namespace>>) {
         News::Deleted(old) => (old.name_any(), None),
     };
     let concerned = ctx.roster.lock().label(&name, labels);
-    concerned.iter().for_each(|key| ctx.enqueue(key));
+    for key in &concerned {
+        ctx.enqueue(key);
+    }
 }
 
 fn on_delivered(ctx: &Context, news: News<PartialObjectMeta<Secret>>) {

@@ -76,7 +76,7 @@ impl PepperRing {
         let id = hex::encode(&random::bytes::<4>()?);
         let pepper = Pepper {
             id,
-            key: Zeroizing::new(BASE64.encode(&*key)),
+            key: Zeroizing::new(BASE64.encode(*key)),
             created_at: Time(now),
         };
         Ok(Self {

@@ -5,7 +5,7 @@
 
 pub mod fingerprint;
 pub mod hash;
-mod hex;
+pub mod hex;
 mod key_id;
 pub mod random;
 mod secret;

@@ -299,7 +299,7 @@ mod tests {
     fn promotion_keeps_the_old_secret_for_the_overlap_and_never_beyond_the_expiry() {
         let pending = document().with_pending(entry(2, NOW), at(NOW));
         let digest = entry(2, NOW).digest();
-        let hour = Duration::from_secs(3600);
+        let hour = Duration::from_hours(1);
         let promoted = pending.promoted(&digest, hour, at(NOW)).unwrap();
         assert_eq!(promoted.current.revision, 2);
         assert_eq!(

@@ -1,5 +1,6 @@
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
+use super::SelectorOperator::{DoesNotExist, Exists, In, NotIn};
 use super::*;
 use crate::api::{ApiKeySpec, OrganizationSpec, Role};
 
@@ -37,12 +38,12 @@ fn roles(keys: &[&str]) -> Vec<Role> {
         .collect()
 }
 
-fn limits(max_days: Option<i64>, default_days: Option<i64>) -> Option<OrganizationLimits> {
-    Some(OrganizationLimits {
+fn limits(max_days: Option<i64>, default_days: Option<i64>) -> OrganizationLimits {
+    OrganizationLimits {
         max_keys: None,
         max_lifetime_days: max_days,
         default_lifetime_days: default_days,
-    })
+    }
 }
 
 struct Case {
@@ -199,7 +200,6 @@ fn selectors_follow_metav1_label_selector() {
         };
         selects(&selector, &labels)
     };
-    use SelectorOperator::{DoesNotExist, Exists, In, NotIn};
     assert!(matches(In, "tier", &["dev", "prod"]));
     assert!(!matches(In, "tier", &["dev"]));
     assert!(!matches(In, "absent", &["dev"]));
@@ -223,9 +223,11 @@ fn the_lifetime_is_bounded_by_the_organization_and_its_parent() {
     assert_eq!(Case::new(key(366)).reason(), reason::LIFETIME_TOO_LONG);
     let sub = organization("acme", |spec| {
         spec.parent = Some("root".into());
-        spec.limits = limits(Some(100), None);
+        spec.limits = Some(limits(Some(100), None));
     });
-    let root = organization("root", |spec| spec.limits = limits(Some(50), Some(10)));
+    let root = organization("root", |spec| {
+        spec.limits = Some(limits(Some(50), Some(10)))
+    });
     let case = |days| Case {
         parent: Some(root.clone()),
         ..Case::of(key(days), sub.clone())
@@ -241,7 +243,7 @@ fn the_lifetime_is_bounded_by_the_organization_and_its_parent() {
 
 #[test]
 fn the_default_lifetime_never_exceeds_the_longest() {
-    let acme = organization("acme", |spec| spec.limits = limits(Some(7), None));
+    let acme = organization("acme", |spec| spec.limits = Some(limits(Some(7), None)));
     let assessment = Case::of(apikey(&["r"]), acme).assess();
     assert_eq!(assessment.expires_at, Some(at(CREATED + 7 * DAY)));
     assert_eq!(assessment.verdict, Verdict::Allowed);
@@ -249,7 +251,7 @@ fn the_default_lifetime_never_exceeds_the_longest() {
 
 #[test]
 fn an_expiry_fixed_at_the_first_mint_outlasts_a_new_default() {
-    let acme = organization("acme", |spec| spec.limits = limits(None, Some(3)));
+    let acme = organization("acme", |spec| spec.limits = Some(limits(None, Some(3))));
     let case = Case {
         fixed_expiry: Some(at(CREATED + 9)),
         ..Case::of(apikey(&["r"]), acme)

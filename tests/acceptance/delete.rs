@@ -30,7 +30,7 @@ async fn a_deleted_key_is_gone_at_once_and_its_secret_and_verifier_follow() {
     assert!(key.metadata.finalizers.is_none());
     scope.kubectl(&["delete", "apikey", "ci", "--timeout=5s"]);
     gone(&scope, &key).await;
-    scope.operator(|operator| {
+    Scope::operator(|operator| {
         let key_id = key.status.unwrap().key_id.unwrap();
         let actions: Vec<_> = operator
             .audit()

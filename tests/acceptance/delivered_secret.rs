@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use apikey_operator::api::{ApiKey, names};
 use k8s_openapi::api::core::v1::Secret;
+use kube::api::{DeleteParams, Patch, PatchParams};
 
 use crate::support::{Scope, eventually};
 
@@ -178,7 +179,7 @@ async fn a_lost_verifier_is_made_anew_with_the_same_key_id() {
     let verifier = names::verifier_secret(key.metadata.uid.as_deref().unwrap());
     scope
         .verifiers()
-        .delete(&verifier, &Default::default())
+        .delete(&verifier, &DeleteParams::default())
         .await
         .unwrap();
     let key = scope.key("ci", "minted again", revision(2)).await;
@@ -195,10 +196,10 @@ async fn a_damaged_verifier_stalls_the_key_and_says_what_to_do() {
     let key = scope.ready("ci").await;
     let verifier = names::verifier_secret(key.metadata.uid.as_deref().unwrap());
     let half = serde_json::json!({"stringData": {(names::VERIFIER_DATA_KEY): "{\"version\":1,"}});
-    let patch = kube::api::Patch::Merge(half);
+    let patch = Patch::Merge(half);
     scope
         .verifiers()
-        .patch(&verifier, &Default::default(), &patch)
+        .patch(&verifier, &PatchParams::default(), &patch)
         .await
         .unwrap();
     scope.apply_key("ci", "description: look again");
@@ -206,7 +207,7 @@ async fn a_damaged_verifier_stalls_the_key_and_says_what_to_do() {
     assert!(message.contains(&verifier), "{message}");
     scope
         .verifiers()
-        .delete(&verifier, &Default::default())
+        .delete(&verifier, &DeleteParams::default())
         .await
         .unwrap();
     let key = scope.ready("ci").await;

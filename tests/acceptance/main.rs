@@ -4,6 +4,14 @@
 //! control plane and one operator and keep to a namespace and organizations of their own; those that
 //! stop the operator or need other flags start their own.
 
+#![expect(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    clippy::unwrap_used,
+    reason = "a test stops at the first surprise, and prints what repeats it"
+)]
+
 mod canary;
 mod columns;
 mod crash;

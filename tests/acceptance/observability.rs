@@ -1,6 +1,6 @@
 //! What the operator shows of itself.
 
-use crate::support::{Scope, eventually};
+use crate::support::{Operator, Scope, eventually};
 
 #[tokio::test]
 async fn metrics_tell_of_keys_reconciles_and_requests() {
@@ -9,7 +9,7 @@ async fn metrics_tell_of_keys_reconciles_and_requests() {
     let key = scope.ready("ci").await;
     let expiry = key.status.unwrap().expires_at.unwrap().0.as_second();
     let (org, namespace) = (scope.org(), &scope.namespace);
-    let (code, text) = scope.operator(|operator| operator.get("/metrics")).unwrap();
+    let (code, text) = Scope::operator(|operator| operator.get("/metrics")).unwrap();
     assert_eq!(code, 200);
     for line in [
         format!("apikeys{{org=\"{org}\",phase=\"Active\"}} 1"),
@@ -70,7 +70,7 @@ async fn audit_lines_tell_who_what_and_when() {
     ]);
     scope.apply_key("ci", "roles: [operator]");
     scope.ready("ci").await;
-    let lines = scope.operator(|operator| operator.audit());
+    let lines = Scope::operator(Operator::audit);
     let ours: Vec<_> = lines
         .iter()
         .filter(|line| line["actor"] == email.as_str())

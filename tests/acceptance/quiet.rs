@@ -7,7 +7,7 @@ use kube::api::ListParams;
 use crate::support::{Cluster, eventually, ready_reason};
 
 const KEYS: usize = 200;
-const WATCHED_FOR: Duration = Duration::from_secs(60);
+const WATCHED_FOR: Duration = Duration::from_mins(1);
 
 /// Requests of the operator in the API server's audit log: verb and resource, the lease aside.
 fn requests(cluster: &Cluster) -> Vec<(String, String)> {

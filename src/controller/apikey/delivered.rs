@@ -18,7 +18,7 @@ use zeroize::Zeroizing;
 
 use crate::api::names::{self, data};
 use crate::api::{ApiKey, SecretTemplate};
-use crate::credential::{KeyId, Secret};
+use crate::credential::{KeyId, Secret, hex};
 
 /// Metadata of a Secret that stands where the key delivers.
 pub type Delivered = PartialObjectMeta<CoreSecret>;
@@ -89,14 +89,7 @@ pub fn annotation<'a>(secret: &'a Delivered, key: &str) -> Option<&'a str> {
 pub fn template_digest(template: Option<&SecretTemplate>) -> Option<String> {
     let template = template.filter(|t| !t.labels.is_empty() || !t.annotations.is_empty())?;
     let canonical = json!([template.labels, template.annotations]).to_string();
-    let digest = Sha256::digest(canonical.as_bytes());
-    Some(
-        digest
-            .iter()
-            .take(8)
-            .map(|byte| format!("{byte:02x}"))
-            .collect(),
-    )
+    Some(hex::encode(&Sha256::digest(canonical.as_bytes())[..8]))
 }
 
 /// What a write of the value needs beside the key.

@@ -290,10 +290,10 @@ fn replace(observed: &Observed, document: &Document) -> (Vec<Action>, Situation)
     if !observed.confirmed {
         return (vec![Action::Confirm], Situation::Working);
     }
-    let recent = observed.replacements.iter().rev().take(MAX_REPLACEMENTS);
-    let held_until = recent
-        .last()
-        .filter(|_| observed.replacements.len() >= MAX_REPLACEMENTS)
+    let held_until = observed
+        .replacements
+        .iter()
+        .nth_back(MAX_REPLACEMENTS - 1)
         .and_then(|oldest| oldest.checked_add(REPLACEMENT_WINDOW).ok())
         .filter(|until| *until > observed.now);
     if let Some(until) = held_until {

@@ -46,10 +46,12 @@ pub(super) fn compute(
             None => None,
         });
     let key_id = document.map(|document| document.key_id.clone());
-    let phase = match situation {
-        Situation::Expired => Phase::Expired,
-        _ if observed.verifier.is_some() => Phase::Active,
-        _ => Phase::Pending,
+    let phase = if *situation == Situation::Expired {
+        Phase::Expired
+    } else if observed.verifier.is_some() {
+        Phase::Active
+    } else {
+        Phase::Pending
     };
     let generation = apikey.metadata.generation.unwrap_or(0);
     let email = document.map(|document| document.email.clone());
@@ -219,7 +221,7 @@ fn expired_message(observed: &Observed, assessment: &Assessment) -> String {
 
 fn usable_message(observed: &Observed, assessment: &Assessment) -> String {
     let org = &observed.apikey.spec.org;
-    let mut message = if observed.apikey.spec.suspended {
+    let standing = if observed.apikey.spec.suspended {
         "Suspended: no token is issued until `suspended` is false again".to_owned()
     } else {
         let at = assessment
@@ -228,17 +230,21 @@ fn usable_message(observed: &Observed, assessment: &Assessment) -> String {
             .unwrap_or_default();
         format!("Usable until {at}")
     };
-    if !assessment.unknown_roles.is_empty() {
-        message += &format!(
-            ". `roles` [{}] are not in the catalogue of Organization '{org}' and are left out",
+    let left_out = (!assessment.unknown_roles.is_empty()).then(|| {
+        format!(
+            "`roles` [{}] are not in the catalogue of Organization '{org}' and are left out",
             assessment.unknown_roles.join(", ")
-        );
-    }
-    if !assessment.declared {
-        message += &format!(
-            ". Organization '{org}' is not declared, so default rules hold (any role, at most \
+        )
+    });
+    let undeclared = (!assessment.declared).then(|| {
+        format!(
+            "Organization '{org}' is not declared, so default rules hold (any role, at most \
              {DEFAULT_MAX_LIFETIME_DAYS} days): create it to set rules"
-        );
-    }
-    message
+        )
+    });
+    let sentences: Vec<_> = [Some(standing), left_out, undeclared]
+        .into_iter()
+        .flatten()
+        .collect();
+    sentences.join(". ")
 }

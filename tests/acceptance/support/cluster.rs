@@ -131,7 +131,7 @@ impl Scope<'static> {
     }
 
     /// Asks the shared operator.
-    pub(crate) fn operator<T>(&self, ask: impl FnOnce(&Operator) -> T) -> T {
+    pub(crate) fn operator<T>(ask: impl FnOnce(&Operator) -> T) -> T {
         ask(&SHARED.1.lock().unwrap())
     }
 }

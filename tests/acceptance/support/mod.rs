@@ -6,6 +6,7 @@ mod operator;
 
 pub(crate) use cluster::{Cluster, OPERATOR_NAMESPACE, Scope};
 pub(crate) use key::ready_reason;
+pub(crate) use operator::Operator;
 
 use std::time::Duration;
 

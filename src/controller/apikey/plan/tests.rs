@@ -428,10 +428,8 @@ proptest! {
         deaths in prop::collection::vec(0..5_usize, 0..6),
         pauses in prop::collection::vec(0..900_i64, 6),
     ) {
-        let mut world = match found {
-            Found::Nothing => World::new(apikey()),
-            _ => minted(),
-        };
+        let mut world =
+            if matches!(found, Found::Nothing) { World::new(apikey()) } else { minted() };
         match found {
             Found::SecretRemoved => world.observed.delivered = None,
             Found::VerifierRemoved => world.observed.verifier = None,
