@@ -196,6 +196,16 @@ mod tests {
     }
 
     #[test]
+    fn the_published_rule_for_scanners_has_the_pattern() {
+        for text in [
+            include_str!("../../docs/gitleaks.toml"),
+            include_str!("../../docs/secret-format.md"),
+        ] {
+            assert!(text.contains(PATTERN));
+        }
+    }
+
+    #[test]
     fn debug_shows_the_key_id_and_nothing_of_the_rest() {
         let secret = Secret::from_entropy(&KeyId::from_entropy([7; 10]), [9; 32]);
         let (_, rest) = secret.expose().rsplit_once('_').unwrap();

@@ -167,7 +167,7 @@ fn a_parent_must_exist_and_have_no_parent() {
     assert_eq!(case.reason(), reason::PARENT_NOT_FOUND);
     assert!(matches!(case.assess().verdict, Verdict::Waiting(_)));
     case.parent = Some(organization("root", |spec| {
-        spec.parent = Some("top".into())
+        spec.parent = Some("top".into());
     }));
     assert_eq!(case.reason(), reason::PARENT_NOT_ROOT);
 }
@@ -226,7 +226,7 @@ fn the_lifetime_is_bounded_by_the_organization_and_its_parent() {
         spec.limits = Some(limits(Some(100), None));
     });
     let root = organization("root", |spec| {
-        spec.limits = Some(limits(Some(50), Some(10)))
+        spec.limits = Some(limits(Some(50), Some(10)));
     });
     let case = |days| Case {
         parent: Some(root.clone()),
