@@ -31,6 +31,7 @@ pub async fn lead(
     concurrency: u16,
     mut stopped: watch::Receiver<bool>,
 ) {
+    ctx.metrics.leads(false);
     loop {
         tokio::select! {
             led = leadership.leads.wait_for(|leads| *leads) => {

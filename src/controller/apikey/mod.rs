@@ -31,7 +31,7 @@ use crate::error::{Class, Error, request};
 /// Name of this controller in metrics and logs.
 pub const CONTROLLER: &str = "apikey";
 
-/// Rounds of plan and execute in one run; each is cut short by nothing but a conflict.
+/// Rounds of plan and execute in one run. A first mint takes one, a replacement two.
 const MAX_ROUNDS: usize = 6;
 
 /// Brings one key to its declared state.
@@ -62,6 +62,11 @@ pub async fn reconcile(apikey: Arc<ApiKey>, ctx: Arc<Context>) -> Result<Action,
     }
 }
 
+/// Steps were left after [`MAX_ROUNDS`]: a defect of the plan.
+#[derive(Debug, thiserror::Error)]
+#[error("steps were left after {MAX_ROUNDS} rounds")]
+struct Restless;
+
 /// Plans and executes until nothing is left to do.
 async fn settle(ctx: &Context, observed: &mut Observed) -> Result<plan::Plan, Error> {
     if observe::needs_confirmation(&observed.apikey) {
@@ -76,7 +81,7 @@ async fn settle(ctx: &Context, observed: &mut Observed) -> Result<plan::Plan, Er
         rounds += 1;
         match execute::execute(ctx, observed, &plan.actions).await {
             Ok(()) if rounds < MAX_ROUNDS => {}
-            Ok(()) => return Ok(plan::plan(observed)),
+            Ok(()) => return Err(Error::internal("bring the key to rest", &Restless)),
             Err(error) if error.class() == Class::Conflict && rounds < MAX_ROUNDS => {
                 tracing::debug!(%error, "Somebody else wrote first, looking again");
                 observe::confirm(ctx, observed).await?;

@@ -1,0 +1,140 @@
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use proptest::prelude::*;
+
+use super::*;
+use crate::api::{ApiKeySpec, ApiKeyStatus, OrganizationLimits, OrganizationSpec};
+
+fn apikey(org: &str, namespace: &str, name: &str, created: i64) -> ApiKey {
+    let mut key = ApiKey::new(
+        name,
+        ApiKeySpec {
+            org: org.into(),
+            ..ApiKeySpec::default()
+        },
+    );
+    key.metadata.namespace = Some(namespace.into());
+    key.metadata.uid = Some(format!("uid-{namespace}-{name}"));
+    key.metadata.creation_timestamp = Some(Time(Timestamp::from_second(created).unwrap()));
+    key
+}
+
+fn declared(parent: Option<&str>, max_keys: Option<i64>) -> Arc<Organization> {
+    let limits = OrganizationLimits {
+        max_keys,
+        ..OrganizationLimits::default()
+    };
+    let spec = OrganizationSpec {
+        parent: parent.map(Into::into),
+        limits: Some(limits),
+        ..OrganizationSpec::default()
+    };
+    Arc::new(Organization::new("unused", spec))
+}
+
+fn key(name: &str) -> KeyRef {
+    KeyRef::new("ns", name)
+}
+
+fn placed(roster: &Roster, names: &[&str]) -> Vec<bool> {
+    names
+        .iter()
+        .map(|name| roster.over_quota(&key(name)).is_none())
+        .collect()
+}
+
+#[test]
+fn the_oldest_keys_keep_their_place_and_a_freed_one_is_taken_by_the_next() {
+    let mut roster = Roster::default();
+    roster.declare("acme", Some(declared(None, Some(2))));
+    roster.upsert(&apikey("acme", "ns", "c", 3));
+    roster.upsert(&apikey("acme", "ns", "b", 2));
+    assert_eq!(roster.upsert(&apikey("acme", "ns", "a", 1)), [key("c")]);
+    assert_eq!(placed(&roster, &["a", "b", "c"]), [true, true, false]);
+    assert_eq!(roster.remove(&key("a")), [key("c")]);
+    assert_eq!(placed(&roster, &["b", "c"]), [true, true]);
+}
+
+#[test]
+fn keys_of_sub_organizations_count_for_the_parent_in_any_order_of_arrival() {
+    let mut roster = Roster::default();
+    roster.upsert(&apikey("sub", "ns", "s", 1));
+    roster.upsert(&apikey("root", "ns", "r", 2));
+    assert_eq!(
+        roster.declare("root", Some(declared(None, Some(1)))),
+        [key("r")]
+    );
+    assert_eq!(placed(&roster, &["s", "r"]), [true, true]);
+    assert_eq!(
+        roster.declare("sub", Some(declared(Some("root"), None))),
+        [key("r"), key("s")]
+    );
+    assert_eq!(placed(&roster, &["s", "r"]), [true, false]);
+    let over = roster.over_quota(&key("r")).unwrap();
+    assert_eq!((over.organization.as_str(), over.max_keys), ("root", 1));
+    roster.declare("sub", None);
+    assert_eq!(placed(&roster, &["s", "r"]), [true, true]);
+}
+
+#[test]
+fn a_key_from_a_namespace_that_is_not_allowed_takes_nobodys_place() {
+    let mut roster = Roster::default();
+    let mut acme = Organization::clone(&declared(None, Some(1)));
+    acme.spec.allowed_namespaces.from = crate::api::FromNamespaces::Names;
+    acme.spec.allowed_namespaces.names = vec!["ns".into()];
+    roster.declare("acme", Some(Arc::new(acme)));
+    roster.upsert(&apikey("acme", "elsewhere", "old", 1));
+    roster.upsert(&apikey("acme", "ns", "new", 2));
+    assert_eq!(placed(&roster, &["new"]), [true]);
+}
+
+#[test]
+fn phases_are_tallied_per_organization() {
+    let mut roster = Roster::default();
+    let mut one = apikey("acme", "ns", "a", 1);
+    roster.upsert(&one);
+    one.status = Some(ApiKeyStatus {
+        phase: Some(Phase::Active),
+        ..Default::default()
+    });
+    roster.upsert(&one);
+    roster.upsert(&one);
+    assert_eq!(
+        roster.tally("acme"),
+        Tally {
+            active: 1,
+            ..Tally::default()
+        }
+    );
+    roster.remove(&key("a"));
+    assert_eq!(roster.tallies().count(), 0);
+}
+
+proptest! {
+    /// The model: sort all keys by age and take the first `max`.
+    #[test]
+    fn places_are_those_of_the_oldest(
+        steps in prop::collection::vec((0..12_i64, any::<bool>(), 0..6_i64), 1..60),
+    ) {
+        let mut roster = Roster::default();
+        let mut model: BTreeMap<i64, ApiKey> = BTreeMap::new();
+        for (n, add, max) in steps {
+            let one = apikey("acme", "ns", &format!("k{n}"), (n * 7) % 5);
+            if add {
+                roster.upsert(&one);
+                model.insert(n, one);
+            } else {
+                roster.remove(&KeyRef::of(&one));
+                model.remove(&n);
+            }
+            roster.declare("acme", Some(declared(None, Some(max))));
+            let mut by_age: Vec<_> = model.values().collect();
+            by_age.sort_by_key(|k| {
+                (k.metadata.creation_timestamp.clone().map(|t| t.0), k.metadata.uid.clone())
+            });
+            for (rank, one) in by_age.into_iter().enumerate() {
+                let has_place = i64::try_from(rank).unwrap() < max;
+                prop_assert_eq!(roster.over_quota(&KeyRef::of(one)).is_none(), has_place);
+            }
+        }
+    }
+}
