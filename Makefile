@@ -1,0 +1,73 @@
+# Thin: what takes more than a line is in hack/.
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+
+target = $(or $(CARGO_TARGET_DIR),target)
+# A KUBECONFIG of the environment is not taken: it may be that of a cluster of importance.
+own_cluster = $(if $(filter command,$(origin KUBECONFIG)),--kubeconfig '$(KUBECONFIG)')
+
+.PHONY: help
+help: ## Print this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: demo
+demo: need controlplane ## Walk through what the operator does, on a control plane of its own
+	cargo build --release --locked --workspace --bins
+	$(target)/release/controlplane exec -- hack/demo.sh
+
+.PHONY: run
+run: need $(if $(own_cluster),,controlplane) ## Run the operator until Ctrl-C (make run KUBECONFIG=FILE: on that cluster)
+	cargo build --locked --workspace --bins
+	@hack/run.sh $(own_cluster)
+
+.PHONY: test
+test: need controlplane ## Run all tests, against a real control plane
+	cargo test --locked --workspace
+
+.PHONY: lint
+lint: need controlplane ## Check formatting, code, chart and scripts
+	hack/lint.sh
+
+.PHONY: fmt
+fmt: need ## Format the code
+	cargo fmt --all
+
+.PHONY: crds
+crds: need ## Generate the CustomResourceDefinitions from src/api
+	cargo run --quiet --locked --bin apikey-operator -- crds --out crds
+	cp crds/*.yaml charts/apikey-operator/files/crds/
+
+.PHONY: verify
+verify: need ## Check that generated files and versions are up to date
+	hack/verify.sh
+
+.PHONY: docs
+docs: need ## Build the code's documentation; warnings are errors
+	RUSTDOCFLAGS='-D warnings' cargo doc --locked --no-deps --workspace
+
+.PHONY: bench
+bench: need controlplane ## Measure throughput and latency
+	cargo bench --locked --bench lifecycle --
+
+.PHONY: deny
+deny: need ## Check licences, sources and banned crates of the dependencies
+	hack/deny.sh bans licenses sources
+
+.PHONY: audit
+audit: need ## Check the dependencies for known vulnerabilities (fetches the advisory database)
+	hack/deny.sh advisories
+
+.PHONY: ci
+ci: lint deny verify docs test demo ## Everything that has to pass before a merge
+
+.PHONY: controlplane
+controlplane: ## Build etcd, kube-apiserver, kube-controller-manager, kubectl and helm (once)
+	@tests/controlplane/build.sh
+
+.PHONY: clean
+clean: ## Remove what cargo built
+	cargo clean
+
+.PHONY: need
+need:
+	@hack/need.sh

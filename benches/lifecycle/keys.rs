@@ -1,0 +1,133 @@
+//! Creating objects in parallel, and seeing keys reach a phase.
+
+use std::collections::BTreeMap;
+use std::fmt::Debug;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use apikey_operator::api::{ApiKey, ApiKeySpec, Phase, conditions};
+use apikey_operator::clock::Clock;
+use futures::StreamExt as _;
+use k8s_openapi::jiff::Timestamp;
+use kube::api::PostParams;
+use kube::runtime::WatchStreamExt as _;
+use kube::runtime::watcher::{self, Event, watcher};
+use kube::{Api, Resource, ResourceExt as _};
+use parking_lot::Mutex;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+
+use crate::cluster::{Cluster, ORGANIZATION};
+use crate::report::progress;
+
+/// Longest wait for keys to reach a phase.
+const PATIENCE: Duration = Duration::from_mins(4);
+
+pub(crate) fn key(n: u32, expiry: Option<Timestamp>) -> ApiKey {
+    let spec = ApiKeySpec {
+        org: ORGANIZATION.into(),
+        roles: vec!["viewer".into()],
+        expiry: expiry.map(|expiry| expiry.to_string()),
+        ..ApiKeySpec::default()
+    };
+    ApiKey::new(&format!("key-{n:06}"), spec)
+}
+
+/// Creates all objects, this many at a time.
+pub(crate) async fn create<K>(api: &Api<K>, creators: usize, objects: Vec<K>)
+where
+    K: Resource + Serialize + DeserializeOwned + Clone + Debug + Send + Sync + 'static,
+{
+    let objects = Arc::new(Mutex::new(objects.into_iter()));
+    let mut tasks = JoinSet::new();
+    for _ in 0..creators {
+        let (api, objects) = (api.clone(), Arc::clone(&objects));
+        tasks.spawn(async move {
+            loop {
+                let Some(object) = objects.lock().next() else {
+                    return;
+                };
+                api.create(&PostParams::default(), &object).await.unwrap();
+            }
+        });
+    }
+    tasks.join_all().await;
+}
+
+/// When something was seen.
+#[derive(Clone, Copy)]
+pub(crate) struct Seen {
+    pub(crate) at: Instant,
+    pub(crate) time: Timestamp,
+}
+
+/// A watch of the keys of a namespace that are in one phase.
+pub(crate) struct Sightings {
+    sightings: mpsc::UnboundedReceiver<(String, Seen)>,
+    _task: JoinSet<()>,
+}
+
+impl Sightings {
+    /// Opens the watch; returns when it is known what is there already.
+    pub(crate) async fn open(cluster: &Cluster, namespace: &str, phase: Phase) -> Self {
+        let keys = Api::<ApiKey>::namespaced(cluster.client.clone(), namespace);
+        // Other changes would only take the machine's time.
+        let config = watcher::Config::default().fields(&format!("status.phase={}", phase.as_str()));
+        let mut events = watcher(keys, config).default_backoff().boxed();
+        let (sender, sightings) = mpsc::unbounded_channel();
+        while !matches!(events.next().await.unwrap(), Ok(Event::InitDone)) {}
+        let mut task = JoinSet::new();
+        task.spawn(async move {
+            let clock = Clock::system();
+            while let Some(event) = events.next().await {
+                let key = match event {
+                    Ok(Event::Apply(key) | Event::InitApply(key)) => key,
+                    Ok(Event::Init | Event::InitDone | Event::Delete(_)) => continue,
+                    Err(error) => {
+                        progress(&format!("The watch of this program failed: {error}"));
+                        continue;
+                    }
+                };
+                let seen = Seen {
+                    at: Instant::now(),
+                    time: clock.now(),
+                };
+                if has_reached(&key, phase) && sender.send((key.name_any(), seen)).is_err() {
+                    return;
+                }
+            }
+        });
+        Self {
+            sightings,
+            _task: task,
+        }
+    }
+
+    /// When each of the next `count` keys was seen first, in the order of their names.
+    pub(crate) async fn next(&mut self, count: u32) -> Vec<Seen> {
+        let mut all = BTreeMap::new();
+        let collect = async {
+            while u32::try_from(all.len()).unwrap() < count {
+                let (name, seen) = self.sightings.recv().await.expect("the watch goes on");
+                all.entry(name).or_insert(seen);
+            }
+        };
+        let in_time = tokio::time::timeout(PATIENCE, collect).await;
+        assert!(
+            in_time.is_ok(),
+            "{} of {count} keys within {PATIENCE:?}",
+            all.len()
+        );
+        all.into_values().collect()
+    }
+}
+
+fn has_reached(key: &ApiKey, phase: Phase) -> bool {
+    key.status.as_ref().is_some_and(|status| {
+        let ready = conditions::find(&status.conditions, conditions::READY);
+        let is_ready = ready.is_some_and(|ready| ready.status == "True");
+        status.phase == Some(phase) && is_ready == (phase == Phase::Active)
+    })
+}

@@ -1,0 +1,165 @@
+//! The operator as a process.
+
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::{TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdin, Command, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use crate::cluster::OPERATOR_NAMESPACE;
+use crate::machine;
+
+/// Starts the operator, tells its pid, and kills it when standard input closes: it never outlives
+/// this process, however that ends.
+const GUARD: &str =
+    r#""$@" </dev/null >"$OUT" 2>"$ERR" & echo $!; cat >/dev/null; kill -9 $! 2>/dev/null; wait"#;
+
+/// Longest wait for a start.
+const START: Duration = Duration::from_mins(1);
+
+pub(crate) struct Operator {
+    guard: Child,
+    alive: Option<ChildStdin>,
+    pid: String,
+    admin: String,
+    stderr: PathBuf,
+    /// When it was started.
+    pub(crate) begun: Instant,
+}
+
+/// Memory of the process. Unit: MiB.
+pub(crate) struct Memory {
+    pub(crate) resident: f64,
+    pub(crate) peak: f64,
+}
+
+impl std::fmt::Display for Memory {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{:.1} MiB (peak {:.1})", self.resident, self.peak)
+    }
+}
+
+impl Operator {
+    pub(crate) fn start(kubeconfig: &Path, logs: &Path, arguments: &[&str]) -> Self {
+        static COUNT: AtomicUsize = AtomicUsize::new(0);
+        let n = COUNT.fetch_add(1, Ordering::Relaxed);
+        let stderr = logs.join(format!("operator-{n}.err"));
+        let admin = TcpListener::bind("127.0.0.1:0")
+            .unwrap()
+            .local_addr()
+            .unwrap();
+        let mut command = Command::new("sh");
+        command
+            .args([
+                "-c",
+                GUARD,
+                "guard",
+                env!("CARGO_BIN_EXE_apikey-operator"),
+                "controller",
+            ])
+            .args(["--namespace", OPERATOR_NAMESPACE])
+            .args(["--admin-listen", &admin.to_string()])
+            .args(arguments)
+            .env("KUBECONFIG", kubeconfig)
+            .env("OUT", logs.join(format!("operator-{n}.out")))
+            .env("ERR", &stderr)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped());
+        let begun = Instant::now();
+        let mut guard = command.spawn().unwrap();
+        let mut pid = String::new();
+        BufReader::new(guard.stdout.take().unwrap())
+            .read_line(&mut pid)
+            .unwrap();
+        let alive = guard.stdin.take();
+        let pid = pid.trim().to_owned();
+        Self {
+            guard,
+            alive,
+            pid,
+            admin: admin.to_string(),
+            stderr,
+            begun,
+        }
+    }
+
+    /// Waits until it is ready.
+    pub(crate) async fn ready(&self) {
+        self.until("ready", Duration::from_millis(5), || self.is_ready())
+            .await;
+    }
+
+    /// Waits until it has completed this many reconciles of keys.
+    pub(crate) async fn reconciled(&self, keys: u32, look: Duration) {
+        let name = r#"controller_runtime_reconcile_total{controller="apikey""#;
+        self.until("through the keys", look, || {
+            self.metric(name) >= f64::from(keys)
+        })
+        .await;
+    }
+
+    async fn until(&self, what: &str, look: Duration, mut holds: impl FnMut() -> bool) {
+        let mut tick = tokio::time::interval(look);
+        tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
+        while !holds() {
+            assert!(self.begun.elapsed() < START, "not {what} within {START:?}");
+            tick.tick().await;
+        }
+    }
+
+    fn is_ready(&self) -> bool {
+        self.get("/readyz")
+            .is_some_and(|answer| answer.starts_with("HTTP/1.0 200"))
+    }
+
+    /// Sum of the series whose name and labels begin like this.
+    pub(crate) fn metric(&self, name: &str) -> f64 {
+        let text = self.get("/metrics").unwrap_or_default();
+        let series = text.lines().filter(|line| line.starts_with(name));
+        series
+            .filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok())
+            .sum()
+    }
+
+    /// Reads all metrics once, as Prometheus does.
+    pub(crate) fn scrape(&self) -> (usize, Duration) {
+        let begun = Instant::now();
+        let text = self.get("/metrics").expect("the metrics");
+        (text.len(), begun.elapsed())
+    }
+
+    fn get(&self, path: &str) -> Option<String> {
+        let mut stream = TcpStream::connect(&self.admin).ok()?;
+        write!(stream, "GET {path} HTTP/1.0\r\n\r\n").ok()?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).ok()?;
+        Some(answer)
+    }
+
+    pub(crate) fn memory(&self) -> Memory {
+        let mib = |name| {
+            let value = machine::field(&format!("/proc/{}/status", self.pid), name).unwrap();
+            value.trim_end_matches(" kB").parse::<f64>().unwrap() / 1024.0
+        };
+        Memory {
+            resident: mib("VmRSS"),
+            peak: mib("VmHWM"),
+        }
+    }
+}
+
+/// Kills it at once.
+impl Drop for Operator {
+    fn drop(&mut self) {
+        drop(self.alive.take());
+        let _ = self.guard.wait();
+        if std::thread::panicking() {
+            let log = std::fs::read_to_string(&self.stderr).unwrap_or_default();
+            let last: Vec<_> = log.lines().rev().take(20).collect();
+            last.iter()
+                .rev()
+                .for_each(|line| eprintln!("operator: {line}"));
+        }
+    }
+}

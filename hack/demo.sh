@@ -1,0 +1,227 @@
+#!/usr/bin/env bash
+# Walks through the life of API keys on a real control plane, and checks every step.
+# Started by `make demo`, as: controlplane exec -- hack/demo.sh
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+if [ -z "${CONTROLPLANE_DIR:-}" ]; then
+    echo "this script runs on a control plane of its own: make demo" >&2
+    exit 2
+fi
+
+readonly namespace=apikey-operator
+readonly limit=60 # seconds that a step may take
+target=$(cd "${CARGO_TARGET_DIR:-target}" && pwd)/release
+work=$CONTROLPLANE_DIR/demo
+mkdir "$work"
+audit=$work/audit log=$work/log
+operator=
+checks=0
+SECONDS=0
+
+bold='' dim='' green='' red='' plain=''
+if [ -t 1 ] && [ -z "${NO_COLOR:-}" ]; then
+    bold=$'\e[1m' dim=$'\e[2m' green=$'\e[32m' red=$'\e[31m' plain=$'\e[0m'
+fi
+
+# Narration.
+step() { printf '\n%s%s%s\n' "$bold" "$1" "$plain"; }
+show() {
+    printf '%s$ %s%s\n' "$dim" "$*" "$plain"
+    "$@" 2>&1 | sed 's/^/  /'
+}
+passed() {
+    checks=$((checks + 1))
+    printf '%s✓ %s%s\n' "$green" "$1" "$plain"
+}
+failed() {
+    printf '%s✗ %s%s\n' "$red" "$1" "$plain" >&2
+    exit 1
+}
+
+# check TEXT COMMAND...: the command succeeds.
+check() {
+    local text=$1
+    shift
+    "$@" >"$work/output" 2>&1 || failed "$text: no
+$(cat "$work/output")"
+    passed "$text"
+}
+# within TEXT COMMAND...: the command succeeds before the limit.
+within() {
+    local text=$1 end=$((SECONDS + limit))
+    shift
+    until "$@"; do
+        [ "$SECONDS" -lt "$end" ] || failed "$text: not within $limit s"
+        sleep 0.05
+    done
+    passed "$text"
+}
+
+# refused WORDS COMMAND...: the command fails and says these words.
+refused() {
+    local words=$1 output
+    shift
+    printf '%s$ %s%s\n' "$dim" "$*" "$plain"
+    if output=$("$@" 2>&1); then failed "the API server accepted it: $output"; fi
+    printf '%s\n' "$output" | sed 's/^/  /'
+    case $output in
+    *"$words"*) passed "refused" ;;
+    *) failed "refused, but the message lacks: $words" ;;
+    esac
+}
+
+field() { kubectl get "$1" "$2" -o jsonpath="$3"; }
+secret_value() { kubectl get secret "$1" -o go-template='{{.data.secret | base64decode}}'; }
+utc() { date -u -d "@$1" +%Y-%m-%dT%H:%M:%SZ 2>/dev/null || date -u -r "$1" +%Y-%m-%dT%H:%M:%SZ; }
+event() {
+    kubectl get events.v1.events.k8s.io --field-selector "regarding.name=$1,reason=$2" \
+        -o jsonpath="{.items[0].$3}" 2>/dev/null
+}
+ready() { kubectl wait --for=condition=Ready "apikey/$1" --timeout="${limit}s"; }
+
+finish() {
+    local status=$?
+    trap - EXIT
+    if [ -n "$operator" ] && kill "$operator" 2>/dev/null; then wait "$operator" || :; fi
+    if [ "$status" -ne 0 ] && [ -s "$log" ]; then
+        printf '\nthe end of the operator'\''s log:\n' >&2
+        tail -n 20 "$log" >&2
+    fi
+    exit "$status"
+}
+trap finish EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM HUP
+trap 'failed "line $LINENO: $BASH_COMMAND"' ERR
+
+step "1. Install the chart: two kinds, a ServiceAccount, its permissions"
+show helm install "$namespace" charts/apikey-operator \
+    --namespace "$namespace" --create-namespace --wait --hide-notes
+account=system:serviceaccount:$namespace:$namespace
+may_not() { [ "$(kubectl auth can-i "$@" --as="$account" 2>/dev/null || :)" = no ]; }
+check "the operator may not change ApiKeys, only their status" may_not patch apikeys.apikey-operator.dev
+check "the operator may not delete Secrets outside its namespace" may_not delete secrets --namespace default
+
+step "2. Start the operator as that ServiceAccount"
+"$target/controlplane" service-account-kubeconfig "$namespace" "$namespace" \
+    --out "$work/operator.kubeconfig" >/dev/null
+printf '%s$ apikey-operator controller --namespace %s%s\n' "$dim" "$namespace" "$plain"
+KUBECONFIG=$work/operator.kubeconfig "$target/apikey-operator" controller \
+    --namespace "$namespace" --admin-listen 127.0.0.1:0 >"$audit" 2>"$log" &
+operator=$!
+leads() {
+    kill -0 "$operator" 2>/dev/null || failed "the operator ended"
+    [ -n "$(kubectl get lease apikey-operator-controller --namespace "$namespace" \
+        --ignore-not-found -o jsonpath='{.spec.holderIdentity}')" ]
+}
+within "it holds the lease" leads
+
+step "3. Declare a key"
+show grep -v '^#' examples/quickstart.yaml
+show kubectl apply -f examples/quickstart.yaml
+show ready ci-upload
+show kubectl get apikeys
+show kubectl describe secret ci-upload
+value=$(secret_value ci-upload)
+pattern='^ak_[0-9a-hjkmnp-tv-z]{16}_[0-9A-Za-z]{49}$'
+if ! [[ $value =~ $pattern ]]; then failed "the secret does not match the published pattern"; fi
+passed "the secret matches the published pattern: ${value%_*}_ and 49 characters, not shown"
+verifier=apikey-$(field apikey ci-upload '{.metadata.uid}')
+stored=$(kubectl get secrets --namespace "$namespace" \
+    -o go-template='{{range .items}}{{range .data}}{{. | base64decode}}{{"\n"}}{{end}}{{end}}')
+if [[ $stored == *"${value##*_}"* ]]; then failed "the operator keeps the secret in clear"; fi
+check "the operator keeps a hash, and not the secret" test "${stored#*argon2id}" != "$stored"
+check "kubectl diff finds nothing: the operator writes the status only" \
+    kubectl diff -f examples/quickstart.yaml
+
+step "4. Declare the organization; the key was there first"
+field apikey ci-upload '{.status.conditions[?(@.type=="Ready")].message}' | sed 's/^/  /' && echo
+show kubectl apply -f examples/organization.yaml
+show ready nightly-build
+counted() { [ "$(field organization acme '{.status.activeKeys}')" = 2 ]; }
+within "acme counts both keys" counted
+show kubectl get organizations,apikeys
+ruled() { [[ $(field apikey ci-upload '{.status.conditions[?(@.type=="Ready")].message}') != *declared* ]]; }
+within "the older key follows the rules of acme now" ruled
+
+step "5. Change roles: the secret stays"
+before=$(field secret nightly-build '{.metadata.resourceVersion}')
+show kubectl patch apikey nightly-build --type=merge -p '{"spec":{"roles":["release-manager"]}}'
+changed() { [ "$(field apikey nightly-build '{.status.roles}')" = '["release-manager"]' ]; }
+within "status.roles follows" changed
+check "the Secret is untouched (resourceVersion $before)" \
+    test "$(field secret nightly-build '{.metadata.resourceVersion}')" = "$before"
+
+step "6. An expiry never moves"
+# shellcheck disable=SC2016 # the quotes are those of the message
+refused '`expiry` is immutable' \
+    kubectl patch apikey ci-upload --type=merge -p '{"spec":{"expiry":"2035-01-01T00:00:00Z"}}'
+
+step "7. A key expires by itself"
+end=$(($(date +%s) + 8))
+expiry=$(utc "$end")
+cat >"$work/short-lived.yaml" <<END
+apiVersion: apikey-operator.dev/v1alpha1
+kind: ApiKey
+metadata: {name: short-lived}
+spec: {org: acme, roles: [build-viewer], expiry: "$expiry"}
+END
+sed 's/^/  /' "$work/short-lived.yaml"
+show kubectl apply -f - <"$work/short-lived.yaml"
+show ready short-lived
+show kubectl wait --for=jsonpath='{.status.phase}'=Expired apikey/short-lived --timeout="${limit}s"
+show kubectl get apikey short-lived
+told() { flipped=$(event short-lived Expired eventTime) && [ -n "$flipped" ]; }
+within "an Event tells" told
+echo "  expiry          $expiry"
+echo "  status changed  $flipped"
+case $flipped in
+"${expiry%Z}"* | "$(utc $((end + 1)) | tr -d Z)"*) passed "not before its expiry, and less than 2 s after" ;;
+*) failed "not at its expiry" ;;
+esac
+check "its Secret stays, so that pods that mount it still start" \
+    kubectl get secret short-lived -o name
+
+step "8. A Secret that is removed by mistake comes back, with a new secret"
+show kubectl delete secret ci-upload
+show kubectl wait --for=jsonpath='{.status.revision}'=2 apikey/ci-upload --timeout="${limit}s"
+replaced() { note=$(event ci-upload Replaced note) && [ -n "$note" ]; }
+within "an Event tells" replaced
+echo "  $note"
+show ready ci-upload
+check "the value is another one" test "$(secret_value ci-upload)" != "$value"
+check "the key id is the same" test "$(field apikey ci-upload '{.status.keyId}')" = "$(cut -d _ -f 2 <<<"$value")"
+
+step "9. Deleting a key revokes it"
+show kubectl delete apikey ci-upload --timeout=5s
+kubectl wait --for=delete "secret/$verifier" --namespace "$namespace" --timeout="${limit}s" >/dev/null
+passed "what proved its secret is gone"
+echo "  Its Secret goes by garbage collection, which learns of new kinds every 30 seconds:"
+show kubectl wait --for=delete secret/ci-upload --timeout="${limit}s"
+check "its Secret is gone" test -z "$(kubectl get secret ci-upload --ignore-not-found)"
+
+step "10. The audit trail"
+revoked() { grep -q '"action":"Revoke"' "$audit"; }
+within "the deletion is in it" revoked
+sed 's/^/  /' "$audit"
+for action in Create Update Expire Replace; do
+    check "$action is in it" grep -q "\"action\":\"$action\"" "$audit"
+done
+if grep -qF "${value##*_}" "$audit" "$log"; then failed "it holds a secret"; fi
+passed "neither it nor the log holds the secret"
+
+step "11. Stop and uninstall"
+kill "$operator"
+check "the operator ends cleanly" wait "$operator"
+operator=
+grep "\"username\":\"$account\"" "$CONTROLPLANE_AUDIT_LOG" >"$work/requests"
+if grep '"code":403' "$work/requests" >"$work/forbidden"; then
+    failed "its permissions do not suffice: $(head -n 1 "$work/forbidden")"
+fi
+passed "its permissions sufficed: none of its $(($(wc -l <"$work/requests"))) requests was refused"
+show helm uninstall "$namespace" --namespace "$namespace" --wait
+show kubectl get apikeys
+check "keys and their Secrets outlive the release" kubectl get secret nightly-build -o name
+
+printf '\n%s%d checks passed in %d s%s\n' "$bold" "$checks" "$SECONDS" "$plain"

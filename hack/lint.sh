@@ -1,0 +1,14 @@
+#!/usr/bin/env bash
+# Formatting, clippy, the chart, and the scripts if shellcheck is installed.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+PATH=$(tests/controlplane/build.sh --print-dir):$PATH
+
+cargo fmt --all --check
+cargo clippy --locked --workspace --all-targets -- -D warnings
+helm lint --strict --quiet charts/apikey-operator
+if command -v shellcheck >/dev/null; then
+    shellcheck .ci/run hack/*.sh tests/controlplane/build.sh
+else
+    echo "shellcheck is not installed: the scripts are not checked"
+fi

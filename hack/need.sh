@@ -1,0 +1,23 @@
+#!/usr/bin/env bash
+# Checks that this machine has what the build needs. The control plane's build (Go) checks for itself.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+fail() {
+    printf 'missing: %s\n  fix: %s\n' "$1" "$2" >&2
+    exit 2
+}
+
+rust=$(sed -n 's/^channel = "\(.*\)"$/\1/p' rust-toolchain.toml)
+command -v cargo >/dev/null ||
+    fail "Rust $rust" "install rustup from https://rustup.rs; it takes the version from rust-toolchain.toml"
+found=$(cargo --version 2>/dev/null) ||
+    fail "Rust $rust" "rustup toolchain install $rust --component clippy,rustfmt"
+case $found in
+"cargo $rust "*) ;;
+*) fail "Rust $rust (cargo says: $found)" "install rustup from https://rustup.rs, or Rust $rust by other means" ;;
+esac
+compiler=${CC:-cc}
+command -v "${compiler%% *}" >/dev/null ||
+    fail "a C compiler ($compiler), for linking and for the crate ring" \
+        "apt install gcc, dnf install gcc, or xcode-select --install"

@@ -1,0 +1,58 @@
+#!/usr/bin/env bash
+# Runs the operator from this checkout in the foreground, until Ctrl-C.
+#
+#   run.sh                    on a control plane of its own, with the chart's ServiceAccount
+#   run.sh --kubeconfig FILE  on the cluster of FILE, with the permissions of FILE
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+readonly namespace=apikey-operator
+target=$(cd "${CARGO_TARGET_DIR:-target}" && pwd)/debug
+
+say() { printf '%s\n' "$*" >&2; }
+
+case "${1:-}" in
+'') exec "$target/controlplane" exec -- "${BASH_SOURCE[0]}" --inside ;;
+--inside)
+    say "Installing the chart"
+    helm install "$namespace" charts/apikey-operator \
+        --namespace "$namespace" --create-namespace --wait >/dev/null
+    operator=$CONTROLPLANE_DIR/operator.kubeconfig
+    "$target/controlplane" service-account-kubeconfig "$namespace" "$namespace" --out "$operator" >/dev/null
+    path="
+  export PATH='$(dirname "$(command -v kubectl)")':\"\$PATH\""
+    ;;
+--kubeconfig)
+    KUBECONFIG=$(cd "$(dirname "$2")" && pwd)/$(basename "$2")
+    export KUBECONFIG
+    operator=$KUBECONFIG
+    # A kubectl of one's own comes first: it may suit the cluster better.
+    PATH=$PATH:$(tests/controlplane/build.sh --print-dir)
+    command -v kubectl >/dev/null || {
+        say "missing: kubectl"
+        say "  fix: install it, or build one with make controlplane"
+        exit 2
+    }
+    kubectl apply --server-side -f crds/ >&2
+    kubectl create namespace "$namespace" --dry-run=client -o yaml | kubectl apply --server-side -f - >&2
+    path=
+    ;;
+*)
+    say "usage: run.sh [--kubeconfig FILE]"
+    exit 2
+    ;;
+esac
+
+cat >&2 <<END
+
+The operator runs until Ctrl-C. In another shell:
+
+  export KUBECONFIG='$KUBECONFIG'$path
+  kubectl apply -f examples/quickstart.yaml
+  kubectl get apikeys --watch
+  kubectl describe secret ci-upload
+
+Below are its logs and, as JSON, its audit lines.
+
+END
+KUBECONFIG=$operator exec "$target/apikey-operator" controller \
+    --namespace "$namespace" --admin-listen 127.0.0.1:0
