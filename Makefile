@@ -12,8 +12,8 @@ help: ## Print this list
 
 .PHONY: demo
 demo: need controlplane ## Walk through what the operator does, on a control plane of its own
-	cargo build --release --locked --workspace --bins
-	$(target)/release/controlplane exec -- hack/demo.sh
+	cargo build --locked --workspace --bins
+	$(target)/debug/controlplane exec -- hack/demo.sh
 
 .PHONY: run
 run: need $(if $(own_cluster),,controlplane) ## Run the operator until Ctrl-C (make run KUBECONFIG=FILE: on that cluster)

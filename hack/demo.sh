@@ -11,7 +11,7 @@ fi
 
 readonly namespace=apikey-operator
 readonly limit=60 # seconds that a step may take
-target=$(cd "${CARGO_TARGET_DIR:-target}" && pwd)/release
+target=$(cd "${CARGO_TARGET_DIR:-target}" && pwd)/debug
 work=$CONTROLPLANE_DIR/demo
 mkdir "$work"
 audit=$work/audit log=$work/log

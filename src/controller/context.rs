@@ -19,8 +19,8 @@ use super::roster::{KeyRef, Roster};
 use super::stored::Verifier;
 use crate::api::{ApiKey, Organization};
 use crate::clock::Clock;
-use crate::credential::Hasher;
 use crate::credential::fingerprint::PepperRing;
+use crate::credential::{Hasher, Stock};
 use crate::error::{Class, Error};
 use crate::metrics::Metrics;
 
@@ -36,7 +36,9 @@ pub struct Context {
     /// The time.
     pub clock: Clock,
     /// Makes hashes.
-    pub hasher: Hasher,
+    pub hasher: Arc<Hasher>,
+    /// Secrets for new keys.
+    pub stock: Arc<Stock>,
     /// Makes fingerprints; there once the ring is.
     pub peppers: RwLock<Option<Arc<PepperRing>>>,
     /// What the watches deliver.

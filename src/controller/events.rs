@@ -1,6 +1,7 @@
 //! Kubernetes Events (`events.k8s.io/v1`), written in the background and dropped rather than waited
 //! for: status and audit trail hold the truth.
 
+use futures::StreamExt as _;
 use k8s_openapi::api::core::v1::ObjectReference;
 use k8s_openapi::api::events::v1::Event;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta};
@@ -14,7 +15,9 @@ use crate::error;
 use crate::metrics::Metrics;
 
 /// Events that wait to be written; more are dropped.
-const QUEUE: usize = 4096;
+const QUEUE: usize = 16_384;
+/// Events written at the same time.
+const WRITERS: usize = 4;
 /// Longest note that the API takes.
 const MAX_NOTE_CHARS: usize = 1000;
 
@@ -52,21 +55,20 @@ impl Events {
         let (queue, mut waiting) = mpsc::channel::<(ObjectReference, Note)>(QUEUE);
         let dropped = metrics.clone();
         tokio::spawn(async move {
-            let params = PostParams::default();
-            while let Some((regarding, note)) = waiting.recv().await {
-                // Events of cluster-scoped objects live in namespace `default`, as those of Nodes.
-                let namespace = regarding
-                    .namespace
-                    .clone()
-                    .unwrap_or_else(|| "default".into());
-                let events = Api::<Event>::namespaced(client.clone(), &namespace);
-                let event = render(regarding, note, &namespace, &clock, &instance);
-                let written = events.create(&params, &event);
-                if let Err(error) = error::request("write an Event", written).await {
-                    tracing::debug!(%error, namespace, "An Event was not written");
-                    metrics.event_dropped();
-                }
-            }
+            let waiting = futures::stream::poll_fn(|cx| waiting.poll_recv(cx));
+            waiting
+                .for_each_concurrent(WRITERS, |(regarding, note)| async {
+                    let event = render(regarding, note, &clock, &instance);
+                    let namespace = event.metadata.namespace.clone().unwrap_or_default();
+                    let events = Api::<Event>::namespaced(client.clone(), &namespace);
+                    let params = PostParams::default();
+                    let written = events.create(&params, &event);
+                    if let Err(error) = error::request("write an Event", written).await {
+                        tracing::debug!(%error, namespace, "An Event was not written");
+                        metrics.event_dropped();
+                    }
+                })
+                .await;
         });
         Self {
             queue,
@@ -82,13 +84,7 @@ impl Events {
     }
 }
 
-fn render(
-    regarding: ObjectReference,
-    note: Note,
-    namespace: &str,
-    clock: &Clock,
-    instance: &str,
-) -> Event {
+fn render(regarding: ObjectReference, note: Note, clock: &Clock, instance: &str) -> Event {
     let Note {
         severity,
         reason,
@@ -103,7 +99,13 @@ fn render(
     Event {
         metadata: ObjectMeta {
             generate_name: Some(format!("{}-", name.trim_end_matches(['.', '-']))),
-            namespace: Some(namespace.to_owned()),
+            // Events of cluster-scoped objects live in namespace `default`, as those of Nodes.
+            namespace: Some(
+                regarding
+                    .namespace
+                    .clone()
+                    .unwrap_or_else(|| "default".into()),
+            ),
             ..ObjectMeta::default()
         },
         action: Some("Reconcile".to_owned()),

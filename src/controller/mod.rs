@@ -31,7 +31,7 @@ use crate::admin::{self, Readiness};
 use crate::api::names;
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::credential::{Hasher, random};
+use crate::credential::{Hasher, Stock, random};
 use crate::error::{self, Error};
 use crate::metrics::Metrics;
 
@@ -105,6 +105,7 @@ pub async fn run(
 
 fn context(config: &Config, client: Client, metrics: Metrics, identity: String) -> Context {
     let clock = Clock::system();
+    let hasher = Arc::new(Hasher::new(config.argon2, config.hash_threads));
     Context {
         events: Events::start(client.clone(), clock.clone(), metrics.clone(), identity),
         client: DebugClient(client),
@@ -114,7 +115,8 @@ fn context(config: &Config, client: Client, metrics: Metrics, identity: String) 
             email_domain: config.email_domain.as_str().into(),
         },
         clock,
-        hasher: Hasher::new(config.argon2, config.hash_threads),
+        stock: Stock::new(Arc::clone(&hasher)),
+        hasher,
         peppers: RwLock::default(),
         caches: Caches::default(),
         roster: Mutex::default(),

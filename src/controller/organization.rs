@@ -22,7 +22,7 @@ use crate::policy;
 pub const CONTROLLER: &str = "organization";
 
 /// How often numbers of keys are brought up to date at most.
-pub const RECOUNT_EVERY: Duration = Duration::from_secs(1);
+pub const RECOUNT_EVERY: Duration = Duration::from_secs(5);
 /// How often an organization is looked at when nothing changes.
 const RESYNC: Duration = Duration::from_hours(1);
 

@@ -68,6 +68,7 @@ async fn work(ctx: &Arc<Context>, concurrency: u16, ends: impl Future<Output = (
         () = ensure_peppers(ctx) => {}
         () = ends.clone() => return,
     }
+    ctx.stock.fill();
     let keyrings = tokio::spawn(keyrings::follow(Arc::clone(ctx)));
     let queues = &ctx.queues;
     let controllers = futures::future::join3(

@@ -26,6 +26,8 @@ use crate::api::{ApiKey, Organization, names};
 /// A watch that hears nothing for this long is opened anew, so that a dead connection is noticed.
 /// Unit: seconds.
 const WATCH_TIMEOUT_SECONDS: u32 = 240;
+/// Objects in one answer of a list. A small page keeps the peak of memory at start low.
+const PAGE_SIZE: u32 = 100;
 const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
 
 /// Drops what nobody here needs.
@@ -102,7 +104,9 @@ pub fn start(ctx: &Arc<Context>) -> JoinSet<()> {
 }
 
 fn any() -> watcher::Config {
-    watcher::Config::default().timeout(WATCH_TIMEOUT_SECONDS)
+    watcher::Config::default()
+        .timeout(WATCH_TIMEOUT_SECONDS)
+        .page_size(PAGE_SIZE)
 }
 
 /// An object of ours, if this program understands it. One that it does not (stored by a newer

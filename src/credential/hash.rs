@@ -3,7 +3,6 @@
 //! Sources: RFC 9106; OWASP Password Storage Cheat Sheet (19 MiB, 2 passes, 1 lane).
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use argon2::password_hash::phc::{Output, PasswordHash, Salt};
 use argon2::{Algorithm, Argon2, Block, Params, Version};
@@ -134,13 +133,14 @@ pub fn verify(secret: &Secret, phc: &str) -> Result<bool, Error> {
 pub struct Hasher {
     cost: Argon2Cost,
     permits: Arc<Semaphore>,
-    pool: Arc<Pool>,
+    pool: Arc<Mutex<Pool>>,
 }
 
 #[derive(Debug, Default)]
 struct Pool {
-    memories: Mutex<Vec<Vec<Block>>>,
-    wanted: AtomicUsize,
+    memories: Vec<Vec<Block>>,
+    /// Hashes that run or wait.
+    wanted: usize,
 }
 
 impl Hasher {
@@ -150,7 +150,7 @@ impl Hasher {
         Self {
             cost,
             permits: Arc::new(Semaphore::new(threads.max(1))),
-            pool: Arc::new(Pool::default()),
+            pool: Arc::default(),
         }
     }
 
@@ -160,24 +160,41 @@ impl Hasher {
     /// See [`Error`].
     pub async fn hash(&self, secret: Secret) -> Result<String, Error> {
         let salt = random::bytes()?;
-        self.pool.wanted.fetch_add(1, Ordering::Relaxed);
-        let permit = Arc::clone(&self.permits).acquire_owned().await;
         let (pool, cost) = (Arc::clone(&self.pool), self.cost);
+        let wanted = Wanted::new(pool);
+        let permit = Arc::clone(&self.permits).acquire_owned().await;
         let hashing = tokio::task::spawn_blocking(move || {
             // A caller that goes away does not stop the thread: the permit stays with the work.
             let _permit = permit.map_err(|_| Error::Interrupted)?;
-            let mut memory = pool.memories.lock().pop().unwrap_or_default();
+            let mut memory = wanted.pool.lock().memories.pop().unwrap_or_default();
             let result = hash(&secret, &salt, cost, &mut memory);
-            if pool.wanted.load(Ordering::Relaxed) > 1 {
-                pool.memories.lock().push(memory);
-            } else {
-                pool.memories.lock().clear();
-            }
+            wanted.pool.lock().memories.push(memory);
+            drop(wanted);
             result
         });
-        let result = hashing.await.map_err(|_| Error::Interrupted);
-        self.pool.wanted.fetch_sub(1, Ordering::Relaxed);
-        result?
+        hashing.await.map_err(|_| Error::Interrupted)?
+    }
+}
+
+/// One hash that runs or waits. The last one gives the memory back.
+struct Wanted {
+    pool: Arc<Mutex<Pool>>,
+}
+
+impl Wanted {
+    fn new(pool: Arc<Mutex<Pool>>) -> Self {
+        pool.lock().wanted += 1;
+        Self { pool }
+    }
+}
+
+impl Drop for Wanted {
+    fn drop(&mut self) {
+        let mut pool = self.pool.lock();
+        pool.wanted -= 1;
+        if pool.wanted == 0 {
+            pool.memories = Vec::new();
+        }
     }
 }
 
@@ -238,8 +255,7 @@ mod tests {
         for (n, phc) in (0..8).zip(futures::future::try_join_all(all).await.unwrap()) {
             assert!(verify(&secret(n), &phc).unwrap());
         }
-        assert_eq!(hasher.pool.wanted.load(Ordering::Relaxed), 0);
-        hasher.hash(secret(1)).await.unwrap();
-        assert!(hasher.pool.memories.lock().is_empty());
+        let pool = hasher.pool.lock();
+        assert_eq!((pool.wanted, pool.memories.len()), (0, 0));
     }
 }

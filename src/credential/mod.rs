@@ -9,8 +9,10 @@ pub mod hex;
 mod key_id;
 pub mod random;
 mod secret;
+mod stock;
 pub mod verifier;
 
 pub use hash::{Argon2Cost, Hasher};
 pub use key_id::KeyId;
 pub use secret::{FormatError, PATTERN, Secret};
+pub use stock::{Blank, Stock};

@@ -1,7 +1,8 @@
 //! The delivered Secret: whose it is, and how it is written. Pure.
 //!
-//! Only metadata is ever read back. The value is written by server-side apply with our own fields,
-//! so that labels, annotations and data keys of others survive.
+//! Only metadata is ever read back. The first value is written by a create, which fails if there is
+//! any Secret of that name and costs the API server half of an apply. A further value is written by
+//! server-side apply with our own fields, so that those of others survive.
 
 use std::collections::BTreeMap;
 
@@ -22,12 +23,6 @@ use crate::credential::{KeyId, Secret, hex};
 
 /// Metadata of a Secret that stands where the key delivers.
 pub type Delivered = PartialObjectMeta<CoreSecret>;
-
-/// Version that no stored object has: an apply that carries it creates, or fails with a conflict.
-///
-/// Server-side apply has no "create only"; without a version it would merge our fields into a
-/// Secret of somebody else.
-const CREATE_ONLY: &str = "1";
 
 /// Whose a Secret is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -109,8 +104,8 @@ pub struct NewValue<'a> {
     pub expires_at: Timestamp,
 }
 
-/// The apply document that delivers a value, as JSON text. `replaces` is the Secret that must still
-/// be there in that version; `None`: none may be there.
+/// The Secret that delivers a value, as JSON text for a create or an apply. `replaces` is the Secret
+/// that must still be there in that version; `None`: none may be there.
 #[must_use]
 pub fn render(
     apikey: &ApiKey,
@@ -143,9 +138,7 @@ pub fn render(
             "name": apikey.secret_name(),
             "namespace": apikey.metadata.namespace,
             "uid": replaces.and_then(|meta| meta.uid.as_deref()),
-            "resourceVersion": replaces
-                .and_then(|meta| meta.resource_version.as_deref())
-                .unwrap_or(CREATE_ONLY),
+            "resourceVersion": replaces.and_then(|meta| meta.resource_version.as_deref()),
             "labels": {
                 (names::LABEL_MANAGED_BY): names::MANAGED_BY,
                 (names::LABEL_COMPONENT): names::COMPONENT_API_KEY,

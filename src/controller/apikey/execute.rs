@@ -6,19 +6,26 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::http::HeaderValue;
+use axum::http::header::ACCEPT;
+use k8s_openapi::api::core::v1::Secret as CoreSecret;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
+use kube::Resource as _;
 use kube::api::{Patch, PatchParams, PostParams};
+use kube::core::Request;
 
 use super::delivered::{self, Delivered};
 use super::observe;
 use super::plan::{Action, Observed};
 use super::status;
 use crate::api::{ApiKey, names};
+use crate::controller::cache::Ticket;
 use crate::controller::context::Context;
 use crate::controller::roster::KeyRef;
 use crate::controller::stored::Verifier;
+use crate::controller::watches::prune;
 use crate::credential::verifier::{Document, Entry, Identity, Owner};
-use crate::credential::{KeyId, Secret, random};
+use crate::credential::{Blank, KeyId, Secret, random};
 use crate::error::{Error, request};
 use crate::policy;
 
@@ -49,9 +56,11 @@ pub async fn execute(
                 revision,
                 expires_at,
             } => {
-                let key_id = key_id.clone().map_or_else(new_key_id, Ok)?;
-                let fresh = mint(ctx, &key_id, *revision).await?;
-                let identity = identity(observed, key_id);
+                let fresh = match key_id {
+                    Some(key_id) => mint(ctx, key_id, *revision).await?,
+                    None => mint_new(ctx, *revision).await?,
+                };
+                let identity = identity(observed, fresh.secret.key_id().clone());
                 let document = Document::new(identity, *expires_at, fresh.entry.clone());
                 write_verifier(ctx, observed, document).await?;
                 minted = Some(fresh);
@@ -90,20 +99,27 @@ pub async fn execute(
     Ok(())
 }
 
-fn new_key_id() -> Result<KeyId, Error> {
-    let entropy = random::bytes().map_err(|error| Error::internal("make a key id", &error))?;
-    Ok(KeyId::from_entropy(entropy))
+/// A first secret, with a new public id.
+async fn mint_new(ctx: &Context, revision: i64) -> Result<Minted, Error> {
+    let blank = ctx.stock.take().await;
+    let Blank { secret, hash } = blank.map_err(|error| Error::internal("mint a secret", &error))?;
+    prove(ctx, secret, hash, revision)
 }
 
+/// A further secret of a key.
 async fn mint(ctx: &Context, key_id: &KeyId, revision: i64) -> Result<Minted, Error> {
-    let peppers = ctx.pepper_ring()?;
     let entropy = random::bytes().map_err(|error| Error::internal("mint a secret", &error))?;
     let secret = Secret::from_entropy(key_id, entropy);
-    let fingerprint = peppers
-        .fingerprint(&secret)
-        .map_err(|error| Error::internal("fingerprint the secret", &error))?;
     let hash = ctx.hasher.hash(secret.clone()).await;
     let hash = hash.map_err(|error| Error::internal("hash the secret", &error))?;
+    prove(ctx, secret, hash, revision)
+}
+
+fn prove(ctx: &Context, secret: Secret, hash: String, revision: i64) -> Result<Minted, Error> {
+    let fingerprint = ctx
+        .pepper_ring()?
+        .fingerprint(&secret)
+        .map_err(|error| Error::internal("fingerprint the secret", &error))?;
     let created_at = Time(ctx.clock.now());
     let entry = Entry {
         revision,
@@ -204,14 +220,48 @@ async fn deliver(
         expires_at: document.expires_at.0,
     };
     let body = delivered::render(&apikey, &value, replaces);
-    apply(
-        ctx,
-        observed,
-        "deliver the Secret",
-        names::FIELD_MANAGER,
-        &body,
-    )
-    .await
+    if replaces.is_some() {
+        return apply(
+            ctx,
+            observed,
+            "replace the Secret",
+            names::FIELD_MANAGER,
+            &body,
+        )
+        .await;
+    }
+    create(ctx, observed, &body).await
+}
+
+/// Creates the delivered Secret; fails with a conflict if there is any of that name. Only metadata
+/// comes back.
+async fn create(ctx: &Context, observed: &mut Observed, body: &str) -> Result<(), Error> {
+    const METADATA_ONLY: HeaderValue =
+        HeaderValue::from_static("application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1");
+    let doing = "deliver the Secret";
+    let namespace = observed.apikey.metadata.namespace.as_deref();
+    let url = CoreSecret::url_path(&(), namespace);
+    let mut post = Request::new(url)
+        .create(&post_params(), body.as_bytes().to_vec())
+        .map_err(|error| Error::internal(doing, &error))?;
+    post.headers_mut().insert(ACCEPT, METADATA_ONLY);
+    let ticket = ctx.caches.delivered.ticket();
+    let stored = request(doing, ctx.client.0.request::<Delivered>(post)).await?;
+    take_in(ctx, observed, ticket, stored);
+    Ok(())
+}
+
+fn take_in(ctx: &Context, observed: &mut Observed, ticket: Ticket, mut stored: Delivered) {
+    prune(&mut stored.metadata);
+    ctx.caches.delivered.record(ticket, stored.clone());
+    observed.delivered = Some(Arc::new(stored));
+}
+
+fn post_params() -> PostParams {
+    PostParams {
+        field_manager: Some(names::FIELD_MANAGER.into()),
+        ..PostParams::default()
+    }
 }
 
 async fn apply_template(ctx: &Context, observed: &mut Observed) -> Result<(), Error> {
@@ -247,10 +297,8 @@ async fn apply(
     let ticket = ctx.caches.delivered.ticket();
     let patch = Patch::Apply(document);
     let patched = secrets.patch_metadata(apikey.secret_name(), &params, &patch);
-    let mut stored: Delivered = request(doing, patched).await?;
-    crate::controller::watches::prune(&mut stored.metadata);
-    ctx.caches.delivered.record(ticket, stored.clone());
-    observed.delivered = Some(Arc::new(stored));
+    let stored = request(doing, patched).await?;
+    take_in(ctx, observed, ticket, stored);
     Ok(())
 }
 
