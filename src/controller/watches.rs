@@ -35,6 +35,19 @@ pub fn prune(metadata: &mut ObjectMeta) {
     metadata.managed_fields = None;
     if let Some(annotations) = &mut metadata.annotations {
         annotations.remove(LAST_APPLIED);
+        if annotations.is_empty() {
+            metadata.annotations = None;
+        }
+    }
+}
+
+/// Drops what nobody here needs of the metadata of a delivered Secret: a map takes half a KiB.
+pub fn prune_delivered(metadata: &mut ObjectMeta) {
+    prune(metadata);
+    metadata.labels = None;
+    if let Some(annotations) = &mut metadata.annotations {
+        let needed = [names::ANNOTATION_VERIFIER, names::ANNOTATION_TEMPLATE];
+        annotations.retain(|key, _| needed.contains(&key.as_str()));
     }
 }
 
@@ -78,12 +91,16 @@ pub fn start(ctx: &Arc<Context>) -> JoinSet<()> {
 
     let delivered = Api::<PartialObjectMeta<Secret>>::all(client.clone());
     let ours = any().labels(&names::component_selector(names::COMPONENT_API_KEY));
+    let read = |mut secret: PartialObjectMeta<Secret>| {
+        prune_delivered(&mut secret.metadata);
+        Some(secret)
+    };
     spawn(
         &mut tasks,
         ctx,
         delivered,
         ours,
-        Some,
+        read,
         |c| &c.caches.delivered,
         on_delivered,
     );

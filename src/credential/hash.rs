@@ -18,6 +18,10 @@ pub const MAX_STORED_MEMORY_KIB: u32 = 262_144;
 /// Highest number of passes that [`verify`] accepts from a stored hash.
 pub const MAX_STORED_ITERATIONS: u32 = 16;
 
+/// Address space reserved for a working memory. glibc keeps freed blocks of up to 32 MiB for later;
+/// larger ones go back to the system at once. What is reserved and not used takes no memory.
+const RETURNED_BLOCKS: usize = 33 * 1024 * 1024 / Block::SIZE;
+
 /// What one hash costs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Argon2Cost {
@@ -86,7 +90,9 @@ pub fn hash(
     memory: &mut Vec<Block>,
 ) -> Result<String, Error> {
     let argon2 = argon2(cost)?;
-    memory.resize(argon2.params().block_count(), Block::new());
+    let blocks = argon2.params().block_count();
+    memory.reserve_exact(blocks.max(RETURNED_BLOCKS).saturating_sub(memory.len()));
+    memory.resize(blocks, Block::new());
     let mut output = [0; Params::DEFAULT_OUTPUT_LEN];
     argon2
         .hash_password_into_with_memory(secret.expose().as_bytes(), salt, &mut output, memory)

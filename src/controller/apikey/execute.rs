@@ -23,7 +23,7 @@ use crate::controller::cache::Ticket;
 use crate::controller::context::Context;
 use crate::controller::roster::KeyRef;
 use crate::controller::stored::Verifier;
-use crate::controller::watches::prune;
+use crate::controller::watches::prune_delivered;
 use crate::credential::verifier::{Document, Entry, Identity, Owner};
 use crate::credential::{Blank, KeyId, Secret, random};
 use crate::error::{Error, request};
@@ -252,7 +252,7 @@ async fn create(ctx: &Context, observed: &mut Observed, body: &str) -> Result<()
 }
 
 fn take_in(ctx: &Context, observed: &mut Observed, ticket: Ticket, mut stored: Delivered) {
-    prune(&mut stored.metadata);
+    prune_delivered(&mut stored.metadata);
     ctx.caches.delivered.record(ticket, stored.clone());
     observed.delivered = Some(Arc::new(stored));
 }
