@@ -1,27 +1,21 @@
 //! The operator as a process.
 
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+use controlplane::Process;
+
 use crate::cluster::OPERATOR_NAMESPACE;
 use crate::machine;
-
-/// Starts the operator, tells its pid, and kills it when standard input closes: it never outlives
-/// this process, however that ends.
-const GUARD: &str =
-    r#""$@" </dev/null >"$OUT" 2>"$ERR" & echo $!; cat >/dev/null; kill -9 $! 2>/dev/null; wait"#;
 
 /// Longest wait for a start.
 const START: Duration = Duration::from_mins(1);
 
 pub(crate) struct Operator {
-    guard: Child,
-    alive: Option<ChildStdin>,
-    pid: String,
+    process: Process,
     admin: String,
     stderr: PathBuf,
     /// When it was started.
@@ -48,37 +42,26 @@ impl Operator {
         let admin = TcpListener::bind("127.0.0.1:0")
             .unwrap()
             .local_addr()
-            .unwrap();
-        let mut command = Command::new("sh");
-        command
-            .args([
-                "-c",
-                GUARD,
-                "guard",
-                env!("CARGO_BIN_EXE_apikey-operator"),
-                "controller",
-            ])
-            .args(["--namespace", OPERATOR_NAMESPACE])
-            .args(["--admin-listen", &admin.to_string()])
-            .args(arguments)
-            .env("KUBECONFIG", kubeconfig)
-            .env("OUT", logs.join(format!("operator-{n}.out")))
-            .env("ERR", &stderr)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped());
+            .unwrap()
+            .to_string();
+        let fixed = [
+            "controller",
+            "--namespace",
+            OPERATOR_NAMESPACE,
+            "--admin-listen",
+            &admin,
+        ];
         let begun = Instant::now();
-        let mut guard = command.spawn().unwrap();
-        let mut pid = String::new();
-        BufReader::new(guard.stdout.take().unwrap())
-            .read_line(&mut pid)
-            .unwrap();
-        let alive = guard.stdin.take();
-        let pid = pid.trim().to_owned();
+        let process = Process::start(
+            Path::new(env!("CARGO_BIN_EXE_apikey-operator")),
+            &[&fixed, arguments].concat(),
+            &[("KUBECONFIG", kubeconfig)],
+            &logs.join(format!("operator-{n}.out")),
+            &stderr,
+        );
         Self {
-            guard,
-            alive,
-            pid,
-            admin: admin.to_string(),
+            process: process.unwrap(),
+            admin,
             stderr,
             begun,
         }
@@ -139,7 +122,8 @@ impl Operator {
 
     pub(crate) fn memory(&self) -> Memory {
         let mib = |name| {
-            let value = machine::field(&format!("/proc/{}/status", self.pid), name).unwrap();
+            let value =
+                machine::field(&format!("/proc/{}/status", self.process.pid()), name).unwrap();
             value.trim_end_matches(" kB").parse::<f64>().unwrap() / 1024.0
         };
         Memory {
@@ -149,17 +133,14 @@ impl Operator {
     }
 }
 
-/// Kills it at once.
 impl Drop for Operator {
     fn drop(&mut self) {
-        drop(self.alive.take());
-        let _ = self.guard.wait();
         if std::thread::panicking() {
             let log = std::fs::read_to_string(&self.stderr).unwrap_or_default();
             let last: Vec<_> = log.lines().rev().take(20).collect();
-            last.iter()
-                .rev()
-                .for_each(|line| eprintln!("operator: {line}"));
+            for line in last.iter().rev() {
+                eprintln!("operator: {line}");
+            }
         }
     }
 }

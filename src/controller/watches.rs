@@ -270,7 +270,10 @@ fn on_delivered(ctx: &Context, news: News<PartialObjectMeta<Secret>>) {
 fn on_verifier(ctx: &Context, news: News<Verifier>) {
     let (verifier, is_there) = match news {
         News::Applied { new, .. } => (new, true),
-        News::Deleted(old) => (old, false),
+        News::Deleted(old) => {
+            ctx.failures.clear(&failure_key(&*old));
+            (old, false)
+        }
     };
     if let Some(owner) = &verifier.owner {
         ctx.enqueue(&KeyRef::new(&owner.namespace, &owner.name));

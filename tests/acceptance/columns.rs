@@ -1,6 +1,6 @@
 //! What kubectl shows.
 
-use crate::support::Scope;
+use crate::support::{Scope, eventually};
 
 #[tokio::test]
 async fn get_shows_organization_status_and_expiry_by_every_name() {
@@ -48,11 +48,18 @@ async fn fields_can_be_selected() {
 #[tokio::test]
 async fn explain_is_a_manual() {
     let scope = Scope::shared().await;
-    let text = scope.kubectl(&["explain", "apikey.spec.expiry"]);
+    // The API server publishes the schema of a new definition a moment after it serves it.
+    let explain = async |field: &str| {
+        eventually("the schema is published", async || {
+            scope.try_kubectl(&["explain", field])
+        })
+        .await
+    };
+    let text = explain("apikey.spec.expiry").await;
     assert!(
         text.contains("RFC 3339") && text.contains("Immutable"),
         "{text}"
     );
-    let text = scope.kubectl(&["explain", "organization.spec.limits.maxKeys"]);
+    let text = explain("organization.spec.limits.maxKeys").await;
     assert!(text.contains("oldest keys keep their place"), "{text}");
 }

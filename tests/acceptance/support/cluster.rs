@@ -152,6 +152,20 @@ impl Scope<'_> {
             .args(arguments))
     }
 
+    /// Runs kubectl as admin in the namespace; nothing if it fails.
+    pub(crate) fn try_kubectl(&self, arguments: &[&str]) -> Option<String> {
+        let mut kubectl = self.cluster.control_plane.kubectl();
+        let output = kubectl
+            .args(["-n", &self.namespace])
+            .args(arguments)
+            .output()
+            .unwrap();
+        output
+            .status
+            .success()
+            .then(|| String::from_utf8(output.stdout).unwrap())
+    }
+
     /// `kubectl apply` of this YAML; the error output if it is refused.
     pub(crate) fn try_apply(&self, yaml: &str) -> Result<String, String> {
         let mut kubectl = self.cluster.control_plane.kubectl();

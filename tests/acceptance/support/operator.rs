@@ -1,24 +1,18 @@
 //! The operator as a process.
 
-use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdin, Command, Stdio};
+use std::process::Command;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use super::eventually;
+use controlplane::Process;
 
-/// Starts the operator, tells its pid, and kills it when standard input closes: it never outlives
-/// this process, however that ends.
-const GUARD: &str =
-    r#""$@" </dev/null >"$OUT" 2>"$ERR" & echo $!; cat >/dev/null; kill -9 $! 2>/dev/null; wait"#;
+use super::eventually;
 
 /// Hashing as cheap as the algorithm allows.
 pub(crate) const CHEAP: [&str; 2] = ["--argon2-memory-kib=8", "--argon2-iterations=1"];
 
 pub(crate) struct Operator {
-    guard: Child,
-    alive: Option<ChildStdin>,
-    pid: String,
+    process: Process,
     admin: String,
     stdout: PathBuf,
     stderr: PathBuf,
@@ -35,57 +29,44 @@ impl Operator {
             .unwrap()
             .local_addr()
             .unwrap();
-        let mut guard = Command::new("sh")
-            .args([
-                "-c",
-                GUARD,
-                "guard",
-                env!("CARGO_BIN_EXE_apikey-operator"),
-                "controller",
-            ])
-            .args(["--namespace", super::OPERATOR_NAMESPACE])
-            .args(["--admin-listen", &admin.to_string()])
-            .args(arguments)
-            .env("KUBECONFIG", kubeconfig)
-            .env("OUT", &stdout)
-            .env("ERR", &stderr)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut pid = String::new();
-        BufReader::new(guard.stdout.take().unwrap())
-            .read_line(&mut pid)
-            .unwrap();
-        let alive = guard.stdin.take();
-        let pid = pid.trim().to_owned();
+        let admin = admin.to_string();
+        let fixed = [
+            "controller",
+            "--namespace",
+            super::OPERATOR_NAMESPACE,
+            "--admin-listen",
+            &admin,
+        ];
+        let process = Process::start(
+            Path::new(env!("CARGO_BIN_EXE_apikey-operator")),
+            &[&fixed, arguments].concat(),
+            &[("KUBECONFIG", kubeconfig)],
+            &stdout,
+            &stderr,
+        );
         Self {
-            guard,
-            alive,
-            pid,
-            admin: admin.to_string(),
+            process: process.unwrap(),
+            admin,
             stdout,
             stderr,
         }
     }
 
     /// Kills it at once, as a crash would.
-    pub(crate) fn kill(mut self) {
-        self.end();
+    pub(crate) fn kill(self) {
+        drop(self);
     }
 
     /// Asks it to stop and waits until it has.
     pub(crate) async fn terminate(&self) {
-        Command::new("kill").arg(&self.pid).status().unwrap();
+        Command::new("kill")
+            .arg(self.process.pid())
+            .status()
+            .unwrap();
         eventually("the operator stops", async || {
             self.stderr().contains("Stopped").then_some(())
         })
         .await;
-    }
-
-    fn end(&mut self) {
-        drop(self.alive.take());
-        let _ = self.guard.wait();
     }
 
     /// What it logged.
@@ -116,7 +97,6 @@ impl Operator {
 
 impl Drop for Operator {
     fn drop(&mut self) {
-        self.end();
         if std::thread::panicking() {
             eprintln!("--- {}\n{}", self.stderr.display(), self.stderr());
         }

@@ -26,9 +26,11 @@ mod folder;
 mod guard;
 mod health;
 mod kubeconfig;
+mod process;
 
 pub use binaries::{Binaries, DIR_VARIABLE};
 pub use builder::Builder;
 pub use control_plane::{ControlPlane, KEEP_VARIABLE};
 pub use error::{Error, Result};
 pub use kubeconfig::{for_service_account, write_private};
+pub use process::Process;

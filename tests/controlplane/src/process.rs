@@ -1,0 +1,75 @@
+//! A program that runs beside a control plane and never outlives its owner.
+
+use std::io::{BufRead as _, BufReader};
+use std::path::Path;
+use std::process::{Child, ChildStdin, Command, Stdio};
+
+use crate::error::{IoContext as _, Result};
+
+/// Starts the program, tells its pid, and kills it when standard input closes, however that comes.
+const SCRIPT: &str = r#"
+out=$1 err=$2; shift 2
+"$@" </dev/null >"$out" 2>"$err" &
+echo $!
+cat >/dev/null
+kill -KILL $! 2>/dev/null
+wait
+"#;
+
+/// A running program. Dropping it kills the program and returns when it is gone.
+#[derive(Debug)]
+pub struct Process {
+    guard: Child,
+    alive: Option<ChildStdin>,
+    pid: String,
+}
+
+impl Process {
+    /// Starts `program` with its output in the files `stdout` and `stderr`, and with `environment`
+    /// beside that of this process.
+    ///
+    /// # Errors
+    /// [`crate::Error::Io`] if no process can be started.
+    pub fn start(
+        program: &Path,
+        arguments: &[&str],
+        environment: &[(&str, &Path)],
+        stdout: &Path,
+        stderr: &Path,
+    ) -> Result<Self> {
+        let mut guard = Command::new("/bin/sh")
+            .args(["-c", SCRIPT, "guard"])
+            .args([stdout, stderr, program])
+            .args(arguments)
+            .envs(environment.iter().copied())
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .context("run", program)?;
+        let mut pid = String::new();
+        if let Some(said) = guard.stdout.take() {
+            BufReader::new(said)
+                .read_line(&mut pid)
+                .context("run", program)?;
+        }
+        let alive = guard.stdin.take();
+        Ok(Self {
+            guard,
+            alive,
+            pid: pid.trim().to_owned(),
+        })
+    }
+
+    /// Its process id.
+    #[must_use]
+    pub fn pid(&self) -> &str {
+        &self.pid
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        drop(self.alive.take());
+        let _ = self.guard.wait();
+    }
+}
