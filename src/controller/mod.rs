@@ -10,8 +10,8 @@ pub mod keyrings;
 pub mod leader;
 pub mod organization;
 pub mod roster;
-pub mod session;
 pub mod stored;
+pub mod term;
 pub mod verifiers;
 pub mod watches;
 
@@ -81,7 +81,7 @@ pub async fn run(
         } else {
             Leadership::without_election()
         };
-        session::lead(&ctx, leadership, config.concurrency, stopped.clone()).await;
+        term::lead(&ctx, leadership, config.concurrency, stopped.clone()).await;
         drop(watches);
     };
     let mut work = std::pin::pin!(work);
@@ -91,7 +91,7 @@ pub async fn run(
             tracing::info!("Shutting down");
             readiness.not_yet("running", "shutting down");
             stop.send_replace(true);
-            // Waiting for CRDs or caches ends with the process; a session ends by itself.
+            // Waiting for CRDs or caches ends with the process; a term ends by itself.
             if ctx.caches.unsynced().is_empty() {
                 work.await;
             }
