@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use k8s_openapi::api::core::v1::{Namespace, Secret};
 use k8s_openapi::jiff::Timestamp;
+use kube::api::PostParams;
 use kube::core::PartialObjectMeta;
 use kube::runtime::reflector::ObjectRef;
 use kube::{Api, Client};
@@ -17,12 +18,21 @@ use super::cache::{Cache, Ticket};
 use super::events::Events;
 use super::roster::{KeyRef, Roster};
 use super::stored::Verifier;
-use crate::api::{ApiKey, Organization};
+use crate::api::{ApiKey, Organization, names};
 use crate::clock::Clock;
 use crate::credential::fingerprint::PepperRing;
 use crate::credential::{Hasher, Stock};
 use crate::error::{Class, Error};
 use crate::metrics::Metrics;
+
+/// Parameters of every create and update: our field manager.
+#[must_use]
+pub fn post_params() -> PostParams {
+    PostParams {
+        field_manager: Some(names::FIELD_MANAGER.into()),
+        ..PostParams::default()
+    }
+}
 
 /// Clients, caches, queues and the little state that is kept in memory only.
 #[derive(Debug)]

@@ -6,11 +6,10 @@ use futures::TryStreamExt as _;
 use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::Secret;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
-use kube::api::PostParams;
 use kube::runtime::WatchStreamExt as _;
 use kube::runtime::watcher::{self, Event, watcher};
 
-use super::context::Context;
+use super::context::{Context, post_params};
 use crate::api::names;
 use crate::credential::fingerprint::PepperRing;
 use crate::error::{Class, Error, request};
@@ -37,7 +36,12 @@ pub async fn ensure(ctx: &Context) -> Result<(), Error> {
             ),
         };
         let secret = render(&ring, &ctx.namespace)?;
-        match request("store the pepper ring", secrets.create(&params(), &secret)).await {
+        match request(
+            "store the pepper ring",
+            secrets.create(&post_params(), &secret),
+        )
+        .await
+        {
             Ok(_) => tracing::info!(secret = names::PEPPERS_SECRET, "Stored the pepper ring"),
             Err(error) if error.class() == Class::Conflict => {}
             Err(error) => return Err(error),
@@ -65,13 +69,6 @@ pub async fn follow(ctx: Arc<Context>) {
                 tracing::warn!(%error, "The watch of the pepper ring failed; it is opened anew");
             }
         }
-    }
-}
-
-fn params() -> PostParams {
-    PostParams {
-        field_manager: Some(names::FIELD_MANAGER.into()),
-        ..PostParams::default()
     }
 }
 

@@ -4,17 +4,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use k8s_openapi::jiff::Timestamp;
-use kube::api::PostParams;
 use kube::runtime::controller::Action;
 use kube::runtime::reflector::ObjectRef;
 use kube::{Api, Resource as _, ResourceExt as _};
 
-use super::context::Context;
+use super::context::{Context, post_params};
 use super::events::{Note, Severity};
 use super::roster::Tally;
 use super::watches::prune;
 use crate::api::conditions::{self, Desired, READY, RECONCILING, STALLED, reason};
-use crate::api::{Organization, OrganizationStatus, names};
+use crate::api::{Organization, OrganizationStatus};
 use crate::error::{Error, request};
 use crate::policy;
 
@@ -60,7 +59,7 @@ pub async fn reconcile(
     let standing = standing(&organization, parent.as_deref(), elder.as_deref());
     let status = status(&organization, &standing, tally, ctx.clock.now());
     if organization.status.as_ref() != Some(&status) {
-        write_status(&ctx, &organization, status).await?;
+        write_status(&ctx, &organization, &standing, status).await?;
     }
     Ok(Action::requeue(RESYNC))
 }
@@ -68,18 +67,10 @@ pub async fn reconcile(
 async fn write_status(
     ctx: &Context,
     organization: &Organization,
+    standing: &Standing,
     status: OrganizationStatus,
 ) -> Result<(), Error> {
-    let refusal = |status: Option<&OrganizationStatus>| {
-        let ready = conditions::find(&status?.conditions, READY)?;
-        (ready.status == "False").then(|| (ready.reason.clone(), ready.message.clone()))
-    };
-    let refused = refusal(Some(&status))
-        .filter(|now| refusal(organization.status.as_ref()).is_none_or(|before| before.0 != now.0));
-    let params = PostParams {
-        field_manager: Some(names::FIELD_MANAGER.into()),
-        ..PostParams::default()
-    };
+    let params = post_params();
     let new = Organization {
         status: Some(status),
         ..organization.clone()
@@ -96,25 +87,27 @@ async fn write_status(
         Err(error) if error.is_not_found() => return Ok(()),
         Err(error) => return Err(error),
     }
-    if let Some((_, message)) = refused {
-        let reason = conditions::find(&new.status.unwrap_or_default().conditions, READY)
-            .and_then(|ready| WARNED.into_iter().find(|reason| *reason == ready.reason));
-        let reason = reason.unwrap_or(reason::INVALID_SPEC);
-        let note = Note {
-            severity: Severity::Warning,
-            reason,
-            message,
-        };
-        ctx.events.publish(organization.object_ref(&()), note);
-    }
+    warn(ctx, organization, standing);
     Ok(())
 }
 
-const WARNED: [&str; 3] = [
-    reason::PARENT_NOT_FOUND,
-    reason::PARENT_NOT_ROOT,
-    reason::ID_CONFLICT,
-];
+/// Publishes an Event when the rules can't be in force for another reason than before.
+fn warn(ctx: &Context, organization: &Organization, standing: &Standing) {
+    let (Standing::Waiting(reason, message) | Standing::Refused(reason, message)) = standing else {
+        return;
+    };
+    let before = organization.status.as_ref();
+    let ready = before.and_then(|status| conditions::find(&status.conditions, READY));
+    if ready.is_some_and(|ready| ready.status == "False" && ready.reason == *reason) {
+        return;
+    }
+    let note = Note {
+        severity: Severity::Warning,
+        reason,
+        message: message.clone(),
+    };
+    ctx.events.publish(organization.object_ref(&()), note);
+}
 
 /// Whether the rules of an organization can be in force.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -11,7 +11,7 @@ use axum::http::header::ACCEPT;
 use k8s_openapi::api::core::v1::Secret as CoreSecret;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
 use kube::Resource as _;
-use kube::api::{Patch, PatchParams, PostParams};
+use kube::api::{Patch, PatchParams};
 use kube::core::Request;
 
 use super::delivered::{self, Delivered};
@@ -20,7 +20,7 @@ use super::plan::{Action, Observed};
 use super::status;
 use crate::api::{ApiKey, names};
 use crate::controller::cache::Ticket;
-use crate::controller::context::Context;
+use crate::controller::context::{Context, post_params};
 use crate::controller::roster::KeyRef;
 use crate::controller::stored::Verifier;
 use crate::controller::watches::prune_delivered;
@@ -175,10 +175,7 @@ async fn write_verifier(
     let secret = Verifier::render(&document, &ctx.namespace, replaces)
         .map_err(|error| Error::internal("write the verifier", &error))?;
     let verifiers = ctx.secrets_in(&ctx.namespace);
-    let params = PostParams {
-        field_manager: Some(names::FIELD_MANAGER.into()),
-        ..PostParams::default()
-    };
+    let params = post_params();
     let ticket = ctx.caches.verifiers.ticket();
     let name = secret.metadata.name.clone().unwrap_or_default();
     let stored = if replaces.is_some() {
@@ -255,13 +252,6 @@ fn take_in(ctx: &Context, observed: &mut Observed, ticket: Ticket, mut stored: D
     prune_delivered(&mut stored.metadata);
     ctx.caches.delivered.record(ticket, stored.clone());
     observed.delivered = Some(Arc::new(stored));
-}
-
-fn post_params() -> PostParams {
-    PostParams {
-        field_manager: Some(names::FIELD_MANAGER.into()),
-        ..PostParams::default()
-    }
 }
 
 async fn apply_template(ctx: &Context, observed: &mut Observed) -> Result<(), Error> {

@@ -18,13 +18,12 @@ pub mod status;
 use std::sync::Arc;
 use std::time::Duration;
 
-use kube::api::PostParams;
 use kube::runtime::controller::Action;
 use kube::{Resource as _, ResourceExt as _};
 
 use self::plan::Observed;
-use super::context::Context;
-use crate::api::{ApiKey, ApiKeyStatus, names};
+use super::context::{Context, post_params};
+use crate::api::{ApiKey, ApiKeyStatus};
 use crate::audit;
 use crate::error::{Class, Error, request};
 
@@ -106,10 +105,7 @@ async fn write_status(
         .iter()
         .filter_map(|change| change.audit.as_ref())
         .for_each(audit::write);
-    let params = PostParams {
-        field_manager: Some(names::FIELD_MANAGER.into()),
-        ..PostParams::default()
-    };
+    let params = post_params();
     let ticket = ctx.caches.apikeys.ticket();
     let new = ApiKey {
         status: Some(status),
