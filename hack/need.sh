@@ -19,5 +19,5 @@ case $found in
 esac
 compiler=${CC:-cc}
 command -v "${compiler%% *}" >/dev/null ||
-    fail "a C compiler ($compiler), for linking and for the crate ring" \
+    fail "a C compiler ($compiler), for linking and for the crate aws-lc-sys" \
         "apt install gcc, dnf install gcc, or xcode-select --install"

@@ -5,8 +5,9 @@
 //! | [`api`] | yes | custom resources, conditions, names |
 //! | [`credential`] | yes, but for randomness and the hashing threads | secret format, hashes, verifier document |
 //! | [`policy`] | yes | may this key exist, and with what |
-//! | [`controller`] | `apikey::{plan, status, notes, delivered}`, `roster` | watches, caches, reconcilers |
-//! | [`admin`], [`audit`], [`client`], [`clock`], [`config`], [`error`], [`metrics`], [`telemetry`] | no | the edge |
+//! | [`controller`] | `apikey::{plan, status, notes, delivered}` | watches, caches, reconcilers |
+//! | [`watch`] | `roster`, `stored` | watches of the API server, for both processes |
+//! | [`admin`], [`audit`], [`client`], [`clock`], [`config`], [`error`], [`metrics`], [`process`], [`telemetry`] | no | the edge |
 //!
 //! Data flows one way: watches fill [`controller::cache`], a change is put on a queue, a reconcile
 //! observes the caches, [`controller::apikey::plan::plan`] decides, `execute` writes with
@@ -23,4 +24,7 @@ pub mod credential;
 pub mod error;
 pub mod metrics;
 pub mod policy;
+pub mod process;
 pub mod telemetry;
+pub mod token;
+pub mod watch;

@@ -1,23 +1,38 @@
-//! Arguments, logs, signals. The only place that exits.
+//! Arguments, logs, processes. The only place that exits.
 
 use std::error::Error;
 use std::io::Write as _;
 use std::process::ExitCode;
 
-use apikey_operator::config::{Cli, Command, Flags};
+use apikey_operator::config::{
+    Cli, Command, CommonFlags, ControllerCommand, ControllerFlags, RunCommand, TokenFlags,
+    TokenServerCommand,
+};
 use apikey_operator::metrics::Metrics;
-use apikey_operator::{api, client, controller, telemetry};
+use apikey_operator::{api, client, controller, process, telemetry, token};
 use clap::Parser as _;
-use tokio::signal::unix::{SignalKind, signal};
 
 fn main() -> ExitCode {
     let result = match Cli::parse().command {
-        Command::Controller(flags) => run(*flags),
-        Command::Crds { out } => print_crds(out.as_deref()),
-        Command::Version => {
-            let version = env!("CARGO_PKG_VERSION");
-            writeln!(std::io::stdout(), "apikey-operator {version}").map_err(Into::into)
+        Command::Controller(flags) => {
+            let ControllerCommand { common, controller } = *flags;
+            run(common, Some(controller), None)
         }
+        Command::TokenServer(flags) => {
+            let TokenServerCommand { common, token } = *flags;
+            run(common, None, Some(token))
+        }
+        Command::Run(flags) => {
+            let RunCommand {
+                common,
+                controller,
+                token,
+            } = *flags;
+            run(common, Some(controller), Some(token))
+        }
+        Command::Crds { out } => print_crds(out.as_deref()),
+        Command::Openapi => print(&token::openapi::json()),
+        Command::Version => print(&format!("apikey-operator {}", env!("CARGO_PKG_VERSION"))),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -26,6 +41,10 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+fn print(text: &str) -> Result<(), Box<dyn Error>> {
+    Ok(writeln!(std::io::stdout(), "{text}")?)
 }
 
 fn print_crds(out: Option<&std::path::Path>) -> Result<(), Box<dyn Error>> {
@@ -39,25 +58,41 @@ fn print_crds(out: Option<&std::path::Path>) -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-fn run(flags: Flags) -> Result<(), Box<dyn Error>> {
-    telemetry::init(flags.log_format, &flags.log_level)?;
+/// Runs the parts whose flags are given, as one process.
+fn run(
+    common: CommonFlags,
+    controller: Option<ControllerFlags>,
+    token: Option<TokenFlags>,
+) -> Result<(), Box<dyn Error>> {
+    telemetry::init(common.log_format, &common.log_level)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()?;
     let result = runtime.block_on(async {
         let metrics = Metrics::new();
         let client = client::connect(&metrics).await?;
-        let config = flags.into_config(client.default_namespace());
-        tracing::info!(?config, version = env!("CARGO_PKG_VERSION"), "Starting");
-        let mut terminate = signal(SignalKind::terminate())?;
-        let mut interrupt = signal(SignalKind::interrupt())?;
-        let shutdown = async move {
-            tokio::select! {
-                _ = terminate.recv() => {}
-                _ = interrupt.recv() => {}
-            }
-        };
-        controller::run(config, client, metrics, shutdown).await
+        let common = common.check(client.default_namespace());
+        let controller = controller.map(ControllerFlags::check);
+        let token = token.map(|flags| flags.check(&common));
+        let version = env!("CARGO_PKG_VERSION");
+        tracing::info!(?common, ?controller, ?token, version, "Starting");
+        process::run(&common, client, metrics, async |process| {
+            let controller = async {
+                match &controller {
+                    Some(config) => controller::run(&common, config, &process).await,
+                    None => Ok(()),
+                }
+            };
+            let token = async {
+                match &token {
+                    Some(config) => token::run(&common, config, &process).await,
+                    None => Ok(()),
+                }
+            };
+            futures::try_join!(controller, token)?;
+            Ok(())
+        })
+        .await
     });
     runtime.shutdown_background();
     result

@@ -16,14 +16,14 @@ use tokio::sync::mpsc;
 use super::apikey::plan::Settings;
 use super::cache::{Cache, Ticket};
 use super::events::Events;
-use super::roster::{KeyRef, Roster};
-use super::stored::Verifier;
 use crate::api::{ApiKey, Organization, names};
 use crate::clock::Clock;
 use crate::credential::fingerprint::PepperRing;
 use crate::credential::{Hasher, Stock};
 use crate::error::{Class, Error};
 use crate::metrics::Metrics;
+use crate::watch::roster::{KeyRef, Roster};
+use crate::watch::stored::Verifier;
 
 /// Parameters of every create and update: our field manager.
 #[must_use]
@@ -217,7 +217,7 @@ impl Context {
 
     /// Takes in the answer of a status write.
     pub fn record_apikey(&self, ticket: Ticket, mut apikey: ApiKey) {
-        super::watches::prune(&mut apikey.metadata);
+        crate::watch::prune(&mut apikey.metadata);
         let changed = self.roster.lock().upsert(&apikey);
         for key in &changed {
             self.enqueue(key);

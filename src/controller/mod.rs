@@ -9,75 +9,60 @@ pub mod key_metrics;
 pub mod keyrings;
 pub mod leader;
 pub mod organization;
-pub mod roster;
-pub mod stored;
 pub mod term;
 pub mod verifiers;
 pub mod watches;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use kube::Client;
 use parking_lot::{Mutex, RwLock};
 
 use self::apikey::plan::Settings;
 use self::context::{Caches, Context, DebugClient, Failures, Queues};
 use self::events::Events;
 use self::leader::Leadership;
-use crate::admin::{self, Readiness};
+use crate::admin::Readiness;
 use crate::api::names;
 use crate::clock::Clock;
-use crate::config::Config;
+use crate::config::{self, Common};
 use crate::credential::{Hasher, Stock, random};
 use crate::error::{self, Error};
-use crate::metrics::Metrics;
+use crate::process::Process;
 
 /// How often a missing thing is looked for at start.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
-/// Runs until `shutdown`, then lets running work end and gives the lease back.
+/// Runs until the process is stopped, then lets running work end and gives the lease back.
 ///
 /// # Errors
-/// The admin port can't be opened, or the system gives no random bytes. Everything else is waited
-/// for.
+/// The system gives no random bytes. Everything else is waited for.
 pub async fn run(
-    config: Config,
-    client: Client,
-    metrics: Metrics,
-    shutdown: impl Future<Output = ()>,
+    common: &Common,
+    config: &config::Controller,
+    process: &Process,
 ) -> Result<(), Box<dyn std::error::Error>> {
-    let readiness = Readiness::default();
+    let Process {
+        client,
+        metrics,
+        readiness,
+        stopped,
+    } = process;
     readiness.not_yet("crds", "not looked for yet");
     readiness.not_yet("caches", "not filled yet");
-    let (stop, stopped) = tokio::sync::watch::channel(false);
-    let until_stopped = |mut stopped: tokio::sync::watch::Receiver<bool>| async move {
-        let _ = stopped.wait_for(|stopped| *stopped).await;
-    };
-    let listen = config.admin_listen;
-    let admin = until_stopped(stopped.clone());
-    let admin = admin::serve(listen, readiness.clone(), metrics.clone(), admin).await?;
-    let admin = tokio::spawn(admin);
-
     let identity = identity()?;
-    let ctx = Arc::new(context(
-        &config,
-        client.clone(),
-        metrics.clone(),
-        identity.clone(),
-    ));
+    let ctx = Arc::new(context(common, config, process, identity.clone()));
     metrics.collect_from(key_metrics::KeyMetrics {
         ctx: Arc::clone(&ctx),
         per_key: config.per_key_metrics,
     });
     let work = async {
-        wait_for_crds(&ctx, &readiness).await;
+        wait_for_crds(&ctx, readiness).await;
         let watches = watches::start(&ctx);
-        wait_for_caches(&ctx, &readiness).await;
+        wait_for_caches(&ctx, readiness).await;
         let leadership = if config.leader_elect {
-            Leadership::elect(client, &config.namespace, &identity).await
+            Leadership::elect(client.clone(), &common.namespace, &identity).await
         } else {
             Leadership::without_election()
         };
@@ -87,31 +72,31 @@ pub async fn run(
     let mut work = std::pin::pin!(work);
     tokio::select! {
         () = &mut work => {}
-        () = shutdown => {
-            tracing::info!("Shutting down");
-            readiness.not_yet("running", "shutting down");
-            stop.send_replace(true);
+        () = process.stopped() => {
             // Waiting for CRDs or caches ends with the process; a term ends by itself.
             if ctx.caches.unsynced().is_empty() {
                 work.await;
             }
         }
     }
-    stop.send_replace(true);
-    admin.await?;
-    tracing::info!("Stopped");
     Ok(())
 }
 
-fn context(config: &Config, client: Client, metrics: Metrics, identity: String) -> Context {
+fn context(
+    common: &Common,
+    config: &config::Controller,
+    process: &Process,
+    identity: String,
+) -> Context {
+    let (client, metrics) = (process.client.clone(), process.metrics.clone());
     let clock = Clock::system();
-    let hasher = Arc::new(Hasher::new(config.argon2, config.hash_threads));
+    let hasher = Arc::new(Hasher::new(config.argon2, common.hash_threads));
     Context {
         events: Events::start(client.clone(), clock.clone(), metrics.clone(), identity),
         client: DebugClient(client),
-        namespace: config.namespace.clone(),
+        namespace: common.namespace.clone(),
         settings: Settings {
-            require_organizations: config.require_organizations,
+            require_organizations: common.require_organizations,
             email_domain: config.email_domain.as_str().into(),
         },
         clock,

@@ -10,12 +10,12 @@ use kube::{Api, Resource as _, ResourceExt as _};
 
 use super::context::{Context, post_params};
 use super::events::{Note, Severity};
-use super::roster::Tally;
-use super::watches::prune;
 use crate::api::conditions::{self, Desired, READY, RECONCILING, STALLED, reason};
 use crate::api::{Organization, OrganizationStatus};
 use crate::error::{Error, request};
 use crate::policy;
+use crate::watch::prune;
+use crate::watch::roster::Tally;
 
 /// Name of this controller in metrics and logs.
 pub const CONTROLLER: &str = "organization";

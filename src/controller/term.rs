@@ -14,10 +14,10 @@ use tracing::Instrument as _;
 
 use super::context::Context;
 use super::leader::Leadership;
-use super::roster::KeyRef;
 use super::watches::failure_key;
 use super::{apikey, keyrings, organization, verifiers};
 use crate::error::{Class, Error};
+use crate::watch::roster::KeyRef;
 
 /// Organizations and verifiers reconciled at the same time.
 const SMALL_CONCURRENCY: u16 = 8;

@@ -14,12 +14,12 @@ use kube::{Resource as _, ResourceExt as _};
 
 use super::context::Context;
 use super::events::{Note, Severity};
-use super::stored::Verifier;
 use crate::api::ApiKey;
 use crate::api::conditions::reason;
 use crate::audit::{self, KeyIdentity, Record};
 use crate::credential::verifier::{Document, Owner};
 use crate::error::{Class, Error, request};
+use crate::watch::stored::Verifier;
 
 /// Name of this controller in metrics and logs.
 pub const CONTROLLER: &str = "verifier";

@@ -1,45 +1,24 @@
-//! Feeds the caches and queues what changed.
-//!
-//! Streams are pruned before anything is stored: `managedFields` and the last applied configuration
-//! are most of an object and nobody here needs them. Secrets of tenants are watched as metadata.
+//! Feeds the caches and queues what changed. Secrets of tenants are watched as metadata.
 
 use std::sync::Arc;
 
-use futures::{StreamExt as _, TryStreamExt as _};
 use k8s_openapi::api::core::v1::{Namespace, Secret};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::core::{DeserializeGuard, PartialObjectMeta};
-use kube::runtime::WatchStreamExt as _;
 use kube::runtime::reflector::ObjectRef;
-use kube::runtime::watcher::{self, Event, watcher};
+use kube::runtime::watcher::Event;
 use kube::{Api, Resource, ResourceExt as _};
-use serde::de::DeserializeOwned;
-use tokio::task::JoinSet;
 
 use super::apikey::delivered;
 use super::cache::{Cache, News};
 use super::context::Context;
-use super::roster::KeyRef;
-use super::stored::Verifier;
 use crate::api::{ApiKey, Organization, names};
+use crate::watch::roster::KeyRef;
+use crate::watch::stored::Verifier;
+use crate::watch::{Feed, decoded, prune, pruned};
 
-/// A watch that hears nothing for this long is opened anew, so that a dead connection is noticed.
-/// Unit: seconds.
+/// See [`Feed::new`]. Unit: seconds.
 const WATCH_TIMEOUT_SECONDS: u32 = 240;
-/// Objects in one answer of a list. A small page keeps the peak of memory at start low.
-const PAGE_SIZE: u32 = 100;
-const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
-
-/// Drops what nobody here needs.
-pub fn prune(metadata: &mut ObjectMeta) {
-    metadata.managed_fields = None;
-    if let Some(annotations) = &mut metadata.annotations {
-        annotations.remove(LAST_APPLIED);
-        if annotations.is_empty() {
-            metadata.annotations = None;
-        }
-    }
-}
 
 /// Drops what nobody here needs of the metadata of a delivered Secret: a map takes half a KiB.
 pub fn prune_delivered(metadata: &mut ObjectMeta) {
@@ -51,146 +30,61 @@ pub fn prune_delivered(metadata: &mut ObjectMeta) {
     }
 }
 
-/// Starts all watches. They end with the set.
-pub fn start(ctx: &Arc<Context>) -> JoinSet<()> {
-    let mut tasks = JoinSet::new();
-    let client = ctx.client.0.clone();
-
-    let apikeys = Api::<DeserializeGuard<ApiKey>>::all(client.clone());
-    spawn(
-        &mut tasks,
-        ctx,
-        apikeys,
-        any(),
+/// Starts all watches.
+pub fn start(ctx: &Arc<Context>) -> Feed {
+    let mut feed = Feed::new(&ctx.metrics, WATCH_TIMEOUT_SECONDS);
+    let client = &ctx.client.0;
+    feed.follow(
+        Api::<DeserializeGuard<ApiKey>>::all(client.clone()),
+        |all| all,
         decoded,
-        |c| &c.caches.apikeys,
-        on_apikey,
+        into(ctx, |ctx| &ctx.caches.apikeys, on_apikey),
     );
-
-    let organizations = Api::<DeserializeGuard<Organization>>::all(client.clone());
-    spawn(
-        &mut tasks,
-        ctx,
-        organizations,
-        any(),
+    feed.follow(
+        Api::<DeserializeGuard<Organization>>::all(client.clone()),
+        |all| all,
         decoded,
-        |c| &c.caches.organizations,
-        on_organization,
+        into(ctx, |ctx| &ctx.caches.organizations, on_organization),
     );
-
-    let namespaces = Api::<PartialObjectMeta<Namespace>>::all(client.clone());
-    spawn(
-        &mut tasks,
-        ctx,
-        namespaces,
-        any(),
-        Some,
-        |c| &c.caches.namespaces,
-        on_namespace,
+    feed.follow(
+        Api::<PartialObjectMeta<Namespace>>::all(client.clone()),
+        |all| all,
+        pruned,
+        into(ctx, |ctx| &ctx.caches.namespaces, on_namespace),
     );
-
-    let delivered = Api::<PartialObjectMeta<Secret>>::all(client.clone());
-    let ours = any().labels(&names::component_selector(names::COMPONENT_API_KEY));
-    let read = |mut secret: PartialObjectMeta<Secret>| {
-        prune_delivered(&mut secret.metadata);
-        Some(secret)
-    };
-    spawn(
-        &mut tasks,
-        ctx,
-        delivered,
-        ours,
-        read,
-        |c| &c.caches.delivered,
-        on_delivered,
+    feed.follow(
+        Api::<PartialObjectMeta<Secret>>::all(client.clone()),
+        |all| all.labels(&names::component_selector(names::COMPONENT_API_KEY)),
+        |mut secret| {
+            prune_delivered(&mut secret.metadata);
+            Some(secret)
+        },
+        into(ctx, |ctx| &ctx.caches.delivered, on_delivered),
     );
-
-    let verifiers = Api::<Secret>::namespaced(client, &ctx.namespace);
-    let ours = any().labels(&names::component_selector(names::COMPONENT_VERIFIER));
-    let read = |secret| Some(Verifier::read(secret));
-    spawn(
-        &mut tasks,
-        ctx,
-        verifiers,
-        ours,
-        read,
-        |c| &c.caches.verifiers,
-        on_verifier,
+    feed.follow(
+        Api::<Secret>::namespaced(client.clone(), &ctx.namespace),
+        |all| all.labels(&names::component_selector(names::COMPONENT_VERIFIER)),
+        |secret| Some(Verifier::read(secret)),
+        into(ctx, |ctx| &ctx.caches.verifiers, on_verifier),
     );
-    tasks
+    feed
 }
 
-fn any() -> watcher::Config {
-    watcher::Config::default()
-        .timeout(WATCH_TIMEOUT_SECONDS)
-        .page_size(PAGE_SIZE)
-}
-
-/// An object of ours, if this program understands it. One that it does not (stored by a newer
-/// version) must not stop the watch.
-fn decoded<K: Resource<DynamicType = ()>>(guarded: DeserializeGuard<K>) -> Option<K> {
-    match guarded.0 {
-        Ok(object) => Some(object),
-        Err(invalid) => {
-            let (namespace, name) = (invalid.metadata.namespace, invalid.metadata.name);
-            let kind = K::kind(&());
-            tracing::warn!(%kind, namespace, name, error = %invalid.error,
-                "Ignoring an object that this version does not understand");
-            None
-        }
-    }
-}
-
-fn spawn<W, K>(
-    tasks: &mut JoinSet<()>,
+/// Takes an event into a cache, and handles what it changed.
+fn into<K>(
     ctx: &Arc<Context>,
-    api: Api<W>,
-    config: watcher::Config,
-    read: impl Fn(W) -> Option<K> + Send + 'static,
     cache: fn(&Context) -> &Cache<K>,
     handle: fn(&Context, News<K>),
-) where
-    W: Resource<DynamicType = ()> + Clone + std::fmt::Debug + DeserializeOwned + Send + 'static,
-    K: Resource<DynamicType = ()> + Clone + Send + Sync + 'static,
+) -> impl FnMut(Event<K>) + use<K>
+where
+    K: Resource<DynamicType = ()> + Clone + 'static,
 {
     let ctx = Arc::clone(ctx);
-    let kind = K::kind(&()).into_owned();
-    tasks.spawn(async move {
-        let mut events = watcher(api, config).default_backoff().boxed();
-        loop {
-            match events.try_next().await {
-                Ok(Some(event)) => {
-                    let Some(event) = convert(event, &read) else {
-                        continue;
-                    };
-                    cache(&ctx)
-                        .apply(event)
-                        .into_iter()
-                        .for_each(|news| handle(&ctx, news));
-                }
-                Ok(None) => return,
-                Err(error) => {
-                    ctx.metrics.watch_failed(&kind);
-                    tracing::warn!(kind, %error, "A watch failed; it is opened anew");
-                }
-            }
+    move |event| {
+        for news in cache(&ctx).apply(event) {
+            handle(&ctx, news);
         }
-    });
-}
-
-fn convert<W, K: Resource>(event: Event<W>, read: impl Fn(W) -> Option<K>) -> Option<Event<K>> {
-    let read = |object| {
-        let mut object = read(object)?;
-        prune(object.meta_mut());
-        Some(object)
-    };
-    Some(match event {
-        Event::Apply(object) => Event::Apply(read(object)?),
-        Event::Delete(object) => Event::Delete(read(object)?),
-        Event::Init => Event::Init,
-        Event::InitApply(object) => Event::InitApply(read(object)?),
-        Event::InitDone => Event::InitDone,
-    })
+    }
 }
 
 fn on_apikey(ctx: &Context, news: News<ApiKey>) {

@@ -9,6 +9,7 @@ pub mod hex;
 mod key_id;
 pub mod random;
 mod secret;
+pub mod signing;
 mod stock;
 pub mod verifier;
 

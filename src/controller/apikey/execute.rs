@@ -21,13 +21,13 @@ use super::status;
 use crate::api::{ApiKey, names};
 use crate::controller::cache::Ticket;
 use crate::controller::context::{Context, post_params};
-use crate::controller::roster::KeyRef;
-use crate::controller::stored::Verifier;
 use crate::controller::watches::prune_delivered;
 use crate::credential::verifier::{Document, Entry, Identity, Owner};
 use crate::credential::{Blank, KeyId, Secret, random};
 use crate::error::{Error, request};
 use crate::policy;
+use crate::watch::roster::KeyRef;
+use crate::watch::stored::Verifier;
 
 /// How long a replaced secret stays accepted.
 const OVERLAP: Duration = Duration::from_hours(1);

@@ -8,9 +8,9 @@ use super::delivered::Delivered;
 use super::plan::Observed;
 use crate::api::{ApiKey, conditions, conditions::reason, names};
 use crate::controller::context::Context;
-use crate::controller::roster::KeyRef;
-use crate::controller::stored::Verifier;
 use crate::error::{Error, request};
+use crate::watch::roster::KeyRef;
+use crate::watch::stored::Verifier;
 
 /// What the caches say of this key.
 pub fn observe(ctx: &Context, apikey: Arc<ApiKey>) -> Observed {

@@ -13,11 +13,11 @@ use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use super::delivered::{self, Delivered, Owner};
 use super::status;
 use crate::api::{ApiKey, ApiKeyStatus, Organization, names};
-use crate::controller::stored::Verifier;
 use crate::credential::KeyId;
 use crate::credential::verifier::{Document, PENDING_MAX_AGE};
 use crate::error::{Class, Error};
 use crate::policy::{self, Assessment, Denial, OverQuota, Verdict};
+use crate::watch::stored::Verifier;
 
 /// At most this many secrets replace removed ones ...
 pub const MAX_REPLACEMENTS: usize = 3;

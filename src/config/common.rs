@@ -1,0 +1,123 @@
+//! Flags of every process.
+
+use std::net::SocketAddr;
+
+use clap::{Args, ValueEnum};
+
+/// Flags of every process.
+#[derive(Args, Clone, Debug)]
+pub struct CommonFlags {
+    /// Namespace of the operator, which holds verifiers, key rings and the lease. Nobody else should
+    /// be able to read its Secrets. Default: the namespace of the kubeconfig context or of the pod.
+    #[arg(long, env = "APIKEY_OPERATOR_NAMESPACE", value_parser = namespace)]
+    pub namespace: Option<String>,
+
+    /// Address for /livez, /readyz and /metrics.
+    #[arg(
+        long,
+        env = "APIKEY_OPERATOR_ADMIN_LISTEN",
+        default_value = "0.0.0.0:9090"
+    )]
+    pub admin_listen: SocketAddr,
+
+    /// Address under which consumers reach the token server: the issuer of its tokens. With it, the
+    /// controller puts `token-url` into delivered Secrets. Default of the token server: that of its
+    /// Service, apikey-operator-token.
+    #[arg(long, env = "APIKEY_OPERATOR_ISSUER_URL", value_name = "URL", value_parser = issuer_url)]
+    pub issuer_url: Option<String>,
+
+    /// Refuse keys whose Organization is not declared. Production should set it: without it, such a
+    /// key may have any role. Give it to controller and token server alike.
+    #[arg(long, env = "APIKEY_OPERATOR_REQUIRE_ORGANIZATIONS", num_args = 0..=1,
+        default_value_t = false, default_missing_value = "true", require_equals = true,
+        value_name = "BOOL")]
+    pub require_organizations: bool,
+
+    /// argon2id hashes made or checked at the same time. Default: one per core.
+    #[arg(long, env = "APIKEY_OPERATOR_HASH_THREADS",
+        value_parser = clap::value_parser!(u16).range(1..=256), value_name = "N")]
+    pub hash_threads: Option<u16>,
+
+    /// Form of the logs.
+    #[arg(long, env = "APIKEY_OPERATOR_LOG_FORMAT", default_value = "text")]
+    pub log_format: LogFormat,
+
+    /// Level of the logs (error, warn, info, debug, trace), or target=level pairs with commas.
+    #[arg(long, env = "APIKEY_OPERATOR_LOG_LEVEL", default_value = "info")]
+    pub log_level: String,
+}
+
+/// Form of the logs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// One line for people.
+    Text,
+    /// One JSON object per line.
+    Json,
+}
+
+/// What every process knows, checked and complete.
+#[derive(Clone, Debug)]
+pub struct Common {
+    /// Namespace of the operator.
+    pub namespace: String,
+    /// Address for health and metrics.
+    pub admin_listen: SocketAddr,
+    /// Address of the token server for consumers, where it is given. No trailing slash.
+    pub issuer_url: Option<String>,
+    /// Whether undeclared organizations are refused.
+    pub require_organizations: bool,
+    /// Hashes made at the same time.
+    pub hash_threads: usize,
+}
+
+impl CommonFlags {
+    /// The checked configuration; `default_namespace` is that of the kubeconfig or pod.
+    #[must_use]
+    pub fn check(self, default_namespace: &str) -> Common {
+        let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        Common {
+            namespace: self
+                .namespace
+                .unwrap_or_else(|| default_namespace.to_owned()),
+            admin_listen: self.admin_listen,
+            issuer_url: self.issuer_url,
+            require_organizations: self.require_organizations,
+            hash_threads: self.hash_threads.map_or(cores, usize::from),
+        }
+    }
+}
+
+/// A namespace name; also one label of a domain.
+pub(super) fn namespace(text: &str) -> Result<String, String> {
+    let valid = (1..=63).contains(&text.len())
+        && text
+            .bytes()
+            .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
+        && !text.starts_with('-')
+        && !text.ends_with('-');
+    if valid {
+        Ok(text.to_owned())
+    } else {
+        Err("must be a namespace name (a DNS label)".into())
+    }
+}
+
+/// An issuer as RFC 8414 section 2 has it: no query, no fragment. Plain http is for use behind
+/// something that ends TLS.
+fn issuer_url(text: &str) -> Result<String, String> {
+    let parsed = text.parse::<axum::http::Uri>().ok();
+    let valid = parsed.is_some_and(|uri| {
+        matches!(uri.scheme_str(), Some("http" | "https"))
+            && uri.host().is_some_and(|host| !host.is_empty())
+            && uri.query().is_none()
+    });
+    if valid && !text.ends_with('/') && !text.contains('#') && text.len() <= 255 {
+        Ok(text.to_owned())
+    } else {
+        Err(
+            "must be like https://keys.example.com, without '/' at its end, query or fragment"
+                .into(),
+        )
+    }
+}

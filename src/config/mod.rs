@@ -1,0 +1,186 @@
+//! Flags, their environment twins, and the checked configurations they become. Read once; no other
+//! module asks the environment.
+
+mod common;
+mod controller;
+mod token;
+
+use clap::{Args, Parser, Subcommand};
+
+pub use common::{Common, CommonFlags, LogFormat};
+pub use controller::{Controller, ControllerFlags};
+pub use token::{TokenFlags, TokenServer};
+
+/// API keys as Kubernetes objects: an `ApiKey` names an organization, roles and an expiry; this
+/// operator mints its secret into a Secret, keeps its status true, and swaps name and secret for
+/// short-lived tokens.
+#[derive(Debug, Parser)]
+#[command(
+    version,
+    about,
+    max_term_width = 100,
+    after_help = "Exit codes: 0 after a clean end, \
+    1 on failure, 2 for wrong usage."
+)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Watch ApiKeys and Organizations and reconcile them, until SIGTERM or Ctrl-C.
+    ///
+    /// The cluster is the one of $KUBECONFIG, or the one this runs in. Audit lines go to standard
+    /// output, logs to standard error.
+    #[command(after_help = CONTROLLER_EXAMPLES)]
+    Controller(Box<ControllerCommand>),
+    /// Serve the token endpoint, until SIGTERM or Ctrl-C.
+    ///
+    /// It swaps name and secret for a short-lived JWT, publishes the keys that check it, and answers
+    /// gateways. Every replica serves, from memory: no request needs the API server.
+    #[command(after_help = TOKEN_EXAMPLES)]
+    TokenServer(Box<TokenServerCommand>),
+    /// Controller and token server in one process: for development and small clusters.
+    ///
+    /// In production run them apart: the token server is open to callers and needs no right on the
+    /// Secrets of tenants.
+    Run(Box<RunCommand>),
+    /// Print the custom resource definitions, for `kubectl apply --server-side -f -`.
+    Crds {
+        /// Write one file per kind into this folder instead.
+        #[arg(long, value_name = "DIR")]
+        out: Option<std::path::PathBuf>,
+    },
+    /// Print the OpenAPI description of the token server.
+    Openapi,
+    /// Print the version.
+    Version,
+}
+
+/// Flags of `controller`.
+#[derive(Args, Clone, Debug)]
+pub struct ControllerCommand {
+    /// Those of every process.
+    #[command(flatten)]
+    pub common: CommonFlags,
+    /// Its own.
+    #[command(flatten)]
+    pub controller: ControllerFlags,
+}
+
+/// Flags of `token-server`.
+#[derive(Args, Clone, Debug)]
+pub struct TokenServerCommand {
+    /// Those of every process.
+    #[command(flatten)]
+    pub common: CommonFlags,
+    /// Its own.
+    #[command(flatten)]
+    pub token: TokenFlags,
+}
+
+/// Flags of `run`.
+#[derive(Args, Clone, Debug)]
+pub struct RunCommand {
+    /// Those of every process.
+    #[command(flatten)]
+    pub common: CommonFlags,
+    /// Those of the controller.
+    #[command(flatten)]
+    pub controller: ControllerFlags,
+    /// Those of the token server.
+    #[command(flatten)]
+    pub token: TokenFlags,
+}
+
+const CONTROLLER_EXAMPLES: &str = "\
+Examples:
+  Try it against the current kubeconfig, writing verifiers to namespace apikeys:
+    apikey-operator crds | kubectl apply --server-side -f -
+    kubectl create namespace apikeys
+    apikey-operator controller --namespace apikeys
+
+  In production, refuse organizations that are not declared:
+    apikey-operator controller --require-organizations --log-format json";
+
+const TOKEN_EXAMPLES: &str = "\
+Examples:
+  Beside a controller that uses namespace apikeys:
+    apikey-operator token-server --namespace apikeys --admin-listen 0.0.0.0:9091
+
+  For consumers outside, under the address that they see:
+    apikey-operator token-server --issuer-url https://keys.example.com \\
+        --tls-cert-file tls.crt --tls-key-file tls.key
+
+  Then:
+    curl https://keys.example.com/auth/v1/api-key/token \\
+        --data-urlencode name=ci-upload --data-urlencode secret=\"$SECRET\"";
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+    use crate::credential::Argon2Cost;
+
+    fn parse(arguments: &[&str]) -> Result<Command, clap::Error> {
+        let all = ["apikey-operator"].iter().chain(arguments);
+        Ok(Cli::try_parse_from(all)?.command)
+    }
+
+    fn run(arguments: &[&str]) -> Result<Box<RunCommand>, clap::Error> {
+        let command = parse(&[&["run"], arguments].concat())?;
+        let Command::Run(flags) = command else {
+            panic!("{command:?}")
+        };
+        Ok(flags)
+    }
+
+    #[test]
+    fn the_command_line_is_well_formed_and_every_flag_has_an_environment_twin() {
+        Cli::command().debug_assert();
+        let command = Cli::command();
+        for name in ["controller", "token-server", "run"] {
+            let subcommand = command.find_subcommand(name).unwrap();
+            for argument in subcommand.get_arguments().filter(|a| a.get_id() != "help") {
+                let flag = argument.get_long().unwrap();
+                let twin = format!("APIKEY_OPERATOR_{}", flag.replace('-', "_").to_uppercase());
+                assert_eq!(argument.get_env().unwrap().to_str(), Some(twin.as_str()));
+            }
+        }
+    }
+
+    #[test]
+    fn defaults_are_safe_and_bad_values_are_named() {
+        let flags = run(&[]).unwrap();
+        let common = flags.common.check("ns");
+        let token = flags.token.check(&common);
+        let controller = flags.controller.check();
+        assert_eq!(controller.argon2, Argon2Cost::default());
+        assert!(controller.leader_elect && !common.require_organizations);
+        assert_eq!(token.issuer_url, "http://apikey-operator-token.ns.svc");
+        assert_eq!(token.audiences, [token.issuer_url.as_str()]);
+        let given = run(&["--require-organizations", "--leader-elect=false"]).unwrap();
+        assert!(given.common.require_organizations && !given.controller.leader_elect);
+        for bad in [
+            "--argon2-memory-kib=4",
+            "--email-domain=A b",
+            "--namespace=-x",
+            "--issuer-url=keys.example.com",
+            "--issuer-url=https://keys.example.com/",
+            "--issuer-url=https://keys.example.com?x",
+            "--trusted-proxies=10.0.0.0/99",
+            "--max-staleness=yesterday",
+            "--signing-algorithm=HS256",
+            "--tls-cert-file=tls.crt",
+        ] {
+            let error = run(&[bad]).unwrap_err().to_string();
+            let flag = bad.split('=').next().unwrap();
+            let other = "--tls-key-file";
+            assert!(error.contains(flag) || error.contains(other), "{error}");
+        }
+    }
+}

@@ -1,0 +1,83 @@
+//! What the parts of one process share: client, counts, readiness, the end.
+
+use kube::Client;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+
+use crate::admin::{self, Readiness};
+use crate::config::Common;
+use crate::metrics::Metrics;
+
+/// What the parts of one process share.
+#[derive(Clone)]
+pub struct Process {
+    /// For the Kubernetes API.
+    pub client: Client,
+    /// Counts.
+    pub metrics: Metrics,
+    /// What has to hold before the process is ready.
+    pub readiness: Readiness,
+    /// Becomes true when the process has to end.
+    pub stopped: watch::Receiver<bool>,
+}
+
+impl Process {
+    /// Waits until the process has to end.
+    pub async fn stopped(&self) {
+        let mut stopped = self.stopped.clone();
+        let _ = stopped.wait_for(|stopped| *stopped).await;
+    }
+}
+
+/// Serves the admin port and runs `parts` until SIGTERM or SIGINT, or until a part fails.
+///
+/// # Errors
+/// The admin port can't be opened, or a part failed.
+pub async fn run(
+    common: &Common,
+    client: Client,
+    metrics: Metrics,
+    parts: impl AsyncFnOnce(Process) -> Result<(), Box<dyn std::error::Error>>,
+) -> Result<(), Box<dyn std::error::Error>> {
+    let (stop, stopped) = watch::channel(false);
+    let process = Process {
+        client,
+        metrics,
+        readiness: Readiness::default(),
+        stopped,
+    };
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let (readiness, metrics) = (process.readiness.clone(), process.metrics.clone());
+    let until_stopped = {
+        let process = process.clone();
+        async move { process.stopped().await }
+    };
+    let admin = admin::serve(
+        common.admin_listen,
+        readiness.clone(),
+        metrics,
+        until_stopped,
+    )
+    .await?;
+    let admin = tokio::spawn(admin);
+    let parts = parts(process);
+    let mut parts = std::pin::pin!(parts);
+    let result = tokio::select! {
+        result = &mut parts => result,
+        _ = terminate.recv() => Ok(()),
+        _ = interrupt.recv() => Ok(()),
+    };
+    let signalled = result.is_ok() && !*stop.borrow();
+    readiness.not_yet("running", "shutting down");
+    stop.send_replace(true);
+    let result = if signalled {
+        tracing::info!("Shutting down");
+        parts.await
+    } else {
+        result
+    };
+    admin.await?;
+    tracing::info!("Stopped");
+    result
+}
