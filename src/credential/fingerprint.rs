@@ -29,9 +29,16 @@ pub struct Fingerprint {
 }
 
 /// The peppers, newest last. The last one makes new fingerprints; all of them check.
+#[derive(Clone)]
+pub struct PepperRing {
+    stored: Stored,
+    /// The peppers of `stored`, in that order, ready to use.
+    keyed: Vec<Keyed>,
+}
+
 #[derive(Clone, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct PepperRing {
+struct Stored {
     version: u32,
     peppers: Vec<Pepper>,
 }
@@ -42,6 +49,12 @@ struct Pepper {
     id: String,
     key: Zeroizing<String>,
     created_at: Time,
+}
+
+#[derive(Clone)]
+struct Keyed {
+    id: String,
+    mac: Hmac<Sha256>,
 }
 
 /// Why a pepper ring can't be used.
@@ -66,6 +79,14 @@ pub enum Error {
     Random(#[from] random::Error),
 }
 
+impl Fingerprint {
+    /// The HMAC; `None` if the stored text is not one.
+    #[must_use]
+    pub fn bytes(&self) -> Option<[u8; 32]> {
+        BASE64.decode(&self.value).ok()?.try_into().ok()
+    }
+}
+
 impl PepperRing {
     /// A ring with one fresh pepper.
     ///
@@ -79,7 +100,7 @@ impl PepperRing {
             key: Zeroizing::new(BASE64.encode(*key)),
             created_at: Time(now),
         };
-        Ok(Self {
+        Self::of(Stored {
             version: RING_VERSION,
             peppers: vec![pepper],
         })
@@ -90,19 +111,21 @@ impl PepperRing {
     /// # Errors
     /// See [`Error`].
     pub fn parse(json: &[u8]) -> Result<Self, Error> {
-        let ring: Self = serde_json::from_slice(json).map_err(|e| Error::Malformed {
+        let stored: Stored = serde_json::from_slice(json).map_err(|e| Error::Malformed {
             line: e.line(),
             column: e.column(),
         })?;
-        if ring.version != RING_VERSION {
-            return Err(Error::Version(ring.version));
+        if stored.version != RING_VERSION {
+            return Err(Error::Version(stored.version));
         }
-        let usable = !ring.peppers.is_empty() && ring.peppers.iter().all(|p| p.key().is_some());
-        if usable {
-            Ok(ring)
-        } else {
-            Err(Error::Unusable)
-        }
+        Self::of(stored)
+    }
+
+    fn of(stored: Stored) -> Result<Self, Error> {
+        let keyed: Option<Vec<_>> = stored.peppers.iter().map(Pepper::keyed).collect();
+        let keyed = keyed.filter(|all| !all.is_empty());
+        let keyed = keyed.ok_or(Error::Unusable)?;
+        Ok(Self { stored, keyed })
     }
 
     /// The document to store. It holds the peppers in clear.
@@ -110,7 +133,7 @@ impl PepperRing {
     /// # Errors
     /// [`serde_json::Error`] if it can't be written, which its types exclude.
     pub fn to_json(&self) -> Result<Zeroizing<Vec<u8>>, serde_json::Error> {
-        serde_json::to_vec(self).map(Zeroizing::new)
+        serde_json::to_vec(&self.stored).map(Zeroizing::new)
     }
 
     /// Fingerprint of the secret under the newest pepper.
@@ -118,44 +141,61 @@ impl PepperRing {
     /// # Errors
     /// [`Error::Unusable`] for a ring without peppers, which [`Self::parse`] excludes.
     pub fn fingerprint(&self, secret: &Secret) -> Result<Fingerprint, Error> {
-        let pepper = self.peppers.last().ok_or(Error::Unusable)?;
-        let value = pepper.mac(secret).ok_or(Error::Unusable)?;
+        let pepper = self.keyed.last().ok_or(Error::Unusable)?;
         Ok(Fingerprint {
             pepper_id: pepper.id.clone(),
-            value: BASE64.encode(value),
+            value: BASE64.encode(pepper.mac(secret)),
         })
+    }
+
+    /// HMAC of the secret under this pepper; `None` if the pepper is not in the ring.
+    #[must_use]
+    pub fn mac(&self, pepper_id: &str, secret: &Secret) -> Option<[u8; 32]> {
+        let pepper = self.keyed.iter().find(|pepper| pepper.id == pepper_id)?;
+        Some(pepper.mac(secret))
+    }
+
+    /// Id of the newest pepper.
+    #[must_use]
+    pub fn newest(&self) -> Option<&str> {
+        self.keyed.last().map(|pepper| pepper.id.as_str())
     }
 
     /// Whether the secret has this fingerprint; `None` if its pepper is not in the ring. Compares
     /// in constant time.
     #[must_use]
     pub fn matches(&self, secret: &Secret, fingerprint: &Fingerprint) -> Option<bool> {
-        let pepper = self
-            .peppers
-            .iter()
-            .find(|p| p.id == fingerprint.pepper_id)?;
-        let expected = BASE64.decode(&fingerprint.value).ok()?;
-        Some(pepper.mac(secret)?.ct_eq(&expected).into())
+        let expected = fingerprint.bytes()?;
+        let mac = self.mac(&fingerprint.pepper_id, secret)?;
+        Some(mac.ct_eq(&expected).into())
     }
 }
 
 impl Pepper {
-    fn key(&self) -> Option<Zeroizing<Vec<u8>>> {
+    fn keyed(&self) -> Option<Keyed> {
         let key = Zeroizing::new(BASE64.decode(self.key.as_bytes()).ok()?);
-        (key.len() == 32).then_some(key)
+        if key.len() != 32 {
+            return None;
+        }
+        Some(Keyed {
+            id: self.id.clone(),
+            mac: Hmac::new_from_slice(&key).ok()?,
+        })
     }
+}
 
-    fn mac(&self, secret: &Secret) -> Option<[u8; 32]> {
-        let mut mac = Hmac::<Sha256>::new_from_slice(&self.key()?).ok()?;
+impl Keyed {
+    fn mac(&self, secret: &Secret) -> [u8; 32] {
+        let mut mac = self.mac.clone();
         mac.update(secret.expose().as_bytes());
-        Some(mac.finalize().into_bytes().into())
+        mac.finalize().into_bytes().into()
     }
 }
 
 impl std::fmt::Debug for PepperRing {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_list()
-            .entries(self.peppers.iter().map(|p| &p.id))
+            .entries(self.keyed.iter().map(|pepper| &pepper.id))
             .finish()
     }
 }
@@ -192,7 +232,7 @@ mod tests {
     fn damaged_rings_are_refused_and_errors_and_debug_show_no_key() {
         let ring = ring();
         let json = String::from_utf8(ring.to_json().unwrap().to_vec()).unwrap();
-        let key = ring.peppers[0].key.clone();
+        let key = ring.stored.peppers[0].key.clone();
         for damaged in [
             &json[..json.len() / 2],
             &json.replace("\"version\":1", "\"version\":2"),

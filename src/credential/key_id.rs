@@ -11,7 +11,7 @@ const ALPHABET: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
 /// the first secret is minted and kept for the life of the key.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
-pub struct KeyId(String);
+pub struct KeyId([u8; 16]);
 
 /// The text is not a key id.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
@@ -28,23 +28,35 @@ impl KeyId {
         let mut padded = [0; 16];
         padded[6..].copy_from_slice(&entropy);
         let bits = u128::from_be_bytes(padded);
-        let digit = |i: usize| {
+        Self(std::array::from_fn(|i| {
             let index = (bits >> (5 * (Self::LENGTH - 1 - i))) & 31;
-            char::from(ALPHABET[usize::try_from(index).unwrap_or_default()])
-        };
-        Self((0..Self::LENGTH).map(digit).collect())
+            ALPHABET[usize::try_from(index).unwrap_or_default()]
+        }))
     }
 
     /// The text.
     #[must_use]
     pub fn as_str(&self) -> &str {
-        &self.0
+        std::str::from_utf8(&self.0).unwrap_or_default()
     }
 
     /// The part that stands in the key's e-mail address.
     #[must_use]
     pub fn short(&self) -> &str {
-        &self.0[..8]
+        &self.as_str()[..8]
+    }
+}
+
+impl TryFrom<&str> for KeyId {
+    type Error = KeyIdError;
+
+    fn try_from(text: &str) -> Result<Self, KeyIdError> {
+        let bytes: [u8; Self::LENGTH] = text.as_bytes().try_into().map_err(|_| KeyIdError)?;
+        if bytes.iter().all(|b| ALPHABET.contains(b)) {
+            Ok(Self(bytes))
+        } else {
+            Err(KeyIdError)
+        }
     }
 }
 
@@ -52,23 +64,18 @@ impl TryFrom<String> for KeyId {
     type Error = KeyIdError;
 
     fn try_from(text: String) -> Result<Self, KeyIdError> {
-        let valid = text.len() == Self::LENGTH && text.bytes().all(|b| ALPHABET.contains(&b));
-        if valid {
-            Ok(Self(text))
-        } else {
-            Err(KeyIdError)
-        }
+        Self::try_from(text.as_str())
     }
 }
 
 impl From<KeyId> for String {
     fn from(id: KeyId) -> Self {
-        id.0
+        id.as_str().to_owned()
     }
 }
 
 impl fmt::Display for KeyId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        f.write_str(self.as_str())
     }
 }

@@ -83,7 +83,7 @@ impl Secret {
         }
         let after_prefix = text.strip_prefix(PREFIX).ok_or(FormatError::Shape)?;
         let (key_id, rest) = after_prefix.split_once('_').ok_or(FormatError::Shape)?;
-        let key_id = KeyId::try_from(key_id.to_owned()).map_err(|_| FormatError::Shape)?;
+        let key_id = KeyId::try_from(key_id).map_err(|_| FormatError::Shape)?;
         if !rest.bytes().all(|b| b.is_ascii_alphanumeric()) {
             return Err(FormatError::Shape);
         }
