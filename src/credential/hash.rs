@@ -90,13 +90,7 @@ pub fn hash(
     memory: &mut Vec<Block>,
 ) -> Result<String, Error> {
     let argon2 = argon2(cost)?;
-    let blocks = argon2.params().block_count();
-    memory.reserve_exact(blocks.max(RETURNED_BLOCKS).saturating_sub(memory.len()));
-    memory.resize(blocks, Block::new());
-    let mut output = [0; Params::DEFAULT_OUTPUT_LEN];
-    argon2
-        .hash_password_into_with_memory(secret.expose().as_bytes(), salt, &mut output, memory)
-        .map_err(|_| Error::Malformed)?;
+    let output = digest(&argon2, secret, salt, memory)?;
     let phc = PasswordHash {
         algorithm: argon2::ARGON2ID_IDENT,
         version: Some(Version::V0x13.into()),
@@ -107,11 +101,27 @@ pub fn hash(
     Ok(phc.to_string())
 }
 
-/// Whether the secret has this hash. Compares in constant time.
+fn digest(
+    argon2: &Argon2<'_>,
+    secret: &Secret,
+    salt: &[u8],
+    memory: &mut Vec<Block>,
+) -> Result<[u8; Params::DEFAULT_OUTPUT_LEN], Error> {
+    let blocks = argon2.params().block_count();
+    memory.reserve_exact(blocks.max(RETURNED_BLOCKS).saturating_sub(memory.len()));
+    memory.resize(blocks, Block::new());
+    let mut output = [0; Params::DEFAULT_OUTPUT_LEN];
+    argon2
+        .hash_password_into_with_memory(secret.expose().as_bytes(), salt, &mut output, memory)
+        .map_err(|_| Error::Malformed)?;
+    Ok(output)
+}
+
+/// Whether the secret has this hash. Compares in constant time. `memory` is as in [`hash`].
 ///
 /// # Errors
 /// [`Error::Malformed`] and [`Error::Cost`] if the stored text can't be used.
-pub fn verify(secret: &Secret, phc: &str) -> Result<bool, Error> {
+pub fn verify(secret: &Secret, phc: &str, memory: &mut Vec<Block>) -> Result<bool, Error> {
     let stored = PasswordHash::new(phc).map_err(|_| Error::Malformed)?;
     let (Some(salt), Some(expected)) = (stored.salt, stored.hash) else {
         return Err(Error::Malformed);
@@ -124,10 +134,7 @@ pub fn verify(secret: &Secret, phc: &str) -> Result<bool, Error> {
         memory_kib: params.m_cost(),
         iterations: params.t_cost(),
     };
-    let mut output = [0; Params::DEFAULT_OUTPUT_LEN];
-    argon2(cost)?
-        .hash_password_into(secret.expose().as_bytes(), &salt, &mut output)
-        .map_err(|_| Error::Malformed)?;
+    let output = digest(&argon2(cost)?, secret, &salt, memory)?;
     Ok(output.ct_eq(expected.as_bytes()).into())
 }
 
@@ -166,19 +173,36 @@ impl Hasher {
     /// See [`Error`].
     pub async fn hash(&self, secret: Secret) -> Result<String, Error> {
         let salt = random::bytes()?;
-        let (pool, cost) = (Arc::clone(&self.pool), self.cost);
-        let wanted = Wanted::new(pool);
+        let cost = self.cost;
+        self.on_thread(move |memory| hash(&secret, &salt, cost, memory))
+            .await
+    }
+
+    /// Whether the secret has this hash. Waits for a free thread.
+    ///
+    /// # Errors
+    /// See [`verify`].
+    pub async fn verify(&self, secret: Secret, phc: Arc<str>) -> Result<bool, Error> {
+        self.on_thread(move |memory| verify(&secret, &phc, memory))
+            .await
+    }
+
+    async fn on_thread<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut Vec<Block>) -> Result<T, Error> + Send + 'static,
+    ) -> Result<T, Error> {
+        let wanted = Wanted::new(Arc::clone(&self.pool));
         let permit = Arc::clone(&self.permits).acquire_owned().await;
-        let hashing = tokio::task::spawn_blocking(move || {
+        let working = tokio::task::spawn_blocking(move || {
             // A caller that goes away does not stop the thread: the permit stays with the work.
             let _permit = permit.map_err(|_| Error::Interrupted)?;
             let mut memory = wanted.pool.lock().memories.pop().unwrap_or_default();
-            let result = hash(&secret, &salt, cost, &mut memory);
+            let result = work(&mut memory);
             wanted.pool.lock().memories.push(memory);
             drop(wanted);
             result
         });
-        hashing.await.map_err(|_| Error::Interrupted)?
+        working.await.map_err(|_| Error::Interrupted)?
     }
 }
 
@@ -221,8 +245,8 @@ mod tests {
     #[test]
     fn only_the_hashed_secret_verifies() {
         let phc = hash(&secret(1), &[3; 16], CHEAP, &mut Vec::new()).unwrap();
-        assert!(verify(&secret(1), &phc).unwrap());
-        assert!(!verify(&secret(2), &phc).unwrap());
+        assert!(verify(&secret(1), &phc, &mut Vec::new()).unwrap());
+        assert!(!verify(&secret(2), &phc, &mut Vec::new()).unwrap());
     }
 
     #[test]
@@ -240,7 +264,10 @@ mod tests {
             "m=4294967295,t=1,p=1",
         ] {
             let stored = phc.replace("m=8,t=1,p=1", hostile);
-            assert!(verify(&secret(1), &stored).is_err(), "{hostile}");
+            assert!(
+                verify(&secret(1), &stored, &mut Vec::new()).is_err(),
+                "{hostile}"
+            );
         }
         for malformed in [
             "",
@@ -248,7 +275,10 @@ mod tests {
             "$argon2i$v=19$m=8,t=1,p=1$AAAAAAAAAAAAAAAAAAAAAA$AAAA",
         ] {
             assert!(
-                matches!(verify(&secret(1), malformed), Err(Error::Malformed)),
+                matches!(
+                    verify(&secret(1), malformed, &mut Vec::new()),
+                    Err(Error::Malformed)
+                ),
                 "{malformed}"
             );
         }
@@ -259,7 +289,7 @@ mod tests {
         let hasher = Hasher::new(CHEAP, 2);
         let all = (0..8).map(|n| hasher.hash(secret(n)));
         for (n, phc) in (0..8).zip(futures::future::try_join_all(all).await.unwrap()) {
-            assert!(verify(&secret(n), &phc).unwrap());
+            assert!(verify(&secret(n), &phc, &mut Vec::new()).unwrap());
         }
         let pool = hasher.pool.lock();
         assert_eq!((pool.wanted, pool.memories.len()), (0, 0));

@@ -100,7 +100,7 @@ mod tests {
         let mut key_ids = BTreeSet::new();
         for _ in 0..10 {
             let blank = stock.take().await.unwrap();
-            assert!(hash::verify(&blank.secret, &blank.hash).unwrap());
+            assert!(hash::verify(&blank.secret, &blank.hash, &mut Vec::new()).unwrap());
             assert!(key_ids.insert(blank.secret.key_id().clone()));
         }
     }
