@@ -3,31 +3,80 @@
 //! The controller asks before it mints, and the token endpoint asks before it issues; neither
 //! trusts `status`. Inputs are plain values, time included.
 
+mod grants;
+mod limits;
+mod namespaces;
+
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use uuid::Uuid;
 
+use self::limits::Limits;
 use crate::api::conditions::reason;
-use crate::api::{
-    AllowedNamespaces, ApiKey, FromNamespaces, NamespaceSelector, Organization, OrganizationLimits,
-    Requirement, SelectorOperator,
-};
+use crate::api::{ApiKey, Organization, SubOrganization, TokenSpec};
 
-/// Longest life of a key where the organization sets none. Unit: days.
-pub const DEFAULT_MAX_LIFETIME_DAYS: i64 = 365;
-/// Life of a key without an expiry where the organization sets none. Unit: days.
-pub const DEFAULT_LIFETIME_DAYS: i64 = 180;
+pub use self::grants::Grant;
+pub use self::limits::{
+    DEFAULT_LIFETIME_DAYS, DEFAULT_MAX_LIFETIME_DAYS, DEFAULT_TOKEN_TTL_SECONDS,
+};
+pub use self::namespaces::namespace_allowed;
+
+/// The parts of a key that a decision depends on.
+#[derive(Clone, Copy, Debug)]
+pub struct Subject<'a> {
+    /// Its namespace.
+    pub namespace: &'a str,
+    /// When it was created.
+    pub created: Option<Timestamp>,
+    /// `spec.org`.
+    pub org: &'a str,
+    /// `spec.roles`.
+    pub roles: &'a [String],
+    /// `spec.subOrgs`.
+    pub sub_orgs: &'a [SubOrganization],
+    /// `spec.expiry`.
+    pub expiry: Option<&'a str>,
+    /// `spec.token`.
+    pub token: Option<&'a TokenSpec>,
+}
+
+impl<'a> From<&'a ApiKey> for Subject<'a> {
+    fn from(apikey: &'a ApiKey) -> Self {
+        let (meta, spec) = (&apikey.metadata, &apikey.spec);
+        Self {
+            namespace: meta.namespace.as_deref().unwrap_or_default(),
+            created: meta.creation_timestamp.as_ref().map(|time| time.0),
+            org: &spec.org,
+            roles: &spec.roles,
+            sub_orgs: &spec.sub_orgs,
+            expiry: spec.expiry.as_deref(),
+            token: spec.token.as_ref(),
+        }
+    }
+}
+
+impl Subject<'_> {
+    /// `spec.token.audiences`.
+    fn audiences(&self) -> &[String] {
+        self.token
+            .map(|token| token.audiences.as_slice())
+            .unwrap_or_default()
+    }
+}
 
 /// What a decision about one key depends on.
 #[derive(Clone, Copy, Debug)]
 pub struct Input<'a> {
     /// The key.
-    pub apikey: &'a ApiKey,
+    pub subject: Subject<'a>,
     /// The Organization of `spec.org`, if it is declared.
     pub organization: Option<&'a Organization>,
     /// The parent of that Organization, if it has one and it is declared.
     pub parent: Option<&'a Organization>,
+    /// The declared ones of the organizations in `spec.subOrgs`.
+    pub sub_organizations: &'a [Arc<Organization>],
     /// Labels of the key's namespace.
     pub namespace_labels: &'a BTreeMap<String, String>,
     /// The quota that leaves no place for this key, if one does.
@@ -58,6 +107,15 @@ pub struct Assessment {
     pub roles: Vec<String>,
     /// The other roles of the key.
     pub unknown_roles: Vec<String>,
+    /// Where the key may act: its own organization first, then the listed sub-organizations that it
+    /// covers; each with at least one role. Empty unless the verdict is [`Verdict::Allowed`].
+    pub grants: Vec<Grant>,
+    /// The listed sub-organizations that it does not cover, or holds no role in.
+    pub uncovered: Vec<String>,
+    /// Audiences of its tokens; empty: those of the token server.
+    pub audiences: Vec<String>,
+    /// The audiences it asks for and may not have.
+    pub unknown_audiences: Vec<String>,
     /// Whether the Organization is declared.
     pub declared: bool,
     /// Whether the key may be minted and used.
@@ -108,8 +166,8 @@ pub fn organization_id(organization: &Organization) -> Uuid {
 ///
 /// # Errors
 /// A [`Denial`] that says what is wrong with the value.
-pub fn spec_expiry(apikey: &ApiKey) -> Result<Option<Timestamp>, Denial> {
-    let Some(text) = apikey.spec.expiry.as_deref() else {
+pub fn spec_expiry(expiry: Option<&str>) -> Result<Option<Timestamp>, Denial> {
+    let Some(text) = expiry else {
         return Ok(None);
     };
     let parsed = text.parse::<Timestamp>().ok();
@@ -125,44 +183,62 @@ pub fn spec_expiry(apikey: &ApiKey) -> Result<Option<Timestamp>, Denial> {
 /// The decision about one key.
 #[must_use]
 pub fn assess(input: &Input<'_>) -> Assessment {
-    let limits = Limits::of(input);
-    let created = created_at(input.apikey);
-    let expiry = spec_expiry(input.apikey);
-    let resolvable = input.organization.is_some() || !input.require_organizations;
-    let default_expiry = created.and_then(|created| add_days(created, limits.default_days));
+    let (subject, organization) = (&input.subject, input.organization);
+    let limits = Limits::of(organization, input.parent);
+    let expiry = spec_expiry(subject.expiry);
+    let resolvable = organization.is_some() || !input.require_organizations;
     let expires_at = match &expiry {
         Ok(Some(expiry)) => Some(*expiry),
-        Ok(None) => input
-            .fixed_expiry
-            .or_else(|| default_expiry.filter(|_| resolvable)),
+        Ok(None) => input.fixed_expiry.or_else(|| {
+            let created = subject.created.filter(|_| resolvable)?;
+            add_days(created, limits.default_days)
+        }),
         Err(_) => None,
     };
-    let (roles, unknown_roles) = split_roles(input);
+    let catalogue = grants::catalogue(organization, input.parent);
+    let (roles, unknown_roles) = grants::split(subject.roles, &catalogue);
+    let allowed_audiences = grants::audiences(organization, input.parent);
+    let (audiences, unknown_audiences) = grants::split(subject.audiences(), &allowed_audiences);
     let verdict = match expiry {
         Err(denial) => Verdict::Refused(denial),
-        Ok(_) => judge(input, &limits, created, expires_at, &roles),
+        Ok(_) => judge(input, limits, expires_at, &roles, &audiences),
+    };
+    let organization_id =
+        organization.map_or_else(|| default_organization_id(subject.org), organization_id);
+    let own = Grant {
+        organization: subject.org.to_owned(),
+        organization_id,
+        roles: roles.clone(),
+        token_ttl_seconds: grants::token_ttl_seconds(input, limits),
+    };
+    let (further, uncovered) = grants::in_sub_organizations(input);
+    let grants = if verdict == Verdict::Allowed {
+        std::iter::once(own).chain(further).collect()
+    } else {
+        Vec::new()
     };
     Assessment {
-        organization_id: input.organization.map_or_else(
-            || default_organization_id(&input.apikey.spec.org),
-            organization_id,
-        ),
+        organization_id,
         expires_at,
         roles,
         unknown_roles,
-        declared: input.organization.is_some(),
+        grants,
+        uncovered,
+        audiences,
+        unknown_audiences,
+        declared: organization.is_some(),
         verdict,
     }
 }
 
 fn judge(
     input: &Input<'_>,
-    limits: &Limits,
-    created: Option<Timestamp>,
+    limits: Limits,
     expires_at: Option<Timestamp>,
     roles: &[String],
+    audiences: &[String],
 ) -> Verdict {
-    let org = &input.apikey.spec.org;
+    let Subject { namespace, org, .. } = input.subject;
     let refused = |reason, message| Verdict::Refused(Denial { reason, message });
     let waiting = |reason, message| Verdict::Waiting(Denial { reason, message });
 
@@ -172,35 +248,9 @@ fn judge(
             format!("`org` names Organization '{org}', which does not exist: create it"),
         );
     }
-    if let Some(parent) = input.organization.and_then(|o| o.spec.parent.as_deref()) {
-        match input.parent {
-            None => {
-                return waiting(
-                    reason::PARENT_NOT_FOUND,
-                    format!(
-                        "Organization '{org}' has parent '{parent}', which does not exist: create \
-                         Organization '{parent}'"
-                    ),
-                );
-            }
-            Some(found) if found.spec.parent.is_some() => {
-                return refused(
-                    reason::PARENT_NOT_ROOT,
-                    format!(
-                        "Organization '{org}' has parent '{parent}', which is a sub-organization \
-                         itself: only one level is possible"
-                    ),
-                );
-            }
-            Some(_) => {}
-        }
+    if let Some(verdict) = judge_parent(input) {
+        return verdict;
     }
-    let namespace = input
-        .apikey
-        .metadata
-        .namespace
-        .as_deref()
-        .unwrap_or_default();
     let allowed = input.organization.is_none_or(|organization| {
         namespace_allowed(
             &organization.spec.allowed_namespaces,
@@ -222,12 +272,27 @@ fn judge(
             reason::UNKNOWN_ROLE,
             format!(
                 "`roles` [{}]: none is in the catalogue of Organization '{org}', which has [{}]",
-                input.apikey.spec.roles.join(", "),
-                catalogue(input).join(", ")
+                input.subject.roles.join(", "),
+                grants::catalogue(input.organization, input.parent).join(", ")
             ),
         );
     }
-    let latest = created.and_then(|created| add_days(created, limits.max_days));
+    let wanted = input.subject.audiences();
+    if audiences.is_empty() && !wanted.is_empty() {
+        return refused(
+            reason::AUDIENCE_NOT_ALLOWED,
+            format!(
+                "`token.audiences` [{}]: none is one of Organization '{org}', which has [{}]: name \
+                 one of those, or add it to `audiences` of the Organization",
+                wanted.join(", "),
+                grants::audiences(input.organization, input.parent).join(", ")
+            ),
+        );
+    }
+    let latest = input
+        .subject
+        .created
+        .and_then(|created| add_days(created, limits.max_days));
     if let (Some(expires_at), Some(latest)) = (expires_at, latest)
         && expires_at > latest
     {
@@ -257,102 +322,27 @@ fn judge(
     Verdict::Allowed
 }
 
-/// The limits in force: those of the organization, bounded and completed by its parent's.
-struct Limits {
-    max_days: i64,
-    default_days: i64,
-}
-
-impl Limits {
-    fn of(input: &Input<'_>) -> Self {
-        let own = input.organization.and_then(|o| o.spec.limits.as_ref());
-        let parents = input.parent.and_then(|o| o.spec.limits.as_ref());
-        let get = |field: fn(&OrganizationLimits) -> Option<i64>| {
-            (own.and_then(field), parents.and_then(field))
-        };
-        let max_days = match get(|limits| limits.max_lifetime_days) {
-            (Some(own), Some(parents)) => own.min(parents),
-            (own, parents) => own.or(parents).unwrap_or(DEFAULT_MAX_LIFETIME_DAYS),
-        };
-        let (own_default, parents_default) = get(|limits| limits.default_lifetime_days);
-        let default_days = own_default
-            .or(parents_default)
-            .unwrap_or(DEFAULT_LIFETIME_DAYS);
-        Self {
-            max_days,
-            default_days: default_days.min(max_days),
-        }
+/// What the parent of the organization leaves undecided, or forbids.
+fn judge_parent(input: &Input<'_>) -> Option<Verdict> {
+    let org = input.subject.org;
+    let parent = input.organization?.spec.parent.as_deref()?;
+    match input.parent {
+        None => Some(Verdict::Waiting(Denial {
+            reason: reason::PARENT_NOT_FOUND,
+            message: format!(
+                "Organization '{org}' has parent '{parent}', which does not exist: create \
+                 Organization '{parent}'"
+            ),
+        })),
+        Some(found) if found.spec.parent.is_some() => Some(Verdict::Refused(Denial {
+            reason: reason::PARENT_NOT_ROOT,
+            message: format!(
+                "Organization '{org}' has parent '{parent}', which is a sub-organization itself: \
+                 only one level is possible"
+            ),
+        })),
+        Some(_) => None,
     }
-}
-
-/// Whether keys may come from this namespace.
-#[must_use]
-pub fn namespace_allowed(
-    allowed: &AllowedNamespaces,
-    namespace: &str,
-    labels: &BTreeMap<String, String>,
-) -> bool {
-    match allowed.from {
-        FromNamespaces::All => true,
-        FromNamespaces::Names => allowed.names.iter().any(|name| name == namespace),
-        FromNamespaces::Selector => allowed
-            .selector
-            .as_ref()
-            .is_some_and(|selector| selects(selector, labels)),
-    }
-}
-
-fn selects(selector: &NamespaceSelector, labels: &BTreeMap<String, String>) -> bool {
-    let meets = |requirement: &Requirement| {
-        let value = labels.get(&requirement.key);
-        let listed = value.is_some_and(|value| requirement.values.contains(value));
-        match requirement.operator {
-            SelectorOperator::In => listed,
-            SelectorOperator::NotIn => !listed,
-            SelectorOperator::Exists => value.is_some(),
-            SelectorOperator::DoesNotExist => value.is_none(),
-        }
-    };
-    selector
-        .match_labels
-        .iter()
-        .all(|(key, value)| labels.get(key) == Some(value))
-        && selector.match_expressions.iter().all(meets)
-}
-
-fn catalogue<'a>(input: &Input<'a>) -> Vec<&'a str> {
-    let roles_of = |organization: &'a Organization| {
-        organization
-            .spec
-            .roles
-            .iter()
-            .map(|role| role.key.as_str())
-            .collect::<Vec<_>>()
-    };
-    let own = input
-        .organization
-        .map(roles_of)
-        .filter(|roles| !roles.is_empty());
-    own.or_else(|| input.parent.map(roles_of))
-        .unwrap_or_default()
-}
-
-fn split_roles(input: &Input<'_>) -> (Vec<String>, Vec<String>) {
-    let catalogue = catalogue(input);
-    let known = |role: &&String| catalogue.is_empty() || catalogue.contains(&role.as_str());
-    let (known, unknown): (Vec<_>, Vec<_>) = input.apikey.spec.roles.iter().partition(known);
-    (
-        known.into_iter().cloned().collect(),
-        unknown.into_iter().cloned().collect(),
-    )
-}
-
-fn created_at(apikey: &ApiKey) -> Option<Timestamp> {
-    apikey
-        .metadata
-        .creation_timestamp
-        .as_ref()
-        .map(|time| time.0)
 }
 
 fn add_days(time: Timestamp, days: i64) -> Option<Timestamp> {

@@ -18,9 +18,13 @@ use serde::{Deserialize, Serialize};
 
 use super::schema;
 
+mod token;
+
+pub use token::{SubOrganization, TokenSpec};
+
 /// What the key is. `name`, `org`, `expiry` and most of `secret` are fixed at creation; `roles`,
-/// `description`, `suspended` and the labels and annotations of the template may change at any
-/// time without a new secret.
+/// `subOrgs`, `description`, `suspended`, `token` and the labels and annotations of the template
+/// may change at any time without a new secret.
 #[derive(CustomResource, KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
 #[kube(
     group = "apikey-operator.dev",
@@ -51,6 +55,12 @@ use super::schema;
     printcolumn(name = "Email", type_ = "string", json_path = ".status.email", priority = 1),
     printcolumn(name = "Secret", type_ = "string", json_path = ".status.secretName", priority = 1),
     printcolumn(
+        name = "Last-Used",
+        type_ = "date",
+        json_path = ".status.lastUsedAt",
+        priority = 1
+    ),
+    printcolumn(
         name = "Reason",
         type_ = "string",
         json_path = ".status.conditions[?(@.type=='Ready')].reason",
@@ -63,6 +73,11 @@ use super::schema;
 )]
 #[serde(rename_all = "camelCase")]
 #[x_kube(
+    validation = Rule::new("!has(self.subOrgs) || self.subOrgs.all(sub, sub.org != self.org)")
+        .message(
+            "`subOrgs` must not name `org` itself: the key acts in its own organization anyway, \
+             with `roles`"
+        ),
     validation = Rule::new("self.org == oldSelf.org").message(
         "`org` is immutable: delete this ApiKey and create a new one for the other organization"
     ),
@@ -132,6 +147,14 @@ pub struct ApiKeySpec {
     #[schemars(schema_with = "schema::roles")]
     pub roles: Vec<String>,
 
+    /// Sub-organizations of the key's own organization that it may also act in, at most 32, each
+    /// once. The root organization answers for this key, so `allowedNamespaces` of a
+    /// sub-organization does not apply to it. One that is not declared, has another parent, or has
+    /// none of the roles in its catalogue is left out.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(schema_with = "schema::sub_organizations")]
+    pub sub_orgs: Vec<SubOrganization>,
+
     /// Time from which the key is refused, RFC 3339, for example "2027-05-24T00:00:00Z". Omitted:
     /// the organization's default lifetime, counted from the creation of this object and fixed
     /// when the secret is minted. Immutable.
@@ -152,6 +175,10 @@ pub struct ApiKeySpec {
     /// The Secret that receives the name and the secret.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub secret: Option<DeliveredSecretSpec>,
+
+    /// Lifetime and audiences of the key's tokens.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub token: Option<TokenSpec>,
 }
 
 /// Shape of the delivered Secret.
@@ -312,6 +339,12 @@ pub struct ApiKeyStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "schema::previous_secret")]
     pub previous_secret: Option<PreviousSecret>,
+
+    /// When a token was last issued for the key or the key was last checked, to within 10 minutes.
+    /// Written by the token endpoint.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "schema::optional_date_time")]
+    pub last_used_at: Option<Time>,
 
     /// 'Ready' and 'Delivered' are always there; 'Reconciling', 'Stalled', 'Expired',
     /// 'ExpiringSoon' and 'Suspended' only while they hold.

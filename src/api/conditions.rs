@@ -67,6 +67,8 @@ pub mod reason {
     pub const NAMESPACE_NOT_ALLOWED: &str = "NamespaceNotAllowed";
     /// None of the roles is in the catalogue.
     pub const UNKNOWN_ROLE: &str = "UnknownRole";
+    /// None of the audiences is one of the organization's.
+    pub const AUDIENCE_NOT_ALLOWED: &str = "AudienceNotAllowed";
     /// The lifetime exceeds the limit.
     pub const LIFETIME_TOO_LONG: &str = "LifetimeTooLong";
     /// The organization has as many keys as it may.

@@ -9,7 +9,7 @@ mod schema;
 
 pub use apikey::{
     ApiKey, ApiKeySpec, ApiKeyStatus, DeliveredSecretSpec, Phase, PreviousSecret, SecretDataKeys,
-    SecretTemplate,
+    SecretTemplate, SubOrganization, TokenSpec,
 };
 pub use organization::{
     AllowedNamespaces, FromNamespaces, NamespaceSelector, Organization, OrganizationLimits,

@@ -14,6 +14,8 @@ pub const FIELD_MANAGER: &str = "apikey-operator";
 /// It is separate because server-side apply drops fields that an applier no longer sends: a change
 /// of the template must not need the secret value, which the operator never reads back.
 pub const TEMPLATE_FIELD_MANAGER: &str = "apikey-operator-template";
+/// Field manager of `status.lastUsedAt`, which the token server writes.
+pub const LAST_USED_FIELD_MANAGER: &str = "apikey-operator-last-used";
 /// `reportingController` of our Events.
 pub const EVENT_REPORTER: &str = "apikey-operator.dev/controller";
 
@@ -56,6 +58,8 @@ pub const KEY_RING_SECRET_TYPE: &str = "apikey-operator.dev/key-ring";
 pub const KEY_RING_DATA_KEY: &str = "ring.json";
 /// Name of the Secret with the pepper ring, in the operator's namespace.
 pub const PEPPERS_SECRET: &str = "apikey-operator-peppers";
+/// Name of the Secret with the ring of signing keys, in the operator's namespace.
+pub const SIGNING_KEYS_SECRET: &str = "apikey-operator-signing-keys";
 /// Name of the Lease that elects the controller that writes.
 pub const CONTROLLER_LEASE: &str = "apikey-operator-controller";
 
@@ -69,6 +73,8 @@ pub mod data {
     pub const KEY_ID: &str = "key-id";
     /// GUID of the organization.
     pub const ORGANIZATION_ID: &str = "organization-id";
+    /// Public address of the token endpoint.
+    pub const TOKEN_URL: &str = "token-url";
 }
 
 const VERIFIER_PREFIX: &str = "apikey-";

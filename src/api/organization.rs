@@ -102,7 +102,16 @@ pub struct OrganizationSpec {
     #[schemars(schema_with = "schema::role_catalogue")]
     pub roles: Vec<Role>,
 
-    /// The namespaces that may make keys for this organization.
+    /// The audiences that keys of this organization may ask tokens for, at most 64, also where they
+    /// act in its sub-organizations. A sub-organization without any has its parent's. An
+    /// organization without any (and without a parent that has) lets its keys name any audience, and
+    /// so have tokens made for every service that trusts the token endpoint.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(schema_with = "schema::audiences")]
+    pub audiences: Vec<String>,
+
+    /// The namespaces that may make keys for this organization. Keys of the parent that list this
+    /// sub-organization in `subOrgs` are not bound by it.
     pub allowed_namespaces: AllowedNamespaces,
 
     /// Limits for the keys. A sub-organization takes each limit that it leaves out from its parent,
@@ -233,6 +242,16 @@ pub struct OrganizationLimits {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "schema::lifetime_days")]
     pub default_lifetime_days: Option<i64>,
+
+    /// Longest lifetime in seconds of a token with which a key acts in this organization. Default
+    /// 3600.
+    #[serde(
+        rename = "maxTokenTTLSeconds",
+        default,
+        skip_serializing_if = "Option::is_none"
+    )]
+    #[schemars(schema_with = "schema::token_ttl_seconds")]
+    pub max_token_ttl_seconds: Option<i64>,
 }
 
 /// What the operator knows of the organization.

@@ -35,6 +35,10 @@ pub(super) fn lifetime_days(_: &mut SchemaGenerator) -> Schema {
     json_schema!({"type": "integer", "format": "int32", "minimum": 1, "maximum": 36_525})
 }
 
+pub(super) fn token_ttl_seconds(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({"type": "integer", "format": "int32", "minimum": 60, "maximum": 86_400})
+}
+
 pub(super) fn optional_date_time(_: &mut SchemaGenerator) -> Schema {
     json_schema!({"type": "string", "format": "date-time", "maxLength": 64})
 }
@@ -67,6 +71,61 @@ pub(super) fn roles(_: &mut SchemaGenerator) -> Schema {
         "maxItems": 64,
         "x-kubernetes-list-type": "set",
         "items": role_key(),
+    })
+}
+
+pub(super) fn sub_organizations(generator: &mut SchemaGenerator) -> Schema {
+    let mut roles = roles(generator);
+    roles.insert(
+        "description".to_owned(),
+        "What the key may do there, as keys of that organization's role catalogue (its parent's if \
+         it has none): 1 to 64, each once. Omitted: `spec.roles`."
+            .into(),
+    );
+    let mut org = dns_label();
+    org["description"] = "Name of the sub-organization.".into();
+    json_schema!({
+        "type": "array",
+        "maxItems": 32,
+        "x-kubernetes-list-type": "map",
+        "x-kubernetes-list-map-keys": ["org"],
+        "items": {
+            "type": "object",
+            "required": ["org"],
+            "properties": {"org": org, "roles": roles},
+        },
+    })
+}
+
+fn dns_label() -> Value {
+    json!({
+        "type": "string",
+        "minLength": 1,
+        "maxLength": 63,
+        "pattern": "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$",
+    })
+}
+
+pub(super) fn token_audiences(_: &mut SchemaGenerator) -> Schema {
+    audience_list(16)
+}
+
+pub(super) fn audiences(_: &mut SchemaGenerator) -> Schema {
+    audience_list(64)
+}
+
+/// Printable ASCII without spaces: what a `StringOrURI` of a token is in practice.
+fn audience_list(max: u32) -> Schema {
+    json_schema!({
+        "type": "array",
+        "maxItems": max,
+        "x-kubernetes-list-type": "set",
+        "items": {
+            "type": "string",
+            "minLength": 1,
+            "maxLength": 253,
+            "pattern": "^[!-~]+$",
+        },
     })
 }
 
@@ -109,12 +168,7 @@ pub(super) fn namespace_names(_: &mut SchemaGenerator) -> Schema {
         "minItems": 1,
         "maxItems": 256,
         "x-kubernetes-list-type": "set",
-        "items": {
-            "type": "string",
-            "minLength": 1,
-            "maxLength": 63,
-            "pattern": "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$",
-        },
+        "items": dns_label(),
     })
 }
 

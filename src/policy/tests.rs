@@ -1,8 +1,14 @@
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
-use super::SelectorOperator::{DoesNotExist, Exists, In, NotIn};
+use super::namespaces::selects;
 use super::*;
-use crate::api::{ApiKeySpec, OrganizationSpec, Role};
+use crate::api::SelectorOperator::{DoesNotExist, Exists, In, NotIn};
+use crate::api::{
+    ApiKeySpec, FromNamespaces, NamespaceSelector, OrganizationLimits, OrganizationSpec,
+    Requirement, Role,
+};
+
+mod grants;
 
 const CREATED: i64 = 1_800_000_000;
 const DAY: i64 = 86_400;
@@ -40,9 +46,9 @@ fn roles(keys: &[&str]) -> Vec<Role> {
 
 fn limits(max_days: Option<i64>, default_days: Option<i64>) -> OrganizationLimits {
     OrganizationLimits {
-        max_keys: None,
         max_lifetime_days: max_days,
         default_lifetime_days: default_days,
+        ..OrganizationLimits::default()
     }
 }
 
@@ -50,6 +56,7 @@ struct Case {
     apikey: ApiKey,
     organization: Option<Organization>,
     parent: Option<Organization>,
+    sub_organizations: Vec<Arc<Organization>>,
     labels: BTreeMap<String, String>,
     over_quota: Option<OverQuota>,
     fixed_expiry: Option<Timestamp>,
@@ -62,6 +69,7 @@ impl Case {
             apikey,
             organization: None,
             parent: None,
+            sub_organizations: Vec::new(),
             labels: BTreeMap::new(),
             over_quota: None,
             fixed_expiry: None,
@@ -78,9 +86,10 @@ impl Case {
 
     fn assess(&self) -> Assessment {
         assess(&Input {
-            apikey: &self.apikey,
+            subject: Subject::from(&self.apikey),
             organization: self.organization.as_ref(),
             parent: self.parent.as_ref(),
+            sub_organizations: &self.sub_organizations,
             namespace_labels: &self.labels,
             over_quota: self.over_quota.as_ref(),
             fixed_expiry: self.fixed_expiry,
@@ -261,10 +270,9 @@ fn an_expiry_fixed_at_the_first_mint_outlasts_a_new_default() {
 
 #[test]
 fn an_expiry_is_taken_to_the_second_below() {
-    let mut key = apikey(&["r"]);
-    key.spec.expiry = Some("2027-05-24T01:00:00.999+01:00".into());
     let expected = "2027-05-24T00:00:00Z".parse().unwrap();
-    assert_eq!(spec_expiry(&key), Ok(Some(expected)));
+    let parsed = spec_expiry(Some("2027-05-24T01:00:00.999+01:00"));
+    assert_eq!(parsed, Ok(Some(expected)));
 }
 
 #[test]

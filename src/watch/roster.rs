@@ -205,8 +205,8 @@ impl Roster {
     }
 
     /// Takes in what is declared of an organization now (`None`: nothing). Returns all keys that its
-    /// rules concern (its own and those of its sub-organizations) and those whose standing changed
-    /// with them.
+    /// rules concern (its own, those of its sub-organizations, and those of the parent that it has or
+    /// had, which may act in it) and those whose standing changed with them.
     pub fn declare(&mut self, name: &str, declared: Option<Arc<Organization>>) -> Vec<KeyRef> {
         let name = self.org_name(name);
         let keys = self.concerned(&name);
@@ -226,6 +226,10 @@ impl Roster {
             .as_ref()
             .and_then(|o| o.spec.limits.as_ref()?.max_keys);
         entry.declared = declared;
+        for parent in [&old_parent, &new_parent].into_iter().flatten() {
+            let entry = self.organizations.get(parent);
+            changed.extend(entry.iter().flat_map(|entry| &entry.keys).cloned());
+        }
         if let Some(parent) = old_parent {
             if let Some(entry) = self.organizations.get_mut(&parent) {
                 entry.sub_organizations.remove(&name);
@@ -300,6 +304,12 @@ impl Roster {
     #[must_use]
     pub fn labels(&self, namespace: &str) -> BTreeMap<String, String> {
         self.namespaces.get(namespace).cloned().unwrap_or_default()
+    }
+
+    /// Names of all known namespaces.
+    #[must_use]
+    pub fn namespaces(&self) -> Vec<String> {
+        self.namespaces.keys().map(ToString::to_string).collect()
     }
 
     /// Keys of one organization, without those of its sub-organizations, by phase.

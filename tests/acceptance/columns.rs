@@ -17,10 +17,11 @@ async fn get_shows_organization_status_and_expiry_by_every_name() {
             ["ci", scope.org(), "Active", "2027-05-24T00:00:00Z", "True"]
         );
     }
-    assert!(
-        scope
-            .kubectl(&["get", "apikeys", "-o", "wide"])
-            .contains("EMAIL")
+    let wide = scope.kubectl(&["get", "apikeys", "-o", "wide"]);
+    let head: Vec<_> = wide.lines().next().unwrap().split_whitespace().collect();
+    assert_eq!(
+        head[6..],
+        ["ROLES", "EMAIL", "SECRET", "LAST-USED", "REASON"]
     );
 }
 

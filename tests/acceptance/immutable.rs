@@ -108,6 +108,25 @@ async fn id_and_parent_of_an_organization() {
     refuses("f", "parent: one-org", "", "`parent` is immutable");
 }
 
+#[tokio::test]
+async fn sub_organizations_and_tokens_may_change_at_any_time() {
+    let scope = Scope::shared().await;
+    let most: Vec<_> = (0..32).map(|n| format!("{{org: sub-{n}}}")).collect();
+    let most = format!("subOrgs: [{}]", most.join(", "));
+    for more in [
+        "subOrgs: [{org: a}, {org: b, roles: [viewer]}]",
+        "subOrgs: [{org: b, roles: [admin, viewer]}], token: {ttlSeconds: 60}",
+        "token: {ttlSeconds: 86400, audiences: ['https://a.example/x', urn:b]}",
+        "token: {audiences: []}",
+        most.as_str(),
+        "",
+    ] {
+        scope.apply_key("ci", more);
+        let key = scope.ready("ci").await;
+        assert_eq!(key.status.unwrap().revision, Some(1), "the secret stays");
+    }
+}
+
 /// Refused at creation, with the fix in the message.
 #[tokio::test]
 async fn nonsense_is_refused_at_creation_with_the_fix() {
@@ -119,6 +138,19 @@ async fn nonsense_is_refused_at_creation_with_the_fix() {
         ("roles: [a, a]", "roles"),
         ("name: Upper", "spec.name"),
         (long.as_str(), "spec.name"),
+        (
+            "org: one, subOrgs: [{org: one}]",
+            "must not name `org` itself",
+        ),
+        ("subOrgs: [{org: a}, {org: a}]", "Duplicate value"),
+        ("subOrgs: [{org: A}]", "spec.subOrgs[0].org"),
+        ("subOrgs: [{org: a, roles: []}]", "spec.subOrgs[0].roles"),
+        ("subOrgs: [{org: a, roles: [r, r]}]", "Duplicate value"),
+        ("token: {ttlSeconds: 59}", "spec.token.ttlSeconds"),
+        ("token: {ttlSeconds: 86401}", "spec.token.ttlSeconds"),
+        ("token: {audiences: ['a b']}", "spec.token.audiences[0]"),
+        ("token: {audiences: ['']}", "spec.token.audiences[0]"),
+        ("token: {audiences: [a, a]}", "Duplicate value"),
         ("typo: 1", "unknown field \"spec.typo\""),
         (
             "secret: {keys: {name: secret}}",
@@ -158,6 +190,14 @@ async fn nonsense_is_refused_at_creation_with_the_fix() {
         (
             "{allowedNamespaces: {from: All}, limits: {defaultLifetimeDays: 9, maxLifetimeDays: 8}}",
             "must not exceed",
+        ),
+        (
+            "{allowedNamespaces: {from: All}, limits: {maxTokenTTLSeconds: 59}}",
+            "spec.limits.maxTokenTTLSeconds",
+        ),
+        (
+            "{allowedNamespaces: {from: All}, audiences: ['a b']}",
+            "spec.audiences[0]",
         ),
     ] {
         let yaml = format!(

@@ -1,6 +1,6 @@
 //! The rules of organizations, as keys meet them.
 
-use apikey_operator::api::{ApiKey, Organization};
+use apikey_operator::api::{ApiKey, Organization, conditions};
 use kube::Api;
 
 use crate::support::{Cluster, Scope, eventually};
@@ -184,4 +184,58 @@ async fn an_organization_tells_its_id_and_how_many_keys_it_has() {
     .await;
     let id = apikey_operator::policy::default_organization_id(scope.org());
     assert_eq!(status.id, Some(id.to_string()));
+}
+
+#[tokio::test]
+async fn a_key_of_the_root_tells_which_sub_organizations_it_does_not_cover() {
+    let scope = Scope::shared().await;
+    let sub = format!("{}-sub", scope.org());
+    let root = scope.org().to_owned();
+    scope.declare(&root, ALL);
+    scope.apply_key("ci", &format!("subOrgs: [{{org: {sub}}}]"));
+    let says = async |what: &str, left_out: bool| {
+        let key = scope.key("ci", what, |key| {
+            let conditions = &key.status.as_ref().unwrap().conditions;
+            let ready = conditions::find(conditions, conditions::READY).unwrap();
+            ready.status == "True" && ready.message.contains("are left out") == left_out
+        });
+        key.await
+    };
+    says("not covering a sub-organization that is not there", true).await;
+    let below =
+        format!("{{parent: {root}, allowedNamespaces: {{from: Names, names: [elsewhere]}}}}");
+    scope.declare(&sub, &below);
+    says("covering it, whatever its own namespaces", false).await;
+    let other = format!(
+        "{{parent: {root}, roles: [{{key: other}}], \
+         allowedNamespaces: {{from: Names, names: [elsewhere]}}}}"
+    );
+    scope.declare(&sub, &other);
+    says("without a role in it", true).await;
+    scope.apply_key("ci", &format!("subOrgs: [{{org: {sub}, roles: [other]}}]"));
+    let key = says("covering it with a role of its catalogue", false).await;
+    assert_eq!(roles(&key), ["viewer"], "those in its own organization");
+    scope.kubectl(&["delete", "organization", &sub]);
+    says("not covering it when it is gone", true).await;
+}
+
+#[tokio::test]
+async fn a_key_has_the_audiences_that_its_organization_allows() {
+    let scope = Scope::shared().await;
+    scope.declare(
+        scope.org(),
+        "{allowedNamespaces: {from: All}, audiences: [builds]}",
+    );
+    scope.apply_key("ci", "token: {audiences: [cluster]}");
+    let message = scope.refused("ci", "AudienceNotAllowed").await;
+    assert!(
+        message.contains("[cluster]") && message.contains("[builds]"),
+        "{message}"
+    );
+    assert!(scope.secrets().get_opt("ci").await.unwrap().is_none());
+    scope.apply_key("ci", "token: {audiences: [builds, cluster]}");
+    let key = scope.ready("ci").await;
+    let conditions = key.status.unwrap().conditions;
+    let ready = conditions::find(&conditions, conditions::READY).unwrap();
+    assert!(ready.message.contains("[cluster]"), "{}", ready.message);
 }

@@ -167,7 +167,7 @@ pub fn changes(apikey: &ApiKey, new: &ApiKeyStatus, now: Timestamp) -> Vec<Chang
 
 /// The reason why the key is not ready, if it is one to tell people of.
 fn refusal(status: &ApiKeyStatus) -> Option<&'static str> {
-    const TOLD: [&str; 12] = [
+    const TOLD: [&str; 13] = [
         reason::SECRET_CONFLICT,
         reason::SECRET_REMOVED_REPEATEDLY,
         reason::VERIFIER_UNREADABLE,
@@ -176,6 +176,7 @@ fn refusal(status: &ApiKeyStatus) -> Option<&'static str> {
         reason::PARENT_NOT_ROOT,
         reason::NAMESPACE_NOT_ALLOWED,
         reason::UNKNOWN_ROLE,
+        reason::AUDIENCE_NOT_ALLOWED,
         reason::LIFETIME_TOO_LONG,
         reason::QUOTA_EXCEEDED,
         reason::INVALID_SPEC,

@@ -20,6 +20,8 @@ pub fn observe(ctx: &Context, apikey: Arc<ApiKey>) -> Observed {
     let parent = own
         .as_ref()
         .and_then(|own| organization(own.spec.parent.as_deref()?));
+    let listed = apikey.spec.sub_orgs.iter();
+    let sub_organizations = listed.filter_map(|sub| organization(&sub.org)).collect();
     let roster = ctx.roster.lock();
     let uid = apikey.metadata.uid.as_deref().unwrap_or_default();
     let verifier = ObjectRef::new(&names::verifier_secret(uid)).within(&ctx.namespace);
@@ -27,6 +29,7 @@ pub fn observe(ctx: &Context, apikey: Arc<ApiKey>) -> Observed {
     Observed {
         organization: own,
         parent,
+        sub_organizations,
         namespace_labels: roster.labels(&key.namespace),
         over_quota: roster.over_quota(&key),
         verifier: ctx.caches.verifiers.get(&verifier),

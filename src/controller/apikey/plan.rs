@@ -37,6 +37,8 @@ pub struct Observed {
     pub organization: Option<Arc<Organization>>,
     /// The parent of that Organization, if it names one and that is declared.
     pub parent: Option<Arc<Organization>>,
+    /// The declared ones of the organizations in `spec.subOrgs`.
+    pub sub_organizations: Vec<Arc<Organization>>,
     /// Labels of the namespace.
     pub namespace_labels: BTreeMap<String, String>,
     /// The quota that leaves no place, if one does.
@@ -180,9 +182,10 @@ pub fn status_after(observed: &Observed, error: &Error) -> ApiKeyStatus {
 impl Observed {
     fn assess(&self) -> Assessment {
         policy::assess(&policy::Input {
-            apikey: &self.apikey,
+            subject: policy::Subject::from(&*self.apikey),
             organization: self.organization.as_deref(),
             parent: self.parent.as_deref(),
+            sub_organizations: &self.sub_organizations,
             namespace_labels: &self.namespace_labels,
             over_quota: self.over_quota.as_ref(),
             fixed_expiry: self.document().map(|document| document.expires_at.0),

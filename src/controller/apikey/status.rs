@@ -79,6 +79,8 @@ pub(super) fn compute(
                 valid_until: Time(end),
             })
         }),
+        // The token server's: replacing the status would erase what is not sent back.
+        last_used_at: old.last_used_at,
         conditions: conditions::next(
             &old.conditions,
             desired_conditions(observed, assessment, situation),
@@ -236,15 +238,49 @@ fn usable_message(observed: &Observed, assessment: &Assessment) -> String {
             assessment.unknown_roles.join(", ")
         )
     });
-    let undeclared = (!assessment.declared).then(|| {
+    let uncovered = (!assessment.uncovered.is_empty()).then(|| {
         format!(
-            "Organization '{org}' is not declared, so default rules hold (any role, at most \
-             {DEFAULT_MAX_LIFETIME_DAYS} days): create it to set rules"
+            "`subOrgs` [{}] are left out: {}",
+            assessment.uncovered.join(", "),
+            uncovered_because(observed)
         )
     });
-    let sentences: Vec<_> = [Some(standing), left_out, undeclared]
-        .into_iter()
-        .flatten()
-        .collect();
+    let unknown_audiences = (!assessment.unknown_audiences.is_empty()).then(|| {
+        format!(
+            "`token.audiences` [{}] are not among the `audiences` of Organization '{org}' and are \
+             left out",
+            assessment.unknown_audiences.join(", ")
+        )
+    });
+    let undeclared = (!assessment.declared).then(|| {
+        format!(
+            "Organization '{org}' is not declared, so default rules hold (any role and audience, \
+             at most {DEFAULT_MAX_LIFETIME_DAYS} days): create it to set rules"
+        )
+    });
+    let sentences = [
+        Some(standing),
+        left_out,
+        uncovered,
+        unknown_audiences,
+        undeclared,
+    ];
+    let sentences: Vec<_> = sentences.into_iter().flatten().collect();
     sentences.join(". ")
+}
+
+/// Why sub-organizations are left out. It depends on nothing that could change without this key
+/// being looked at again.
+fn uncovered_because(observed: &Observed) -> String {
+    let org = &observed.apikey.spec.org;
+    match observed.organization.as_deref() {
+        None => format!("Organization '{org}' is not declared"),
+        Some(own) if own.spec.parent.is_some() => format!(
+            "'{org}' is a sub-organization itself, and its keys reach no other organization"
+        ),
+        Some(_) => format!(
+            "each must be an Organization with `parent` '{org}' and have one of the roles in its \
+             catalogue"
+        ),
+    }
 }

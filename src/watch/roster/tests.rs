@@ -75,6 +75,28 @@ fn keys_of_sub_organizations_count_for_the_parent_in_any_order_of_arrival() {
     assert_eq!(placed(&roster, &["s", "r"]), [true, true]);
 }
 
+/// Keys of the parent may list the sub-organization in `subOrgs`.
+#[test]
+fn a_change_of_a_sub_organization_concerns_the_keys_of_the_parent_it_has_and_had() {
+    let mut roster = Roster::default();
+    for (org, name) in [("one", "a"), ("two", "b"), ("sub", "s"), ("else", "e")] {
+        roster.upsert(&apikey(org, "ns", name, 1));
+    }
+    let below = |parent| Some(declared(Some(parent), None));
+    assert_eq!(roster.declare("sub", below("one")), [key("a"), key("s")]);
+    assert_eq!(
+        roster.declare("sub", below("two")),
+        [key("a"), key("b"), key("s")]
+    );
+    assert_eq!(
+        roster.declare("sub", Some(declared(None, None))),
+        [key("b"), key("s")]
+    );
+    assert_eq!(roster.declare("sub", None), [key("s")]);
+    roster.declare("sub", below("one"));
+    assert_eq!(roster.declare("sub", None), [key("a"), key("s")]);
+}
+
 #[test]
 fn a_key_from_a_namespace_that_is_not_allowed_takes_nobodys_place() {
     let mut roster = Roster::default();

@@ -10,15 +10,18 @@ use controlplane::ControlPlane;
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config};
 
-use super::operator::{CHEAP, Operator};
+use super::operator::{Arguments, CHEAP, Operator};
+use super::token::TokenServer;
 
 /// Namespace that the chart is installed into.
 pub(crate) const OPERATOR_NAMESPACE: &str = "apikey-operator";
 const SERVICE_ACCOUNT: &str = "apikey-operator";
+const TOKEN_SERVICE_ACCOUNT: &str = "apikey-operator-token";
 
 pub(crate) struct Cluster {
     pub(crate) control_plane: ControlPlane,
     service_account: std::path::PathBuf,
+    token_service_account: std::path::PathBuf,
 }
 
 impl Cluster {
@@ -38,10 +41,10 @@ impl Cluster {
 
     fn start_bare() -> Self {
         let control_plane = ControlPlane::start().expect("a control plane");
-        let service_account = control_plane.dir().join("operator.kubeconfig");
         Self {
+            service_account: control_plane.dir().join("operator.kubeconfig"),
+            token_service_account: control_plane.dir().join("token.kubeconfig"),
             control_plane,
-            service_account,
         }
     }
 
@@ -69,11 +72,16 @@ impl Cluster {
                 .args(["wait", "--for=condition=Established", "--timeout=30s"])
                 .args(kinds));
         }
-        let kubeconfig = self
-            .control_plane
-            .service_account_kubeconfig(OPERATOR_NAMESPACE, SERVICE_ACCOUNT)
-            .expect("a kubeconfig for the ServiceAccount");
-        std::fs::copy(kubeconfig, &self.service_account).unwrap();
+        for (account, path) in [
+            (SERVICE_ACCOUNT, &self.service_account),
+            (TOKEN_SERVICE_ACCOUNT, &self.token_service_account),
+        ] {
+            let kubeconfig = self
+                .control_plane
+                .service_account_kubeconfig(OPERATOR_NAMESPACE, account)
+                .expect("a kubeconfig for the ServiceAccount");
+            std::fs::copy(kubeconfig, path).unwrap();
+        }
     }
 
     /// Starts an operator with these flags, and hashing turned down.
@@ -86,8 +94,17 @@ impl Cluster {
         Operator::start(
             &self.service_account,
             self.control_plane.logs_dir(),
-            arguments,
+            Arguments {
+                subcommand: "controller",
+                more: arguments,
+            },
         )
+    }
+
+    /// Starts a token server with these flags, under a ServiceAccount of its own.
+    pub(crate) fn token_server(&self, arguments: &[&str]) -> TokenServer {
+        let logs = self.control_plane.logs_dir();
+        TokenServer::start(&self.token_service_account, logs, arguments)
     }
 
     /// A namespace of one's own in this cluster.
@@ -117,6 +134,15 @@ static SHARED: LazyLock<(Cluster, Mutex<Operator>)> = LazyLock::new(|| {
     (cluster, Mutex::new(operator))
 });
 
+/// The token server that most tests share. Its budgets for refusals are out of their way.
+static SHARED_TOKEN_SERVER: LazyLock<TokenServer> = LazyLock::new(|| {
+    let generous = [
+        "--source-failures-per-second=100000",
+        "--failures-per-second=100000",
+    ];
+    SHARED.0.token_server(&generous)
+});
+
 /// A namespace, and an organization name, that no other test uses.
 pub(crate) struct Scope<'a> {
     pub(crate) cluster: &'a Cluster,
@@ -128,6 +154,12 @@ impl Scope<'static> {
     /// A scope in the shared cluster.
     pub(crate) async fn shared() -> Self {
         SHARED.0.scope().await
+    }
+
+    /// The shared token server, once it is ready.
+    pub(crate) async fn token_server() -> &'static TokenServer {
+        SHARED_TOKEN_SERVER.ready().await;
+        &SHARED_TOKEN_SERVER
     }
 
     /// Asks the shared operator.
@@ -212,12 +244,13 @@ impl Scope<'_> {
 
     /// The YAML of [`Self::apply_key`].
     pub(crate) fn key_yaml(&self, name: &str, more: &str) -> String {
-        let roles = if more.contains("roles:") {
+        let fields = outermost(more);
+        let roles = if fields.contains("roles:") {
             ""
         } else {
             "roles: [viewer], "
         };
-        let org = if more.contains("org:") {
+        let org = if fields.contains("org:") {
             String::new()
         } else {
             format!("org: {}, ", self.org())
@@ -227,6 +260,20 @@ impl Scope<'_> {
              metadata: {{name: {name}}}, spec: {{{org}{roles}{more}}}}}"
         )
     }
+}
+
+/// What of a text in YAML flow style is in no bracket.
+fn outermost(yaml: &str) -> String {
+    let mut depth = 0;
+    let outside = |c: &char| {
+        match c {
+            '[' | '{' => depth += 1,
+            ']' | '}' => depth -= 1,
+            _ => {}
+        }
+        depth == 0
+    };
+    yaml.chars().filter(outside).collect()
 }
 
 /// Runs a command and returns its output; fails with both outputs if it fails.

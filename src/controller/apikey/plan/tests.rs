@@ -5,7 +5,10 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::api::conditions::{self, READY, STALLED, reason};
-use crate::api::{ApiKeySpec, DeliveredSecretSpec, Phase, SecretTemplate};
+use crate::api::{
+    ApiKeySpec, DeliveredSecretSpec, OrganizationSpec, Phase, SecretTemplate, SubOrganization,
+    TokenSpec,
+};
 use crate::controller::apikey::notes;
 use crate::credential::fingerprint::Fingerprint;
 use crate::credential::verifier::{Entry, Error as VerifierError, Identity, Owner as KeyOwner};
@@ -51,6 +54,7 @@ impl World {
             apikey: Arc::new(apikey),
             organization: None,
             parent: None,
+            sub_organizations: Vec::new(),
             namespace_labels: BTreeMap::new(),
             over_quota: None,
             verifier: None,
@@ -401,6 +405,118 @@ fn people_are_told_once_of_each_change() {
     assert_eq!(reasons(&world), [reason::EXPIRED]);
     assert!(world.run(0));
     assert!(reasons(&world).is_empty());
+}
+
+/// The last use is the token server's, and a change of it is nobody's news.
+#[test]
+fn the_last_use_is_carried_over_and_told_to_nobody() {
+    let mut world = minted();
+    let used = Some(Time(at(CREATED + 5)));
+    world.change(|key| key.status.as_mut().unwrap().last_used_at = used.clone());
+    let before = world.observed.apikey.status.clone().unwrap();
+    let plan_now = plan(&world.observed);
+    assert_eq!(plan_now.actions, []);
+    assert_eq!(plan_now.status, before);
+    world.change(|key| {
+        key.spec.roles = vec!["operator".into()];
+        key.metadata.generation = Some(2);
+    });
+    assert!(world.run(0));
+    let after = world.observed.apikey.status.clone().unwrap();
+    assert_eq!(
+        (after.roles.as_slice(), after.last_used_at),
+        (&["operator".to_owned()][..], used)
+    );
+    world.observed.now = at(CREATED + 180 * DAY);
+    assert!(world.run(0));
+    let expired = world.observed.apikey.status.clone().unwrap();
+    assert_eq!(
+        (expired.phase, expired.last_used_at),
+        (Some(Phase::Expired), before.last_used_at)
+    );
+}
+
+#[test]
+fn the_status_says_which_sub_organizations_and_audiences_are_left_out_and_why() {
+    let mut world = minted();
+    world.change(|key| {
+        let listed = |org: &str| SubOrganization {
+            org: org.into(),
+            roles: Vec::new(),
+        };
+        key.spec.sub_orgs = vec![listed("tr"), listed("de")];
+        let audiences = vec!["builds".into(), "cluster".into()];
+        key.spec.token = Some(TokenSpec {
+            audiences,
+            ..TokenSpec::default()
+        });
+        key.metadata.generation = Some(2);
+    });
+    let organization = |name: &str, parent: Option<&str>| {
+        let spec = OrganizationSpec {
+            parent: parent.map(Into::into),
+            audiences: vec!["builds".into()],
+            ..OrganizationSpec::default()
+        };
+        Some(Arc::new(Organization::new(name, spec)))
+    };
+    let message = |world: &mut World| {
+        assert!(world.run(0));
+        let ready = world.ready();
+        assert_eq!((&*ready.status, &*ready.reason), ("True", reason::ISSUED));
+        ready.message
+    };
+    let undeclared = message(&mut world);
+    assert!(
+        undeclared.contains("`subOrgs` [tr, de] are left out: Organization 'acme' is not declared"),
+        "{undeclared}"
+    );
+    world.observed.organization = organization("acme", None);
+    world.observed.sub_organizations = organization("tr", Some("acme")).into_iter().collect();
+    let covered = message(&mut world);
+    assert!(
+        covered.contains("`subOrgs` [de] are left out: each must"),
+        "{covered}"
+    );
+    assert!(
+        covered.contains("`token.audiences` [cluster] are not among"),
+        "{covered}"
+    );
+    world.observed.parent = world.observed.organization.take();
+    world.observed.organization = organization("acme", Some("root"));
+    let below = message(&mut world);
+    assert!(
+        below.contains("[tr, de] are left out: 'acme' is a sub-organization itself"),
+        "{below}"
+    );
+    let status = world.observed.apikey.status.clone().unwrap();
+    assert_eq!(status.roles, ["viewer"], "those in its own organization");
+}
+
+#[test]
+fn a_key_that_may_have_none_of_its_audiences_is_refused_until_somebody_changes_that() {
+    let mut world = minted();
+    world.change(|key| {
+        let audiences = vec!["cluster".into()];
+        key.spec.token = Some(TokenSpec {
+            audiences,
+            ..TokenSpec::default()
+        });
+        key.metadata.generation = Some(2);
+    });
+    let spec = OrganizationSpec {
+        audiences: vec!["builds".into()],
+        ..OrganizationSpec::default()
+    };
+    world.observed.organization = Some(Arc::new(Organization::new("acme", spec)));
+    let status = plan(&world.observed).status;
+    let told = notes::changes(&world.observed.apikey, &status, world.observed.now);
+    let reasons: Vec<_> = told.iter().map(|change| change.note.reason).collect();
+    assert_eq!(reasons, [reason::UPDATED, reason::AUDIENCE_NOT_ALLOWED]);
+    assert!(world.run(0));
+    assert_eq!(world.ready().reason, reason::AUDIENCE_NOT_ALLOWED);
+    let status = world.observed.apikey.status.clone().unwrap();
+    assert!(conditions::is_true(&status.conditions, STALLED));
 }
 
 /// What may be found when a process starts.
