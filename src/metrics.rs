@@ -32,6 +32,7 @@ pub struct Metrics {
     requests: Family<RequestLabels, Counter>,
     leader: Family<LeaderLabels, Gauge>,
     watch_failures: Family<KindLabels, Counter>,
+    unreadable_rings: Family<SecretLabels, Gauge>,
     events_dropped: Counter,
 }
 
@@ -69,6 +70,11 @@ struct KindLabels {
     kind: String,
 }
 
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct SecretLabels {
+    secret: &'static str,
+}
+
 impl Default for Metrics {
     fn default() -> Self {
         Self::new()
@@ -90,6 +96,7 @@ impl Metrics {
             requests: Family::default(),
             leader: Family::default(),
             watch_failures: Family::default(),
+            unreadable_rings: Family::default(),
             events_dropped: Counter::default(),
         };
         metrics.register();
@@ -145,12 +152,22 @@ impl Metrics {
             self.watch_failures.clone(),
         );
         r.register(
+            "apikey_key_ring_unreadable",
+            "1 if the stored ring of keys can't be read and is left as it is",
+            self.unreadable_rings.clone(),
+        );
+        r.register(
             "apikey_events_dropped",
             "Events that were not written",
             self.events_dropped.clone(),
         );
         let build = Info::new([("version", env!("CARGO_PKG_VERSION"))]);
         r.register("apikey_operator_build", "Version of this program", build);
+    }
+
+    /// Adds metrics of one part of the program.
+    pub fn extend(&self, register: impl FnOnce(&mut Registry)) {
+        register(&mut self.registry.write());
     }
 
     /// Adds metrics that are read when asked for.
@@ -230,6 +247,13 @@ impl Metrics {
                 kind: kind.to_owned(),
             })
             .inc();
+    }
+
+    /// Says whether the ring of keys in this Secret can't be read.
+    pub fn ring_unreadable(&self, secret: &'static str, unreadable: bool) {
+        self.unreadable_rings
+            .get_or_create(&SecretLabels { secret })
+            .set(i64::from(unreadable));
     }
 
     /// Counts an Event that was not written.

@@ -10,15 +10,17 @@ use kube::api::PostParams;
 use kube::core::PartialObjectMeta;
 use kube::runtime::reflector::ObjectRef;
 use kube::{Api, Client};
-use parking_lot::{Mutex, RwLock};
+use parking_lot::Mutex;
 use tokio::sync::mpsc;
 
 use super::apikey::plan::Settings;
 use super::cache::{Cache, Ticket};
 use super::events::Events;
+use super::keyrings::Slot;
 use crate::api::{ApiKey, Organization, names};
 use crate::clock::Clock;
 use crate::credential::fingerprint::PepperRing;
+use crate::credential::signing::{RotationPolicy, SigningRing};
 use crate::credential::{Hasher, Stock};
 use crate::error::{Class, Error};
 use crate::metrics::Metrics;
@@ -50,7 +52,11 @@ pub struct Context {
     /// Secrets for new keys.
     pub stock: Arc<Stock>,
     /// Makes fingerprints; there once the ring is.
-    pub peppers: RwLock<Option<Arc<PepperRing>>>,
+    pub peppers: Slot<PepperRing>,
+    /// Keys that sign tokens. The token server uses them; the controller keeps them.
+    pub signing_keys: Slot<SigningRing>,
+    /// What new signing keys are, and when there is one.
+    pub rotation: RotationPolicy,
     /// What the watches deliver.
     pub caches: Caches,
     /// Keys by organization.
@@ -234,8 +240,9 @@ impl Context {
         #[derive(Debug, thiserror::Error)]
         #[error("the pepper ring is not there yet")]
         struct Missing;
-        let ring = self.peppers.read().clone();
-        ring.ok_or_else(|| Error::internal("fingerprint the secret", &Missing))
+        self.peppers
+            .ring()
+            .ok_or_else(|| Error::internal("fingerprint the secret", &Missing))
     }
 }
 

@@ -17,16 +17,17 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use parking_lot::{Mutex, RwLock};
+use parking_lot::Mutex;
 
 use self::apikey::plan::Settings;
 use self::context::{Caches, Context, DebugClient, Failures, Queues};
 use self::events::Events;
+use self::keyrings::Slot;
 use self::leader::Leadership;
 use crate::admin::Readiness;
 use crate::api::names;
-use crate::clock::Clock;
 use crate::config::{self, Common};
+use crate::credential::signing::RotationPolicy;
 use crate::credential::{Hasher, Stock, random};
 use crate::error::{self, Error};
 use crate::process::Process;
@@ -48,6 +49,7 @@ pub async fn run(
         metrics,
         readiness,
         stopped,
+        ..
     } = process;
     readiness.not_yet("crds", "not looked for yet");
     readiness.not_yet("caches", "not filled yet");
@@ -89,7 +91,7 @@ fn context(
     identity: String,
 ) -> Context {
     let (client, metrics) = (process.client.clone(), process.metrics.clone());
-    let clock = Clock::system();
+    let clock = process.clock.clone();
     let hasher = Arc::new(Hasher::new(config.argon2, common.hash_threads));
     Context {
         events: Events::start(client.clone(), clock.clone(), metrics.clone(), identity),
@@ -102,7 +104,12 @@ fn context(
         clock,
         stock: Stock::new(Arc::clone(&hasher)),
         hasher,
-        peppers: RwLock::default(),
+        peppers: Slot::default(),
+        signing_keys: Slot::default(),
+        rotation: RotationPolicy {
+            algorithm: config.signing_algorithm,
+            rotation_days: config.signing_key_rotation_days,
+        },
         caches: Caches::default(),
         roster: Mutex::default(),
         queues: Queues::default(),

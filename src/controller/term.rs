@@ -9,6 +9,7 @@ use kube::runtime::controller::{self, Action, applier};
 use kube::runtime::reflector::{ObjectRef, Store};
 use kube::{Resource, ResourceExt as _};
 use tokio::sync::{mpsc, watch};
+use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tracing::Instrument as _;
 
@@ -16,6 +17,8 @@ use super::context::Context;
 use super::leader::Leadership;
 use super::watches::failure_key;
 use super::{apikey, keyrings, organization, verifiers};
+use crate::credential::fingerprint::PepperRing;
+use crate::credential::signing::SigningRing;
 use crate::error::{Class, Error};
 use crate::watch::roster::KeyRef;
 
@@ -64,12 +67,15 @@ pub async fn lead(
 /// One term: everything is looked at once, then whatever changes. Ends when running work has ended.
 async fn work(ctx: &Arc<Context>, concurrency: u16, ends: impl Future<Output = ()>) {
     let ends = ends.shared();
+    // Ends with the term. Minting waits for the peppers and not for the keys that sign tokens.
+    let mut keyrings = JoinSet::new();
+    keyrings.spawn(keyrings::follow::<SigningRing>(Arc::clone(ctx)));
     tokio::select! {
         () = ensure_peppers(ctx) => {}
         () = ends.clone() => return,
     }
     ctx.stock.fill();
-    let keyrings = tokio::spawn(keyrings::follow(Arc::clone(ctx)));
+    keyrings.spawn(keyrings::follow::<PepperRing>(Arc::clone(ctx)));
     let queues = &ctx.queues;
     let controllers = futures::future::join3(
         run(
@@ -117,15 +123,14 @@ async fn work(ctx: &Arc<Context>, concurrency: u16, ends: impl Future<Output = (
         () = recount => {}
         () = close => {}
     }
-    keyrings.abort();
 }
 
 async fn ensure_peppers(ctx: &Context) {
     let mut retry = tokio::time::interval(RETRY);
     loop {
         retry.tick().await;
-        match keyrings::ensure(ctx).await {
-            Ok(()) => return,
+        match keyrings::tend::<PepperRing>(ctx, true).await {
+            Ok(_) => return,
             Err(error) => tracing::error!(%error, "No secret can be minted yet"),
         }
     }

@@ -155,6 +155,12 @@ impl PepperRing {
         Some(pepper.mac(secret))
     }
 
+    /// Whether this pepper is in the ring.
+    #[must_use]
+    pub fn has(&self, pepper_id: &str) -> bool {
+        self.keyed.iter().any(|pepper| pepper.id == pepper_id)
+    }
+
     /// Id of the newest pepper.
     #[must_use]
     pub fn newest(&self) -> Option<&str> {

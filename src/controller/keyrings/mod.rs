@@ -1,0 +1,189 @@
+//! The key rings: peppers, and the keys that sign tokens. Each is made once and kept in a Secret of
+//! the operator's namespace, which all replicas share.
+//!
+//! The leader follows both. It takes in what is stored, stores the ring it knows again if that is
+//! removed, and takes the steps that are due. Every write replaces exactly the version it was based
+//! on, so of two controllers one wins and both go on from there. A stored ring that can't be read is
+//! never overwritten: a new one would make what the old one proved or signed useless, so that is left
+//! to people.
+
+mod peppers;
+mod signing;
+mod stored;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::TryStreamExt as _;
+use k8s_openapi::api::core::v1::Secret;
+use k8s_openapi::jiff::Timestamp;
+use kube::Api;
+use kube::core::PartialObjectMeta;
+use kube::runtime::WatchStreamExt as _;
+use kube::runtime::watcher::{self, Event, watcher};
+use tokio::time::Instant;
+use zeroize::Zeroizing;
+
+pub use self::stored::Slot;
+use super::context::Context;
+use crate::credential::signing::RotationPolicy;
+use crate::error::{Class, Error};
+
+/// Longest wait between two looks at the clock: clocks jump.
+const MOST_WAIT: Duration = Duration::from_hours(1);
+/// Shortest wait, so that clocks that disagree make no busy loop.
+const LEAST_WAIT: Duration = Duration::from_secs(1);
+/// See [`crate::watch::Feed::new`]. Unit: seconds.
+const WATCH_TIMEOUT_SECONDS: u32 = 240;
+
+/// A ring of keys that is kept in one Secret.
+pub trait Ring: std::fmt::Debug + Sized + Send + Sync + 'static {
+    /// Its name in logs and metrics.
+    const NAME: &'static str;
+    /// Name of the Secret.
+    const SECRET: &'static str;
+    /// What a new ring costs, for people who have to decide.
+    const LOSS: &'static str;
+    /// Why a stored ring can't be read, or a new one not be made.
+    type Error: std::error::Error + Send + 'static;
+    /// What was told of the ring before.
+    type Told: Default + Send;
+
+    /// Where the ring is kept in memory.
+    fn slot(ctx: &Context) -> &Slot<Self>;
+
+    /// Reads the stored document.
+    ///
+    /// # Errors
+    /// It is not one that this program can use.
+    fn parse(json: &[u8]) -> Result<Self, Self::Error>;
+
+    /// The document to store.
+    ///
+    /// # Errors
+    /// It can't be written, which its types exclude.
+    fn document(&self) -> Result<Zeroizing<Vec<u8>>, Self::Error>;
+
+    /// The ring as it has to be at this time. May take long: not for an async thread.
+    ///
+    /// # Errors
+    /// A key can't be made.
+    fn due(
+        known: Option<&Self>,
+        now: Timestamp,
+        policy: &RotationPolicy,
+    ) -> Result<Due<Self>, Self::Error>;
+
+    /// Logs what is new since it was told last.
+    fn tell(&self, _now: Timestamp, _told: &mut Self::Told) {}
+}
+
+/// What has to be done with a ring.
+#[derive(Debug)]
+pub enum Due<R> {
+    /// Nothing, or nothing before this time.
+    Nothing(Option<Timestamp>),
+    /// Store this ring.
+    Store(R),
+}
+
+/// Keeps a ring until it is dropped.
+pub async fn follow<R: Ring>(ctx: Arc<Context>) {
+    let config = watcher::Config::default()
+        .timeout(WATCH_TIMEOUT_SECONDS)
+        .fields(&format!("metadata.name={}", R::SECRET));
+    // Events say that something changed; the keys themselves are read when that is so.
+    let metadata =
+        Api::<PartialObjectMeta<Secret>>::namespaced(ctx.client.0.clone(), &ctx.namespace);
+    let mut events = std::pin::pin!(watcher(metadata, config).default_backoff());
+    let mut told = R::Told::default();
+    let mut reread = true;
+    loop {
+        let wait = match tend::<R>(&ctx, reread).await {
+            Ok(until) => {
+                ctx.failures.clear(R::SECRET);
+                reread = false;
+                until.map_or(MOST_WAIT, |until| {
+                    let wait = until.duration_since(ctx.clock.now());
+                    wait.try_into().unwrap_or(Duration::ZERO)
+                })
+            }
+            Err(error) => {
+                log_failure::<R>(&ctx, &error);
+                reread = true;
+                let wait = ctx.failures.wait(R::SECRET, error.class());
+                wait.unwrap_or(MOST_WAIT)
+            }
+        };
+        if let Some(ring) = R::slot(&ctx).ring() {
+            ring.tell(ctx.clock.now(), &mut told);
+        }
+        let look_again = Instant::now() + wait.clamp(LEAST_WAIT, MOST_WAIT);
+        loop {
+            match tokio::time::timeout_at(look_again, events.try_next()).await {
+                Ok(Ok(Some(Event::Init | Event::InitApply(_)))) => {}
+                Ok(Ok(Some(Event::Apply(_) | Event::Delete(_) | Event::InitDone))) => {
+                    reread = true;
+                    break;
+                }
+                Ok(Ok(None)) => return,
+                Ok(Err(error)) => {
+                    ctx.metrics.watch_failed("KeyRing");
+                    tracing::warn!(ring = R::NAME, %error, "A watch failed; it is opened anew");
+                }
+                Err(_) => break,
+            }
+        }
+    }
+}
+
+/// Takes in what is stored (if `reread`, or if nothing is known yet) and takes the steps that are
+/// due. Returns when the next one is.
+///
+/// # Errors
+/// A request failed, a key can't be made, or the stored ring can't be read.
+pub async fn tend<R: Ring>(ctx: &Context, mut reread: bool) -> Result<Option<Timestamp>, Error> {
+    let slot = R::slot(ctx);
+    loop {
+        if reread || slot.ring().is_none() {
+            stored::read::<R>(ctx).await?;
+        }
+        let known = slot.ring();
+        let ring = match due(ctx, known.clone()).await? {
+            Due::Nothing(until) if slot.is_stored() => return Ok(until),
+            Due::Nothing(_) => known,
+            Due::Store(ring) => Some(Arc::new(ring)),
+        };
+        let Some(ring) = ring else { return Ok(None) };
+        match stored::write::<R>(ctx, ring).await {
+            Ok(()) => reread = false,
+            // Somebody else wrote or removed it first.
+            Err(error) if error.class() == Class::Conflict || error.is_not_found() => {
+                reread = true;
+            }
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+async fn due<R: Ring>(ctx: &Context, known: Option<Arc<R>>) -> Result<Due<R>, Error> {
+    const DOING: &str = "make a key for a ring";
+    let (now, policy) = (ctx.clock.now(), ctx.rotation);
+    let making = tokio::task::spawn_blocking(move || R::due(known.as_deref(), now, &policy));
+    match making.await {
+        Ok(due) => due.map_err(|error| Error::internal(DOING, &error)),
+        Err(stopped) => Err(Error::internal(DOING, &stopped)),
+    }
+}
+
+fn log_failure<R: Ring>(ctx: &Context, error: &Error) {
+    let (secret, namespace) = (R::SECRET, &*ctx.namespace);
+    match error.class() {
+        Class::Conflict | Class::Transient | Class::Throttled(_) => {
+            tracing::warn!(secret, namespace, %error, "The {} can't be kept now", R::NAME);
+        }
+        Class::Forbidden | Class::Rejected | Class::Bug => {
+            tracing::error!(secret, namespace, %error, "The {} can't be kept", R::NAME);
+        }
+    }
+}

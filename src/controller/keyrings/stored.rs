@@ -1,0 +1,189 @@
+//! A ring as it is stored, and what this process knows of it.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use k8s_openapi::ByteString;
+use k8s_openapi::api::core::v1::Secret;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use parking_lot::RwLock;
+use zeroize::Zeroize as _;
+
+use super::Ring;
+use crate::api::names;
+use crate::controller::context::{Context, post_params};
+use crate::error::{Error, request};
+
+/// The newest usable ring that this process has seen, and the Secret that it is in.
+#[derive(Debug)]
+pub struct Slot<R>(RwLock<Option<Known<R>>>);
+
+#[derive(Debug)]
+struct Known<R> {
+    ring: Arc<R>,
+    /// The Secret without the ring; `None` if it is not there.
+    shell: Option<Secret>,
+}
+
+impl<R> Default for Slot<R> {
+    fn default() -> Self {
+        Self(RwLock::new(None))
+    }
+}
+
+impl<R> Slot<R> {
+    /// The ring.
+    #[must_use]
+    pub fn ring(&self) -> Option<Arc<R>> {
+        let known = self.0.read();
+        known.as_ref().map(|known| Arc::clone(&known.ring))
+    }
+
+    /// Whether the Secret was there when it was looked for last.
+    #[must_use]
+    pub fn is_stored(&self) -> bool {
+        self.shell().is_some()
+    }
+
+    fn shell(&self) -> Option<Secret> {
+        self.0.read().as_ref()?.shell.clone()
+    }
+
+    fn set(&self, ring: Arc<R>, shell: Secret) {
+        let shell = Some(shell);
+        *self.0.write() = Some(Known { ring, shell });
+    }
+
+    fn is_gone(&self) {
+        if let Some(known) = &mut *self.0.write() {
+            known.shell = None;
+        }
+    }
+}
+
+/// A Secret whose values are wiped when it is dropped.
+struct Wiped(Secret);
+
+impl Drop for Wiped {
+    fn drop(&mut self) {
+        for value in self.0.data.iter_mut().flat_map(BTreeMap::values_mut) {
+            value.0.zeroize();
+        }
+    }
+}
+
+impl Wiped {
+    /// The Secret without the ring: what is to stay when the ring is replaced.
+    fn shell(mut self) -> Secret {
+        let data = self.0.data.get_or_insert_default();
+        if let Some(mut ring) = data.remove(names::KEY_RING_DATA_KEY) {
+            ring.0.zeroize();
+        }
+        std::mem::take(&mut self.0)
+    }
+
+    fn ring(&self) -> &[u8] {
+        let data = self.0.data.as_ref();
+        let ring = data.and_then(|data| data.get(names::KEY_RING_DATA_KEY));
+        ring.map_or(&[], |json| &json.0)
+    }
+}
+
+/// A stored ring that can't be read, and what people can do about it.
+#[derive(Debug, thiserror::Error)]
+#[error("{cause}. Secret {secret} is left as it is. {fix}")]
+struct Unreadable<E> {
+    cause: E,
+    secret: &'static str,
+    fix: String,
+}
+
+/// Takes in what is stored.
+///
+/// # Errors
+/// The request failed, or the ring can't be read: then the known one stays.
+pub(super) async fn read<R: Ring>(ctx: &Context) -> Result<(), Error> {
+    let slot = R::slot(ctx);
+    let secrets = ctx.secrets_in(&ctx.namespace);
+    let stored = request("read a key ring", secrets.get_opt(R::SECRET)).await?;
+    let Some(stored) = stored.map(Wiped) else {
+        ctx.metrics.ring_unreadable(R::SECRET, false);
+        slot.is_gone();
+        return Ok(());
+    };
+    let parsed = R::parse(stored.ring());
+    ctx.metrics.ring_unreadable(R::SECRET, parsed.is_err());
+    match parsed {
+        Ok(ring) => {
+            slot.set(Arc::new(ring), stored.shell());
+            Ok(())
+        }
+        Err(cause) => {
+            let fix = if slot.ring().is_some() {
+                "This controller goes on with the ring it knows, and stores that again if you \
+                 delete the Secret while it runs"
+                    .to_owned()
+            } else {
+                format!(
+                    "Restore the Secret from a backup, or run the version that wrote it. If \
+                     neither is possible, delete the Secret: a new ring is made, and {}",
+                    R::LOSS
+                )
+            };
+            let secret = R::SECRET;
+            let unreadable = Unreadable { cause, secret, fix };
+            Err(Error::internal("read a key ring", &unreadable))
+        }
+    }
+}
+
+/// Stores the ring: anew, or in place of exactly the version that was read.
+///
+/// # Errors
+/// The request failed.
+pub(super) async fn write<R: Ring>(ctx: &Context, ring: Arc<R>) -> Result<(), Error> {
+    let json = ring.document();
+    let json = json.map_err(|error| Error::internal("write a key ring", &error))?;
+    let slot = R::slot(ctx);
+    let shell = slot.shell();
+    let is_stored = shell.is_some();
+    let mut secret = Wiped(shell.unwrap_or_else(|| new_shell(R::SECRET, &ctx.namespace)));
+    let data = secret.0.data.get_or_insert_default();
+    data.insert(
+        names::KEY_RING_DATA_KEY.to_owned(),
+        ByteString(json.to_vec()),
+    );
+    let secrets = ctx.secrets_in(&ctx.namespace);
+    let params = post_params();
+    let answer = if is_stored {
+        let replaced = secrets.replace(R::SECRET, &params, &secret.0);
+        request("replace a key ring", replaced).await?
+    } else {
+        let created = secrets.create(&params, &secret.0);
+        request("store a key ring", created).await?
+    };
+    tracing::info!(secret = R::SECRET, "Stored the {}", R::NAME);
+    slot.set(ring, Wiped(answer).shell());
+    Ok(())
+}
+
+fn new_shell(name: &str, namespace: &str) -> Secret {
+    let labels = [
+        (names::LABEL_MANAGED_BY, names::MANAGED_BY),
+        (names::LABEL_COMPONENT, names::COMPONENT_KEY_RING),
+    ];
+    Secret {
+        metadata: ObjectMeta {
+            name: Some(name.to_owned()),
+            namespace: Some(namespace.to_owned()),
+            labels: Some(
+                labels
+                    .map(|(key, value)| (key.to_owned(), value.to_owned()))
+                    .into(),
+            ),
+            ..ObjectMeta::default()
+        },
+        type_: Some(names::KEY_RING_SECRET_TYPE.to_owned()),
+        ..Secret::default()
+    }
+}
