@@ -37,6 +37,10 @@ crds: need ## Generate the CustomResourceDefinitions from src/api
 	cargo run --quiet --locked --bin apikey-operator -- crds --out crds
 	cp crds/*.yaml charts/apikey-operator/files/crds/
 
+.PHONY: openapi
+openapi: need ## Generate the OpenAPI description from src/token/routes
+	cargo run --quiet --locked --bin apikey-operator -- openapi >docs/openapi.json
+
 .PHONY: verify
 verify: need ## Check that generated files and versions are up to date
 	hack/verify.sh

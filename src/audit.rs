@@ -15,7 +15,7 @@ use serde::Serialize;
 pub enum Action {
     /// Its first secret was minted.
     Create,
-    /// Its roles or description changed.
+    /// Something of its spec that leaves the secret alone changed.
     Update,
     /// A new secret replaced a delivered Secret that was removed or no longer matched.
     Replace,
@@ -99,15 +99,21 @@ pub struct KeyIdentity {
     pub org: String,
 }
 
-/// Writes the line. A closed standard output is logged and otherwise ignored: the operator goes on.
+/// Writes the line.
 pub fn write(record: &Record) {
-    let written = serde_json::to_vec(record)
-        .map_err(std::io::Error::from)
-        .and_then(|mut line| {
+    match serde_json::to_vec(record) {
+        Ok(mut line) => {
             line.push(b'\n');
-            std::io::stdout().lock().write_all(&line)
-        });
-    if let Err(error) = written {
-        tracing::error!(%error, action = ?record.action, "Failed to write an audit line");
+            write_lines(&line);
+        }
+        Err(error) => tracing::error!(%error, "Failed to write an audit line"),
+    }
+}
+
+/// Writes whole lines. A closed standard output is logged and otherwise ignored: the operator goes
+/// on.
+pub fn write_lines(lines: &[u8]) {
+    if let Err(error) = std::io::stdout().lock().write_all(lines) {
+        tracing::error!(%error, "Failed to write audit lines");
     }
 }

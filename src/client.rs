@@ -1,27 +1,72 @@
-//! The Kubernetes client: kube's, without its own retries, and counted.
+//! The Kubernetes client: kube's, without its own retries, counted, and with a note of when the API
+//! server last answered a watch.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::task::{Context, Poll};
 
-use axum::http::{Request, Response};
+use axum::http::{Method, Request, Response};
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
+use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use kube::client::{Body, ClientBuilder};
 use kube::{Client, Config};
+use parking_lot::Mutex;
 use tower::{Layer, Service};
 
+use crate::clock::Clock;
 use crate::metrics::Metrics;
+
+/// The kinds that the token server watches, as they stand in paths.
+const WATCHED: [&str; 4] = ["apikeys", "namespaces", "organizations", "secrets"];
+
+/// When the API server last answered a list or watch, for the kind that it answered longest ago.
+///
+/// A watch without news is silent, and is opened anew every minute; so in good order this is never
+/// much older than that.
+#[derive(Clone, Debug, Default)]
+pub struct Heard {
+    each: Arc<Mutex<BTreeMap<&'static str, i64>>>,
+    oldest_second: Arc<AtomicI64>,
+}
+
+impl Heard {
+    fn answered(&self, path: &str, now: Timestamp) {
+        let kind = path.rsplit('/').next().unwrap_or_default();
+        let Some(kind) = WATCHED.into_iter().find(|watched| *watched == kind) else {
+            return;
+        };
+        let mut each = self.each.lock();
+        each.insert(kind, now.as_second());
+        let oldest = each.values().min().copied().unwrap_or_default();
+        self.oldest_second.store(oldest, Ordering::Relaxed);
+    }
+
+    /// How long ago that was.
+    #[must_use]
+    pub fn ago(&self, now: Timestamp) -> SignedDuration {
+        let second = self.oldest_second.load(Ordering::Relaxed);
+        SignedDuration::from_secs(now.as_second().saturating_sub(second))
+    }
+}
 
 /// A client for the cluster of the kubeconfig, or the one that this runs in.
 ///
 /// # Errors
 /// Neither is usable; the message says what was tried.
-pub async fn connect(metrics: &Metrics) -> Result<Client, Box<dyn std::error::Error>> {
+pub async fn connect(
+    metrics: &Metrics,
+    heard: &Heard,
+    clock: &Clock,
+) -> Result<Client, Box<dyn std::error::Error>> {
     let mut config = Config::infer().await?;
     // Retries are ours: kube's would hold a request for minutes and hide a throttled server.
     config.default_retry = false;
     let layer = CountLayer {
         metrics: metrics.clone(),
+        heard: heard.clone(),
+        clock: clock.clone(),
         host: config
             .cluster_url
             .authority()
@@ -31,10 +76,12 @@ pub async fn connect(metrics: &Metrics) -> Result<Client, Box<dyn std::error::Er
     Ok(ClientBuilder::try_from(config)?.with_layer(&layer).build())
 }
 
-/// Counts requests by status code.
+/// Counts requests by status code, and notes answers to watches.
 #[derive(Clone, Debug)]
 struct CountLayer {
     metrics: Metrics,
+    heard: Heard,
+    clock: Clock,
     host: Arc<str>,
 }
 
@@ -69,8 +116,14 @@ where
     }
 
     fn call(&mut self, request: Request<Body>) -> Self::Future {
-        let CountLayer { metrics, host } = self.layer.clone();
+        let CountLayer {
+            metrics,
+            heard,
+            clock,
+            host,
+        } = self.layer.clone();
         let method = request.method().to_string();
+        let path = (request.method() == Method::GET).then(|| request.uri().path().to_owned());
         let answer = self.inner.call(request);
         async move {
             let answer = answer.await;
@@ -78,9 +131,33 @@ where
                 |_| "<error>".to_owned(),
                 |a| a.status().as_u16().to_string(),
             );
+            let succeeded = answer.as_ref().is_ok_and(|a| a.status().is_success());
+            if let Some(path) = path.filter(|_| succeeded) {
+                heard.answered(&path, clock.now());
+            }
             metrics.request_ended(code, method, host.to_string());
             answer
         }
         .boxed()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_counts_is_the_kind_that_was_answered_longest_ago() {
+        let heard = Heard::default();
+        let at = |second| Timestamp::from_second(second).unwrap();
+        heard.answered("/apis/apikey-operator.dev/v1alpha1/apikeys", at(100));
+        heard.answered("/api/v1/namespaces/ours/secrets", at(130));
+        heard.answered(
+            "/apis/coordination.k8s.io/v1/namespaces/ours/leases",
+            at(160),
+        );
+        assert_eq!(heard.ago(at(160)), SignedDuration::from_secs(60));
+        heard.answered("/apis/apikey-operator.dev/v1alpha1/apikeys", at(150));
+        assert_eq!(heard.ago(at(160)), SignedDuration::from_secs(30));
     }
 }

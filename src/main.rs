@@ -4,6 +4,8 @@ use std::error::Error;
 use std::io::Write as _;
 use std::process::ExitCode;
 
+use apikey_operator::client::Heard;
+use apikey_operator::clock::Clock;
 use apikey_operator::config::{
     Cli, Command, CommonFlags, ControllerCommand, ControllerFlags, RunCommand, TokenFlags,
     TokenServerCommand,
@@ -70,13 +72,14 @@ fn run(
         .build()?;
     let result = runtime.block_on(async {
         let metrics = Metrics::new();
-        let client = client::connect(&metrics).await?;
+        let (heard, clock) = (Heard::default(), Clock::system());
+        let client = client::connect(&metrics, &heard, &clock).await?;
         let common = common.check(client.default_namespace());
         let controller = controller.map(ControllerFlags::check);
         let token = token.map(|flags| flags.check(&common));
         let version = env!("CARGO_PKG_VERSION");
         tracing::info!(?common, ?controller, ?token, version, "Starting");
-        process::run(&common, client, metrics, async |process| {
+        process::run(&common, (client, heard, clock), metrics, async |process| {
             let controller = async {
                 match &controller {
                     Some(config) => controller::run(&common, config, &process).await,

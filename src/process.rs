@@ -5,6 +5,8 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
 use crate::admin::{self, Readiness};
+use crate::client::Heard;
+use crate::clock::Clock;
 use crate::config::Common;
 use crate::metrics::Metrics;
 
@@ -13,6 +15,10 @@ use crate::metrics::Metrics;
 pub struct Process {
     /// For the Kubernetes API.
     pub client: Client,
+    /// When the API server last answered a watch.
+    pub heard: Heard,
+    /// The time.
+    pub clock: Clock,
     /// Counts.
     pub metrics: Metrics,
     /// What has to hold before the process is ready.
@@ -35,13 +41,15 @@ impl Process {
 /// The admin port can't be opened, or a part failed.
 pub async fn run(
     common: &Common,
-    client: Client,
+    (client, heard, clock): (Client, Heard, Clock),
     metrics: Metrics,
     parts: impl AsyncFnOnce(Process) -> Result<(), Box<dyn std::error::Error>>,
 ) -> Result<(), Box<dyn std::error::Error>> {
     let (stop, stopped) = watch::channel(false);
     let process = Process {
         client,
+        heard,
+        clock,
         metrics,
         readiness: Readiness::default(),
         stopped,

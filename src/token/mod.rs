@@ -1,26 +1,159 @@
-//! The token server.
+//! The token server: swaps name and secret for a short-lived JWT, and says who a caller is.
+//!
+//! | file | pure | what |
+//! | --- | --- | --- |
+//! | `index` | yes | all keys in memory, fed by watches |
+//! | `verify` | yes | is this the secret of that key |
+//! | `claims`, `signer` | yes | what a token says, and how it is signed |
+//! | `form`, `refusal`, `limits` | yes | requests, refusals, budgets for them |
+//! | `service` | no | a request from secret to token |
+//! | `argon2`, `trail`, `last_used` | no | the slow path, the audit trail, `lastUsedAt` |
+//! | `feed`, `server`, `routes` | no | watches, connections, HTTP |
 
-pub mod openapi {
-    //! OpenAPI.
-    /// The description.
-    #[must_use]
-    pub fn json() -> String {
-        String::new()
+pub mod argon2;
+pub mod claims;
+pub mod feed;
+pub mod form;
+pub mod gauges;
+pub mod index;
+pub mod last_used;
+pub mod limits;
+pub mod metrics;
+pub mod openapi;
+pub mod refusal;
+pub mod reply;
+pub mod request;
+pub mod route;
+pub mod routes;
+pub mod server;
+pub mod service;
+pub mod signer;
+#[cfg(test)]
+mod testing;
+pub mod trail;
+pub mod verify;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::RwLock;
+
+use self::argon2::Argon2Path;
+use self::gauges::Gauges;
+use self::index::Index;
+use self::last_used::LastUsed;
+use self::limits::FailureLimits;
+use self::metrics::TokenMetrics;
+use self::routes::App;
+use self::service::Service;
+use self::trail::Trail;
+use self::verify::Verifier;
+use crate::config::{Common, TokenServer};
+use crate::credential::{Argon2Cost, Hasher};
+use crate::process::Process;
+
+/// How often readiness is looked at.
+const LOOK_AGAIN: Duration = Duration::from_millis(20);
+
+/// Runs until the process is stopped, then lets running requests end.
+///
+/// # Errors
+/// The port can't be opened, the certificate can't be used, or the system gives no random bytes or
+/// no thread. Everything else is waited for.
+pub async fn run(
+    common: &Common,
+    config: &TokenServer,
+    process: &Process,
+) -> Result<(), Box<dyn std::error::Error>> {
+    process.readiness.not_yet("index", "not filled yet");
+    let service = Arc::new(service(common, config, process)?);
+    process.metrics.collect_from(Gauges(Arc::clone(&service)));
+    let feed = feed::start(
+        &service,
+        &process.client,
+        &common.namespace,
+        &process.metrics,
+    );
+    let app = App {
+        service: Arc::clone(&service),
+        trusted_proxies: config.trusted_proxies.as_slice().into(),
+    };
+    let serving = async {
+        wait_until_filled(&service, process).await;
+        let router = routes::router(app);
+        let (listen, tls) = (config.listen, config.tls_files.clone());
+        server::serve(listen, tls, config.max_connections, router, process).await
+    };
+    let result = tokio::select! {
+        result = serving => result,
+        () = watch_staleness(&service, process) => Ok(()),
+        () = service.last_used.write(&service.index, &process.client) => Ok(()),
+    };
+    drop(feed);
+    service.trail.close();
+    result
+}
+
+fn service(
+    common: &Common,
+    config: &TokenServer,
+    process: &Process,
+) -> Result<Service, Box<dyn std::error::Error>> {
+    let index = Arc::new(Index::new(common.require_organizations));
+    let threads = common.hash_threads;
+    Ok(Service {
+        verifier: Verifier::new(Arc::clone(&index))?,
+        index,
+        argon2: Argon2Path::new(Hasher::new(Argon2Cost::default(), threads), threads),
+        limits: FailureLimits::new(
+            config.source_failures_per_second,
+            config.failures_per_second,
+        ),
+        signer: RwLock::default(),
+        issuer_url: config.issuer_url.clone(),
+        audiences: config.audiences.clone(),
+        max_staleness: config.max_staleness,
+        heard: process.heard.clone(),
+        clock: process.clock.clone(),
+        trail: Trail::start()?,
+        last_used: LastUsed::new(config.record_last_used, process.clock.clone()),
+        metrics: TokenMetrics::register(&process.metrics),
+    })
+}
+
+/// Waits until every kind was listed once and there is a signing key, or the process ends.
+async fn wait_until_filled(service: &Service, process: &Process) {
+    let mut look = tokio::time::interval(LOOK_AGAIN);
+    loop {
+        tokio::select! {
+            _ = look.tick() => {}
+            () = process.stopped() => return,
+        }
+        let mut missing = service.index.unsynced();
+        if service.signer.read().is_none() {
+            missing.push("signing keys");
+        }
+        if missing.is_empty() {
+            tracing::info!(keys = service.index.len(), "The index is filled");
+            process.readiness.ok("index");
+            return;
+        }
+        let why = format!("waiting for {}", missing.join(", "));
+        process.readiness.not_yet("index", why);
     }
 }
 
-use crate::config::{Common, TokenServer};
-use crate::process::Process;
-
-/// Runs until the process is stopped.
-///
-/// # Errors
-/// The port can't be opened.
-pub async fn run(
-    _common: &Common,
-    _config: &TokenServer,
-    process: &Process,
-) -> Result<(), Box<dyn std::error::Error>> {
-    process.stopped().await;
-    Ok(())
+/// Keeps readiness true to how long the API server was not heard, for ever.
+async fn watch_staleness(service: &Service, process: &Process) {
+    let mut look = tokio::time::interval(Duration::from_secs(1));
+    loop {
+        look.tick().await;
+        let ago = service.unheard(service.clock.now());
+        if ago <= service.max_staleness || !service.index.unsynced().is_empty() {
+            process.readiness.ok("fresh");
+        } else {
+            let why = format!("the API server was not heard for {ago:#}; refusing every key");
+            process.readiness.not_yet("fresh", why);
+        }
+    }
 }

@@ -27,3 +27,10 @@
 {{- $default := ternary (include "apikey-operator.fullname" .) "default" .Values.serviceAccount.create -}}
 {{- default $default .Values.serviceAccount.name -}}
 {{- end -}}
+
+{{/* Name of the ServiceAccount that the token server runs as. */}}
+{{- define "apikey-operator.tokenServer.serviceAccountName" -}}
+{{- $account := .Values.tokenServer.serviceAccount -}}
+{{- $full := printf "%s-token" (include "apikey-operator.fullname" .) -}}
+{{- default (ternary $full "default" $account.create) $account.name -}}
+{{- end -}}

@@ -3,10 +3,12 @@
 mod cluster;
 mod key;
 mod operator;
+mod token;
 
 pub(crate) use cluster::{Cluster, OPERATOR_NAMESPACE, Scope};
 pub(crate) use key::ready_reason;
 pub(crate) use operator::Operator;
+pub(crate) use token::{Answer, TokenServer, form, free_address, part_of};
 
 use std::time::Duration;
 

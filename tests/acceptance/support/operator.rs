@@ -18,9 +18,15 @@ pub(crate) struct Operator {
     stderr: PathBuf,
 }
 
+/// What to run.
+pub(crate) struct Arguments<'a> {
+    pub(crate) subcommand: &'a str,
+    pub(crate) more: &'a [&'a str],
+}
+
 impl Operator {
-    /// Starts `apikey-operator controller`.
-    pub(crate) fn start(kubeconfig: &Path, logs: &Path, arguments: &[&str]) -> Self {
+    /// Starts `apikey-operator`.
+    pub(crate) fn start(kubeconfig: &Path, logs: &Path, arguments: Arguments<'_>) -> Self {
         static COUNT: AtomicUsize = AtomicUsize::new(0);
         let n = COUNT.fetch_add(1, Ordering::Relaxed);
         let stdout = logs.join(format!("operator-{n}.out"));
@@ -31,7 +37,7 @@ impl Operator {
             .unwrap();
         let admin = admin.to_string();
         let fixed = [
-            "controller",
+            arguments.subcommand,
             "--namespace",
             super::OPERATOR_NAMESPACE,
             "--admin-listen",
@@ -39,7 +45,7 @@ impl Operator {
         ];
         let process = Process::start(
             Path::new(env!("CARGO_BIN_EXE_apikey-operator")),
-            &[&fixed, arguments].concat(),
+            &[&fixed, arguments.more].concat(),
             &[("KUBECONFIG", kubeconfig)],
             &stdout,
             &stderr,

@@ -1,0 +1,103 @@
+//! Watches that feed the index and the signer. No Secret of a tenant is among them.
+
+use std::sync::Arc;
+
+use k8s_openapi::api::core::v1::{Namespace, Secret};
+use kube::core::{DeserializeGuard, PartialObjectMeta};
+use kube::runtime::watcher::Event;
+use kube::{Api, Client};
+
+use super::service::Service;
+use super::signer::Signer;
+use crate::api::{ApiKey, Organization, names};
+use crate::credential::fingerprint::PepperRing;
+use crate::credential::signing::SigningRing;
+use crate::metrics::Metrics;
+use crate::watch::stored::Verifier;
+use crate::watch::{Feed, decoded, pruned};
+
+/// A watch is opened anew after this time without news; so this is how soon a dead connection to the
+/// API server is noticed. Unit: seconds.
+const WATCH_TIMEOUT_SECONDS: u32 = 60;
+
+/// Starts all watches.
+pub fn start(service: &Arc<Service>, client: &Client, namespace: &str, metrics: &Metrics) -> Feed {
+    let mut feed = Feed::new(metrics, WATCH_TIMEOUT_SECONDS);
+    let index = || Arc::clone(&service.index);
+    let into = index();
+    feed.follow(
+        Api::<DeserializeGuard<ApiKey>>::all(client.clone()),
+        |all| all,
+        decoded,
+        move |event| into.apikey(event),
+    );
+    let into = index();
+    feed.follow(
+        Api::<DeserializeGuard<Organization>>::all(client.clone()),
+        |all| all,
+        decoded,
+        move |event| into.organization(event),
+    );
+    let into = index();
+    feed.follow(
+        Api::<PartialObjectMeta<Namespace>>::all(client.clone()),
+        |all| all,
+        pruned,
+        move |event| into.namespace(event),
+    );
+    let secrets = || Api::<Secret>::namespaced(client.clone(), namespace);
+    let into = index();
+    feed.follow(
+        secrets(),
+        |all| all.labels(&names::component_selector(names::COMPONENT_VERIFIER)),
+        |secret| Some(Verifier::read(secret)),
+        move |event| into.verifier(event),
+    );
+    let named = |name: &str| format!("metadata.name={name}");
+    let into = index();
+    feed.follow(
+        secrets(),
+        |all| all.fields(&named(names::PEPPERS_SECRET)),
+        Some,
+        move |event| match event {
+            Event::InitApply(secret) | Event::Apply(secret) => {
+                match PepperRing::parse(document(&secret)) {
+                    Ok(ring) => into.use_peppers(ring),
+                    Err(error) => unusable(names::PEPPERS_SECRET, &error),
+                }
+            }
+            Event::InitDone => into.peppers_listed(),
+            Event::Init | Event::Delete(_) => {}
+        },
+    );
+    let into = Arc::clone(service);
+    feed.follow(
+        secrets(),
+        |all| all.fields(&named(names::SIGNING_KEYS_SECRET)),
+        Some,
+        move |event| match event {
+            Event::InitApply(secret) | Event::Apply(secret) => {
+                match SigningRing::parse(document(&secret)) {
+                    Ok(ring) => match Signer::new(ring) {
+                        Ok(signer) => *into.signer.write() = Some(Arc::new(signer)),
+                        Err(error) => unusable(names::SIGNING_KEYS_SECRET, &error),
+                    },
+                    Err(error) => unusable(names::SIGNING_KEYS_SECRET, &error),
+                }
+            }
+            Event::Init | Event::InitDone | Event::Delete(_) => {}
+        },
+    );
+    feed
+}
+
+fn document(secret: &Secret) -> &[u8] {
+    let data = secret.data.as_ref();
+    let json = data.and_then(|data| data.get(names::KEY_RING_DATA_KEY));
+    json.map_or(&[], |json| &json.0)
+}
+
+fn unusable(secret: &'static str, error: &dyn std::error::Error) {
+    tracing::error!(secret, %error, "The ring can't be used: restore it from a backup; going on \
+        with the one known before, if there is one");
+}

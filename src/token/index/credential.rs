@@ -1,0 +1,210 @@
+//! One key, in the two forms that the index holds: as declared, and as published to requests.
+
+use std::fmt;
+use std::sync::{Arc, OnceLock};
+
+use k8s_openapi::jiff::Timestamp;
+
+use crate::api::{ApiKey, SubOrganization, TokenSpec};
+use crate::credential::KeyId;
+use crate::credential::verifier::{Document, Entry};
+use crate::policy::{Assessment, Grant, Subject, Verdict};
+use crate::watch::roster::KeyRef;
+
+/// What decisions need of an `ApiKey`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Key {
+    pub(super) uid: Arc<str>,
+    pub(super) org: Box<str>,
+    pub(super) sub_orgs: Box<[SubOrganization]>,
+    /// `status.lastUsedAt`.
+    pub(super) last_used_at: Option<Timestamp>,
+    login_name: Box<str>,
+    created: Option<Timestamp>,
+    roles: Box<[String]>,
+    expiry: Option<Box<str>>,
+    token: Option<Box<TokenSpec>>,
+    suspended: bool,
+    deleting: bool,
+}
+
+impl Key {
+    pub(super) fn of(apikey: &ApiKey) -> Self {
+        let (meta, spec) = (&apikey.metadata, &apikey.spec);
+        let status = apikey.status.as_ref();
+        Self {
+            uid: meta.uid.as_deref().unwrap_or_default().into(),
+            org: spec.org.as_str().into(),
+            sub_orgs: spec.sub_orgs.clone().into(),
+            last_used_at: status.and_then(|status| Some(status.last_used_at.as_ref()?.0)),
+            login_name: apikey.login_name().into(),
+            created: meta.creation_timestamp.as_ref().map(|time| time.0),
+            roles: spec.roles.clone().into(),
+            expiry: spec.expiry.as_deref().map(Into::into),
+            token: spec.token.clone().map(Box::new),
+            suspended: spec.suspended,
+            deleting: meta.deletion_timestamp.is_some(),
+        }
+    }
+
+    /// Whether every decision about the other is the same.
+    pub(super) fn decides_like(&self, other: &Self) -> bool {
+        let last_used_at = self.last_used_at;
+        *self
+            == Self {
+                last_used_at,
+                ..other.clone()
+            }
+    }
+
+    pub(super) fn subject<'a>(&'a self, namespace: &'a str) -> Subject<'a> {
+        Subject {
+            namespace,
+            created: self.created,
+            org: &self.org,
+            roles: &self.roles,
+            sub_orgs: &self.sub_orgs,
+            expiry: self.expiry.as_deref(),
+            token: self.token.as_deref(),
+        }
+    }
+}
+
+/// What a verifier says.
+#[derive(Debug)]
+pub struct Evidence {
+    /// Public id of the key.
+    pub key_id: KeyId,
+    /// E-mail address that stands for it.
+    pub email: Box<str>,
+    /// Time from which it is refused, as fixed at the first mint.
+    pub expires_at: Timestamp,
+    /// What proves its secrets: current, previous, pending.
+    pub proofs: Box<[Proof]>,
+}
+
+/// One key as requests see it. It never changes: a change of the key makes a new one.
+#[derive(Debug)]
+pub struct Credential {
+    /// Namespace and name of the `ApiKey`.
+    pub key: KeyRef,
+    /// Its uid.
+    pub uid: Arc<str>,
+    /// Login name.
+    pub login_name: Box<str>,
+    /// Its organization.
+    pub org: Box<str>,
+    /// Time from which it is refused.
+    pub expires_at: Timestamp,
+    /// Whether it may be used before that.
+    pub standing: Standing,
+    /// What proves its secrets. It outlives changes of the key, and with it what argon2id proved.
+    pub evidence: Arc<Evidence>,
+}
+
+/// Whether a key may be used.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Standing {
+    /// It may.
+    Usable {
+        /// Where it may act, its own organization first.
+        grants: Box<[Grant]>,
+        /// Audiences of its tokens; empty: those of the server.
+        audiences: Box<[String]>,
+    },
+    /// `spec.suspended`.
+    Suspended,
+    /// It is being deleted.
+    Deleted,
+    /// The rules do not allow it.
+    NotAllowed,
+}
+
+/// What proves one secret. `Debug` shows its number only.
+pub struct Proof {
+    /// Number of the secret.
+    pub revision: i64,
+    /// Which pepper made the fingerprint.
+    pub pepper_id: Box<str>,
+    /// The fingerprint, if it can be read.
+    pub fingerprint: Option<[u8; 32]>,
+    /// argon2id hash in PHC form.
+    pub hash: Arc<str>,
+    /// Only on a replaced secret: time from which it is refused.
+    pub valid_until: Option<Timestamp>,
+    /// Tag of the secret that argon2id found right; see [`crate::token::verify`].
+    pub proven: OnceLock<[u8; 32]>,
+}
+
+impl Credential {
+    pub(super) fn new(
+        reference: &KeyRef,
+        key: &Key,
+        evidence: &Arc<Evidence>,
+        assessment: Assessment,
+    ) -> Self {
+        let standing = match assessment.verdict {
+            _ if key.deleting => Standing::Deleted,
+            _ if key.suspended => Standing::Suspended,
+            Verdict::Allowed => Standing::Usable {
+                grants: assessment.grants.into(),
+                audiences: assessment.audiences.into(),
+            },
+            Verdict::Waiting(_) | Verdict::Refused(_) => Standing::NotAllowed,
+        };
+        let fixed = evidence.expires_at;
+        Self {
+            key: reference.clone(),
+            uid: Arc::clone(&key.uid),
+            login_name: key.login_name.clone(),
+            org: key.org.clone(),
+            expires_at: assessment.expires_at.map_or(fixed, |at| at.min(fixed)),
+            standing,
+            evidence: Arc::clone(evidence),
+        }
+    }
+
+    /// Public id.
+    #[must_use]
+    pub fn key_id(&self) -> &KeyId {
+        &self.evidence.key_id
+    }
+
+    /// E-mail address that stands for the key.
+    #[must_use]
+    pub fn email(&self) -> &str {
+        &self.evidence.email
+    }
+}
+
+impl Evidence {
+    pub(super) fn of(document: &Document) -> Self {
+        let entries = [Some(&document.current), document.previous.as_ref()];
+        let entries = entries.into_iter().flatten().chain(&document.pending);
+        Self {
+            key_id: document.key_id.clone(),
+            email: document.email.as_str().into(),
+            expires_at: document.expires_at.0,
+            proofs: entries.map(Proof::of).collect(),
+        }
+    }
+}
+
+impl Proof {
+    fn of(entry: &Entry) -> Self {
+        Self {
+            revision: entry.revision,
+            pepper_id: entry.fingerprint.pepper_id.as_str().into(),
+            fingerprint: entry.fingerprint.bytes(),
+            hash: entry.hash.as_str().into(),
+            valid_until: entry.valid_until.as_ref().map(|time| time.0),
+            proven: OnceLock::new(),
+        }
+    }
+}
+
+impl fmt::Debug for Proof {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Proof(revision {})", self.revision)
+    }
+}

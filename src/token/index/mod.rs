@@ -1,0 +1,413 @@
+//! All keys in memory, as the endpoint needs them: fed by watches, read by every request.
+//!
+//! The watches put what they see into [`State`], which decides by [`policy::assess`] what each key
+//! may do and publishes one immutable [`Credential`] per key. A request takes a read lock for one
+//! look-up. A list that is under way removes nothing before it is complete, so a half-listed state
+//! is never served.
+
+mod credential;
+mod relist;
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use k8s_openapi::api::core::v1::Namespace;
+use k8s_openapi::jiff::Timestamp;
+use kube::ResourceExt as _;
+use kube::core::PartialObjectMeta;
+use kube::runtime::watcher::Event;
+use parking_lot::{Mutex, RwLock};
+
+pub use self::credential::{Credential, Evidence, Key, Proof, Standing};
+use self::relist::Relist;
+use crate::api::{ApiKey, Organization};
+use crate::credential::KeyId;
+use crate::credential::fingerprint::PepperRing;
+use crate::policy;
+use crate::watch::roster::{KeyRef, Roster};
+use crate::watch::stored::Verifier;
+
+/// All keys in memory.
+#[derive(Debug)]
+pub struct Index {
+    state: Mutex<State>,
+    published: RwLock<BTreeMap<KeyId, Arc<Credential>>>,
+    peppers: RwLock<Option<Arc<PepperRing>>>,
+    /// The argon2id hash of some key that only argon2id can check, if there is such a key.
+    decoy: RwLock<Option<Arc<str>>>,
+}
+
+/// What the watches have delivered.
+#[derive(Debug)]
+struct State {
+    require_organizations: bool,
+    keys: BTreeMap<KeyRef, Key>,
+    /// By uid of the `ApiKey`.
+    verifiers: BTreeMap<Arc<str>, Arc<Evidence>>,
+    organizations: BTreeMap<String, Arc<Organization>>,
+    roster: Roster,
+    listed_keys: Relist<KeyRef>,
+    listed_verifiers: Relist<Arc<str>>,
+    listed_organizations: Relist<String>,
+    listed_namespaces: Relist<String>,
+    listed_peppers: bool,
+    /// Keys that only argon2id can check, with one hash of each.
+    argon2_only: BTreeMap<KeyId, Arc<str>>,
+}
+
+impl Index {
+    /// Without keys yet.
+    #[must_use]
+    pub fn new(require_organizations: bool) -> Self {
+        let state = State {
+            require_organizations,
+            keys: BTreeMap::new(),
+            verifiers: BTreeMap::new(),
+            organizations: BTreeMap::new(),
+            roster: Roster::default(),
+            listed_keys: Relist::default(),
+            listed_verifiers: Relist::default(),
+            listed_organizations: Relist::default(),
+            listed_namespaces: Relist::default(),
+            listed_peppers: false,
+            argon2_only: BTreeMap::new(),
+        };
+        Self {
+            state: Mutex::new(state),
+            published: RwLock::default(),
+            peppers: RwLock::default(),
+            decoy: RwLock::default(),
+        }
+    }
+
+    /// The key with this id.
+    #[must_use]
+    pub fn get(&self, id: &KeyId) -> Option<Arc<Credential>> {
+        self.published.read().get(id).cloned()
+    }
+
+    /// Number of keys that have a secret.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.published.read().len()
+    }
+
+    /// Whether there is no key.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Number of keys that only argon2id can check, because their pepper is lost.
+    #[must_use]
+    pub fn argon2_only(&self) -> usize {
+        self.state.lock().argon2_only.len()
+    }
+
+    /// The peppers, if there are any.
+    #[must_use]
+    pub fn peppers(&self) -> Option<Arc<PepperRing>> {
+        self.peppers.read().clone()
+    }
+
+    /// The hash against which the secret of an unknown key is checked, so that it costs what a wrong
+    /// secret of a known key may cost; `None` while no key needs argon2id.
+    #[must_use]
+    pub fn decoy(&self) -> Option<Arc<str>> {
+        self.decoy.read().clone()
+    }
+
+    /// When the key was last used, as its status says.
+    #[must_use]
+    pub fn last_used_at(&self, key: &KeyRef) -> Option<Timestamp> {
+        self.state.lock().keys.get(key)?.last_used_at
+    }
+
+    /// Names of the kinds of which no whole list has been taken in yet.
+    #[must_use]
+    pub fn unsynced(&self) -> Vec<&'static str> {
+        let state = self.state.lock();
+        [
+            ("apikeys", state.listed_keys.is_complete()),
+            ("verifiers", state.listed_verifiers.is_complete()),
+            ("organizations", state.listed_organizations.is_complete()),
+            ("namespaces", state.listed_namespaces.is_complete()),
+            ("peppers", state.listed_peppers),
+        ]
+        .into_iter()
+        .filter_map(|(name, complete)| (!complete).then_some(name))
+        .collect()
+    }
+
+    /// Takes in what the watch of ApiKeys saw.
+    pub fn apikey(&self, event: Event<ApiKey>) {
+        let mut state = self.state.lock();
+        match event {
+            Event::Init => state.listed_keys.begin(),
+            Event::InitApply(apikey) => {
+                state.listed_keys.saw(KeyRef::of(&apikey));
+                self.upsert(&mut state, &apikey);
+            }
+            Event::Apply(apikey) => self.upsert(&mut state, &apikey),
+            Event::Delete(apikey) => self.remove(&mut state, &KeyRef::of(&apikey)),
+            Event::InitDone => {
+                let State {
+                    listed_keys, keys, ..
+                } = &mut *state;
+                for gone in listed_keys.end(keys.keys()) {
+                    self.remove(&mut state, &gone);
+                }
+            }
+        }
+    }
+
+    /// Takes in what the watch of Organizations saw.
+    pub fn organization(&self, event: Event<Organization>) {
+        let mut state = self.state.lock();
+        match event {
+            Event::Init => state.listed_organizations.begin(),
+            Event::InitApply(organization) => {
+                state.listed_organizations.saw(organization.name_any());
+                self.declare(&mut state, &organization.name_any(), Some(organization));
+            }
+            Event::Apply(organization) => {
+                self.declare(&mut state, &organization.name_any(), Some(organization));
+            }
+            Event::Delete(organization) => {
+                self.declare(&mut state, &organization.name_any(), None);
+            }
+            Event::InitDone => {
+                let State {
+                    listed_organizations,
+                    organizations,
+                    ..
+                } = &mut *state;
+                for gone in listed_organizations.end(organizations.keys()) {
+                    self.declare(&mut state, &gone, None);
+                }
+            }
+        }
+    }
+
+    /// Takes in what the watch of namespaces saw.
+    pub fn namespace(&self, event: Event<PartialObjectMeta<Namespace>>) {
+        let mut state = self.state.lock();
+        let concerned = match event {
+            Event::Init => {
+                state.listed_namespaces.begin();
+                Vec::new()
+            }
+            Event::InitApply(namespace) | Event::Apply(namespace) => {
+                let name = namespace.name_any();
+                state.listed_namespaces.saw(name.clone());
+                let labels = namespace.metadata.labels.unwrap_or_default();
+                state.roster.label(&name, Some(labels))
+            }
+            Event::Delete(namespace) => state.roster.label(&namespace.name_any(), None),
+            Event::InitDone => {
+                let State {
+                    listed_namespaces,
+                    roster,
+                    ..
+                } = &mut *state;
+                let known = roster.namespaces();
+                let gone = listed_namespaces.end(known.iter());
+                gone.iter()
+                    .flat_map(|name| roster.label(name, None))
+                    .collect()
+            }
+        };
+        for key in &concerned {
+            self.publish(&mut state, key);
+        }
+    }
+
+    /// Takes in what the watch of verifiers saw. One that can't be read leaves what was known of its
+    /// key, so that nothing valid is refused.
+    pub fn verifier(&self, event: Event<Verifier>) {
+        let mut state = self.state.lock();
+        match event {
+            Event::Init => state.listed_verifiers.begin(),
+            Event::InitApply(verifier) => {
+                if let Some(uid) = uid_of(&verifier) {
+                    state.listed_verifiers.saw(uid.into());
+                }
+                self.prove(&mut state, verifier);
+            }
+            Event::Apply(verifier) => self.prove(&mut state, verifier),
+            Event::Delete(verifier) => {
+                if let Some(uid) = uid_of(&verifier) {
+                    self.forget(&mut state, uid);
+                }
+            }
+            Event::InitDone => {
+                let State {
+                    listed_verifiers,
+                    verifiers,
+                    ..
+                } = &mut *state;
+                for gone in listed_verifiers.end(verifiers.keys()) {
+                    self.forget(&mut state, &gone);
+                }
+            }
+        }
+    }
+
+    /// Takes in a pepper ring.
+    pub fn use_peppers(&self, ring: PepperRing) {
+        let mut state = self.state.lock();
+        *self.peppers.write() = Some(Arc::new(ring));
+        let all: Vec<_> = state.verifiers.values().cloned().collect();
+        for evidence in &all {
+            self.note_path(&mut state, evidence);
+        }
+    }
+
+    /// Says that the pepper ring has been looked for, and was taken in if it is there.
+    pub fn peppers_listed(&self) {
+        self.state.lock().listed_peppers = true;
+    }
+
+    fn upsert(&self, state: &mut State, apikey: &ApiKey) {
+        let reference = KeyRef::of(apikey);
+        let mut concerned = state.roster.upsert(apikey);
+        let key = Key::of(apikey);
+        match state.keys.get_mut(&reference) {
+            Some(known) if known.decides_like(&key) => known.last_used_at = key.last_used_at,
+            known => {
+                if let Some(known) = known
+                    && known.uid != key.uid
+                {
+                    let uid = Arc::clone(&known.uid);
+                    self.withdraw(state, &uid);
+                }
+                state.keys.insert(reference.clone(), key);
+                concerned.push(reference);
+            }
+        }
+        for key in &concerned {
+            self.publish(state, key);
+        }
+    }
+
+    fn remove(&self, state: &mut State, reference: &KeyRef) {
+        let Some(key) = state.keys.remove(reference) else {
+            return;
+        };
+        self.withdraw(state, &key.uid);
+        for concerned in state.roster.remove(reference) {
+            self.publish(state, &concerned);
+        }
+    }
+
+    fn declare(&self, state: &mut State, name: &str, organization: Option<Organization>) {
+        let organization = organization.map(Arc::new);
+        match &organization {
+            Some(declared) => {
+                let known = state.organizations.get(name);
+                if known.is_some_and(|known| known.spec == declared.spec) {
+                    return;
+                }
+                let declared = Arc::clone(declared);
+                state.organizations.insert(name.to_owned(), declared);
+            }
+            None => drop(state.organizations.remove(name)),
+        }
+        for key in state.roster.declare(name, organization) {
+            self.publish(state, &key);
+        }
+    }
+
+    fn prove(&self, state: &mut State, verifier: Verifier) {
+        let Some(uid) = uid_of(&verifier).map(Arc::<str>::from) else {
+            return;
+        };
+        match verifier.document {
+            Ok(document) if *document.owner.uid == *uid => {
+                let owner = KeyRef::new(&document.owner.namespace, &document.owner.name);
+                let evidence = Arc::new(Evidence::of(&document));
+                self.note_path(state, &evidence);
+                state.verifiers.insert(uid, evidence);
+                self.publish(state, &owner);
+            }
+            Ok(_) => tracing::error!(%uid, "Ignoring a verifier that names another owner"),
+            Err(error) => tracing::error!(%uid, %error,
+                "Ignoring a verifier that can't be read: restore it, or delete it to make a new \
+                 secret"),
+        }
+    }
+
+    fn forget(&self, state: &mut State, uid: &str) {
+        self.withdraw(state, uid);
+        if let Some(evidence) = state.verifiers.remove(uid) {
+            state.argon2_only.remove(&evidence.key_id);
+            *self.decoy.write() = state.argon2_only.values().next().cloned();
+        }
+    }
+
+    /// Takes the key with this uid out of service.
+    fn withdraw(&self, state: &mut State, uid: &str) {
+        let Some(evidence) = state.verifiers.get(uid) else {
+            return;
+        };
+        let mut published = self.published.write();
+        let ours = published.get(&evidence.key_id);
+        if ours.is_some_and(|credential| *credential.uid == *uid) {
+            published.remove(&evidence.key_id);
+        }
+    }
+
+    /// Decides about the key and publishes what it may do.
+    fn publish(&self, state: &mut State, reference: &KeyRef) {
+        let Some(key) = state.keys.get(reference) else {
+            return;
+        };
+        let Some(evidence) = state.verifiers.get(&key.uid) else {
+            return;
+        };
+        let organization = |name: &str| state.organizations.get(name);
+        let own = organization(&key.org);
+        let parent = own.and_then(|own| organization(own.spec.parent.as_deref()?));
+        let listed = key.sub_orgs.iter();
+        let sub_organizations: Vec<_> = listed
+            .filter_map(|sub| organization(&sub.org).cloned())
+            .collect();
+        let assessment = policy::assess(&policy::Input {
+            subject: key.subject(&reference.namespace),
+            organization: own.map(|own| &**own),
+            parent: parent.map(|parent| &**parent),
+            sub_organizations: &sub_organizations,
+            namespace_labels: &state.roster.labels(&reference.namespace),
+            over_quota: state.roster.over_quota(reference).as_ref(),
+            fixed_expiry: Some(evidence.expires_at),
+            require_organizations: state.require_organizations,
+        });
+        let credential = Credential::new(reference, key, evidence, assessment);
+        let id = evidence.key_id.clone();
+        self.published.write().insert(id, Arc::new(credential));
+    }
+
+    /// Notes whether only argon2id can check a key.
+    fn note_path(&self, state: &mut State, evidence: &Evidence) {
+        let ring = self.peppers.read().clone();
+        let lost = evidence.proofs.iter().find(|proof| {
+            proof.fingerprint.is_none() || !ring.as_ref().is_some_and(|r| r.has(&proof.pepper_id))
+        });
+        match lost {
+            Some(proof) => {
+                let hash = Arc::clone(&proof.hash);
+                state.argon2_only.insert(evidence.key_id.clone(), hash);
+            }
+            None => drop(state.argon2_only.remove(&evidence.key_id)),
+        }
+        *self.decoy.write() = state.argon2_only.values().next().cloned();
+    }
+}
+
+fn uid_of(verifier: &Verifier) -> Option<&str> {
+    let name = verifier.metadata.name.as_deref()?;
+    crate::api::names::verifier_owner_uid(name)
+}

@@ -1,0 +1,172 @@
+use kube::runtime::watcher::Event;
+
+use super::*;
+use crate::token::testing::{apikey, document, index, organization, ring, secret, verifier};
+
+fn standing(index: &Index, n: u8) -> Option<Standing> {
+    Some(index.get(secret(n).key_id())?.standing.clone())
+}
+
+fn roles(index: &Index, n: u8) -> Vec<String> {
+    match standing(index, n) {
+        Some(Standing::Usable { grants, .. }) => grants[0].roles.clone(),
+        _ => Vec::new(),
+    }
+}
+
+#[test]
+fn a_key_is_there_once_both_it_and_its_verifier_are_in_either_order() {
+    let ring = ring();
+    for verifier_first in [true, false] {
+        let index = Index::new(false);
+        if verifier_first {
+            index.verifier(Event::Apply(verifier(document(1, &ring))));
+            assert!(index.is_empty());
+            index.apikey(Event::Apply(apikey(1)));
+        } else {
+            index.apikey(Event::Apply(apikey(1)));
+            assert!(index.is_empty());
+            index.verifier(Event::Apply(verifier(document(1, &ring))));
+        }
+        assert_eq!(roles(&index, 1), ["viewer"]);
+    }
+}
+
+#[test]
+fn it_is_synced_only_when_every_kind_was_listed_whole() {
+    let index = Index::new(false);
+    assert_eq!(index.unsynced().len(), 5);
+    index.apikey(Event::Init);
+    index.apikey(Event::InitApply(apikey(1)));
+    assert!(index.unsynced().contains(&"apikeys"));
+    index.apikey(Event::InitDone);
+    assert!(!index.unsynced().contains(&"apikeys"));
+    assert!(self::index(0, &ring()).unsynced().is_empty());
+}
+
+#[test]
+fn deleting_suspending_and_changing_roles_take_effect_at_once() {
+    let ring = ring();
+    let index = index(3, &ring);
+    index.apikey(Event::Delete(apikey(1)));
+    assert_eq!(standing(&index, 1), None);
+
+    let mut suspended = apikey(2);
+    suspended.spec.suspended = true;
+    index.apikey(Event::Apply(suspended));
+    assert_eq!(standing(&index, 2), Some(Standing::Suspended));
+    index.apikey(Event::Apply(apikey(2)));
+    assert_eq!(roles(&index, 2), ["viewer"]);
+
+    let mut changed = apikey(3);
+    changed.spec.roles = vec!["operator".into()];
+    index.apikey(Event::Apply(changed));
+    assert_eq!(roles(&index, 3), ["operator"]);
+
+    let mut deleting = apikey(3);
+    deleting.metadata.deletion_timestamp = deleting.metadata.creation_timestamp.clone();
+    index.apikey(Event::Apply(deleting));
+    assert_eq!(standing(&index, 3), Some(Standing::Deleted));
+}
+
+#[test]
+fn a_list_removes_what_it_does_not_show_and_only_when_it_is_complete() {
+    let ring = ring();
+    let index = index(2, &ring);
+    index.apikey(Event::Init);
+    index.apikey(Event::InitApply(apikey(2)));
+    assert!(standing(&index, 1).is_some());
+    index.apikey(Event::InitDone);
+    assert!(standing(&index, 1).is_none() && standing(&index, 2).is_some());
+
+    index.verifier(Event::Init);
+    assert!(standing(&index, 2).is_some());
+    index.verifier(Event::InitDone);
+    assert!(standing(&index, 2).is_none());
+}
+
+#[test]
+fn a_key_made_again_under_its_name_does_not_inherit_the_secret() {
+    let ring = ring();
+    let index = index(1, &ring);
+    let mut again = apikey(1);
+    again.metadata.uid = Some("another".into());
+    index.apikey(Event::Apply(again));
+    assert_eq!(standing(&index, 1), None);
+}
+
+#[test]
+fn rules_of_an_organization_reach_its_keys_as_they_change() {
+    let ring = ring();
+    let index = index(1, &ring);
+    let none = organization("acme", |spec| {
+        spec.allowed_namespaces.from = crate::api::FromNamespaces::Names;
+        spec.allowed_namespaces.names = vec!["elsewhere".into()];
+    });
+    index.organization(Event::Apply(none.clone()));
+    assert_eq!(standing(&index, 1), Some(Standing::NotAllowed));
+    index.organization(Event::Delete(none));
+    assert_eq!(roles(&index, 1), ["viewer"]);
+}
+
+#[test]
+fn over_the_quota_the_oldest_keys_are_served() {
+    let ring = ring();
+    let index = index(2, &ring);
+    index.organization(Event::Apply(organization("acme", |spec| {
+        spec.limits.get_or_insert_default().max_keys = Some(1);
+    })));
+    assert_eq!(roles(&index, 1), ["viewer"]);
+    assert_eq!(standing(&index, 2), Some(Standing::NotAllowed));
+    index.apikey(Event::Delete(apikey(1)));
+    assert_eq!(roles(&index, 2), ["viewer"]);
+}
+
+#[test]
+fn a_verifier_that_can_no_longer_be_read_leaves_its_key_served() {
+    let ring = ring();
+    let index = index(1, &ring);
+    let mut damaged = verifier(document(1, &ring));
+    damaged.document = Err(crate::credential::verifier::Error::Version(99));
+    index.verifier(Event::Apply(damaged));
+    assert_eq!(roles(&index, 1), ["viewer"]);
+}
+
+#[test]
+fn a_verifier_under_the_name_of_another_key_is_ignored() {
+    let ring = ring();
+    let index = index(1, &ring);
+    let mut swapped = verifier(document(2, &ring));
+    swapped.metadata.name = Some(crate::api::names::verifier_secret("uid-1"));
+    index.verifier(Event::Apply(swapped));
+    assert!(standing(&index, 1).is_some() && standing(&index, 2).is_none());
+}
+
+#[test]
+fn a_change_of_last_use_alone_makes_no_new_credential() {
+    let ring = ring();
+    let index = index(1, &ring);
+    let before = index.get(secret(1).key_id()).unwrap();
+    let mut used = apikey(1);
+    let status = used.status.get_or_insert_default();
+    status.last_used_at = used.metadata.creation_timestamp.clone();
+    index.apikey(Event::Apply(used.clone()));
+    assert!(Arc::ptr_eq(
+        &before,
+        &index.get(secret(1).key_id()).unwrap()
+    ));
+    assert!(index.last_used_at(&KeyRef::of(&used)).is_some());
+}
+
+#[test]
+fn keys_of_a_lost_pepper_are_known_and_their_number_falls_when_it_is_back() {
+    let ring = ring();
+    let index = index(2, &ring);
+    assert_eq!((index.argon2_only(), index.decoy().is_some()), (0, false));
+    index.use_peppers(crate::token::testing::ring());
+    assert_eq!((index.argon2_only(), index.decoy().is_some()), (2, true));
+    index.verifier(Event::Delete(verifier(document(1, &ring))));
+    assert_eq!(index.argon2_only(), 1);
+    index.use_peppers(ring);
+    assert_eq!((index.argon2_only(), index.decoy().is_some()), (0, false));
+}

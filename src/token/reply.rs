@@ -1,0 +1,128 @@
+//! Answers: always JSON, never stored by caches unless they are public.
+
+use axum::body::Body;
+use axum::http::{HeaderName, HeaderValue, Response, StatusCode, header};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::refusal::Refusal;
+use super::service::Refused;
+
+/// The one answer to everybody who does not prove to be a key that may be used.
+pub const UNPROVEN: &str = "{\"error\":\"invalid API key name or secret\"}";
+/// How long public documents may be kept. Unit: seconds.
+pub const PUBLIC_MAX_AGE_SECONDS: u32 = 300;
+
+/// An error.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(example = json!({"error": "invalid API key name or secret"}))]
+pub struct ErrorBody {
+    /// What is wrong, for people; at `/oauth2` routes one of the codes of RFC 6749.
+    pub error: String,
+    /// What is wrong, for people; only at `/oauth2` routes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error_description: Option<String>,
+}
+
+/// An answer in JSON.
+pub fn json(status: StatusCode, body: impl Into<Body>) -> Response<Body> {
+    let mut response = Response::new(body.into());
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    let set = |name: HeaderName, value: &'static str| (name, HeaderValue::from_static(value));
+    headers.extend([
+        set(header::CONTENT_TYPE, "application/json"),
+        set(header::CACHE_CONTROL, "no-store"),
+    ]);
+    response
+}
+
+/// An answer in JSON made of this.
+pub fn of(status: StatusCode, body: &impl Serialize) -> Response<Body> {
+    match serde_json::to_vec(body) {
+        Ok(bytes) => json(status, bytes),
+        Err(_) => json(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "{\"error\":\"internal error\"}",
+        ),
+    }
+}
+
+/// An error in the form of the seed call.
+pub fn bad_request(status: StatusCode, error: &str) -> Response<Body> {
+    let body = ErrorBody {
+        error: error.to_owned(),
+        error_description: None,
+    };
+    of(status, &body)
+}
+
+/// An error in the form of RFC 6749 section 5.2.
+pub fn oauth_error(status: StatusCode, error: &str, description: &str) -> Response<Body> {
+    let body = ErrorBody {
+        error: error.to_owned(),
+        error_description: Some(description.to_owned()),
+    };
+    of(status, &body)
+}
+
+/// Status code and text for a refusal.
+#[must_use]
+pub const fn explain(refused: &Refused) -> (StatusCode, &'static str) {
+    match refused.refusal {
+        refusal if refusal.is_unproven() && refused.retry_after_seconds.is_some() => (
+            StatusCode::TOO_MANY_REQUESTS,
+            "too many refused attempts: wait before the next one",
+        ),
+        Refusal::TooManyFailures => (
+            StatusCode::TOO_MANY_REQUESTS,
+            "too many refused attempts: wait before the next one",
+        ),
+        Refusal::OrganizationNotCovered => (
+            StatusCode::FORBIDDEN,
+            "the API key has no access to this organization",
+        ),
+        Refusal::RoleNotHeld => (StatusCode::FORBIDDEN, "the API key lacks a required role"),
+        Refusal::Overloaded => (
+            StatusCode::SERVICE_UNAVAILABLE,
+            "busy: try again in a moment",
+        ),
+        Refusal::Stale => (
+            StatusCode::SERVICE_UNAVAILABLE,
+            "out of touch with the API server for too long: try again later",
+        ),
+        Refusal::NoSigningKey => (
+            StatusCode::SERVICE_UNAVAILABLE,
+            "no signing key yet: try again in a moment",
+        ),
+        _ => (StatusCode::UNAUTHORIZED, "invalid API key name or secret"),
+    }
+}
+
+/// The answer to a refused seed call.
+pub fn refused(refused: &Refused) -> Response<Body> {
+    let (status, text) = explain(refused);
+    let response = if status == StatusCode::UNAUTHORIZED {
+        json(status, UNPROVEN)
+    } else {
+        bad_request(status, text)
+    };
+    with_retry(response, refused)
+}
+
+/// Adds Retry-After where the refusal tells when to try again.
+pub fn with_retry(mut response: Response<Body>, refused: &Refused) -> Response<Body> {
+    if let Some(seconds) = refused.retry_after_seconds {
+        let value = HeaderValue::from(seconds);
+        response.headers_mut().insert(header::RETRY_AFTER, value);
+    }
+    response
+}
+
+/// Adds a header.
+pub fn with(mut response: Response<Body>, name: HeaderName, value: &str) -> Response<Body> {
+    if let Ok(value) = HeaderValue::from_str(value) {
+        response.headers_mut().insert(name, value);
+    }
+    response
+}

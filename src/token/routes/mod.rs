@@ -1,0 +1,96 @@
+//! The routes, one file per idea.
+
+pub mod authz;
+pub mod discovery;
+pub mod introspect;
+pub mod oauth;
+pub mod token;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::State;
+use axum::http::{Request, Response, StatusCode};
+use axum::routing::{any, get, post};
+use ipnet::IpNet;
+use tokio::time::Instant;
+
+use super::request::remote;
+use super::route::Route;
+use super::service::{Caller, Service};
+use super::{openapi, reply};
+
+/// What each handler gets.
+#[derive(Clone, Debug)]
+pub struct App {
+    /// What the routes share.
+    pub service: Arc<Service>,
+    /// Networks whose X-Forwarded-For is believed.
+    pub trusted_proxies: Arc<[IpNet]>,
+}
+
+/// All routes.
+pub fn router(app: App) -> Router {
+    Router::new()
+        .route(token::PATH, post(token::handle))
+        .route(oauth::PATH, post(oauth::handle))
+        .route(introspect::PATH, post(introspect::handle))
+        .route(discovery::OPENID_PATH, get(discovery::handle))
+        .route(discovery::OAUTH_PATH, get(discovery::handle))
+        .route(discovery::JWKS_PATH, get(discovery::jwks))
+        .route("/authz", any(authz::handle))
+        .route("/authz/{*original}", any(authz::handle))
+        .route("/authz-with/{requirement}", any(authz::handle_with))
+        .route(
+            "/authz-with/{requirement}/{*original}",
+            any(authz::handle_with),
+        )
+        .route("/openapi.json", get(describe))
+        .fallback(not_found)
+        .method_not_allowed_fallback(not_allowed)
+        .with_state(app)
+}
+
+impl App {
+    /// Answers one request: whom it comes from is found out, and it is counted and timed.
+    async fn answer(
+        &self,
+        route: Route,
+        request: Request<Body>,
+        respond: impl AsyncFnOnce(Caller, Request<Body>) -> Response<Body>,
+    ) -> Response<Body> {
+        let begun = Instant::now();
+        let caller = Caller {
+            route,
+            remote: remote(&request, &self.trusted_proxies),
+        };
+        let response = respond(caller, request).await;
+        let code = response.status().as_u16();
+        self.service.metrics.answered(route, code, begun.elapsed());
+        response
+    }
+}
+
+async fn describe(State(app): State<App>, request: Request<Body>) -> Response<Body> {
+    app.answer(Route::Openapi, request, async |_, request| {
+        discovery::public(request.headers(), openapi::json())
+    })
+    .await
+}
+
+async fn not_found(State(app): State<App>, request: Request<Body>) -> Response<Body> {
+    app.answer(Route::Unknown, request, async |_, _| {
+        let say = "no such path: GET /openapi.json describes those there are";
+        reply::bad_request(StatusCode::NOT_FOUND, say)
+    })
+    .await
+}
+
+async fn not_allowed(State(app): State<App>, request: Request<Body>) -> Response<Body> {
+    app.answer(Route::Unknown, request, async |_, _| {
+        let say = "this path does not take this method: GET /openapi.json describes it";
+        reply::bad_request(StatusCode::METHOD_NOT_ALLOWED, say)
+    })
+    .await
+}

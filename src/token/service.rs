@@ -1,0 +1,277 @@
+//! What the routes share: who is asking, may it, and what came of it.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use k8s_openapi::jiff::{SignedDuration, Timestamp};
+use parking_lot::RwLock;
+use uuid::Uuid;
+
+use super::argon2::{Argon2Path, DEADLINE};
+use super::claims::{self, Claims, Denial, Issuer, Wanted};
+use super::index::{Credential, Index, Standing};
+use super::last_used::LastUsed;
+use super::limits::FailureLimits;
+use super::metrics::TokenMetrics;
+use super::refusal::Refusal;
+use super::route::Route;
+use super::signer::Signer;
+use super::trail::{Entry, Outcome, Trail};
+use super::verify::{Login, Proven, Undecided, Verdict, Verifier};
+use crate::client::Heard;
+use crate::clock::Clock;
+use crate::credential::{hex, random};
+
+/// Longest wait that a refusal tells of, rounded up. Unit: seconds.
+const MAX_RETRY_AFTER_SECONDS: u64 = 60;
+
+/// What the routes share.
+#[derive(Debug)]
+pub struct Service {
+    /// All keys.
+    pub index: Arc<Index>,
+    /// Checks secrets.
+    pub verifier: Verifier,
+    /// Decides where fingerprints can't.
+    pub argon2: Argon2Path,
+    /// Budgets for refusals.
+    pub limits: FailureLimits,
+    /// Signs tokens; there once the ring is.
+    pub signer: RwLock<Option<Arc<Signer>>>,
+    /// The issuer.
+    pub issuer_url: String,
+    /// Audiences of tokens whose key names none.
+    pub audiences: Vec<String>,
+    /// Longest time to serve without hearing from the API server.
+    pub max_staleness: SignedDuration,
+    /// When the API server was last heard.
+    pub heard: Heard,
+    /// The time.
+    pub clock: Clock,
+    /// The audit trail.
+    pub trail: Trail,
+    /// Which keys were used.
+    pub last_used: LastUsed,
+    /// Counts.
+    pub metrics: TokenMetrics,
+}
+
+/// One request: which route, and who asks.
+#[derive(Clone, Copy, Debug)]
+pub struct Caller {
+    /// Which route.
+    pub route: Route,
+    /// Who asks.
+    pub remote: IpAddr,
+}
+
+/// A caller that gets nothing.
+#[derive(Clone, Debug)]
+pub struct Refused {
+    /// Why.
+    pub refusal: Refusal,
+    /// When to try again, if it should.
+    pub retry_after_seconds: Option<u64>,
+}
+
+/// A token, and what its caller is told beside it.
+#[derive(Clone, Debug)]
+pub struct Issued {
+    /// The token.
+    pub access_token: String,
+    /// How long it is valid. Unit: seconds.
+    pub expires_in: i64,
+}
+
+/// Why no token was issued.
+#[derive(Clone, Debug)]
+pub enum NotIssued {
+    /// See [`Refused`].
+    Refused(Refused),
+    /// A role of the scope that the key does not hold.
+    Scope(String),
+}
+
+impl Service {
+    /// The key to which this secret belongs, if it may be used.
+    ///
+    /// # Errors
+    /// [`Refused`]; it is counted and in the audit trail.
+    pub async fn authenticate(
+        &self,
+        caller: Caller,
+        secret: &str,
+        login: Login<'_>,
+    ) -> Result<Proven, Refused> {
+        self.fresh(caller)?;
+        let verdict = match self.verifier.check(secret, login, self.clock.now()) {
+            Verdict::Undecided(question) => self.ask_argon2(caller, question).await?,
+            verdict @ (Verdict::Proven(_) | Verdict::Refused(..)) => verdict,
+        };
+        match verdict {
+            Verdict::Proven(proven) => {
+                self.metrics.verified(proven.path);
+                self.last_used.note(&proven.credential);
+                Ok(proven)
+            }
+            Verdict::Refused(refusal, credential) => Err(self.refuse(caller, refusal, credential)),
+            Verdict::Undecided(_) => Err(self.refuse(caller, Refusal::Overloaded, None)),
+        }
+    }
+
+    async fn ask_argon2(&self, caller: Caller, question: Undecided) -> Result<Verdict, Refused> {
+        let busy = self.argon2.in_flight() > 0;
+        // Whoever has used up its budget waits for a quiet moment, but is not locked out.
+        if let Err(wait) = self.limits.take(caller.remote)
+            && busy
+        {
+            let refused = self.refuse_later(caller, Refusal::TooManyFailures, wait);
+            return Err(refused);
+        }
+        match self.argon2.decide(&question).await {
+            Ok(place) => Ok(self.verifier.decided(&question, place, self.clock.now())),
+            Err(_) => Err(self.refuse_later(caller, Refusal::Overloaded, DEADLINE)),
+        }
+    }
+
+    /// Checks that the API server was heard lately enough to trust the index.
+    ///
+    /// # Errors
+    /// [`Refusal::Stale`].
+    pub fn fresh(&self, caller: Caller) -> Result<(), Refused> {
+        if self.heard.ago(self.clock.now()) <= self.max_staleness {
+            return Ok(());
+        }
+        Err(self.refuse_later(caller, Refusal::Stale, Duration::from_secs(30)))
+    }
+
+    /// A token for a key that proved itself.
+    ///
+    /// # Errors
+    /// [`NotIssued`]; it is counted and in the audit trail.
+    pub fn issue(
+        &self,
+        caller: Caller,
+        proven: &Proven,
+        wanted: Wanted<'_>,
+    ) -> Result<Issued, NotIssued> {
+        let now = self.clock.now();
+        let credential = || Some(Arc::clone(&proven.credential));
+        let refuse = |refusal| NotIssued::Refused(self.refuse(caller, refusal, credential()));
+        let signer = self.signer.read().clone();
+        let signer = signer.ok_or_else(|| refuse(Refusal::NoSigningKey))?;
+        let id = random::bytes::<16>().map_err(|_| refuse(Refusal::NoSigningKey))?;
+        let jti = hex::encode(&id);
+        let issuer = Issuer {
+            url: &self.issuer_url,
+            audiences: &self.audiences,
+        };
+        let claims = claims::claims(proven, wanted, issuer, &jti, now).map_err(|e| match e {
+            Denial::Refused(refusal) => refuse(refusal),
+            Denial::Scope(role) => NotIssued::Scope(role),
+        })?;
+        let access_token = signer.sign(&claims, now).map_err(refuse)?;
+        let (exp, organization_id) = (claims.exp, claims.current_organization_id);
+        let expires_in = exp - claims.iat;
+        drop(claims);
+        self.metrics.issued(caller.route);
+        self.trail.record(Entry {
+            at: now,
+            route: caller.route,
+            remote: caller.remote,
+            credential: credential(),
+            outcome: Outcome::Issued {
+                jti,
+                exp,
+                organization_id,
+                revision: proven.revision,
+            },
+        });
+        Ok(Issued {
+            access_token,
+            expires_in,
+        })
+    }
+
+    /// A live look at an access token: its claims, with the roles that its key holds now, and its
+    /// key. `None` for every token that is not to be trusted now.
+    #[must_use]
+    pub fn inspect(&self, token: &str) -> Option<(Claims<'static>, Arc<Credential>)> {
+        let now = self.clock.now();
+        let signer = self.signer.read().clone()?;
+        let mut claims = signer.read(token)?;
+        let second = now.as_second();
+        let timely = claims.nbf <= second && second < claims.exp;
+        if !timely || claims.iss != self.issuer_url {
+            return None;
+        }
+        let id = crate::credential::KeyId::try_from(&*claims.client_id).ok()?;
+        let credential = self.index.get(&id)?;
+        if now >= credential.expires_at {
+            return None;
+        }
+        let Standing::Usable { grants, .. } = &credential.standing else {
+            return None;
+        };
+        let mut grants = grants.iter();
+        let acting = |id: Uuid| move |grant: &&crate::policy::Grant| grant.organization_id == id;
+        let grant = grants.find(acting(claims.current_organization_id))?;
+        claims
+            .roles
+            .retain(|role| grant.roles.iter().any(|held| held == role));
+        (!claims.roles.is_empty()).then_some((claims, credential))
+    }
+
+    /// Counts a refusal, and puts it into the audit trail. A caller that did not prove itself pays
+    /// for it from its budget.
+    pub fn refuse(
+        &self,
+        caller: Caller,
+        refusal: Refusal,
+        credential: Option<Arc<Credential>>,
+    ) -> Refused {
+        self.note(caller, refusal, credential);
+        let wait = refusal
+            .is_unproven()
+            .then(|| self.limits.take(caller.remote).err())
+            .flatten();
+        Refused {
+            refusal,
+            retry_after_seconds: wait.map(seconds).or_else(|| match refusal {
+                Refusal::NoSigningKey | Refusal::Overloaded => Some(1),
+                _ => None,
+            }),
+        }
+    }
+
+    fn refuse_later(&self, caller: Caller, refusal: Refusal, wait: Duration) -> Refused {
+        self.note(caller, refusal, None);
+        Refused {
+            refusal,
+            retry_after_seconds: Some(seconds(wait)),
+        }
+    }
+
+    fn note(&self, caller: Caller, refusal: Refusal, credential: Option<Arc<Credential>>) {
+        self.metrics.refused(caller.route, refusal);
+        self.trail.record(Entry {
+            at: self.clock.now(),
+            route: caller.route,
+            remote: caller.remote,
+            credential,
+            outcome: Outcome::Refused(refusal),
+        });
+    }
+
+    /// How old the index is: how long ago the API server was last heard.
+    #[must_use]
+    pub fn unheard(&self, now: Timestamp) -> SignedDuration {
+        self.heard.ago(now)
+    }
+}
+
+fn seconds(wait: Duration) -> u64 {
+    let rounded_up = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
+    rounded_up.clamp(1, MAX_RETRY_AFTER_SECONDS)
+}

@@ -1,0 +1,4 @@
+//! Promises of the token server.
+
+mod errors;
+mod script;
