@@ -49,6 +49,7 @@ pub fn of(status: StatusCode, body: &impl Serialize) -> Response<Body> {
 }
 
 /// An error in the form of the seed call.
+#[must_use]
 pub fn bad_request(status: StatusCode, error: &str) -> Response<Body> {
     let body = ErrorBody {
         error: error.to_owned(),
@@ -58,6 +59,7 @@ pub fn bad_request(status: StatusCode, error: &str) -> Response<Body> {
 }
 
 /// An error in the form of RFC 6749 section 5.2.
+#[must_use]
 pub fn oauth_error(status: StatusCode, error: &str, description: &str) -> Response<Body> {
     let body = ErrorBody {
         error: error.to_owned(),
@@ -69,15 +71,13 @@ pub fn oauth_error(status: StatusCode, error: &str, description: &str) -> Respon
 /// Status code and text for a refusal.
 #[must_use]
 pub const fn explain(refused: &Refused) -> (StatusCode, &'static str) {
+    const WAIT: (StatusCode, &str) = (
+        StatusCode::TOO_MANY_REQUESTS,
+        "too many refused attempts: wait before the next one",
+    );
     match refused.refusal {
-        refusal if refusal.is_unproven() && refused.retry_after_seconds.is_some() => (
-            StatusCode::TOO_MANY_REQUESTS,
-            "too many refused attempts: wait before the next one",
-        ),
-        Refusal::TooManyFailures => (
-            StatusCode::TOO_MANY_REQUESTS,
-            "too many refused attempts: wait before the next one",
-        ),
+        refusal if refusal.is_unproven() && refused.retry_after_seconds.is_some() => WAIT,
+        Refusal::TooManyFailures => WAIT,
         Refusal::OrganizationNotCovered => (
             StatusCode::FORBIDDEN,
             "the API key has no access to this organization",
@@ -95,11 +95,21 @@ pub const fn explain(refused: &Refused) -> (StatusCode, &'static str) {
             StatusCode::SERVICE_UNAVAILABLE,
             "no signing key yet: try again in a moment",
         ),
-        _ => (StatusCode::UNAUTHORIZED, "invalid API key name or secret"),
+        Refusal::MalformedSecret
+        | Refusal::UnknownKey
+        | Refusal::WrongName
+        | Refusal::WrongSecret
+        | Refusal::ReplacedSecret
+        | Refusal::Expired
+        | Refusal::Suspended
+        | Refusal::Deleted
+        | Refusal::NotAllowed
+        | Refusal::InvalidToken => (StatusCode::UNAUTHORIZED, "invalid API key name or secret"),
     }
 }
 
 /// The answer to a refused seed call.
+#[must_use]
 pub fn refused(refused: &Refused) -> Response<Body> {
     let (status, text) = explain(refused);
     let response = if status == StatusCode::UNAUTHORIZED {

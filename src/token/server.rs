@@ -25,7 +25,7 @@ use crate::process::Process;
 /// Longest wait for the first whole request of a connection.
 const FIRST_REQUEST: Duration = Duration::from_secs(10);
 /// Longest wait for the head of a further request: how long an idle connection is kept.
-const IDLE: Duration = Duration::from_secs(60);
+const IDLE: Duration = Duration::from_mins(1);
 /// Longest head of a request. Unit: bytes.
 const MAX_HEAD_BYTES: usize = 16 * 1024;
 /// Streams of one HTTP/2 connection at the same time.
@@ -73,26 +73,23 @@ pub async fn serve(
         handle.graceful_shutdown(Some(DRAIN));
         std::future::pending::<()>().await;
     };
-    match tls_files {
-        Some(files) => {
-            let content = read(&files).await?;
-            let tls = RustlsConfig::from_pem(content.0.clone(), content.1.clone()).await;
-            let tls = tls.map_err(|error| unusable(&files, &error))?;
-            tracing::info!(%address, "Serving tokens over TLS");
-            let acceptor = RustlsAcceptor::new(tls.clone()).acceptor(NoDelayAcceptor::new());
-            tokio::select! {
-                result = server.acceptor(acceptor).serve(connections) => result?,
-                () = reload(tls, files, content) => {}
-                () = stop => {}
-            }
+    if let Some(files) = tls_files {
+        let content = read(&files).await?;
+        let tls = RustlsConfig::from_pem(content.0.clone(), content.1.clone()).await;
+        let tls = tls.map_err(|error| unusable(&files, &error))?;
+        tracing::info!(%address, "Serving tokens over TLS");
+        let acceptor = RustlsAcceptor::new(tls.clone()).acceptor(NoDelayAcceptor::new());
+        tokio::select! {
+            result = server.acceptor(acceptor).serve(connections) => result?,
+            () = reload(tls, files, content) => {}
+            () = stop => {}
         }
-        None => {
-            tracing::info!(%address, "Serving tokens without TLS, for use behind what ends TLS");
-            let server = server.acceptor(NoDelayAcceptor::new());
-            tokio::select! {
-                result = server.serve(connections) => result?,
-                () = stop => {}
-            }
+    } else {
+        tracing::info!(%address, "Serving tokens without TLS, for use behind what ends TLS");
+        let server = server.acceptor(NoDelayAcceptor::new());
+        tokio::select! {
+            result = server.serve(connections) => result?,
+            () = stop => {}
         }
     }
     Ok(())

@@ -236,12 +236,10 @@ impl Service {
             .is_unproven()
             .then(|| self.limits.take(caller.remote).err())
             .flatten();
+        let passes = matches!(refusal, Refusal::NoSigningKey | Refusal::Overloaded);
         Refused {
             refusal,
-            retry_after_seconds: wait.map(seconds).or_else(|| match refusal {
-                Refusal::NoSigningKey | Refusal::Overloaded => Some(1),
-                _ => None,
-            }),
+            retry_after_seconds: wait.map(seconds).or_else(|| passes.then_some(1)),
         }
     }
 

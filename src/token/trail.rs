@@ -233,8 +233,8 @@ struct Shared {
 #[derive(Debug, Default)]
 struct Queue {
     entries: Vec<Entry>,
+    untold: u64,
     lost: u64,
-    lost_ever: u64,
     closed: bool,
 }
 
@@ -261,8 +261,8 @@ impl Trail {
         if queue.entries.len() < QUEUE {
             queue.entries.push(entry);
         } else {
+            queue.untold += 1;
             queue.lost += 1;
-            queue.lost_ever += 1;
         }
         drop(queue);
         self.shared.filled.notify_one();
@@ -271,7 +271,7 @@ impl Trail {
     /// Entries that found no room, ever.
     #[must_use]
     pub fn lost(&self) -> u64 {
-        self.shared.queue.lock().lost_ever
+        self.shared.queue.lock().lost
     }
 
     /// Writes what is queued and ends.
@@ -293,11 +293,13 @@ fn write_all(shared: &Shared) {
             quiet = shared.filled.wait_for(&mut queue, TELL_AFTER).timed_out();
         }
         let entries = std::mem::take(&mut queue.entries);
-        let lost = std::mem::take(&mut queue.lost);
+        let untold = std::mem::take(&mut queue.untold);
         let closed = queue.closed;
         drop(queue);
-        entries.iter().for_each(|entry| writer.take(entry));
-        writer.tell_lost(lost);
+        for entry in &entries {
+            writer.take(entry);
+        }
+        writer.tell_lost(untold);
         if quiet || closed {
             writer.tell();
         }

@@ -106,14 +106,12 @@ pub async fn handle(State(app): State<App>, request: Request<Body>) -> Response<
 pub async fn jwks(State(app): State<App>, request: Request<Body>) -> Response<Body> {
     app.answer(Route::Jwks, request, async |_, request| {
         let signer = app.service.signer.read().clone();
-        match signer {
-            Some(signer) => public(request.headers(), signer.jwks().to_owned()),
-            None => {
-                let say = "no signing key yet: try again in a moment";
-                let response = reply::bad_request(StatusCode::SERVICE_UNAVAILABLE, say);
-                reply::with(response, header::RETRY_AFTER, "1")
-            }
+        if let Some(signer) = signer {
+            return public(request.headers(), signer.jwks().to_owned());
         }
+        let say = "no signing key yet: try again in a moment";
+        let response = reply::bad_request(StatusCode::SERVICE_UNAVAILABLE, say);
+        reply::with(response, header::RETRY_AFTER, "1")
     })
     .await
 }

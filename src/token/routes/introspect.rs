@@ -115,7 +115,7 @@ pub async fn handle(State(app): State<App>, request: Request<Body>) -> Response<
         if bearer.is_none_or(|token| service.inspect(token).is_none()) {
             let client = match oauth::client(&headers, &form) {
                 Ok(client) => client,
-                Err(response) => return response,
+                Err(none) => return none.answer(),
             };
             let login = Login::NameOrId(&client.id);
             let proven = service

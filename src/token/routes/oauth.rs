@@ -69,7 +69,7 @@ pub async fn handle(State(app): State<App>, request: Request<Body>) -> Response<
         };
         let client = match client(&headers, &form) {
             Ok(client) => client,
-            Err(response) => return response,
+            Err(none) => return none.answer(),
         };
         match form.get("grant_type") {
             Some("client_credentials") => {}
@@ -118,43 +118,48 @@ pub(super) struct Client {
     pub(super) basic: bool,
 }
 
-/// Client id and secret from header or body, but not from both (RFC 6749 section 2.3).
-pub(super) fn client(headers: &HeaderMap, form: &Form) -> Result<Client, Response<Body>> {
-    let basic = match request::basic(headers) {
-        Ok(basic) => basic,
-        Err(error) => return Err(invalid_client(&error.to_string(), true)),
-    };
-    let in_body = form.get("client_id").zip(form.get("client_secret"));
-    match (basic, in_body) {
-        (Some((id, secret)), None) => {
-            if form.get("client_id").is_some_and(|other| other != id) {
-                return Err(invalid_request(
-                    "client_id differs from the Authorization header",
-                ));
-            }
-            if form.get("client_secret").is_some() {
-                return Err(invalid_request(
-                    "use the Authorization header or the body, not both",
-                ));
-            }
-            Ok(Client {
-                id: id.into(),
-                secret,
-                basic: true,
-            })
+/// Why a request names no client.
+pub(super) enum NoClient {
+    /// It contradicts itself.
+    Contradiction(&'static str),
+    /// It has no credentials, or they can't be read.
+    NoCredentials(&'static str),
+}
+
+impl NoClient {
+    pub(super) fn answer(&self) -> Response<Body> {
+        match self {
+            Self::Contradiction(say) => invalid_request(say),
+            Self::NoCredentials(say) => invalid_client(say, true),
         }
-        (None, Some((id, secret))) => Ok(Client {
+    }
+}
+
+/// Client id and secret from header or body, but not from both (RFC 6749 section 2.3).
+pub(super) fn client(headers: &HeaderMap, form: &Form) -> Result<Client, NoClient> {
+    const BOTH: NoClient =
+        NoClient::Contradiction("use the Authorization header or the body, not both");
+    let unreadable = "the Authorization header is not Basic credentials as RFC 7617 has them";
+    let basic = request::basic(headers).map_err(|_| NoClient::NoCredentials(unreadable))?;
+    let (id, secret) = (form.get("client_id"), form.get("client_secret"));
+    match (basic, id, secret) {
+        (Some(_), _, Some(_)) => Err(BOTH),
+        (Some((id, _)), Some(other), None) if id != other => Err(NoClient::Contradiction(
+            "client_id differs from the Authorization header",
+        )),
+        (Some((id, secret)), _, None) => Ok(Client {
+            id: id.into(),
+            secret,
+            basic: true,
+        }),
+        (None, Some(id), Some(secret)) => Ok(Client {
             id: Zeroizing::new(id.to_owned()),
             secret: Zeroizing::new(secret.to_owned()),
             basic: false,
         }),
-        (Some(_), Some(_)) => Err(invalid_request(
-            "use the Authorization header or the body, not both",
-        )),
-        (None, None) => Err(invalid_client(
+        (None, _, _) => Err(NoClient::NoCredentials(
             "client_id and client_secret are missing: send them in the body, or by Basic \
              authentication",
-            true,
         )),
     }
 }

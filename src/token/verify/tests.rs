@@ -11,9 +11,9 @@ fn checker(index: &Arc<Index>) -> Verifier {
     Verifier::new(Arc::clone(index)).unwrap()
 }
 
-fn refusal(verdict: Verdict) -> Option<Refusal> {
+fn refusal(verdict: &Verdict) -> Option<Refusal> {
     match verdict {
-        Verdict::Refused(refusal, _) => Some(refusal),
+        Verdict::Refused(refusal, _) => Some(*refusal),
         Verdict::Proven(_) => None,
         Verdict::Undecided(_) => panic!("undecided"),
     }
@@ -24,8 +24,9 @@ fn each_reason_is_told_apart_inside() {
     let ring = ring();
     let index = index(2, &ring);
     let verifier = checker(&index);
-    let check =
-        |secret: &str, name, second| refusal(verifier.check(secret, Login::Name(name), at(second)));
+    let check = |secret: &str, name, second| {
+        refusal(&verifier.check(secret, Login::Name(name), at(second)))
+    };
     let (one, other) = (secret(1), secret_of_revision(1, 9));
     assert_eq!(check(one.expose(), "key-1", NOW), None);
     assert_eq!(
@@ -53,7 +54,7 @@ fn a_key_is_good_to_its_last_second_whatever_the_clock_did_before() {
     let ring = ring();
     let verifier = checker(&index(1, &ring));
     let good = |second| {
-        refusal(verifier.check(secret(1).expose(), Login::Name("key-1"), at(second))).is_none()
+        refusal(&verifier.check(secret(1).expose(), Login::Name("key-1"), at(second))).is_none()
     };
     // Steps forth and back: only the time of each call counts.
     for (second, expected) in [
@@ -83,13 +84,13 @@ fn every_secret_that_may_have_been_delivered_is_accepted_and_a_replaced_one_to_i
     let checker = checker(&index);
     let good = |secret: &Secret, second| {
         let verdict = checker.check(secret.expose(), Login::Implied, at(second));
-        refusal(verdict).is_none()
+        refusal(&verdict).is_none()
     };
     assert!(good(&first, NOW) && good(&second, NOW) && !good(&third, NOW));
 
     let digest = pending.pending[0].digest();
     let promoted = pending
-        .promoted(&digest, Duration::from_secs(60), at(NOW))
+        .promoted(&digest, Duration::from_mins(1), at(NOW))
         .unwrap();
     index.verifier(Event::Apply(verifier(promoted)));
     assert!(good(&first, NOW + 59) && good(&second, NOW + 59));
@@ -104,7 +105,7 @@ fn a_token_never_outlives_the_overlap_of_its_secret() {
         document(1, &ring).with_pending(entry(&secret_of_revision(1, 2), 2, &ring), at(NOW));
     let digest = pending.pending[0].digest();
     let promoted = pending
-        .promoted(&digest, Duration::from_secs(60), at(NOW))
+        .promoted(&digest, Duration::from_mins(1), at(NOW))
         .unwrap();
     index.verifier(Event::Apply(verifier(promoted)));
     let verdict = checker(&index).check(secret(1).expose(), Login::Implied, at(NOW));
@@ -166,12 +167,12 @@ fn what_changed_while_argon2_ran_counts() {
     suspended.spec.suspended = true;
     index.apikey(Event::Apply(suspended));
     assert_eq!(
-        refusal(checker.decided(&question, Some(0), at(NOW))),
+        refusal(&checker.decided(&question, Some(0), at(NOW))),
         Some(Refusal::Suspended)
     );
     index.apikey(Event::Delete(apikey(1)));
     assert_eq!(
-        refusal(checker.decided(&question, Some(0), at(NOW))),
+        refusal(&checker.decided(&question, Some(0), at(NOW))),
         Some(Refusal::UnknownKey)
     );
 }

@@ -8,7 +8,7 @@ mod token;
 pub(crate) use cluster::{Cluster, OPERATOR_NAMESPACE, Scope};
 pub(crate) use key::ready_reason;
 pub(crate) use operator::Operator;
-pub(crate) use token::{Answer, TokenServer, form, free_address, part_of};
+pub(crate) use token::{Answer, TokenServer, form, part_of};
 
 use std::time::Duration;
 

@@ -19,6 +19,7 @@ pub(crate) struct Operator {
 }
 
 /// What to run.
+#[derive(Clone, Copy)]
 pub(crate) struct Arguments<'a> {
     pub(crate) subcommand: &'a str,
     pub(crate) more: &'a [&'a str],
