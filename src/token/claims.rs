@@ -172,3 +172,6 @@ fn narrowed<'a>(grant: &'a Grant, scope: Option<&'a str>) -> Result<Vec<Cow<'a, 
     }
     Ok(roles)
 }
+
+#[cfg(test)]
+mod tests;

@@ -116,3 +116,6 @@ impl Signer {
         serde_json::from_slice(&BASE64URL.decode(payload).ok()?).ok()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,124 @@
+use kube::runtime::watcher::Event;
+
+use super::*;
+use crate::api::{SubOrganization, TokenSpec};
+use crate::policy::default_organization_id;
+use crate::token::testing::{EXPIRY, NOW, apikey, at, index, organization, ring, secret};
+use crate::token::verify::{Login, Verdict, Verifier};
+
+const ISSUER: &str = "https://keys.test";
+
+/// Key 1, changed, proven at this time.
+fn proven(change: impl FnOnce(&mut crate::api::ApiKeySpec), now: i64) -> Proven {
+    let index = index(1, &ring());
+    for (name, parent) in [("acme", None), ("acme-tr", Some("acme")), ("other", None)] {
+        index.organization(Event::Apply(organization(name, |spec| {
+            spec.parent = parent.map(str::to_owned);
+        })));
+    }
+    let mut key = apikey(1);
+    change(&mut key.spec);
+    index.apikey(Event::Apply(key));
+    let verifier = Verifier::new(index).unwrap();
+    match verifier.check(secret(1).expose(), Login::Implied, at(now)) {
+        Verdict::Proven(proven) => proven,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn made<'a>(proven: &'a Proven, wanted: Wanted<'a>, now: i64) -> Result<Claims<'a>, Denial> {
+    let issuer = Issuer {
+        url: ISSUER,
+        audiences: &[],
+    };
+    claims(proven, wanted, issuer, "id", at(now))
+}
+
+fn acting_in(name: &str) -> Wanted<'static> {
+    Wanted {
+        organization_id: Some(default_organization_id(name)),
+        scope: None,
+    }
+}
+
+#[test]
+fn a_token_lives_as_long_as_the_key_asks_and_never_beyond_its_expiry() {
+    let hour = proven(|_| {}, NOW);
+    assert_eq!(made(&hour, Wanted::default(), NOW).unwrap().exp, NOW + 3600);
+    let short = proven(
+        |spec| {
+            spec.token = Some(TokenSpec {
+                ttl_seconds: Some(300),
+                ..TokenSpec::default()
+            });
+        },
+        NOW,
+    );
+    assert_eq!(made(&short, Wanted::default(), NOW).unwrap().exp, NOW + 300);
+    let late = made(&hour, Wanted::default(), EXPIRY - 7).unwrap();
+    assert_eq!((late.exp, late.exp - late.iat), (EXPIRY, 7));
+    // Proven in time, but signed too late.
+    let denied = made(&hour, Wanted::default(), EXPIRY).unwrap_err();
+    assert_eq!(denied, Denial::Refused(Refusal::Expired));
+}
+
+#[test]
+fn the_organization_acted_in_is_the_own_one_or_a_listed_sub_organization() {
+    let key = proven(
+        |spec| {
+            spec.sub_orgs = vec![SubOrganization {
+                org: "acme-tr".into(),
+                roles: vec!["operator".into()],
+            }];
+        },
+        NOW,
+    );
+    let own = made(&key, Wanted::default(), NOW).unwrap();
+    assert_eq!((&*own.org, own.roles), ("acme", vec!["viewer".into()]));
+    let sub = made(&key, acting_in("acme-tr"), NOW).unwrap();
+    assert_eq!((&*sub.org, sub.roles), ("acme-tr", vec!["operator".into()]));
+    assert_eq!(
+        sub.current_organization_id,
+        default_organization_id("acme-tr")
+    );
+    let other = made(&key, acting_in("other"), NOW).unwrap_err();
+    assert_eq!(other, Denial::Refused(Refusal::OrganizationNotCovered));
+}
+
+#[test]
+fn a_scope_narrows_the_roles_and_never_adds_one() {
+    let key = proven(
+        |spec| spec.roles = ["a", "b", "c"].map(Into::into).into(),
+        NOW,
+    );
+    let with = |scope| {
+        let wanted = Wanted {
+            organization_id: None,
+            scope: Some(scope),
+        };
+        made(&key, wanted, NOW).map(|claims| claims.roles.concat())
+    };
+    assert_eq!(with("c a a"), Ok("ca".into()));
+    assert_eq!(with("a d"), Err(Denial::Scope("d".into())));
+}
+
+#[test]
+fn one_audience_is_a_text_and_several_are_a_list() {
+    let json = |names: &[&str]| {
+        let names: Vec<_> = names.iter().map(|&name| name.to_owned()).collect();
+        serde_json::to_string(&Audience::of(&names)).unwrap()
+    };
+    assert_eq!(json(&["a"]), "\"a\"");
+    assert_eq!(json(&["a", "b"]), "[\"a\",\"b\"]");
+    let key = proven(
+        |spec| {
+            spec.token = Some(TokenSpec {
+                audiences: vec!["kube".into()],
+                ..TokenSpec::default()
+            });
+        },
+        NOW,
+    );
+    let claims = made(&key, Wanted::default(), NOW).unwrap();
+    assert_eq!(claims.aud, Audience::One("kube".into()));
+}
