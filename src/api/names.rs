@@ -9,10 +9,11 @@ pub const VERSION: &str = "v1alpha1";
 
 /// Field manager of everything the controller writes, except [`TEMPLATE_FIELD_MANAGER`].
 pub const FIELD_MANAGER: &str = "apikey-operator";
-/// Field manager of the labels and annotations asked for by `spec.secret.template`.
+/// Field manager of what stands beside the value of a delivered Secret: the labels and annotations of
+/// `spec.secret.template`, and the address of the token endpoint.
 ///
 /// It is separate because server-side apply drops fields that an applier no longer sends: a change
-/// of the template must not need the secret value, which the operator never reads back.
+/// of these must not need the secret value, which the operator never reads back.
 pub const TEMPLATE_FIELD_MANAGER: &str = "apikey-operator-template";
 /// Field manager of `status.lastUsedAt`, which the token server writes.
 pub const LAST_USED_FIELD_MANAGER: &str = "apikey-operator-last-used";

@@ -100,6 +100,10 @@ fn context(
         settings: Settings {
             require_organizations: common.require_organizations,
             email_domain: config.email_domain.as_str().into(),
+            token_url: common
+                .issuer_url
+                .as_deref()
+                .map(|issuer| format!("{issuer}{}", crate::token::routes::token::PATH).into()),
         },
         clock,
         stock: Stock::new(Arc::clone(&hasher)),

@@ -79,11 +79,16 @@ pub fn annotation<'a>(secret: &'a Delivered, key: &str) -> Option<&'a str> {
         .map(String::as_str)
 }
 
-/// Digest of a template's labels and annotations; `None` for one without any.
+/// Digest of what stands beside the value: labels and annotations of the template, and the address of
+/// the token endpoint. `None` if there is nothing.
 #[must_use]
-pub fn template_digest(template: Option<&SecretTemplate>) -> Option<String> {
-    let template = template.filter(|t| !t.labels.is_empty() || !t.annotations.is_empty())?;
-    let canonical = json!([template.labels, template.annotations]).to_string();
+pub fn template_digest(apikey: &ApiKey, token_url: Option<&str>) -> Option<String> {
+    let none = SecretTemplate::default();
+    let template = apikey.secret_template().unwrap_or(&none);
+    if template.labels.is_empty() && template.annotations.is_empty() && token_url.is_none() {
+        return None;
+    }
+    let canonical = json!([template.labels, template.annotations, token_url]).to_string();
     Some(hex::encode(&Sha256::digest(canonical.as_bytes())[..8]))
 }
 
@@ -157,13 +162,18 @@ pub fn render(
     Zeroizing::new(document.to_string())
 }
 
-/// The apply document that sets the template's labels and annotations on this very Secret.
+/// The apply document that sets what stands beside the value on this very Secret; see
+/// [`template_digest`].
 #[must_use]
-pub fn render_template(apikey: &ApiKey, secret: &Delivered) -> Value {
+pub fn render_template(apikey: &ApiKey, secret: &Delivered, token_url: Option<&str>) -> Value {
     let none = SecretTemplate::default();
     let template = apikey.secret_template().unwrap_or(&none);
     let mut annotations = template.annotations.clone();
-    let digest = template_digest(Some(template));
+    let digest = template_digest(apikey, token_url);
+    let data: BTreeMap<_, _> = token_url
+        .map(|url| (data::TOKEN_URL, BASE64.encode(url)))
+        .into_iter()
+        .collect();
     annotations.extend(digest.map(|digest| (names::ANNOTATION_TEMPLATE.to_owned(), digest)));
     json!({
         "apiVersion": "v1",
@@ -175,6 +185,7 @@ pub fn render_template(apikey: &ApiKey, secret: &Delivered) -> Value {
             "labels": template.labels,
             "annotations": annotations,
         },
+        "data": data,
     })
 }
 

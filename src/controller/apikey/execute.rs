@@ -258,7 +258,8 @@ async fn apply_template(ctx: &Context, observed: &mut Observed) -> Result<(), Er
     let Some(secret) = observed.own_delivered() else {
         return Ok(());
     };
-    let body = delivered::render_template(&observed.apikey, secret).to_string();
+    let token_url = observed.settings.token_url.as_deref();
+    let body = delivered::render_template(&observed.apikey, secret, token_url).to_string();
     let manager = names::TEMPLATE_FIELD_MANAGER;
     apply(
         ctx,

@@ -64,6 +64,8 @@ pub struct Settings {
     pub require_organizations: bool,
     /// Domain of e-mail addresses.
     pub email_domain: Arc<str>,
+    /// Address of the token endpoint for consumers, if it is known.
+    pub token_url: Option<Arc<str>>,
 }
 
 /// One step. Steps are taken in order; the first failure ends the run.
@@ -94,7 +96,7 @@ pub enum Action {
     Promote,
     /// Drop pending entries that were never delivered.
     DropPending,
-    /// Set the template's labels and annotations on the delivered Secret.
+    /// Set the template's labels and annotations and the token endpoint on the delivered Secret.
     ApplyTemplate,
 }
 
@@ -323,7 +325,8 @@ fn upkeep(
     document: &Document,
     secret: &Delivered,
 ) -> (Vec<Action>, Situation) {
-    let template = delivered::template_digest(observed.apikey.secret_template());
+    let token_url = observed.settings.token_url.as_deref();
+    let template = delivered::template_digest(&observed.apikey, token_url);
     if template.as_deref() != delivered::annotation(secret, names::ANNOTATION_TEMPLATE) {
         return (vec![Action::ApplyTemplate], Situation::Working);
     }

@@ -49,6 +49,7 @@ impl World {
         let settings = Settings {
             require_organizations: false,
             email_domain: "d".into(),
+            token_url: None,
         };
         let observed = Observed {
             apikey: Arc::new(apikey),
@@ -177,7 +178,10 @@ impl World {
                 self.store(document);
             }
             Action::ApplyTemplate => {
-                let digest = delivered::template_digest(self.observed.apikey.secret_template());
+                let digest = delivered::template_digest(
+                    &self.observed.apikey,
+                    self.observed.settings.token_url.as_deref(),
+                );
                 let secret = Arc::make_mut(self.observed.delivered.as_mut().unwrap());
                 let annotations = secret.metadata.annotations.as_mut().unwrap();
                 annotations.remove(names::ANNOTATION_TEMPLATE);
@@ -375,6 +379,23 @@ fn a_template_is_applied_once_and_its_removal_too() {
         assert!(world.run(0));
         assert_eq!(world.writes, writes + 1);
     }
+}
+
+#[test]
+fn a_change_of_the_token_endpoint_reaches_the_secret_by_one_write_and_no_new_value() {
+    let mut world = minted();
+    let revision = world.observed.apikey.status.clone().unwrap().revision;
+    for url in [Some("https://a"), Some("https://b"), None] {
+        let writes = world.writes;
+        world.observed.settings.token_url = url.map(Into::into);
+        assert!(world.run(usize::MAX));
+        assert!(world.run(0));
+        assert_eq!(world.writes, writes + 1);
+    }
+    assert_eq!(
+        world.observed.apikey.status.clone().unwrap().revision,
+        revision
+    );
 }
 
 #[test]
