@@ -15,7 +15,9 @@ target=$(cd "${CARGO_TARGET_DIR:-target}" && pwd)/debug
 work=$CONTROLPLANE_DIR/demo
 mkdir "$work"
 audit=$work/audit log=$work/log
+token_audit=$work/token.audit token_log=$work/token.log
 operator=
+token_server=
 checks=0
 SECONDS=0
 
@@ -78,15 +80,29 @@ event() {
     kubectl get events.v1.events.k8s.io --field-selector "regarding.name=$1,reason=$2" \
         -o jsonpath="{.items[0].$3}" 2>/dev/null
 }
+# call NAME SECRET [OPTION...]: the answer of the token endpoint. The secret is in no argument.
+call() {
+    local name=$1 secret=$2
+    shift 2
+    curl --silent "$@" "http://$address/auth/v1/api-key/token" \
+        --data-urlencode "name=$name" --data-urlencode "secret@-" <<<"$secret"
+}
+status_of() { call "$1" "$2" --output /dev/null --write-out '%{http_code}'; }
+token_of() { call "$1" "$2" | jq -r .access_token; }
 ready() { kubectl wait --for=condition=Ready "apikey/$1" --timeout="${limit}s"; }
 
 finish() {
     local status=$?
     trap - EXIT
-    if [ -n "$operator" ] && kill "$operator" 2>/dev/null; then wait "$operator" || :; fi
-    if [ "$status" -ne 0 ] && [ -s "$log" ]; then
-        printf '\nthe end of the operator'\''s log:\n' >&2
-        tail -n 20 "$log" >&2
+    for process in $token_server $operator; do
+        if kill "$process" 2>/dev/null; then wait "$process" || :; fi
+    done
+    if [ "$status" -ne 0 ]; then
+        for file in "$log" "$token_log"; do
+            [ -s "$file" ] || continue
+            printf '\nthe end of %s:\n' "${file##*/}" >&2
+            tail -n 20 "$file" >&2
+        done
     fi
     exit "$status"
 }
@@ -100,6 +116,7 @@ show helm install "$namespace" charts/apikey-operator \
     --namespace "$namespace" --create-namespace --wait --hide-notes
 account=system:serviceaccount:$namespace:$namespace
 may_not() { [ "$(kubectl auth can-i "$@" --as="$account" 2>/dev/null || :)" = no ]; }
+tokens_may_not() { account=$account-token may_not "$@"; }
 check "the operator may not change ApiKeys, only their status" may_not patch apikeys.apikey-operator.dev
 check "the operator may not delete Secrets outside its namespace" may_not delete secrets --namespace default
 
@@ -183,7 +200,84 @@ esac
 check "its Secret stays, so that pods that mount it still start" \
     kubectl get secret short-lived -o name
 
-step "8. A Secret that is removed by mistake comes back, with a new secret"
+step "8. Start the token server, which can read no Secret of a tenant"
+for verb in get list watch; do
+    check "it may not $verb Secrets in namespace default" tokens_may_not "$verb" secrets --namespace default
+done
+"$target/controlplane" service-account-kubeconfig "$namespace" "$namespace-token" \
+    --out "$work/token.kubeconfig" >/dev/null
+printf '%s$ apikey-operator token-server --namespace %s%s\n' "$dim" "$namespace" "$plain"
+KUBECONFIG=$work/token.kubeconfig "$target/apikey-operator" token-server --namespace "$namespace" \
+    --token-listen 127.0.0.1:0 --admin-listen 127.0.0.1:0 >"$token_audit" 2>"$token_log" &
+token_server=$!
+serves() {
+    kill -0 "$token_server" 2>/dev/null || failed "the token server ended"
+    address=$(sed -n 's/.*Serving tokens.*address=\([0-9.:]*\).*/\1/p' "$token_log")
+    [ -n "$address" ]
+}
+within "it serves" serves
+
+step "9. Swap name and secret for a token, by the script of the documentation"
+# shellcheck disable=SC2016 # the script expands them
+script='set -e
+
+API_KEY_NAME=nightly-build
+API_KEY_SECRET='"'your_secret'"'
+
+echo "Retrieving access token for API key: $API_KEY_NAME"
+
+response=$(curl --silent --show-error --location '"'http://$address/auth/v1/api-key/token'"' \
+--header '"'Content-Type: application/x-www-form-urlencoded'"' \
+--data-urlencode '"'name='"'"$API_KEY_NAME"'"''"' \
+--data-urlencode '"'secret='"'"$API_KEY_SECRET"'"''"')
+
+ACCESS_TOKEN=$(echo "$response" | jq -r '"'.access_token'"')
+
+echo "Access token retrieved: $ACCESS_TOKEN"'
+printf '%s\n' "$script" | sed 's/^/  /'
+secret=$(secret_value nightly-build)
+known() { [ "$(status_of nightly-build "$secret")" = 200 ]; }
+within "the token server knows the key" known
+retrieved=$(bash <<<"${script/your_secret/$secret}")
+token=${retrieved##*: }
+claims() { jq -R 'split(".")[1] | gsub("-"; "+") | gsub("_"; "/") | @base64d | fromjson' <<<"$1"; }
+claims "$token" | sed 's/^/  /'
+check "the token names the key, its organization and its roles" test \
+    "$(claims "$token" | jq -r '[.name, .org, (.roles | join(","))] | join(" ")')" = \
+    "nightly-build acme release-manager"
+show curl --silent "http://$address/oauth2/introspect" \
+    --header "Authorization: Bearer ${token%%.*}..." --data token=nonsense
+check "nobody learns of keys by asking" test "$(curl --silent --output /dev/null --write-out '%{http_code}' \
+    "http://$address/oauth2/introspect" --data token=nonsense)" = 401
+
+step "10. A role change is in the next token; a wrong secret gets nothing"
+show kubectl patch apikey nightly-build --type=merge -p '{"spec":{"roles":["build-operator"]}}'
+follows() { [ "$(claims "$(token_of nightly-build "$secret")" | jq -r '.roles[0]')" = build-operator ]; }
+within "the next token has it" follows
+wrong="${secret%_*}_$(printf '0%.0s' {1..49})"
+call nightly-build "$wrong" | sed 's/^/  /' && echo
+check "a wrong secret is refused" test "$(status_of nightly-build "$wrong")" = 401
+check "and so is an unknown name, by the same words" test \
+    "$(call nobody "$secret")" = "$(call nightly-build "$wrong")"
+
+step "11. Deleting a key refuses it at once"
+show kubectl apply -f - <<END
+apiVersion: apikey-operator.dev/v1alpha1
+kind: ApiKey
+metadata: {name: contractor}
+spec: {org: acme, roles: [build-viewer]}
+END
+show ready contractor
+theirs=$(secret_value contractor)
+accepted() { [ "$(status_of contractor "$theirs")" = 200 ]; }
+within "it gets a token" accepted
+show kubectl delete apikey contractor --wait=false
+deleted=$(date +%s%N)
+refused_now() { [ "$(status_of contractor "$theirs")" = 401 ]; }
+within "it gets none any more" refused_now
+echo "  $((($(date +%s%N) - deleted) / 1000000)) ms after kubectl had returned, the start of curl included"
+
+step "12. A Secret that is removed by mistake comes back, with a new secret"
 show kubectl delete secret ci-upload
 show kubectl wait --for=jsonpath='{.status.revision}'=2 apikey/ci-upload --timeout="${limit}s"
 replaced() { note=$(event ci-upload Replaced note) && [ -n "$note" ]; }
@@ -193,7 +287,7 @@ show ready ci-upload
 check "the value is another one" test "$(secret_value ci-upload)" != "$value"
 check "the key id is the same" test "$(field apikey ci-upload '{.status.keyId}')" = "$(cut -d _ -f 2 <<<"$value")"
 
-step "9. Deleting a key revokes it"
+step "13. What is left of a deleted key"
 show kubectl delete apikey ci-upload --timeout=5s
 kubectl wait --for=delete "secret/$verifier" --namespace "$namespace" --timeout="${limit}s" >/dev/null
 passed "what proved its secret is gone"
@@ -201,25 +295,30 @@ echo "  Its Secret goes by garbage collection, which learns of new kinds every 3
 show kubectl wait --for=delete secret/ci-upload --timeout="${limit}s"
 check "its Secret is gone" test -z "$(kubectl get secret ci-upload --ignore-not-found)"
 
-step "10. The audit trail"
+step "14. The audit trail"
 revoked() { grep -q '"action":"Revoke"' "$audit"; }
 within "the deletion is in it" revoked
 sed 's/^/  /' "$audit"
 for action in Create Update Expire Replace; do
     check "$action is in it" grep -q "\"action\":\"$action\"" "$audit"
 done
-if grep -qF "${value##*_}" "$audit" "$log"; then failed "it holds a secret"; fi
-passed "neither it nor the log holds the secret"
-
-step "11. Stop and uninstall"
-kill "$operator"
-check "the operator ends cleanly" wait "$operator"
-operator=
-grep "\"username\":\"$account\"" "$CONTROLPLANE_AUDIT_LOG" >"$work/requests"
-if grep '"code":403' "$work/requests" >"$work/forbidden"; then
-    failed "its permissions do not suffice: $(head -n 1 "$work/forbidden")"
+show grep -m 2 -e IssueToken "$token_audit"
+show grep -m 2 -e Refuse "$token_audit"
+if grep -qF -e "${value##*_}" -e "${secret##*_}" -e "$token" "$audit" "$log" "$token_audit" "$token_log"; then
+    failed "it holds a secret"
 fi
-passed "its permissions sufficed: none of its $(($(wc -l <"$work/requests"))) requests was refused"
+passed "neither it nor a log holds a secret or a token"
+
+step "15. Stop and uninstall"
+kill "$token_server" "$operator"
+check "the token server ends cleanly" wait "$token_server"
+check "the operator ends cleanly" wait "$operator"
+operator='' token_server=''
+grep "\"username\":\"$account\(-token\)\?\"" "$CONTROLPLANE_AUDIT_LOG" >"$work/requests"
+if grep '"code":403' "$work/requests" >"$work/forbidden"; then
+    failed "permissions do not suffice: $(head -n 1 "$work/forbidden")"
+fi
+passed "permissions sufficed: none of $(($(wc -l <"$work/requests"))) requests was refused"
 show helm uninstall "$namespace" --namespace "$namespace" --wait
 show kubectl get apikeys
 check "keys and their Secrets outlive the release" kubectl get secret nightly-build -o name

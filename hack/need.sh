@@ -17,6 +17,9 @@ case $found in
 "cargo $rust "*) ;;
 *) fail "Rust $rust (cargo says: $found)" "install rustup from https://rustup.rs, or Rust $rust by other means" ;;
 esac
+for tool in curl jq; do
+    command -v "$tool" >/dev/null || fail "$tool, for tests and demo" "apt install $tool, dnf install $tool, or brew install $tool"
+done
 compiler=${CC:-cc}
 command -v "${compiler%% *}" >/dev/null ||
     fail "a C compiler ($compiler), for linking and for the crate aws-lc-sys" \

@@ -18,6 +18,9 @@ case "${1:-}" in
         --namespace "$namespace" --create-namespace --wait >/dev/null
     operator=$CONTROLPLANE_DIR/operator.kubeconfig
     "$target/controlplane" service-account-kubeconfig "$namespace" "$namespace" --out "$operator" >/dev/null
+    # One process for both parts needs the rights of both.
+    kubectl create clusterrolebinding "$namespace-run" --clusterrole="$namespace-token" \
+        --serviceaccount="$namespace:$namespace" >/dev/null
     path="
   export PATH='$(dirname "$(command -v kubectl)")':\"\$PATH\""
     ;;
@@ -50,9 +53,11 @@ The operator runs until Ctrl-C. In another shell:
   kubectl apply -f examples/quickstart.yaml
   kubectl get apikeys --watch
   kubectl describe secret ci-upload
+  kubectl get secret ci-upload -o go-template='{{.data.secret | base64decode}}' |
+    curl http://127.0.0.1:8080/auth/v1/api-key/token --data-urlencode name=ci-upload --data-urlencode secret@-
 
 Below are its logs and, as JSON, its audit lines.
 
 END
-KUBECONFIG=$operator exec "$target/apikey-operator" controller \
-    --namespace "$namespace" --admin-listen 127.0.0.1:0
+KUBECONFIG=$operator exec "$target/apikey-operator" run --namespace "$namespace" \
+    --token-listen 127.0.0.1:8080 --issuer-url http://127.0.0.1:8080 --admin-listen 127.0.0.1:0
