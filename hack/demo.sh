@@ -212,7 +212,7 @@ KUBECONFIG=$work/token.kubeconfig "$target/apikey-operator" token-server --names
 token_server=$!
 serves() {
     kill -0 "$token_server" 2>/dev/null || failed "the token server ended"
-    address=$(sed -n 's/.*Serving tokens.*address=\([0-9.:]*\).*/\1/p' "$token_log")
+    address=$(sed -n 's/.*Serving tokens.*address=\([0-9.:]*\).*/\1/p' "$token_log" 2>/dev/null || :)
     [ -n "$address" ]
 }
 within "it serves" serves
@@ -245,8 +245,6 @@ claims "$token" | sed 's/^/  /'
 check "the token names the key, its organization and its roles" test \
     "$(claims "$token" | jq -r '[.name, .org, (.roles | join(","))] | join(" ")')" = \
     "nightly-build acme release-manager"
-show curl --silent "http://$address/oauth2/introspect" \
-    --header "Authorization: Bearer ${token%%.*}..." --data token=nonsense
 check "nobody learns of keys by asking" test "$(curl --silent --output /dev/null --write-out '%{http_code}' \
     "http://$address/oauth2/introspect" --data token=nonsense)" = 401
 
@@ -255,7 +253,7 @@ show kubectl patch apikey nightly-build --type=merge -p '{"spec":{"roles":["buil
 follows() { [ "$(claims "$(token_of nightly-build "$secret")" | jq -r '.roles[0]')" = build-operator ]; }
 within "the next token has it" follows
 wrong="${secret%_*}_$(printf '0%.0s' {1..49})"
-call nightly-build "$wrong" | sed 's/^/  /' && echo
+printf '  %s\n' "$(call nightly-build "$wrong")"
 check "a wrong secret is refused" test "$(status_of nightly-build "$wrong")" = 401
 check "and so is an unknown name, by the same words" test \
     "$(call nobody "$secret")" = "$(call nightly-build "$wrong")"

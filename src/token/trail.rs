@@ -26,6 +26,9 @@ use crate::audit;
 const TOLD_PER_SECOND: u64 = 10;
 /// Entries that may wait to be written: a few seconds of full load.
 const QUEUE: usize = 100_000;
+/// How long entries are gathered before they are written: a thread that is woken for each would cost
+/// more than the entry.
+const GATHER: Duration = Duration::from_millis(10);
 /// Longest wait before what is known of a flood is told.
 const TELL_AFTER: Duration = Duration::from_secs(1);
 
@@ -258,6 +261,7 @@ impl Trail {
     /// Queues an entry.
     pub fn record(&self, entry: Entry) {
         let mut queue = self.shared.queue.lock();
+        let wake = queue.entries.is_empty();
         if queue.entries.len() < QUEUE {
             queue.entries.push(entry);
         } else {
@@ -265,7 +269,9 @@ impl Trail {
             queue.lost += 1;
         }
         drop(queue);
-        self.shared.filled.notify_one();
+        if wake {
+            self.shared.filled.notify_one();
+        }
     }
 
     /// Entries that found no room, ever.
@@ -291,6 +297,11 @@ fn write_all(shared: &Shared) {
         let mut quiet = false;
         if queue.entries.is_empty() && !queue.closed {
             quiet = shared.filled.wait_for(&mut queue, TELL_AFTER).timed_out();
+        }
+        if !quiet && !queue.closed {
+            drop(queue);
+            std::thread::sleep(GATHER);
+            queue = shared.queue.lock();
         }
         let entries = std::mem::take(&mut queue.entries);
         let untold = std::mem::take(&mut queue.untold);
