@@ -20,10 +20,11 @@ fn proven(change: impl FnOnce(&mut crate::api::ApiKeySpec), now: i64) -> Proven 
     change(&mut key.spec);
     index.apikey(Event::Apply(key));
     let verifier = Verifier::new(index).unwrap();
-    match verifier.check(secret(1).expose(), Login::Implied, at(now)) {
-        Verdict::Proven(proven) => proven,
-        other => panic!("{other:?}"),
-    }
+    let verdict = verifier.check(secret(1).expose(), Login::Implied, at(now));
+    let Verdict::Proven(proven) = verdict else {
+        panic!("{verdict:?}")
+    };
+    proven
 }
 
 fn made<'a>(proven: &'a Proven, wanted: Wanted<'a>, now: i64) -> Result<Claims<'a>, Denial> {

@@ -28,7 +28,7 @@ async fn the_token_endpoint_stands_in_delivered_secrets_and_changes_without_a_ne
         })
         .await;
         let value = credential.data("secret");
-        assert_eq!(secret.get_or_insert(value.clone()), &value);
+        assert_eq!(secret.get_or_insert_with(|| value.clone()), &value);
         operator.terminate().await;
     }
 }
