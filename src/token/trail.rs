@@ -1,7 +1,7 @@
 //! The audit trail of tokens: one line per token issued or refused, written beside the requests.
 //!
 //! A request only queues what happened; a thread formats and writes it. Refusals of one reason are
-//! told one by one up to [`TOLD_PER_SECOND`], the rest as one line with their number. The queue is
+//! told one by one up to ten per second, the rest as one line with their number. The queue is
 //! bounded: what does not fit (because nobody reads our standard output) is counted, and told as
 //! soon as there is room.
 

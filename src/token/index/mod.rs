@@ -1,6 +1,6 @@
 //! All keys in memory, as the endpoint needs them: fed by watches, read by every request.
 //!
-//! The watches put what they see into [`State`], which decides by [`policy::assess`] what each key
+//! The watches put what they see into its state, which decides by [`policy::assess`] what each key
 //! may do and publishes one immutable [`Credential`] per key. A request takes a read lock for one
 //! look-up. A list that is under way removes nothing before it is complete, so a half-listed state
 //! is never served.
