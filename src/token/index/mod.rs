@@ -16,14 +16,14 @@ use std::sync::Arc;
 
 use k8s_openapi::api::core::v1::Namespace;
 use k8s_openapi::jiff::Timestamp;
-use kube::ResourceExt as _;
+use kube::ResourceExt;
 use kube::core::PartialObjectMeta;
 use kube::runtime::watcher::Event;
 use parking_lot::{Mutex, RwLock};
 
 pub use self::credential::{Credential, Evidence, Key, Proof, Standing};
-use self::relist::Relist;
-use crate::api::{ApiKey, Organization};
+use self::relist::{Relist, Step};
+use crate::api::{ApiKey, Organization, names};
 use crate::credential::KeyId;
 use crate::credential::fingerprint::PepperRing;
 use crate::policy;
@@ -144,21 +144,14 @@ impl Index {
 
     /// Takes in what the watch of ApiKeys saw.
     pub fn apikey(&self, event: Event<ApiKey>) {
-        let mut state = self.state.lock();
-        match event {
-            Event::Init => state.listed_keys.begin(),
-            Event::InitApply(apikey) => {
-                state.listed_keys.saw(KeyRef::of(&apikey));
-                self.upsert(&mut state, &apikey);
-            }
-            Event::Apply(apikey) => self.upsert(&mut state, &apikey),
-            Event::Delete(apikey) => self.remove(&mut state, &KeyRef::of(&apikey)),
-            Event::InitDone => {
-                let State {
-                    listed_keys, keys, ..
-                } = &mut *state;
-                for gone in listed_keys.end(keys.keys()) {
-                    self.remove(&mut state, &gone);
+        let state = &mut *self.state.lock();
+        match state.listed_keys.take(event, KeyRef::of) {
+            Step::Nothing => {}
+            Step::Put(apikey) => self.upsert(state, &apikey),
+            Step::Gone(apikey) => self.remove(state, &KeyRef::of(&apikey)),
+            Step::Complete => {
+                for gone in state.listed_keys.gone(state.keys.keys()) {
+                    self.remove(state, &gone);
                 }
             }
         }
@@ -166,27 +159,18 @@ impl Index {
 
     /// Takes in what the watch of Organizations saw.
     pub fn organization(&self, event: Event<Organization>) {
-        let mut state = self.state.lock();
-        match event {
-            Event::Init => state.listed_organizations.begin(),
-            Event::InitApply(organization) => {
-                state.listed_organizations.saw(organization.name_any());
-                self.declare(&mut state, &organization.name_any(), Some(organization));
-            }
-            Event::Apply(organization) => {
-                self.declare(&mut state, &organization.name_any(), Some(organization));
-            }
-            Event::Delete(organization) => {
-                self.declare(&mut state, &organization.name_any(), None);
-            }
-            Event::InitDone => {
-                let State {
-                    listed_organizations,
-                    organizations,
-                    ..
-                } = &mut *state;
-                for gone in listed_organizations.end(organizations.keys()) {
-                    self.declare(&mut state, &gone, None);
+        let state = &mut *self.state.lock();
+        match state
+            .listed_organizations
+            .take(event, Organization::name_any)
+        {
+            Step::Nothing => {}
+            Step::Put(declared) => self.declare(state, &declared.name_any(), Some(declared)),
+            Step::Gone(old) => self.declare(state, &old.name_any(), None),
+            Step::Complete => {
+                let known = state.organizations.keys();
+                for gone in state.listed_organizations.gone(known) {
+                    self.declare(state, &gone, None);
                 }
             }
         }
@@ -194,63 +178,36 @@ impl Index {
 
     /// Takes in what the watch of namespaces saw.
     pub fn namespace(&self, event: Event<PartialObjectMeta<Namespace>>) {
-        let mut state = self.state.lock();
-        let concerned = match event {
-            Event::Init => {
-                state.listed_namespaces.begin();
-                Vec::new()
-            }
-            Event::InitApply(namespace) | Event::Apply(namespace) => {
+        let state = &mut *self.state.lock();
+        match state.listed_namespaces.take(event, ResourceExt::name_any) {
+            Step::Nothing => {}
+            Step::Put(namespace) => {
                 let name = namespace.name_any();
-                state.listed_namespaces.saw(name.clone());
                 let labels = namespace.metadata.labels.unwrap_or_default();
-                state.roster.label(&name, Some(labels))
+                self.label(state, &name, Some(labels));
             }
-            Event::Delete(namespace) => state.roster.label(&namespace.name_any(), None),
-            Event::InitDone => {
-                let State {
-                    listed_namespaces,
-                    roster,
-                    ..
-                } = &mut *state;
-                let known = roster.namespaces();
-                let gone = listed_namespaces.end(known.iter());
-                gone.iter()
-                    .flat_map(|name| roster.label(name, None))
-                    .collect()
+            Step::Gone(namespace) => self.label(state, &namespace.name_any(), None),
+            Step::Complete => {
+                let known = state.roster.namespaces();
+                for gone in state.listed_namespaces.gone(known.iter()) {
+                    self.label(state, &gone, None);
+                }
             }
-        };
-        for key in &concerned {
-            self.publish(&mut state, key);
         }
     }
 
     /// Takes in what the watch of verifiers saw. One that can't be read leaves what was known of its
     /// key, so that nothing valid is refused.
     pub fn verifier(&self, event: Event<Verifier>) {
-        let mut state = self.state.lock();
-        match event {
-            Event::Init => state.listed_verifiers.begin(),
-            Event::InitApply(verifier) => {
-                if let Some(uid) = uid_of(&verifier) {
-                    state.listed_verifiers.saw(uid.into());
-                }
-                self.prove(&mut state, verifier);
-            }
-            Event::Apply(verifier) => self.prove(&mut state, verifier),
-            Event::Delete(verifier) => {
-                if let Some(uid) = uid_of(&verifier) {
-                    self.forget(&mut state, uid);
-                }
-            }
-            Event::InitDone => {
-                let State {
-                    listed_verifiers,
-                    verifiers,
-                    ..
-                } = &mut *state;
-                for gone in listed_verifiers.end(verifiers.keys()) {
-                    self.forget(&mut state, &gone);
+        let state = &mut *self.state.lock();
+        match state.listed_verifiers.take(event, uid_of) {
+            Step::Nothing => {}
+            Step::Put(verifier) => self.prove(state, verifier),
+            Step::Gone(verifier) => self.forget(state, &uid_of(&verifier)),
+            Step::Complete => {
+                let known = state.verifiers.keys();
+                for gone in state.listed_verifiers.gone(known) {
+                    self.forget(state, &gone);
                 }
             }
         }
@@ -321,10 +278,14 @@ impl Index {
         }
     }
 
+    fn label(&self, state: &mut State, namespace: &str, labels: Option<BTreeMap<String, String>>) {
+        for key in state.roster.label(namespace, labels) {
+            self.publish(state, &key);
+        }
+    }
+
     fn prove(&self, state: &mut State, verifier: Verifier) {
-        let Some(uid) = uid_of(&verifier).map(Arc::<str>::from) else {
-            return;
-        };
+        let uid = uid_of(&verifier);
         match verifier.document {
             Ok(document) if *document.owner.uid == *uid => {
                 let owner = KeyRef::new(&document.owner.namespace, &document.owner.name);
@@ -407,7 +368,8 @@ impl Index {
     }
 }
 
-fn uid_of(verifier: &Verifier) -> Option<&str> {
-    let name = verifier.metadata.name.as_deref()?;
-    crate::api::names::verifier_owner_uid(name)
+/// uid of the `ApiKey` that the verifier belongs to by its name.
+fn uid_of(verifier: &Verifier) -> Arc<str> {
+    let name = verifier.metadata.name.as_deref().unwrap_or_default();
+    names::verifier_owner_uid(name).unwrap_or_default().into()
 }

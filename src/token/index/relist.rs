@@ -2,12 +2,26 @@
 
 use std::collections::BTreeSet;
 
+use kube::runtime::watcher::Event;
+
 /// What a list has shown so far. Objects that it does not show are gone, but only once it is
 /// complete.
 #[derive(Debug)]
 pub(super) struct Relist<I> {
     seen: Option<BTreeSet<I>>,
     complete: bool,
+}
+
+/// What follows from an event.
+pub(super) enum Step<K> {
+    /// Nothing yet.
+    Nothing,
+    /// The object is there, as it is now.
+    Put(K),
+    /// The object is gone.
+    Gone(K),
+    /// A list is complete: what [`Relist::gone`] says is gone.
+    Complete,
 }
 
 impl<I> Default for Relist<I> {
@@ -20,24 +34,33 @@ impl<I> Default for Relist<I> {
 }
 
 impl<I: Ord + Clone> Relist<I> {
-    /// A list begins; one that was under way counts for nothing.
-    pub(super) fn begin(&mut self) {
-        self.seen = Some(BTreeSet::new());
-    }
-
-    /// The list shows this object.
-    pub(super) fn saw(&mut self, id: I) {
-        if let Some(seen) = &mut self.seen {
-            seen.insert(id);
+    /// Takes in an event. A list that was under way when another begins counts for nothing.
+    pub(super) fn take<K>(&mut self, event: Event<K>, id: impl Fn(&K) -> I) -> Step<K> {
+        match event {
+            Event::Init => {
+                self.seen = Some(BTreeSet::new());
+                Step::Nothing
+            }
+            Event::InitApply(object) => {
+                if let Some(seen) = &mut self.seen {
+                    seen.insert(id(&object));
+                }
+                Step::Put(object)
+            }
+            Event::Apply(object) => Step::Put(object),
+            Event::Delete(object) => Step::Gone(object),
+            Event::InitDone => {
+                self.complete = true;
+                Step::Complete
+            }
         }
     }
 
-    /// The list is complete. Returns which of the `known` objects it did not show.
-    pub(super) fn end<'a>(&mut self, known: impl Iterator<Item = &'a I>) -> Vec<I>
+    /// Which of the `known` objects the list did not show.
+    pub(super) fn gone<'a>(&mut self, known: impl Iterator<Item = &'a I>) -> Vec<I>
     where
         I: 'a,
     {
-        self.complete = true;
         let seen = self.seen.take().unwrap_or_default();
         known.filter(|id| !seen.contains(*id)).cloned().collect()
     }
