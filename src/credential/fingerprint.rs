@@ -13,7 +13,7 @@ use sha2::Sha256;
 use subtle::ConstantTimeEq as _;
 use zeroize::Zeroizing;
 
-use super::{Secret, hex, random};
+use super::{Secret, Unreadable, hex, random, versioned};
 
 /// Version of the pepper ring that this program writes and reads.
 const RING_VERSION: u32 = 1;
@@ -60,17 +60,9 @@ struct Keyed {
 /// Why a pepper ring can't be used.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// Not the JSON of a ring. The text is kept out: it may hold a key.
-    #[error("the pepper ring is not a ring document (line {line}, column {column})")]
-    Malformed {
-        /// Where reading stopped.
-        line: usize,
-        /// Where reading stopped.
-        column: usize,
-    },
-    /// Of another version.
-    #[error("the pepper ring has version {0}, this program knows version {RING_VERSION}")]
-    Version(u32),
+    /// See [`Unreadable`].
+    #[error("the pepper ring can't be read: {0}")]
+    Unreadable(#[from] Unreadable),
     /// No peppers, or one that is not 32 bytes in base 64.
     #[error("the pepper ring has no usable pepper")]
     Unusable,
@@ -111,14 +103,7 @@ impl PepperRing {
     /// # Errors
     /// See [`Error`].
     pub fn parse(json: &[u8]) -> Result<Self, Error> {
-        let stored: Stored = serde_json::from_slice(json).map_err(|e| Error::Malformed {
-            line: e.line(),
-            column: e.column(),
-        })?;
-        if stored.version != RING_VERSION {
-            return Err(Error::Version(stored.version));
-        }
-        Self::of(stored)
+        Self::of(versioned::read(json, RING_VERSION)?)
     }
 
     fn of(stored: Stored) -> Result<Self, Error> {

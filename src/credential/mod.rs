@@ -12,8 +12,10 @@ mod secret;
 pub mod signing;
 mod stock;
 pub mod verifier;
+mod versioned;
 
 pub use hash::{Argon2Cost, Hasher};
 pub use key_id::KeyId;
 pub use secret::{FormatError, PATTERN, Secret};
 pub use stock::{Blank, Stock};
+pub use versioned::Unreadable;

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 use super::fingerprint::Fingerprint;
-use super::{KeyId, hex};
+use super::{KeyId, Unreadable, hex, versioned};
 
 /// Version that this program writes and reads.
 const VERSION: u32 = 1;
@@ -88,21 +88,10 @@ pub struct Entry {
     pub valid_until: Option<Time>,
 }
 
-/// Why a verifier can't be used.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Error {
-    /// Not the JSON of a document. The text is kept out: it may hold a hash.
-    #[error("the verifier is not a verifier document (line {line}, column {column})")]
-    Malformed {
-        /// Where reading stopped.
-        line: usize,
-        /// Where reading stopped.
-        column: usize,
-    },
-    /// Of a version that this program does not know.
-    #[error("the verifier has version {0}, this program knows version {VERSION}")]
-    Version(u32),
-}
+/// A verifier can't be used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the verifier can't be read: {0}")]
+pub struct Error(#[from] pub Unreadable);
 
 impl Entry {
     /// 16 hexadecimal digits that name this entry in the annotation of the delivered Secret: the
@@ -141,19 +130,7 @@ impl Document {
     /// # Errors
     /// See [`Error`].
     pub fn parse(json: &[u8]) -> Result<Self, Error> {
-        #[derive(Deserialize)]
-        struct Versioned {
-            version: u32,
-        }
-        let malformed = |error: serde_json::Error| Error::Malformed {
-            line: error.line(),
-            column: error.column(),
-        };
-        let Versioned { version } = serde_json::from_slice(json).map_err(malformed)?;
-        if version != VERSION {
-            return Err(Error::Version(version));
-        }
-        serde_json::from_slice(json).map_err(malformed)
+        Ok(versioned::read(json, VERSION)?)
     }
 
     /// The document to store.
@@ -271,7 +248,8 @@ mod tests {
     fn unknown_versions_and_half_written_json_are_named() {
         let json = String::from_utf8(document().to_json().unwrap()).unwrap();
         let newer = json.replace("\"version\":1", "\"version\":7");
-        assert_eq!(Document::parse(newer.as_bytes()), Err(Error::Version(7)));
+        let unknown = Unreadable::Version { found: 7, known: 1 };
+        assert_eq!(Document::parse(newer.as_bytes()), Err(Error(unknown)));
         for cut in 0..json.len() {
             assert!(Document::parse(&json.as_bytes()[..cut]).is_err());
         }

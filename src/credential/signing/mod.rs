@@ -22,6 +22,8 @@ pub use ring::SigningRing;
 pub use rotation::{RotationPolicy, Step};
 pub use signature::Signature;
 
+use super::Unreadable;
+
 /// How tokens are signed (RFC 7518, RFC 8037).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Algorithm {
@@ -39,18 +41,9 @@ pub enum Algorithm {
 /// Why a signing key or a ring of them can't be used.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
-    /// Not the JSON of a ring. The text is kept out: it may hold a key.
-    #[error("the signing ring is not a ring document (line {line}, column {column})")]
-    Malformed {
-        /// Where reading stopped.
-        line: usize,
-        /// Where reading stopped.
-        column: usize,
-    },
-    /// Of another version.
-    #[error("the signing ring has version {0}, this program knows version {version}",
-        version = ring::VERSION)]
-    Version(u32),
+    /// See [`Unreadable`].
+    #[error("the signing ring can't be read: {0}")]
+    Unreadable(#[from] Unreadable),
     /// No keys, or one that is not what the ring says it is.
     #[error("the signing ring has no key, or one that is not usable")]
     Unusable,

@@ -11,9 +11,10 @@ use zeroize::Zeroizing;
 
 use super::rotation::{self, Lifetime, RotationPolicy, Step};
 use super::{Algorithm, Error, SigningKey};
+use crate::credential::versioned;
 
 /// Version that this program writes and reads.
-pub(super) const VERSION: u32 = 1;
+const VERSION: u32 = 1;
 /// Room for a key in the document beside its base 64. Unit: bytes.
 const ROOM_PER_KEY: usize = 256;
 
@@ -46,19 +47,7 @@ impl SigningRing {
     /// # Errors
     /// See [`Error`].
     pub fn parse(json: &[u8]) -> Result<Self, Error> {
-        #[derive(Deserialize)]
-        struct Versioned {
-            version: u32,
-        }
-        let malformed = |error: serde_json::Error| Error::Malformed {
-            line: error.line(),
-            column: error.column(),
-        };
-        let Versioned { version } = serde_json::from_slice(json).map_err(malformed)?;
-        if version != VERSION {
-            return Err(Error::Version(version));
-        }
-        let stored: Stored = serde_json::from_slice(json).map_err(malformed)?;
+        let stored: Stored = versioned::read(json, VERSION)?;
         let keys = stored.keys.into_iter().map(StoredKey::read);
         let ring = Self::of(keys.collect::<Result<_, _>>()?);
         let mut kids: Vec<_> = ring.keys.iter().map(Lifetime::kid).collect();
@@ -167,6 +156,7 @@ impl<K: Lifetime> Lifetime for Arc<K> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::credential::Unreadable;
 
     const NOW: i64 = 1_800_000_000;
 
@@ -249,7 +239,10 @@ mod tests {
         let json = ring.to_json().unwrap();
         for cut in 0..json.len() {
             let error = SigningRing::parse(&json[..cut]).unwrap_err();
-            assert!(matches!(error, Error::Malformed { .. }), "{error}");
+            assert!(
+                matches!(error, Error::Unreadable(Unreadable::Malformed { .. })),
+                "{error}"
+            );
             assert_tells_nothing(&ring, &format!("{error} {error:?}"));
         }
         assert_tells_nothing(&ring, &format!("{ring:?}"));
@@ -263,7 +256,11 @@ mod tests {
         let secret = |n: usize| StoredKey::write(&ring.keys()[n]).unwrap().key;
         let newer = json.replace("\"version\":1", "\"version\":99");
         let error = SigningRing::parse(newer.as_bytes()).unwrap_err();
-        assert_eq!(error, Error::Version(99));
+        let version = Unreadable::Version {
+            found: 99,
+            known: 1,
+        };
+        assert_eq!(error, Error::Unreadable(version));
         let entry = json.split_once('[').unwrap().1.trim_end_matches("]}");
         for unusable in [
             json.replace(secret(0).as_str(), "AAAA"),
@@ -284,7 +281,10 @@ mod tests {
             json.replace(&format!("\"{}\"", secret(1).as_str()), "7"),
         ] {
             let error = SigningRing::parse(malformed.as_bytes()).unwrap_err();
-            assert!(matches!(error, Error::Malformed { .. }), "{error}");
+            assert!(
+                matches!(error, Error::Unreadable(Unreadable::Malformed { .. })),
+                "{error}"
+            );
         }
     }
 }
