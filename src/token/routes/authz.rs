@@ -7,8 +7,10 @@
 //! decides nothing, so that nobody can talk itself through by its path.
 
 use axum::body::Body;
-use axum::extract::{RawPathParams, State};
+use axum::extract::State;
 use axum::http::{HeaderMap, HeaderName, Request, Response, StatusCode, header};
+
+use percent_encoding::percent_decode_str;
 
 use super::App;
 use crate::policy::Grant;
@@ -36,6 +38,13 @@ struct Requirement {
 }
 
 impl Requirement {
+    /// The requirement in `/authz-with/{requirement}/...`. What follows it may be anything, even
+    /// what is no UTF-8.
+    fn of_path(path: &str) -> Option<Self> {
+        let text = path.strip_prefix("/authz-with/")?.split('/').next()?;
+        Self::parse(&percent_decode_str(text).decode_utf8().ok()?)
+    }
+
     /// Reads `org=acme,role=build-viewer,role=build-operator`.
     fn parse(text: &str) -> Option<Self> {
         let mut requirement = Self::default();
@@ -106,14 +115,8 @@ pub async fn handle(State(app): State<App>, request: Request<Body>) -> Response<
         (status = 503, description = "Busy, or out of touch with the API server", body = reply::ErrorBody),
     )
 )]
-pub async fn handle_with(
-    State(app): State<App>,
-    params: RawPathParams,
-    request: Request<Body>,
-) -> Response<Body> {
-    let mut params = params.iter();
-    let text = params.find(|(name, _)| *name == "requirement");
-    let requirement = text.and_then(|(_, text)| Requirement::parse(text));
+pub async fn handle_with(State(app): State<App>, request: Request<Body>) -> Response<Body> {
+    let requirement = Requirement::of_path(request.uri().path());
     respond(&app, request, requirement).await
 }
 
@@ -261,5 +264,10 @@ mod tests {
         ] {
             assert_eq!(Requirement::parse(wrong), None, "{wrong}");
         }
+        for path in ["", "/", "/x", "/%ff/role=c"] {
+            let path = format!("/authz-with/org=acme%2Crole=a,role%3Db{path}");
+            assert_eq!(Requirement::of_path(&path).as_ref(), Some(&read));
+        }
+        assert_eq!(Requirement::of_path("/authz-with/%ff/role=a"), None);
     }
 }

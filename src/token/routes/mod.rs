@@ -40,8 +40,10 @@ pub fn router(app: App) -> Router {
         .route(discovery::OAUTH_PATH, get(discovery::handle))
         .route(discovery::JWKS_PATH, get(discovery::jwks))
         .route("/authz", any(authz::handle))
+        .route("/authz/", any(authz::handle))
         .route("/authz/{*original}", any(authz::handle))
         .route("/authz-with/{requirement}", any(authz::handle_with))
+        .route("/authz-with/{requirement}/", any(authz::handle_with))
         .route(
             "/authz-with/{requirement}/{*original}",
             any(authz::handle_with),
