@@ -92,7 +92,7 @@ pub struct Issuer<'a> {
 pub enum Denial {
     /// See [`Refusal`].
     Refused(Refusal),
-    /// A role of the scope that the key does not hold.
+    /// A role of the scope that the key does not hold; empty if the scope names none.
     Scope(String),
 }
 
@@ -156,7 +156,8 @@ pub fn claims<'a>(
     })
 }
 
-/// The roles of the grant that the scope names; all without a scope.
+/// The roles of the grant that the scope names; all without a scope. A scope of spaces names none, and
+/// a token without a role is never made.
 fn narrowed<'a>(grant: &'a Grant, scope: Option<&'a str>) -> Result<Vec<Cow<'a, str>>, Denial> {
     let Some(scope) = scope else {
         return Ok(grant.roles.iter().map(Into::into).collect());
@@ -169,6 +170,9 @@ fn narrowed<'a>(grant: &'a Grant, scope: Option<&'a str>) -> Result<Vec<Cow<'a, 
         if !roles.iter().any(|known| known == role) {
             roles.push(role.into());
         }
+    }
+    if roles.is_empty() {
+        return Err(Denial::Scope(String::new()));
     }
     Ok(roles)
 }

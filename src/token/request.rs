@@ -5,12 +5,10 @@ use std::time::Duration;
 
 use axum::body::{Body, to_bytes};
 use axum::http::{HeaderMap, Request, StatusCode, header};
-use axum::response::Response;
 use ipnet::IpNet;
 use zeroize::Zeroizing;
 
 use super::form::{self, Form};
-use super::reply;
 
 /// Longest body. Unit: bytes.
 pub const MAX_BODY_BYTES: usize = 4096;
@@ -22,26 +20,30 @@ const FORM: &str = "application/x-www-form-urlencoded";
 #[derive(Clone, Copy, Debug)]
 pub struct Peer(pub SocketAddr);
 
-/// Reads a form. A body of another type, too long or too slow gets the answer that says so.
+/// A body that can't be read: status code, and a sentence for its sender.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unreadable(pub StatusCode, pub String);
+
+/// Reads a form.
 ///
 /// # Errors
-/// The answer for the caller.
-pub async fn form(request: Request<Body>) -> Result<Form, Response> {
+/// The body is of another type, too long, too slow or not well-formed.
+pub async fn form(request: Request<Body>) -> Result<Form, Unreadable> {
     let (head, body) = request.into_parts();
     if !is_form(&head.headers) {
-        let say = "the body must be application/x-www-form-urlencoded";
-        return Err(reply::bad_request(StatusCode::UNSUPPORTED_MEDIA_TYPE, say));
+        let say = "the body must be application/x-www-form-urlencoded".to_owned();
+        return Err(Unreadable(StatusCode::UNSUPPORTED_MEDIA_TYPE, say));
     }
     let reading = tokio::time::timeout(BODY_DEADLINE, to_bytes(body, MAX_BODY_BYTES));
     let body = match reading.await {
         Ok(Ok(body)) => body,
         Ok(Err(_)) => {
             let say = format!("the body must have at most {MAX_BODY_BYTES} bytes");
-            return Err(reply::bad_request(StatusCode::PAYLOAD_TOO_LARGE, &say));
+            return Err(Unreadable(StatusCode::PAYLOAD_TOO_LARGE, say));
         }
         Err(_) => {
             let say = format!("the body did not come within {} s", BODY_DEADLINE.as_secs());
-            return Err(reply::bad_request(StatusCode::REQUEST_TIMEOUT, &say));
+            return Err(Unreadable(StatusCode::REQUEST_TIMEOUT, say));
         }
     };
     let form = Form::parse(&body);
@@ -50,7 +52,7 @@ pub async fn form(request: Request<Body>) -> Result<Form, Response> {
         body.try_into_mut()
             .map(|body| Zeroizing::new(Vec::from(body))),
     );
-    form.map_err(|error| reply::bad_request(StatusCode::BAD_REQUEST, &error.to_string()))
+    form.map_err(|error| Unreadable(StatusCode::BAD_REQUEST, error.to_string()))
 }
 
 fn is_form(headers: &HeaderMap) -> bool {

@@ -89,7 +89,7 @@ pub struct Issued {
 pub enum NotIssued {
     /// See [`Refused`].
     Refused(Refused),
-    /// A role of the scope that the key does not hold.
+    /// A role of the scope that the key does not hold; empty if the scope names none.
     Scope(String),
 }
 

@@ -108,7 +108,7 @@ pub async fn handle(State(app): State<App>, request: Request<Body>) -> Response<
         let headers = request.headers().clone();
         let form = match request::form(request).await {
             Ok(form) => form,
-            Err(response) => return response,
+            Err(error) => return oauth::unreadable(&error),
         };
         let service = &app.service;
         let bearer = request::bearer(&headers);

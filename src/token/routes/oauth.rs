@@ -12,7 +12,7 @@ use super::token::{TokenResponse, organization_id};
 use crate::token::claims::Wanted;
 use crate::token::form::Form;
 use crate::token::reply::{self, oauth_error};
-use crate::token::request;
+use crate::token::request::{self, Unreadable};
 use crate::token::route::Route;
 use crate::token::service::{NotIssued, Refused};
 use crate::token::verify::Login;
@@ -65,7 +65,7 @@ pub async fn handle(State(app): State<App>, request: Request<Body>) -> Response<
         let headers = request.headers().clone();
         let form = match request::form(request).await {
             Ok(form) => form,
-            Err(response) => return response,
+            Err(error) => return unreadable(&error),
         };
         let client = match client(&headers, &form) {
             Ok(client) => client,
@@ -102,7 +102,11 @@ pub async fn handle(State(app): State<App>, request: Request<Body>) -> Response<
             Err(NotIssued::Refused(refused)) => refuse(&refused, client.basic),
             Err(NotIssued::Scope(role)) => {
                 let printable: String = role.chars().filter(|c| !c.is_control()).take(63).collect();
-                let say = format!("the API key does not hold the role '{printable}'");
+                let say = if role.is_empty() {
+                    "the scope names no role".to_owned()
+                } else {
+                    format!("the API key does not hold the role '{printable}'")
+                };
                 oauth_error(StatusCode::BAD_REQUEST, "invalid_scope", &say)
             }
         }
@@ -162,6 +166,11 @@ pub(super) fn client(headers: &HeaderMap, form: &Form) -> Result<Client, NoClien
              authentication",
         )),
     }
+}
+
+/// The answer to a body that can't be read, in the form of RFC 6749 section 5.2.
+pub(super) fn unreadable(Unreadable(status, say): &Unreadable) -> Response<Body> {
+    oauth_error(*status, "invalid_request", say)
 }
 
 fn invalid_request(say: &str) -> Response<Body> {

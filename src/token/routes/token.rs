@@ -12,7 +12,7 @@ use crate::token::claims::Wanted;
 use crate::token::form::Form;
 use crate::token::refusal::Refusal;
 use crate::token::reply;
-use crate::token::request;
+use crate::token::request::{self, Unreadable};
 use crate::token::route::Route;
 use crate::token::service::{Issued, NotIssued};
 use crate::token::verify::Login;
@@ -91,7 +91,7 @@ pub async fn handle(State(app): State<App>, request: Request<Body>) -> Response<
     app.answer(Route::Token, request, async |caller, request| {
         let form = match request::form(request).await {
             Ok(form) => form,
-            Err(response) => return response,
+            Err(Unreadable(status, say)) => return reply::bad_request(status, &say),
         };
         let (name, secret, organization_id) = match fields(&form) {
             Ok(fields) => fields,
