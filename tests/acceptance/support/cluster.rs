@@ -1,6 +1,7 @@
 //! A control plane with the chart installed, and scopes of tests in it.
 
 use std::io::Write as _;
+use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -11,7 +12,7 @@ use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config};
 
 use super::operator::{Arguments, CHEAP, Operator};
-use super::token::TokenServer;
+use super::token::{TokenServer, free_address};
 
 /// Namespace that the chart is installed into.
 pub(crate) const OPERATOR_NAMESPACE: &str = "apikey-operator";
@@ -103,8 +104,13 @@ impl Cluster {
 
     /// Starts a token server with these flags, under a ServiceAccount of its own.
     pub(crate) fn token_server(&self, arguments: &[&str]) -> TokenServer {
+        self.token_server_at(free_address(), arguments)
+    }
+
+    /// The same at an address that is known before.
+    pub(crate) fn token_server_at(&self, address: SocketAddr, arguments: &[&str]) -> TokenServer {
         let logs = self.control_plane.logs_dir();
-        TokenServer::start(&self.token_service_account, logs, arguments)
+        TokenServer::start(address, &self.token_service_account, logs, arguments)
     }
 
     /// A namespace of one's own in this cluster.

@@ -7,6 +7,7 @@ use apikey_operator::credential::{Secret, hash};
 use k8s_openapi::api::core::v1::Secret as CoreSecret;
 use kube::Api;
 
+use super::token::TokenServer;
 use super::{OPERATOR_NAMESPACE, Scope, eventually};
 
 impl Scope<'_> {
@@ -61,6 +62,20 @@ impl Scope<'_> {
             .unwrap()
             .message
             .clone()
+    }
+
+    /// A new key that the token server knows; see [`Self::apply_key`].
+    pub(crate) async fn usable(&self, server: &TokenServer, name: &str, more: &str) -> Credential {
+        self.apply_key(name, more);
+        let credential = self.credential(&self.ready(name).await).await;
+        server.token_for(&credential).await;
+        credential
+    }
+
+    /// Changes the spec of a key by a merge patch.
+    pub(crate) fn patch_key(&self, name: &str, spec: &str) {
+        let patch = format!("{{\"spec\": {spec}}}");
+        self.kubectl(&["patch", "apikey", name, "--type=merge", "-p", &patch]);
     }
 
     /// The delivered Secret, as soon as it is there.

@@ -3,12 +3,14 @@
 mod cluster;
 mod key;
 mod operator;
+mod tls;
 mod token;
 
-pub(crate) use cluster::{Cluster, OPERATOR_NAMESPACE, Scope};
-pub(crate) use key::ready_reason;
+pub(crate) use cluster::{Cluster, OPERATOR_NAMESPACE, Scope, run};
+pub(crate) use key::{Credential, ready_reason};
 pub(crate) use operator::Operator;
-pub(crate) use token::{Answer, TokenServer, form, part_of};
+pub(crate) use tls::{Authority, TlsFiles};
+pub(crate) use token::{Answer, TokenServer, basic, form, free_address, part_of, send};
 
 use std::time::Duration;
 

@@ -7,7 +7,7 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::Path;
 
 use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64URL;
+use base64::engine::general_purpose::{STANDARD as BASE64, URL_SAFE_NO_PAD as BASE64URL};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::Value;
 
@@ -22,9 +22,13 @@ pub(crate) struct TokenServer {
 }
 
 impl TokenServer {
-    /// Starts `apikey-operator token-server`.
-    pub(crate) fn start(kubeconfig: &Path, logs: &Path, arguments: &[&str]) -> Self {
-        let address = free_address();
+    /// Starts `apikey-operator token-server` at this address.
+    pub(crate) fn start(
+        address: SocketAddr,
+        kubeconfig: &Path,
+        logs: &Path,
+        arguments: &[&str],
+    ) -> Self {
         let listen = address.to_string();
         let arguments = [&["--token-listen", listen.as_str()], arguments].concat();
         let process = Operator::start(
@@ -81,17 +85,28 @@ impl TokenServer {
         headers: &[(&str, &str)],
         body: &[u8],
     ) -> Answer {
-        let mut head = format!("{method} {path} HTTP/1.1\r\nHost: test\r\nConnection: close\r\n");
-        for (name, value) in headers {
-            write!(head, "{name}: {value}\r\n").unwrap();
-        }
-        write!(head, "Content-Length: {}\r\n\r\n", body.len()).unwrap();
-        let mut stream = TcpStream::connect(self.address).expect("a connection");
-        stream.write_all(&[head.as_bytes(), body].concat()).unwrap();
-        let mut answer = Vec::new();
-        stream.read_to_end(&mut answer).unwrap();
-        Answer::parse(&answer)
+        send(self.address, method, path, headers, body)
     }
+}
+
+/// Sends a request on a connection of its own and reads the whole answer.
+pub(crate) fn send(
+    address: SocketAddr,
+    method: &str,
+    path: &str,
+    headers: &[(&str, &str)],
+    body: &[u8],
+) -> Answer {
+    let mut head = format!("{method} {path} HTTP/1.1\r\nHost: test\r\nConnection: close\r\n");
+    for (name, value) in headers {
+        write!(head, "{name}: {value}\r\n").unwrap();
+    }
+    write!(head, "Content-Length: {}\r\n\r\n", body.len()).unwrap();
+    let mut stream = TcpStream::connect(address).expect("a connection");
+    stream.write_all(&[head.as_bytes(), body].concat()).unwrap();
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).unwrap();
+    Answer::parse(&answer)
 }
 
 /// An address of this machine that nobody listens on.
@@ -107,6 +122,13 @@ pub(crate) fn form(fields: &[(&str, &str)]) -> String {
         .iter()
         .map(|(k, v)| format!("{}={}", encode(k), encode(v)));
     pairs.collect::<Vec<_>>().join("&")
+}
+
+/// The Authorization header of Basic authentication (RFC 6749 section 2.3.1).
+pub(crate) fn basic(name: &str, secret: &str) -> String {
+    let encode = |text| utf8_percent_encode(text, NON_ALPHANUMERIC);
+    let pair = format!("{}:{}", encode(name), encode(secret));
+    format!("Basic {}", BASE64.encode(pair))
 }
 
 /// An answer as it came.

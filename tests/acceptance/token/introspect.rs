@@ -1,0 +1,194 @@
+//! Token introspection (RFC 7662): a live look at a token or a secret.
+
+use apikey_operator::credential::{KeyId, Secret};
+use serde_json::{Value, json};
+
+use crate::support::{Answer, Credential, Scope, TokenServer, basic, eventually, form};
+
+const PATH: &str = "/oauth2/introspect";
+
+/// Introspects on behalf of the key `asker`.
+fn look(server: &TokenServer, asker: &Credential, token: &str) -> Answer {
+    let header = basic(&asker.data("key-id"), &asker.data("secret"));
+    let headers = [("Authorization", header.as_str())];
+    server.post(PATH, &headers, &form(&[("token", token)]))
+}
+
+/// What is said of the token.
+fn said(server: &TokenServer, asker: &Credential, token: &str) -> Value {
+    let answer = look(server, asker, token);
+    assert_eq!(answer.status, 200, "{answer:?}");
+    answer.json()
+}
+
+async fn access_token(server: &TokenServer, key: &Credential) -> String {
+    server.token_for(key).await.access_token()
+}
+
+#[tokio::test]
+async fn a_token_and_a_secret_are_described_to_whoever_holds_a_key() {
+    let scope = Scope::shared().await;
+    let server = Scope::token_server().await;
+    let asker = scope.usable(server, "asker", "").await;
+    let key = scope.usable(server, "app", "roles: [a, b]").await;
+    let token = access_token(server, &key).await;
+    let claims = crate::support::part_of(&token, 1);
+
+    let of_token = said(server, &asker, &token);
+    for claim in ["iss", "sub", "exp", "iat", "jti", "client_id", "org"] {
+        assert_eq!(of_token[claim], claims[claim], "{claim}");
+    }
+    for (field, value) in [
+        ("active", json!(true)),
+        ("token_type", json!("access_token")),
+        ("scope", json!("a b")),
+        ("roles", json!(["a", "b"])),
+        ("username", claims["email"].clone()),
+        ("namespace", json!(scope.namespace)),
+        ("name", json!("app")),
+        (
+            "currentOrganizationId",
+            claims["currentOrganizationId"].clone(),
+        ),
+    ] {
+        assert_eq!(of_token[field], value, "{field}");
+    }
+
+    let of_secret = said(server, &asker, &key.data("secret"));
+    for field in ["active", "scope", "roles", "username", "sub", "client_id"] {
+        assert_eq!(of_secret[field], of_token[field], "{field}");
+    }
+    assert_eq!(of_secret["token_type"], "api_key");
+    assert!(of_secret["exp"].as_i64() > of_token["exp"].as_i64());
+    assert_eq!(of_secret.get("jti"), None);
+}
+
+#[tokio::test]
+async fn callers_say_who_they_are_by_header_by_body_or_by_a_token_of_theirs() {
+    let scope = Scope::shared().await;
+    let server = Scope::token_server().await;
+    let asker = scope.usable(server, "asker", "").await;
+    let token = access_token(server, &asker).await;
+    let (id, secret) = (asker.data("key-id"), asker.data("secret"));
+    let asked = [
+        ("token", token.as_str()),
+        ("token_type_hint", "access_token"),
+    ];
+    let by_name = [("client_id", "asker"), ("client_secret", &secret)];
+    let (basic, bearer) = (basic(&id, &secret), format!("Bearer {token}"));
+    for (headers, fields) in [
+        (vec![("Authorization", basic.as_str())], asked.to_vec()),
+        (vec![("Authorization", &bearer)], asked.to_vec()),
+        (vec![], [by_name, asked].concat()),
+    ] {
+        let answer = server.post(PATH, &headers, &form(&fields));
+        assert_eq!(answer.status, 200, "{answer:?}");
+        assert_eq!(answer.json()["active"], true);
+        assert_eq!(answer.headers["cache-control"], "no-store");
+    }
+    let no_token = server.post(PATH, &[("Authorization", &basic)], "");
+    assert_eq!(
+        (no_token.status, &no_token.json()["error"]),
+        (400, &json!("invalid_request"))
+    );
+    let wrong = Secret::from_entropy(&KeyId::try_from(&*id).unwrap(), [9; 32]);
+    for (headers, fields) in [
+        (vec![], asked.to_vec()),
+        (vec![("Authorization", "Bearer nonsense")], asked.to_vec()),
+        (
+            vec![],
+            [
+                &[("client_id", "asker"), ("client_secret", wrong.expose())],
+                &asked[..],
+            ]
+            .concat(),
+        ),
+    ] {
+        let answer = server.post(PATH, &headers, &form(&fields));
+        assert_eq!(
+            (answer.status, &answer.json()["error"]),
+            (401, &json!("invalid_client"))
+        );
+        assert_eq!(answer.json().get("active"), None);
+    }
+}
+
+#[tokio::test]
+async fn what_is_not_ours_is_inactive_and_nothing_more_is_said() {
+    let scope = Scope::shared().await;
+    let server = Scope::token_server().await;
+    let asker = scope.usable(server, "asker", "").await;
+    let token = access_token(server, &asker).await;
+    // A server with another issuer and the same keys.
+    let foreign = scope
+        .cluster
+        .token_server(&["--issuer-url=https://other.example"]);
+    foreign.ready().await;
+    let of_other_issuer = access_token(&foreign, &asker).await;
+    let unknown = Secret::from_entropy(&KeyId::from_entropy([9; 10]), [9; 32]);
+    let wrong = Secret::from_entropy(&KeyId::try_from(&*asker.data("key-id")).unwrap(), [9; 32]);
+    for token in [
+        "nonsense",
+        "a.b.c",
+        "..",
+        &token[1..],
+        &token[..token.len() - 2],
+        &of_other_issuer,
+        unknown.expose(),
+        wrong.expose(),
+        &"x".repeat(3000),
+    ] {
+        assert_eq!(said(server, &asker, token), json!({"active": false}));
+    }
+}
+
+#[tokio::test]
+async fn a_token_ends_with_its_key_and_shrinks_with_its_roles() {
+    let scope = Scope::shared().await;
+    let server = Scope::token_server().await;
+    let asker = scope.usable(server, "asker", "").await;
+    let mut tokens = Vec::new();
+    for name in ["deleted", "suspended", "reduced", "exchanged"] {
+        let key = scope.usable(server, name, "roles: [a, b]").await;
+        tokens.push((access_token(server, &key).await, key.data("secret")));
+    }
+    scope.kubectl(&["delete", "apikey", "deleted"]);
+    scope.patch_key("suspended", r#"{"suspended": true}"#);
+    scope.patch_key("reduced", r#"{"roles": ["b"]}"#);
+    scope.patch_key("exchanged", r#"{"roles": ["c"]}"#);
+    let inactive = json!({"active": false});
+    for (what, (token, secret)) in ["deleted", "suspended"].iter().zip(&tokens) {
+        for presented in [token, secret] {
+            eventually(&format!("{what} is inactive"), async || {
+                (said(server, &asker, presented) == inactive).then_some(())
+            })
+            .await;
+        }
+    }
+    let (token, secret) = &tokens[2];
+    eventually("the token shows the roles that are left", async || {
+        let seen = said(server, &asker, token);
+        (seen["roles"] == json!(["b"]) && seen["scope"] == "b").then_some(())
+    })
+    .await;
+    assert_eq!(said(server, &asker, secret)["roles"], json!(["b"]));
+    // A role that came later was not in the token; the secret has it.
+    let (token, secret) = &tokens[3];
+    eventually("no role of the token is left", async || {
+        (said(server, &asker, token) == inactive).then_some(())
+    })
+    .await;
+    assert_eq!(said(server, &asker, secret)["roles"], json!(["c"]));
+
+    scope.patch_key("suspended", r#"{"suspended": false}"#);
+    eventually("a key that is resumed is active again", async || {
+        (said(server, &asker, &tokens[1].0)["active"] == true).then_some(())
+    })
+    .await;
+    // A caller whose key is gone asks in vain.
+    scope.kubectl(&["delete", "apikey", "asker"]);
+    eventually("the caller is refused", async || {
+        (look(server, &asker, &tokens[3].1).status == 401).then_some(())
+    })
+    .await;
+}

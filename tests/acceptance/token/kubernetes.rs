@@ -1,0 +1,143 @@
+//! An API server of another cluster takes our tokens (structured authentication configuration).
+
+use std::process::Output;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use controlplane::{ControlPlane, write_private};
+use serde_json::{Value, json};
+
+use crate::support::{Authority, Scope, TlsFiles, eventually, free_address, run};
+
+const AUDIENCE: &str = "kubernetes";
+
+/// The example, for this issuer.
+fn configuration(issuer: &str, ca_pem: &str) -> String {
+    let example = include_str!("../../../examples/gateways/kube-apiserver.yaml");
+    let mut lines = Vec::new();
+    for line in example.lines() {
+        let indent = &line[..line.len() - line.trim_start().len()];
+        match line.trim() {
+            "url: https://keys.example.com" => lines.push(format!("{indent}url: {issuer}")),
+            "MII..." => lines.extend(ca_pem.lines().map(|line| format!("{indent}{line}"))),
+            "-----BEGIN CERTIFICATE-----" | "-----END CERTIFICATE-----" => {}
+            _ => lines.push(line.to_owned()),
+        }
+    }
+    lines.join("\n")
+}
+
+/// Runs kubectl with a token and nothing else to say who it is.
+fn kubectl(control_plane: &ControlPlane, token: &str, arguments: &[&str]) -> Output {
+    let ca = BASE64.encode(control_plane.ca_pem());
+    let cluster = json!({"server": control_plane.server_url(), "certificate-authority-data": ca});
+    let kubeconfig = json!({
+        "apiVersion": "v1",
+        "kind": "Config",
+        "clusters": [{"name": "c", "cluster": cluster}],
+        "users": [{"name": "u", "user": {"token": token}}],
+        "contexts": [{"name": "x", "context": {"cluster": "c", "user": "u"}}],
+        "current-context": "x",
+    });
+    let path = control_plane.dir().join("caller.kubeconfig");
+    write_private(&path, &kubeconfig.to_string()).unwrap();
+    let mut kubectl = control_plane.kubectl();
+    kubectl
+        .env("KUBECONFIG", &path)
+        .args(arguments)
+        .output()
+        .unwrap()
+}
+
+/// Who the API server says the holder of a token is.
+fn who(control_plane: &ControlPlane, token: &str) -> Result<Value, String> {
+    let output = kubectl(control_plane, token, &["auth", "whoami", "-o", "json"]);
+    if !output.status.success() {
+        return Err(String::from_utf8(output.stderr).unwrap());
+    }
+    let review: Value = serde_json::from_slice(&output.stdout).unwrap();
+    Ok(review["status"]["userInfo"].clone())
+}
+
+#[tokio::test]
+async fn an_api_server_takes_a_token_for_it_with_roles_as_groups() {
+    let scope = Scope::shared().await;
+    let folder = scope.cluster.control_plane.dir().join(&scope.namespace);
+    let authority = Authority::new();
+    let files = TlsFiles::new(&folder);
+    files.put(&authority.server());
+    let address = free_address();
+    let issuer = format!("https://{address}");
+    let (issuer_flag, flags) = (format!("--issuer-url={issuer}"), files.flags());
+    let arguments = [&*issuer_flag, &flags[0], &flags[1]];
+    let published = scope.cluster.token_server_at(address, &arguments);
+    // Another replica, without TLS for this test's plain client. Both have the same keys.
+    let server = scope.cluster.token_server(&[&issuer_flag]);
+    published.ready().await;
+    server.ready().await;
+
+    let file = folder.join("authentication.yaml");
+    std::fs::write(&file, configuration(&issuer, &authority.pem())).unwrap();
+    let flag = format!("--authentication-config={}", file.display());
+    let builder = ControlPlane::builder().apiserver_arg(flag);
+    let relying = builder.start().expect("an API server with our issuer");
+
+    let audience = format!("token: {{audiences: [{AUDIENCE}]}}");
+    let roles = "roles: [build-viewer, build-operator]";
+    let key = scope
+        .usable(&server, "app", &format!("{roles}, {audience}"))
+        .await;
+    let answer = server.token_for(&key).await;
+    let (token, claims) = (answer.access_token(), answer.claims());
+    assert_eq!(claims["aud"], AUDIENCE);
+    // It fetches our keys on its own time.
+    let user = eventually("the API server takes the token", async || {
+        who(&relying, &token).ok()
+    })
+    .await;
+    assert_eq!(user["username"], claims["email"]);
+    assert_eq!(user["uid"], claims["sub"]);
+    let groups = json!(["build-viewer", "build-operator", "system:authenticated"]);
+    assert_eq!(user["groups"], groups);
+    let organization = &user["extra"]["apikey-operator.dev/organization"];
+    assert_eq!(organization, &json!([scope.org()]));
+
+    // A role is what RBAC makes of it.
+    let list = ["get", "configmaps", "-n", "default"];
+    assert!(!kubectl(&relying, &token, &list).status.success());
+    let binding = [
+        "create",
+        "clusterrolebinding",
+        "b",
+        "--clusterrole=view",
+        "--group=build-viewer",
+    ];
+    run(relying.kubectl().args(binding));
+    eventually("the group may read", async || {
+        kubectl(&relying, &token, &list)
+            .status
+            .success()
+            .then_some(())
+    })
+    .await;
+
+    let elsewhere = scope.usable(&server, "elsewhere", "").await;
+    let system = format!("roles: ['system:masters'], {audience}");
+    let system = scope.usable(&server, "system", &system).await;
+    for (what, key) in [
+        ("another audience", elsewhere),
+        ("a group of the system", system),
+    ] {
+        let token = server.token_for(&key).await.access_token();
+        let refusal = who(&relying, &token).unwrap_err();
+        assert!(refusal.contains("Unauthorized"), "{what}: {refusal}");
+    }
+    let mut tampered = token.clone();
+    tampered.pop();
+    assert!(
+        who(&relying, &tampered)
+            .unwrap_err()
+            .contains("Unauthorized")
+    );
+    assert!(who(&relying, &token).is_ok());
+}

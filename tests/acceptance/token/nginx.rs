@@ -1,0 +1,149 @@
+//! nginx asks the token server whether a request may pass, with the example configuration.
+
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::path::Path;
+
+use controlplane::Process;
+
+use crate::support::{Scope, eventually, free_address, send};
+
+/// An upstream that answers with the heads of the requests it gets, in lower case.
+fn upstream() -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            echo(stream.unwrap());
+        }
+    });
+    address
+}
+
+fn echo(mut stream: TcpStream) {
+    let lines = BufReader::new(stream.try_clone().unwrap()).lines();
+    let head: Vec<_> = lines
+        .map_while(Result::ok)
+        .take_while(|line| !line.is_empty())
+        .collect();
+    let body = head.join("\n").to_lowercase();
+    let length = body.len();
+    let answer = format!("HTTP/1.0 200 OK\r\nContent-Length: {length}\r\n\r\n{body}");
+    let _ = stream.write_all(answer.as_bytes());
+}
+
+/// Starts nginx with the example, for these addresses.
+fn nginx(folder: &Path, listen: SocketAddr, token_server: SocketAddr, app: SocketAddr) -> Process {
+    let mut example = include_str!("../../../examples/gateways/nginx.conf").to_owned();
+    for (there, here) in [
+        ("listen 8080;", format!("listen {listen};")),
+        (
+            "apikey-operator-token.apikey-operator.svc:80",
+            token_server.to_string(),
+        ),
+        ("app.default.svc:80", app.to_string()),
+    ] {
+        assert!(example.contains(there), "{there}");
+        example = example.replace(there, &here);
+    }
+    std::fs::create_dir_all(folder).unwrap();
+    std::fs::write(folder.join("example.conf"), example).unwrap();
+    let temporary: String = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
+        .map(|name| format!("{name}_temp_path {name};"))
+        .concat();
+    let main = format!(
+        "daemon off; pid pid; error_log stderr; worker_processes 1; events {{}} \
+         http {{ access_log off; {temporary} include example.conf; }}"
+    );
+    std::fs::write(folder.join("nginx.conf"), main).unwrap();
+    let program = [
+        "/usr/sbin/nginx",
+        "/usr/local/bin/nginx",
+        "/opt/homebrew/bin/nginx",
+    ]
+    .into_iter()
+    .find(|path| Path::new(path).exists());
+    let program = program.expect("nginx: install it, say with apt install nginx");
+    let prefix = format!("{}/", folder.display());
+    let (out, err) = (folder.join("out"), folder.join("err"));
+    let arguments = ["-p", &*prefix, "-e", "stderr", "-c", "nginx.conf"];
+    Process::start(Path::new(program), &arguments, &[], &out, &err).unwrap()
+}
+
+#[tokio::test]
+#[ignore = "needs nginx; make consumers runs it"]
+async fn the_example_for_nginx_lets_keys_through_and_tells_the_upstream_who_they_are() {
+    let scope = Scope::shared().await;
+    let server = Scope::token_server().await;
+    let key = scope.usable(server, "app", "roles: [a, b]").await;
+    let secret = key.data("secret");
+    let token = server.token_for(&key).await.access_token();
+    let folder = scope.cluster.control_plane.dir().join(&scope.namespace);
+    let (listen, app) = (free_address(), upstream());
+    let _nginx = nginx(&folder, listen, server.address, app);
+    eventually("nginx listens", async || TcpStream::connect(listen).ok()).await;
+
+    let get = |headers: &[(&str, &str)]| send(listen, "GET", "/v1/builds?x=y", headers, b"");
+    let bearers = [&secret, &token].map(|it| format!("Bearer {it}"));
+    for (header, value) in [
+        ("X-Api-Key", &secret),
+        ("Authorization", &bearers[0]),
+        ("Authorization", &bearers[1]),
+    ] {
+        let forged = [
+            ("X-Apikey-Roles", "admin"),
+            ("x-apikey-email", "root@example.com"),
+            ("x_apikey_roles", "admin"),
+        ];
+        let answer = get(&[&[(header, value.as_str())], &forged[..]].concat());
+        assert_eq!(answer.status, 200, "{answer:?}");
+        let seen: Vec<_> = answer.body.lines().collect();
+        assert_eq!(seen[0], "get /v1/builds?x=y http/1.0");
+        let email = &server.token_for(&key).await.claims()["email"];
+        for line in [
+            format!("x-apikey-id: {}", key.data("key-id")),
+            "x-apikey-name: app".to_owned(),
+            format!("x-apikey-namespace: {}", scope.namespace),
+            format!("x-apikey-email: {}", email.as_str().unwrap()),
+            format!("x-apikey-org: {}", scope.org()),
+            format!("x-apikey-organization-id: {}", key.data("organization-id")),
+            "x-apikey-roles: a,b".to_owned(),
+        ] {
+            assert!(seen.contains(&&*line), "{line}: {seen:?}");
+        }
+        let told = seen.iter().filter(|line| line.starts_with("x-apikey-"));
+        assert_eq!(told.count(), 7, "{seen:?}");
+        for gone in [
+            "admin",
+            "root@",
+            "authorization",
+            "x-api-key:",
+            &secret.to_lowercase(),
+        ] {
+            assert!(!answer.body.contains(gone), "{gone}: {seen:?}");
+        }
+    }
+    let post = send(
+        listen,
+        "POST",
+        "/v1/builds",
+        &[("X-Api-Key", &secret)],
+        b"a body",
+    );
+    assert_eq!(post.status, 200);
+
+    let nobody = get(&[]);
+    assert_eq!(nobody.status, 401);
+    assert!(nobody.headers["www-authenticate"].starts_with("Bearer realm="));
+    assert_eq!(get(&[("X-Api-Key", "nonsense")]).status, 401);
+    assert_eq!(
+        send(listen, "GET", "/_apikey", &[("X-Api-Key", &secret)], b"").status,
+        404
+    );
+
+    scope.kubectl(&["delete", "apikey", "app"]);
+    eventually("the deleted key is refused", async || {
+        (get(&[("X-Api-Key", &secret)]).status == 401).then_some(())
+    })
+    .await;
+}
