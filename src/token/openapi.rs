@@ -1,6 +1,7 @@
 //! The OpenAPI 3.1 description, made from the handlers.
 
 use utoipa::openapi::security::{ApiKey, ApiKeyValue, Http, HttpAuthScheme, SecurityScheme};
+use utoipa::openapi::{RefOr, Schema, Type, schema::SchemaType};
 use utoipa::{Modify, OpenApi};
 
 use super::routes::{authz, discovery, introspect, oauth, token};
@@ -19,11 +20,12 @@ use super::routes::{authz, discovery, introspect, oauth, token};
         oauth::handle,
         introspect::handle,
         discovery::handle,
+        discovery::handle_oauth,
         discovery::jwks,
         authz::handle,
         authz::handle_with,
     ),
-    modifiers(&Schemes)
+    modifiers(&Schemes, &NeverNull)
 )]
 struct Description;
 
@@ -38,6 +40,34 @@ impl Modify for Schemes {
         components.add_security_scheme("basic", http(HttpAuthScheme::Basic));
         components.add_security_scheme("bearer", http(HttpAuthScheme::Bearer));
         components.add_security_scheme("apiKey", SecurityScheme::ApiKey(ApiKey::Header(header)));
+    }
+}
+
+/// No field is ever null: one without a value is left out, in requests and in answers.
+struct NeverNull;
+
+impl Modify for NeverNull {
+    fn modify(&self, description: &mut utoipa::openapi::OpenApi) {
+        let components = description.components.get_or_insert_default();
+        let objects = components.schemas.values_mut().filter_map(|schema| {
+            let RefOr::T(Schema::Object(object)) = schema else {
+                return None;
+            };
+            Some(object)
+        });
+        for property in objects.flat_map(|object| object.properties.values_mut()) {
+            let schema_type = match property {
+                RefOr::T(Schema::Object(object)) => &mut object.schema_type,
+                RefOr::T(Schema::Array(array)) => &mut array.schema_type,
+                _ => continue,
+            };
+            if let SchemaType::Array(types) = schema_type {
+                types.retain(|kind| *kind != Type::Null);
+                if let [one] = types.as_slice() {
+                    *schema_type = SchemaType::Type(one.clone());
+                }
+            }
+        }
     }
 }
 

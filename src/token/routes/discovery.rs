@@ -73,13 +73,13 @@ impl Discovery {
     }
 }
 
-/// Where the endpoints are, for OpenID and OAuth clients.
+/// Where the endpoints are, for OpenID clients.
 #[utoipa::path(
     get,
     path = "/.well-known/openid-configuration",
     operation_id = "discovery",
     responses(
-        (status = 200, description = "OpenID Connect Discovery 1.0 and RFC 8414", body = Discovery),
+        (status = 200, description = "As OpenID Connect Discovery 1.0 has it", body = Discovery),
         (status = 304, description = "As the caller has it"),
     )
 )]
@@ -90,6 +90,20 @@ pub async fn handle(State(app): State<App>, request: Request<Body>) -> Response<
         public(request.headers(), json)
     })
     .await
+}
+
+/// The same for OAuth clients.
+#[utoipa::path(
+    get,
+    path = "/.well-known/oauth-authorization-server",
+    operation_id = "oauthDiscovery",
+    responses(
+        (status = 200, description = "As RFC 8414 has it", body = Discovery),
+        (status = 304, description = "As the caller has it"),
+    )
+)]
+pub async fn handle_oauth(app: State<App>, request: Request<Body>) -> Response<Body> {
+    handle(app, request).await
 }
 
 /// The public keys that check tokens: those to come and those retired included.

@@ -23,6 +23,7 @@ pub const PATH: &str = "/oauth2/introspect";
 #[expect(dead_code, reason = "describes the form; the form is read by Form")]
 pub struct IntrospectionRequest {
     /// An access token, or the secret of an API key.
+    #[schema(min_length = 1)]
     token: String,
     /// Ignored: the two can't be mistaken for each other.
     token_type_hint: Option<String>,

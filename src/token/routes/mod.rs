@@ -37,7 +37,7 @@ pub fn router(app: App) -> Router {
         .route(oauth::PATH, post(oauth::handle))
         .route(introspect::PATH, post(introspect::handle))
         .route(discovery::OPENID_PATH, get(discovery::handle))
-        .route(discovery::OAUTH_PATH, get(discovery::handle))
+        .route(discovery::OAUTH_PATH, get(discovery::handle_oauth))
         .route(discovery::JWKS_PATH, get(discovery::jwks))
         .route("/authz", any(authz::handle))
         .route("/authz/", any(authz::handle))

@@ -36,7 +36,10 @@ pub struct ClientCredentials {
     /// Some of the roles of the key, separated by spaces. Default: all.
     scope: Option<String>,
     /// GUID of the organization to act in. Default: that of the key.
-    #[schema(format = "uuid")]
+    #[schema(
+        pattern = "^(|[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12})$",
+        example = "1f0c2a52-7b1d-4a38-9c2e-0f6f6f1f9a10"
+    )]
     #[serde(rename = "organizationId")]
     organization_id: Option<String>,
 }

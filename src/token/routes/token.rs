@@ -23,7 +23,7 @@ const FIELDS: [&str; 3] = ["name", "secret", "organizationId"];
 
 /// Name and secret of an API key.
 #[derive(Debug, Deserialize, ToSchema)]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[expect(dead_code, reason = "describes the form; the form is read by Form")]
 pub struct TokenRequest {
     /// Login name of the key.
@@ -38,7 +38,10 @@ pub struct TokenRequest {
     secret: String,
     /// GUID of the organization to act in: that of the key, or a sub-organization that it covers.
     /// Default: that of the key.
-    #[schema(format = "uuid")]
+    #[schema(
+        pattern = "^(|[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12})$",
+        example = "1f0c2a52-7b1d-4a38-9c2e-0f6f6f1f9a10"
+    )]
     organization_id: Option<String>,
 }
 
