@@ -24,6 +24,11 @@ run: need $(if $(own_cluster),,controlplane) ## Run the operator until Ctrl-C (m
 test: need controlplane ## Run all tests, against a real control plane
 	cargo test --locked --workspace
 
+.PHONY: consumers
+consumers: need controlplane ## Let JWT and OAuth clients, a fuzzer and nginx use the token server
+	cargo build --locked --workspace --bins
+	@hack/consumers.sh
+
 .PHONY: lint
 lint: need controlplane ## Check formatting, code, chart and scripts
 	hack/lint.sh
@@ -63,6 +68,7 @@ audit: need ## Check the dependencies for known vulnerabilities (fetches the adv
 
 .PHONY: ci
 ci: lint deny verify docs test demo ## Everything that has to pass before a merge
+	@hack/consumers.sh --if-installed
 
 .PHONY: controlplane
 controlplane: ## Build etcd, kube-apiserver, kube-controller-manager, kubectl and helm (once)

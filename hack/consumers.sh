@@ -1,0 +1,238 @@
+#!/usr/bin/env bash
+# Clients of others use the token server: JWT and OAuth libraries in Python and Node.js for each signing
+# algorithm, schemathesis with the OpenAPI description, and nginx with the example configuration.
+#
+#   consumers.sh                 all of it; fails if something that it needs is missing
+#   consumers.sh --if-installed  leaves everything out, and says so, if something is missing
+#
+# Packages go into a folder of the user's cache. Their versions are those of tests/consumers.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+readonly namespace=apikey-operator
+readonly limit=60 # seconds that anything may take to come about
+packages=${XDG_CACHE_HOME:-$HOME/.cache}/apikey-operator/consumers/$(
+    cat tests/consumers/{requirements.txt,package.json} | cksum | tr ' ' -
+)
+python=$packages/venv/bin/python
+
+missing() {
+    command -v python3 >/dev/null && python3 -c 'import venv, ensurepip' 2>/dev/null ||
+        echo "python3 with venv: apt install python3-venv"
+    command -v node >/dev/null &&
+        node -e 'process.exit(parseInt(process.versions.node) < 20 ? 1 : 0)' ||
+        echo "Node.js 20 or later: apt install nodejs"
+    command -v npm >/dev/null || echo "npm: apt install npm"
+    [ -x /usr/sbin/nginx ] || command -v nginx >/dev/null || echo "nginx: apt install nginx"
+    command -v curl >/dev/null || echo "curl: apt install curl"
+}
+
+# Installs what the checks import, once for each set of versions.
+install_packages() {
+    [ ! -e "$packages/complete" ] || return 0
+    rm -rf "$packages"
+    mkdir -p "$packages/node"
+    python3 -m venv "$packages/venv"
+    "$python" -m pip install --quiet --disable-pip-version-check \
+        --requirement tests/consumers/requirements.txt
+    cp tests/consumers/package.json "$packages/node/"
+    npm install --prefix "$packages/node" --silent --no-audit --no-fund --ignore-scripts
+    touch "$packages/complete"
+}
+
+outside() {
+    local lacking
+    lacking=$(missing)
+    if [ -n "$lacking" ]; then
+        if [ "${1:-}" = --if-installed ]; then
+            printf 'LEFT OUT: make consumers, because this machine lacks\n%s\n' "$lacking"
+            exit 0
+        fi
+        printf 'missing: %s\n' "${lacking//$'\n'/$'\nmissing: '}" >&2
+        exit 2
+    fi
+    install_packages
+    target=$(cd "${CARGO_TARGET_DIR:-target}" && pwd)/debug
+    # The scripts of Node.js find packages beside themselves.
+    cp tests/consumers/verify.mjs "$packages/node/"
+    exec "$target/controlplane" exec -- "${BASH_SOURCE[0]}" --inside
+}
+
+passed=0
+failed=0
+running=()
+
+# Counts and shows one check.
+report() {
+    if [ "$1" = ok ]; then
+        passed=$((passed + 1))
+        printf '✓ %s\n' "$2"
+    else
+        failed=$((failed + 1))
+        printf '✗ %s\n' "$2"
+    fi
+}
+
+redacted() { sed -E 's/(ak_|eyJ)[0-9A-Za-z._-]{20,}/\1.../g' "$1"; }
+
+# Counts and shows the lines of a client; its own failure is one more.
+clients() {
+    local text=$1 line status=0
+    shift
+    "$@" >"$work/said" 2>"$work/errors" || status=$?
+    while IFS= read -r line; do
+        case $line in
+        "ok "*) report ok "${line#ok }" ;;
+        "not ok "*) report failed "${line#not ok }" ;;
+        esac
+    done <"$work/said"
+    if [ "$status" -ne 0 ] && ! grep -q '^not ok ' "$work/said"; then
+        report failed "$text ended with code $status"
+        redacted "$work/errors" | tail -n 20
+    fi
+}
+
+# check TEXT COMMAND...: the command succeeds; what it says, without tokens and secrets, is shown if
+# it does not.
+check() {
+    local text=$1
+    shift
+    if "$@" >"$work/said" 2>&1; then
+        report ok "$text"
+    else
+        report failed "$text"
+        redacted "$work/said"
+    fi
+}
+
+within() {
+    local text=$1 end=$((SECONDS + limit))
+    shift
+    until "$@"; do
+        [ "$SECONDS" -lt "$end" ] || {
+            echo "not within $limit s: $text" >&2
+            exit 1
+        }
+        sleep 0.1
+    done
+}
+
+stop() {
+    local pid
+    for pid in "${running[@]}"; do
+        kill "$pid" 2>/dev/null || :
+        wait "$pid" || :
+    done
+    running=()
+}
+
+finish() {
+    local status=$?
+    trap - EXIT
+    stop
+    if [ "$status" -ne 0 ] && [ "$failed" -eq 0 ]; then
+        tail -n 20 "$work"/*.log >&2 || :
+    fi
+    exit "$status"
+}
+
+operator() {
+    local account=$1 log=$work/$2.log
+    shift 2
+    KUBECONFIG=$work/$account.kubeconfig "$target/apikey-operator" "$@" \
+        --namespace "$namespace" --admin-listen 127.0.0.1:0 >/dev/null 2>"$log" &
+    running+=($!)
+}
+
+serves() { curl --silent --fail --output "$work/jwks" "$ISSUER/oauth2/jwks"; }
+ring() { kubectl get secret apikey-operator-signing-keys --namespace "$namespace" -o name >/dev/null 2>&1; }
+delivered() {
+    kubectl get secret app -o go-template="{{index .data \"$1\" | base64decode}}"
+}
+access_token() {
+    curl --silent --fail --data-urlencode "secret@$SECRET_FILE" --data name=app \
+        "$ISSUER/auth/v1/api-key/token" | "$python" -c 'import json, sys; print(json.load(sys.stdin)["access_token"])'
+}
+knows_key() { access_token >"$work/token" 2>/dev/null; }
+
+# Starts the operator and a token server with a ring of this algorithm.
+start() {
+    local port
+    # Without a ring, and with no controller that knows one, the next controller makes a new one.
+    kubectl delete secret apikey-operator-signing-keys --namespace "$namespace" \
+        --ignore-not-found >/dev/null
+    port=$("$python" -c 'import socket
+with socket.socket() as s: s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
+    export ALGORITHM=$1 ISSUER=http://127.0.0.1:$port
+    operator controller "controller-$1" controller --signing-algorithm "$1" --leader-elect=false
+    within "a ring of keys" ring
+    operator token "token-server-$1" token-server --issuer-url "$ISSUER" \
+        --token-listen "127.0.0.1:$port" \
+        --failures-per-second 1000000 --source-failures-per-second 1000000
+    within "the token server serves" serves
+}
+
+# In a folder that goes: schemathesis keeps what it sent, and takes its settings from there.
+fuzz() (
+    cp tests/consumers/schemathesis.toml "$work/"
+    cd "$work"
+    "$packages/venv/bin/schemathesis" run "$ISSUER/openapi.json" --no-color --warnings off \
+        --seed 1 --max-examples 100
+)
+
+inside() {
+    local account algorithm
+    target=$(cd "${CARGO_TARGET_DIR:-target}" && pwd)/debug
+    work=$CONTROLPLANE_DIR/consumers
+    mkdir "$work"
+    umask 077
+    trap finish EXIT
+    trap 'exit 130' INT
+    trap 'exit 143' TERM HUP
+
+    check "nginx lets keys through by the example configuration" \
+        cargo test --quiet --locked --test acceptance -- --ignored token::nginx
+
+    helm install "$namespace" charts/apikey-operator \
+        --namespace "$namespace" --create-namespace --wait >/dev/null
+    for account in controller token; do
+        local name=$namespace
+        [ "$account" = controller ] || name=$namespace-$account
+        "$target/controlplane" service-account-kubeconfig "$namespace" "$name" \
+            --out "$work/$account.kubeconfig" >/dev/null
+    done
+    kubectl apply -f - >/dev/null <<END
+apiVersion: apikey-operator.dev/v1alpha1
+kind: ApiKey
+metadata: {name: app}
+spec: {org: acme, roles: [build-viewer, build-operator]}
+END
+    export SECRET_FILE=$work/secret KEY_ID AUTHLIB_INSECURE_TRANSPORT=1
+    for algorithm in ES256 RS256 EdDSA; do
+        start "$algorithm"
+        kubectl wait --for=condition=Ready apikey/app --timeout="${limit}s" >/dev/null
+        delivered secret >"$SECRET_FILE"
+        KEY_ID=$(delivered key-id)
+        within "the token server knows the key" knows_key
+        clients "$algorithm: Python" "$python" tests/consumers/verify.py
+        clients "$algorithm: Node.js" node "$packages/node/verify.mjs"
+        [ "$algorithm" = EdDSA ] || stop
+    done
+
+    SECRET=$(cat "$SECRET_FILE") ACCESS_TOKEN=$(cat "$work/token")
+    export SECRET ACCESS_TOKEN
+    check "schemathesis finds nothing wrong by /openapi.json" fuzz
+    sed -n 's/^ *\([0-9]* generated\).*/  \1/p' "$work/said"
+
+    printf '%d passed, %d failed\n' "$passed" "$failed"
+    [ "$failed" -eq 0 ]
+}
+
+case "${1:-}" in
+'' | --if-installed) outside "$@" ;;
+--inside) inside ;;
+*)
+    echo "usage: consumers.sh [--if-installed]" >&2
+    exit 2
+    ;;
+esac
