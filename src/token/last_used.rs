@@ -1,9 +1,9 @@
 //! `status.lastUsedAt`: coarse, batched, and never in the way of a request.
 //!
-//! A request only notes the key. Once a minute the keys whose status is older than ten minutes get
-//! a server-side apply of this one field, under a field manager of its own. Replicas see each
-//! other's writes through the watch, so a key is written about once in ten minutes, not once per
-//! replica.
+//! A request only notes the key. Five seconds after a first use, and then at most once a minute,
+//! the keys whose status is older than ten minutes get a server-side apply of this one field, under
+//! a field manager of its own. Replicas see each other's writes through the watch, so a key is
+//! written about once in ten minutes, not once per replica. While no key is used, nothing wakes up.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -15,17 +15,21 @@ use kube::api::{Patch, PatchParams};
 use kube::{Api, Client};
 use parking_lot::Mutex;
 use serde_json::json;
+use tokio::sync::Notify;
+use tokio::time::{Instant, sleep_until};
 
 use super::index::{Credential, Index};
 use crate::api::{ApiKey, names};
 use crate::clock::Clock;
-use crate::error::request;
+use crate::error::{Class, request};
 use crate::watch::roster::KeyRef;
 
 /// How far behind the status may be.
 const COARSENESS: SignedDuration = SignedDuration::from_mins(10);
-/// How often the keys that were used are looked through.
-const BATCH_EVERY: Duration = Duration::from_mins(1);
+/// How long a first use waits for others that are written with it.
+const GATHER: Duration = Duration::from_secs(5);
+/// Shortest time from one batch of writes to the next.
+const PAUSE: Duration = Duration::from_mins(1);
 /// Writes at the same time.
 const WRITES: usize = 4;
 
@@ -35,6 +39,8 @@ pub struct LastUsed {
     enabled: bool,
     clock: Clock,
     used: Mutex<BTreeMap<KeyRef, Use>>,
+    /// Told when there is a key in `used`.
+    noted: Notify,
 }
 
 #[derive(Clone, Debug)]
@@ -51,6 +57,7 @@ impl LastUsed {
             enabled,
             clock,
             used: Mutex::default(),
+            noted: Notify::new(),
         }
     }
 
@@ -67,6 +74,13 @@ impl LastUsed {
         }
         let uid = Arc::clone(&credential.uid);
         used.insert(credential.key.clone(), Use { uid, at });
+        self.noted.notify_one();
+    }
+
+    /// Notes a use again that could not be written, unless there is a later one.
+    fn keep(&self, key: KeyRef, this: Use) {
+        self.used.lock().entry(key).or_insert(this);
+        self.noted.notify_one();
     }
 
     /// The keys to write, taken out: those whose status is too old.
@@ -79,19 +93,25 @@ impl LastUsed {
         due.collect()
     }
 
-    /// Writes what is due, once a minute, for ever.
+    /// Writes what is due, for ever: soon after a first use, and then at most once a minute.
     pub async fn write(&self, index: &Index, client: &Client) {
-        let mut tick = tokio::time::interval(BATCH_EVERY);
         loop {
-            tick.tick().await;
+            self.noted.notified().await;
+            sleep_until(Instant::now() + GATHER).await;
             futures::stream::iter(self.due(index))
-                .for_each_concurrent(WRITES, |(key, this)| write_one(client, key, this))
+                .for_each_concurrent(WRITES, async |(key, this)| {
+                    if !write_one(client, &key, &this).await {
+                        self.keep(key, this);
+                    }
+                })
                 .await;
+            sleep_until(Instant::now() + PAUSE).await;
         }
     }
 }
 
-async fn write_one(client: &Client, key: KeyRef, this: Use) {
+/// Writes one use. Whether that is done with: not if the API server was away or busy.
+async fn write_one(client: &Client, key: &KeyRef, this: &Use) -> bool {
     let apikeys = Api::<ApiKey>::namespaced(client.clone(), &key.namespace);
     // Whole seconds: the API's times have no fractions.
     let at = Timestamp::from_second(this.at.as_second()).unwrap_or(this.at);
@@ -105,11 +125,53 @@ async fn write_one(client: &Client, key: KeyRef, this: Use) {
     let patch = Patch::Apply(&patch);
     let written = apikeys.patch_status(&key.name, &params, &patch);
     match request("write when the key was last used", written).await {
-        Ok(_) => {}
-        Err(error) if error.is_not_found() => {}
+        Ok(_) => true,
+        Err(error) if error.is_not_found() => true,
         Err(error) => {
-            tracing::warn!(namespace = %key.namespace, name = %key.name, %error,
+            let again = matches!(error.class(), Class::Transient | Class::Throttled(_));
+            tracing::warn!(namespace = %key.namespace, name = %key.name, %error, again,
                 "The time of last use is not written");
+            !again
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicI64, Ordering};
+
+    use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+    use kube::runtime::watcher::Event;
+
+    use super::*;
+    use crate::api::ApiKeyStatus;
+    use crate::token::testing::{NOW, apikey, at, index, ring, secret};
+
+    #[test]
+    fn a_key_is_due_once_and_then_not_before_its_status_is_ten_minutes_old() {
+        let index = index(2, &ring());
+        let second = Arc::new(AtomicI64::new(NOW));
+        let clock = Arc::clone(&second);
+        let clock = Clock::from_fn(move || at(clock.load(Ordering::Relaxed)));
+        let last_used = LastUsed::new(true, clock.clone());
+        let used = |after: i64| {
+            second.store(NOW + after, Ordering::Relaxed);
+            last_used.note(&index.get(secret(1).key_id()).unwrap());
+            let due = last_used.due(&index).into_iter();
+            due.map(|(key, this)| (key.name.to_string(), this.at))
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(used(0), [("key-1".to_owned(), at(NOW))]);
+        let mut written = apikey(1);
+        written.status = Some(ApiKeyStatus {
+            last_used_at: Some(Time(at(NOW))),
+            ..ApiKeyStatus::default()
+        });
+        index.apikey(Event::Apply(written));
+        assert_eq!(used(599), []);
+        assert_eq!(used(600), [("key-1".to_owned(), at(NOW + 600))]);
+        let off = LastUsed::new(false, clock);
+        off.note(&index.get(secret(1).key_id()).unwrap());
+        assert!(off.due(&index).is_empty());
     }
 }
