@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use k8s_openapi::api::core::v1::{Namespace, Secret};
+use k8s_openapi::jiff::SignedDuration;
 use kube::core::{DeserializeGuard, PartialObjectMeta};
 use kube::runtime::watcher::Event;
 use kube::{Api, Client};
@@ -16,13 +17,13 @@ use crate::metrics::Metrics;
 use crate::watch::stored::Verifier;
 use crate::watch::{Feed, decoded, pruned};
 
-/// A watch is opened anew after this time without news; so this is how soon a dead connection to the
-/// API server is noticed. Unit: seconds.
-const WATCH_TIMEOUT_SECONDS: u32 = 60;
+/// A watch is opened anew after this time; so this is how soon a dead connection to the API server
+/// is noticed. Unit: seconds.
+const WATCH_TIMEOUT_SECONDS: i64 = 60;
 
 /// Starts all watches.
 pub fn start(service: &Arc<Service>, client: &Client, namespace: &str, metrics: &Metrics) -> Feed {
-    let mut feed = Feed::new(metrics, WATCH_TIMEOUT_SECONDS);
+    let mut feed = Feed::new(metrics, watch_timeout_seconds(service.max_staleness));
     let index = || Arc::clone(&service.index);
     let into = index();
     feed.follow(
@@ -91,6 +92,13 @@ pub fn start(service: &Arc<Service>, client: &Client, namespace: &str, metrics: 
     feed
 }
 
+/// A watch without news is silent until it is opened anew, so that has to happen well within the
+/// time that may pass without hearing from the API server.
+fn watch_timeout_seconds(max_staleness: SignedDuration) -> u32 {
+    let third = max_staleness.as_secs() / 3;
+    u32::try_from(third.clamp(1, WATCH_TIMEOUT_SECONDS)).unwrap_or(1)
+}
+
 fn document(secret: &Secret) -> &[u8] {
     let data = secret.data.as_ref();
     let json = data.and_then(|data| data.get(names::KEY_RING_DATA_KEY));
@@ -100,4 +108,15 @@ fn document(secret: &Secret) -> &[u8] {
 fn unusable(secret: &'static str, error: &dyn std::error::Error) {
     tracing::error!(secret, %error, "The ring can't be used: restore it from a backup; going on \
         with the one known before, if there is one");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_watch_is_opened_anew_well_before_silence_counts_as_staleness() {
+        let of = |seconds| watch_timeout_seconds(SignedDuration::from_secs(seconds));
+        assert_eq!([of(1), of(3), of(90), of(24 * 3600)], [1, 1, 30, 60]);
+    }
 }
