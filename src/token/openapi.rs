@@ -59,7 +59,7 @@ impl Modify for NeverNull {
             let schema_type = match property {
                 RefOr::T(Schema::Object(object)) => &mut object.schema_type,
                 RefOr::T(Schema::Array(array)) => &mut array.schema_type,
-                _ => continue,
+                RefOr::Ref(_) | RefOr::T(_) => continue,
             };
             if let SchemaType::Array(types) = schema_type {
                 types.retain(|kind| *kind != Type::Null);

@@ -70,16 +70,16 @@ async fn callers_say_who_they_are_by_header_by_body_or_by_a_token_of_theirs() {
     let asker = scope.usable(server, "asker", "").await;
     let token = access_token(server, &asker).await;
     let (id, secret) = (asker.data("key-id"), asker.data("secret"));
-    let asked = [
+    let wanted = [
         ("token", token.as_str()),
         ("token_type_hint", "access_token"),
     ];
     let by_name = [("client_id", "asker"), ("client_secret", &secret)];
     let (basic, bearer) = (basic(&id, &secret), format!("Bearer {token}"));
     for (headers, fields) in [
-        (vec![("Authorization", basic.as_str())], asked.to_vec()),
-        (vec![("Authorization", &bearer)], asked.to_vec()),
-        (vec![], [by_name, asked].concat()),
+        (vec![("Authorization", basic.as_str())], wanted.to_vec()),
+        (vec![("Authorization", &bearer)], wanted.to_vec()),
+        (vec![], [by_name, wanted].concat()),
     ] {
         let answer = server.post(PATH, &headers, &form(&fields));
         assert_eq!(answer.status, 200, "{answer:?}");
@@ -93,13 +93,13 @@ async fn callers_say_who_they_are_by_header_by_body_or_by_a_token_of_theirs() {
     );
     let wrong = Secret::from_entropy(&KeyId::try_from(&*id).unwrap(), [9; 32]);
     for (headers, fields) in [
-        (vec![], asked.to_vec()),
-        (vec![("Authorization", "Bearer nonsense")], asked.to_vec()),
+        (vec![], wanted.to_vec()),
+        (vec![("Authorization", "Bearer nonsense")], wanted.to_vec()),
         (
             vec![],
             [
                 &[("client_id", "asker"), ("client_secret", wrong.expose())],
-                &asked[..],
+                &wanted[..],
             ]
             .concat(),
         ),

@@ -108,7 +108,7 @@ async fn each_wrong_request_gets_the_error_that_the_rfc_names() {
     let basic_header = [("Authorization", header.as_str())];
     let grant = "grant_type=client_credentials";
     for (headers, body, error) in [
-        (&[][..], format!("{client}"), "invalid_request"),
+        (&[][..], client.clone(), "invalid_request"),
         (
             &[],
             format!("{client}&grant_type=password"),
