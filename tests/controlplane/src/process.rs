@@ -2,18 +2,20 @@
 
 use std::io::{BufRead as _, BufReader};
 use std::path::Path;
-use std::process::{Child, ChildStdin, Command, Stdio};
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
 use crate::error::{IoContext as _, Result};
 
-/// Starts the program, tells its pid, and kills it when standard input closes, however that comes.
+/// Starts the program, tells its pid, kills it when standard input closes, however that comes, and
+/// tells its exit code.
 const SCRIPT: &str = r#"
 out=$1 err=$2; shift 2
 "$@" </dev/null >"$out" 2>"$err" &
 echo $!
 cat >/dev/null
 kill -KILL $! 2>/dev/null
-wait
+wait $! 2>/dev/null
+echo $?
 "#;
 
 /// A running program. Dropping it kills the program and returns when it is gone.
@@ -21,6 +23,7 @@ wait
 pub struct Process {
     guard: Child,
     alive: Option<ChildStdin>,
+    said: Option<BufReader<ChildStdout>>,
     pid: String,
 }
 
@@ -47,15 +50,15 @@ impl Process {
             .spawn()
             .context("run", program)?;
         let mut pid = String::new();
-        if let Some(said) = guard.stdout.take() {
-            BufReader::new(said)
-                .read_line(&mut pid)
-                .context("run", program)?;
+        let mut said = guard.stdout.take().map(BufReader::new);
+        if let Some(said) = &mut said {
+            said.read_line(&mut pid).context("run", program)?;
         }
         let alive = guard.stdin.take();
         Ok(Self {
             guard,
             alive,
+            said,
             pid: pid.trim().to_owned(),
         })
     }
@@ -64,6 +67,14 @@ impl Process {
     #[must_use]
     pub fn pid(&self) -> &str {
         &self.pid
+    }
+
+    /// The exit code, once the program has ended; it is killed if it has not (code 137).
+    pub fn end(&mut self) -> Option<i32> {
+        drop(self.alive.take());
+        let mut code = String::new();
+        self.said.take()?.read_line(&mut code).ok()?;
+        code.trim().parse().ok()
     }
 }
 
