@@ -6,7 +6,7 @@ use apikey_operator::api::{ApiKey, Phase};
 use apikey_operator::clock::Clock;
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 
-use crate::support::{Cluster, Scope};
+use crate::support::{Cluster, Scope, ahead};
 
 fn phase(wanted: Phase) -> impl Fn(&ApiKey) -> bool {
     move |key| {
@@ -18,12 +18,6 @@ fn phase(wanted: Phase) -> impl Fn(&ApiKey) -> bool {
 
 fn expires_at(key: &ApiKey) -> Timestamp {
     key.status.as_ref().unwrap().expires_at.as_ref().unwrap().0
-}
-
-/// A whole second this many seconds ahead.
-fn ahead(seconds: i64) -> Timestamp {
-    let now = Clock::system().now().as_second();
-    Timestamp::from_second(now + seconds).unwrap()
 }
 
 #[tokio::test]

@@ -4,26 +4,16 @@ use std::time::Duration;
 
 use kube::api::ListParams;
 
-use crate::support::{Cluster, eventually, ready_reason};
+use crate::support::{ApiRequest, Cluster, api_requests, eventually, ready_reason};
 
 const KEYS: usize = 200;
 const WATCHED_FOR: Duration = Duration::from_mins(1);
 
-/// Requests of the operator in the API server's audit log: verb and resource, the lease aside.
-fn requests(cluster: &Cluster) -> Vec<(String, String)> {
-    let log = std::fs::read_to_string(cluster.control_plane.audit_log()).unwrap();
-    log.lines()
-        .filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok())
-        .filter(|entry| {
-            let user = entry["user"]["username"].as_str().unwrap_or_default();
-            user.starts_with("system:serviceaccount:apikey-operator:")
-        })
-        .map(|entry| {
-            let text = |value: &serde_json::Value| value.as_str().unwrap_or_default().to_owned();
-            (text(&entry["verb"]), text(&entry["objectRef"]["resource"]))
-        })
-        .filter(|(_, resource)| resource != "leases")
-        .collect()
+/// Requests of the operator so far, those for the lease aside.
+fn requests(cluster: &Cluster) -> Vec<ApiRequest> {
+    let mut requests = api_requests(cluster, "apikey-operator");
+    requests.retain(|request| request.resource != "leases");
+    requests
 }
 
 #[tokio::test]
@@ -57,6 +47,9 @@ async fn a_minute_with_two_hundred_keys_passes_without_a_write_or_a_poll() {
     let _ = tokio::time::timeout(WATCHED_FOR, std::future::pending::<()>()).await;
     let after = requests(&cluster);
     let since = &after[before..];
-    let polled: Vec<_> = since.iter().filter(|(verb, _)| verb != "watch").collect();
+    let polled: Vec<_> = since
+        .iter()
+        .filter(|request| request.verb != "watch")
+        .collect();
     assert!(polled.is_empty(), "{polled:?}");
 }

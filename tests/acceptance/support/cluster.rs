@@ -110,26 +110,42 @@ impl Cluster {
     /// The same at an address that is known before.
     pub(crate) fn token_server_at(&self, address: SocketAddr, arguments: &[&str]) -> TokenServer {
         let logs = self.control_plane.logs_dir();
-        TokenServer::start(address, &self.token_service_account, logs, arguments)
+        let account = &self.token_service_account;
+        TokenServer::start(address, account, logs, "token-server", arguments)
+    }
+
+    /// Starts both parts in one process with these flags, as administrator: no ServiceAccount of the
+    /// chart may do what both need.
+    pub(crate) fn both(&self, arguments: &[&str]) -> TokenServer {
+        let (admin, logs) = (
+            self.control_plane.admin_kubeconfig(),
+            self.control_plane.logs_dir(),
+        );
+        TokenServer::start(free_address(), admin, logs, "run", arguments)
     }
 
     /// A namespace of one's own in this cluster.
     pub(crate) async fn scope(&self) -> Scope<'_> {
         static COUNT: AtomicUsize = AtomicUsize::new(0);
         let namespace = format!("test-{}", COUNT.fetch_add(1, Ordering::Relaxed));
+        let scope = self.scope_of(namespace).await;
+        scope.kubectl(&["create", "namespace", &scope.namespace]);
+        scope
+    }
+
+    /// A namespace that is there already.
+    pub(crate) async fn scope_of(&self, namespace: String) -> Scope<'_> {
         let kubeconfig = Kubeconfig::read_from(self.control_plane.admin_kubeconfig()).unwrap();
         let options = KubeConfigOptions::default();
         let config = Config::from_custom_kubeconfig(kubeconfig, &options)
             .await
             .unwrap();
         let client = Client::try_from(config).unwrap();
-        let scope = Scope {
+        Scope {
             cluster: self,
             client,
             namespace,
-        };
-        scope.kubectl(&["create", "namespace", &scope.namespace]);
-        scope
+        }
     }
 }
 

@@ -3,16 +3,21 @@
 mod cluster;
 mod key;
 mod operator;
+mod requests;
 mod tls;
 mod token;
 
 pub(crate) use cluster::{Cluster, OPERATOR_NAMESPACE, Scope, run};
 pub(crate) use key::{Credential, ready_reason};
 pub(crate) use operator::Operator;
+pub(crate) use requests::{ApiRequest, api_requests};
 pub(crate) use tls::{Authority, TlsFiles};
-pub(crate) use token::{Answer, TokenServer, basic, form, free_address, part_of, send};
+pub(crate) use token::{Answer, Login, TokenServer, basic, form, free_address, part_of, send};
 
 use std::time::Duration;
+
+use apikey_operator::clock::Clock;
+use k8s_openapi::jiff::Timestamp;
 
 /// Longest wait for anything that should happen soon. The garbage collector of Kubernetes learns of
 /// new definitions every 30 seconds.
@@ -34,4 +39,14 @@ where
     };
     let answer = tokio::time::timeout(SOON, asking).await;
     answer.unwrap_or_else(|_| panic!("not within {} s: {what}", SOON.as_secs()))
+}
+
+/// The time of day.
+pub(crate) fn now() -> Timestamp {
+    Clock::system().now()
+}
+
+/// A whole second this many seconds ahead.
+pub(crate) fn ahead(seconds: i64) -> Timestamp {
+    Timestamp::from_second(now().as_second() + seconds).unwrap()
 }

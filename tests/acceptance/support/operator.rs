@@ -66,14 +66,49 @@ impl Operator {
 
     /// Asks it to stop and waits until it has.
     pub(crate) async fn terminate(&self) {
-        Command::new("kill")
-            .arg(self.process.pid())
-            .status()
-            .unwrap();
+        self.signal();
         eventually("the operator stops", async || {
             self.stderr().contains("Stopped").then_some(())
         })
         .await;
+    }
+
+    /// Asks it to stop and returns its exit code.
+    pub(crate) async fn exit_code(mut self) -> Option<i32> {
+        self.terminate().await;
+        let pid = self.process.pid().to_owned();
+        eventually("the process ends", async || {
+            let alive = Command::new("kill").args(["-0", &pid]).output().unwrap();
+            (!alive.status.success()).then_some(())
+        })
+        .await;
+        self.process.end()
+    }
+
+    /// Asks it to stop.
+    pub(crate) fn signal(&self) {
+        let pid = self.process.pid();
+        Command::new("kill").arg(pid).status().unwrap();
+    }
+
+    /// Waits until it has logged this text.
+    pub(crate) async fn logged(&self, text: &str) {
+        eventually(&format!("the log has {text}"), async || {
+            self.stderr().contains(text).then_some(())
+        })
+        .await;
+    }
+
+    /// What it wrote to standard output.
+    pub(crate) fn stdout(&self) -> String {
+        std::fs::read_to_string(&self.stdout).unwrap_or_default()
+    }
+
+    /// Value of a series, written as `/metrics` has it: name and labels.
+    pub(crate) fn metric(&self, series: &str) -> Option<f64> {
+        let (_, text) = self.get("/metrics")?;
+        let mut lines = text.lines();
+        lines.find_map(|line| line.strip_prefix(series)?.strip_prefix(' ')?.parse().ok())
     }
 
     /// What it logged.
@@ -83,8 +118,8 @@ impl Operator {
 
     /// Its audit lines.
     pub(crate) fn audit(&self) -> Vec<serde_json::Value> {
-        let text = std::fs::read_to_string(&self.stdout).unwrap_or_default();
-        text.lines()
+        self.stdout()
+            .lines()
             .filter_map(|line| serde_json::from_str(line).ok())
             .collect()
     }

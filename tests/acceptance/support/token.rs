@@ -11,9 +11,36 @@ use base64::engine::general_purpose::{STANDARD as BASE64, URL_SAFE_NO_PAD as BAS
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::Value;
 
+use apikey_operator::credential::Secret;
+
 use super::eventually;
 use super::key::Credential;
 use super::operator::{Arguments, Operator};
+
+/// Name and secret of a key.
+#[derive(Clone)]
+pub(crate) struct Login {
+    pub(crate) name: String,
+    pub(crate) secret: String,
+}
+
+impl Login {
+    pub(crate) fn of(key: &Credential) -> Self {
+        let (name, secret) = (key.data("name"), key.data("secret"));
+        Self { name, secret }
+    }
+
+    /// The same key with a well-formed secret that is not its own, a different one for each `n`.
+    pub(crate) fn forged(&self, n: u8) -> Self {
+        let own = Secret::parse(&self.secret).unwrap();
+        Self {
+            name: self.name.clone(),
+            secret: Secret::from_entropy(own.key_id(), [n; 32])
+                .expose()
+                .to_owned(),
+        }
+    }
+}
 
 /// A running token server.
 pub(crate) struct TokenServer {
@@ -22,11 +49,12 @@ pub(crate) struct TokenServer {
 }
 
 impl TokenServer {
-    /// Starts `apikey-operator token-server` at this address.
+    /// Starts `apikey-operator` with a subcommand that serves tokens, at this address.
     pub(crate) fn start(
         address: SocketAddr,
         kubeconfig: &Path,
         logs: &Path,
+        subcommand: &str,
         arguments: &[&str],
     ) -> Self {
         let listen = address.to_string();
@@ -35,7 +63,7 @@ impl TokenServer {
             kubeconfig,
             logs,
             Arguments {
-                subcommand: "token-server",
+                subcommand,
                 more: &arguments,
             },
         );
@@ -64,6 +92,21 @@ impl TokenServer {
     /// The seed call, with these fields.
     pub(crate) fn token(&self, fields: &[(&str, &str)]) -> Answer {
         self.post("/auth/v1/api-key/token", &[], &form(fields))
+    }
+
+    /// The seed call of this key.
+    pub(crate) fn token_of(&self, key: &Login) -> Answer {
+        self.token(&[("name", &key.name), ("secret", &key.secret)])
+    }
+
+    /// Introspection of a token or secret, asked for by this key.
+    pub(crate) fn introspect(&self, caller: &Login, token: &str) -> Answer {
+        let fields = [
+            ("client_id", caller.name.as_str()),
+            ("client_secret", &caller.secret),
+            ("token", token),
+        ];
+        self.post("/oauth2/introspect", &[], &form(&fields))
     }
 
     /// POSTs a form.

@@ -5,7 +5,7 @@ use std::net::TcpStream;
 
 use apikey_operator::credential::{KeyId, Secret};
 
-use crate::support::{Answer, Scope, TokenServer, eventually, form};
+use crate::support::{Answer, Scope, TokenServer, ahead, eventually, form};
 
 fn call(server: &TokenServer, name: &str, secret: &str) -> Answer {
     server
@@ -17,7 +17,7 @@ fn call(server: &TokenServer, name: &str, secret: &str) -> Answer {
 async fn whoever_is_no_usable_key_gets_the_same_bytes_whatever_the_reason() {
     let scope = Scope::shared().await;
     let server = Scope::token_server().await;
-    let expiry = seconds_ahead(6);
+    let expiry = ahead(6);
     for (name, more) in [
         ("good", ""),
         ("suspended", ""),
@@ -69,15 +69,6 @@ async fn whoever_is_no_usable_key_gets_the_same_bytes_whatever_the_reason() {
         .await;
     }
     assert_eq!(call(server, "good", &secrets["good"]).status, 200);
-}
-
-/// A time this many seconds ahead, as RFC 3339.
-fn seconds_ahead(seconds: i64) -> String {
-    let now = apikey_operator::clock::Clock::system().now();
-    let at = now.as_second() + seconds;
-    k8s_openapi::jiff::Timestamp::from_second(at)
-        .unwrap()
-        .to_string()
 }
 
 #[tokio::test]

@@ -1,0 +1,120 @@
+//! The API server is away: keys are served from memory, and what changed is seen when it is back.
+
+use std::collections::BTreeMap;
+use std::net::TcpStream;
+
+use crate::support::{
+    ApiRequest, Cluster, Login, Scope, TokenServer, ahead, api_requests, eventually,
+};
+
+const ACCOUNT: &str = "apikey-operator-token";
+/// What the token server watches; of Secrets the verifiers, the peppers and the signing keys.
+const WATCHES: [(&str, usize); 4] = [
+    ("apikeys", 1),
+    ("namespaces", 1),
+    ("organizations", 1),
+    ("secrets", 3),
+];
+
+/// Mints a key, and waits until the server knows it.
+async fn login(scope: &Scope<'_>, server: &TokenServer, name: &str, more: &str) -> Login {
+    scope.apply_key(name, more);
+    let credential = scope.credential(&scope.ready(name).await).await;
+    server.token_for(&credential).await;
+    Login::of(&credential)
+}
+
+#[tokio::test]
+async fn keys_are_served_and_expire_to_the_second_and_a_restarted_server_waits() {
+    let mut cluster = Cluster::start();
+    let controller = cluster.operator(&["--leader-elect=false"]);
+    let server = cluster.token_server(&[]);
+    server.ready().await;
+    let scope = cluster.scope().await;
+    let expiry = ahead(15);
+    let short = login(&scope, &server, "short", &format!("expiry: '{expiry}'")).await;
+    let good = login(&scope, &server, "good", "").await;
+    controller.kill();
+    cluster.control_plane.stop_apiserver();
+
+    let restarted = cluster.token_server(&[]);
+    let tokens = [&short, &good].map(|key| server.token_of(key).access_token());
+    let active = |token: &str| server.introspect(&good, token).json()["active"].clone();
+    assert_eq!(tokens.each_ref().map(|token| active(token)), [true, true]);
+    super::assert_ends_at(expiry, &server, &short).await;
+    assert_eq!(tokens.each_ref().map(|token| active(token)), [false, true]);
+    assert_eq!(server.token_of(&good).status, 200);
+    assert_eq!(server.token_of(&good.forged(1)).status, 401);
+
+    // It tried, and knows nothing: neither ready nor open.
+    restarted.process.logged("A watch failed").await;
+    let (code, report) = restarted.process.get("/readyz").unwrap();
+    assert_eq!(code, 503);
+    assert!(
+        report.contains("waiting for apikeys, verifiers"),
+        "{report}"
+    );
+    assert_eq!(restarted.process.get("/livez").unwrap().0, 200);
+    TcpStream::connect(restarted.address).expect_err("nothing to serve yet");
+    assert_eq!(server.process.get("/readyz").unwrap().0, 200);
+}
+
+#[tokio::test]
+async fn what_changed_is_seen_when_it_is_back_without_a_restart_and_without_a_storm_of_lists() {
+    let mut cluster = Cluster::start();
+    let controller = cluster.operator(&["--leader-elect=false"]);
+    let server = cluster.token_server(&["--record-last-used=false"]);
+    server.ready().await;
+    let scope = cluster.scope().await;
+    let kept = login(&scope, &server, "kept", "").await;
+    let doomed = login(&scope, &server, "doomed", "").await;
+    let namespace = scope.namespace.clone();
+    controller.kill();
+    cluster.control_plane.stop_apiserver();
+    server.process.logged("A watch failed").await;
+    let restarted = cluster.token_server(&["--record-last-used=false"]);
+    restarted.process.logged("A watch failed").await;
+    let before = api_requests(&cluster, ACCOUNT).len();
+
+    cluster.control_plane.restart_apiserver().unwrap();
+    let _controller = cluster.operator(&["--leader-elect=false"]);
+    let scope = cluster.scope_of(namespace).await;
+    scope.kubectl(&["delete", "apikey", "doomed"]);
+    let new = login(&scope, &server, "new", "").await;
+    restarted.ready().await;
+    for server in [&server, &restarted] {
+        eventually("a deleted key is refused", async || {
+            (server.token_of(&doomed).status == 401).then_some(())
+        })
+        .await;
+        eventually("a new key is served", async || {
+            (server.token_of(&new).status == 200).then_some(())
+        })
+        .await;
+        assert_eq!(server.token_of(&kept).status, 200);
+    }
+
+    // A watch cache that has just started can't go on from an old version (410 Gone), so each watch
+    // of the server that ran may list once, and the one that was restarted has to. Nothing here has
+    // more than a page. An API server that is starting refuses some; those are tried again, later
+    // each time, and cost it nothing.
+    let requests = &api_requests(&cluster, ACCOUNT)[before..];
+    let mut lists = BTreeMap::<&str, usize>::new();
+    for request in requests
+        .iter()
+        .filter(|r| r.verb == "list" && r.code == 200)
+    {
+        *lists.entry(&request.resource).or_default() += 1;
+    }
+    for (resource, watches) in WATCHES {
+        let listed = lists.remove(resource).unwrap_or_default();
+        assert!(
+            (watches..=2 * watches).contains(&listed),
+            "{resource}: {listed}"
+        );
+    }
+    assert!(lists.is_empty(), "{lists:?}");
+    let foreign = |r: &&ApiRequest| !["list", "watch"].contains(&r.verb.as_str());
+    let foreign: Vec<_> = requests.iter().filter(foreign).collect();
+    assert!(foreign.is_empty(), "{foreign:?}");
+}

@@ -1,0 +1,79 @@
+//! More checks than the machine can do: whoever comes with guesses waits, a known caller does not.
+
+use std::thread::ScopedJoinHandle;
+
+use apikey_operator::api::names;
+
+use crate::support::{Answer, Cluster, Login, OPERATOR_NAMESPACE, TokenServer};
+
+/// Guesses at once: more than the one thread takes in (32), each for more than a tenth of a second.
+const GUESSES: u8 = 80;
+
+/// Sends the guesses at once; while they are checked, the known caller comes again and again.
+fn attack(server: &TokenServer, key: &Login) -> Vec<Answer> {
+    std::thread::scope(|threads| {
+        let attackers: Vec<_> = (0..GUESSES)
+            .map(|n| threads.spawn(move || server.token_of(&key.forged(n))))
+            .collect();
+        let mut calls = 0;
+        while calls < 20 || !attackers.iter().all(ScopedJoinHandle::is_finished) {
+            let answer = server.token_of(key);
+            assert_eq!(answer.status, 200, "{answer:?}");
+            calls += 1;
+        }
+        let answers = attackers.into_iter().map(|one| one.join().unwrap());
+        answers.collect()
+    })
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_flood_of_guesses_at_slow_hashes_is_told_to_wait_and_a_known_caller_is_served() {
+    let cluster = Cluster::start();
+    let scope = cluster.scope().await;
+    let slow = [
+        "--leader-elect=false",
+        "--argon2-memory-kib=65536",
+        "--argon2-iterations=6",
+    ];
+    let controller = cluster.operator_at_full_cost(&slow);
+    scope.apply_key("ci", "");
+    let key = Login::of(&scope.credential(&scope.ready("ci").await).await);
+    controller.kill();
+    // Only argon2id can tell.
+    let (secret, namespace) = (names::PEPPERS_SECRET, OPERATOR_NAMESPACE);
+    scope.kubectl(&["delete", "secret", secret, "-n", namespace]);
+
+    let generous = [
+        "--hash-threads=1",
+        "--source-failures-per-second=100000",
+        "--failures-per-second=100000",
+    ];
+    let strict = ["--hash-threads=1", "--source-failures-per-second=1"];
+    for (flags, told, reason) in [
+        (&generous[..], 503, "Overloaded"),
+        (&strict[..], 429, "TooManyFailures"),
+    ] {
+        let server = cluster.token_server(flags);
+        server.ready().await;
+        assert_eq!(server.token_of(&key).status, 200);
+        let answers = attack(&server, &key);
+        let waits: Vec<_> = answers
+            .iter()
+            .filter(|answer| answer.status == told)
+            .collect();
+        assert!(!waits.is_empty(), "{answers:?}");
+        for answer in &answers {
+            assert!([401, 429, 503].contains(&answer.status), "{answer:?}");
+            let wait = answer.headers.get("retry-after");
+            let wait = wait.map(|wait| wait.parse::<u32>().unwrap());
+            assert_eq!(wait.is_some_and(|wait| wait >= 1), answer.status != 401);
+        }
+        let refusals =
+            format!("apikey_refusals_total{{route=\"api-key-token\",reason=\"{reason}\"}}");
+        assert!(server.process.metric(&refusals).unwrap() >= 1.0);
+        let cached = server
+            .process
+            .metric("apikey_secrets_verified_total{path=\"cache\"}");
+        assert!(cached.unwrap() >= 20.0);
+    }
+}
