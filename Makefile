@@ -3,6 +3,8 @@
 .NOTPARALLEL:
 
 target = $(or $(CARGO_TARGET_DIR),target)
+# Time for each target of make fuzz.
+FUZZ_SECONDS ?= 60
 # A KUBECONFIG of the environment is not taken: it may be that of a cluster of importance.
 own_cluster = $(if $(filter command,$(origin KUBECONFIG)),--kubeconfig '$(KUBECONFIG)')
 
@@ -57,6 +59,10 @@ docs: need ## Build the code's documentation; warnings are errors
 .PHONY: bench
 bench: need controlplane ## Measure throughput and latency
 	cargo bench --locked --bench lifecycle --
+
+.PHONY: fuzz
+fuzz: need ## Fuzz what callers send (FUZZ_SECONDS=60 for each target; needs nightly and cargo-fuzz)
+	FUZZ_SECONDS='$(FUZZ_SECONDS)' hack/fuzz.sh
 
 .PHONY: deny
 deny: need ## Check licences, sources and banned crates of the dependencies

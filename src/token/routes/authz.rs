@@ -30,11 +30,11 @@ const SECRET_PREFIX: &str = "ak_";
 
 /// What a gateway asks of callers beside being a key.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-struct Requirement {
+pub struct Requirement {
     /// The organization to act in.
-    org: Option<String>,
+    pub org: Option<String>,
     /// Roles to hold there, all of them.
-    roles: Vec<String>,
+    pub roles: Vec<String>,
 }
 
 impl Requirement {
@@ -46,7 +46,8 @@ impl Requirement {
     }
 
     /// Reads `org=acme,role=build-viewer,role=build-operator`.
-    fn parse(text: &str) -> Option<Self> {
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
         let mut requirement = Self::default();
         for part in text.split(',') {
             let (kind, value) = part.split_once('=')?;

@@ -1,0 +1,42 @@
+//! What the fuzzer found worth keeping, replayed: nobody needs a fuzzer to see it hold.
+
+#![expect(clippy::unwrap_used, reason = "a test stops at the first surprise")]
+
+use std::path::Path;
+
+#[expect(
+    clippy::expect_used,
+    unreachable_pub,
+    reason = "it is a library for the fuzzer"
+)]
+#[path = "../fuzz/src/lib.rs"]
+mod checks;
+
+fn replay(target: &str, check: impl Fn(&[u8])) {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus");
+    let entries = std::fs::read_dir(folder.join(target)).unwrap();
+    let mut replayed = 0;
+    for entry in entries {
+        let path = entry.unwrap().path();
+        let bytes = std::fs::read(&path).unwrap();
+        eprintln!("{}", path.display());
+        check(&bytes);
+        replayed += 1;
+    }
+    assert!(replayed > 10, "only {replayed} files for {target}");
+}
+
+#[test]
+fn any_bytes_are_a_request_or_refused() {
+    replay("request", checks::request);
+}
+
+#[test]
+fn any_text_is_a_secret_or_refused() {
+    replay("secret", checks::secret);
+}
+
+#[test]
+fn no_text_is_a_token_that_was_not_signed() {
+    replay("token", checks::token);
+}
