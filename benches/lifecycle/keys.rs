@@ -1,60 +1,23 @@
-//! Creating objects in parallel, and seeing keys reach a phase.
+//! Seeing keys reach a phase.
 
 use std::collections::BTreeMap;
-use std::fmt::Debug;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use apikey_operator::api::{ApiKey, ApiKeySpec, Phase, conditions};
+use apikey_operator::api::{ApiKey, Phase, conditions};
 use apikey_operator::clock::Clock;
 use futures::StreamExt as _;
 use k8s_openapi::jiff::Timestamp;
-use kube::api::PostParams;
 use kube::runtime::WatchStreamExt as _;
 use kube::runtime::watcher::{self, Event, watcher};
-use kube::{Api, Resource, ResourceExt as _};
-use parking_lot::Mutex;
-use serde::Serialize;
-use serde::de::DeserializeOwned;
+use kube::{Api, ResourceExt as _};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
-use crate::cluster::{Cluster, ORGANIZATION};
-use crate::report::progress;
+use crate::common::cluster::Cluster;
+use crate::common::report::progress;
 
 /// Longest wait for keys to reach a phase.
 const PATIENCE: Duration = Duration::from_mins(4);
-
-pub(crate) fn key(n: u32, expiry: Option<Timestamp>) -> ApiKey {
-    let spec = ApiKeySpec {
-        org: ORGANIZATION.into(),
-        roles: vec!["viewer".into()],
-        expiry: expiry.map(|expiry| expiry.to_string()),
-        ..ApiKeySpec::default()
-    };
-    ApiKey::new(&format!("key-{n:06}"), spec)
-}
-
-/// Creates all objects, this many at a time.
-pub(crate) async fn create<K>(api: &Api<K>, creators: usize, objects: Vec<K>)
-where
-    K: Resource + Serialize + DeserializeOwned + Clone + Debug + Send + Sync + 'static,
-{
-    let objects = Arc::new(Mutex::new(objects.into_iter()));
-    let mut tasks = JoinSet::new();
-    for _ in 0..creators {
-        let (api, objects) = (api.clone(), Arc::clone(&objects));
-        tasks.spawn(async move {
-            loop {
-                let Some(object) = objects.lock().next() else {
-                    return;
-                };
-                api.create(&PostParams::default(), &object).await.unwrap();
-            }
-        });
-    }
-    tasks.join_all().await;
-}
 
 /// When something was seen.
 #[derive(Clone, Copy)]

@@ -12,45 +12,33 @@
     reason = "a benchmark stops at the first surprise and prints its table"
 )]
 
-mod cluster;
+#[path = "../common/mod.rs"]
+mod common;
 mod keys;
-mod machine;
-mod operator;
-mod report;
 mod requests;
 mod scenarios;
+mod table;
+mod watched;
 
-use std::path::Path;
 use std::process::ExitCode;
-use std::time::Instant;
 
-use self::report::Report;
+use self::common::report::Report;
 use self::scenarios::Sizes;
 
+const SHARED: &str = "API server, etcd, operator and this program share it.";
+
 fn main() -> ExitCode {
-    let arguments: Vec<_> = std::env::args().skip(1).collect();
-    let quick = match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
-        ["--bench"] => false,
-        ["--quick", "--bench"] | ["--bench", "--quick"] => true,
-        // `cargo test --all-targets` runs benchmarks without the flag, to see that they build.
-        [] => return ExitCode::SUCCESS,
-        _ => {
-            eprintln!("usage: cargo bench --locked --bench lifecycle [-- --quick]");
-            return ExitCode::from(2);
-        }
+    let quick = match common::quick("lifecycle") {
+        Ok(quick) => quick,
+        Err(code) => return code,
     };
     let sizes = if quick { Sizes::QUICK } else { Sizes::FULL };
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
         .unwrap();
-    let begun = Instant::now();
-    let mut report = Report::new(machine::describe());
+    let mut report = Report::new(table::TITLES);
     runtime.block_on(scenarios::run(&sizes, &mut report));
-    let text = report.markdown(quick, begun.elapsed());
-    print!("{text}");
-    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).with_file_name("bench");
-    std::fs::create_dir_all(&folder).unwrap();
-    std::fs::write(folder.join("lifecycle.md"), text).unwrap();
+    common::publish("lifecycle", &report.markdown(quick, SHARED));
     ExitCode::SUCCESS
 }

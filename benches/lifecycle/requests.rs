@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::cluster::Cluster;
+use crate::common::cluster::Cluster;
 
 const USER: &str = "system:serviceaccount:apikey-operator:apikey-operator";
 

@@ -10,11 +10,13 @@ use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use kube::Api;
 use kube::api::{ObjectMeta, PostParams};
 
-use crate::cluster::Cluster;
-use crate::keys::{Sightings, create, key};
-use crate::operator::Operator;
-use crate::report::{Report, ms, percentile, progress};
+use crate::common::cluster::Cluster;
+use crate::common::keys::{create, key};
+use crate::common::operator::Operator;
+use crate::common::report::{ms, percentile, progress};
+use crate::keys::Sightings;
 use crate::requests::{self, Counts};
+use crate::table::Table;
 
 const CREATORS: usize = 16;
 const MANY_CREATORS: usize = 32;
@@ -55,7 +57,7 @@ impl Sizes {
     };
 }
 
-pub(crate) async fn run(sizes: &Sizes, report: &mut Report) {
+pub(crate) async fn run(sizes: &Sizes, report: &mut Table) {
     let raw = raw(sizes.raw, report).await;
     small(sizes, raw, report).await;
     large(sizes, raw, report).await;
@@ -64,7 +66,7 @@ pub(crate) async fn run(sizes: &Sizes, report: &mut Report) {
 }
 
 /// The yardstick: plain Secrets, without an operator.
-async fn raw(count: u32, report: &mut Report) -> f64 {
+async fn raw(count: u32, report: &mut Table) -> f64 {
     progress("Starting a control plane without the operator");
     let cluster = Cluster::bare().await;
     report.kubernetes(
@@ -107,7 +109,7 @@ async fn issue(cluster: &Cluster, creators: usize, numbers: std::ops::Range<u32>
     count / last.duration_since(begun).as_secs_f64()
 }
 
-fn report_rate(report: &mut Report, count: u32, cost: &str, rate: f64, raw: f64, aim: &str) {
+fn report_rate(report: &mut Table, count: u32, cost: &str, rate: f64, raw: f64, aim: &str) {
     let what = format!("From create to all Active, {count} keys, {CREATORS} creators, {cost}");
     report.row(
         what,
@@ -137,7 +139,7 @@ async fn warm_up(cluster: &Cluster) -> Counts {
     requests::settled(cluster).await
 }
 
-async fn small(sizes: &Sizes, raw: f64, report: &mut Report) {
+async fn small(sizes: &Sizes, raw: f64, report: &mut Table) {
     let (cluster, _operator) = cluster_with_operator(&[]).await;
     warm_up(&cluster).await;
     let rate = issue(&cluster, CREATORS, 0..sizes.small).await;
@@ -155,7 +157,7 @@ async fn small(sizes: &Sizes, raw: f64, report: &mut Report) {
     expiry(&cluster, sizes.expiring, report).await;
 }
 
-async fn one_by_one(cluster: &Cluster, count: u32, report: &mut Report) {
+async fn one_by_one(cluster: &Cluster, count: u32, report: &mut Table) {
     cluster.namespace("one-by-one");
     let mut active = Sightings::open(cluster, "one-by-one", Phase::Active).await;
     let keys = Api::<ApiKey>::namespaced(cluster.client.clone(), "one-by-one");
@@ -180,7 +182,7 @@ async fn one_by_one(cluster: &Cluster, count: u32, report: &mut Report) {
     );
 }
 
-async fn expiry(cluster: &Cluster, count: u32, report: &mut Report) {
+async fn expiry(cluster: &Cluster, count: u32, report: &mut Table) {
     cluster.namespace("expiry");
     let mut active = Sightings::open(cluster, "expiry", Phase::Active).await;
     let mut expired = Sightings::open(cluster, "expiry", Phase::Expired).await;
@@ -215,7 +217,7 @@ async fn expiry(cluster: &Cluster, count: u32, report: &mut Report) {
     report.row(what, result, "< 2 s");
 }
 
-async fn large(sizes: &Sizes, raw: f64, report: &mut Report) {
+async fn large(sizes: &Sizes, raw: f64, report: &mut Table) {
     let count = sizes.large;
     let (cluster, operator) = cluster_with_operator(&[]).await;
     idle().await;
@@ -279,7 +281,7 @@ async fn large(sizes: &Sizes, raw: f64, report: &mut Report) {
     report.row(what, operator.memory().to_string(), "< 40 MiB");
 }
 
-async fn cheap_small(sizes: &Sizes, raw: f64, report: &mut Report) {
+async fn cheap_small(sizes: &Sizes, raw: f64, report: &mut Table) {
     let (cluster, _operator) = cluster_with_operator(&CHEAP).await;
     warm_up(&cluster).await;
     let rate = issue(&cluster, CREATORS, 0..sizes.small).await;
@@ -293,7 +295,7 @@ async fn cheap_small(sizes: &Sizes, raw: f64, report: &mut Report) {
     );
 }
 
-async fn huge(sizes: &Sizes, raw: f64, report: &mut Report) {
+async fn huge(sizes: &Sizes, raw: f64, report: &mut Table) {
     let (large, huge) = (sizes.large, sizes.huge);
     let (cluster, operator) = cluster_with_operator(&CHEAP).await;
     warm_up(&cluster).await;
@@ -339,7 +341,7 @@ async fn idle() {
 }
 
 /// What reading the metrics of all keys takes.
-fn scrape(operator: &Operator, keys: u32, report: &mut Report) {
+fn scrape(operator: &Operator, keys: u32, report: &mut Table) {
     let (bytes, took) = operator.scrape();
     report.note(format!(
         "One read of /metrics with {keys} keys: {} KiB in {}, resident memory then {}. Events \

@@ -10,7 +10,7 @@ use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Api, Client, Config};
 use serde_json::json;
 
-use crate::operator::Operator;
+use super::operator::{Operator, PROGRAM};
 
 /// Namespace that the chart is installed into.
 pub(crate) const OPERATOR_NAMESPACE: &str = "apikey-operator";
@@ -76,16 +76,16 @@ impl Cluster {
         cluster
     }
 
-    /// Starts an operator with these flags beside those that say where it is.
+    /// Starts a controller with these flags beside those that say where it is.
     pub(crate) fn start_operator(&self, arguments: &[&str]) -> Operator {
         Operator::start(
             &self.service_account,
             self.control_plane.logs_dir(),
-            arguments,
+            &[&[PROGRAM, "controller"], arguments].concat(),
         )
     }
 
-    /// Starts an operator and returns when it reconciles.
+    /// Starts a controller and returns when it reconciles.
     pub(crate) async fn operator(&self, arguments: &[&str]) -> Operator {
         let operator = self.start_operator(arguments);
         operator.ready().await;

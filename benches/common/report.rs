@@ -1,22 +1,29 @@
 //! The table.
 
 use std::fmt::Write as _;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-pub(crate) struct Report {
+use super::machine;
+
+pub(crate) struct Report<const COLUMNS: usize> {
+    titles: [&'static str; COLUMNS],
     machine: String,
     kubernetes: String,
-    rows: Vec<[String; 3]>,
+    rows: Vec<[String; COLUMNS]>,
     notes: Vec<String>,
+    begun: Instant,
 }
 
-impl Report {
-    pub(crate) const fn new(machine: String) -> Self {
+impl<const COLUMNS: usize> Report<COLUMNS> {
+    /// An empty table; it describes the machine as it is now.
+    pub(crate) fn new(titles: [&'static str; COLUMNS]) -> Self {
         Self {
-            machine,
+            titles,
+            machine: machine::describe(),
             kubernetes: String::new(),
             rows: Vec::new(),
             notes: Vec::new(),
+            begun: Instant::now(),
         }
     }
 
@@ -24,11 +31,9 @@ impl Report {
         self.kubernetes = version;
     }
 
-    /// Adds a row; `aim` is empty where there is none.
-    pub(crate) fn row(&mut self, what: impl Into<String>, result: impl Into<String>, aim: &str) {
-        let (what, result) = (what.into(), result.into());
-        progress(&format!("{what}: {result}"));
-        self.rows.push([what, result, aim.to_owned()]);
+    pub(crate) fn add(&mut self, row: [String; COLUMNS]) {
+        progress(&row.join(" | "));
+        self.rows.push(row);
     }
 
     pub(crate) fn note(&mut self, text: String) {
@@ -36,25 +41,28 @@ impl Report {
         self.notes.push(text);
     }
 
-    pub(crate) fn markdown(&self, quick: bool, took: Duration) -> String {
+    /// The table, the notes, and what of the machine was shared by whom.
+    pub(crate) fn markdown(&self, quick: bool, shared: &str) -> String {
         let Self {
+            titles,
             machine,
             kubernetes,
             rows,
             notes,
+            begun,
         } = self;
-        let mut text = String::from("| Measured | Result | Aim |\n| --- | --- | --- |\n");
-        for [what, result, aim] in rows {
-            let _ = writeln!(text, "| {what} | {result} | {aim} |");
+        let rule = [" --- |"; COLUMNS].concat();
+        let mut text = format!("| {} |\n|{rule}\n", titles.join(" | "));
+        for row in rows {
+            let _ = writeln!(text, "| {} |", row.join(" | "));
         }
         for note in notes {
             let _ = write!(text, "\n{note}\n");
         }
         let _ = write!(
             text,
-            "\nMachine: {machine}; Kubernetes {kubernetes}. API server, etcd, operator and this \
-             program share it. One run of {} s.\n",
-            took.as_secs()
+            "\nMachine: {machine}; Kubernetes {kubernetes}. {shared} One run of {} s.\n",
+            begun.elapsed().as_secs()
         );
         if quick {
             text.push_str("\nA quick run: the aims are for more keys.\n");

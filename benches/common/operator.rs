@@ -8,14 +8,17 @@ use std::time::{Duration, Instant};
 
 use controlplane::Process;
 
-use crate::cluster::OPERATOR_NAMESPACE;
-use crate::machine;
+use super::cluster::OPERATOR_NAMESPACE;
+use super::machine;
 
 /// Longest wait for a start.
 const START: Duration = Duration::from_mins(1);
 
+/// Path of the program.
+pub(crate) const PROGRAM: &str = env!("CARGO_BIN_EXE_apikey-operator");
+
 pub(crate) struct Operator {
-    process: Process,
+    pub(crate) process: Process,
     admin: String,
     stderr: PathBuf,
     /// When it was started.
@@ -35,7 +38,8 @@ impl std::fmt::Display for Memory {
 }
 
 impl Operator {
-    pub(crate) fn start(kubeconfig: &Path, logs: &Path, arguments: &[&str]) -> Self {
+    /// Starts this command line, to which the arguments that say where it is are added.
+    pub(crate) fn start(kubeconfig: &Path, logs: &Path, command: &[&str]) -> Self {
         static COUNT: AtomicUsize = AtomicUsize::new(0);
         let n = COUNT.fetch_add(1, Ordering::Relaxed);
         let stderr = logs.join(format!("operator-{n}.err"));
@@ -44,17 +48,14 @@ impl Operator {
             .local_addr()
             .unwrap()
             .to_string();
-        let fixed = [
-            "controller",
-            "--namespace",
-            OPERATOR_NAMESPACE,
-            "--admin-listen",
-            &admin,
-        ];
+        let place = ["--namespace", OPERATOR_NAMESPACE, "--admin-listen", &admin];
+        let [program, arguments @ ..] = command else {
+            unreachable!("a command line has a program")
+        };
         let begun = Instant::now();
         let process = Process::start(
-            Path::new(env!("CARGO_BIN_EXE_apikey-operator")),
-            &[&fixed, arguments].concat(),
+            Path::new(program),
+            &[arguments, &place].concat(),
             &[("KUBECONFIG", kubeconfig)],
             &logs.join(format!("operator-{n}.out")),
             &stderr,
@@ -82,7 +83,8 @@ impl Operator {
         .await;
     }
 
-    async fn until(&self, what: &str, look: Duration, mut holds: impl FnMut() -> bool) {
+    /// Waits until this holds, looking this often.
+    pub(crate) async fn until(&self, what: &str, look: Duration, mut holds: impl FnMut() -> bool) {
         let mut tick = tokio::time::interval(look);
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
         while !holds() {
@@ -105,14 +107,8 @@ impl Operator {
             .sum()
     }
 
-    /// Reads all metrics once, as Prometheus does.
-    pub(crate) fn scrape(&self) -> (usize, Duration) {
-        let begun = Instant::now();
-        let text = self.get("/metrics").expect("the metrics");
-        (text.len(), begun.elapsed())
-    }
-
-    fn get(&self, path: &str) -> Option<String> {
+    /// Head and body of a path of the admin port.
+    pub(crate) fn get(&self, path: &str) -> Option<String> {
         let mut stream = TcpStream::connect(&self.admin).ok()?;
         write!(stream, "GET {path} HTTP/1.0\r\n\r\n").ok()?;
         let mut answer = String::new();
