@@ -1,0 +1,88 @@
+//! The table of this benchmark.
+
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use crate::common::operator::Memory;
+use crate::common::report::Report;
+use crate::load::Outcome;
+use crate::load::tally::Tally;
+
+pub(crate) type Table = Report<5>;
+
+/// Titles of its columns.
+pub(crate) const TITLES: [&str; 5] = ["Measured", "Result", "Resident memory", "Bound", "Aim"];
+
+impl Table {
+    /// Adds a row; what is empty does not apply.
+    pub(crate) fn row(
+        &mut self,
+        what: impl Into<String>,
+        result: impl Into<String>,
+        memory: impl Into<String>,
+        bound: impl Into<String>,
+        aim: &str,
+    ) {
+        let (what, result, memory) = (what.into(), result.into(), memory.into());
+        self.add([what, result, memory, bound.into(), aim.to_owned()]);
+    }
+
+    /// Adds a row for the answers of the first group that have this status.
+    pub(crate) fn rate(&mut self, what: &str, outcome: &Outcome, row: &Rate<'_>) {
+        let rate = outcome.rate(0, row.status);
+        let bound = row.bound.map(|(name, bound)| ratio(name, rate, bound));
+        let (times, cores) = (times(&outcome.tallies[0]), cores(outcome));
+        self.row(
+            what,
+            format!("{rate:.0}/s, {times}; {cores}"),
+            row.memory.to_string(),
+            bound.unwrap_or_default(),
+            row.aim,
+        );
+    }
+}
+
+/// What of a row is not in the outcome.
+pub(crate) struct Rate<'a> {
+    pub(crate) status: u16,
+    pub(crate) memory: Memory,
+    /// What bounds the rate, and to how many per second.
+    pub(crate) bound: Option<(&'a str, f64)>,
+    pub(crate) aim: &'a str,
+}
+
+/// A bound and which part of it was reached.
+pub(crate) fn ratio(name: &str, rate: f64, bound: f64) -> String {
+    format!("{name} {bound:.0}/s: {:.2}", rate / bound)
+}
+
+/// Percentiles of the times, and what else came than one kind of answer.
+pub(crate) fn times(tally: &Tally) -> String {
+    let percentile = |percent| short(tally.percentile(percent));
+    let mut text = format!("p50 {}, p99 {}", percentile(50.0), percentile(99.0));
+    if tally.answers.len() > 1 {
+        let _ = write!(text, ", answers {:?}", tally.answers);
+    }
+    if tally.broken > 0 {
+        let _ = write!(text, ", {} connections failed", tally.broken);
+    }
+    text
+}
+
+/// Who used how much of its core.
+pub(crate) fn cores(outcome: &Outcome) -> String {
+    let Outcome {
+        server, generator, ..
+    } = outcome;
+    format!("server {server} of its core, callers {generator} of theirs")
+}
+
+/// A duration with a unit that fits.
+pub(crate) fn short(duration: Duration) -> String {
+    let us = duration.as_secs_f64() * 1e6;
+    if us < 1000.0 {
+        format!("{us:.1} us")
+    } else {
+        format!("{:.2} ms", us / 1e3)
+    }
+}
