@@ -63,6 +63,7 @@ bench: need controlplane ## Measure throughput and latency
 .PHONY: fuzz
 fuzz: need ## Fuzz what callers send (FUZZ_SECONDS=60 for each target; needs nightly and cargo-fuzz)
 	FUZZ_SECONDS='$(FUZZ_SECONDS)' hack/fuzz.sh
+
 .PHONY: bench-token
 bench-token: need controlplane ## Measure the token server: rates, latency, memory, revocation
 	cargo bench --locked --bench token --

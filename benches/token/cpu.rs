@@ -42,16 +42,14 @@ impl Use {
         Self::read(Path::new("/proc/thread-self/schedstat")).unwrap()
     }
 
-    /// Of all threads of a process.
+    /// Of all threads of a process. For whom they wait is not told: mostly for each other.
     pub(crate) fn of_process(pid: &str) -> Self {
         let threads = read_dir(format!("/proc/{pid}/task")).unwrap();
         let mut all = Self::default();
         for thread in threads {
             // A thread may end at any time.
             let used = Self::read(&thread.unwrap().path().join("schedstat"));
-            let used = used.unwrap_or_default();
-            all.busy += used.busy;
-            all.waiting += used.waiting;
+            all.busy += used.unwrap_or_default().busy;
         }
         all
     }

@@ -82,6 +82,11 @@ impl Server {
         self.operator.memory()
     }
 
+    /// Audit lines that found no room since it was started.
+    pub(crate) fn audit_lines_lost(&self) -> f64 {
+        self.operator.metric("apikey_audit_lines_lost")
+    }
+
     /// Forgets the peak of memory so far.
     pub(crate) fn reset_peak(&self) {
         let path = format!("/proc/{}/clear_refs", self.operator.process.pid());

@@ -3,10 +3,10 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use crate::common::operator::Memory;
 use crate::common::report::Report;
 use crate::load::Outcome;
 use crate::load::tally::Tally;
+use crate::server::Server;
 
 pub(crate) type Table = Report<5>;
 
@@ -32,10 +32,14 @@ impl Table {
         let rate = outcome.rate(0, row.status);
         let bound = row.bound.map(|(name, bound)| ratio(name, rate, bound));
         let (times, cores) = (times(&outcome.tallies[0]), cores(outcome));
+        let lost = match row.server.audit_lines_lost() {
+            lost if lost > 0.0 => format!(", {lost} audit lines lost"),
+            _ => String::new(),
+        };
         self.row(
             what,
-            format!("{rate:.0}/s, {times}; {cores}"),
-            row.memory.to_string(),
+            format!("{rate:.0}/s, {times}{lost}; {cores}"),
+            row.server.memory().to_string(),
             bound.unwrap_or_default(),
             row.aim,
         );
@@ -45,7 +49,7 @@ impl Table {
 /// What of a row is not in the outcome.
 pub(crate) struct Rate<'a> {
     pub(crate) status: u16,
-    pub(crate) memory: Memory,
+    pub(crate) server: &'a Server,
     /// What bounds the rate, and to how many per second.
     pub(crate) bound: Option<(&'a str, f64)>,
     pub(crate) aim: &'a str,

@@ -36,7 +36,7 @@ pub(super) async fn measure(sizes: &Sizes, cluster: &Cluster, table: &mut Table)
     );
     let row = Rate {
         status: 200,
-        memory: server.memory(),
+        server: &server,
         bound: Some(("argon2id alone", hashes)),
         aim: "",
     };
@@ -48,7 +48,7 @@ pub(super) async fn measure(sizes: &Sizes, cluster: &Cluster, table: &mut Table)
     let outcome = server.load(&[again], sizes.warm_up, sizes.time);
     let row = Rate {
         status: 200,
-        memory: server.memory(),
+        server: &server,
         bound: Some(("signatures alone", 1.0 / signature.as_secs_f64())),
         aim: "25000/s, p99 < 5 ms",
     };

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use apikey_operator::credential::signing::Algorithm;
 
-use super::{CONNECTIONS, Setting};
+use super::{CONNECTIONS, Setting, floor};
 use crate::baseline;
 use crate::callers::{Holder, forged, requests};
 use crate::common::report::progress;
@@ -36,7 +36,7 @@ pub(super) async fn tokens(setting: &Setting<'_>, algorithm: Algorithm, table: &
     );
     let row = Rate {
         status: 200,
-        memory: server.memory(),
+        server: &server,
         bound: Some(("signatures alone", 1.0 / signature.as_secs_f64())),
         aim: match algorithm {
             "ES256" => "25000/s, p99 < 5 ms, < 40 MiB",
@@ -85,36 +85,38 @@ pub(super) async fn long(setting: &Setting<'_>, table: &mut Table) {
 
 pub(super) async fn refusals(setting: &Setting<'_>, table: &mut Table) {
     let sizes = setting.sizes;
-    let floor = ("a server that does nothing", setting.floor);
-    let all_401 = setting.servers.ready(&NO_BUDGETS).await;
-    let row = |memory, status| Rate {
-        status,
-        memory,
-        bound: Some(floor),
-        aim: "100000/s, p99 < 5 ms",
+    let bound = Some(("a server that does nothing", floor(sizes, table)));
+    let aim = "100000/s, p99 < 5 ms";
+    let server = setting.servers.ready(&NO_BUDGETS).await;
+    let row = Rate {
+        status: 401,
+        server: &server,
+        bound,
+        aim,
     };
     let unknown = requests(&setting.holders, Holder::unknown_key);
     let wrong = requests(&setting.holders, Holder::wrong_secret);
     for (what, forged) in [
-        (
-            "Refusals, forged secrets of unknown keys, budgets out of the way",
-            unknown,
-        ),
-        (
-            "Refusals, wrong secrets of known keys, budgets out of the way",
-            wrong,
-        ),
+        ("forged secrets of unknown keys", unknown),
+        ("wrong secrets of known keys", wrong),
     ] {
         let group = Group::new(CONNECTIONS, forged);
-        let outcome = all_401.load(&[group], sizes.warm_up, sizes.time);
-        table.rate(what, &outcome, &row(all_401.memory(), 401));
+        let outcome = server.load(&[group], sizes.warm_up, sizes.time);
+        let what = format!("Refusals, {what}, budgets out of the way");
+        table.rate(&what, &outcome, &row);
     }
-    drop(all_401);
+    drop(server);
     let server = setting.servers.ready(&[]).await;
+    let row = Rate {
+        status: 429,
+        server: &server,
+        bound,
+        aim,
+    };
     let group = Group::new(CONNECTIONS, forged(&setting.holders));
     let outcome = server.load(&[group], sizes.warm_up, sizes.time);
     let what = "Refusals, both in turn, default budgets: those with 429";
-    table.rate(what, &outcome, &row(server.memory(), 429));
+    table.rate(what, &outcome, &row);
 }
 
 /// A flood, and a few valid callers in it.
@@ -165,7 +167,7 @@ pub(super) async fn connections(setting: &Setting<'_>, table: &mut Table) {
         let outcome = server.load(&[group], sizes.warm_up, sizes.time);
         let row = Rate {
             status: 200,
-            memory: server.memory(),
+            server: &server,
             bound: Some(("signatures alone", signatures)),
             aim: "",
         };

@@ -38,15 +38,22 @@ pub(super) async fn measure(setting: &Setting<'_>, table: &mut Table) {
         )
     };
     let low = cropped(&unknown, &wrong);
-    // The same kind against itself tells how far t goes by noise alone.
-    let (one, other) = low[0].split_at(low[0].len() / 2);
+    // Every second one against the rest tells how far t goes by noise alone.
+    let half = |first| {
+        low[0]
+            .iter()
+            .copied()
+            .skip(first)
+            .step_by(2)
+            .collect::<Vec<_>>()
+    };
     table.row(
         format!("Time of refusals, unknown key / wrong secret of a known key, {count} each"),
         format!(
             "{}; lower 90 %: {}; unknown key against itself: t {:.1}",
             of([&unknown, &wrong]),
             of([&low[0], &low[1]]),
-            welch(one, other)
+            welch(&half(0), &half(1))
         ),
         "",
         "",
