@@ -146,12 +146,6 @@ impl PepperRing {
         self.keyed.iter().any(|pepper| pepper.id == pepper_id)
     }
 
-    /// Id of the newest pepper.
-    #[must_use]
-    pub fn newest(&self) -> Option<&str> {
-        self.keyed.last().map(|pepper| pepper.id.as_str())
-    }
-
     /// Whether the secret has this fingerprint; `None` if its pepper is not in the ring. Compares
     /// in constant time.
     #[must_use]

@@ -9,7 +9,6 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures::StreamExt as _;
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use kube::api::{Patch, PatchParams};
 use kube::{Api, Client};
@@ -30,8 +29,6 @@ const COARSENESS: SignedDuration = SignedDuration::from_mins(10);
 const GATHER: Duration = Duration::from_secs(5);
 /// Shortest time from one batch of writes to the next.
 const PAUSE: Duration = Duration::from_mins(1);
-/// Writes at the same time.
-const WRITES: usize = 4;
 
 /// Which keys were used.
 #[derive(Debug)]
@@ -98,13 +95,12 @@ impl LastUsed {
         loop {
             self.noted.notified().await;
             sleep_until(Instant::now() + GATHER).await;
-            futures::stream::iter(self.due(index))
-                .for_each_concurrent(WRITES, async |(key, this)| {
-                    if !write_one(client, &key, &this).await {
-                        self.keep(key, this);
-                    }
-                })
-                .await;
+            // One after the other: they have time, and requests have not.
+            for (key, this) in self.due(index) {
+                if !write_one(client, &key, &this).await {
+                    self.keep(key, this);
+                }
+            }
             sleep_until(Instant::now() + PAUSE).await;
         }
     }

@@ -105,33 +105,42 @@ impl Service {
         login: Login<'_>,
     ) -> Result<Proven, Refused> {
         self.fresh(caller)?;
-        let verdict = match self.verifier.check(secret, login, self.clock.now()) {
-            Verdict::Undecided(question) => self.ask_argon2(caller, question).await?,
-            verdict @ (Verdict::Proven(_) | Verdict::Refused(..)) => verdict,
-        };
-        match verdict {
-            Verdict::Proven(proven) => {
-                self.metrics.verified(proven.path);
-                self.last_used.note(&proven.credential);
-                Ok(proven)
-            }
+        match self.verifier.check(secret, login, self.clock.now()) {
+            Verdict::Proven(proven) => Ok(self.accept(proven)),
             Verdict::Refused(refusal, credential) => Err(self.refuse(caller, refusal, credential)),
-            Verdict::Undecided(_) => Err(self.refuse(caller, Refusal::Overloaded, None)),
+            Verdict::Undecided(question) => self.ask_argon2(caller, question).await,
         }
     }
 
-    async fn ask_argon2(&self, caller: Caller, question: Undecided) -> Result<Verdict, Refused> {
+    fn accept(&self, proven: Proven) -> Proven {
+        self.metrics.verified(proven.path);
+        self.last_used.note(&proven.credential);
+        proven
+    }
+
+    async fn ask_argon2(&self, caller: Caller, question: Undecided) -> Result<Proven, Refused> {
         let busy = self.argon2.in_flight() > 0;
-        // Whoever has used up its budget waits for a quiet moment, but is not locked out.
-        if let Err(wait) = self.limits.take(caller.remote)
+        // Paid for ahead, right or wrong: this is the work that floods are to be kept from. Whoever
+        // has used up its budget waits for a quiet moment, but is not locked out.
+        let budget = self.limits.take(caller.remote);
+        if let Err(wait) = budget
             && busy
         {
-            let refused = self.refuse_later(caller, Refusal::TooManyFailures, wait);
-            return Err(refused);
+            return Err(self.refuse_later(caller, Refusal::TooManyFailures, wait));
         }
-        match self.argon2.decide(&question).await {
-            Ok(place) => Ok(self.verifier.decided(&question, place, self.clock.now())),
-            Err(_) => Err(self.refuse_later(caller, Refusal::Overloaded, DEADLINE)),
+        let decided = self.argon2.decide(&question).await;
+        let place =
+            decided.map_err(|_| self.refuse_later(caller, Refusal::Overloaded, DEADLINE))?;
+        match self.verifier.decided(&question, place, self.clock.now()) {
+            Verdict::Proven(proven) => Ok(self.accept(proven)),
+            Verdict::Refused(refusal, credential) => {
+                self.note(caller, refusal, credential);
+                Err(Refused {
+                    refusal,
+                    retry_after_seconds: budget.err().map(seconds),
+                })
+            }
+            Verdict::Undecided(_) => Err(self.refuse(caller, Refusal::Overloaded, None)),
         }
     }
 

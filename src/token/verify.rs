@@ -125,11 +125,16 @@ impl Verifier {
         };
         let peppers = self.index.peppers();
         let peppers = peppers.as_deref();
-        let Some(credential) = self.index.get(secret.key_id()) else {
-            return self.unknown(secret, peppers);
+        // An unknown id is compared with some other key, which is the work of a wrong secret.
+        let Some(credential) = self.index.nearest(secret.key_id()) else {
+            return Verdict::Refused(Refusal::UnknownKey, None);
         };
         let search = search(&credential.evidence.proofs, &secret, peppers);
-        if !login.fits(&credential) {
+        let name_fits = login.fits(&credential);
+        if credential.key_id() != secret.key_id() {
+            return self.unknown(secret);
+        }
+        if !name_fits {
             return Verdict::Refused(Refusal::WrongName, Some(credential));
         }
         match search {
@@ -163,10 +168,7 @@ impl Verifier {
         conclude(current, place, Path::Argon2, now)
     }
 
-    fn unknown(&self, secret: Secret, peppers: Option<&PepperRing>) -> Verdict {
-        // The same work as for a wrong secret of a known key.
-        let mac = peppers.and_then(|ring| ring.mac(ring.newest()?, &secret));
-        let _ = std::hint::black_box(mac.unwrap_or_default().ct_eq(&[0; 32]));
+    fn unknown(&self, secret: Secret) -> Verdict {
         let Some(decoy) = self.index.decoy() else {
             return Verdict::Refused(Refusal::UnknownKey, None);
         };

@@ -147,7 +147,11 @@ async fn a_damaged_ring_is_left_alone_and_stops_nothing() {
         .await;
     };
     for (name, damaged, cause) in [
-        ("half", &json[..json.len() / 2], "is not a document of this kind"),
+        (
+            "half",
+            &json[..json.len() / 2],
+            "is not a document of this kind",
+        ),
         ("newer", newer.as_bytes(), "has version 99"),
     ] {
         replace_ring(&scope, damaged).await;

@@ -15,11 +15,11 @@ use crate::watch::roster::KeyRef;
 #[derive(Clone, Debug, PartialEq)]
 pub struct Key {
     pub(super) uid: Arc<str>,
-    pub(super) org: Box<str>,
+    pub(super) org: Arc<str>,
     pub(super) sub_orgs: Box<[SubOrganization]>,
     /// `status.lastUsedAt`.
     pub(super) last_used_at: Option<Timestamp>,
-    login_name: Box<str>,
+    login_name: Arc<str>,
     created: Option<Timestamp>,
     roles: Box<[String]>,
     expiry: Option<Box<str>>,
@@ -91,9 +91,9 @@ pub struct Credential {
     /// Its uid.
     pub uid: Arc<str>,
     /// Login name.
-    pub login_name: Box<str>,
+    pub login_name: Arc<str>,
     /// Its organization.
-    pub org: Box<str>,
+    pub org: Arc<str>,
     /// Time from which it is refused.
     pub expires_at: Timestamp,
     /// Whether it may be used before that.
@@ -156,8 +156,8 @@ impl Credential {
         Self {
             key: reference.clone(),
             uid: Arc::clone(&key.uid),
-            login_name: key.login_name.clone(),
-            org: key.org.clone(),
+            login_name: Arc::clone(&key.login_name),
+            org: Arc::clone(&key.org),
             expires_at: assessment.expires_at.map_or(fixed, |at| at.min(fixed)),
             standing,
             evidence: Arc::clone(evidence),

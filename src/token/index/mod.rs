@@ -89,6 +89,16 @@ impl Index {
         self.published.read().get(id).cloned()
     }
 
+    /// The key with this id or, where there is none, another one: so that both cost the same work.
+    /// `None` if there is no key at all.
+    #[must_use]
+    pub fn nearest(&self, id: &KeyId) -> Option<Arc<Credential>> {
+        let published = self.published.read();
+        let from = published.range(id..).next();
+        from.or_else(|| published.iter().next())
+            .map(|(_, credential)| Arc::clone(credential))
+    }
+
     /// Number of keys that have a secret.
     #[must_use]
     pub fn len(&self) -> usize {
@@ -291,6 +301,8 @@ impl Index {
                 let owner = KeyRef::new(&document.owner.namespace, &document.owner.name);
                 let evidence = Arc::new(Evidence::of(&document));
                 self.note_path(state, &evidence);
+                let known = state.keys.get(&owner).map(|key| &key.uid);
+                let uid = known.filter(|known| **known == uid).cloned().unwrap_or(uid);
                 state.verifiers.insert(uid, evidence);
                 self.publish(state, &owner);
             }
@@ -323,7 +335,8 @@ impl Index {
 
     /// Decides about the key and publishes what it may do.
     fn publish(&self, state: &mut State, reference: &KeyRef) {
-        let Some(key) = state.keys.get(reference) else {
+        // The names of the stored key, not equal ones: they are shared by all that hold them.
+        let Some((reference, key)) = state.keys.get_key_value(reference) else {
             return;
         };
         let Some(evidence) = state.verifiers.get(&key.uid) else {
