@@ -24,7 +24,7 @@ run: need $(if $(own_cluster),,controlplane) ## Run the operator until Ctrl-C (m
 
 .PHONY: test
 test: need controlplane ## Run all tests, against a real control plane
-	cargo test --locked --workspace
+	RUST_TEST_THREADS=$${RUST_TEST_THREADS:-4} cargo test --locked --workspace
 
 .PHONY: consumers
 consumers: need controlplane ## Let JWT and OAuth clients, a fuzzer and nginx use the token server

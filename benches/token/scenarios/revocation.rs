@@ -17,6 +17,7 @@ use super::{CHEAP, NAMESPACE, Setting};
 use crate::common::report::{ms, percentile};
 use crate::cpu;
 use crate::load::wire::{Answer, Wire};
+use crate::server::NO_BUDGETS;
 use crate::table::Table;
 
 /// Longest wait for a change to be seen.
@@ -31,8 +32,8 @@ pub(super) async fn measure(setting: &Setting<'_>, table: &mut Table) {
         .await;
     controller.reconciled(setting.sizes.keys, RECONCILED).await;
     let replicas = [
-        setting.servers.ready(&[]).await,
-        setting.servers.ready(&[]).await,
+        setting.servers.ready(&NO_BUDGETS).await,
+        setting.servers.ready(&NO_BUDGETS).await,
     ];
     let addresses = replicas.each_ref().map(|replica| replica.address);
     let keys = Api::<ApiKey>::namespaced(setting.cluster.client.clone(), NAMESPACE);
