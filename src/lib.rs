@@ -6,12 +6,14 @@
 //! | [`credential`] | yes, but for randomness and the hashing threads | secret format, hashes, verifier document |
 //! | [`policy`] | yes | may this key exist, and with what |
 //! | [`controller`] | `apikey::{plan, status, notes, delivered}` | watches, caches, reconcilers |
+//! | [`token`] | `index`, `verify`, `claims`, `signer`, `form`, `limits` | the token server |
 //! | [`watch`] | `roster`, `stored` | watches of the API server, for both processes |
 //! | [`admin`], [`audit`], [`client`], [`clock`], [`config`], [`error`], [`metrics`], [`process`], [`telemetry`] | no | the edge |
 //!
 //! Data flows one way: watches fill [`controller::cache`], a change is put on a queue, a reconcile
 //! observes the caches, [`controller::apikey::plan::plan`] decides, `execute` writes with
-//! preconditions, and the answer of each write goes straight back into the cache.
+//! preconditions, and the answer of each write goes straight back into the cache. In the token server
+//! watches fill [`token::index`], and every request reads it.
 
 pub mod admin;
 pub mod api;
