@@ -9,8 +9,6 @@
     reason = "KubeSchema repeats each type for validation, as `pub`"
 )]
 
-use std::collections::BTreeMap;
-
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
@@ -18,8 +16,10 @@ use serde::{Deserialize, Serialize};
 
 use super::schema;
 
+mod secret;
 mod token;
 
+pub use secret::{DeliveredSecretSpec, SecretDataKeys, SecretTemplate};
 pub use token::{SubOrganization, TokenSpec};
 
 /// What the key is. `name`, `org`, `expiry` and most of `secret` are fixed at creation; `roles`,
@@ -179,103 +179,6 @@ pub struct ApiKeySpec {
     /// Lifetime and audiences of the key's tokens.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub token: Option<TokenSpec>,
-}
-
-/// Shape of the delivered Secret.
-#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
-#[serde(rename_all = "camelCase")]
-pub struct DeliveredSecretSpec {
-    /// Name of the Secret, in the namespace of the ApiKey. Defaults to `metadata.name`. A Secret of
-    /// that name which this ApiKey does not own is never touched. Immutable.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(
-        length(min = 1, max = 253),
-        regex(pattern = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$")
-    )]
-    pub name: Option<String>,
-
-    /// Further data keys with the same values, for consumers that expect fixed names. Immutable.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub keys: Option<SecretDataKeys>,
-
-    /// Labels, annotations and type of the Secret.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub template: Option<SecretTemplate>,
-}
-
-/// Further data keys of the delivered Secret.
-#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
-#[serde(rename_all = "camelCase")]
-#[x_kube(
-    validation = Rule::new("!has(self.name) || !has(self.secret) || self.name != self.secret")
-        .message("`keys.name` and `keys.secret` must differ: each is one data key of the Secret"),
-    validation = Rule::new(
-        "(!has(self.name) || \
-         !(self.name in ['name', 'secret', 'key-id', 'organization-id', 'token-url'])) && \
-         (!has(self.secret) || \
-         !(self.secret in ['name', 'secret', 'key-id', 'organization-id', 'token-url']))"
-    ).message(
-        "`keys` must not be 'name', 'secret', 'key-id', 'organization-id' or 'token-url': the \
-         Secret has those already"
-    )
-)]
-pub struct SecretDataKeys {
-    /// Data key that also holds the login name, for example "API_KEY_NAME".
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 253), regex(pattern = r"^[-._a-zA-Z0-9]+$"))]
-    pub name: Option<String>,
-
-    /// Data key that also holds the secret, for example "API_KEY_SECRET".
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 253), regex(pattern = r"^[-._a-zA-Z0-9]+$"))]
-    pub secret: Option<String>,
-}
-
-/// Metadata and type of the delivered Secret. Labels and annotations of the ApiKey are never
-/// copied: GitOps tools would take the copy for their own and prune the Secret.
-#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
-#[serde(rename_all = "camelCase")]
-#[x_kube(
-    validation = Rule::new(
-        "!has(self.labels) || self.labels.all(k, !k.startsWith('apikey-operator.dev/') \
-         && k != 'app.kubernetes.io/managed-by' && k != 'app.kubernetes.io/component')"
-    ).message(
-        "`template.labels` must not set 'app.kubernetes.io/managed-by', \
-         'app.kubernetes.io/component' or 'apikey-operator.dev/...': the operator sets those"
-    ),
-    validation = Rule::new(
-        "!has(self.annotations) || \
-         self.annotations.all(k, !k.startsWith('apikey-operator.dev/'))"
-    ).message(
-        "`template.annotations` must not set 'apikey-operator.dev/...': the operator sets those"
-    ),
-    validation = Rule::new(
-        "!has(self.type) || !(self.type.startsWith('kubernetes.io/') || \
-         self.type.startsWith('bootstrap.kubernetes.io/') || \
-         self.type.startsWith('apikey-operator.dev/'))"
-    ).message(
-        "`template.type` must not be a type of 'kubernetes.io', 'bootstrap.kubernetes.io' or \
-         'apikey-operator.dev', which have a meaning of their own: use 'Opaque' or a type of yours"
-    )
-)]
-pub struct SecretTemplate {
-    /// Labels to set on the Secret, at most 64. Labels that others add are left alone.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    #[schemars(schema_with = "schema::labels")]
-    pub labels: BTreeMap<String, String>,
-
-    /// Annotations to set on the Secret, at most 64. Annotations that others add are left alone.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    #[schemars(schema_with = "schema::annotations")]
-    pub annotations: BTreeMap<String, String>,
-
-    /// Type of the Secret. Defaults to 'Opaque'. Immutable.
-    #[serde(rename = "type", default, skip_serializing_if = "Option::is_none")]
-    #[schemars(
-        length(min = 1, max = 253),
-        regex(pattern = r"^[a-zA-Z0-9]([-a-zA-Z0-9./_]*[a-zA-Z0-9])?$")
-    )]
-    pub type_: Option<String>,
 }
 
 /// What the operator knows of the key. `conditions` are the contract for programs; `phase` is a

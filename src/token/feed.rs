@@ -64,7 +64,7 @@ pub fn start(service: &Arc<Service>, client: &Client, namespace: &str, metrics: 
             Event::InitApply(secret) | Event::Apply(secret) => {
                 match PepperRing::parse(document(&secret)) {
                     Ok(ring) => into.use_peppers(ring),
-                    Err(error) => unusable(names::PEPPERS_SECRET, &error),
+                    Err(error) => drop(unusable(names::PEPPERS_SECRET, &error)),
                 }
             }
             Event::InitDone => into.peppers_listed(),
@@ -78,13 +78,15 @@ pub fn start(service: &Arc<Service>, client: &Client, namespace: &str, metrics: 
         Some,
         move |event| match event {
             Event::InitApply(secret) | Event::Apply(secret) => {
-                match SigningRing::parse(document(&secret)) {
-                    Ok(ring) => match Signer::new(ring) {
-                        Ok(signer) => *into.signer.write() = Some(Arc::new(signer)),
-                        Err(error) => unusable(names::SIGNING_KEYS_SECRET, &error),
-                    },
-                    Err(error) => unusable(names::SIGNING_KEYS_SECRET, &error),
-                }
+                let problem = match SigningRing::parse(document(&secret)).map(Signer::new) {
+                    Ok(Ok(signer)) => {
+                        *into.signer.write() = Some(Arc::new(signer));
+                        None
+                    }
+                    Ok(Err(error)) => Some(unusable(names::SIGNING_KEYS_SECRET, &error)),
+                    Err(error) => Some(unusable(names::SIGNING_KEYS_SECRET, &error)),
+                };
+                *into.unusable_ring.write() = problem;
             }
             Event::Init | Event::InitDone | Event::Delete(_) => {}
         },
@@ -105,9 +107,11 @@ fn document(secret: &Secret) -> &[u8] {
     json.map_or(&[], |json| &json.0)
 }
 
-fn unusable(secret: &'static str, error: &dyn std::error::Error) {
+/// Logs why a ring can't be used, and returns that with the fix.
+fn unusable(secret: &'static str, error: &dyn std::error::Error) -> String {
     tracing::error!(secret, %error, "The ring can't be used: restore it from a backup; going on \
         with the one known before, if there is one");
+    format!("{error}: restore Secret {secret} from a backup")
 }
 
 #[cfg(test)]

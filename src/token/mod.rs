@@ -110,6 +110,7 @@ fn service(
             config.failures_per_second,
         ),
         signer: RwLock::default(),
+        unusable_ring: RwLock::default(),
         issuer_url: config.issuer_url.clone(),
         audiences: config.audiences.clone(),
         max_staleness: config.max_staleness,
@@ -129,9 +130,16 @@ async fn wait_until_filled(service: &Service, process: &Process) {
             _ = look.tick() => {}
             () = process.stopped() => return,
         }
-        let mut missing = service.index.unsynced();
+        let mut missing: Vec<_> = service
+            .index
+            .unsynced()
+            .into_iter()
+            .map(str::to_owned)
+            .collect();
         if service.signer.read().is_none() {
-            missing.push("signing keys");
+            let why = service.unusable_ring.read().clone();
+            let why = why.map_or_else(String::new, |why| format!(" ({why})"));
+            missing.push(format!("signing keys{why}"));
         }
         if missing.is_empty() {
             tracing::info!(keys = service.index.len(), "The index is filled");

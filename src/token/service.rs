@@ -39,6 +39,8 @@ pub struct Service {
     pub limits: FailureLimits,
     /// Signs tokens; there once the ring is.
     pub signer: RwLock<Option<Arc<Signer>>>,
+    /// Why the ring that was seen last can't be used, if it can't.
+    pub unusable_ring: RwLock<Option<String>>,
     /// The issuer.
     pub issuer_url: String,
     /// Audiences of tokens whose key names none.

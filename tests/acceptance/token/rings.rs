@@ -289,13 +289,16 @@ async fn a_server_started_with_damage_does_what_it_can_and_heals_without_a_resta
         signing.write(&damaged).await;
         let server = cluster.token_server(&[]);
         server.process.logged("The ring can't be used").await;
-        eventually("readiness names the signing keys alone", async || {
-            let (code, report) = server.process.get("/readyz")?;
-            assert_eq!(code, 503, "{report}");
-            report
-                .contains("failed: waiting for signing keys\n")
-                .then_some(())
-        })
+        eventually(
+            "readiness names the signing keys alone, and the fix",
+            async || {
+                let (code, report) = server.process.get("/readyz")?;
+                assert_eq!(code, 503, "{report}");
+                let cause = "failed: waiting for signing keys (the signing ring can't be read: ";
+                let fix = ": restore Secret apikey-operator-signing-keys from a backup)\n";
+                (report.contains(cause) && report.contains(fix)).then_some(())
+            },
+        )
         .await;
         std::net::TcpStream::connect(server.address).expect_err("not open before it is ready");
         signing.write(&signing.whole).await;
