@@ -171,3 +171,20 @@ fn keys_of_a_lost_pepper_are_known_and_their_number_falls_when_it_is_back() {
     index.use_peppers(ring);
     assert_eq!((index.argon2_only(), index.decoy().is_some()), (0, false));
 }
+
+#[test]
+fn an_unknown_id_is_answered_with_some_other_key_and_a_known_one_with_its_own() {
+    let ring = ring();
+    let index = index(3, &ring);
+    for n in 1..=3 {
+        let id = secret(n).key_id().clone();
+        assert_eq!(index.nearest(&id).unwrap().key_id(), &id);
+    }
+    for unknown in [0, 9, u8::MAX] {
+        let id = secret(unknown).key_id().clone();
+        let nearest = index.nearest(&id).unwrap();
+        assert!(nearest.key_id() != &id && index.get(&id).is_none());
+    }
+    let none = self::index(0, &ring);
+    assert!(none.nearest(secret(1).key_id()).is_none());
+}
