@@ -14,7 +14,7 @@ use crate::api::{ApiKey, Organization, names};
 use crate::credential::fingerprint::PepperRing;
 use crate::credential::signing::SigningRing;
 use crate::metrics::Metrics;
-use crate::watch::stored::Verifier;
+use crate::watch::stored::{Verifier, value};
 use crate::watch::{Feed, decoded, pruned};
 
 /// A watch is opened anew after this time; so this is how soon a dead connection to the API server
@@ -62,7 +62,7 @@ pub fn start(service: &Arc<Service>, client: &Client, namespace: &str, metrics: 
         Some,
         move |event| match event {
             Event::InitApply(secret) | Event::Apply(secret) => {
-                match PepperRing::parse(document(&secret)) {
+                match PepperRing::parse(value(&secret, names::KEY_RING_DATA_KEY)) {
                     Ok(ring) => into.use_peppers(ring),
                     Err(error) => drop(unusable(names::PEPPERS_SECRET, &error)),
                 }
@@ -78,7 +78,9 @@ pub fn start(service: &Arc<Service>, client: &Client, namespace: &str, metrics: 
         Some,
         move |event| match event {
             Event::InitApply(secret) | Event::Apply(secret) => {
-                let problem = match SigningRing::parse(document(&secret)).map(Signer::new) {
+                let problem = match SigningRing::parse(value(&secret, names::KEY_RING_DATA_KEY))
+                    .map(Signer::new)
+                {
                     Ok(Ok(signer)) => {
                         *into.signer.write() = Some(Arc::new(signer));
                         None
@@ -99,12 +101,6 @@ pub fn start(service: &Arc<Service>, client: &Client, namespace: &str, metrics: 
 fn watch_timeout_seconds(max_staleness: SignedDuration) -> u32 {
     let third = max_staleness.as_secs() / 3;
     u32::try_from(third.clamp(1, WATCH_TIMEOUT_SECONDS)).unwrap_or(1)
-}
-
-fn document(secret: &Secret) -> &[u8] {
-    let data = secret.data.as_ref();
-    let json = data.and_then(|data| data.get(names::KEY_RING_DATA_KEY));
-    json.map_or(&[], |json| &json.0)
 }
 
 /// Logs why a ring can't be used, and returns that with the fix.

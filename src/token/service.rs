@@ -151,7 +151,7 @@ impl Service {
     /// # Errors
     /// [`Refusal::Stale`].
     pub fn fresh(&self, caller: Caller) -> Result<(), Refused> {
-        if self.heard.ago(self.clock.now()) <= self.max_staleness {
+        if self.unheard(self.clock.now()) <= self.max_staleness {
             return Ok(());
         }
         Err(self.refuse_later(caller, Refusal::Stale, Duration::from_secs(30)))

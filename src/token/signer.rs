@@ -82,7 +82,7 @@ impl Signer {
         let current = self.ring.current(now).ok_or(Refusal::NoSigningKey)?;
         let mut headers = self.headers.iter();
         let (key, header) = headers
-            .find(|(key, _)| key.kid() == current.kid())
+            .find(|(key, _)| Arc::ptr_eq(key, current))
             .ok_or(Refusal::NoSigningKey)?;
         let json = serde_json::to_vec(claims).map_err(|_| Refusal::NoSigningKey)?;
         let mut token = String::with_capacity(header.len() + json.len() * 4 / 3 + 360);

@@ -158,8 +158,8 @@ impl Verifier {
         let Some(hash) = place.and_then(|place| credential.evidence.proofs.get(place)) else {
             return Verdict::Refused(Refusal::WrongSecret, Some(current));
         };
-        let proofs = current.evidence.proofs.iter();
-        let Some(place) = proofs.into_iter().position(|proof| proof.hash == hash.hash) else {
+        let mut proofs = current.evidence.proofs.iter();
+        let Some(place) = proofs.position(|proof| proof.hash == hash.hash) else {
             return Verdict::Refused(Refusal::ReplacedSecret, Some(current));
         };
         if let Some(proof) = current.evidence.proofs.get(place) {

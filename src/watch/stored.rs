@@ -12,6 +12,14 @@ use kube::Resource;
 use crate::api::names;
 use crate::credential::verifier::{Document, Error, Owner};
 
+/// The value of a data key of a Secret; empty if there is none.
+#[must_use]
+pub fn value<'a>(secret: &'a Secret, key: &str) -> &'a [u8] {
+    let data = secret.data.as_ref();
+    data.and_then(|data| data.get(key))
+        .map_or(&[], |value| &value.0)
+}
+
 /// A verifier read from its Secret, without what nobody needs of the Secret.
 #[derive(Clone, Debug)]
 pub struct Verifier {
@@ -28,6 +36,7 @@ impl Verifier {
     #[must_use]
     pub fn read(secret: Secret) -> Self {
         let owner = owner(&secret.metadata);
+        let document = Document::parse(value(&secret, names::VERIFIER_DATA_KEY));
         let metadata = ObjectMeta {
             name: secret.metadata.name,
             namespace: secret.metadata.namespace,
@@ -35,14 +44,10 @@ impl Verifier {
             resource_version: secret.metadata.resource_version,
             ..ObjectMeta::default()
         };
-        let data = secret
-            .data
-            .as_ref()
-            .and_then(|data| data.get(names::VERIFIER_DATA_KEY));
         Self {
             metadata,
             owner,
-            document: Document::parse(data.map_or(&[], |json| &json.0)),
+            document,
         }
     }
 

@@ -13,6 +13,7 @@ use super::Ring;
 use crate::api::names;
 use crate::controller::context::{Context, post_params};
 use crate::error::{Error, request};
+use crate::watch::stored::value;
 
 /// The newest usable ring that this process has seen, and the Secret that it is in.
 #[derive(Debug)]
@@ -83,9 +84,7 @@ impl Wiped {
     }
 
     fn ring(&self) -> &[u8] {
-        let data = self.0.data.as_ref();
-        let ring = data.and_then(|data| data.get(names::KEY_RING_DATA_KEY));
-        ring.map_or(&[], |json| &json.0)
+        value(&self.0, names::KEY_RING_DATA_KEY)
     }
 }
 
