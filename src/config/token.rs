@@ -72,13 +72,15 @@ pub struct TokenFlags {
     pub trusted_proxies: Vec<IpNet>,
 
     /// Refusals that one source address gets per second before it is told to wait, with five times
-    /// as many at once. It never stops a caller with a valid secret.
+    /// as many at once. A valid secret is stopped only where argon2id has to check it, while that is
+    /// busy.
     #[arg(long, env = "APIKEY_OPERATOR_SOURCE_FAILURES_PER_SECOND", default_value_t = 20,
         value_parser = clap::value_parser!(u32).range(1..), value_name = "N")]
     pub source_failures_per_second: u32,
 
     /// Refusals that all sources together get per second before they are told to wait, with five
-    /// times as many at once. It never stops a caller with a valid secret.
+    /// times as many at once. A valid secret is stopped only where argon2id has to check it, while
+    /// that is busy.
     #[arg(long, env = "APIKEY_OPERATOR_FAILURES_PER_SECOND", default_value_t = 2000,
         value_parser = clap::value_parser!(u32).range(1..), value_name = "N")]
     pub failures_per_second: u32,
