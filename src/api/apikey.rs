@@ -16,15 +16,19 @@ use serde::{Deserialize, Serialize};
 
 use super::schema;
 
+mod rotation;
 mod secret;
 mod token;
 
-pub use secret::{DeliveredSecretSpec, SecretDataKeys, SecretTemplate};
+pub use rotation::{
+    BadRequest, DEFAULT_OVERLAP_SECONDS, MAX_OVERLAP_SECONDS, RotateRequest, RotationSpec,
+};
+pub use secret::{DeliveredSecretSpec, Delivery, SecretDataKeys, SecretTemplate};
 pub use token::{SubOrganization, TokenSpec};
 
 /// What the key is. `name`, `org`, `expiry` and most of `secret` are fixed at creation; `roles`,
-/// `subOrgs`, `description`, `suspended`, `token` and the labels and annotations of the template
-/// may change at any time without a new secret.
+/// `subOrgs`, `description`, `suspended`, `rotation`, `token` and the labels and annotations of the
+/// template may change at any time without a new secret.
 #[derive(CustomResource, KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
 #[kube(
     group = "apikey-operator.dev",
@@ -122,6 +126,27 @@ pub use token::{SubOrganization, TokenSpec};
     ).message(
         "`secret.template.type` is immutable, as the type of every Secret: delete this ApiKey and \
          create a new one"
+    ),
+    validation = Rule::new(
+        "(has(self.secret) && has(self.secret.delivery) ? self.secret.delivery : 'Keep') == \
+         (has(oldSelf.secret) && has(oldSelf.secret.delivery) ? oldSelf.secret.delivery : 'Keep')"
+    ).message(
+        "`secret.delivery` is immutable: delete this ApiKey and create a new one that delivers in \
+         the other way"
+    ),
+    validation = Rule::new(
+        "(has(self.secret) && has(self.secret.recipients)) == \
+         (has(oldSelf.secret) && has(oldSelf.secret.recipients))"
+    ).message(
+        "`secret.recipients` can't be added or removed, only changed: whether a secret is delivered \
+         encrypted is fixed at creation; delete this ApiKey and create a new one"
+    ),
+    validation = Rule::new(
+        "!(has(self.rotation) && has(self.rotation.everyDays) && has(self.secret) && \
+         has(self.secret.delivery) && self.secret.delivery == 'RevealOnce')"
+    ).message(
+        "`rotation.everyDays` does not go with `secret.delivery: RevealOnce`: somebody has to claim \
+         each new secret; rotate on request, or use `delivery: Keep`"
     )
 )]
 pub struct ApiKeySpec {
@@ -175,6 +200,12 @@ pub struct ApiKeySpec {
     /// The Secret that receives the name and the secret.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub secret: Option<DeliveredSecretSpec>,
+
+    /// When the key gets a new secret by itself, and how long the replaced one stays accepted.
+    /// Omitted: only on request (annotation 'apikey-operator.dev/rotate-requested-at' with a new
+    /// value), with an hour of overlap.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rotation: Option<RotationSpec>,
 
     /// Lifetime and audiences of the key's tokens.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -242,6 +273,27 @@ pub struct ApiKeyStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "schema::previous_secret")]
     pub previous_secret: Option<PreviousSecret>,
+
+    /// When the delivered secret replaced another; never for a first secret.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "schema::optional_date_time")]
+    pub rotated_at: Option<Time>,
+
+    /// When the delivered secret is replaced by schedule. Absent without a schedule, and when the
+    /// expiry comes first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "schema::optional_date_time")]
+    pub next_rotation_at: Option<Time>,
+
+    /// Value of the annotation 'apikey-operator.dev/rotate-requested-at' that was handled last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 253))]
+    pub handled_rotate_request: Option<String>,
+
+    /// When the secret was claimed. Only with `secret.delivery: RevealOnce`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "schema::optional_date_time")]
+    pub revealed_at: Option<Time>,
 
     /// When a token was last issued for the key or the key was last checked, to within 10 minutes.
     /// Written by the token endpoint.
@@ -314,6 +366,13 @@ impl ApiKey {
             .and_then(|secret| secret.name.as_deref())
             .or(self.metadata.name.as_deref())
             .unwrap_or_default()
+    }
+
+    /// Whether the secret is shown once.
+    #[must_use]
+    pub fn reveals_once(&self) -> bool {
+        let secret = self.spec.secret.as_ref();
+        secret.is_some_and(|secret| secret.delivery == Delivery::RevealOnce)
     }
 
     /// `spec.secret.template`, if it is set.

@@ -8,8 +8,9 @@ mod organization;
 mod schema;
 
 pub use apikey::{
-    ApiKey, ApiKeySpec, ApiKeyStatus, DeliveredSecretSpec, Phase, PreviousSecret, SecretDataKeys,
-    SecretTemplate, SubOrganization, TokenSpec,
+    ApiKey, ApiKeySpec, ApiKeyStatus, BadRequest, DEFAULT_OVERLAP_SECONDS, DeliveredSecretSpec,
+    Delivery, MAX_OVERLAP_SECONDS, Phase, PreviousSecret, RotateRequest, RotationSpec,
+    SecretDataKeys, SecretTemplate, SubOrganization, TokenSpec,
 };
 pub use organization::{
     AllowedNamespaces, FromNamespaces, NamespaceSelector, Organization, OrganizationLimits,

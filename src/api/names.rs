@@ -45,6 +45,18 @@ pub const ANNOTATION_VERIFIER: &str = "apikey-operator.dev/verifier";
 /// Annotation of a delivered Secret: digest of the `spec.secret.template` applied last.
 pub const ANNOTATION_TEMPLATE: &str = "apikey-operator.dev/template";
 
+/// Annotation of a delivered Secret under `RevealOnce`: when it was claimed (RFC 3339). Whoever sets it
+/// by a conditional write has the secret, and nobody else gets it.
+pub const ANNOTATION_REVEALED_AT: &str = "apikey-operator.dev/revealed-at";
+
+/// Annotation of an `ApiKey`: asks for one new secret per value. Any text; the time of day is usual.
+pub const ANNOTATION_ROTATE_REQUESTED_AT: &str = "apikey-operator.dev/rotate-requested-at";
+/// Annotation of an `ApiKey`: how long the secret that a request replaces stays accepted, in seconds,
+/// in place of `spec.rotation.overlapSeconds`.
+pub const ANNOTATION_ROTATE_OVERLAP_SECONDS: &str = "apikey-operator.dev/rotate-overlap-seconds";
+/// Annotation of an `ApiKey`: number of the replaced secret that is to be refused from now on.
+pub const ANNOTATION_DISCARD_PREVIOUS: &str = "apikey-operator.dev/discard-previous";
+
 /// Annotation of a verifier: namespace and name of its `ApiKey`, separated by `/`. Readable where the
 /// document is not.
 pub const ANNOTATION_OWNER: &str = "apikey-operator.dev/owner";
@@ -70,6 +82,8 @@ pub mod data {
     pub const NAME: &str = "name";
     /// The secret, in the published format.
     pub const SECRET: &str = "secret";
+    /// The secret as an armored age file, in place of [`SECRET`] where the key has recipients.
+    pub const SECRET_AGE: &str = "secret.age";
     /// Public id of the key.
     pub const KEY_ID: &str = "key-id";
     /// GUID of the organization.

@@ -39,6 +39,37 @@ pub(super) fn token_ttl_seconds(_: &mut SchemaGenerator) -> Schema {
     json_schema!({"type": "integer", "format": "int32", "minimum": 60, "maximum": 86_400})
 }
 
+pub(super) fn rotation_days(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({"type": "integer", "format": "int32", "minimum": 1, "maximum": 3650})
+}
+
+pub(super) fn overlap_seconds(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({"type": "integer", "format": "int32", "minimum": 0, "maximum": 7_776_000})
+}
+
+pub(super) fn reveal_within_seconds(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({"type": "integer", "format": "int32", "minimum": 60, "maximum": 2_592_000})
+}
+
+pub(super) fn delivery(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({"type": "string", "enum": ["Keep", "RevealOnce"]})
+}
+
+/// X25519 recipients of age: Bech32 of 32 bytes, with the checksum left to the operator.
+pub(super) fn recipients(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({
+        "type": "array",
+        "minItems": 1,
+        "maxItems": 16,
+        "x-kubernetes-list-type": "set",
+        "items": {
+            "type": "string",
+            "maxLength": 62,
+            "pattern": "^age1[ac-hj-np-z02-9]{58}$",
+        },
+    })
+}
+
 pub(super) fn optional_date_time(_: &mut SchemaGenerator) -> Schema {
     json_schema!({"type": "string", "format": "date-time", "maxLength": 64})
 }

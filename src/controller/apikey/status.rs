@@ -79,6 +79,10 @@ pub(super) fn compute(
                 valid_until: Time(end),
             })
         }),
+        rotated_at: None,
+        next_rotation_at: None,
+        handled_rotate_request: None,
+        revealed_at: None,
         // The token server's: replacing the status would erase what is not sent back.
         last_used_at: old.last_used_at,
         conditions: conditions::next(
