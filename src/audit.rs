@@ -19,6 +19,14 @@ pub enum Action {
     Update,
     /// A new secret replaced a delivered Secret that was removed or no longer matched.
     Replace,
+    /// A new secret took the place of the delivered one, by schedule or on request.
+    Rotate,
+    /// A replaced secret was refused before its time.
+    Discard,
+    /// A secret that is shown once was claimed.
+    Reveal,
+    /// A secret that is shown once was removed, because nobody claimed it in time.
+    Withdraw,
     /// It was suspended.
     Suspend,
     /// It is no longer suspended.

@@ -14,6 +14,8 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
 
+use crate::credential::verifier::Cause;
+
 /// Buckets for the time of one reconcile, 1 ms to 8 s. Unit: seconds.
 const RECONCILE_BUCKETS: [f64; 14] = [
     0.001, 0.002, 0.004, 0.008, 0.016, 0.032, 0.064, 0.125, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0,
@@ -33,6 +35,7 @@ pub struct Metrics {
     leader: Family<LeaderLabels, Gauge>,
     watch_failures: Family<KindLabels, Counter>,
     unreadable_rings: Family<SecretLabels, Gauge>,
+    rotations: Family<RotationLabels, Counter>,
     events_dropped: Counter,
 }
 
@@ -75,6 +78,12 @@ struct SecretLabels {
     secret: &'static str,
 }
 
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct RotationLabels {
+    trigger: &'static str,
+    result: &'static str,
+}
+
 impl Default for Metrics {
     fn default() -> Self {
         Self::new()
@@ -97,9 +106,16 @@ impl Metrics {
             leader: Family::default(),
             watch_failures: Family::default(),
             unreadable_rings: Family::default(),
+            rotations: Family::default(),
             events_dropped: Counter::default(),
         };
         metrics.register();
+        // There from the start, so that the first one is seen as an increase.
+        for cause in [Cause::Schedule, Cause::Request, Cause::Replacement] {
+            for succeeded in [true, false] {
+                metrics.rotations(cause, succeeded);
+            }
+        }
         metrics
     }
 
@@ -155,6 +171,11 @@ impl Metrics {
             "apikey_key_ring_unreadable",
             "1 if the stored ring of keys can't be read and is left as it is",
             self.unreadable_rings.clone(),
+        );
+        r.register(
+            "apikey_rotations",
+            "New secrets of keys that had one, by what called for it and result",
+            self.rotations.clone(),
         );
         r.register(
             "apikey_events_dropped",
@@ -254,6 +275,25 @@ impl Metrics {
         self.unreadable_rings
             .get_or_create(&SecretLabels { secret })
             .set(i64::from(unreadable));
+    }
+
+    /// Counts a further secret of a key; a first one is none.
+    pub fn rotation_ended(&self, cause: Cause, succeeded: bool) {
+        if let Some(rotations) = self.rotations(cause, succeeded) {
+            rotations.inc();
+        }
+    }
+
+    fn rotations(&self, cause: Cause, succeeded: bool) -> Option<Counter> {
+        let trigger = match cause {
+            Cause::First => return None,
+            Cause::Replacement => "replacement",
+            Cause::Schedule => "schedule",
+            Cause::Request => "request",
+        };
+        let result = if succeeded { "success" } else { "error" };
+        let labels = RotationLabels { trigger, result };
+        Some(self.rotations.get_or_create_owned(&labels))
     }
 
     /// Counts an Event that was not written.

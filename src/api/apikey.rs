@@ -375,6 +375,13 @@ impl ApiKey {
         secret.is_some_and(|secret| secret.delivery == Delivery::RevealOnce)
     }
 
+    /// `spec.secret.recipients`; empty: the secret is delivered in clear.
+    #[must_use]
+    pub fn recipients(&self) -> &[String] {
+        let secret = self.spec.secret.as_ref();
+        secret.map_or(&[], |secret| &secret.recipients)
+    }
+
     /// `spec.secret.template`, if it is set.
     #[must_use]
     pub fn secret_template(&self) -> Option<&SecretTemplate> {

@@ -20,7 +20,7 @@ pub const EXPIRED: &str = "Expired";
 pub const EXPIRING_SOON: &str = "ExpiringSoon";
 /// `spec.suspended` is true.
 pub const SUSPENDED: &str = "Suspended";
-/// The Secret with the name and the secret exists.
+/// The secret reached those who use it: it is in the delivered Secret, or was claimed from there.
 pub const DELIVERED: &str = "Delivered";
 
 /// Reasons: one fixed CamelCase word each, for programs, metrics and Events.
@@ -29,6 +29,18 @@ pub mod reason {
     pub const ISSUED: &str = "Issued";
     /// A new secret replaced a delivered Secret that was removed or no longer matched.
     pub const REPLACED: &str = "Replaced";
+    /// A new secret took the place of the delivered one, by schedule or on request.
+    pub const ROTATED: &str = "Rotated";
+    /// A replaced secret is no longer accepted.
+    pub const PREVIOUS_RETIRED: &str = "PreviousRetired";
+    /// A secret that is shown once waits to be claimed.
+    pub const AWAITING_CLAIM: &str = "AwaitingClaim";
+    /// A secret that is shown once was claimed.
+    pub const REVEALED: &str = "Revealed";
+    /// Nobody claimed a secret that is shown once in time.
+    pub const CLAIM_EXPIRED: &str = "ClaimExpired";
+    /// The Secret with a secret that is shown once was removed before it was claimed.
+    pub const SECRET_REMOVED: &str = "SecretRemoved";
     /// Something that may change was changed.
     pub const UPDATED: &str = "Updated";
     /// The operator is at work.

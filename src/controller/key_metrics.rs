@@ -70,6 +70,21 @@ impl KeyMetrics {
             ConstGauge::new(expires_at.0.as_second()).encode(family.encode_family(&labels)?)?;
         }
         let mut family = encoder.encode_descriptor(
+            "apikey_next_rotation_timestamp_seconds",
+            "When the secret of the key is replaced by schedule, since the Unix epoch",
+            None,
+            MetricType::Gauge,
+        )?;
+        for apikey in &apikeys {
+            let status = apikey.status.as_ref();
+            let Some(next) = status.and_then(|status| status.next_rotation_at.as_ref()) else {
+                continue;
+            };
+            let (namespace, name) = labels(apikey);
+            let labels = [("namespace", namespace.as_str()), ("name", name.as_str())];
+            ConstGauge::new(next.0.as_second()).encode(family.encode_family(&labels)?)?;
+        }
+        let mut family = encoder.encode_descriptor(
             "apikey_status_phase",
             "1 for the phase that the key is in, 0 for the others",
             None,

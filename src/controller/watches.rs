@@ -25,7 +25,11 @@ pub fn prune_delivered(metadata: &mut ObjectMeta) {
     prune(metadata);
     metadata.labels = None;
     if let Some(annotations) = &mut metadata.annotations {
-        let needed = [names::ANNOTATION_VERIFIER, names::ANNOTATION_TEMPLATE];
+        let needed = [
+            names::ANNOTATION_VERIFIER,
+            names::ANNOTATION_TEMPLATE,
+            names::ANNOTATION_REVEALED_AT,
+        ];
         annotations.retain(|key, _| needed.contains(&key.as_str()));
     }
 }

@@ -4,8 +4,9 @@
 //! the delivered secret, `previous` the one before while it is still accepted, `pending` the
 //! secrets whose delivery has begun. Whichever of them reached the delivered Secret is accepted, so
 //! a crash between two writes never leaves a consumer with a refused value.
-
-use std::time::Duration;
+//!
+//! What a write has to remember across a crash is in the same document as what it does: the cause of
+//! a secret, the request that it answers, and whether a secret that is shown once was handed over.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
@@ -44,7 +45,13 @@ pub struct Document {
     pub previous: Option<Entry>,
     /// Secrets whose delivery has begun.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub pending: Vec<Entry>,
+    pub pending: Vec<Pending>,
+    /// The request for a new secret that was answered last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub handled_rotate_request: Option<String>,
+    /// Where the current secret is, if it is shown once.
+    #[serde(default, skip_serializing_if = "Handover::is_unrecorded")]
+    pub handover: Handover,
 }
 
 /// The `ApiKey` that a verifier belongs to.
@@ -83,9 +90,74 @@ pub struct Entry {
     pub fingerprint: Fingerprint,
     /// When it was minted.
     pub created_at: Time,
+    /// Why it was minted.
+    pub cause: Cause,
     /// Only on `previous`: time from which it is refused.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub valid_until: Option<Time>,
+}
+
+/// A secret whose delivery has begun, and what its promotion has to remember.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Pending {
+    /// What proves it.
+    #[serde(flatten)]
+    pub entry: Entry,
+    /// How long the secret that it replaces stays accepted.
+    pub overlap_seconds: u32,
+    /// The request that it answers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub request: Option<String>,
+}
+
+/// Why a secret was minted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Cause {
+    /// It is the first.
+    First,
+    /// The delivered Secret was removed or did not hold the current secret.
+    Replacement,
+    /// `spec.rotation.everyDays`.
+    Schedule,
+    /// The annotation that asks for it.
+    Request,
+}
+
+/// Where the current secret is, if it is shown once.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "state", rename_all = "camelCase")]
+pub enum Handover {
+    /// Not known to have been delivered, or not a secret that is shown once.
+    #[default]
+    Unrecorded,
+    /// It was delivered. If the Secret is missing from now on, the secret counts as taken.
+    Delivered,
+    /// Somebody claimed it.
+    Revealed {
+        /// When.
+        at: Time,
+    },
+    /// Nobody claimed it in time, so the Secret was removed.
+    Unclaimed,
+    /// The Secret was removed by somebody else before it was claimed.
+    Removed,
+}
+
+impl Handover {
+    fn is_unrecorded(&self) -> bool {
+        *self == Self::Unrecorded
+    }
+
+    /// Whether the delivered Secret has no further use.
+    #[must_use]
+    pub const fn is_over(&self) -> bool {
+        match self {
+            Self::Unrecorded | Self::Delivered => false,
+            Self::Revealed { .. } | Self::Unclaimed | Self::Removed => true,
+        }
+    }
 }
 
 /// A verifier can't be used.
@@ -122,6 +194,8 @@ impl Document {
             current,
             previous: None,
             pending: Vec::new(),
+            handled_rotate_request: None,
+            handover: Handover::Unrecorded,
         }
     }
 
@@ -144,50 +218,86 @@ impl Document {
     /// Number for the next secret.
     #[must_use]
     pub fn next_revision(&self) -> i64 {
-        let all = [Some(&self.current), self.previous.as_ref()]
-            .into_iter()
-            .flatten();
-        all.chain(&self.pending)
+        let pending = self.pending.iter().map(|pending| &pending.entry);
+        let others = self.previous.iter().chain(pending);
+        others
             .map(|entry| entry.revision)
-            .max()
-            .unwrap_or(0)
+            .fold(self.current.revision, i64::max)
             .saturating_add(1)
     }
 
-    /// The document with one more pending entry. Entries of other attempts stay unless they are too
-    /// old or too many: they may be on their way into the delivered Secret.
+    /// When there is room for one more pending entry; `None`: now.
+    ///
+    /// An entry that is not too old is never dropped to make room: it may be on its way into the
+    /// delivered Secret.
     #[must_use]
-    pub fn with_pending(&self, entry: Entry, now: Timestamp) -> Self {
+    pub fn room_from(&self, now: Timestamp) -> Option<Timestamp> {
+        let ends = self.pending.iter().filter_map(|pending| {
+            let end = pending.entry.created_at.0.checked_add(PENDING_MAX_AGE);
+            end.ok().filter(|end| *end > now)
+        });
+        let mut ends: Vec<_> = ends.collect();
+        ends.sort_unstable();
+        ends.len()
+            .checked_sub(MAX_PENDING)
+            .and_then(|place| ends.get(place).copied())
+    }
+
+    /// The document with one more pending entry, without those that are too old.
+    #[must_use]
+    pub fn with_pending(&self, pending: Pending, now: Timestamp) -> Self {
         let mut next = self.clone();
         next.pending
-            .retain(|pending| now.duration_since(pending.created_at.0) < PENDING_MAX_AGE);
-        next.pending.push(entry);
-        let excess = next.pending.len().saturating_sub(MAX_PENDING);
-        next.pending.drain(..excess);
+            .retain(|old| now.duration_since(old.entry.created_at.0) < PENDING_MAX_AGE);
+        next.pending.push(pending);
         next
     }
 
-    /// The document after the pending entry named by `digest` was delivered: it becomes current, the
-    /// old current stays accepted for `overlap` and never beyond the expiry, other attempts go.
-    /// `None` if no pending entry has that digest.
+    /// The pending entry with this digest.
     #[must_use]
-    pub fn promoted(&self, digest: &str, overlap: Duration, now: Timestamp) -> Option<Self> {
-        let delivered = self
-            .pending
-            .iter()
-            .find(|entry| entry.digest() == digest)?
-            .clone();
-        let overlap_end = now.checked_add(overlap).unwrap_or(Timestamp::MAX);
-        let valid_until = Some(Time(overlap_end.min(self.expires_at.0)));
-        Some(Self {
-            current: delivered,
-            previous: Some(Entry {
-                valid_until,
+    pub fn pending(&self, digest: &str) -> Option<&Pending> {
+        let mut pending = self.pending.iter();
+        pending.find(|pending| pending.entry.digest() == digest)
+    }
+
+    /// The document after the pending entry named by `digest` was delivered: it becomes current, the
+    /// old current stays accepted for the overlap and never beyond the expiry, other attempts go.
+    /// Without an overlap, the one that was replaced before keeps its own. `None` if no pending entry
+    /// has that digest.
+    #[must_use]
+    pub fn promoted(&self, digest: &str, now: Timestamp) -> Option<Self> {
+        let delivered = self.pending(digest)?.clone();
+        let previous = if delivered.overlap_seconds == 0 {
+            self.previous.clone()
+        } else {
+            Some(Entry {
+                valid_until: Some(Time(self.overlap_end(delivered.overlap_seconds, now))),
                 ..self.current.clone()
-            }),
+            })
+        };
+        let handover = if self.handover.is_unrecorded() {
+            Handover::Unrecorded
+        } else {
+            Handover::Delivered
+        };
+        Some(Self {
+            current: delivered.entry,
+            previous,
             pending: Vec::new(),
+            handled_rotate_request: delivered
+                .request
+                .or_else(|| self.handled_rotate_request.clone()),
+            handover,
             ..self.clone()
         })
+    }
+
+    /// Rounded up, because stored times are whole seconds and a promise is kept in full.
+    fn overlap_end(&self, overlap_seconds: u32, now: Timestamp) -> Timestamp {
+        let whole = now.as_second() + i64::from(now.subsec_nanosecond() > 0);
+        let end = whole.saturating_add(i64::from(overlap_seconds));
+        let end = Timestamp::from_second(end).unwrap_or(Timestamp::MAX);
+        end.min(self.expires_at.0)
     }
 
     /// The previous entry with its end, while it is accepted.
@@ -209,6 +319,14 @@ mod tests {
         Timestamp::from_second(second).unwrap()
     }
 
+    fn pending(revision: i64, created: i64) -> Pending {
+        Pending {
+            entry: entry(revision, created),
+            overlap_seconds: 3600,
+            request: Some(format!("request {revision}")),
+        }
+    }
+
     fn entry(revision: i64, created: i64) -> Entry {
         Entry {
             revision,
@@ -218,6 +336,7 @@ mod tests {
                 value: "v".into(),
             },
             created_at: Time(at(created)),
+            cause: Cause::First,
             valid_until: None,
         }
     }
@@ -240,7 +359,8 @@ mod tests {
 
     #[test]
     fn a_stored_document_is_read_back() {
-        let document = document().with_pending(entry(2, NOW), at(NOW));
+        let mut document = document().with_pending(pending(2, NOW), at(NOW));
+        document.handover = Handover::Revealed { at: Time(at(NOW)) };
         assert_eq!(Document::parse(&document.to_json().unwrap()), Ok(document));
     }
 
@@ -258,46 +378,79 @@ mod tests {
     #[test]
     fn an_attempt_never_drops_the_young_entry_of_another() {
         let both = document()
-            .with_pending(entry(2, NOW), at(NOW))
-            .with_pending(entry(3, NOW + 599), at(NOW + 599));
+            .with_pending(pending(2, NOW), at(NOW))
+            .with_pending(pending(3, NOW + 599), at(NOW + 599));
         assert_eq!(both.pending.len(), 2);
-        let later = both.with_pending(entry(4, NOW + 600), at(NOW + 600));
-        let revisions: Vec<_> = later.pending.iter().map(|e| e.revision).collect();
+        let later = both.with_pending(pending(4, NOW + 600), at(NOW + 600));
+        let revisions: Vec<_> = later.pending.iter().map(|p| p.entry.revision).collect();
         assert_eq!(revisions, [3, 4]);
     }
 
     #[test]
-    fn pending_entries_are_bounded() {
-        let many = (2..20).fold(document(), |d, n| d.with_pending(entry(n, NOW), at(NOW)));
-        assert_eq!(many.pending.len(), MAX_PENDING);
-        assert_eq!(many.next_revision(), 20);
+    fn a_full_list_has_room_again_when_its_oldest_entry_is_too_old() {
+        let full = (0..4).fold(document(), |document, n| {
+            assert_eq!(document.room_from(at(NOW + n)), None);
+            document.with_pending(pending(n + 2, NOW + n), at(NOW + n))
+        });
+        assert_eq!(full.pending.len(), MAX_PENDING);
+        assert_eq!(full.room_from(at(NOW + 599)), Some(at(NOW + 600)));
+        assert_eq!(full.room_from(at(NOW + 600)), None);
+        assert_eq!(full.next_revision(), 6);
     }
 
     #[test]
     fn promotion_keeps_the_old_secret_for_the_overlap_and_never_beyond_the_expiry() {
-        let pending = document().with_pending(entry(2, NOW), at(NOW));
+        let waiting = document().with_pending(pending(2, NOW), at(NOW));
         let digest = entry(2, NOW).digest();
-        let hour = Duration::from_hours(1);
-        let promoted = pending.promoted(&digest, hour, at(NOW)).unwrap();
+        let promoted = waiting.promoted(&digest, at(NOW)).unwrap();
         assert_eq!(promoted.current.revision, 2);
-        assert_eq!(
-            promoted
-                .accepted_previous(at(NOW + 3599))
-                .unwrap()
-                .0
-                .revision,
-            1
-        );
-        assert!(promoted.accepted_previous(at(NOW + 3600)).is_none());
-        let late = pending.promoted(&digest, hour, at(NOW + 4000)).unwrap();
+        let request = promoted.handled_rotate_request.as_deref();
+        assert_eq!(request, Some("request 2"));
+        let accepted = |second| promoted.accepted_previous(at(second));
+        assert_eq!(accepted(NOW + 3599).unwrap().0.revision, 1);
+        assert!(accepted(NOW + 3600).is_none());
+        let late = waiting.promoted(&digest, at(NOW + 4000)).unwrap();
         assert_eq!(
             late.previous.unwrap().valid_until,
             Some(Time(at(NOW + 5000)))
         );
-        assert!(
-            pending
-                .promoted("0123456789abcdef", hour, at(NOW))
-                .is_none()
-        );
+        assert!(waiting.promoted("0123456789abcdef", at(NOW)).is_none());
+    }
+
+    #[test]
+    fn an_overlap_is_never_shorter_than_promised() {
+        let waiting = document().with_pending(pending(2, NOW), at(NOW));
+        let now = Timestamp::from_millisecond(NOW * 1000 + 1).unwrap();
+        let promoted = waiting.promoted(&entry(2, NOW).digest(), now).unwrap();
+        let end = promoted.previous.unwrap().valid_until.unwrap().0;
+        assert_eq!(end, at(NOW + 3601));
+    }
+
+    #[test]
+    fn without_an_overlap_the_old_secret_ends_and_the_one_before_keeps_its_time() {
+        let overlapping = document().with_pending(pending(2, NOW), at(NOW));
+        let overlapping = overlapping
+            .promoted(&entry(2, NOW).digest(), at(NOW))
+            .unwrap();
+        let at_once = Pending {
+            overlap_seconds: 0,
+            ..pending(3, NOW)
+        };
+        let last = overlapping.with_pending(at_once, at(NOW));
+        let last = last.promoted(&entry(3, NOW).digest(), at(NOW)).unwrap();
+        let (previous, end) = last.accepted_previous(at(NOW)).unwrap();
+        assert_eq!((previous.revision, end), (1, at(NOW + 3600)));
+    }
+
+    #[test]
+    fn a_secret_that_is_shown_once_is_delivered_anew_by_its_promotion() {
+        let mut waiting = document().with_pending(pending(2, NOW), at(NOW));
+        let promoted = |document: &Document| {
+            let next = document.promoted(&entry(2, NOW).digest(), at(NOW));
+            next.unwrap().handover
+        };
+        assert_eq!(promoted(&waiting), Handover::Unrecorded);
+        waiting.handover = Handover::Unclaimed;
+        assert_eq!(promoted(&waiting), Handover::Delivered);
     }
 }

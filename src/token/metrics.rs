@@ -9,7 +9,7 @@ use prometheus_client::metrics::histogram::Histogram;
 
 use super::refusal::Refusal;
 use super::route::Route;
-use super::verify::Path;
+use super::verify::{Path, Proven};
 use crate::metrics::Metrics;
 
 /// Buckets for the time of one request, 50 us to 6.4 s. Unit: seconds.
@@ -25,6 +25,7 @@ pub struct TokenMetrics {
     issued: Family<RouteLabels, Counter>,
     refused: Family<RefusalLabels, Counter>,
     paths: Family<PathLabels, Counter>,
+    previous: Family<KeyLabels, Counter>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -49,6 +50,12 @@ struct PathLabels {
     path: &'static str,
 }
 
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct KeyLabels {
+    namespace: String,
+    name: String,
+}
+
 impl TokenMetrics {
     /// Registers them.
     #[must_use]
@@ -59,6 +66,7 @@ impl TokenMetrics {
             issued: Family::default(),
             refused: Family::default(),
             paths: Family::default(),
+            previous: Family::default(),
         };
         metrics.extend(|registry| {
             registry.register(
@@ -85,6 +93,11 @@ impl TokenMetrics {
                 "apikey_secrets_verified",
                 "Secrets found right, by what decided",
                 ours.paths.clone(),
+            );
+            registry.register(
+                "apikey_previous_secret_uses",
+                "Uses of a replaced secret while it is still accepted, by key",
+                ours.previous.clone(),
             );
         });
         ours
@@ -117,8 +130,16 @@ impl TokenMetrics {
     }
 
     /// Counts a secret that was found right.
-    pub fn verified(&self, path: Path) {
-        let path = match path {
+    pub fn verified(&self, proven: &Proven) {
+        if proven.replaced {
+            let key = &proven.credential.key;
+            let labels = KeyLabels {
+                namespace: key.namespace.to_string(),
+                name: key.name.to_string(),
+            };
+            self.previous.get_or_create(&labels).inc();
+        }
+        let path = match proven.path {
             Path::Fingerprint => "fingerprint",
             Path::Cache => "cache",
             Path::Argon2 => "argon2",

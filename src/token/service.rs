@@ -115,7 +115,7 @@ impl Service {
     }
 
     fn accept(&self, proven: Proven) -> Proven {
-        self.metrics.verified(proven.path);
+        self.metrics.verified(&proven);
         self.last_used.note(&proven.credential);
         proven
     }

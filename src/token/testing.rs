@@ -10,7 +10,7 @@ use kube::runtime::watcher::Event;
 use super::index::Index;
 use crate::api::{ApiKey, ApiKeySpec, Organization, OrganizationSpec, names};
 use crate::credential::fingerprint::PepperRing;
-use crate::credential::verifier::{Document, Entry, Identity, Owner};
+use crate::credential::verifier::{Cause, Document, Entry, Identity, Owner, Pending};
 use crate::credential::{Argon2Cost, KeyId, Secret, hash};
 use crate::watch::stored::Verifier;
 
@@ -69,7 +69,17 @@ pub(super) fn entry(secret: &Secret, revision: i64, ring: &PepperRing) -> Entry 
         hash: hash::hash(secret, &[7; 16], cost, &mut Vec::new()).unwrap(),
         fingerprint: ring.fingerprint(secret).unwrap(),
         created_at: Time(at(NOW)),
+        cause: Cause::First,
         valid_until: None,
+    }
+}
+
+/// A further secret whose delivery has begun, with a minute of overlap.
+pub(super) fn pending(secret: &Secret, revision: i64, ring: &PepperRing) -> Pending {
+    Pending {
+        entry: entry(secret, revision, ring),
+        overlap_seconds: 60,
+        request: None,
     }
 }
 

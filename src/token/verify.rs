@@ -25,6 +25,8 @@ pub struct Proven {
     pub revision: i64,
     /// Time from which this secret is refused: the expiry, or the end of its overlap.
     pub until: Timestamp,
+    /// Whether it was replaced and is in its overlap.
+    pub replaced: bool,
     /// What decided.
     pub path: Path,
 }
@@ -265,6 +267,7 @@ fn conclude(credential: Arc<Credential>, place: usize, path: Path, now: Timestam
         Some(refusal) => Verdict::Refused(refusal, Some(credential)),
         None => Verdict::Proven(Proven {
             revision: proof.revision,
+            replaced: proof.valid_until.is_some(),
             credential,
             until,
             path,

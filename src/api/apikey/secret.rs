@@ -67,14 +67,14 @@ pub struct DeliveredSecretSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub keys: Option<SecretDataKeys>,
 
-    /// 'Keep': the Secret stays for the life of the key. 'RevealOnce': the Secret is removed as soon
+    /// `Keep`: the Secret stays for the life of the key. `RevealOnce`: the Secret is removed as soon
     /// as its value was claimed (`kubectl apikey reveal`), and the secret exists nowhere else.
-    /// Default 'Keep'. Immutable.
+    /// Default `Keep`. Immutable.
     #[serde(default, skip_serializing_if = "Delivery::is_keep")]
     #[schemars(schema_with = "schema::delivery")]
     pub delivery: Delivery,
 
-    /// With 'RevealOnce': seconds after which an unclaimed Secret is removed, from 60 to 2592000 (30
+    /// With `RevealOnce`: seconds after which an unclaimed Secret is removed, from 60 to 2592000 (30
     /// days). Default 86400 (a day).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "schema::reveal_within_seconds")]

@@ -97,6 +97,8 @@ pub fn template_digest(apikey: &ApiKey, token_url: Option<&str>) -> Option<Strin
 pub struct NewValue<'a> {
     /// The value.
     pub secret: &'a Secret,
+    /// The same as an age file, if the key has recipients: then only this is delivered.
+    pub sealed: Option<&'a str>,
     /// Its number.
     pub revision: i64,
     /// Digest of its verifier entry.
@@ -118,12 +120,16 @@ pub fn render(
     replaces: Option<&ObjectMeta>,
 ) -> Zeroizing<String> {
     let login_name = BASE64.encode(apikey.login_name());
-    let secret = Zeroizing::new(BASE64.encode(value.secret.expose()));
+    let (secret_key, plain) = match value.sealed {
+        Some(sealed) => (data::SECRET_AGE, sealed),
+        None => (data::SECRET, value.secret.expose()),
+    };
+    let secret = Zeroizing::new(BASE64.encode(plain));
     let mut data: BTreeMap<&str, &str> = BTreeMap::new();
     let key_id = BASE64.encode(value.key_id.as_str());
     let organization_id = BASE64.encode(value.organization_id.to_string());
     data.insert(data::NAME, &login_name);
-    data.insert(data::SECRET, &secret);
+    data.insert(secret_key, &secret);
     data.insert(data::KEY_ID, &key_id);
     data.insert(data::ORGANIZATION_ID, &organization_id);
     if let Some(keys) = apikey
@@ -133,7 +139,8 @@ pub fn render(
         .and_then(|spec| spec.keys.as_ref())
     {
         data.extend(keys.name.as_deref().map(|key| (key, login_name.as_str())));
-        data.extend(keys.secret.as_deref().map(|key| (key, secret.as_str())));
+        let alias = keys.secret.as_deref().filter(|_| value.sealed.is_none());
+        data.extend(alias.map(|key| (key, secret.as_str())));
     }
     let template = apikey.secret_template();
     let document = json!({

@@ -4,33 +4,38 @@
 //! instead of doing harm. Secrets live here for the length of one run.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::http::HeaderValue;
 use axum::http::header::ACCEPT;
 use k8s_openapi::api::core::v1::Secret as CoreSecret;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
+use k8s_openapi::jiff::SignedDuration;
 use kube::Resource as _;
-use kube::api::{Patch, PatchParams};
+use kube::api::{DeleteParams, Patch, PatchParams, Preconditions};
 use kube::core::Request;
 
 use super::delivered::{self, Delivered};
-use super::observe;
 use super::plan::{Action, Observed};
-use super::status;
+use super::{observe, rotation, status};
 use crate::api::{ApiKey, names};
 use crate::controller::cache::Ticket;
 use crate::controller::context::{Context, post_params};
 use crate::controller::watches::prune_delivered;
-use crate::credential::verifier::{Document, Entry, Identity, Owner};
+use crate::credential::sealed::Recipients;
+use crate::credential::verifier::{Cause, Document, Entry, Identity, Owner, Pending};
 use crate::credential::{Blank, KeyId, Secret, random};
 use crate::error::{Error, request};
 use crate::policy;
 use crate::watch::roster::KeyRef;
 use crate::watch::stored::Verifier;
 
-/// How long a replaced secret stays accepted.
-const OVERLAP: Duration = Duration::from_hours(1);
+/// Longest time from minting a secret to delivering it: half of that after which another process may
+/// drop what proves it.
+const DELIVER_WITHIN: SignedDuration = SignedDuration::from_mins(5);
+
+/// Has the API server answer without the data of the Secret.
+const METADATA_ONLY: HeaderValue =
+    HeaderValue::from_static("application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1");
 
 /// A secret that this run minted, until it is delivered.
 struct Minted {
@@ -57,20 +62,28 @@ pub async fn execute(
                 expires_at,
             } => {
                 let fresh = match key_id {
-                    Some(key_id) => mint(ctx, key_id, *revision).await?,
+                    Some(key_id) => mint(ctx, key_id, *revision, Cause::Replacement).await?,
                     None => mint_new(ctx, *revision).await?,
                 };
                 let identity = identity(observed, fresh.secret.key_id().clone());
-                let document = Document::new(identity, *expires_at, fresh.entry.clone());
+                let mut document = Document::new(identity, *expires_at, fresh.entry.clone());
+                document.handled_rotate_request = rotation::open_request(&observed.apikey);
                 write_verifier(ctx, observed, document).await?;
                 minted = Some(fresh);
             }
-            Action::AppendPending { revision } => {
+            Action::AppendPending(next) => {
                 let document = readable(observed)?;
-                let fresh = mint(ctx, &document.key_id, *revision).await?;
-                let document = document.with_pending(fresh.entry.clone(), observed.now);
+                let fresh = mint(ctx, &document.key_id, next.revision, next.cause).await?;
+                let pending = Pending {
+                    entry: fresh.entry.clone(),
+                    overlap_seconds: next.overlap_seconds,
+                    request: next.request.clone(),
+                };
+                let document = document.with_pending(pending, observed.now);
                 write_verifier(ctx, observed, document).await?;
-                remember_replacement(ctx, observed);
+                if next.cause == Cause::Replacement {
+                    remember_replacement(ctx, observed);
+                }
                 minted = Some(fresh);
             }
             Action::Deliver { replaces } => {
@@ -78,21 +91,23 @@ pub async fn execute(
                     deliver(ctx, observed, &fresh, replaces.as_deref()).await?;
                 }
             }
-            Action::Promote => {
-                let named = observed
-                    .own_delivered()
-                    .and_then(|secret| delivered::annotation(secret, names::ANNOTATION_VERIFIER));
-                let document = readable(observed)?;
-                let promoted = document.promoted(named.unwrap_or_default(), OVERLAP, observed.now);
-                if let Some(document) = promoted {
-                    write_verifier(ctx, observed, document).await?;
-                }
-            }
+            Action::Promote => promote(ctx, observed).await?,
             Action::DropPending => {
                 let mut document = readable(observed)?;
                 document.pending.clear();
                 write_verifier(ctx, observed, document).await?;
             }
+            Action::DiscardPrevious => {
+                let mut document = readable(observed)?;
+                document.previous = None;
+                write_verifier(ctx, observed, document).await?;
+            }
+            Action::RecordHandover(handover) => {
+                let mut document = readable(observed)?;
+                document.handover = handover.clone();
+                write_verifier(ctx, observed, document).await?;
+            }
+            Action::RemoveDelivered => remove_delivered(ctx, observed).await?,
             Action::ApplyTemplate => apply_template(ctx, observed).await?,
         }
     }
@@ -103,19 +118,25 @@ pub async fn execute(
 async fn mint_new(ctx: &Context, revision: i64) -> Result<Minted, Error> {
     let blank = ctx.stock.take().await;
     let Blank { secret, hash } = blank.map_err(|error| Error::internal("mint a secret", &error))?;
-    prove(ctx, secret, hash, revision)
+    prove(ctx, secret, hash, revision, Cause::First)
 }
 
 /// A further secret of a key.
-async fn mint(ctx: &Context, key_id: &KeyId, revision: i64) -> Result<Minted, Error> {
+async fn mint(ctx: &Context, key_id: &KeyId, revision: i64, cause: Cause) -> Result<Minted, Error> {
     let entropy = random::bytes().map_err(|error| Error::internal("mint a secret", &error))?;
     let secret = Secret::from_entropy(key_id, entropy);
     let hash = ctx.hasher.hash(secret.clone()).await;
     let hash = hash.map_err(|error| Error::internal("hash the secret", &error))?;
-    prove(ctx, secret, hash, revision)
+    prove(ctx, secret, hash, revision, cause)
 }
 
-fn prove(ctx: &Context, secret: Secret, hash: String, revision: i64) -> Result<Minted, Error> {
+fn prove(
+    ctx: &Context,
+    secret: Secret,
+    hash: String,
+    revision: i64,
+    cause: Cause,
+) -> Result<Minted, Error> {
     let fingerprint = ctx
         .pepper_ring()?
         .fingerprint(&secret)
@@ -126,6 +147,7 @@ fn prove(ctx: &Context, secret: Secret, hash: String, revision: i64) -> Result<M
         hash,
         fingerprint,
         created_at,
+        cause,
         valid_until: None,
     };
     Ok(Minted { secret, entry })
@@ -196,20 +218,42 @@ async fn write_verifier(
     Ok(())
 }
 
+/// Makes the pending entry that the delivered Secret names the current one.
+async fn promote(ctx: &Context, observed: &mut Observed) -> Result<(), Error> {
+    let named = observed
+        .own_delivered()
+        .and_then(|secret| delivered::annotation(secret, names::ANNOTATION_VERIFIER));
+    let document = readable(observed)?;
+    if let Some(promoted) = document.promoted(named.unwrap_or_default(), ctx.clock.now()) {
+        let cause = promoted.current.cause;
+        write_verifier(ctx, observed, promoted).await?;
+        ctx.metrics.rotation_ended(cause, true);
+    }
+    Ok(())
+}
+
 async fn deliver(
     ctx: &Context,
     observed: &mut Observed,
     minted: &Minted,
     replaces: Option<&ObjectMeta>,
 ) -> Result<(), Error> {
+    #[derive(Debug, thiserror::Error)]
+    #[error("what proves it may have been dropped since it was minted")]
+    struct Late;
     let apikey = Arc::clone(&observed.apikey);
     let document = readable(observed)?;
+    if ctx.clock.now().duration_since(minted.entry.created_at.0) > DELIVER_WITHIN {
+        return Err(Error::internal("deliver the secret", &Late));
+    }
+    let sealed = seal(&apikey, &minted.secret)?;
     let organization_id = observed.organization.as_deref().map_or_else(
         || policy::default_organization_id(&apikey.spec.org),
         policy::organization_id,
     );
     let value = delivered::NewValue {
         secret: &minted.secret,
+        sealed: sealed.as_deref(),
         revision: minted.entry.revision,
         verifier: &minted.entry.digest(),
         key_id: &document.key_id,
@@ -230,11 +274,51 @@ async fn deliver(
     create(ctx, observed, &body).await
 }
 
+/// The secret for the recipients of the key, if it has any.
+fn seal(apikey: &ApiKey, secret: &Secret) -> Result<Option<String>, Error> {
+    let doing = "encrypt the secret";
+    if apikey.recipients().is_empty() {
+        return Ok(None);
+    }
+    let recipients =
+        Recipients::parse(apikey.recipients()).map_err(|error| Error::internal(doing, &error))?;
+    let sealed = recipients.seal(secret);
+    sealed
+        .map(Some)
+        .map_err(|error| Error::internal(doing, &error))
+}
+
+/// Removes the delivered Secret, if it is still as observed.
+async fn remove_delivered(ctx: &Context, observed: &mut Observed) -> Result<(), Error> {
+    let Some(secret) = observed.own_delivered() else {
+        return Ok(());
+    };
+    let params = DeleteParams {
+        preconditions: Some(Preconditions {
+            uid: secret.metadata.uid.clone(),
+            resource_version: secret.metadata.resource_version.clone(),
+        }),
+        ..DeleteParams::default()
+    };
+    let doing = "remove the delivered Secret";
+    let url = CoreSecret::url_path(&(), observed.apikey.metadata.namespace.as_deref());
+    let mut delete = Request::new(url)
+        .delete(observed.apikey.secret_name(), &params)
+        .map_err(|error| Error::internal(doing, &error))?;
+    delete.headers_mut().insert(ACCEPT, METADATA_ONLY);
+    let removed = ctx.client.0.request_status::<Delivered>(delete);
+    match request(doing, removed).await {
+        Ok(_) => {}
+        Err(error) if error.is_not_found() => {}
+        Err(error) => return Err(error),
+    }
+    observed.delivered = None;
+    Ok(())
+}
+
 /// Creates the delivered Secret; fails with a conflict if there is any of that name. Only metadata
 /// comes back.
 async fn create(ctx: &Context, observed: &mut Observed, body: &str) -> Result<(), Error> {
-    const METADATA_ONLY: HeaderValue =
-        HeaderValue::from_static("application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1");
     let doing = "deliver the Secret";
     let namespace = observed.apikey.metadata.namespace.as_deref();
     let url = CoreSecret::url_path(&(), namespace);

@@ -4,15 +4,19 @@
 //! | --- | --- | --- |
 //! | `observe` | yes | reads caches; confirms by a live read before a rare step |
 //! | `plan` | no | decides |
+//! | `rotation` | no | when a key gets a further secret, and the steps to it |
+//! | `handover` | no | the end of a secret that is shown once |
 //! | `status`, `notes` | no | what to say |
 //! | `delivered` | no | how the Secret looks |
 //! | `execute` | yes | mints and writes |
 
 pub mod delivered;
 pub mod execute;
+pub mod handover;
 pub mod notes;
 pub mod observe;
 pub mod plan;
+pub mod rotation;
 pub mod status;
 
 use std::sync::Arc;
@@ -85,7 +89,12 @@ async fn settle(ctx: &Context, observed: &mut Observed) -> Result<plan::Plan, Er
                 tracing::debug!(%error, "Somebody else wrote first, looking again");
                 observe::confirm(ctx, observed).await?;
             }
-            Err(error) => return Err(error),
+            Err(error) => {
+                if let Some(cause) = rotation::cause_of(&plan.actions) {
+                    ctx.metrics.rotation_ended(cause, false);
+                }
+                return Err(error);
+            }
         }
     }
 }
@@ -100,7 +109,7 @@ async fn write_status(
     if apikey.status.as_ref() == Some(&status) {
         return Ok(());
     }
-    let changes = notes::changes(apikey, &status, observed.now);
+    let changes = notes::changes(apikey, &status, observed.document(), observed.now);
     changes
         .iter()
         .filter_map(|change| change.audit.as_ref())

@@ -1,9 +1,10 @@
 //! What a change of status means to people: Events and audit lines. Pure.
 
-use crate::api::conditions::{self, EXPIRING_SOON, READY, SUSPENDED, reason};
-use crate::api::{ApiKey, ApiKeyStatus, Phase};
+use crate::api::conditions::{self, DELIVERED, EXPIRING_SOON, READY, SUSPENDED, reason};
+use crate::api::{ApiKey, ApiKeyStatus, Phase, PreviousSecret};
 use crate::audit::{Action, KeyIdentity, Record};
 use crate::controller::events::{Note, Severity};
+use crate::credential::verifier::{Cause, Document};
 use k8s_openapi::jiff::Timestamp;
 
 /// One change: an Event, and an audit line if it belongs to the life of a key.
@@ -14,6 +15,17 @@ pub struct Change {
     /// For the audit trail.
     pub audit: Option<Record>,
 }
+
+/// How a secret that is shown once ends, as reasons of condition `Delivered`.
+const HANDED: [(&str, Severity, Option<Action>); 3] = [
+    (reason::REVEALED, Severity::Normal, Some(Action::Reveal)),
+    (
+        reason::CLAIM_EXPIRED,
+        Severity::Warning,
+        Some(Action::Withdraw),
+    ),
+    (reason::SECRET_REMOVED, Severity::Warning, None),
+];
 
 /// Whom audit records about this key name; `None` before it has an identity.
 fn identity(apikey: &ApiKey, status: &ApiKeyStatus) -> Option<KeyIdentity> {
@@ -28,7 +40,12 @@ fn identity(apikey: &ApiKey, status: &ApiKeyStatus) -> Option<KeyIdentity> {
 
 /// The changes between the status as it was and as it will be.
 #[must_use]
-pub fn changes(apikey: &ApiKey, new: &ApiKeyStatus, now: Timestamp) -> Vec<Change> {
+pub fn changes(
+    apikey: &ApiKey,
+    new: &ApiKeyStatus,
+    document: Option<&Document>,
+    now: Timestamp,
+) -> Vec<Change> {
     let none = ApiKeyStatus::default();
     let old = apikey.status.as_ref().unwrap_or(&none);
     let record = |action| {
@@ -67,16 +84,60 @@ pub fn changes(apikey: &ApiKey, new: &ApiKeyStatus, now: Timestamp) -> Vec<Chang
             Some(Action::Create),
         ));
     } else if old.revision.is_some_and(|old| old < revision) {
+        let rotated = document.and_then(|document| match document.current.cause {
+            Cause::Schedule => Some("by schedule"),
+            Cause::Request => Some("on request"),
+            Cause::First | Cause::Replacement => None,
+        });
+        let (severity, reason, action, because) = match rotated {
+            Some(why) => {
+                let message = format!("Rotated {why}");
+                (Severity::Normal, reason::ROTATED, Action::Rotate, message)
+            }
+            None => (
+                Severity::Warning,
+                reason::REPLACED,
+                Action::Replace,
+                format!("Secret '{secret}' was removed or did not hold the current secret"),
+            ),
+        };
+        let overlap = match &new.previous_secret {
+            Some(PreviousSecret {
+                revision,
+                valid_until,
+            }) => format!("revision {revision} is accepted until {}", valid_until.0),
+            None => "earlier ones are refused".to_owned(),
+        };
+        let message = format!("{because}: Secret '{secret}' holds revision {revision}; {overlap}");
+        changes.push(change(severity, reason, message, Some(action)));
+    } else if let Some(retired) = &old.previous_secret
+        && new.previous_secret.is_none()
+    {
+        let early = now < retired.valid_until.0;
         let message = format!(
-            "Secret '{secret}' was removed or did not hold the current secret: delivered revision \
-             {revision}"
+            "Revision {} of the secret is refused from now on{}",
+            retired.revision,
+            if early { ", before its time" } else { "" }
         );
+        let action = early.then_some(Action::Discard);
         changes.push(change(
-            Severity::Warning,
-            reason::REPLACED,
+            Severity::Normal,
+            reason::PREVIOUS_RETIRED,
             message,
-            Some(Action::Replace),
+            action,
         ));
+    }
+
+    let handed = |status: &ApiKeyStatus| {
+        let delivered = conditions::find(&status.conditions, DELIVERED)?;
+        HANDED
+            .into_iter()
+            .find(|(reason, ..)| *reason == delivered.reason)
+    };
+    if let Some((reason, severity, action)) = handed(new)
+        && handed(old).is_none_or(|(before, ..)| before != reason || old.revision != new.revision)
+    {
+        changes.push(change(severity, reason, message_of(new, DELIVERED), action));
     }
 
     let (was, is) = (

@@ -11,10 +11,13 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 
 use super::delivered::{self, Delivered, Owner};
-use super::status;
+use super::rotation::{self, NextSecret, Rotation};
+use super::{handover, status};
+use crate::api::conditions::reason;
 use crate::api::{ApiKey, ApiKeyStatus, Organization, names};
 use crate::credential::KeyId;
-use crate::credential::verifier::{Document, PENDING_MAX_AGE};
+use crate::credential::sealed::{BadRecipient, Recipients};
+use crate::credential::verifier::{Document, Handover, PENDING_MAX_AGE};
 use crate::error::{Class, Error};
 use crate::policy::{self, Assessment, Denial, OverQuota, Verdict};
 use crate::watch::stored::Verifier;
@@ -83,10 +86,7 @@ pub enum Action {
         expires_at: Timestamp,
     },
     /// Mint a secret and add what proves it to the pending entries.
-    AppendPending {
-        /// Number of the secret.
-        revision: i64,
-    },
+    AppendPending(NextSecret),
     /// Put the secret that this run minted into the delivered Secret.
     Deliver {
         /// The Secret that must still be there in that version; `None`: none may be there.
@@ -96,6 +96,12 @@ pub enum Action {
     Promote,
     /// Drop pending entries that were never delivered.
     DropPending,
+    /// Refuse the replaced secret from now on.
+    DiscardPrevious,
+    /// Remember where a secret is that is shown once.
+    RecordHandover(Handover),
+    /// Remove the delivered Secret in this very version.
+    RemoveDelivered,
     /// Set the template's labels and annotations and the token endpoint on the delivered Secret.
     ApplyTemplate,
 }
@@ -126,6 +132,10 @@ pub(super) enum Situation {
     EarlierSecret,
     /// The Secret was removed too often.
     Holding(Timestamp),
+    /// Too many secrets were minted lately and not delivered.
+    Crowded(Timestamp),
+    /// Nobody claimed a secret that is shown once.
+    Unclaimed,
     /// A step failed.
     Failed {
         reason: &'static str,
@@ -223,6 +233,9 @@ fn verifier_annotation(secret: &Delivered) -> Option<&str> {
 
 fn decide(observed: &Observed, assessment: &Assessment) -> (Vec<Action>, Situation) {
     let idle = |situation| (Vec::new(), situation);
+    if let Some(action) = observed.document().and_then(|d| urgent(observed, d)) {
+        return (vec![action], Situation::Working);
+    }
     if assessment
         .expires_at
         .is_some_and(|expires_at| expires_at <= observed.now)
@@ -233,6 +246,9 @@ fn decide(observed: &Observed, assessment: &Assessment) -> (Vec<Action>, Situati
         Verdict::Waiting(denial) => return idle(Situation::Denied(denial.clone(), Retry::Awaited)),
         Verdict::Refused(denial) => return idle(Situation::Denied(denial.clone(), Retry::Changed)),
         Verdict::Allowed => {}
+    }
+    if let Err(bad) = Recipients::parse(observed.apikey.recipients()) {
+        return idle(Situation::Denied(unusable_recipient(&bad), Retry::Changed));
     }
     if let Some(Err(error)) = observed
         .verifier
@@ -253,17 +269,36 @@ fn decide(observed: &Observed, assessment: &Assessment) -> (Vec<Action>, Situati
     let Some(document) = observed.document() else {
         return first_mint(observed, assessment);
     };
-    let Some(secret) = observed.own_delivered() else {
-        return replace(observed, document);
-    };
-    let named = verifier_annotation(secret).unwrap_or_default();
-    if named == document.current.digest() {
-        return upkeep(observed, document, secret);
-    }
-    if document.pending.iter().any(|entry| entry.digest() == named) {
+    let taken = document.handover.is_over();
+    let named = observed.own_delivered().and_then(verifier_annotation);
+    let holds_current = named == Some(&document.current.digest());
+    if named.is_some_and(|named| document.pending(named).is_some()) {
         return (vec![Action::Promote], Situation::Working);
     }
-    replace(observed, document)
+    if !taken && !holds_current {
+        return rotation::replace(observed, document);
+    }
+    if let Rotation::Due(next) = rotation::rotation(observed, document) {
+        return rotation::steps(observed, document, next);
+    }
+    upkeep(observed, document)
+}
+
+/// What waits for no policy.
+fn urgent(observed: &Observed, document: &Document) -> Option<Action> {
+    let previous = document.accepted_previous(observed.now);
+    let discarded = observed.apikey.discarded_revision();
+    if previous.is_some_and(|(previous, _)| Some(previous.revision) == discarded) {
+        return Some(Action::DiscardPrevious);
+    }
+    handover::step(observed, document)
+}
+
+fn unusable_recipient(bad: &BadRecipient) -> Denial {
+    Denial {
+        reason: reason::INVALID_SPEC,
+        message: format!("`secret.recipients`: {bad}"),
+    }
 }
 
 fn first_mint(observed: &Observed, assessment: &Assessment) -> (Vec<Action>, Situation) {
@@ -280,7 +315,7 @@ fn first_mint(observed: &Observed, assessment: &Assessment) -> (Vec<Action>, Sit
         .unwrap_or(0)
         .saturating_add(1);
     let deliver = Action::Deliver {
-        replaces: replaced(observed),
+        replaces: rotation::replaced(observed),
     };
     let create = Action::CreateVerifier {
         key_id,
@@ -290,48 +325,20 @@ fn first_mint(observed: &Observed, assessment: &Assessment) -> (Vec<Action>, Sit
     (vec![create, deliver], Situation::Working)
 }
 
-/// The value is gone or not the one that is proven: a new secret takes its place.
-fn replace(observed: &Observed, document: &Document) -> (Vec<Action>, Situation) {
-    if !observed.confirmed {
-        return (vec![Action::Confirm], Situation::Working);
-    }
-    let held_until = observed
-        .replacements
-        .iter()
-        .nth_back(MAX_REPLACEMENTS - 1)
-        .and_then(|oldest| oldest.checked_add(REPLACEMENT_WINDOW).ok())
-        .filter(|until| *until > observed.now);
-    if let Some(until) = held_until {
-        return (Vec::new(), Situation::Holding(until));
-    }
-    let append = Action::AppendPending {
-        revision: document.next_revision(),
-    };
-    let deliver = Action::Deliver {
-        replaces: replaced(observed),
-    };
-    (vec![append, deliver, Action::Promote], Situation::Working)
-}
-
-fn replaced(observed: &Observed) -> Option<Box<ObjectMeta>> {
-    observed
-        .own_delivered()
-        .map(|secret| Box::new(secret.metadata.clone()))
-}
-
 /// What is left when the current secret is delivered.
-fn upkeep(
-    observed: &Observed,
-    document: &Document,
-    secret: &Delivered,
-) -> (Vec<Action>, Situation) {
+fn upkeep(observed: &Observed, document: &Document) -> (Vec<Action>, Situation) {
     let token_url = observed.settings.token_url.as_deref();
-    let template = delivered::template_digest(&observed.apikey, token_url);
-    if template.as_deref() != delivered::annotation(secret, names::ANNOTATION_TEMPLATE) {
-        return (vec![Action::ApplyTemplate], Situation::Working);
+    if let Some(secret) = observed.own_delivered() {
+        let template = delivered::template_digest(&observed.apikey, token_url);
+        if template.as_deref() != delivered::annotation(secret, names::ANNOTATION_TEMPLATE) {
+            return (vec![Action::ApplyTemplate], Situation::Working);
+        }
     }
     if pending_end(document).is_some_and(|end| end <= observed.now) {
         return (vec![Action::DropPending], Situation::Working);
+    }
+    if document.handover == Handover::Unclaimed {
+        return (Vec::new(), Situation::Unclaimed);
     }
     (Vec::new(), Situation::Usable)
 }
@@ -341,7 +348,7 @@ fn pending_end(document: &Document) -> Option<Timestamp> {
     let youngest = document
         .pending
         .iter()
-        .map(|entry| entry.created_at.0)
+        .map(|pending| pending.entry.created_at.0)
         .max()?;
     youngest.checked_add(PENDING_MAX_AGE).ok()
 }
@@ -357,11 +364,14 @@ fn next_look(observed: &Observed, assessment: &Assessment, situation: &Situation
             .and_then(|d| d.accepted_previous(observed.now))
             .map(|(_, end)| end),
         document.and_then(pending_end),
+        document.and_then(|d| rotation::scheduled_at(&observed.apikey, d, observed.now)),
+        handover::claim_until(observed),
         match situation {
-            Situation::Holding(until) => Some(*until),
+            Situation::Holding(until) | Situation::Crowded(until) => Some(*until),
             Situation::SecretConflict | Situation::EarlierSecret => after(CONFLICT_RETRY),
             Situation::Working
             | Situation::Usable
+            | Situation::Unclaimed
             | Situation::Expired
             | Situation::Denied(..)
             | Situation::Failed { .. }

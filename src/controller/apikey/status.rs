@@ -3,13 +3,16 @@
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 
+use super::handover;
 use super::plan::{Observed, Retry, Situation};
+use super::rotation::{self, Rotation};
 use crate::api::conditions::{
     self, DELIVERED, Desired, EXPIRED, EXPIRING_SOON, READY, RECONCILING, STALLED, SUSPENDED,
     reason,
 };
 use crate::api::{ApiKey, ApiKeyStatus, Phase, PreviousSecret, names};
 use crate::credential::KeyId;
+use crate::credential::verifier::{Cause, Handover};
 use crate::policy::{Assessment, DEFAULT_MAX_LIFETIME_DAYS};
 
 /// A key expires soon this long before its expiry, or in the last third of its life if that is
@@ -79,10 +82,24 @@ pub(super) fn compute(
                 valid_until: Time(end),
             })
         }),
-        rotated_at: None,
-        next_rotation_at: None,
-        handled_rotate_request: None,
-        revealed_at: None,
+        rotated_at: document
+            .filter(|document| document.current.cause != Cause::First)
+            .map(|document| document.current.created_at.clone()),
+        next_rotation_at: document
+            .filter(|_| *situation != Situation::Expired)
+            .and_then(|document| rotation::scheduled_at(apikey, document, observed.now))
+            .map(Time),
+        handled_rotate_request: document.map_or_else(
+            || old.handled_rotate_request.clone(),
+            |document| document.handled_rotate_request.clone(),
+        ),
+        revealed_at: document.and_then(|document| match &document.handover {
+            Handover::Revealed { at } => Some(at.clone()),
+            Handover::Unrecorded
+            | Handover::Delivered
+            | Handover::Unclaimed
+            | Handover::Removed => None,
+        }),
         // The token server's: replacing the status would erase what is not sent back.
         last_used_at: old.last_used_at,
         conditions: conditions::next(
@@ -154,6 +171,22 @@ fn desired_conditions(
             );
             not_ready(RECONCILING, reason::SECRET_REMOVED_REPEATEDLY, &message);
         }
+        Situation::Crowded(until) => {
+            let message = format!(
+                "Several new secrets were minted lately and none reached Secret '{secret}': the \
+                 next is minted at {until}; find out what stops the operator in the middle of its \
+                 work"
+            );
+            not_ready(RECONCILING, reason::PROGRESSING_WITH_RETRY, &message);
+        }
+        Situation::Unclaimed => {
+            let message = format!(
+                "Nobody claimed the secret in time, so Secret '{secret}' was removed: rotate to \
+                 have a new one, with `kubectl apikey rotate` or the annotation '{}'",
+                names::ANNOTATION_ROTATE_REQUESTED_AT
+            );
+            not_ready(STALLED, reason::CLAIM_EXPIRED, &message);
+        }
         Situation::Failed {
             reason,
             message,
@@ -185,13 +218,7 @@ fn desired_conditions(
             ));
         }
     }
-    conditions.push(if observed.is_delivered() {
-        let message = format!("Secret '{secret}' holds the name and the secret");
-        condition(DELIVERED, "True", reason::ISSUED, &message)
-    } else {
-        let message = format!("Secret '{secret}' does not hold the current secret");
-        condition(DELIVERED, "False", reason::NOT_DELIVERED, &message)
-    });
+    conditions.push(delivered_condition(observed));
     if apikey.spec.suspended {
         let message = "`suspended` is true: no token is issued";
         conditions.push(condition(SUSPENDED, "True", reason::SUSPENDED, message));
@@ -211,6 +238,64 @@ fn desired_conditions(
         ));
     }
     conditions
+}
+
+fn delivered_condition(observed: &Observed) -> Desired {
+    let secret = observed.apikey.secret_name();
+    let handover = observed.document().map(|document| &document.handover);
+    let (status, reason, message) = match handover {
+        Some(Handover::Revealed { at }) => {
+            let message = format!("The secret was claimed at {} and is kept nowhere", at.0);
+            ("True", reason::REVEALED, message)
+        }
+        Some(Handover::Unclaimed) => {
+            let message =
+                format!("Secret '{secret}' was removed, because nobody claimed it in time");
+            ("False", reason::CLAIM_EXPIRED, message)
+        }
+        Some(Handover::Removed) => {
+            let message = format!(
+                "Secret '{secret}' was removed by somebody before it was claimed: if nobody has the \
+                 secret, rotate to have a new one"
+            );
+            ("False", reason::SECRET_REMOVED, message)
+        }
+        Some(Handover::Unrecorded | Handover::Delivered) | None => {
+            return in_secret(observed, secret);
+        }
+    };
+    Desired {
+        type_: DELIVERED,
+        status,
+        reason,
+        message,
+    }
+}
+
+fn in_secret(observed: &Observed, secret: &str) -> Desired {
+    let (status, reason, message) = match handover::claim_until(observed) {
+        _ if !observed.is_delivered() => {
+            let message = format!("Secret '{secret}' does not hold the current secret");
+            ("False", reason::NOT_DELIVERED, message)
+        }
+        Some(until) => {
+            let message = format!(
+                "Secret '{secret}' holds the secret until somebody claims it (`kubectl apikey \
+                 reveal`), at the latest until {until}"
+            );
+            ("True", reason::AWAITING_CLAIM, message)
+        }
+        None => {
+            let message = format!("Secret '{secret}' holds the name and the secret");
+            ("True", reason::ISSUED, message)
+        }
+    };
+    Desired {
+        type_: DELIVERED,
+        status,
+        reason,
+        message,
+    }
 }
 
 fn expired_message(observed: &Observed, assessment: &Assessment) -> String {
@@ -264,6 +349,7 @@ fn usable_message(observed: &Observed, assessment: &Assessment) -> String {
     });
     let sentences = [
         Some(standing),
+        rotation_message(observed),
         left_out,
         uncovered,
         unknown_audiences,
@@ -271,6 +357,20 @@ fn usable_message(observed: &Observed, assessment: &Assessment) -> String {
     ];
     let sentences: Vec<_> = sentences.into_iter().flatten().collect();
     sentences.join(". ")
+}
+
+/// Why a rotation that is asked for has not begun.
+fn rotation_message(observed: &Observed) -> Option<String> {
+    match rotation::rotation(observed, observed.document()?) {
+        Rotation::Idle | Rotation::Due(_) => None,
+        Rotation::Waits { revision, until } => Some(format!(
+            "The rotation that is asked for waits until {until}, because revision {revision} of the \
+             secret is accepted until then: discard that (annotation '{}: \"{revision}\"') to \
+             rotate now",
+            names::ANNOTATION_DISCARD_PREVIOUS
+        )),
+        Rotation::Refused(bad) => Some(format!("No rotation: {bad}")),
+    }
 }
 
 /// Why sub-organizations are left out. It depends on nothing that could change without this key

@@ -179,8 +179,9 @@ impl Credential {
 
 impl Evidence {
     pub(super) fn of(document: &Document) -> Self {
-        let entries = [Some(&document.current), document.previous.as_ref()];
-        let entries = entries.into_iter().flatten().chain(&document.pending);
+        let pending = document.pending.iter().map(|pending| &pending.entry);
+        let delivered = [Some(&document.current), document.previous.as_ref()];
+        let entries = delivered.into_iter().flatten().chain(pending);
         Self {
             key_id: document.key_id.clone(),
             email: document.email.as_str().into(),

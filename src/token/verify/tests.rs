@@ -1,10 +1,8 @@
-use std::time::Duration;
-
 use kube::runtime::watcher::Event;
 
 use super::*;
 use crate::token::testing::{
-    EXPIRY, NOW, apikey, at, document, entry, index, ring, secret, secret_of_revision, verifier,
+    EXPIRY, NOW, apikey, at, document, index, pending, ring, secret, secret_of_revision, verifier,
 };
 
 fn checker(index: &Arc<Index>) -> Verifier {
@@ -79,7 +77,7 @@ fn every_secret_that_may_have_been_delivered_is_accepted_and_a_replaced_one_to_i
         secret_of_revision(1, 2),
         secret_of_revision(1, 3),
     );
-    let pending = document(1, &ring).with_pending(entry(&second, 2, &ring), at(NOW));
+    let pending = document(1, &ring).with_pending(pending(&second, 2, &ring), at(NOW));
     index.verifier(Event::Apply(verifier(pending.clone())));
     let checker = checker(&index);
     let good = |secret: &Secret, second| {
@@ -88,10 +86,8 @@ fn every_secret_that_may_have_been_delivered_is_accepted_and_a_replaced_one_to_i
     };
     assert!(good(&first, NOW) && good(&second, NOW) && !good(&third, NOW));
 
-    let digest = pending.pending[0].digest();
-    let promoted = pending
-        .promoted(&digest, Duration::from_mins(1), at(NOW))
-        .unwrap();
+    let digest = pending.pending[0].entry.digest();
+    let promoted = pending.promoted(&digest, at(NOW)).unwrap();
     index.verifier(Event::Apply(verifier(promoted)));
     assert!(good(&first, NOW + 59) && good(&second, NOW + 59));
     assert!(!good(&first, NOW + 60) && good(&second, NOW + 60));
@@ -102,11 +98,9 @@ fn a_token_never_outlives_the_overlap_of_its_secret() {
     let ring = ring();
     let index = index(1, &ring);
     let pending =
-        document(1, &ring).with_pending(entry(&secret_of_revision(1, 2), 2, &ring), at(NOW));
-    let digest = pending.pending[0].digest();
-    let promoted = pending
-        .promoted(&digest, Duration::from_mins(1), at(NOW))
-        .unwrap();
+        document(1, &ring).with_pending(pending(&secret_of_revision(1, 2), 2, &ring), at(NOW));
+    let digest = pending.pending[0].entry.digest();
+    let promoted = pending.promoted(&digest, at(NOW)).unwrap();
     index.verifier(Event::Apply(verifier(promoted)));
     let verdict = checker(&index).check(secret(1).expose(), Login::Implied, at(NOW));
     let Verdict::Proven(proven) = verdict else {

@@ -1,254 +1,20 @@
 //! The plan against a model world that does what the API server would do.
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, OwnerReference, Time};
+mod handover;
+mod rotation;
+mod world;
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use proptest::prelude::*;
 
+use self::world::{CREATED, DAY, World, apikey, at, minted};
 use super::*;
-use crate::api::conditions::{self, READY, STALLED, reason};
+use crate::api::conditions::{self, STALLED, reason};
 use crate::api::{
-    ApiKeySpec, DeliveredSecretSpec, OrganizationSpec, Phase, SecretTemplate, SubOrganization,
+    DeliveredSecretSpec, OrganizationSpec, Phase, RotationSpec, SecretTemplate, SubOrganization,
     TokenSpec,
 };
-use crate::controller::apikey::notes;
-use crate::credential::fingerprint::Fingerprint;
-use crate::credential::verifier::{Entry, Identity, Owner as KeyOwner};
-use std::time::Duration;
-
-const CREATED: i64 = 1_800_000_000;
-const DAY: i64 = 86_400;
-const OVERLAP: Duration = Duration::from_hours(1);
-
-fn at(second: i64) -> Timestamp {
-    Timestamp::from_second(second).unwrap()
-}
-
-fn apikey() -> ApiKey {
-    let spec = ApiKeySpec {
-        org: "acme".into(),
-        roles: vec!["viewer".into()],
-        ..ApiKeySpec::default()
-    };
-    let mut key = ApiKey::new("ci", spec);
-    key.metadata.namespace = Some("team".into());
-    key.metadata.uid = Some("uid-1".into());
-    key.metadata.generation = Some(1);
-    key.metadata.creation_timestamp = Some(Time(at(CREATED)));
-    key
-}
-
-/// The API server, the executor, and a clock that tests move.
-#[derive(Clone, Debug)]
-struct World {
-    observed: Observed,
-    minted: Option<Entry>,
-    writes: usize,
-}
-
-impl World {
-    fn new(apikey: ApiKey) -> Self {
-        let settings = Settings {
-            require_organizations: false,
-            email_domain: "d".into(),
-            token_url: None,
-        };
-        let observed = Observed {
-            apikey: Arc::new(apikey),
-            organization: None,
-            parent: None,
-            sub_organizations: Vec::new(),
-            namespace_labels: BTreeMap::new(),
-            over_quota: None,
-            verifier: None,
-            delivered: None,
-            confirmed: false,
-            replacements: Vec::new(),
-            settings,
-            now: at(CREATED),
-        };
-        Self {
-            observed,
-            minted: None,
-            writes: 0,
-        }
-    }
-
-    fn change(&mut self, change: impl FnOnce(&mut ApiKey)) {
-        change(Arc::make_mut(&mut self.observed.apikey));
-    }
-
-    fn store(&mut self, document: Document) {
-        self.writes += 1;
-        self.observed.verifier = Some(Arc::new(Verifier {
-            metadata: ObjectMeta::default(),
-            owner: None,
-            document: Ok(document),
-        }));
-    }
-
-    fn deliver(&mut self, digest: &str) {
-        self.writes += 1;
-        let owner = OwnerReference {
-            api_version: "apikey-operator.dev/v1alpha1".into(),
-            kind: "ApiKey".into(),
-            name: "ci".into(),
-            uid: self.observed.apikey.metadata.uid.clone().unwrap(),
-            controller: Some(true),
-            block_owner_deletion: None,
-        };
-        let mut metadata = ObjectMeta {
-            owner_references: Some(vec![owner]),
-            ..Default::default()
-        };
-        let annotation = (names::ANNOTATION_VERIFIER.to_owned(), digest.to_owned());
-        metadata.annotations = Some(BTreeMap::from([annotation]));
-        self.observed.delivered = Some(Arc::new(Delivered {
-            types: None,
-            metadata,
-            _phantom: std::marker::PhantomData,
-        }));
-    }
-
-    fn mint(&mut self, revision: i64) -> Entry {
-        let fingerprint = Fingerprint {
-            pepper_id: "p".into(),
-            value: "v".into(),
-        };
-        let created_at = Time(self.observed.now);
-        let hash = format!("hash {revision} {}", self.writes);
-        let entry = Entry {
-            revision,
-            hash,
-            fingerprint,
-            created_at,
-            valid_until: None,
-        };
-        self.minted = Some(entry.clone());
-        entry
-    }
-
-    fn take(&mut self, action: &Action) {
-        let document = self.observed.document().cloned();
-        match action {
-            Action::Confirm => self.observed.confirmed = true,
-            Action::CreateVerifier {
-                key_id,
-                revision,
-                expires_at,
-            } => {
-                assert!(document.is_none(), "a verifier would be overwritten");
-                let entry = self.mint(*revision);
-                let key_id = key_id
-                    .clone()
-                    .unwrap_or_else(|| KeyId::from_entropy([7; 10]));
-                let owner = KeyOwner {
-                    namespace: "team".into(),
-                    name: "ci".into(),
-                    uid: "uid-1".into(),
-                };
-                let identity = Identity {
-                    owner,
-                    org: "acme".into(),
-                    email: "ci@acme".into(),
-                    key_id,
-                };
-                self.store(Document::new(identity, *expires_at, entry));
-            }
-            Action::AppendPending { revision } => {
-                let entry = self.mint(*revision);
-                let now = self.observed.now;
-                self.store(document.unwrap().with_pending(entry, now));
-                self.observed.replacements.push(now);
-            }
-            Action::Deliver { replaces } => {
-                let there = self.observed.delivered.is_some();
-                assert_eq!(replaces.is_some(), there, "the precondition would fail");
-                let digest = self.minted.take().unwrap().digest();
-                self.deliver(&digest);
-            }
-            Action::Promote => {
-                let named = self.named().unwrap();
-                let promoted = document
-                    .unwrap()
-                    .promoted(&named, OVERLAP, self.observed.now);
-                self.store(promoted.expect("the delivered entry is pending"));
-            }
-            Action::DropPending => {
-                let mut document = document.unwrap();
-                document.pending.clear();
-                self.store(document);
-            }
-            Action::ApplyTemplate => {
-                let digest = delivered::template_digest(
-                    &self.observed.apikey,
-                    self.observed.settings.token_url.as_deref(),
-                );
-                let secret = Arc::make_mut(self.observed.delivered.as_mut().unwrap());
-                let annotations = secret.metadata.annotations.as_mut().unwrap();
-                annotations.remove(names::ANNOTATION_TEMPLATE);
-                annotations.extend(digest.map(|d| (names::ANNOTATION_TEMPLATE.to_owned(), d)));
-                self.writes += 1;
-            }
-        }
-    }
-
-    /// What the delivered Secret says that it holds.
-    fn named(&self) -> Option<String> {
-        let secret = self.observed.delivered.as_deref()?;
-        delivered::annotation(secret, names::ANNOTATION_VERIFIER).map(str::to_owned)
-    }
-
-    /// Whether the endpoint would accept what the delivered Secret holds.
-    fn accepts_delivered(&self) -> bool {
-        let (Some(named), Some(document)) = (self.named(), self.observed.document()) else {
-            return false;
-        };
-        let previous = document
-            .accepted_previous(self.observed.now)
-            .map(|(entry, _)| entry);
-        let all = document
-            .pending
-            .iter()
-            .chain([&document.current])
-            .chain(previous);
-        all.into_iter().any(|entry| entry.digest() == named)
-    }
-
-    /// Takes at most `budget` steps, as a process that is then killed; returns whether it finished.
-    fn run(&mut self, mut budget: usize) -> bool {
-        self.minted = None;
-        self.observed.confirmed = false;
-        for _ in 0..8 {
-            let plan = plan(&self.observed);
-            if plan.actions.is_empty() {
-                self.change(|key| key.status = Some(plan.status));
-                return true;
-            }
-            for action in &plan.actions {
-                if budget == 0 {
-                    return false;
-                }
-                budget -= 1;
-                self.take(action);
-            }
-        }
-        panic!("no end in sight: {:?}", plan(&self.observed));
-    }
-
-    fn ready(&self) -> Condition {
-        let status = self.observed.apikey.status.as_ref().unwrap();
-        conditions::find(&status.conditions, READY).unwrap().clone()
-    }
-
-    fn phase(&self) -> Phase {
-        self.observed.apikey.status.as_ref().unwrap().phase.unwrap()
-    }
-}
-
-fn minted() -> World {
-    let mut world = World::new(apikey());
-    assert!(world.run(usize::MAX));
-    world
-}
+use crate::credential::verifier::{Cause, MAX_PENDING};
 
 #[test]
 fn a_new_key_is_minted_with_two_writes_and_is_then_left_alone() {
@@ -400,14 +166,7 @@ fn a_change_of_the_token_endpoint_reaches_the_secret_by_one_write_and_no_new_val
 
 #[test]
 fn people_are_told_once_of_each_change() {
-    let reasons = |world: &World| -> Vec<_> {
-        let status = plan(&world.observed).status;
-        let changes = notes::changes(&world.observed.apikey, &status, world.observed.now);
-        changes
-            .into_iter()
-            .map(|change| change.note.reason)
-            .collect()
-    };
+    let reasons = World::reasons;
     let mut world = minted();
     assert!(reasons(&world).is_empty());
     world.change(|key| {
@@ -530,10 +289,10 @@ fn a_key_that_may_have_none_of_its_audiences_is_refused_until_somebody_changes_t
         ..OrganizationSpec::default()
     };
     world.observed.organization = Some(Arc::new(Organization::new("acme", spec)));
-    let status = plan(&world.observed).status;
-    let told = notes::changes(&world.observed.apikey, &status, world.observed.now);
-    let reasons: Vec<_> = told.iter().map(|change| change.note.reason).collect();
-    assert_eq!(reasons, [reason::UPDATED, reason::AUDIENCE_NOT_ALLOWED]);
+    assert_eq!(
+        world.reasons(),
+        [reason::UPDATED, reason::AUDIENCE_NOT_ALLOWED]
+    );
     assert!(world.run(0));
     assert_eq!(world.ready().reason, reason::AUDIENCE_NOT_ALLOWED);
     let status = world.observed.apikey.status.clone().unwrap();
@@ -548,6 +307,9 @@ enum Found {
     SecretRemoved,
     VerifierRemoved,
     OtherValue,
+    Asked,
+    AskedWithoutOverlap,
+    Due,
 }
 
 proptest! {
@@ -561,8 +323,11 @@ proptest! {
             Found::SecretRemoved,
             Found::VerifierRemoved,
             Found::OtherValue,
+            Found::Asked,
+            Found::AskedWithoutOverlap,
+            Found::Due,
         ]),
-        deaths in prop::collection::vec(0..5_usize, 0..6),
+        deaths in prop::collection::vec(0..5_usize, 0..4),
         pauses in prop::collection::vec(0..900_i64, 6),
     ) {
         let mut world =
@@ -571,8 +336,20 @@ proptest! {
             Found::SecretRemoved => world.observed.delivered = None,
             Found::VerifierRemoved => world.observed.verifier = None,
             Found::OtherValue => world.deliver("0123456789abcdef"),
+            Found::Asked => world.ask("once", None),
+            Found::AskedWithoutOverlap => world.ask("once", Some(0)),
+            Found::Due => {
+                world.change(|key| {
+                    key.spec.rotation = Some(RotationSpec {
+                        every_days: Some(1),
+                        ..RotationSpec::default()
+                    });
+                });
+                world.observed.now = at(CREATED + DAY);
+            }
             Found::Nothing | Found::Settled => {}
         }
+        let rotates = matches!(found, Found::Asked | Found::AskedWithoutOverlap | Found::Due);
         let mut accepted = world.accepts_delivered();
         for (death, pause) in deaths.iter().zip(pauses) {
             world.run(*death);
@@ -582,10 +359,17 @@ proptest! {
         }
         world.observed.replacements.clear();
         prop_assert!(world.run(usize::MAX));
+        if rotates {
+            let document = world.observed.document().unwrap();
+            prop_assert!(document.current.cause != Cause::First, "never rotated");
+            let revision = world.revision();
+            prop_assert!(world.run(0), "rotated again");
+            prop_assert_eq!(world.revision(), revision);
+        }
         prop_assert!(world.accepts_delivered() && world.observed.is_delivered());
         prop_assert_eq!(world.ready().reason, reason::ISSUED);
         let document = world.observed.document().unwrap();
-        prop_assert!(document.pending.len() <= crate::credential::verifier::MAX_PENDING);
+        prop_assert!(document.pending.len() <= MAX_PENDING);
         let pending = document.pending.clone();
         world.observed.now = at(world.observed.now.as_second() + 601);
         prop_assert!(world.run(usize::MAX));

@@ -1,0 +1,79 @@
+//! A secret that is shown once: from its delivery to the end of the Secret. Pure.
+//!
+//! Whoever sets the annotation `revealed-at` on the delivered Secret by a conditional write has the
+//! secret. These steps wait for no policy: what is claimed or overdue goes even if the key is expired
+//! or refused.
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use k8s_openapi::jiff::{SignedDuration, Timestamp};
+
+use super::delivered::{self, Delivered};
+use super::plan::{Action, Observed};
+use crate::api::names;
+use crate::credential::verifier::{Document, Handover};
+
+/// When an unclaimed Secret is removed; `None` if the key's secret is not shown once, or is no longer
+/// there.
+#[must_use]
+pub fn claim_until(observed: &Observed) -> Option<Timestamp> {
+    let document = observed.document()?;
+    let secret = observed.apikey.spec.secret.as_ref()?;
+    let waits = observed.apikey.reveals_once() && !document.handover.is_over();
+    let within = SignedDuration::from_secs(secret.reveal_within_seconds().into());
+    let until = document.current.created_at.0.checked_add(within).ok()?;
+    waits.then_some(until)
+}
+
+/// What is to be done about the delivered Secret of a key whose secret is shown once; `None`: nothing
+/// that only such keys need.
+pub(super) fn step(observed: &Observed, document: &Document) -> Option<Action> {
+    if !observed.apikey.reveals_once() {
+        return None;
+    }
+    let deleting = |secret: &&Delivered| secret.metadata.deletion_timestamp.is_some();
+    let Some(secret) = observed.own_delivered().filter(|secret| !deleting(secret)) else {
+        return missing(observed, document);
+    };
+    let named = delivered::annotation(secret, names::ANNOTATION_VERIFIER).unwrap_or_default();
+    if document.pending(named).is_some() {
+        return Some(Action::Promote);
+    }
+    if document.handover.is_over() {
+        return Some(Action::RemoveDelivered);
+    }
+    let holds_current = named == document.current.digest();
+    if let Some(claimed) = delivered::annotation(secret, names::ANNOTATION_REVEALED_AT) {
+        // An unreadable time is still a claim.
+        let at = Time(claimed.parse().unwrap_or(observed.now));
+        return Some(Action::RecordHandover(Handover::Revealed { at }));
+    }
+    match document.handover {
+        Handover::Unrecorded if holds_current => Some(Action::RecordHandover(Handover::Delivered)),
+        // Delivered, and now something else stands there: it is not minted again by itself.
+        Handover::Delivered if !holds_current => Some(Action::RecordHandover(Handover::Removed)),
+        Handover::Unrecorded
+        | Handover::Delivered
+        | Handover::Revealed { .. }
+        | Handover::Unclaimed
+        | Handover::Removed => is_overdue(observed).then_some(Action::RemoveDelivered),
+    }
+}
+
+/// The Secret is not there.
+fn missing(observed: &Observed, document: &Document) -> Option<Action> {
+    if document.handover != Handover::Delivered {
+        return None;
+    }
+    if !observed.confirmed {
+        return Some(Action::Confirm);
+    }
+    Some(Action::RecordHandover(if is_overdue(observed) {
+        Handover::Unclaimed
+    } else {
+        Handover::Removed
+    }))
+}
+
+fn is_overdue(observed: &Observed) -> bool {
+    claim_until(observed).is_some_and(|until| until <= observed.now)
+}

@@ -1,0 +1,153 @@
+//! A secret that is shown once.
+
+use super::world::{CREATED, World, apikey, at};
+use super::*;
+use crate::api::conditions::DELIVERED;
+use crate::api::{DeliveredSecretSpec, Delivery};
+use crate::credential::verifier::Handover;
+
+/// A key whose secret waits to be claimed for a day.
+fn shown_once() -> World {
+    let mut key = apikey();
+    key.spec.secret = Some(DeliveredSecretSpec {
+        delivery: Delivery::RevealOnce,
+        ..DeliveredSecretSpec::default()
+    });
+    World::new(key)
+}
+
+fn delivered() -> World {
+    let mut world = shown_once();
+    assert!(world.run(usize::MAX));
+    world
+}
+
+impl World {
+    fn claim(&mut self) {
+        let secret = Arc::make_mut(self.observed.delivered.as_mut().unwrap());
+        let annotations = secret.metadata.annotations.as_mut().unwrap();
+        let time = self.observed.now.to_string();
+        annotations.insert(names::ANNOTATION_REVEALED_AT.to_owned(), time);
+    }
+
+    fn handover(&self) -> Handover {
+        self.observed.document().unwrap().handover.clone()
+    }
+
+    fn delivered_reason(&self) -> String {
+        let status = self.status();
+        let delivered = conditions::find(&status.conditions, DELIVERED);
+        delivered.unwrap().reason.clone()
+    }
+}
+
+#[test]
+fn it_waits_to_be_claimed_and_is_then_kept_nowhere() {
+    let mut world = delivered();
+    assert_eq!(world.handover(), Handover::Delivered);
+    assert_eq!(world.delivered_reason(), reason::AWAITING_CLAIM);
+    world.observed.now = at(CREATED + 60);
+    world.claim();
+    assert!(world.run(usize::MAX));
+    assert!(world.observed.delivered.is_none());
+    assert_eq!(world.status().revealed_at, Some(Time(at(CREATED + 60))));
+    assert_eq!(world.ready().reason, reason::ISSUED);
+    assert!(world.run(0), "and nothing is minted again");
+    assert_eq!(world.revision(), 1);
+}
+
+#[test]
+fn unclaimed_it_is_removed_on_time_and_the_status_says_what_to_do() {
+    let mut world = delivered();
+    assert_eq!(
+        plan(&world.observed).next,
+        at(CREATED + 3600),
+        "clocks jump"
+    );
+    world.observed.now = at(CREATED + DAY - 1);
+    assert!(world.run(0));
+    assert_eq!(plan(&world.observed).next, at(CREATED + DAY));
+    world.settle_at(CREATED + DAY);
+    assert!(world.observed.delivered.is_none());
+    assert_eq!(world.handover(), Handover::Unclaimed);
+    assert_eq!(world.ready().reason, reason::CLAIM_EXPIRED);
+    assert!(world.ready().message.contains("rotate"));
+    assert!(world.run(0), "and nothing is minted again");
+    world.ask("again", None);
+    assert!(world.run(usize::MAX));
+    assert_eq!(
+        (world.revision(), world.handover()),
+        (2, Handover::Delivered)
+    );
+    assert_eq!(world.ready().reason, reason::ISSUED);
+}
+
+#[test]
+fn an_expired_or_refused_key_does_not_keep_it_longer() {
+    let mut world = delivered();
+    world.observed.settings.require_organizations = true;
+    world.settle_at(CREATED + DAY);
+    assert!(world.observed.delivered.is_none());
+    let mut claimed = delivered();
+    claimed.claim();
+    claimed.settle_at(CREATED + 180 * DAY);
+    assert!(claimed.observed.delivered.is_none());
+    assert_eq!(claimed.phase(), Phase::Expired);
+}
+
+#[test]
+fn removed_by_somebody_it_counts_as_taken() {
+    let mut world = delivered();
+    world.observed.delivered = None;
+    world.observed.confirmed = false;
+    assert_eq!(plan(&world.observed).actions, [Action::Confirm]);
+    assert!(world.run(usize::MAX));
+    assert_eq!(world.handover(), Handover::Removed);
+    assert_eq!(world.delivered_reason(), reason::SECRET_REMOVED);
+    assert_eq!(world.revision(), 1);
+}
+
+#[test]
+fn a_rotation_before_the_claim_replaces_it() {
+    let mut world = delivered();
+    world.ask("again", None);
+    assert!(world.run(usize::MAX));
+    assert_eq!(
+        (world.revision(), world.handover()),
+        (2, Handover::Delivered)
+    );
+    assert!(world.accepts_delivered());
+}
+
+proptest! {
+    /// Wherever processes die, a secret that is shown once is minted once, is claimed or removed, and
+    /// never comes back.
+    #[test]
+    fn any_crash_leaves_one_secret_that_goes_for_good(
+        deaths in prop::collection::vec(0..4_usize, 0..4),
+        claimed in any::<bool>(),
+        more_deaths in prop::collection::vec(0..3_usize, 0..4),
+    ) {
+        let mut world = shown_once();
+        for death in deaths {
+            world.run(death);
+        }
+        world.observed.replacements.clear();
+        prop_assert!(world.run(usize::MAX));
+        let revision = world.revision();
+        if claimed {
+            world.claim();
+        } else {
+            world.observed.now = at(CREATED + DAY);
+        }
+        for death in more_deaths {
+            world.run(death);
+        }
+        prop_assert!(world.run(usize::MAX));
+        prop_assert!(world.observed.delivered.is_none());
+        prop_assert_eq!(world.revision(), revision);
+        let revealed = matches!(world.handover(), Handover::Revealed { .. });
+        prop_assert_eq!(revealed, claimed);
+        prop_assert!(claimed || world.handover() == Handover::Unclaimed);
+    }
+}

@@ -1,0 +1,196 @@
+//! When a key gets a further secret.
+
+use super::world::{CREATED, DAY, World, apikey, at, minted};
+use super::*;
+use crate::api::RotationSpec;
+use crate::controller::apikey::rotation::scheduled_at;
+
+fn every(days: i32, overlap_seconds: Option<u32>) -> World {
+    let mut key = apikey();
+    key.spec.rotation = Some(RotationSpec {
+        every_days: Some(days),
+        overlap_seconds,
+    });
+    let mut world = World::new(key);
+    assert!(world.run(usize::MAX));
+    world
+}
+
+#[test]
+fn a_request_is_answered_once_per_token_whatever_else_happens() {
+    let mut world = minted();
+    world.ask("a", None);
+    assert_eq!(
+        world.reasons(),
+        [] as [&str; 0],
+        "nothing is told before it is done"
+    );
+    assert!(world.run(usize::MAX));
+    assert_eq!(world.revision(), 2);
+    let status = world.status();
+    assert_eq!(status.handled_rotate_request.as_deref(), Some("a"));
+    assert_eq!(status.rotated_at, Some(Time(at(CREATED))));
+    let previous = status.previous_secret.unwrap();
+    assert_eq!(
+        (previous.revision, previous.valid_until.0),
+        (1, at(CREATED + 3600))
+    );
+    // The status is lost, as by a restore from a backup without it.
+    world.change(|key| key.status = None);
+    assert!(world.run(0));
+    assert_eq!(world.status().handled_rotate_request.as_deref(), Some("a"));
+    world.observed.now = at(CREATED + 4000);
+    world.ask("b", None);
+    assert!(world.run(usize::MAX));
+    assert_eq!(world.revision(), 3);
+}
+
+#[test]
+fn a_new_key_that_comes_with_a_request_has_its_answer() {
+    let mut key = World::new(apikey());
+    key.ask("from Git", None);
+    assert!(key.run(usize::MAX));
+    assert_eq!(key.revision(), 1);
+    assert_eq!(
+        key.status().handled_rotate_request.as_deref(),
+        Some("from Git")
+    );
+}
+
+#[test]
+fn a_second_request_waits_for_the_end_of_the_overlap_and_says_how_to_end_it() {
+    let mut world = minted();
+    world.ask("a", None);
+    assert!(world.run(usize::MAX));
+    world.ask("b", None);
+    assert!(
+        world.run(0),
+        "two secrets are accepted, a third would end one"
+    );
+    let message = world.ready().message;
+    assert!(message.contains("discard-previous: \"1\""), "{message}");
+    assert_eq!(plan(&world.observed).next, at(CREATED + 3600));
+    world.annotate(names::ANNOTATION_DISCARD_PREVIOUS, "1");
+    assert!(world.run(usize::MAX));
+    assert_eq!(world.revision(), 3);
+    assert_eq!(world.status().previous_secret.unwrap().revision, 2);
+}
+
+#[test]
+fn a_request_without_overlap_waits_for_nothing_and_ends_only_the_secret_it_replaces() {
+    let mut world = minted();
+    world.ask("a", None);
+    assert!(world.run(usize::MAX));
+    world.ask("leaked", Some(0));
+    assert!(world.run(usize::MAX));
+    assert_eq!(world.revision(), 3);
+    assert_eq!(world.status().previous_secret.unwrap().revision, 1);
+}
+
+#[test]
+fn discarding_names_a_revision_and_ends_no_other() {
+    let mut world = minted();
+    world.ask("a", None);
+    assert!(world.run(usize::MAX));
+    world.annotate(names::ANNOTATION_DISCARD_PREVIOUS, "2");
+    assert!(world.run(0), "2 is the delivered one");
+    world.annotate(names::ANNOTATION_DISCARD_PREVIOUS, "1");
+    let actions = plan(&world.observed).actions;
+    assert_eq!(actions, [Action::DiscardPrevious]);
+    world.take(&actions[0]);
+    assert_eq!(world.reasons(), [reason::PREVIOUS_RETIRED]);
+    assert!(world.run(0));
+    assert_eq!(world.status().previous_secret, None);
+}
+
+#[test]
+fn an_annotation_that_cannot_be_understood_rotates_nothing_and_is_named() {
+    let mut world = minted();
+    world.ask("a", None);
+    world.annotate(names::ANNOTATION_ROTATE_OVERLAP_SECONDS, "soon");
+    assert!(world.run(0));
+    let message = world.ready().message;
+    assert!(
+        message.contains("rotate-overlap-seconds' is 'soon'"),
+        "{message}"
+    );
+}
+
+#[test]
+fn a_schedule_of_every_day_rotates_as_often_as_it_says_through_a_year() {
+    let mut world = every(1, None);
+    let step = {
+        let document = world.observed.document().unwrap();
+        let first = scheduled_at(&world.observed.apikey, document, at(CREATED)).unwrap();
+        first.as_second() - CREATED
+    };
+    assert!((DAY * 9 / 10..=DAY).contains(&step), "{step}");
+    let expiry = CREATED + 180 * DAY;
+    let mut rotations = 0;
+    let mut now = CREATED;
+    while now < expiry {
+        let before = world.revision();
+        world.settle_at(now);
+        rotations += world.revision() - before;
+        now = plan(&world.observed).next.as_second();
+    }
+    assert_eq!(rotations, (180 * DAY - 1) / step);
+    assert_eq!(
+        world.status().next_rotation_at,
+        None,
+        "none before the expiry"
+    );
+    assert_eq!(world.status().expires_at, Some(Time(at(expiry))));
+}
+
+#[test]
+fn a_schedule_that_was_missed_is_caught_up_by_one_rotation() {
+    let mut world = every(1, None);
+    world.settle_at(CREATED + 100 * DAY);
+    assert_eq!(world.revision(), 2);
+    assert!(world.status().next_rotation_at.unwrap().0 > at(CREATED + 100 * DAY));
+}
+
+#[test]
+fn keys_made_together_are_not_rotated_together() {
+    let at_for = |uid: &str| {
+        let mut world = every(30, None);
+        world.change(|key| key.metadata.uid = Some(uid.to_owned()));
+        let document = world.observed.document().unwrap();
+        scheduled_at(&world.observed.apikey, document, at(CREATED)).unwrap()
+    };
+    let times: std::collections::BTreeSet<_> = (0..50).map(|n| at_for(&n.to_string())).collect();
+    assert!(times.len() > 45, "{}", times.len());
+    assert!(times.iter().all(|time| *time > at(CREATED + 29 * DAY)));
+    assert!(times.iter().all(|time| *time <= at(CREATED + 30 * DAY)));
+}
+
+#[test]
+fn a_rotation_waits_while_too_many_secrets_are_on_their_way() {
+    let mut world = minted();
+    world.ask("a", None);
+    for _ in 0..MAX_PENDING {
+        assert!(!world.run(1), "dies after minting");
+    }
+    assert!(world.run(usize::MAX));
+    assert_eq!(world.revision(), 1);
+    assert_eq!(world.ready().reason, reason::PROGRESSING_WITH_RETRY);
+    let next = plan(&world.observed).next;
+    assert_eq!(next, at(CREATED + 600));
+    world.settle_at(next.as_second());
+    assert_eq!(world.status().handled_rotate_request.as_deref(), Some("a"));
+}
+
+#[test]
+fn people_are_told_what_was_rotated_why_and_until_when_the_old_secret_holds() {
+    let mut world = minted();
+    let before = world.status();
+    world.ask("a", None);
+    assert!(world.run(usize::MAX));
+    let after = world.status();
+    world.change(|key| key.status = Some(before));
+    assert_eq!(world.reasons(), [reason::ROTATED]);
+    world.change(|key| key.status = Some(after));
+    world.observed.now = at(CREATED + 3600);
+    assert_eq!(world.reasons(), [reason::PREVIOUS_RETIRED]);
+}

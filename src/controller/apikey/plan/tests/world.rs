@@ -1,0 +1,312 @@
+//! What the API server, the executor and a clock would do.
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, OwnerReference, Time};
+
+use super::super::*;
+use crate::api::conditions::{self, READY};
+use crate::api::{ApiKeySpec, Phase};
+use crate::controller::apikey::notes;
+use crate::credential::fingerprint::Fingerprint;
+use crate::credential::verifier::{
+    Cause, Entry, Identity, MAX_PENDING, Owner as KeyOwner, Pending,
+};
+
+pub(super) const CREATED: i64 = 1_800_000_000;
+pub(super) const DAY: i64 = 86_400;
+
+pub(super) fn at(second: i64) -> Timestamp {
+    Timestamp::from_second(second).unwrap()
+}
+
+pub(super) fn apikey() -> ApiKey {
+    let spec = ApiKeySpec {
+        org: "acme".into(),
+        roles: vec!["viewer".into()],
+        ..ApiKeySpec::default()
+    };
+    let mut key = ApiKey::new("ci", spec);
+    key.metadata.namespace = Some("team".into());
+    key.metadata.uid = Some("uid-1".into());
+    key.metadata.generation = Some(1);
+    key.metadata.creation_timestamp = Some(Time(at(CREATED)));
+    key
+}
+
+/// The API server, the executor, and a clock that tests move.
+#[derive(Clone, Debug)]
+pub(super) struct World {
+    pub(super) observed: Observed,
+    minted: Option<Entry>,
+    pub(super) writes: usize,
+}
+
+impl World {
+    pub(super) fn new(apikey: ApiKey) -> Self {
+        let settings = Settings {
+            require_organizations: false,
+            email_domain: "d".into(),
+            token_url: None,
+        };
+        let observed = Observed {
+            apikey: Arc::new(apikey),
+            organization: None,
+            parent: None,
+            sub_organizations: Vec::new(),
+            namespace_labels: BTreeMap::new(),
+            over_quota: None,
+            verifier: None,
+            delivered: None,
+            confirmed: false,
+            replacements: Vec::new(),
+            settings,
+            now: at(CREATED),
+        };
+        Self {
+            observed,
+            minted: None,
+            writes: 0,
+        }
+    }
+
+    pub(super) fn change(&mut self, change: impl FnOnce(&mut ApiKey)) {
+        change(Arc::make_mut(&mut self.observed.apikey));
+    }
+
+    pub(super) fn store(&mut self, document: Document) {
+        self.writes += 1;
+        self.observed.verifier = Some(Arc::new(Verifier {
+            metadata: ObjectMeta::default(),
+            owner: None,
+            document: Ok(document),
+        }));
+    }
+
+    pub(super) fn deliver(&mut self, digest: &str) {
+        self.writes += 1;
+        let owner = OwnerReference {
+            api_version: "apikey-operator.dev/v1alpha1".into(),
+            kind: "ApiKey".into(),
+            name: "ci".into(),
+            uid: self.observed.apikey.metadata.uid.clone().unwrap(),
+            controller: Some(true),
+            block_owner_deletion: None,
+        };
+        let mut metadata = ObjectMeta {
+            owner_references: Some(vec![owner]),
+            ..Default::default()
+        };
+        let annotation = (names::ANNOTATION_VERIFIER.to_owned(), digest.to_owned());
+        metadata.annotations = Some(BTreeMap::from([annotation]));
+        self.observed.delivered = Some(Arc::new(Delivered {
+            types: None,
+            metadata,
+            _phantom: std::marker::PhantomData,
+        }));
+    }
+
+    pub(super) fn mint(&mut self, revision: i64, cause: Cause) -> Entry {
+        let fingerprint = Fingerprint {
+            pepper_id: "p".into(),
+            value: "v".into(),
+        };
+        let created_at = Time(self.observed.now);
+        let hash = format!("hash {revision} {}", self.writes);
+        let entry = Entry {
+            revision,
+            hash,
+            fingerprint,
+            created_at,
+            cause,
+            valid_until: None,
+        };
+        self.minted = Some(entry.clone());
+        entry
+    }
+
+    pub(super) fn take(&mut self, action: &Action) {
+        let document = self.observed.document().cloned();
+        match action {
+            Action::Confirm => self.observed.confirmed = true,
+            Action::CreateVerifier {
+                key_id,
+                revision,
+                expires_at,
+            } => {
+                assert!(document.is_none(), "a verifier would be overwritten");
+                let entry = self.mint(*revision, Cause::First);
+                let key_id = key_id
+                    .clone()
+                    .unwrap_or_else(|| KeyId::from_entropy([7; 10]));
+                let owner = KeyOwner {
+                    namespace: "team".into(),
+                    name: "ci".into(),
+                    uid: "uid-1".into(),
+                };
+                let identity = Identity {
+                    owner,
+                    org: "acme".into(),
+                    email: "ci@acme".into(),
+                    key_id,
+                };
+                let mut document = Document::new(identity, *expires_at, entry);
+                document.handled_rotate_request = rotation::open_request(&self.observed.apikey);
+                self.store(document);
+            }
+            Action::AppendPending(next) => {
+                let pending = Pending {
+                    entry: self.mint(next.revision, next.cause),
+                    overlap_seconds: next.overlap_seconds,
+                    request: next.request.clone(),
+                };
+                let now = self.observed.now;
+                let document = document.unwrap().with_pending(pending, now);
+                assert!(document.pending.len() <= MAX_PENDING, "unbounded");
+                self.store(document);
+                if next.cause == Cause::Replacement {
+                    self.observed.replacements.push(now);
+                }
+            }
+            Action::Deliver { replaces } => {
+                let there = self.observed.delivered.is_some();
+                assert_eq!(replaces.is_some(), there, "the precondition would fail");
+                let digest = self.minted.take().unwrap().digest();
+                self.deliver(&digest);
+            }
+            Action::Promote => {
+                let named = self.named().unwrap();
+                let promoted = document.unwrap().promoted(&named, self.observed.now);
+                self.store(promoted.expect("the delivered entry is pending"));
+            }
+            Action::DropPending => {
+                let mut document = document.unwrap();
+                document.pending.clear();
+                self.store(document);
+            }
+            Action::DiscardPrevious => {
+                let mut document = document.unwrap();
+                document.previous = None;
+                self.store(document);
+            }
+            Action::RecordHandover(handover) => {
+                let mut document = document.unwrap();
+                document.handover = handover.clone();
+                self.store(document);
+            }
+            Action::RemoveDelivered => {
+                self.writes += 1;
+                self.observed.delivered = None;
+            }
+            Action::ApplyTemplate => {
+                let digest = delivered::template_digest(
+                    &self.observed.apikey,
+                    self.observed.settings.token_url.as_deref(),
+                );
+                let secret = Arc::make_mut(self.observed.delivered.as_mut().unwrap());
+                let annotations = secret.metadata.annotations.as_mut().unwrap();
+                annotations.remove(names::ANNOTATION_TEMPLATE);
+                annotations.extend(digest.map(|d| (names::ANNOTATION_TEMPLATE.to_owned(), d)));
+                self.writes += 1;
+            }
+        }
+    }
+
+    /// What the delivered Secret says that it holds.
+    pub(super) fn named(&self) -> Option<String> {
+        let secret = self.observed.delivered.as_deref()?;
+        delivered::annotation(secret, names::ANNOTATION_VERIFIER).map(str::to_owned)
+    }
+
+    /// Whether the endpoint would accept what the delivered Secret holds.
+    pub(super) fn accepts_delivered(&self) -> bool {
+        let (Some(named), Some(document)) = (self.named(), self.observed.document()) else {
+            return false;
+        };
+        let previous = document
+            .accepted_previous(self.observed.now)
+            .map(|(entry, _)| entry);
+        let all = document
+            .pending
+            .iter()
+            .map(|pending| &pending.entry)
+            .chain([&document.current])
+            .chain(previous);
+        all.into_iter().any(|entry| entry.digest() == named)
+    }
+
+    /// Takes at most `budget` steps, as a process that is then killed; returns whether it finished.
+    pub(super) fn run(&mut self, mut budget: usize) -> bool {
+        self.minted = None;
+        self.observed.confirmed = false;
+        for _ in 0..8 {
+            let plan = plan(&self.observed);
+            if plan.actions.is_empty() {
+                self.change(|key| key.status = Some(plan.status));
+                return true;
+            }
+            for action in &plan.actions {
+                if budget == 0 {
+                    return false;
+                }
+                budget -= 1;
+                self.take(action);
+            }
+        }
+        panic!("no end in sight: {:?}", plan(&self.observed));
+    }
+
+    pub(super) fn status(&self) -> ApiKeyStatus {
+        self.observed.apikey.status.clone().unwrap()
+    }
+
+    pub(super) fn revision(&self) -> i64 {
+        self.observed.document().unwrap().current.revision
+    }
+
+    /// Moves the clock and lets a process settle.
+    pub(super) fn settle_at(&mut self, second: i64) {
+        self.observed.now = at(second);
+        assert!(self.run(usize::MAX));
+    }
+
+    /// Asks for a rotation, with this overlap if not that of the spec.
+    pub(super) fn ask(&mut self, token: &str, overlap_seconds: Option<u32>) {
+        self.annotate(names::ANNOTATION_ROTATE_REQUESTED_AT, token);
+        if let Some(seconds) = overlap_seconds {
+            let name = names::ANNOTATION_ROTATE_OVERLAP_SECONDS;
+            self.annotate(name, &seconds.to_string());
+        }
+    }
+
+    pub(super) fn annotate(&mut self, name: &str, value: &str) {
+        self.change(|key| {
+            let annotations = key.metadata.annotations.get_or_insert_default();
+            annotations.insert(name.to_owned(), value.to_owned());
+        });
+    }
+
+    /// What people would be told of what is observed.
+    pub(super) fn reasons(&self) -> Vec<&'static str> {
+        let status = plan(&self.observed).status;
+        let (key, now) = (&self.observed.apikey, self.observed.now);
+        let changes = notes::changes(key, &status, self.observed.document(), now);
+        changes
+            .into_iter()
+            .map(|change| change.note.reason)
+            .collect()
+    }
+
+    pub(super) fn ready(&self) -> Condition {
+        let status = self.observed.apikey.status.as_ref().unwrap();
+        conditions::find(&status.conditions, READY).unwrap().clone()
+    }
+
+    pub(super) fn phase(&self) -> Phase {
+        self.observed.apikey.status.as_ref().unwrap().phase.unwrap()
+    }
+}
+
+pub(super) fn minted() -> World {
+    let mut world = World::new(apikey());
+    assert!(world.run(usize::MAX));
+    world
+}

@@ -1,0 +1,156 @@
+//! When a key gets a further secret, and the steps to it. Pure.
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use k8s_openapi::jiff::{SignedDuration, Timestamp};
+
+use super::plan::{Action, MAX_REPLACEMENTS, Observed, REPLACEMENT_WINDOW, Situation};
+use crate::api::{ApiKey, BadRequest};
+use crate::credential::verifier::{Cause, Document};
+
+const DAY: SignedDuration = SignedDuration::from_hours(24);
+
+/// A further secret.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NextSecret {
+    /// Its number.
+    pub revision: i64,
+    /// Why it is minted.
+    pub cause: Cause,
+    /// The request that it answers.
+    pub request: Option<String>,
+    /// How long the secret that it replaces stays accepted.
+    pub overlap_seconds: u32,
+}
+
+/// How rotation stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Rotation {
+    /// Nothing is to do now.
+    Idle,
+    /// A new secret is due.
+    Due(NextSecret),
+    /// One is asked for, and the secret that was replaced last is still accepted. A second one would
+    /// break the promise that was made to those who hold it.
+    Waits {
+        /// The replaced secret.
+        revision: i64,
+        /// When it ends.
+        until: Timestamp,
+    },
+    /// The annotations can't be understood.
+    Refused(BadRequest),
+}
+
+/// When the current secret is replaced by schedule; `None` without a schedule, and if the expiry
+/// comes first.
+///
+/// Up to a tenth of the time (at most a day) earlier than `everyDays`, by a hash of the uid: keys
+/// that were made together are not rotated together, and no secret is older than declared.
+#[must_use]
+pub fn scheduled_at(apikey: &ApiKey, document: &Document, now: Timestamp) -> Option<Timestamp> {
+    let every_days = apikey.spec.rotation.as_ref()?.every_days?;
+    if apikey.reveals_once() {
+        return None;
+    }
+    let every = DAY * every_days.max(1);
+    let spread = (every / 10).min(DAY).as_secs().max(1);
+    let uid = apikey.metadata.uid.as_deref().unwrap_or_default();
+    let earlier = i64::from(crc32fast::hash(uid.as_bytes())) % spread;
+    let at = document.current.created_at.0.checked_add(every).ok()?;
+    let at = at.checked_sub(SignedDuration::from_secs(earlier)).ok()?;
+    let overlap_end = document.accepted_previous(now).map(|(_, end)| end);
+    let at = overlap_end.map_or(at, |end| at.max(end));
+    (at < document.expires_at.0).then_some(at)
+}
+
+/// How rotation stands.
+pub(super) fn rotation(observed: &Observed, document: &Document) -> Rotation {
+    let (apikey, now) = (&observed.apikey, observed.now);
+    let next = |cause, request, overlap_seconds| {
+        Rotation::Due(NextSecret {
+            revision: document.next_revision(),
+            cause,
+            request,
+            overlap_seconds,
+        })
+    };
+    let scheduled = scheduled_at(apikey, document, now).is_some_and(|at| at <= now);
+    match apikey.rotate_request() {
+        Err(bad) if !scheduled => Rotation::Refused(bad),
+        Ok(Some(request)) if document.handled_rotate_request.as_ref() != Some(&request.token) => {
+            match document.accepted_previous(now) {
+                Some((previous, until)) if request.overlap_seconds > 0 => Rotation::Waits {
+                    revision: previous.revision,
+                    until,
+                },
+                _ => next(Cause::Request, Some(request.token), request.overlap_seconds),
+            }
+        }
+        Ok(_) | Err(_) if scheduled => next(Cause::Schedule, None, apikey.overlap_seconds()),
+        Ok(_) | Err(_) => Rotation::Idle,
+    }
+}
+
+/// The request that any new secret answers: whoever asked for a new secret has one then.
+pub(super) fn open_request(apikey: &ApiKey) -> Option<String> {
+    let request = apikey.rotate_request().ok().flatten();
+    request.map(|request| request.token)
+}
+
+/// The steps to a further secret: prove it, deliver it, and only then let the old one go.
+pub(super) fn steps(
+    observed: &Observed,
+    document: &Document,
+    next: NextSecret,
+) -> (Vec<Action>, Situation) {
+    if let Some(until) = document.room_from(observed.now) {
+        return (Vec::new(), Situation::Crowded(until));
+    }
+    let deliver = Action::Deliver {
+        replaces: replaced(observed),
+    };
+    let actions = vec![Action::AppendPending(next), deliver, Action::Promote];
+    (actions, Situation::Working)
+}
+
+/// The value is gone or not the one that is proven: a new secret takes its place.
+pub(super) fn replace(observed: &Observed, document: &Document) -> (Vec<Action>, Situation) {
+    if !observed.confirmed {
+        return (vec![Action::Confirm], Situation::Working);
+    }
+    let held_until = observed
+        .replacements
+        .iter()
+        .nth_back(MAX_REPLACEMENTS - 1)
+        .and_then(|oldest| oldest.checked_add(REPLACEMENT_WINDOW).ok())
+        .filter(|until| *until > observed.now);
+    if let Some(until) = held_until {
+        return (Vec::new(), Situation::Holding(until));
+    }
+    let next = NextSecret {
+        revision: document.next_revision(),
+        cause: Cause::Replacement,
+        request: open_request(&observed.apikey),
+        overlap_seconds: observed.apikey.overlap_seconds(),
+    };
+    steps(observed, document, next)
+}
+
+/// Why these steps mint a further secret, if they do.
+#[must_use]
+pub fn cause_of(actions: &[Action]) -> Option<Cause> {
+    actions.iter().find_map(|action| {
+        if let Action::AppendPending(next) = action {
+            Some(next.cause)
+        } else {
+            None
+        }
+    })
+}
+
+/// The Secret that a new value replaces.
+pub(super) fn replaced(observed: &Observed) -> Option<Box<ObjectMeta>> {
+    observed
+        .own_delivered()
+        .map(|secret| Box::new(secret.metadata.clone()))
+}
