@@ -81,7 +81,7 @@ ci: lint deny verify docs test demo ## Everything that has to pass before a merg
 	@hack/consumers.sh --if-installed
 
 .PHONY: controlplane
-controlplane: ## Build etcd, kube-apiserver, kube-controller-manager, kubectl and helm (once)
+controlplane: ## Build etcd, kube-apiserver, kube-controller-manager and their tools (once)
 	@tests/controlplane/build.sh
 
 .PHONY: clean

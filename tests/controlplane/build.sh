@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
-# Builds the control plane that the acceptance tests, the demo and `make run` use:
-# etcd, kube-apiserver, kube-controller-manager, kubectl and helm, from source, at the
-# versions pinned in go.mod. The first run takes minutes, every later one is instant.
+# Builds the control plane that the acceptance tests, the demo and `make run` use (etcd,
+# kube-apiserver, kube-controller-manager) and the tools that go with it (etcdctl, kubectl,
+# helm, age, age-keygen), from source, at the versions pinned in go.mod. The first run takes
+# minutes, every later one is instant.
 #
 #   build.sh              build what is missing
 #   build.sh --print-dir  print the folder of the binaries and do nothing else
@@ -13,7 +14,7 @@ set -euo pipefail
 readonly RECIPE=1 # raise it when the way of building changes, so that everybody rebuilds
 readonly GO_NEEDED=1.26
 readonly DISK_LEAST_MB=800 # the binaries take 0.4 GB, twice that while they are built
-readonly STEPS=(etcd kube-apiserver kube-controller-manager kubectl helm)
+readonly STEPS=(etcd etcdctl kube-apiserver kube-controller-manager kubectl helm age age-keygen)
 
 say() { printf '%s\n' "$*" >&2; }
 fail() {
@@ -27,7 +28,9 @@ fail() {
 package_of() {
     case $1 in
     etcd) echo go.etcd.io/etcd/server/v3 ;;
+    etcdctl) echo go.etcd.io/etcd/etcdctl/v3 ;;
     helm) echo helm.sh/helm/v4/cmd/helm ;;
+    age | age-keygen) echo "filippo.io/age/cmd/$1" ;;
     *) echo "k8s.io/kubernetes/cmd/$1" ;;
     esac
 }

@@ -11,16 +11,19 @@ pub const DIR_VARIABLE: &str = "APIKEY_OPERATOR_CONTROLPLANE_DIR";
 /// The pins: the one place that names versions.
 const GO_MOD: &str = include_str!("../go.mod");
 
-const NAMES: [&str; 5] = [
+const NAMES: [&str; 8] = [
     "etcd",
+    "etcdctl",
     "kube-apiserver",
     "kube-controller-manager",
     "kubectl",
     "helm",
+    "age",
+    "age-keygen",
 ];
 
-/// A folder with the five executables `etcd`, `kube-apiserver`, `kube-controller-manager`,
-/// `kubectl` and `helm`.
+/// A folder with the eight executables `etcd`, `etcdctl`, `kube-apiserver`,
+/// `kube-controller-manager`, `kubectl`, `helm`, `age` and `age-keygen`.
 #[derive(Debug, Clone)]
 pub struct Binaries {
     dir: PathBuf,
@@ -72,7 +75,10 @@ impl Binaries {
         &self.dir
     }
 
-    /// The path of one of the five executables.
+    /// The path of one of the eight executables. `age` and `age-keygen` need no control plane, so
+    /// this is all they take; the others are easier to reach through a [`ControlPlane`].
+    ///
+    /// [`ControlPlane`]: crate::ControlPlane
     #[must_use]
     pub fn path(&self, name: &str) -> PathBuf {
         self.dir.join(name)

@@ -26,8 +26,9 @@ Exit codes:
   127  CMD was not found
 
 Environment:
-  APIKEY_OPERATOR_CONTROLPLANE_DIR  a folder with etcd, kube-apiserver, kube-controller-manager,
-                                    kubectl and helm; without it, what `make controlplane` built
+  APIKEY_OPERATOR_CONTROLPLANE_DIR  a folder with etcd, etcdctl, kube-apiserver,
+                                    kube-controller-manager, kubectl, helm, age and age-keygen;
+                                    without it, what `make controlplane` built
   APIKEY_OPERATOR_KEEP=1            keep the temporary folder (logs, kubeconfigs, data)
 
 Examples:
