@@ -8,24 +8,27 @@ use std::process::Command;
 /// Where a command's cluster, tools and caches are.
 pub(crate) struct Access {
     pub(crate) kubeconfig: PathBuf,
+    pub(crate) etcd_url: String,
     pub(crate) tools: PathBuf,
     pub(crate) dir: PathBuf,
     pub(crate) audit_log: PathBuf,
 }
 
 impl Access {
-    /// A command with `KUBECONFIG`, the tools first on its `PATH`, and the caches of kubectl and
-    /// helm in the control plane's folder; helm settings and kubectl preferences of the user have
-    /// no say.
+    /// A command with `KUBECONFIG`, `ETCDCTL_ENDPOINTS`, the tools first on its `PATH`, and the
+    /// caches of kubectl and helm in the control plane's folder; helm and etcdctl settings and
+    /// kubectl preferences of the user have no say.
     pub(crate) fn command(&self, program: impl AsRef<OsStr>) -> Command {
         let mut command = Command::new(program);
         for (name, _) in env::vars_os() {
-            if name.as_encoded_bytes().starts_with(b"HELM_") {
+            let bytes = name.as_encoded_bytes();
+            if bytes.starts_with(b"HELM_") || bytes.starts_with(b"ETCDCTL_") {
                 command.env_remove(name);
             }
         }
         command
             .env("KUBECONFIG", &self.kubeconfig)
+            .env("ETCDCTL_ENDPOINTS", &self.etcd_url)
             .env("PATH", search_path(&self.tools))
             .env("KUBECACHEDIR", self.dir.join("kubectl-cache"))
             .env("KUBERC", "off")

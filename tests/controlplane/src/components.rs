@@ -38,6 +38,11 @@ rules:
 /// Start-up is bound by the processor: collect garbage less often than by default.
 const GO_ENV: &[(&str, &str)] = &[("GOGC", "400")];
 
+/// Where etcd listens for clients.
+pub(crate) fn etcd_url(folder: &Folder) -> String {
+    format!("unix://{}", folder.file("client.sock").display())
+}
+
 /// All that the servers are started from.
 pub(crate) struct Site<'a> {
     pub(crate) binaries: &'a Binaries,
@@ -47,12 +52,13 @@ pub(crate) struct Site<'a> {
 
 impl Site<'_> {
     pub(crate) fn etcd(&self) -> Result<Component> {
+        let clients = etcd_url(self.folder);
         let peers = format!("unix://{}", self.folder.file("peer.sock").display());
         let args = [
             "--name=controlplane".to_owned(),
             format!("--data-dir={}", self.folder.file("etcd").display()),
-            format!("--listen-client-urls={}", self.etcd_url()),
-            format!("--advertise-client-urls={}", self.etcd_url()),
+            format!("--listen-client-urls={clients}"),
+            format!("--advertise-client-urls={clients}"),
             format!("--listen-peer-urls={peers}"),
             format!("--initial-advertise-peer-urls={peers}"),
             format!("--initial-cluster=controlplane={peers}"),
@@ -70,7 +76,7 @@ impl Site<'_> {
         write_private(&policy, AUDIT_POLICY)?;
         let credentials = self.credentials;
         let mut args = vec![
-            format!("--etcd-servers={}", self.etcd_url()),
+            format!("--etcd-servers={}", etcd_url(self.folder)),
             "--bind-address=127.0.0.1".to_owned(),
             "--advertise-address=127.0.0.1".to_owned(),
             format!("--secure-port={port}"),
@@ -133,10 +139,6 @@ impl Site<'_> {
         ];
         args.extend_from_slice(extra);
         self.spawn(CONTROLLER_MANAGER, &args)
-    }
-
-    fn etcd_url(&self) -> String {
-        format!("unix://{}", self.folder.file("client.sock").display())
     }
 
     fn spawn(&self, name: &'static str, args: &[String]) -> Result<Component> {

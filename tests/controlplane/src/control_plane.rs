@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 use crate::access::Access;
 use crate::binaries::Binaries;
 use crate::builder::Builder;
-use crate::components::Site;
+use crate::components::{Site, etcd_url};
 use crate::credentials::{Credentials, random_bytes};
 use crate::error::{Error, IoContext, Result};
 use crate::folder::Folder;
@@ -96,9 +96,19 @@ impl ControlPlane {
         self.access.tool("helm")
     }
 
+    /// An `etcdctl` command that reads and writes what the apiserver stores, past all of its
+    /// checks, and while it is stopped too. Nothing is encrypted at rest, so the value of a Secret
+    /// is there in clear, as the bytes it stands for and not in base64: `get --prefix ''` prints
+    /// it, among bytes that are not UTF-8. That is what is stored now; older revisions stay in the
+    /// files of etcd (in [`Self::dir`]) until they are compacted.
+    #[must_use]
+    pub fn etcdctl(&self) -> Command {
+        self.access.tool("etcdctl")
+    }
+
     /// Any other command, with the environment of [`Self::kubectl`] but the user's own `HOME`:
-    /// `KUBECONFIG`, kubectl and helm first on the `PATH`, `CONTROLPLANE_DIR` ([`Self::dir`]) and
-    /// `CONTROLPLANE_AUDIT_LOG` ([`Self::audit_log`]).
+    /// `KUBECONFIG`, `ETCDCTL_ENDPOINTS` ([`Self::etcd_url`]), our tools first on the `PATH`,
+    /// `CONTROLPLANE_DIR` ([`Self::dir`]) and `CONTROLPLANE_AUDIT_LOG` ([`Self::audit_log`]).
     #[must_use]
     pub fn command(&self, program: impl AsRef<OsStr>) -> Command {
         self.access.command(program)
@@ -122,6 +132,13 @@ impl ControlPlane {
     #[must_use]
     pub fn server_url(&self) -> &str {
         &self.url
+    }
+
+    /// etcd's address: `unix://` and a socket in [`Self::dir`]. It has no TLS and no password, and
+    /// needs none: the folder is open to the user alone.
+    #[must_use]
+    pub fn etcd_url(&self) -> &str {
+        &self.access.etcd_url
     }
 
     /// The certificate of the CA that vouches for the apiserver, as PEM.
@@ -177,6 +194,7 @@ impl ControlPlane {
         let url = format!("https://127.0.0.1:{port}");
         let access = Access {
             kubeconfig: folder.file("admin.kubeconfig"),
+            etcd_url: etcd_url(&folder),
             tools: binaries.dir().to_path_buf(),
             dir: folder.path().to_path_buf(),
             audit_log: folder.logs().join("audit.log"),

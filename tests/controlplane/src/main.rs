@@ -133,6 +133,11 @@ fn up() -> Result<(), Box<dyn std::error::Error>> {
         "export KUBECONFIG={}",
         quoted(plane.admin_kubeconfig())
     )?;
+    writeln!(
+        out,
+        "export ETCDCTL_ENDPOINTS={}",
+        quoted(Path::new(plane.etcd_url()))
+    )?;
     writeln!(out, "export PATH={}:\"$PATH\"", quoted(tools.dir()))?;
     writeln!(out, "export CONTROLPLANE_DIR={}", quoted(plane.dir()))?;
     writeln!(

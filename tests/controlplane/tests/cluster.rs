@@ -2,15 +2,17 @@
 
 mod common;
 
+use std::error::Error;
 use std::fs;
 use std::net::TcpStream;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
+use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use common::{COMMAND, Outcome, address, run, within};
-use controlplane::ControlPlane;
+use controlplane::{Binaries, ControlPlane};
 
 #[test]
 fn two_at_once_become_ready_and_share_nothing() -> Outcome {
@@ -161,6 +163,61 @@ fn helm_creates_and_installs_a_chart() -> Outcome {
 }
 
 #[test]
+fn etcdctl_sees_the_value_of_a_secret_in_clear_for_as_long_as_the_secret_exists() -> Outcome {
+    const VALUE: &str = "only-this-secret-has-it";
+    let mut cluster = ControlPlane::start()?;
+    assert!(!is_stored(&cluster, VALUE)?);
+    let literal = format!("--from-literal=a={VALUE}");
+    run(cluster
+        .kubectl()
+        .args(["create", "secret", "generic", "found", &literal]))?;
+    assert!(is_stored(&cluster, VALUE)?);
+    // The environment of any other command leads there too, whatever the user's own says.
+    let key = "/registry/secrets/default/found";
+    let script = "etcdctl get --keys-only \"$1\"";
+    let keys = run(cluster.command("sh").args(["-c", script, "sh", key]))?;
+    assert_eq!(keys, key);
+
+    cluster.stop_apiserver();
+    assert!(is_stored(&cluster, VALUE)?);
+    cluster.restart_apiserver()?;
+    run(cluster.kubectl().args(["delete", "secret", "found"]))?;
+    assert!(!is_stored(&cluster, VALUE)?);
+    Ok(())
+}
+
+#[test]
+fn age_opens_what_it_closed_with_the_right_key_only() -> Outcome {
+    let binaries = Binaries::locate()?;
+    let tool = |name| Command::new(binaries.path(name));
+    let folder = tempfile::tempdir()?;
+    let file = |name| folder.path().join(name);
+    for name in ["key", "other"] {
+        run(tool("age-keygen").arg("-o").arg(file(name)))?;
+    }
+    let recipient = run(tool("age-keygen").arg("-y").arg(file("key")))?;
+    assert!(recipient.starts_with("age1"), "{recipient}");
+
+    fs::write(file("plain"), "what is to be kept")?;
+    run(tool("age")
+        .args(["-r", &recipient, "-o"])
+        .args([file("closed"), file("plain")]))?;
+    let closed = fs::read(file("closed"))?;
+    assert!(closed.starts_with(b"age-encryption.org/v1\n"));
+    assert!(!contains(&closed, "what is to be kept"));
+
+    let open = |key| {
+        let mut command = tool("age");
+        command.args(["-d", "-i"]).args([file(key), file("closed")]);
+        command
+    };
+    assert_eq!(run(&mut open("key"))?, "what is to be kept");
+    let refused = open("other").output()?;
+    assert!(!refused.status.success() && refused.stdout.is_empty());
+    Ok(())
+}
+
+#[test]
 fn the_apiserver_comes_back_on_the_same_port_with_its_data() -> Outcome {
     let mut cluster = ControlPlane::start()?;
     let url = cluster.server_url().to_owned();
@@ -275,4 +332,23 @@ fn a_script_gets_a_kubeconfig_for_a_service_account() -> Outcome {
     ]))?;
     assert_eq!(who, "system:serviceaccount:default:robot");
     Ok(())
+}
+
+/// Whether any object in etcd has the text.
+fn is_stored(cluster: &ControlPlane, text: &str) -> Result<bool, Box<dyn Error>> {
+    let output = cluster.etcdctl().args(["get", "--prefix", ""]).output()?;
+    if !output.status.success() || !contains(&output.stdout, "/registry/namespaces/default") {
+        return Err(format!(
+            "not all of etcd: {}",
+            String::from_utf8_lossy(&output.stderr)
+        )
+        .into());
+    }
+    Ok(contains(&output.stdout, text))
+}
+
+fn contains(bytes: &[u8], text: &str) -> bool {
+    bytes
+        .windows(text.len())
+        .any(|window| window == text.as_bytes())
 }
