@@ -4,6 +4,7 @@
 //! instead of doing harm. Secrets live here for the length of one run.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::http::HeaderValue;
 use axum::http::header::ACCEPT;
@@ -13,6 +14,7 @@ use k8s_openapi::jiff::SignedDuration;
 use kube::Resource as _;
 use kube::api::{DeleteParams, Patch, PatchParams, Preconditions};
 use kube::core::Request;
+use tokio::time::Instant;
 
 use super::delivered::{self, Delivered};
 use super::plan::{Action, Observed};
@@ -29,6 +31,9 @@ use crate::policy;
 use crate::watch::roster::KeyRef;
 use crate::watch::stored::Verifier;
 
+/// How long a further secret waits between being proven and being delivered, so that every token server
+/// has learned of it before the first consumer can read it. Their watches are 10 to 30 ms behind.
+const PROPAGATION: Duration = Duration::from_millis(500);
 /// Longest time from minting a secret to delivering it: half of that after which another process may
 /// drop what proves it.
 const DELIVER_WITHIN: SignedDuration = SignedDuration::from_mins(5);
@@ -85,6 +90,7 @@ pub async fn execute(
                     remember_replacement(ctx, observed);
                 }
                 minted = Some(fresh);
+                tokio::time::sleep_until(Instant::now() + PROPAGATION).await;
             }
             Action::Deliver { replaces } => {
                 if let Some(fresh) = minted.take() {

@@ -85,6 +85,11 @@ impl Cluster {
         }
     }
 
+    /// kubeconfig of the operator's ServiceAccount.
+    pub(crate) fn service_account(&self) -> &Path {
+        &self.service_account
+    }
+
     /// Starts an operator with these flags, and hashing turned down.
     pub(crate) fn operator(&self, arguments: &[&str]) -> Operator {
         self.operator_at_full_cost(&[arguments, &CHEAP].concat())

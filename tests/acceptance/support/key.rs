@@ -1,11 +1,16 @@
 //! One key as its users and the operator see it.
 
+use std::collections::BTreeMap;
+
 use apikey_operator::api::{ApiKey, conditions, names};
 use apikey_operator::credential::fingerprint::PepperRing;
 use apikey_operator::credential::verifier::{Document, Entry};
 use apikey_operator::credential::{Secret, hash};
 use k8s_openapi::api::core::v1::Secret as CoreSecret;
+use k8s_openapi::jiff::Timestamp;
 use kube::Api;
+use kube::api::{Patch, PatchParams};
+use serde_json::json;
 
 use super::token::TokenServer;
 use super::{OPERATOR_NAMESPACE, Scope, eventually};
@@ -70,6 +75,50 @@ impl Scope<'_> {
         let credential = self.credential(&self.ready(name).await).await;
         server.token_for(&credential).await;
         credential
+    }
+
+    /// Sets annotations of a key.
+    pub(crate) async fn annotate(&self, name: &str, annotations: &[(&str, &str)]) {
+        let annotations: BTreeMap<_, _> = annotations.iter().copied().collect();
+        let patch = json!({"metadata": {"annotations": annotations}});
+        let params = PatchParams::default();
+        let patched = self
+            .keys()
+            .patch(name, &params, &Patch::Merge(&patch))
+            .await;
+        patched.unwrap();
+    }
+
+    /// Asks for a rotation and waits until it is done.
+    pub(crate) async fn rotate(&self, name: &str, token: &str) -> ApiKey {
+        let request = (names::ANNOTATION_ROTATE_REQUESTED_AT, token);
+        self.annotate(name, &[request]).await;
+        self.rotated(name, token).await
+    }
+
+    /// Waits until the request for a rotation is answered.
+    pub(crate) async fn rotated(&self, name: &str, token: &str) -> ApiKey {
+        self.key(name, "rotated", |key| {
+            let status = key.status.as_ref();
+            status.and_then(|s| s.handled_rotate_request.as_deref()) == Some(token)
+        })
+        .await
+    }
+
+    /// Claims the secret of a key that is shown once, as the plugin does; `None`: somebody else has.
+    pub(crate) async fn claim(&self, name: &str) -> Option<CoreSecret> {
+        let seen = self.secrets().get_metadata_opt(name).await.unwrap()?;
+        let now = super::now().to_string();
+        let patch = json!({"metadata": {
+            "resourceVersion": seen.metadata.resource_version,
+            "annotations": {(names::ANNOTATION_REVEALED_AT): now},
+        }});
+        let params = PatchParams::default();
+        let claimed = self
+            .secrets()
+            .patch(name, &params, &Patch::Merge(&patch))
+            .await;
+        claimed.ok()
     }
 
     /// Changes the spec of a key by a merge patch.
@@ -149,6 +198,14 @@ impl Credential {
             "hash and fingerprint disagree"
         );
         by_hash
+    }
+
+    /// Whether the endpoint accepts the delivered secret at this time.
+    pub(crate) fn is_accepted(&self, now: Timestamp) -> bool {
+        let previous = self.document.accepted_previous(now).map(|(entry, _)| entry);
+        let pending = self.document.pending.iter().map(|pending| &pending.entry);
+        let mut accepted = pending.chain([&self.document.current]).chain(previous);
+        accepted.any(|entry| self.proves(entry))
     }
 
     /// Fails unless the delivered secret is the current one and nothing is left over.

@@ -1,16 +1,22 @@
 //! What the tests share.
 
 mod cluster;
+mod fault;
+mod inside;
 mod key;
 mod operator;
 mod requests;
+mod stored;
 mod tls;
 mod token;
 
 pub(crate) use cluster::{Cluster, OPERATOR_NAMESPACE, Scope, run};
+pub(crate) use fault::{Fault, Faults, Lost, Then};
+pub(crate) use inside::{Inside, MovedClock};
 pub(crate) use key::{Credential, ready_reason};
 pub(crate) use operator::Operator;
 pub(crate) use requests::{ApiRequest, api_requests};
+pub(crate) use stored::{contains, is_stored};
 pub(crate) use tls::{Authority, TlsFiles};
 pub(crate) use token::{Answer, Login, TokenServer, basic, form, free_address, part_of, send};
 

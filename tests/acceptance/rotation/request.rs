@@ -1,0 +1,190 @@
+//! Rotation on request, and the end of the replaced secret.
+
+use apikey_operator::api::{ApiKey, conditions, names};
+use k8s_openapi::jiff::Timestamp;
+
+use crate::support::{Cluster, Login, Scope, eventually, now};
+
+const REQUEST: &str = names::ANNOTATION_ROTATE_REQUESTED_AT;
+
+/// Waits until the token server refuses this login.
+async fn refused(server: &crate::support::TokenServer, login: &Login) -> Timestamp {
+    eventually("the replaced secret is refused", async || {
+        let asked = now();
+        (server.token_of(login).status == 401).then_some(asked)
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_new_secret_keeps_all_but_the_secret_and_the_old_one_ends_at_its_second() {
+    let scope = Scope::shared().await;
+    let server = Scope::token_server().await;
+    let old = scope
+        .usable(server, "ci", "rotation: {overlapSeconds: 3}")
+        .await;
+    let before = scope.ready("ci").await.status.unwrap();
+    let after = scope.rotate("ci", "1").await.status.unwrap();
+    assert_eq!(
+        (
+            &after.key_id,
+            &after.email,
+            &after.name,
+            &after.roles,
+            &after.expires_at
+        ),
+        (
+            &before.key_id,
+            &before.email,
+            &before.name,
+            &before.roles,
+            &before.expires_at
+        )
+    );
+    assert_eq!((before.revision, after.revision), (Some(1), Some(2)));
+    let new = scope.credential(&scope.ready("ci").await).await;
+    new.assert_sound();
+    assert_ne!(new.data("secret"), old.data("secret"));
+    assert_eq!(
+        new.delivered.metadata.uid, old.delivered.metadata.uid,
+        "the same Secret"
+    );
+    assert_eq!(server.token_of(&Login::of(&new)).status, 200);
+
+    let end = after.previous_secret.unwrap().valid_until.0;
+    let token = server.token_of(&Login::of(&old)).claims();
+    assert!(
+        token["exp"].as_i64().unwrap() <= end.as_second(),
+        "a token outlives the overlap"
+    );
+    let first_refusal = refused(server, &Login::of(&old)).await;
+    let late = first_refusal.duration_since(end).as_millis();
+    assert!((0..1000).contains(&late), "refused {late} ms after its end");
+    let told = scope
+        .key("ci", "told of the end", |key| {
+            key.status
+                .as_ref()
+                .is_some_and(|s| s.previous_secret.is_none())
+        })
+        .await;
+    assert_eq!(told.status.unwrap().revision, Some(2));
+}
+
+#[tokio::test]
+async fn a_replaced_secret_never_outlives_the_key() {
+    let scope = Scope::shared().await;
+    let server = Scope::token_server().await;
+    let expiry = crate::support::ahead(8);
+    let old = scope
+        .usable(server, "brief", &format!("expiry: '{expiry}'"))
+        .await;
+    let status = scope.rotate("brief", "1").await.status.unwrap();
+    assert_eq!(status.previous_secret.unwrap().valid_until.0, expiry);
+    let first_refusal = refused(server, &Login::of(&old)).await;
+    assert!(first_refusal >= expiry && first_refusal.duration_since(expiry).as_secs() < 1);
+}
+
+#[tokio::test]
+async fn a_discarded_secret_is_refused_before_its_time_and_the_new_one_is_not() {
+    let scope = Scope::shared().await;
+    let server = Scope::token_server().await;
+    let old = scope.usable(server, "ci", "").await;
+    scope.rotate("ci", "1").await;
+    assert_eq!(server.token_of(&Login::of(&old)).status, 200);
+    let uses = format!(
+        "apikey_previous_secret_uses_total{{namespace=\"{}\",name=\"ci\"}}",
+        scope.namespace
+    );
+    assert!(
+        server.process.metric(&uses) >= Some(1.0),
+        "nobody sees who still uses it"
+    );
+    let discard = (names::ANNOTATION_DISCARD_PREVIOUS, "1");
+    scope.annotate("ci", &[discard]).await;
+    refused(server, &Login::of(&old)).await;
+    let new = scope.credential(&scope.ready("ci").await).await;
+    assert_eq!(server.token_of(&Login::of(&new)).status, 200);
+    let events = eventually("both are told", async || {
+        let events = scope.kubectl(&["events", "--for", "apikey/ci", "-o", "json"]);
+        let all = ["\"Rotated\"", "\"PreviousRetired\""];
+        all.iter()
+            .all(|reason| events.contains(reason))
+            .then_some(events)
+    })
+    .await;
+    assert!(events.contains("Rotated on request"), "{events}");
+    let audited = Scope::operator(|operator| operator.audit());
+    let ours = |action: &str| {
+        let mut audited = audited.iter();
+        audited.any(|line| line["action"] == action && line["namespace"] == *scope.namespace)
+    };
+    assert!(ours("Rotate") && ours("Discard"));
+}
+
+#[tokio::test]
+async fn a_request_is_handled_once_through_reapply_restart_and_two_leaders() {
+    let cluster = Cluster::start();
+    let scope = cluster.scope().await;
+    let one = cluster.operator(&["--leader-elect=false"]);
+    let _other = cluster.operator(&["--leader-elect=false"]);
+    let yaml = |description: &str| {
+        format!(
+            "{{apiVersion: apikey-operator.dev/v1alpha1, kind: ApiKey, metadata: {{name: ci, \
+             annotations: {{{REQUEST}: from-git}}}}, spec: {{org: {}, roles: [viewer], \
+             description: {description}}}}}",
+            scope.org()
+        )
+    };
+    scope.apply_key("ci", "");
+    scope.ready("ci").await;
+    scope.apply(&yaml("first"));
+    let rotated = scope.rotated("ci", "from-git").await;
+    assert_eq!(rotated.status.unwrap().revision, Some(2));
+
+    one.kill();
+    let _again = cluster.operator(&["--leader-elect=false"]);
+    scope.apply(&yaml("again"));
+    // An operator that has answered another key's request since has seen this one's as well.
+    scope.apply_key("other", "");
+    scope.ready("other").await;
+    scope.rotate("other", "1").await;
+    let key = scope.ready("ci").await;
+    assert_eq!(key.status.as_ref().unwrap().revision, Some(2));
+    scope.credential(&key).await.assert_sound();
+    let another = [
+        (REQUEST, "another"),
+        (names::ANNOTATION_ROTATE_OVERLAP_SECONDS, "0"),
+    ];
+    scope.annotate("ci", &another).await;
+    let answered = scope.rotated("ci", "another").await;
+    assert!(answered.status.unwrap().revision >= Some(3));
+}
+
+#[tokio::test]
+async fn a_second_request_waits_for_the_overlap_and_the_status_says_how_to_go_on() {
+    let scope = Scope::shared().await;
+    scope.apply_key("ci", "");
+    scope.ready("ci").await;
+    scope.rotate("ci", "1").await;
+    scope.annotate("ci", &[(REQUEST, "2")]).await;
+    let ready = |key: &ApiKey| {
+        let status = key.status.as_ref().unwrap();
+        conditions::find(&status.conditions, conditions::READY)
+            .unwrap()
+            .clone()
+    };
+    let waits = scope
+        .key("ci", "waiting", |key| {
+            ready(key).message.contains("waits until")
+        })
+        .await;
+    let message = ready(&waits).message;
+    assert!(message.contains("discard-previous: \"1\""), "{message}");
+    scope
+        .annotate("ci", &[(names::ANNOTATION_DISCARD_PREVIOUS, "1")])
+        .await;
+    assert_eq!(
+        scope.rotated("ci", "2").await.status.unwrap().revision,
+        Some(3)
+    );
+}

@@ -1,0 +1,161 @@
+//! The operator inside the process of the test, with a client and a clock of the test's.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::thread::JoinHandle;
+
+use apikey_operator::admin::Readiness;
+use apikey_operator::client::Heard;
+use apikey_operator::clock::Clock;
+use apikey_operator::config::{Cli, Command, RunCommand};
+use apikey_operator::metrics::Metrics;
+use apikey_operator::process::Process;
+use apikey_operator::{controller as controllers, token as tokens};
+use clap::Parser as _;
+use k8s_openapi::jiff::SignedDuration;
+use kube::config::{KubeConfigOptions, Kubeconfig};
+use kube::{Client, Config};
+use tokio::runtime::Builder;
+use tokio::sync::watch;
+
+use super::operator::CHEAP;
+use super::{Cluster, OPERATOR_NAMESPACE, eventually};
+
+/// A clock that is ahead of the system's by as much as the test says.
+#[derive(Clone, Default)]
+pub(crate) struct MovedClock(Arc<AtomicI64>);
+
+impl MovedClock {
+    /// Moves it on.
+    pub(crate) fn advance(&self, seconds: i64) {
+        self.0.fetch_add(seconds, Ordering::Relaxed);
+    }
+
+    pub(crate) fn clock(&self) -> Clock {
+        let (ahead, system) = (Arc::clone(&self.0), Clock::system());
+        Clock::from_fn(move || {
+            let ahead = SignedDuration::from_secs(ahead.load(Ordering::Relaxed));
+            system.now().checked_add(ahead).unwrap()
+        })
+    }
+}
+
+/// An operator that runs until it is dropped, which is as abrupt as a kill.
+pub(crate) struct Inside {
+    kill: watch::Sender<bool>,
+    thread: Option<JoinHandle<()>>,
+    readiness: Readiness,
+}
+
+impl Inside {
+    /// Starts a controller, without election.
+    pub(crate) async fn controller(client: Client, clock: Clock) -> Self {
+        Self::start(client, clock, None).await
+    }
+
+    /// Starts a controller and a token server that listens at this address.
+    pub(crate) async fn both(client: Client, clock: Clock, listen: &str) -> Self {
+        Self::start(client, clock, Some(listen)).await
+    }
+
+    async fn start(client: Client, clock: Clock, token_listen: Option<&str>) -> Self {
+        let mut arguments = vec!["apikey-operator", "run", "--leader-elect=false"];
+        arguments.extend(["--namespace", OPERATOR_NAMESPACE]);
+        arguments.extend(CHEAP);
+        if let Some(listen) = token_listen {
+            arguments.extend(["--token-listen", listen]);
+            // A clock that is moved makes what the API server said a moment ago look old.
+            arguments.push("--max-staleness=1000000h");
+        }
+        let Command::Run(flags) = Cli::try_parse_from(arguments).unwrap().command else {
+            unreachable!("`run` was asked for")
+        };
+        let RunCommand {
+            common,
+            controller,
+            token,
+        } = *flags;
+        let common = common.check(OPERATOR_NAMESPACE);
+        let (kill, mut killed) = watch::channel(false);
+        let readiness = Readiness::default();
+        // Of this one, nobody asks for an orderly end.
+        let (stop, stopped) = watch::channel(false);
+        let process = Process {
+            client,
+            heard: Heard::default(),
+            clock,
+            metrics: Metrics::new(),
+            readiness: readiness.clone(),
+            stopped,
+        };
+        let config = controller.check();
+        let token_config = token_listen.map(|_| token.check(&common));
+        // A runtime of its own, whose end is the end of everything that runs in it.
+        let runtime = Builder::new_multi_thread()
+            .worker_threads(2)
+            .enable_all()
+            .build();
+        let runtime = runtime.unwrap();
+        let thread = std::thread::spawn(move || {
+            runtime.block_on(async {
+                let serving = async {
+                    match &token_config {
+                        Some(config) => tokens::run(&common, config, &process).await,
+                        None => Ok(()),
+                    }
+                };
+                let reconciling = controllers::run(&common, &config, &process);
+                tokio::select! {
+                    _ = killed.wait_for(|killed| *killed) => {}
+                    ended = futures::future::try_join(reconciling, serving) => {
+                        ended.unwrap();
+                    }
+                }
+            });
+            runtime.shutdown_background();
+            drop(stop);
+        });
+        let inside = Self {
+            kill,
+            thread: Some(thread),
+            readiness,
+        };
+        eventually("the operator inside is ready", async || {
+            inside.readiness.report().0.then_some(())
+        })
+        .await;
+        inside
+    }
+}
+
+impl Drop for Inside {
+    fn drop(&mut self) {
+        self.kill.send_replace(true);
+        if let Some(thread) = self.thread.take() {
+            // Its panic was printed by itself.
+            let _ = thread.join();
+        }
+    }
+}
+
+impl Cluster {
+    /// How to reach the API server as the operator's ServiceAccount.
+    pub(crate) async fn operator_config(&self) -> Config {
+        Self::config_from(self.service_account()).await
+    }
+
+    /// How to reach the API server as administrator.
+    pub(crate) async fn admin_config(&self) -> Config {
+        Self::config_from(self.control_plane.admin_kubeconfig()).await
+    }
+
+    async fn config_from(kubeconfig: &Path) -> Config {
+        let kubeconfig = Kubeconfig::read_from(kubeconfig).unwrap();
+        let options = KubeConfigOptions::default();
+        let config = Config::from_custom_kubeconfig(kubeconfig, &options).await;
+        let mut config = config.unwrap();
+        config.default_retry = false;
+        config
+    }
+}
