@@ -6,18 +6,21 @@
 //! | `plan` | no | decides |
 //! | `rotation` | no | when a key gets a further secret, and the steps to it |
 //! | `handover` | no | the end of a secret that is shown once |
-//! | `status`, `notes` | no | what to say |
+//! | `status`, `conditions`, `notes` | no | what to say |
 //! | `delivered` | no | how the Secret looks |
-//! | `execute` | yes | mints and writes |
+//! | `execute` | yes | takes the steps, with `mint` for new secrets and `writes` for requests |
 
+mod conditions;
 pub mod delivered;
 pub mod execute;
 pub mod handover;
+mod mint;
 pub mod notes;
 pub mod observe;
 pub mod plan;
 pub mod rotation;
 pub mod status;
+mod writes;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -43,13 +43,6 @@ const STORIES: [Story; 9] = [
 ];
 
 impl Story {
-    fn shown_once(self) -> bool {
-        matches!(
-            self,
-            Self::MintOnce | Self::RotateOnce | Self::Claim | Self::Withdraw
-        )
-    }
-
     /// Whether the key is made before the faults begin.
     fn is_prepared(self) -> bool {
         !matches!(self, Self::Mint | Self::MintOnce)
@@ -58,9 +51,9 @@ impl Story {
     fn spec(self) -> &'static str {
         match self {
             Self::Withdraw => "secret: {delivery: RevealOnce, revealWithinSeconds: 60}",
-            _ if self.shown_once() => "secret: {delivery: RevealOnce}",
+            Self::MintOnce | Self::RotateOnce | Self::Claim => "secret: {delivery: RevealOnce}",
             Self::RotateAtOnce => "rotation: {overlapSeconds: 0}",
-            _ => "",
+            Self::Mint | Self::Rotate | Self::Replace | Self::Discard => "",
         }
     }
 
@@ -223,7 +216,7 @@ async fn assert_settled(scope: &Scope<'_>, case: &Case) {
     let expected = match story {
         Story::Rotate | Story::RotateAtOnce | Story::RotateOnce => Some("asked"),
         Story::Discard => Some("before"),
-        _ => None,
+        Story::Mint | Story::Replace | Story::MintOnce | Story::Claim | Story::Withdraw => None,
     };
     assert_eq!(answered.as_deref(), expected, "{name}");
 }
@@ -246,8 +239,8 @@ async fn enumerate(then: Then) {
     for case in &cases {
         faults.insert(&case.name, case.fault);
     }
-    let faulty = faults.client(cluster.operator_config().await);
-    let faulty = Inside::controller(faulty, clock.clock()).await;
+    let client = faults.client(cluster.operator_config().await);
+    let harmed = Inside::controller(client, clock.clock()).await;
     begin(&scope, &cases).await;
     let dead = |case: &Case| then == Then::Dies && faults.happened(&case.name);
     until(
@@ -258,7 +251,7 @@ async fn enumerate(then: Then) {
     )
     .await;
     assert_accepted(&scope, &cases, &clock).await;
-    drop(faulty);
+    drop(harmed);
 
     let _clean = clean().await;
     until(&scope, "each key has its end", &cases, |case, key| {

@@ -3,12 +3,12 @@
 use apikey_operator::api::{ApiKey, conditions, names};
 use k8s_openapi::jiff::Timestamp;
 
-use crate::support::{Cluster, Login, Scope, eventually, now};
+use crate::support::{Cluster, Login, Operator, Scope, TokenServer, eventually, now};
 
 const REQUEST: &str = names::ANNOTATION_ROTATE_REQUESTED_AT;
 
 /// Waits until the token server refuses this login.
-async fn refused(server: &crate::support::TokenServer, login: &Login) -> Timestamp {
+async fn refused(server: &TokenServer, login: &Login) -> Timestamp {
     eventually("the replaced secret is refused", async || {
         let asked = now();
         (server.token_of(login).status == 401).then_some(asked)
@@ -113,7 +113,7 @@ async fn a_discarded_secret_is_refused_before_its_time_and_the_new_one_is_not() 
     })
     .await;
     assert!(events.contains("Rotated on request"), "{events}");
-    let audited = Scope::operator(|operator| operator.audit());
+    let audited = Scope::operator(Operator::audit);
     let ours = |action: &str| {
         let mut audited = audited.iter();
         audited.any(|line| line["action"] == action && line["namespace"] == *scope.namespace)

@@ -1,0 +1,291 @@
+//! The conditions of one key, with what to do about each. Pure.
+
+use super::handover;
+use super::plan::{Observed, Retry, Situation};
+use super::rotation::{self, Rotation};
+use super::status::expiring_soon_from;
+use crate::api::conditions::{
+    DELIVERED, Desired, EXPIRED, EXPIRING_SOON, READY, RECONCILING, STALLED, SUSPENDED, reason,
+};
+use crate::api::names;
+use crate::credential::verifier::Handover;
+use crate::policy::{Assessment, DEFAULT_MAX_LIFETIME_DAYS};
+
+/// The conditions that hold.
+pub(super) fn desired(
+    observed: &Observed,
+    assessment: &Assessment,
+    situation: &Situation,
+) -> Vec<Desired> {
+    let apikey = &observed.apikey;
+    let secret = apikey.secret_name();
+    let condition = |type_, status, reason, message: &str| Desired {
+        type_,
+        status,
+        reason,
+        message: message.to_owned(),
+    };
+    let mut conditions = Vec::with_capacity(5);
+    let mut not_ready = |companion, reason, message: &str| {
+        conditions.push(condition(READY, "False", reason, message));
+        conditions.push(condition(companion, "True", reason, message));
+    };
+    match situation {
+        Situation::Expired => {
+            let message = expired_message(observed, assessment);
+            not_ready(STALLED, reason::EXPIRED, &message);
+            conditions.push(condition(EXPIRED, "True", reason::EXPIRED, &message));
+        }
+        Situation::Denied(denial, Retry::Awaited) => {
+            not_ready(RECONCILING, denial.reason, &denial.message);
+        }
+        Situation::Denied(denial, Retry::Changed) => {
+            not_ready(STALLED, denial.reason, &denial.message);
+        }
+        Situation::VerifierUnreadable(error) => {
+            let uid = apikey.metadata.uid.as_deref().unwrap_or_default();
+            let name = names::verifier_secret(uid);
+            let message = format!(
+                "{error}: restore Secret '{name}' in the operator's namespace from a backup, or \
+                 delete it to have a new secret minted"
+            );
+            not_ready(STALLED, reason::VERIFIER_UNREADABLE, &message);
+        }
+        Situation::SecretConflict => {
+            let message = format!(
+                "Secret '{secret}' exists and does not belong to this ApiKey: delete the Secret, \
+                 or create the ApiKey anew with another `secret.name`"
+            );
+            not_ready(STALLED, reason::SECRET_CONFLICT, &message);
+        }
+        Situation::EarlierSecret => {
+            let message = format!(
+                "Secret '{secret}' belongs to a deleted ApiKey of the same name: waiting until it \
+                 is garbage-collected"
+            );
+            not_ready(RECONCILING, reason::PREVIOUS_SECRET_TERMINATING, &message);
+        }
+        Situation::Holding(until) => {
+            let message = format!(
+                "Secret '{secret}' was removed again and again: the next one is minted at {until}; \
+                 find out what removes it"
+            );
+            not_ready(RECONCILING, reason::SECRET_REMOVED_REPEATEDLY, &message);
+        }
+        Situation::Crowded(until) => {
+            let message = format!(
+                "Several new secrets were minted lately and none reached Secret '{secret}': the \
+                 next is minted at {until}; find out what stops the operator in the middle of its \
+                 work"
+            );
+            not_ready(RECONCILING, reason::PROGRESSING_WITH_RETRY, &message);
+        }
+        Situation::Unclaimed => {
+            let message = format!(
+                "Nobody claimed the secret in time, so Secret '{secret}' was removed: rotate to \
+                 have a new one, with `kubectl apikey rotate` or the annotation '{}'",
+                names::ANNOTATION_ROTATE_REQUESTED_AT
+            );
+            not_ready(STALLED, reason::CLAIM_EXPIRED, &message);
+        }
+        Situation::Failed {
+            reason,
+            message,
+            retry,
+        } => {
+            let companion = if *retry == Retry::Changed {
+                STALLED
+            } else {
+                RECONCILING
+            };
+            not_ready(companion, reason, message);
+        }
+        Situation::Working => {
+            let message = "Minting and delivering the secret";
+            conditions.push(condition(READY, "Unknown", reason::PROGRESSING, message));
+            conditions.push(condition(RECONCILING, "True", reason::PROGRESSING, message));
+        }
+        Situation::Usable => {
+            let reason = if apikey.spec.suspended {
+                reason::SUSPENDED
+            } else {
+                reason::ISSUED
+            };
+            conditions.push(condition(
+                READY,
+                "True",
+                reason,
+                &usable_message(observed, assessment),
+            ));
+        }
+    }
+    conditions.push(delivered_condition(observed));
+    if apikey.spec.suspended {
+        let message = "`suspended` is true: no token is issued";
+        conditions.push(condition(SUSPENDED, "True", reason::SUSPENDED, message));
+    }
+    let soon =
+        expiring_soon_from(apikey, assessment.expires_at).is_some_and(|from| from <= observed.now);
+    if let Some(expires_at) = assessment.expires_at
+        && soon
+        && *situation != Situation::Expired
+    {
+        let message = format!("Expires at {expires_at}: create another ApiKey to replace it");
+        conditions.push(condition(
+            EXPIRING_SOON,
+            "True",
+            reason::EXPIRING_SOON,
+            &message,
+        ));
+    }
+    conditions
+}
+
+fn delivered_condition(observed: &Observed) -> Desired {
+    let secret = observed.apikey.secret_name();
+    let handover = observed.document().map(|document| &document.handover);
+    let (status, reason, message) = match handover {
+        Some(Handover::Revealed { at }) => {
+            let message = format!("The secret was claimed at {} and is kept nowhere", at.0);
+            ("True", reason::REVEALED, message)
+        }
+        Some(Handover::Unclaimed) => {
+            let message =
+                format!("Secret '{secret}' was removed, because nobody claimed it in time");
+            ("False", reason::CLAIM_EXPIRED, message)
+        }
+        Some(Handover::Removed) => {
+            let message = format!(
+                "Secret '{secret}' was removed by somebody before it was claimed: if nobody has the \
+                 secret, rotate to have a new one"
+            );
+            ("False", reason::SECRET_REMOVED, message)
+        }
+        Some(Handover::Unrecorded | Handover::Delivered) | None => {
+            return in_secret(observed, secret);
+        }
+    };
+    Desired {
+        type_: DELIVERED,
+        status,
+        reason,
+        message,
+    }
+}
+
+fn in_secret(observed: &Observed, secret: &str) -> Desired {
+    let (status, reason, message) = match handover::claim_until(observed) {
+        _ if !observed.is_delivered() => {
+            let message = format!("Secret '{secret}' does not hold the current secret");
+            ("False", reason::NOT_DELIVERED, message)
+        }
+        Some(until) => {
+            let message = format!(
+                "Secret '{secret}' holds the secret until somebody claims it (`kubectl apikey \
+                 reveal`), at the latest until {until}"
+            );
+            ("True", reason::AWAITING_CLAIM, message)
+        }
+        None => {
+            let message = format!("Secret '{secret}' holds the name and the secret");
+            ("True", reason::ISSUED, message)
+        }
+    };
+    Desired {
+        type_: DELIVERED,
+        status,
+        reason,
+        message,
+    }
+}
+
+fn expired_message(observed: &Observed, assessment: &Assessment) -> String {
+    let at = assessment
+        .expires_at
+        .map(|at| at.to_string())
+        .unwrap_or_default();
+    if observed.verifier.is_some() {
+        format!("Expired at {at}: create another ApiKey to replace it")
+    } else {
+        format!("Already expired at {at} when it was first seen: no secret was minted")
+    }
+}
+
+fn usable_message(observed: &Observed, assessment: &Assessment) -> String {
+    let org = &observed.apikey.spec.org;
+    let standing = if observed.apikey.spec.suspended {
+        "Suspended: no token is issued until `suspended` is false again".to_owned()
+    } else {
+        let at = assessment
+            .expires_at
+            .map(|at| at.to_string())
+            .unwrap_or_default();
+        format!("Usable until {at}")
+    };
+    let left_out = (!assessment.unknown_roles.is_empty()).then(|| {
+        format!(
+            "`roles` [{}] are not in the catalogue of Organization '{org}' and are left out",
+            assessment.unknown_roles.join(", ")
+        )
+    });
+    let uncovered = (!assessment.uncovered.is_empty()).then(|| {
+        format!(
+            "`subOrgs` [{}] are left out: {}",
+            assessment.uncovered.join(", "),
+            uncovered_because(observed)
+        )
+    });
+    let unknown_audiences = (!assessment.unknown_audiences.is_empty()).then(|| {
+        format!(
+            "`token.audiences` [{}] are not among the `audiences` of Organization '{org}' and are \
+             left out",
+            assessment.unknown_audiences.join(", ")
+        )
+    });
+    let undeclared = (!assessment.declared).then(|| {
+        format!(
+            "Organization '{org}' is not declared, so default rules hold (any role and audience, \
+             at most {DEFAULT_MAX_LIFETIME_DAYS} days): create it to set rules"
+        )
+    });
+    let sentences = [
+        Some(standing),
+        rotation_message(observed),
+        left_out,
+        uncovered,
+        unknown_audiences,
+        undeclared,
+    ];
+    let sentences: Vec<_> = sentences.into_iter().flatten().collect();
+    sentences.join(". ")
+}
+
+/// Why a rotation that is asked for has not begun.
+fn rotation_message(observed: &Observed) -> Option<String> {
+    match rotation::rotation(observed, observed.document()?) {
+        Rotation::Idle | Rotation::Due(_) => None,
+        Rotation::Waits { revision, until } => Some(format!(
+            "The rotation that is asked for waits until {until}, because revision {revision} of the \
+             secret is accepted until then: discard that (annotation '{}: \"{revision}\"') to \
+             rotate now",
+            names::ANNOTATION_DISCARD_PREVIOUS
+        )),
+        Rotation::Refused(bad) => Some(format!("No rotation: {bad}")),
+    }
+}
+
+/// Why sub-organizations are left out. It depends on nothing that could change without this key
+/// being looked at again.
+fn uncovered_because(observed: &Observed) -> String {
+    let org = &observed.apikey.spec.org;
+    match observed.organization.as_deref() {
+        None => format!("Organization '{org}' is not declared"),
+        Some(own) if own.spec.parent.is_some() => format!(
+            "'{org}' is a sub-organization itself, and its keys reach no other organization"
+        ),
+        Some(_) => format!(
+            "each must be an Organization with `parent` '{org}' and have one of the roles in its \
+             catalogue"
+        ),
+    }
+}

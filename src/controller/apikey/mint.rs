@@ -1,0 +1,74 @@
+//! Makes secrets and what proves them: the only place that asks for random bytes and hashes.
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+
+use crate::api::ApiKey;
+use crate::controller::context::Context;
+use crate::credential::sealed::Recipients;
+use crate::credential::verifier::{Cause, Entry};
+use crate::credential::{Blank, KeyId, Secret, random};
+use crate::error::Error;
+
+/// A secret that this run minted, until it is delivered.
+pub(super) struct Minted {
+    pub(super) secret: Secret,
+    pub(super) entry: Entry,
+}
+
+/// A first secret, with a new public id.
+pub(super) async fn mint_new(ctx: &Context, revision: i64) -> Result<Minted, Error> {
+    let blank = ctx.stock.take().await;
+    let Blank { secret, hash } = blank.map_err(|error| Error::internal("mint a secret", &error))?;
+    prove(ctx, secret, hash, revision, Cause::First)
+}
+
+/// A further secret of a key.
+pub(super) async fn mint(
+    ctx: &Context,
+    key_id: &KeyId,
+    revision: i64,
+    cause: Cause,
+) -> Result<Minted, Error> {
+    let entropy = random::bytes().map_err(|error| Error::internal("mint a secret", &error))?;
+    let secret = Secret::from_entropy(key_id, entropy);
+    let hash = ctx.hasher.hash(secret.clone()).await;
+    let hash = hash.map_err(|error| Error::internal("hash the secret", &error))?;
+    prove(ctx, secret, hash, revision, cause)
+}
+
+fn prove(
+    ctx: &Context,
+    secret: Secret,
+    hash: String,
+    revision: i64,
+    cause: Cause,
+) -> Result<Minted, Error> {
+    let fingerprint = ctx
+        .pepper_ring()?
+        .fingerprint(&secret)
+        .map_err(|error| Error::internal("fingerprint the secret", &error))?;
+    let created_at = Time(ctx.clock.now());
+    let entry = Entry {
+        revision,
+        hash,
+        fingerprint,
+        created_at,
+        cause,
+        valid_until: None,
+    };
+    Ok(Minted { secret, entry })
+}
+
+/// The secret for the recipients of the key, if it has any.
+pub(super) fn seal(apikey: &ApiKey, secret: &Secret) -> Result<Option<String>, Error> {
+    let doing = "encrypt the secret";
+    if apikey.recipients().is_empty() {
+        return Ok(None);
+    }
+    let recipients =
+        Recipients::parse(apikey.recipients()).map_err(|error| Error::internal(doing, &error))?;
+    let sealed = recipients.seal(secret);
+    sealed
+        .map(Some)
+        .map_err(|error| Error::internal(doing, &error))
+}

@@ -1,0 +1,133 @@
+//! The requests that change something for a key. Each takes its answer into `observed` and the caches.
+
+use std::sync::Arc;
+
+use axum::http::HeaderValue;
+use axum::http::header::ACCEPT;
+use k8s_openapi::api::core::v1::Secret as CoreSecret;
+use kube::Resource as _;
+use kube::api::{DeleteParams, Patch, PatchParams, Preconditions};
+use kube::core::Request;
+
+use super::delivered::Delivered;
+use super::plan::Observed;
+use crate::controller::cache::Ticket;
+use crate::controller::context::{Context, post_params};
+use crate::controller::watches::prune_delivered;
+use crate::credential::verifier::Document;
+use crate::error::{Error, request};
+use crate::watch::stored::Verifier;
+
+/// Has the API server answer without the data of the Secret.
+const METADATA_ONLY: HeaderValue =
+    HeaderValue::from_static("application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1");
+
+/// Creates the verifier, or replaces exactly the version that was observed.
+pub(super) async fn write_verifier(
+    ctx: &Context,
+    observed: &mut Observed,
+    document: Document,
+) -> Result<(), Error> {
+    let replaces = observed
+        .verifier
+        .as_ref()
+        .map(|verifier| &verifier.metadata);
+    let secret = Verifier::render(&document, &ctx.namespace, replaces)
+        .map_err(|error| Error::internal("write the verifier", &error))?;
+    let verifiers = ctx.secrets_in(&ctx.namespace);
+    let params = post_params();
+    let ticket = ctx.caches.verifiers.ticket();
+    let name = secret.metadata.name.clone().unwrap_or_default();
+    let stored = if replaces.is_some() {
+        request(
+            "update the verifier",
+            verifiers.replace(&name, &params, &secret),
+        )
+        .await?
+    } else {
+        request("create the verifier", verifiers.create(&params, &secret)).await?
+    };
+    let verifier = Verifier {
+        document: Ok(document),
+        ..Verifier::read(stored)
+    };
+    ctx.caches.verifiers.record(ticket, verifier.clone());
+    observed.verifier = Some(Arc::new(verifier));
+    Ok(())
+}
+
+/// Creates the delivered Secret; fails with a conflict if there is any of that name. Only metadata
+/// comes back.
+pub(super) async fn create(
+    ctx: &Context,
+    observed: &mut Observed,
+    body: &str,
+) -> Result<(), Error> {
+    let doing = "deliver the Secret";
+    let namespace = observed.apikey.metadata.namespace.as_deref();
+    let url = CoreSecret::url_path(&(), namespace);
+    let mut post = Request::new(url)
+        .create(&post_params(), body.as_bytes().to_vec())
+        .map_err(|error| Error::internal(doing, &error))?;
+    post.headers_mut().insert(ACCEPT, METADATA_ONLY);
+    let ticket = ctx.caches.delivered.ticket();
+    let stored = request(doing, ctx.client.0.request::<Delivered>(post)).await?;
+    take_in(ctx, observed, ticket, stored);
+    Ok(())
+}
+
+fn take_in(ctx: &Context, observed: &mut Observed, ticket: Ticket, mut stored: Delivered) {
+    prune_delivered(&mut stored.metadata);
+    ctx.caches.delivered.record(ticket, stored.clone());
+    observed.delivered = Some(Arc::new(stored));
+}
+
+/// Server-side apply on the delivered Secret. Only metadata comes back.
+pub(super) async fn apply(
+    ctx: &Context,
+    observed: &mut Observed,
+    doing: &'static str,
+    manager: &str,
+    body: &str,
+) -> Result<(), Error> {
+    let apikey = Arc::clone(&observed.apikey);
+    let secrets = ctx.secrets_in(apikey.metadata.namespace.as_deref().unwrap_or_default());
+    // Force: the fields are ours, and somebody who edited one of them would block us for ever.
+    let params = PatchParams::apply(manager).force();
+    let document: &serde_json::value::RawValue =
+        serde_json::from_str(body).map_err(|error| Error::internal("write the Secret", &error))?;
+    let ticket = ctx.caches.delivered.ticket();
+    let patch = Patch::Apply(document);
+    let patched = secrets.patch_metadata(apikey.secret_name(), &params, &patch);
+    let stored = request(doing, patched).await?;
+    take_in(ctx, observed, ticket, stored);
+    Ok(())
+}
+
+/// Removes the delivered Secret, if it is still as observed.
+pub(super) async fn remove_delivered(ctx: &Context, observed: &mut Observed) -> Result<(), Error> {
+    let Some(secret) = observed.own_delivered() else {
+        return Ok(());
+    };
+    let params = DeleteParams {
+        preconditions: Some(Preconditions {
+            uid: secret.metadata.uid.clone(),
+            resource_version: secret.metadata.resource_version.clone(),
+        }),
+        ..DeleteParams::default()
+    };
+    let doing = "remove the delivered Secret";
+    let url = CoreSecret::url_path(&(), observed.apikey.metadata.namespace.as_deref());
+    let mut delete = Request::new(url)
+        .delete(observed.apikey.secret_name(), &params)
+        .map_err(|error| Error::internal(doing, &error))?;
+    delete.headers_mut().insert(ACCEPT, METADATA_ONLY);
+    let removed = ctx.client.0.request_status::<Delivered>(delete);
+    match request(doing, removed).await {
+        Ok(_) => {}
+        Err(error) if error.is_not_found() => {}
+        Err(error) => return Err(error),
+    }
+    observed.delivered = None;
+    Ok(())
+}
