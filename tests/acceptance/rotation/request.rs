@@ -161,6 +161,23 @@ async fn a_request_is_handled_once_through_reapply_restart_and_two_leaders() {
 }
 
 #[tokio::test]
+async fn a_new_key_that_comes_with_a_request_is_minted_once() {
+    let scope = Scope::shared().await;
+    let yaml = scope.key_yaml("ci", "");
+    scope.apply(&yaml.replace(
+        "{name: ci}",
+        &format!("{{name: ci, annotations: {{{REQUEST}: '1'}}}}"),
+    ));
+    let key = scope.rotated("ci", "1").await;
+    assert_eq!(key.status.as_ref().unwrap().revision, Some(1));
+    scope
+        .credential(&scope.ready("ci").await)
+        .await
+        .assert_sound();
+    assert_eq!(scope.ready("ci").await.status.unwrap().revision, Some(1));
+}
+
+#[tokio::test]
 async fn a_second_request_waits_for_the_overlap_and_the_status_says_how_to_go_on() {
     let scope = Scope::shared().await;
     scope.apply_key("ci", "");
