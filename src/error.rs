@@ -116,6 +116,21 @@ impl Error {
         matches!(&self.cause, Cause::Refused(status) if status.code == 404)
     }
 
+    /// Whether there was no answer in time.
+    #[must_use]
+    pub fn is_deadline(&self) -> bool {
+        matches!(&self.cause, Cause::Deadline)
+    }
+
+    /// The HTTP status code, if the server answered.
+    #[must_use]
+    pub fn code(&self) -> Option<u16> {
+        match &self.cause {
+            Cause::Refused(status) => Some(status.code),
+            Cause::Deadline | Cause::Client(_) | Cause::Internal(_) => None,
+        }
+    }
+
     /// The reason for a condition.
     #[must_use]
     pub fn reason(&self) -> &'static str {

@@ -8,6 +8,7 @@
 //! | [`controller`] | `apikey::{plan, status, notes, delivered}` | watches, caches, reconcilers |
 //! | [`token`] | `index`, `verify`, `claims`, `signer`, `form`, `limits` | the token server |
 //! | [`watch`] | `roster`, `stored` | watches of the API server, for both processes |
+//! | [`cli`] | renderings and decisions | the kubectl plugin |
 //! | [`admin`], [`audit`], [`client`], [`clock`], [`config`], [`error`], [`metrics`], [`process`], [`telemetry`] | no | the edge |
 //!
 //! Data flows one way: watches fill [`controller::cache`], a change is put on a queue, a reconcile
@@ -18,6 +19,7 @@
 pub mod admin;
 pub mod api;
 pub mod audit;
+pub mod cli;
 pub mod client;
 pub mod clock;
 pub mod config;

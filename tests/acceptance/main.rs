@@ -13,6 +13,7 @@
 )]
 
 mod canary;
+mod cli;
 mod columns;
 mod crash;
 mod delete;

@@ -1,0 +1,172 @@
+//! One call of the plugin: how it was called, where it writes, and the cluster, which is connected
+//! to when a verb first asks for it.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::Args;
+use k8s_openapi::NamespaceResourceScope;
+use kube::config::{KubeConfigOptions, Kubeconfig};
+use kube::{Api, Client, Config, Resource};
+use tokio::sync::OnceCell;
+
+use super::exit::Failure;
+use super::terminal::Terminal;
+use crate::api::{ApiKey, Organization};
+use crate::clock::Clock;
+
+/// Longest wait for a connection.
+const CONNECT_DEADLINE: Duration = Duration::from_secs(5);
+
+/// Which cluster, as whom, and where in it.
+#[derive(Args, Clone, Debug, Default)]
+pub(super) struct Target {
+    /// Namespace; default: that of the context.
+    #[arg(
+        short,
+        long,
+        global = true,
+        value_name = "NAME",
+        help_heading = "Global"
+    )]
+    pub(super) namespace: Option<String>,
+
+    /// Context of the kubeconfig; default: the current one.
+    #[arg(long, global = true, value_name = "NAME", help_heading = "Global")]
+    pub(super) context: Option<String>,
+
+    /// File with the kubeconfig; default: $KUBECONFIG, then ~/.kube/config.
+    #[arg(long, global = true, value_name = "FILE", help_heading = "Global")]
+    pub(super) kubeconfig: Option<PathBuf>,
+
+    /// User to act as, if you may impersonate.
+    #[arg(
+        long = "as",
+        global = true,
+        value_name = "USER",
+        help_heading = "Global"
+    )]
+    pub(super) impersonate: Option<String>,
+
+    /// Group to act as, with --as; may be repeated.
+    #[arg(
+        long = "as-group",
+        global = true,
+        value_name = "GROUP",
+        requires = "impersonate",
+        help_heading = "Global"
+    )]
+    pub(super) impersonate_groups: Vec<String>,
+}
+
+/// One call of the plugin.
+pub(super) struct Invocation {
+    /// What the program is called, for hints.
+    pub(super) program: String,
+    /// Where it writes.
+    pub(super) terminal: Terminal,
+    /// The time.
+    pub(super) clock: Clock,
+    target: Target,
+    cluster: OnceCell<Cluster>,
+}
+
+impl Invocation {
+    pub(super) fn new(program: String, terminal: Terminal, clock: Clock, target: Target) -> Self {
+        Self {
+            program,
+            terminal,
+            clock,
+            target,
+            cluster: OnceCell::new(),
+        }
+    }
+
+    /// Which cluster was asked for.
+    pub(super) fn target(&self) -> &Target {
+        &self.target
+    }
+
+    /// The cluster.
+    ///
+    /// No request is made yet; what fails is a kubeconfig that can't be used.
+    pub(super) async fn cluster(&self) -> Result<Cluster, Failure> {
+        let cluster = self.cluster.get_or_try_init(|| connect(&self.target));
+        cluster.await.cloned()
+    }
+}
+
+/// A cluster, and the namespace to work in.
+#[derive(Clone)]
+pub(super) struct Cluster {
+    pub(super) client: Client,
+    pub(super) namespace: String,
+}
+
+impl Cluster {
+    /// Objects of a kind in the namespace.
+    pub(super) fn here<K>(&self) -> Api<K>
+    where
+        K: Resource<DynamicType = (), Scope = NamespaceResourceScope>,
+    {
+        Api::namespaced(self.client.clone(), &self.namespace)
+    }
+
+    /// The keys of the namespace.
+    pub(super) fn keys(&self) -> Api<ApiKey> {
+        self.here()
+    }
+
+    /// All organizations.
+    pub(super) fn organizations(&self) -> Api<Organization> {
+        Api::all(self.client.clone())
+    }
+}
+
+async fn connect(target: &Target) -> Result<Cluster, Failure> {
+    let mut config = config(target).await?;
+    // kube's own retries would hold a request for minutes and hide a throttled server.
+    config.default_retry = false;
+    config.connect_timeout = Some(CONNECT_DEADLINE);
+    if target.impersonate.is_some() {
+        config.auth_info.impersonate.clone_from(&target.impersonate);
+        let groups = &target.impersonate_groups;
+        config.auth_info.impersonate_groups = (!groups.is_empty()).then(|| groups.clone());
+    }
+    let namespace = target
+        .namespace
+        .clone()
+        .unwrap_or_else(|| config.default_namespace.clone());
+    let client = Client::try_from(config)
+        .map_err(|error| Failure::failed(format!("the kubeconfig can't be used: {error}")))?;
+    Ok(Cluster { client, namespace })
+}
+
+async fn config(target: &Target) -> Result<Config, Failure> {
+    let options = KubeConfigOptions {
+        context: target.context.clone(),
+        ..KubeConfigOptions::default()
+    };
+    let unusable = |error: &dyn std::error::Error| {
+        let context = match &target.context {
+            Some(name) => format!(", context '{name}'"),
+            None => String::new(),
+        };
+        let file = match &target.kubeconfig {
+            Some(path) => format!(" {}", path.display()),
+            None => String::new(),
+        };
+        Failure::failed(format!(
+            "the kubeconfig{file}{context} can't be used: {error}; \
+             `kubectl config get-contexts` shows what there is"
+        ))
+    };
+    let read = match &target.kubeconfig {
+        Some(path) => Kubeconfig::read_from(path),
+        None if target.context.is_some() => Kubeconfig::read(),
+        None => return Config::infer().await.map_err(|error| unusable(&error)),
+    };
+    let kubeconfig = read.map_err(|error| unusable(&error))?;
+    let config = Config::from_custom_kubeconfig(kubeconfig, &options).await;
+    config.map_err(|error| unusable(&error))
+}

@@ -1,0 +1,135 @@
+//! The kubectl plugin. One file a verb; what they share is in [`exit`], [`invocation`],
+//! [`terminal`] and [`format`].
+//!
+//! A verb is a struct of flags, whose doc comment is its help, and a function `run`. To add one: a
+//! file, its `mod`, a line in [`Verb`] and a line in [`run`]. Decisions and renderings are pure
+//! functions of what was read and the time; `run` reads, and writes to the [`terminal::Terminal`].
+
+mod completion;
+pub mod exit;
+mod format;
+mod invocation;
+mod program;
+mod terminal;
+mod version;
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
+
+use self::exit::{Exit, Failure};
+use self::invocation::{Invocation, Target};
+use self::terminal::{Color, Terminal};
+use crate::clock::Clock;
+
+/// Work with API keys: make them, look at them, change what they may do, revoke them.
+#[derive(Debug, Parser)]
+#[command(version, about, max_term_width = 100, arg_required_else_help = true,
+    subcommand_required = true, propagate_version = false, disable_help_subcommand = true,
+    after_help = exit::table())]
+struct Cli {
+    #[command(flatten)]
+    global: Global,
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+/// Flags of every verb.
+#[derive(Args, Debug)]
+struct Global {
+    #[command(flatten)]
+    target: Target,
+
+    /// Colours: `auto` has them on a terminal, unless NO_COLOR is set.
+    #[arg(
+        long,
+        global = true,
+        value_name = "WHEN",
+        default_value = "auto",
+        help_heading = "Global"
+    )]
+    color: Color,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+enum Verb {
+    Completion(completion::Completion),
+    Version(version::Version),
+}
+
+async fn run(verb: Verb, call: &mut Invocation) -> Result<(), Failure> {
+    match verb {
+        Verb::Completion(flags) => completion::run(&flags, call),
+        Verb::Version(flags) => version::run(&flags, call).await,
+    }
+}
+
+/// The whole command line, as it reads when it is called `program` (for example `kubectl apikey`).
+#[must_use]
+pub fn command(program: &str) -> clap::Command {
+    program::named(Cli::command(), program)
+}
+
+/// Runs the command line and says how it went.
+pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let arguments: Vec<_> = arguments.into_iter().collect();
+    let program = program::name(arguments.first());
+    let parsed = command(&program)
+        .try_get_matches_from(arguments)
+        .and_then(|matches| Cli::from_arg_matches(&matches));
+    let Cli { global, verb } = match parsed {
+        Ok(cli) => cli,
+        Err(error) => {
+            let _ = error.print();
+            return Exit::of(&error).into();
+        }
+    };
+    let terminal = Terminal::system(global.color);
+    let mut call = Invocation::new(program, terminal, Clock::system(), global.target);
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build();
+    let result = match runtime {
+        Ok(runtime) => runtime.block_on(run(verb, &mut call)),
+        Err(error) => Err(Failure::failed(format!(
+            "the runtime does not start: {error}"
+        ))),
+    };
+    match result {
+        Ok(()) => Exit::Done.into(),
+        Err(failure) => {
+            call.terminal.fail(&failure);
+            failure.exit().into()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_well_formed_and_every_verb_teaches_by_example() {
+        command("kubectl apikey").debug_assert();
+        for verb in command("kubectl apikey").get_subcommands() {
+            let name = verb.get_name();
+            let mut verb = verb.clone();
+            assert!(verb.get_about().is_some(), "{name} says nothing");
+            let help = verb.render_long_help().to_string();
+            assert!(help.contains("Examples:"), "{name} has no example\n{help}");
+            assert!(help.contains("kubectl apikey "), "{name}\n{help}");
+        }
+    }
+
+    #[test]
+    fn help_speaks_of_the_program_as_it_was_called() {
+        let mut command = command("keys");
+        command.build();
+        let verb = command.find_subcommand_mut("version").unwrap();
+        let help = verb.render_long_help().to_string();
+        assert!(help.contains("Usage: keys version"), "{help}");
+        assert!(!help.contains("kubectl"), "{help}");
+    }
+}

@@ -1,0 +1,134 @@
+//! Where output goes. Answers go to standard output, everything else to standard error; colours,
+//! progress and questions need a terminal.
+
+use std::fmt::Display;
+use std::io::{self, IsTerminal as _, Write};
+use std::time::Duration;
+
+use anstream::{AutoStream, ColorChoice};
+use anstyle::{AnsiColor, Style};
+use clap::ValueEnum;
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+use super::exit::Failure;
+
+/// When to use colours.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum Color {
+    /// On a terminal, unless `NO_COLOR` is set.
+    Auto,
+    /// Always.
+    Always,
+    /// Never.
+    Never,
+}
+
+/// Good.
+pub(super) const GOOD: Style = AnsiColor::Green.on_default();
+/// Bad.
+pub(super) const BAD: Style = AnsiColor::Red.on_default().bold();
+/// Worth a look.
+pub(super) const WARN: Style = AnsiColor::Yellow.on_default();
+/// Beside the point.
+pub(super) const DIM: Style = Style::new().dimmed();
+/// A heading.
+pub(super) const BOLD: Style = Style::new().bold();
+
+/// The text in a style. A [`Terminal`] drops styles where colours are off.
+pub(super) fn styled(style: Style, text: impl Display) -> String {
+    format!("{style}{text}{style:#}")
+}
+
+/// Standard output and standard error.
+pub(super) struct Terminal {
+    out: Box<dyn Write>,
+    err: Box<dyn Write>,
+    shows_progress: bool,
+    can_ask: bool,
+    shown_to_a_person: bool,
+}
+
+impl Terminal {
+    /// That of the process.
+    pub(super) fn system(color: Color) -> Self {
+        let choice = match color {
+            Color::Auto => ColorChoice::Auto,
+            Color::Always => ColorChoice::Always,
+            Color::Never => ColorChoice::Never,
+        };
+        let (stdin, stdout, stderr) = (io::stdin(), io::stdout(), io::stderr());
+        let of_a_terminal = stderr.is_terminal();
+        Self {
+            shows_progress: of_a_terminal,
+            can_ask: stdin.is_terminal() && of_a_terminal,
+            shown_to_a_person: stdout.is_terminal(),
+            out: Box::new(AutoStream::new(stdout, choice)),
+            err: Box::new(AutoStream::new(stderr, choice)),
+        }
+    }
+
+    /// Writes a line, or lines, of the answer.
+    pub(super) fn print(&mut self, text: impl Display) -> Result<(), Failure> {
+        Ok(writeln!(self.out, "{text}")?)
+    }
+
+    /// Writes a line that is not part of the answer. If nobody can read it, nothing is lost.
+    pub(super) fn note(&mut self, text: impl Display) {
+        let _ = writeln!(self.err, "{text}");
+    }
+
+    /// Writes a line that the user should heed.
+    pub(super) fn warn(&mut self, text: impl Display) {
+        let head = styled(WARN, "warning:");
+        self.note(format!("{head} {text}"));
+    }
+
+    /// Writes why the call failed.
+    pub(super) fn fail(&mut self, failure: &Failure) {
+        if !failure.message().is_empty() {
+            let head = styled(BAD, "error:");
+            self.note(format!("{head} {}", failure.message()));
+        }
+    }
+
+    /// Where answers go, for what writes by itself.
+    pub(super) fn out(&mut self) -> &mut dyn Write {
+        &mut self.out
+    }
+
+    /// Whether there is somebody to ask.
+    pub(super) fn can_ask(&self) -> bool {
+        self.can_ask
+    }
+
+    /// Whether answers are read by a person, and not by a program.
+    pub(super) fn shown_to_a_person(&self) -> bool {
+        self.shown_to_a_person
+    }
+
+    /// Something that turns while one thing is waited for; hidden unless on a terminal.
+    pub(super) fn spinner(&self, text: impl Into<String>) -> ProgressBar {
+        let bar = ProgressBar::with_draw_target(None, self.target());
+        bar.set_message(text.into());
+        bar.enable_steady_tick(Duration::from_millis(100));
+        bar
+    }
+
+    /// A bar for so many things; hidden unless on a terminal.
+    pub(super) fn bar(&self, count: usize, text: &'static str) -> ProgressBar {
+        let bar = ProgressBar::with_draw_target(Some(count as u64), self.target());
+        if let Ok(style) = ProgressStyle::with_template("{msg} {bar:30} {pos}/{len}") {
+            bar.set_style(style);
+        }
+        bar.set_message(text);
+        bar
+    }
+
+    fn target(&self) -> ProgressDrawTarget {
+        if self.shows_progress {
+            ProgressDrawTarget::stderr()
+        } else {
+            ProgressDrawTarget::hidden()
+        }
+    }
+}

@@ -1,0 +1,60 @@
+//! What holds for every verb.
+
+use std::process::Command;
+
+use crate::support::{Scope, outcome, plugin_file};
+
+#[tokio::test]
+async fn usage_speaks_of_kubectl_when_called_by_kubectl() {
+    let scope = Scope::shared().await;
+    let help = scope.plugin(&["version", "--help"]).done();
+    assert!(help.contains("Usage: kubectl apikey version"), "{help}");
+    assert!(help.contains("kubectl apikey version --client"), "{help}");
+}
+
+#[test]
+fn usage_speaks_of_the_name_that_it_was_called_by() {
+    let folder = tempfile::tempdir().unwrap();
+    let link = folder.path().join("apikeyctl");
+    std::os::unix::fs::symlink(plugin_file(), &link).unwrap();
+    let help = outcome(Command::new(&link).args(["version", "--help"]), "").done();
+    assert!(help.contains("Usage: apikeyctl version"), "{help}");
+    assert!(!help.contains("kubectl apikey"), "{help}");
+    let script = outcome(Command::new(&link).args(["completion", "bash"]), "").done();
+    assert!(script.contains("apikeyctl"), "{script}");
+}
+
+#[test]
+fn help_goes_to_standard_output_and_wrong_usage_to_standard_error() {
+    let help = outcome(Command::new(plugin_file()).arg("--help"), "");
+    assert!(help.stderr.is_empty(), "{help:?}");
+    let help = help.done();
+    assert!(
+        help.contains("Exit codes:") && help.contains("timed out"),
+        "{help}"
+    );
+    let wrong = outcome(Command::new(plugin_file()).arg("frobnicate"), "");
+    assert!(wrong.stdout.is_empty(), "{wrong:?}");
+    wrong.failed(2);
+}
+
+#[test]
+fn every_shell_gets_a_script_without_a_cluster() {
+    for shell in ["bash", "zsh", "fish", "powershell"] {
+        let mut command = Command::new(plugin_file());
+        let command = command
+            .args(["completion", shell])
+            .env("KUBECONFIG", "/dev/null");
+        let script = outcome(command, "").done();
+        assert!(script.contains("kubectl-apikey"), "{shell}: {script}");
+    }
+}
+
+#[tokio::test]
+async fn a_context_that_is_not_there_is_named_with_the_fix() {
+    let scope = Scope::shared().await;
+    let outcome = scope.plugin(&["list", "--context", "nowhere"]);
+    let message = outcome.failed(1);
+    assert!(message.contains("'nowhere'"), "{message}");
+    assert!(message.contains("get-contexts"), "{message}");
+}

@@ -1,0 +1,91 @@
+//! The kubectl plugin, run by the real kubectl.
+
+use std::ffi::OsString;
+use std::io::Write as _;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use serde_json::Value;
+
+use super::Scope;
+
+/// What a call said, and how it ended.
+#[derive(Debug)]
+pub(crate) struct Outcome {
+    pub(crate) code: i32,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
+}
+
+impl Outcome {
+    /// Standard output of a call that has to end with 0.
+    pub(crate) fn done(self) -> String {
+        assert_eq!(self.code, 0, "{self:?}");
+        self.stdout
+    }
+
+    /// Standard error of a call that has to end with this code.
+    pub(crate) fn failed(self, code: i32) -> String {
+        assert_eq!(self.code, code, "{self:?}");
+        self.stderr
+    }
+
+    /// Standard output as JSON.
+    pub(crate) fn json(&self) -> Value {
+        serde_json::from_str(&self.stdout).unwrap_or_else(|_| panic!("not JSON: {self:?}"))
+    }
+}
+
+impl Scope<'_> {
+    /// `kubectl apikey` as admin in the namespace, with these arguments and no terminal.
+    pub(crate) fn plugin(&self, arguments: &[&str]) -> Outcome {
+        self.plugin_reads("", arguments)
+    }
+
+    /// The same with this standard input.
+    pub(crate) fn plugin_reads(&self, input: &str, arguments: &[&str]) -> Outcome {
+        outcome(self.plugin_command().args(arguments), input)
+    }
+
+    /// `kubectl apikey -n NAMESPACE`, to add arguments to.
+    pub(crate) fn plugin_command(&self) -> Command {
+        let mut command = self.cluster.control_plane.kubectl();
+        let path = path_with_plugin(&command);
+        command
+            .env("PATH", path)
+            .args(["apikey", "-n", &self.namespace]);
+        command
+    }
+}
+
+/// Runs a command to its end.
+pub(crate) fn outcome(command: &mut Command, input: &str) -> Outcome {
+    let command = command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    // It may end without reading.
+    let _ = child.stdin.take().unwrap().write_all(input.as_bytes());
+    let output = child.wait_with_output().unwrap();
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    Outcome {
+        code: output.status.code().unwrap_or(-1),
+        stdout: text(output.stdout),
+        stderr: text(output.stderr),
+    }
+}
+
+/// The program itself.
+pub(crate) fn plugin_file() -> &'static Path {
+    Path::new(env!("CARGO_BIN_EXE_kubectl-apikey"))
+}
+
+fn path_with_plugin(command: &Command) -> OsString {
+    let set = command.get_envs().find(|(name, _)| *name == "PATH");
+    let path = set.and_then(|(_, value)| value).unwrap_or_default();
+    let mut all = plugin_file().parent().unwrap().as_os_str().to_owned();
+    all.push(":");
+    all.push(path);
+    all
+}
