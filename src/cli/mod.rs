@@ -5,12 +5,25 @@
 //! file, its `mod`, a line in [`Verb`] and a line in [`run`]. Decisions and renderings are pure
 //! functions of what was read and the time; `run` reads, and writes to the [`terminal::Terminal`].
 
+mod bulk;
 mod completion;
+mod dialogue;
 pub mod exit;
 mod format;
+mod gitops;
 mod invocation;
+mod key;
+mod list;
+mod patch;
 mod program;
+mod revoke;
+mod roles;
+mod select;
+mod status;
+mod suspend;
+mod table;
 mod terminal;
+mod time;
 mod version;
 
 use std::ffi::OsString;
@@ -56,12 +69,24 @@ struct Global {
 #[derive(Debug, Subcommand)]
 enum Verb {
     Completion(completion::Completion),
+    List(list::List),
+    Resume(suspend::Resume),
+    Revoke(revoke::Revoke),
+    Roles(roles::Roles),
+    Status(status::Status),
+    Suspend(suspend::Suspend),
     Version(version::Version),
 }
 
 async fn run(verb: Verb, call: &mut Invocation) -> Result<(), Failure> {
     match verb {
         Verb::Completion(flags) => completion::run(&flags, call),
+        Verb::List(flags) => list::run(&flags, call).await,
+        Verb::Resume(flags) => suspend::resume(&flags, call).await,
+        Verb::Revoke(flags) => revoke::run(&flags, call).await,
+        Verb::Roles(flags) => roles::run(&flags, call).await,
+        Verb::Status(flags) => status::run(&flags, call).await,
+        Verb::Suspend(flags) => suspend::suspend(&flags, call).await,
         Verb::Version(flags) => version::run(&flags, call).await,
     }
 }

@@ -1,4 +1,9 @@
 //! Promises of the kubectl plugin: one file a verb.
 
+mod list;
+mod revoke;
+mod roles;
 mod shape;
+mod status;
+mod suspend;
 mod version;

@@ -1,0 +1,137 @@
+//! `revoke`: deletes keys. Their secrets are refused from that moment.
+
+use clap::{Args, ValueEnum};
+use kube::api::{DeleteParams, Preconditions};
+
+use super::exit::Failure;
+use super::invocation::{Cluster, Invocation};
+use super::select::{Selected, Selection};
+use super::table::{self, Cell};
+use super::{bulk, dialogue, gitops, key, time};
+use crate::api::ApiKey;
+use crate::error::request;
+
+/// Delete keys: their secrets are refused from then on, for good.
+///
+/// The delivered Secrets go with them. Tokens that were issued live to their end, at most an hour by
+/// default. To take a key out of service for a while, suspend it.
+#[derive(Args, Debug)]
+#[command(after_help = EXAMPLES)]
+pub(super) struct Revoke {
+    #[command(flatten)]
+    selection: Selection,
+
+    /// Don't ask.
+    #[arg(short, long)]
+    yes: bool,
+
+    /// Only show what would be revoked.
+    #[arg(long, value_name = "WHERE", num_args = 0..=1, require_equals = true,
+        default_missing_value = "client")]
+    dry_run: Option<DryRun>,
+}
+
+/// Where a change is tried without being made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum DryRun {
+    /// Nothing is sent.
+    Client,
+    /// The API server checks it and keeps nothing.
+    Server,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  One, after a question:
+    kubectl apikey revoke ci-upload
+
+  What would go, and then all of it, from a script:
+    kubectl apikey revoke --all --org acme --dry-run
+    kubectl apikey revoke --all --org acme --yes
+
+  Whatever nobody used for 90 days:
+    kubectl apikey list --unused 90d -o name | xargs kubectl apikey revoke --yes";
+
+pub(super) async fn run(flags: &Revoke, call: &mut Invocation) -> Result<(), Failure> {
+    let cluster = call.cluster().await?;
+    let selected = flags.selection.read(&cluster).await?;
+    if selected.keys.is_empty() && selected.missing.is_empty() {
+        let namespace = &cluster.namespace;
+        let text = format!("No resources found in {namespace} namespace.");
+        call.terminal.note(text);
+        return Ok(());
+    }
+    if flags.dry_run.is_none() && !flags.yes && !selected.keys.is_empty() {
+        agree(&selected, call)?;
+    }
+    for key in &selected.keys {
+        if let Some(tool) = gitops::keeper(&key.metadata) {
+            let name = key::name(key);
+            call.terminal.warn(format!(
+                "apikey/{name} is managed by {tool}, which may create it again, with a new secret: \
+                 remove it where it is declared"
+            ));
+        }
+    }
+    bulk::each(call, selected, "Revoking", async |key| {
+        delete(&cluster, key, flags.dry_run).await
+    })
+    .await
+}
+
+/// Shows what would go and asks.
+fn agree(selected: &Selected, call: &mut Invocation) -> Result<(), Failure> {
+    let count = selected.keys.len();
+    if !call.terminal.can_ask() {
+        return Err(Failure::usage(format!(
+            "this would revoke {count} key(s) for good, and there is no terminal to ask on: look \
+             with --dry-run, then give --yes"
+        )));
+    }
+    let now = call.clock.now();
+    let rows: Vec<Vec<Cell>> = selected.keys.iter().map(|key| row(key, now)).collect();
+    let head = ["NAME", "ORG", "STATUS", "LAST-USED"];
+    call.terminal.note(table::render(&head, &rows));
+    let question = format!("Revoke {count} key(s)? Their secrets are refused from then on");
+    if dialogue::confirm(&question, false)? {
+        return Ok(());
+    }
+    Err(Failure::failed("nothing was revoked"))
+}
+
+fn row(key: &ApiKey, now: k8s_openapi::jiff::Timestamp) -> Vec<Cell> {
+    let (phase, style) = key::phase(key);
+    let used = key::last_used(key).map(|time| time::relative(time, now));
+    vec![
+        key::name(key).into(),
+        key.spec.org.as_str().into(),
+        Cell::new(style, phase),
+        used.unwrap_or_default().into(),
+    ]
+}
+
+/// Deletes exactly the key that was looked at.
+async fn delete(
+    cluster: &Cluster,
+    key: &ApiKey,
+    dry_run: Option<DryRun>,
+) -> Result<&'static str, Failure> {
+    if dry_run == Some(DryRun::Client) {
+        return Ok("revoked (dry run)");
+    }
+    let params = DeleteParams {
+        dry_run: dry_run.is_some(),
+        preconditions: Some(Preconditions {
+            uid: key.metadata.uid.clone(),
+            resource_version: None,
+        }),
+        ..DeleteParams::default()
+    };
+    let api = cluster.keys();
+    request("delete the ApiKey", api.delete(key::name(key), &params)).await?;
+    Ok(if dry_run.is_some() {
+        "revoked (server dry run)"
+    } else {
+        "revoked"
+    })
+}

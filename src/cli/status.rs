@@ -1,0 +1,114 @@
+//! `status`: one key and everything around it, read once and drawn as a tree.
+
+mod tree;
+
+use clap::Args;
+use k8s_openapi::api::core::v1::Secret;
+use k8s_openapi::api::events::v1::Event;
+use kube::Api;
+use kube::api::{ListParams, PartialObjectMeta};
+
+use super::exit::{Exit, Failure};
+use super::format::Machine;
+use super::invocation::{Cluster, Invocation};
+use super::select;
+use crate::api::{ApiKey, Organization};
+use crate::error::request;
+
+/// Show one key with its organization, Secret, revisions, conditions and events.
+///
+/// No secret is read: of the Secret only the metadata is asked for. What you may not read is said
+/// so in its place.
+#[derive(Args, Debug)]
+#[command(after_help = EXAMPLES)]
+pub(super) struct Status {
+    /// Name of the key.
+    #[arg(value_name = "NAME")]
+    name: String,
+
+    /// Print the object instead.
+    #[arg(short, long, value_name = "FORM")]
+    output: Option<Machine>,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  Why is it not ready?
+    kubectl apikey status ci-upload
+
+  In another namespace, in colour, page by page:
+    kubectl apikey status ci-upload -n team-a --color always | less -R";
+
+/// What was read, or why it can't be.
+type Seen<T> = Result<T, String>;
+
+/// Everything that the tree shows.
+struct View {
+    key: ApiKey,
+    organization: Seen<Option<Organization>>,
+    parent: Seen<Option<Organization>>,
+    secret: Seen<Option<PartialObjectMeta<Secret>>>,
+    events: Seen<Vec<Event>>,
+}
+
+pub(super) async fn run(flags: &Status, call: &mut Invocation) -> Result<(), Failure> {
+    let cluster = call.cluster().await?;
+    let key = select::one(&cluster, &flags.name).await?;
+    if let Some(form) = flags.output {
+        return call.terminal.print(form.render(&key)?);
+    }
+    let view = observe(&cluster, key).await;
+    call.terminal.print(tree::render(&view, call.clock.now()))
+}
+
+async fn observe(cluster: &Cluster, key: ApiKey) -> View {
+    let secrets: Api<Secret> = cluster.here();
+    let secret = request(
+        "read the Secret",
+        secrets.get_metadata_opt(key.secret_name()),
+    );
+    let (organization, secret, events) = futures::join!(
+        organization(cluster, &key.spec.org),
+        async { seen(secret.await) },
+        events(cluster, &key),
+    );
+    let parent = match &organization {
+        Ok(Some(organization)) => match &organization.spec.parent {
+            Some(parent) => self::organization(cluster, parent).await,
+            None => Ok(None),
+        },
+        Ok(None) | Err(_) => Ok(None),
+    };
+    View {
+        key,
+        organization,
+        parent,
+        secret,
+        events,
+    }
+}
+
+async fn organization(cluster: &Cluster, name: &str) -> Seen<Option<Organization>> {
+    let organizations = cluster.organizations();
+    seen(request("read the Organization", organizations.get_opt(name)).await)
+}
+
+async fn events(cluster: &Cluster, key: &ApiKey) -> Seen<Vec<Event>> {
+    let uid = key.metadata.uid.as_deref().unwrap_or_default();
+    let params = ListParams::default().fields(&format!("regarding.uid={uid}"));
+    let api: Api<Event> = cluster.here();
+    let events = select::list(&api, "read Events", params).await;
+    events.map_err(|failure| unreadable(&failure))
+}
+
+fn seen<T>(answer: Result<T, crate::error::Error>) -> Seen<T> {
+    answer.map_err(|error| unreadable(&error.into()))
+}
+
+fn unreadable(failure: &Failure) -> String {
+    if failure.exit() == Exit::Forbidden {
+        "you may not read it".to_owned()
+    } else {
+        failure.message().to_owned()
+    }
+}

@@ -1,0 +1,303 @@
+//! The tree of a key. Pure.
+
+use k8s_openapi::api::core::v1::Secret;
+use k8s_openapi::api::events::v1::Event;
+use k8s_openapi::jiff::Timestamp;
+use kube::api::PartialObjectMeta;
+use termtree::Tree;
+
+use super::{Seen, View};
+use crate::api::{ApiKey, ApiKeyStatus, Organization, conditions, names};
+use crate::cli::terminal::{BAD, BOLD, DIM, GOOD, WARN, styled};
+use crate::cli::{key, time};
+use crate::policy;
+
+/// Events that are shown.
+const EVENTS: usize = 8;
+
+/// Conditions that are bad news when they hold.
+const BAD_NEWS: [&str; 2] = [conditions::STALLED, conditions::EXPIRED];
+/// Conditions that are worth a look when they hold.
+const NEWS: [&str; 3] = [
+    conditions::RECONCILING,
+    conditions::EXPIRING_SOON,
+    conditions::SUSPENDED,
+];
+
+pub(super) fn render(view: &View, now: Timestamp) -> String {
+    let key = &view.key;
+    let (phase, style) = key::phase(key);
+    let title = format!(
+        "{} {}  {}",
+        styled(BOLD, "ApiKey"),
+        styled(BOLD, format!("{}/{}", key::namespace(key), key::name(key))),
+        styled(style, phase)
+    );
+    let leaves = identity(key, now).into_iter().map(Tree::new).chain([
+        organization(view),
+        secret(key, &view.secret),
+        revisions(key, now),
+        all_conditions(key, now),
+        events(&view.events, now),
+    ]);
+    let tree = Tree::new(title).with_leaves(leaves);
+    tree.to_string().trim_end().to_owned()
+}
+
+fn identity(key: &ApiKey, now: Timestamp) -> Vec<String> {
+    let status = key.status.clone().unwrap_or_default();
+    let when = |time: Timestamp| format!("{time} ({})", time::relative(time, now));
+    let expires = key::expires_at(key).map_or_else(|| "not known yet".to_owned(), when);
+    let used = key::last_used(key).map_or_else(|| "never".to_owned(), when);
+    let mut lines = vec![format!("login name: {}", key.login_name())];
+    if let (Some(id), Some(email)) = (&status.key_id, &status.email) {
+        lines.push(format!("key id: {id}, e-mail: {email}"));
+    }
+    lines.push(format!("roles: {}", roles(key, &status)));
+    lines.push(format!("expires: {expires}"));
+    lines.push(format!("last used: {used}"));
+    if let Some(text) = &key.spec.description {
+        lines.push(format!("description: {text}"));
+    }
+    lines
+}
+
+fn roles(key: &ApiKey, status: &ApiKeyStatus) -> String {
+    let wanted = &key.spec.roles;
+    if status.phase.is_none() {
+        return wanted.join(", ");
+    }
+    let (held, dropped): (Vec<_>, Vec<_>) = wanted
+        .iter()
+        .cloned()
+        .partition(|role| status.roles.contains(role));
+    if dropped.is_empty() {
+        return held.join(", ");
+    }
+    let note = format!("not in the catalogue: {}", dropped.join(", "));
+    format!("{} {}", held.join(", "), styled(WARN, format!("({note})")))
+        .trim_start()
+        .to_owned()
+}
+
+fn organization(view: &View) -> Tree<String> {
+    let org = &view.key.spec.org;
+    let title = |text: String| format!("{} {text}", styled(BOLD, "Organization"));
+    match &view.organization {
+        Err(why) => Tree::new(title(format!("{org}: {why}"))),
+        Ok(None) => {
+            let id = policy::default_organization_id(org);
+            let rules = format!(
+                "any role, {} days by default, {} at most",
+                policy::DEFAULT_LIFETIME_DAYS,
+                policy::DEFAULT_MAX_LIFETIME_DAYS
+            );
+            Tree::new(title(format!("{org}  {}", styled(WARN, "not declared"))))
+                .with_leaves([format!("id: {id}"), format!("default rules: {rules}")])
+        }
+        Ok(Some(organization)) => {
+            let mut leaves = vec![format!("id: {}", policy::organization_id(organization))];
+            leaves.push(format!("catalogue: {}", catalogue(organization, view)));
+            if let Some(parent) = &organization.spec.parent {
+                leaves.push(parent_line(parent, &view.parent));
+            }
+            Tree::new(title(format!("{org}  {}", styled(GOOD, "declared")))).with_leaves(leaves)
+        }
+    }
+}
+
+fn catalogue(organization: &Organization, view: &View) -> String {
+    let roles = |o: &Organization| {
+        let keys: Vec<_> = o.spec.roles.iter().map(|role| role.key.clone()).collect();
+        keys.join(", ")
+    };
+    if !organization.spec.roles.is_empty() {
+        return roles(organization);
+    }
+    match &view.parent {
+        Ok(Some(parent)) if !parent.spec.roles.is_empty() => {
+            format!("{} (the parent's)", roles(parent))
+        }
+        Ok(_) => "any role".to_owned(),
+        Err(_) => "that of the parent".to_owned(),
+    }
+}
+
+fn parent_line(name: &str, parent: &Seen<Option<Organization>>) -> String {
+    match parent {
+        Ok(Some(parent)) => format!("parent: {name}, id: {}", policy::organization_id(parent)),
+        Ok(None) => format!("parent: {name} {}", styled(BAD, "(does not exist)")),
+        Err(why) => format!("parent: {name}: {why}"),
+    }
+}
+
+fn secret(key: &ApiKey, secret: &Seen<Option<PartialObjectMeta<Secret>>>) -> Tree<String> {
+    let title = format!("{} {}", styled(BOLD, "Secret"), key.secret_name());
+    match secret {
+        Err(why) => Tree::new(format!("{title}: {why}")),
+        Ok(None) => {
+            let status = key.status.as_ref();
+            let claimed = status.is_some_and(|status| status.revealed_at.is_some());
+            let why = if claimed {
+                styled(DIM, "removed after it was claimed")
+            } else {
+                styled(BAD, "does not exist")
+            };
+            Tree::new(format!("{title}  {why}"))
+        }
+        Ok(Some(found)) => {
+            let problems = mismatches(key, found);
+            let verdict = if problems.is_empty() {
+                styled(GOOD, "exists, matches the status")
+            } else {
+                styled(BAD, "exists, does not match the status")
+            };
+            let annotation = |name| annotation(found, name).unwrap_or("none");
+            let facts = format!(
+                "revision {}, verifier {}",
+                annotation(names::ANNOTATION_REVISION),
+                annotation(names::ANNOTATION_VERIFIER)
+            );
+            let leaves = std::iter::once(facts).chain(problems);
+            Tree::new(format!("{title}  {verdict}")).with_leaves(leaves)
+        }
+    }
+}
+
+fn annotation<'a>(secret: &'a PartialObjectMeta<Secret>, name: &str) -> Option<&'a str> {
+    let annotations = secret.metadata.annotations.as_ref()?;
+    annotations.get(name).map(String::as_str)
+}
+
+/// What of the Secret's metadata contradicts the key.
+fn mismatches(key: &ApiKey, secret: &PartialObjectMeta<Secret>) -> Vec<String> {
+    let status = key.status.clone().unwrap_or_default();
+    let owners = secret.metadata.owner_references.iter().flatten();
+    let ours = owners
+        .into_iter()
+        .any(|owner| Some(&owner.uid) == key.metadata.uid.as_ref());
+    if !ours {
+        return vec![
+            "it belongs to somebody else: remove it, or set another `secret.name`".to_owned(),
+        ];
+    }
+    let labels = secret.metadata.labels.as_ref();
+    let id = labels.and_then(|labels| labels.get(names::LABEL_KEY_ID));
+    let revision = annotation(secret, names::ANNOTATION_REVISION);
+    let verifier = annotation(secret, names::ANNOTATION_VERIFIER).unwrap_or_default();
+    let expected = status.revision.map(|revision| revision.to_string());
+    let mut problems = Vec::new();
+    if id != status.key_id.as_ref() {
+        problems.push(format!(
+            "its key id is {}, that of the key {}",
+            id.map_or("none", String::as_str),
+            status.key_id.as_deref().unwrap_or("none")
+        ));
+    }
+    if revision != expected.as_deref() {
+        problems.push(format!(
+            "its revision is {}, the status says {}",
+            revision.unwrap_or("none"),
+            expected.as_deref().unwrap_or("none")
+        ));
+    }
+    if verifier.len() != 16 || !verifier.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+        problems.push("it does not say which verifier it belongs to".to_owned());
+    }
+    problems
+}
+
+fn revisions(key: &ApiKey, now: Timestamp) -> Tree<String> {
+    let status = key.status.clone().unwrap_or_default();
+    let mut leaves = Vec::new();
+    if let Some(revision) = status.revision {
+        let since = status.rotated_at.map_or_else(String::new, |time| {
+            format!(", since {}", time::relative(time.0, now))
+        });
+        leaves.push(format!("{revision}: current{since}"));
+    }
+    if let Some(previous) = status.previous_secret {
+        let end = previous.valid_until.0;
+        let when = time::relative(end, now);
+        leaves.push(format!(
+            "{}: previous, accepted until {end} ({when})",
+            previous.revision
+        ));
+    }
+    if let Some(next) = status.next_rotation_at {
+        leaves.push(format!(
+            "next rotation: {} ({})",
+            next.0,
+            time::relative(next.0, now)
+        ));
+    }
+    if leaves.is_empty() {
+        leaves.push("none yet".to_owned());
+    }
+    Tree::new(styled(BOLD, "Revisions")).with_leaves(leaves)
+}
+
+fn all_conditions(key: &ApiKey, now: Timestamp) -> Tree<String> {
+    let title = styled(BOLD, "Conditions");
+    let all = key::conditions_of(key);
+    if all.is_empty() {
+        let hint = "none yet: has a controller seen the key? See `kubectl apikey check`";
+        return Tree::new(title).with_leaves([hint.to_owned()]);
+    }
+    let lines = all.iter().map(|condition| {
+        let type_ = condition.type_.as_str();
+        let style = if BAD_NEWS.contains(&type_) {
+            BAD
+        } else if NEWS.contains(&type_) {
+            WARN
+        } else {
+            key::truth(&condition.status)
+        };
+        format!(
+            "{type_} {} {} {}: {}",
+            styled(style, &condition.status),
+            condition.reason,
+            styled(DIM, time::age(condition.last_transition_time.0, now)),
+            condition.message
+        )
+    });
+    Tree::new(title).with_leaves(lines)
+}
+
+fn events(events: &Seen<Vec<Event>>, now: Timestamp) -> Tree<String> {
+    let title = styled(BOLD, "Events");
+    let events = match events {
+        Err(why) => return Tree::new(format!("{title}: {why}")),
+        Ok(events) if events.is_empty() => return Tree::new(format!("{title}: none")),
+        Ok(events) => events,
+    };
+    let mut events: Vec<_> = events
+        .iter()
+        .map(|event| (last_seen(event), event))
+        .collect();
+    events.sort_by_key(|(time, _)| *time);
+    let older = events.len().saturating_sub(EVENTS);
+    let lines = events.into_iter().skip(older).map(|(time, event)| {
+        let age = time.map_or_else(|| "?".to_owned(), |time| time::age(time, now));
+        let type_ = event.type_.as_deref().unwrap_or_default();
+        let style = if type_ == "Warning" { WARN } else { DIM };
+        format!(
+            "{} {} {}: {}",
+            styled(DIM, age),
+            styled(style, type_),
+            event.reason.as_deref().unwrap_or_default(),
+            event.note.as_deref().unwrap_or_default()
+        )
+    });
+    Tree::new(title).with_leaves(lines)
+}
+
+fn last_seen(event: &Event) -> Option<Timestamp> {
+    let repeated = event
+        .series
+        .as_ref()
+        .map(|series| series.last_observed_time.0);
+    let once = event.event_time.as_ref().map(|time| time.0);
+    let old = event.deprecated_last_timestamp.as_ref().map(|time| time.0);
+    repeated.or(once).or(old)
+}

@@ -1,0 +1,77 @@
+//! `suspend` and `resume`: keys out of service and back, with nothing deleted.
+
+use clap::Args;
+use serde_json::json;
+
+use super::exit::Failure;
+use super::invocation::Invocation;
+use super::select::Selection;
+use super::{bulk, gitops, key, patch};
+
+/// Take keys out of service: no token is issued for them until they are resumed.
+///
+/// Nothing is deleted, and tokens that were issued live to their end. A key still expires at its
+/// time.
+#[derive(Args, Debug)]
+#[command(after_help = SUSPEND_EXAMPLES)]
+pub(super) struct Suspend {
+    #[command(flatten)]
+    selection: Selection,
+}
+
+/// Put suspended keys back into service.
+#[derive(Args, Debug)]
+#[command(after_help = RESUME_EXAMPLES)]
+pub(super) struct Resume {
+    #[command(flatten)]
+    selection: Selection,
+}
+
+const SUSPEND_EXAMPLES: &str = "\
+Examples:
+  One, while an incident is looked into:
+    kubectl apikey suspend ci-upload
+
+  All of a team, or all of an organization in this namespace:
+    kubectl apikey suspend -l team=web
+    kubectl apikey suspend --all --org acme";
+
+const RESUME_EXAMPLES: &str = "\
+Examples:
+  One:
+    kubectl apikey resume ci-upload
+
+  All of a team:
+    kubectl apikey resume -l team=web";
+
+pub(super) async fn suspend(flags: &Suspend, call: &mut Invocation) -> Result<(), Failure> {
+    set(&flags.selection, call, true).await
+}
+
+pub(super) async fn resume(flags: &Resume, call: &mut Invocation) -> Result<(), Failure> {
+    set(&flags.selection, call, false).await
+}
+
+async fn set(selection: &Selection, call: &mut Invocation, suspended: bool) -> Result<(), Failure> {
+    let cluster = call.cluster().await?;
+    let selected = selection.read(&cluster).await?;
+    for key in &selected.keys {
+        if let Some(tool) = gitops::keeper(&key.metadata) {
+            let name = key::name(key);
+            call.terminal.warn(gitops::warning(name, tool));
+        }
+    }
+    let (doing, done) = if suspended {
+        ("Suspending", "suspended")
+    } else {
+        ("Resuming", "resumed")
+    };
+    bulk::each(call, selected, doing, async |key| {
+        if key.spec.suspended == suspended {
+            return Ok("unchanged");
+        }
+        patch::spec(&cluster, key::name(key), &json!({"suspended": suspended})).await?;
+        Ok(done)
+    })
+    .await
+}

@@ -1,0 +1,37 @@
+//! `kubectl apikey revoke`.
+
+use crate::support::Scope;
+
+#[tokio::test]
+async fn nothing_is_revoked_without_a_yes() {
+    let scope = Scope::shared().await;
+    scope.apply_key("ci", "");
+    let refused = scope.plugin(&["revoke", "ci"]).failed(2);
+    assert!(
+        refused.contains("--yes") && refused.contains("--dry-run"),
+        "{refused}"
+    );
+    let shown = scope.plugin(&["revoke", "ci", "--dry-run"]).done();
+    assert_eq!(shown, "apikey/ci revoked (dry run)\n");
+    let shown = scope.plugin(&["revoke", "ci", "--dry-run=server"]).done();
+    assert_eq!(shown, "apikey/ci revoked (server dry run)\n");
+    assert!(scope.keys().get_opt("ci").await.unwrap().is_some());
+    let said = scope.plugin(&["revoke", "ci", "--yes"]).done();
+    assert_eq!(said, "apikey/ci revoked\n");
+    assert!(scope.keys().get_opt("ci").await.unwrap().is_none());
+}
+
+#[tokio::test]
+async fn keys_of_one_organization_are_revoked_together() {
+    let scope = Scope::shared().await;
+    scope.apply_key("a", "");
+    scope.apply_key("b", "");
+    scope.apply_key("other", "org: other");
+    let all = ["revoke", "--all", "--org", scope.org(), "--yes"];
+    let said = scope.plugin(&all).done();
+    assert_eq!(said, "apikey/a revoked\napikey/b revoked\n");
+    assert!(scope.keys().get_opt("other").await.unwrap().is_some());
+    let outcome = scope.plugin(&all);
+    assert!(outcome.stderr.contains("No resources found"), "{outcome:?}");
+    outcome.done();
+}

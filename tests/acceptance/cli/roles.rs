@@ -1,0 +1,58 @@
+//! `kubectl apikey roles`.
+
+use crate::support::Scope;
+
+#[tokio::test]
+async fn roles_change_and_the_secret_stays() {
+    let scope = Scope::shared().await;
+    scope.apply_key("ci", "");
+    let before = scope
+        .credential(&scope.ready("ci").await)
+        .await
+        .data("secret");
+    let roles = async |arguments: &[&str]| {
+        let said = scope.plugin(&[&["roles"], arguments].concat()).done();
+        let key = scope.keys().get("ci").await.unwrap();
+        (said, key.spec.roles)
+    };
+    let (said, now) = roles(&["add", "ci", "deployer", "viewer"]).await;
+    assert_eq!(
+        (said.trim(), now),
+        (
+            "apikey/ci changed",
+            vec!["viewer".into(), "deployer".into()]
+        )
+    );
+    let (said, now) = roles(&["remove", "apikey/ci", "viewer"]).await;
+    assert_eq!(
+        (said.trim(), now),
+        ("apikey/ci changed", vec!["deployer".into()])
+    );
+    let (said, _) = roles(&["set", "ci", "deployer"]).await;
+    assert_eq!(said.trim(), "apikey/ci unchanged");
+    let refused = scope
+        .plugin(&["roles", "remove", "ci", "deployer"])
+        .failed(2);
+    assert!(refused.contains("at least one role"), "{refused}");
+    let after = scope
+        .credential(&scope.ready("ci").await)
+        .await
+        .data("secret");
+    assert_eq!(before, after);
+}
+
+#[tokio::test]
+async fn a_key_that_gitops_manages_is_changed_with_a_warning() {
+    let scope = Scope::shared().await;
+    scope.apply_key("ci", "");
+    scope.kubectl(&[
+        "label",
+        "apikey",
+        "ci",
+        "kustomize.toolkit.fluxcd.io/name=apps",
+    ]);
+    let outcome = scope.plugin(&["roles", "add", "ci", "deployer"]);
+    assert!(outcome.stderr.contains("managed by Flux"), "{outcome:?}");
+    outcome.done();
+    assert_eq!(scope.plugin(&["roles", "add", "no", "x"]).code, 3);
+}

@@ -1,0 +1,72 @@
+//! `kubectl apikey status`.
+
+use crate::support::{Scope, eventually};
+
+#[tokio::test]
+async fn status_shows_the_key_and_everything_around_it_but_no_secret() {
+    let scope = Scope::shared().await;
+    let org = scope.org().to_owned();
+    scope.declare(
+        &org,
+        "{allowedNamespaces: {from: All}, roles: [{key: viewer}]}",
+    );
+    scope.apply_key("ci", "roles: [viewer, deployer], description: uploads");
+    let key = scope.ready("ci").await;
+    let secret = scope.credential(&key).await.data("secret");
+    let tree = eventually("events are there", async || {
+        let tree = scope.plugin(&["status", "ci"]).done();
+        (tree.contains("Normal Issued")).then_some(tree)
+    })
+    .await;
+    for part in [
+        "ApiKey ",
+        "login name: ci",
+        "description: uploads",
+        "not in the catalogue: deployer",
+        "declared",
+        "exists, matches the status",
+        "1: current",
+        "Ready True Issued",
+        "in 179d",
+    ] {
+        assert!(tree.contains(part), "{part} is missing in\n{tree}");
+    }
+    assert!(!tree.contains(&secret), "{tree}");
+    let json = scope.plugin(&["status", "ci", "-o", "json"]).json();
+    assert_eq!(json["metadata"]["name"], "ci");
+}
+
+#[tokio::test]
+async fn status_says_what_may_not_be_read() {
+    let scope = Scope::shared().await;
+    scope.apply_key("ci", "");
+    scope.ready("ci").await;
+    scope.kubectl(&["create", "role", "look", "--verb=get", "--resource=apikeys"]);
+    scope.kubectl(&[
+        "create",
+        "rolebinding",
+        "look",
+        "--role=look",
+        "--user=looker",
+    ]);
+    let tree = eventually("the role is in force", async || {
+        let outcome = scope.plugin(&["status", "ci", "--as", "looker"]);
+        (outcome.code == 0).then_some(outcome.stdout)
+    })
+    .await;
+    assert_eq!(tree.matches("you may not read it").count(), 3, "{tree}");
+    assert!(tree.contains("Ready True"), "{tree}");
+}
+
+#[tokio::test]
+async fn status_tells_a_secret_that_is_not_ours() {
+    let scope = Scope::shared().await;
+    scope.kubectl(&["create", "secret", "generic", "ci", "--from-literal=a=b"]);
+    scope.apply_key("ci", "");
+    scope.refused("ci", "SecretConflict").await;
+    let tree = scope.plugin(&["status", "ci"]).done();
+    assert!(tree.contains("belongs to somebody else"), "{tree}");
+    assert!(tree.contains("not declared"), "{tree}");
+    let missing = scope.plugin(&["status", "nothing"]).failed(3);
+    assert!(missing.contains("'nothing'"), "{missing}");
+}
