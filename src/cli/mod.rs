@@ -7,6 +7,7 @@
 
 mod bulk;
 mod completion;
+mod create;
 mod dialogue;
 pub mod exit;
 mod format;
@@ -25,6 +26,7 @@ mod table;
 mod terminal;
 mod time;
 mod version;
+mod wait;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -69,6 +71,7 @@ struct Global {
 #[derive(Debug, Subcommand)]
 enum Verb {
     Completion(completion::Completion),
+    Create(Box<create::Create>),
     List(list::List),
     Resume(suspend::Resume),
     Revoke(revoke::Revoke),
@@ -81,6 +84,7 @@ enum Verb {
 async fn run(verb: Verb, call: &mut Invocation) -> Result<(), Failure> {
     match verb {
         Verb::Completion(flags) => completion::run(&flags, call),
+        Verb::Create(flags) => create::run(*flags, call).await,
         Verb::List(flags) => list::run(&flags, call).await,
         Verb::Resume(flags) => suspend::resume(&flags, call).await,
         Verb::Revoke(flags) => revoke::run(&flags, call).await,
@@ -125,7 +129,8 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     match result {
         Ok(()) => Exit::Done.into(),
         Err(failure) => {
-            call.terminal.fail(&failure);
+            let why = program::told(failure.message(), &call.program);
+            call.terminal.fail(&why);
             failure.exit().into()
         }
     }

@@ -24,6 +24,11 @@ pub(super) fn name(argument: Option<&OsString>) -> String {
     }
 }
 
+/// A text with the program under this name.
+pub(super) fn told(text: &str, program: &str) -> String {
+    text.replace(WRITTEN, program)
+}
+
 /// The command with its usage and all its texts under this name.
 pub(super) fn named(command: Command, program: &str) -> Command {
     let command = command.bin_name(program).display_name(program);
@@ -34,7 +39,7 @@ pub(super) fn named(command: Command, program: &str) -> Command {
 }
 
 fn renamed(mut command: Command, program: &str) -> Command {
-    let other = |text: &StyledStr| text.to_string().replace(WRITTEN, program);
+    let other = |text: &StyledStr| told(&text.to_string(), program);
     if let Some(text) = command.get_after_help().map(other) {
         command = command.after_help(text);
     }

@@ -44,6 +44,8 @@ type Seen<T> = Result<T, String>;
 
 /// Everything that the tree shows.
 struct View {
+    /// What the program is called, for hints.
+    program: String,
     key: ApiKey,
     organization: Seen<Option<Organization>>,
     parent: Seen<Option<Organization>>,
@@ -57,11 +59,11 @@ pub(super) async fn run(flags: &Status, call: &mut Invocation) -> Result<(), Fai
     if let Some(form) = flags.output {
         return call.terminal.print(form.render(&key)?);
     }
-    let view = observe(&cluster, key).await;
+    let view = observe(call.program.clone(), &cluster, key).await;
     call.terminal.print(tree::render(&view, call.clock.now()))
 }
 
-async fn observe(cluster: &Cluster, key: ApiKey) -> View {
+async fn observe(program: String, cluster: &Cluster, key: ApiKey) -> View {
     let secrets: Api<Secret> = cluster.here();
     let secret = request(
         "read the Secret",
@@ -80,6 +82,7 @@ async fn observe(cluster: &Cluster, key: ApiKey) -> View {
         Ok(None) | Err(_) => Ok(None),
     };
     View {
+        program,
         key,
         organization,
         parent,

@@ -84,10 +84,10 @@ impl Terminal {
     }
 
     /// Writes why the call failed.
-    pub(super) fn fail(&mut self, failure: &Failure) {
-        if !failure.message().is_empty() {
+    pub(super) fn fail(&mut self, why: &str) {
+        if !why.is_empty() {
             let head = styled(BAD, "error:");
-            self.note(format!("{head} {}", failure.message()));
+            self.note(format!("{head} {why}"));
         }
     }
 

@@ -37,7 +37,7 @@ pub(super) fn render(view: &View, now: Timestamp) -> String {
         organization(view),
         secret(key, &view.secret),
         revisions(key, now),
-        all_conditions(key, now),
+        all_conditions(view, now),
         events(&view.events, now),
     ]);
     let tree = Tree::new(title).with_leaves(leaves);
@@ -237,12 +237,13 @@ fn revisions(key: &ApiKey, now: Timestamp) -> Tree<String> {
     Tree::new(styled(BOLD, "Revisions")).with_leaves(leaves)
 }
 
-fn all_conditions(key: &ApiKey, now: Timestamp) -> Tree<String> {
+fn all_conditions(view: &View, now: Timestamp) -> Tree<String> {
     let title = styled(BOLD, "Conditions");
-    let all = key::conditions_of(key);
+    let all = key::conditions_of(&view.key);
     if all.is_empty() {
-        let hint = "none yet: has a controller seen the key? See `kubectl apikey check`";
-        return Tree::new(title).with_leaves([hint.to_owned()]);
+        let check = format!("{} check", view.program);
+        let hint = format!("none yet: has a controller seen the key? See `{check}`");
+        return Tree::new(title).with_leaves([hint]);
     }
     let lines = all.iter().map(|condition| {
         let type_ = condition.type_.as_str();

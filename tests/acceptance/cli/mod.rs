@@ -1,5 +1,6 @@
 //! Promises of the kubectl plugin: one file a verb.
 
+mod create;
 mod list;
 mod revoke;
 mod roles;

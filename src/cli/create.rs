@@ -1,0 +1,256 @@
+//! `create`: a new key, from flags or from a dialogue, up to its secret.
+
+mod ask;
+mod build;
+mod next;
+
+use std::time::Duration;
+
+use clap::{ArgAction, Args, ValueEnum};
+use k8s_openapi::jiff::SignedDuration;
+use kube::api::PostParams;
+
+use self::build::{Expiry, SubOrg};
+use super::exit::Failure;
+use super::format::Machine;
+use super::invocation::{Cluster, Invocation};
+use super::revoke::DryRun;
+use super::{key, patch, time, wait};
+use crate::api::ApiKey;
+use crate::error::request;
+
+/// Create a key and wait until it is ready.
+///
+/// On a terminal, what is missing is asked for; organizations and roles are offered. Elsewhere name,
+/// --org and --role are required.
+///
+/// The secret is not printed unless asked for: it is in the delivered Secret. After a dialogue it is
+/// shown once.
+#[derive(Args, Clone, Debug, Default)]
+#[command(after_help = EXAMPLES)]
+pub(super) struct Create {
+    /// Name of the key; also its login name, unless --login-name is given.
+    #[arg(value_name = "NAME")]
+    name: Option<String>,
+
+    /// Organization that the key belongs to.
+    #[arg(long, value_name = "ORG")]
+    org: Option<String>,
+
+    /// What the key may do; several with commas, or the flag repeated.
+    #[arg(long = "role", value_name = "ROLE", value_delimiter = ',')]
+    roles: Vec<String>,
+
+    /// When it ends: a duration from now (90d) or a time (2027-05-24T00:00:00Z). Default: the
+    /// organization's default lifetime.
+    #[arg(long, value_name = "WHEN", value_parser = build::expiry)]
+    expires: Option<Expiry>,
+
+    /// Sub-organization that it may also act in, with its roles there: ORG or ORG=ROLE,ROLE; may be
+    /// repeated.
+    #[arg(long = "sub-org", value_name = "ORG[=ROLE,..]", value_parser = build::sub_org)]
+    sub_orgs: Vec<SubOrg>,
+
+    /// What it is for.
+    #[arg(long, value_name = "TEXT")]
+    description: Option<String>,
+
+    /// Login name at the token endpoint, if not NAME.
+    #[arg(long, value_name = "NAME", help_heading = "Secret and tokens")]
+    login_name: Option<String>,
+
+    /// Secret to deliver to, if not NAME.
+    #[arg(long, value_name = "NAME", help_heading = "Secret and tokens")]
+    secret_name: Option<String>,
+
+    /// Lifetime of its tokens.
+    #[arg(long, value_name = "DURATION", value_parser = time::duration,
+        help_heading = "Secret and tokens")]
+    ttl: Option<SignedDuration>,
+
+    /// Audience of its tokens; may be repeated.
+    #[arg(
+        long = "audience",
+        value_name = "AUDIENCE",
+        help_heading = "Secret and tokens"
+    )]
+    audiences: Vec<String>,
+
+    /// Replace the secret by schedule; whole days.
+    #[arg(long, value_name = "DURATION", value_parser = build::days,
+        help_heading = "Secret and tokens")]
+    rotate_every: Option<i32>,
+
+    /// How long a replaced secret stays accepted.
+    #[arg(long, value_name = "DURATION", value_parser = build::seconds,
+        help_heading = "Secret and tokens")]
+    overlap: Option<u32>,
+
+    /// Whether the delivered Secret stays.
+    #[arg(long, value_name = "HOW", help_heading = "Secret and tokens")]
+    delivery: Option<How>,
+
+    /// With reveal-once: how long an unclaimed secret waits.
+    #[arg(long, value_name = "DURATION", value_parser = build::seconds,
+        help_heading = "Secret and tokens")]
+    reveal_within: Option<u32>,
+
+    /// Public key of age: the secret is delivered only encrypted to it; may be repeated.
+    #[arg(
+        long = "recipient",
+        value_name = "AGE1...",
+        help_heading = "Secret and tokens"
+    )]
+    recipients: Vec<String>,
+
+    /// Print the secret on standard output, and everything else on standard error.
+    #[arg(long, conflicts_with_all = ["dry_run", "output"])]
+    show_secret: bool,
+
+    /// Only show what would be created. `client` needs no cluster.
+    #[arg(long, value_name = "WHERE", num_args = 0..=1, require_equals = true,
+        default_missing_value = "client")]
+    dry_run: Option<DryRun>,
+
+    /// Print the object.
+    #[arg(short, long, value_name = "FORM")]
+    output: Option<Machine>,
+
+    /// Wait until it is ready.
+    #[arg(long, default_value_t = true, num_args = 0..=1, require_equals = true,
+        default_missing_value = "true", action = ArgAction::Set, value_name = "BOOL")]
+    wait: bool,
+
+    /// Longest wait.
+    #[arg(long, value_name = "DURATION", default_value = "60s", value_parser = time::duration)]
+    timeout: SignedDuration,
+}
+
+/// Whether the delivered Secret stays.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum How {
+    /// It stays for the life of the key.
+    Keep,
+    /// It is removed as soon as it was claimed.
+    RevealOnce,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  Ask for everything:
+    kubectl apikey create
+
+  For a pipeline, for 90 days:
+    kubectl apikey create ci-upload --org acme --role build-operator --expires 90d
+
+  As YAML for a repository, without a cluster:
+    kubectl apikey create ci-upload --org acme --role build-operator --dry-run -o yaml
+
+  From a script that needs the secret now:
+    SECRET=$(kubectl apikey create ci-upload --org acme --role build-operator --show-secret)
+
+  With a new secret every 30 days, the replaced one accepted for a day:
+    kubectl apikey create ci-upload --org acme --role build-operator \\
+        --rotate-every 30d --overlap 1d
+
+  For one person, encrypted to their key, to be claimed once:
+    kubectl apikey create jane --org acme --role viewer --delivery reveal-once \\
+        --recipient age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p";
+
+pub(super) async fn run(flags: Create, call: &mut Invocation) -> Result<(), Failure> {
+    let missing = missing(&flags);
+    let asked = !missing.is_empty();
+    let flags = if asked {
+        if !call.terminal.can_ask() {
+            return Err(Failure::usage(format!(
+                "missing: {}; there is no terminal to ask on",
+                missing.join(", ")
+            )));
+        }
+        ask::complete(flags, call).await?
+    } else {
+        flags
+    };
+    let mut wanted = build::apikey(&flags, call.clock.now())?;
+    if flags.dry_run == Some(DryRun::Client) {
+        wanted
+            .metadata
+            .namespace
+            .clone_from(&call.target().namespace);
+        return say(call, &wanted, flags.output, "created (dry run)");
+    }
+    let cluster = call.cluster().await?;
+    let created = create(&cluster, &wanted, flags.dry_run.is_some()).await?;
+    if flags.dry_run.is_some() {
+        return say(call, &created, flags.output, "created (server dry run)");
+    }
+    let shows = flags.show_secret || (asked && call.terminal.shown_to_a_person());
+    if flags.show_secret {
+        let name = key::name(&created);
+        call.terminal.note(format!("apikey/{name} created"));
+    } else if flags.output.is_none() {
+        say(call, &created, None, "created")?;
+    }
+    let ready = if flags.wait || shows {
+        let longest = Duration::try_from(flags.timeout).unwrap_or_default();
+        wait::until_ready(call, &cluster, key::name(&created), longest).await?
+    } else {
+        created
+    };
+    if flags.output.is_some() {
+        return say(call, &ready, flags.output, "created");
+    }
+    next::say(call, &cluster, &ready, &flags, shows).await
+}
+
+/// What is required and not given.
+fn missing(flags: &Create) -> Vec<&'static str> {
+    let mut missing = Vec::new();
+    if flags.name.is_none() {
+        missing.push("NAME");
+    }
+    if flags.org.is_none() {
+        missing.push("--org");
+    }
+    if flags.roles.is_empty() {
+        missing.push("--role");
+    }
+    missing
+}
+
+async fn create(cluster: &Cluster, wanted: &ApiKey, dry_run: bool) -> Result<ApiKey, Failure> {
+    let params = PostParams {
+        dry_run,
+        field_manager: Some(patch::FIELD_MANAGER.to_owned()),
+    };
+    let api = cluster.keys();
+    let created = request("create the ApiKey", api.create(&params, wanted)).await;
+    created.map_err(|error| {
+        let (name, namespace) = (key::name(wanted), &cluster.namespace);
+        match error.code() {
+            Some(409) => Failure::failed(format!(
+                "{error}: choose another name, or look at it with `kubectl apikey status {name} -n \
+                 {namespace}`"
+            )),
+            Some(404) => Failure::not_found(format!(
+                "{error}: does namespace '{namespace}' exist, and are the definitions installed \
+                 (`kubectl apikey check`)?"
+            )),
+            _ => error.into(),
+        }
+    })
+}
+
+fn say(
+    call: &mut Invocation,
+    key: &ApiKey,
+    form: Option<Machine>,
+    what: &str,
+) -> Result<(), Failure> {
+    match form {
+        Some(form) => call.terminal.print(form.render(key)?),
+        None => call
+            .terminal
+            .print(format!("apikey/{} {what}", key::name(key))),
+    }
+}

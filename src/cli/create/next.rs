@@ -1,0 +1,89 @@
+//! What to do with a new key, and its secret if it is to be shown.
+
+use k8s_openapi::api::core::v1::Secret as CoreSecret;
+use kube::Api;
+use zeroize::Zeroizing;
+
+use super::Create;
+use crate::api::{ApiKey, names::data};
+use crate::cli::exit::Failure;
+use crate::cli::invocation::{Cluster, Invocation};
+use crate::cli::terminal::{BOLD, DIM, styled};
+use crate::cli::{key, time};
+use crate::credential::Secret;
+use crate::error::request;
+
+pub(super) async fn say(
+    call: &mut Invocation,
+    cluster: &Cluster,
+    key: &ApiKey,
+    flags: &Create,
+    shows: bool,
+) -> Result<(), Failure> {
+    if let Some(end) = key::expires_at(key) {
+        let when = time::relative(end, call.clock.now());
+        call.terminal.note(format!("It expires {end} ({when})."));
+    }
+    let how = hint(key, &cluster.namespace, &call.program);
+    if !shows || key.reveals_once() || !flags.recipients.is_empty() {
+        call.terminal.note(how);
+        return Ok(());
+    }
+    let secret = delivered(cluster, key).await?;
+    if flags.show_secret {
+        return call.terminal.print(secret.expose());
+    }
+    let login = key.login_name();
+    call.terminal
+        .print(format!("{}   {login}", styled(BOLD, "name")))?;
+    call.terminal
+        .print(format!("{} {}", styled(BOLD, "secret"), secret.expose()))?;
+    let once = "The secret is shown once; it stays in the Secret, for programs and for those who \
+                may read it.";
+    call.terminal.note(format!("{once}\n{}", styled(DIM, how)));
+    Ok(())
+}
+
+/// How to get at the secret.
+fn hint(key: &ApiKey, namespace: &str, program: &str) -> String {
+    let (name, secret) = (key::name(key), key.secret_name());
+    let read = |data: &str| {
+        format!(
+            "kubectl get secret {secret} -n {namespace} -o jsonpath='{{.data.{data}}}' | base64 -d"
+        )
+    };
+    let encrypted = key
+        .spec
+        .secret
+        .as_ref()
+        .is_some_and(|s| !s.recipients.is_empty());
+    if key.reveals_once() {
+        return format!("Next, claim the secret, once: {program} reveal {name} -n {namespace}");
+    }
+    if encrypted {
+        let read = read(&data::SECRET_AGE.replace('.', "\\."));
+        return format!("Next, read the secret: {read} | age -d -i KEY-FILE");
+    }
+    format!(
+        "Next, mount Secret {secret}, or read it: {}",
+        read(data::SECRET)
+    )
+}
+
+/// The secret as it was delivered.
+async fn delivered(cluster: &Cluster, key: &ApiKey) -> Result<Secret, Failure> {
+    let name = key.secret_name();
+    let api: Api<CoreSecret> = cluster.here();
+    let found = request("read the Secret", api.get(name)).await?;
+    let text = found.data.and_then(|mut data| data.remove(data::SECRET));
+    let text = text
+        .and_then(|bytes| String::from_utf8(bytes.0).ok())
+        .map(Zeroizing::new);
+    let secret = text.and_then(|text| Secret::parse(&text).ok());
+    secret.ok_or_else(|| {
+        Failure::failed(format!(
+            "Secret '{name}' holds no secret of ours under key '{}': see `kubectl apikey status`",
+            data::SECRET
+        ))
+    })
+}

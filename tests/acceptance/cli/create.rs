@@ -1,0 +1,210 @@
+//! `kubectl apikey create`.
+
+use k8s_openapi::jiff::Timestamp;
+
+use crate::support::{BACKSPACE, DOWN, ENTER, ESC, Scope, ahead, press};
+
+#[tokio::test]
+async fn create_waits_until_the_key_is_ready_and_prints_no_secret() {
+    let scope = Scope::shared().await;
+    let org = scope.org();
+    let create = [
+        "create",
+        "ci",
+        "--org",
+        org,
+        "--role",
+        "viewer,deployer",
+        "--expires",
+        "90d",
+        "--description",
+        "uploads",
+        "--ttl",
+        "10m",
+        "--rotate-every",
+        "30d",
+        "--overlap",
+        "1h",
+    ];
+    let outcome = scope.plugin(&create);
+    assert_eq!(outcome.stdout, "apikey/ci created\n", "{outcome:?}");
+    assert!(outcome.stderr.contains("in 89d"), "{outcome:?}");
+    let read = format!("kubectl get secret ci -n {}", scope.namespace);
+    assert!(outcome.stderr.contains(&read), "{outcome:?}");
+    let key = scope.keys().get("ci").await.unwrap();
+    let secret = scope.credential(&key).await.data("secret");
+    assert!(!format!("{outcome:?}").contains(&secret));
+    assert_eq!(key.spec.roles, ["viewer", "deployer"]);
+    assert_eq!(key.spec.token.unwrap().ttl_seconds, Some(600));
+    assert_eq!(key.spec.rotation.unwrap().every_days, Some(30));
+    let expiry: Timestamp = key.spec.expiry.unwrap().parse().unwrap();
+    assert!(expiry <= ahead(90 * 86_400) && expiry > ahead(90 * 86_400 - 120));
+    let twice = scope.plugin(&create).failed(1);
+    assert!(
+        twice.contains("already exists") && twice.contains("apikey status"),
+        "{twice}"
+    );
+}
+
+#[tokio::test]
+async fn create_prints_the_secret_alone_when_asked_for_it() {
+    let scope = Scope::shared().await;
+    let create = [
+        "create",
+        "ci",
+        "--org",
+        scope.org(),
+        "--role",
+        "viewer",
+        "--show-secret",
+    ];
+    let secret = scope.plugin(&create).done();
+    let key = scope.keys().get("ci").await.unwrap();
+    assert_eq!(
+        secret.trim_end(),
+        scope.credential(&key).await.data("secret")
+    );
+}
+
+#[tokio::test]
+async fn what_is_missing_is_named_where_nobody_can_be_asked() {
+    let scope = Scope::shared().await;
+    let message = scope
+        .plugin(&["create", "ci", "--role", "viewer"])
+        .failed(2);
+    assert!(message.contains("missing: --org"), "{message}");
+    let message = scope.plugin(&["create"]).failed(2);
+    assert!(message.contains("NAME, --org, --role"), "{message}");
+    for bad in [
+        ["--expires", "soon"],
+        ["--rotate-every", "36h"],
+        ["--sub-org", "=a"],
+    ] {
+        let all = [
+            &["create", "ci", "--org", "acme", "--role", "viewer"],
+            &bad[..],
+        ]
+        .concat();
+        scope.plugin(&all).failed(2);
+    }
+}
+
+#[tokio::test]
+async fn a_dry_run_creates_nothing() {
+    let scope = Scope::shared().await;
+    let fixed = [
+        "create",
+        "ci",
+        "--org",
+        scope.org(),
+        "--role",
+        "viewer",
+        "-o",
+        "yaml",
+    ];
+    let yaml = scope.plugin(&[&fixed[..], &["--dry-run"]].concat()).done();
+    assert!(
+        yaml.contains("kind: ApiKey") && !yaml.contains("status"),
+        "{yaml}"
+    );
+    scope
+        .plugin(&[&fixed[..], &["--dry-run=server"]].concat())
+        .done();
+    assert!(scope.keys().get_opt("ci").await.unwrap().is_none());
+    scope.apply(&yaml);
+    scope.ready("ci").await;
+    let all = [
+        "create",
+        "CI",
+        "--org",
+        "acme",
+        "--role",
+        "viewer",
+        "--dry-run=server",
+    ];
+    let refused = scope.plugin(&all).failed(1);
+    assert!(refused.contains("metadata.name"), "{refused}");
+}
+
+#[tokio::test]
+async fn a_key_that_is_refused_is_a_failure_with_the_reason() {
+    let scope = Scope::shared().await;
+    let org = scope.org();
+    scope.declare(
+        org,
+        "{allowedNamespaces: {from: All}, roles: [{key: viewer}]}",
+    );
+    let create = ["create", "ci", "--org", org, "--role", "nothing"];
+    let refused = scope.plugin(&create).failed(1);
+    assert!(refused.contains("none is in the catalogue"), "{refused}");
+}
+
+#[tokio::test]
+async fn the_dialogue_offers_what_there_is_and_shows_the_secret_once() {
+    let scope = Scope::shared().await;
+    let org = scope.org().to_owned();
+    let roles = "roles: [{key: builder}, {key: viewer, description: may look}]";
+    scope.declare(
+        &org,
+        &format!("{{allowedNamespaces: {{from: All}}, {roles}}}"),
+    );
+    let mut session = scope.plugin_on_terminal(&["create"]);
+    session.exp_string("Name of the key").unwrap();
+    press(&mut session, &["CI", ENTER]);
+    session.exp_string("use lower-case letters").unwrap();
+    press(&mut session, &[BACKSPACE, BACKSPACE, "ci", ENTER]);
+    session.exp_string("It expires after").unwrap();
+    press(&mut session, &[DOWN, ENTER]);
+    session.exp_string("Organization").unwrap();
+    press(&mut session, &[&org, ENTER]);
+    session.exp_string("may look").unwrap();
+    press(&mut session, &[DOWN, " ", ENTER]);
+    session.exp_string("Without questions").unwrap();
+    session.exp_string("Create it?").unwrap();
+    press(&mut session, &[ENTER]);
+    session.exp_string("created").unwrap();
+    let shown = session
+        .exp_regex("ak_[0-9a-z]{16}_[0-9A-Za-z]{49}")
+        .unwrap()
+        .1;
+    session.exp_string("shown once").unwrap();
+    session.exp_eof().unwrap();
+    let key = scope.keys().get("ci").await.unwrap();
+    assert_eq!(shown, scope.credential(&key).await.data("secret"));
+    assert_eq!(
+        (key.spec.org, key.spec.roles),
+        (org, vec!["viewer".to_owned()])
+    );
+    let expiry: Timestamp = key.spec.expiry.unwrap().parse().unwrap();
+    assert!(expiry <= ahead(90 * 86_400) && expiry > ahead(90 * 86_400 - 120));
+}
+
+#[tokio::test]
+async fn a_dialogue_that_is_left_creates_nothing() {
+    let scope = Scope::shared().await;
+    let mut session = scope.plugin_on_terminal(&["create", "ci", "--org", "acme"]);
+    session.exp_string("It expires after").unwrap();
+    press(&mut session, &[ESC]);
+    session.exp_string("nothing was changed").unwrap();
+    session.exp_eof().unwrap();
+    assert!(scope.keys().get_opt("ci").await.unwrap().is_none());
+}
+
+#[tokio::test]
+async fn revoke_asks_on_a_terminal_and_takes_no_for_an_answer() {
+    let scope = Scope::shared().await;
+    scope.apply_key("ci", "");
+    scope.ready("ci").await;
+    for (answer, said, remains) in [
+        ("n", "nothing was revoked", true),
+        ("y", "ci revoked", false),
+    ] {
+        let mut session = scope.plugin_on_terminal(&["revoke", "ci"]);
+        session.exp_string("LAST-USED").unwrap();
+        session.exp_string("Revoke 1 key(s)?").unwrap();
+        press(&mut session, &[answer, ENTER]);
+        session.exp_string(said).unwrap();
+        session.exp_eof().unwrap();
+        assert_eq!(scope.keys().get_opt("ci").await.unwrap().is_some(), remains);
+    }
+}
