@@ -122,13 +122,19 @@ impl Error {
         matches!(&self.cause, Cause::Deadline)
     }
 
+    /// What the server answered, if it did.
+    #[must_use]
+    pub fn answer(&self) -> Option<&kube::core::Status> {
+        match &self.cause {
+            Cause::Refused(status) => Some(status),
+            Cause::Deadline | Cause::Client(_) | Cause::Internal(_) => None,
+        }
+    }
+
     /// The HTTP status code, if the server answered.
     #[must_use]
     pub fn code(&self) -> Option<u16> {
-        match &self.cause {
-            Cause::Refused(status) => Some(status.code),
-            Cause::Deadline | Cause::Client(_) | Cause::Internal(_) => None,
-        }
+        self.answer().map(|status| status.code)
     }
 
     /// The reason for a condition.

@@ -43,6 +43,15 @@ pub fn yaml() -> Result<String, Error> {
         .collect())
 }
 
+/// The schema of a kind, as the API server checks objects against it.
+///
+/// # Errors
+/// As [`files`].
+pub fn schema<K: kube::CustomResourceExt>() -> Result<Value, Error> {
+    let mut crd = finish(&K::crd())?;
+    Ok(crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"].take())
+}
+
 /// The definitions can't be written.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {

@@ -6,14 +6,17 @@
 //! functions of what was read and the time; `run` reads, and writes to the [`terminal::Terminal`].
 
 mod bulk;
+mod check;
 mod completion;
 mod create;
 mod dialogue;
 pub mod exit;
 mod format;
 mod gitops;
+mod http;
 mod invocation;
 mod key;
+mod lint;
 mod list;
 mod patch;
 mod program;
@@ -70,8 +73,10 @@ struct Global {
 /// What to do.
 #[derive(Debug, Subcommand)]
 enum Verb {
+    Check(check::Check),
     Completion(completion::Completion),
     Create(Box<create::Create>),
+    Lint(lint::Lint),
     List(list::List),
     Resume(suspend::Resume),
     Revoke(revoke::Revoke),
@@ -83,8 +88,10 @@ enum Verb {
 
 async fn run(verb: Verb, call: &mut Invocation) -> Result<(), Failure> {
     match verb {
+        Verb::Check(flags) => check::run(&flags, call).await,
         Verb::Completion(flags) => completion::run(&flags, call),
         Verb::Create(flags) => create::run(*flags, call).await,
+        Verb::Lint(flags) => lint::run(&flags, call).await,
         Verb::List(flags) => list::run(&flags, call).await,
         Verb::Resume(flags) => suspend::resume(&flags, call).await,
         Verb::Revoke(flags) => revoke::run(&flags, call).await,

@@ -1,6 +1,8 @@
 //! Promises of the kubectl plugin: one file a verb.
 
+mod check;
 mod create;
+mod lint;
 mod list;
 mod revoke;
 mod roles;

@@ -17,7 +17,7 @@ pub(crate) use fault::{Fault, Faults, Lost, Then};
 pub(crate) use inside::{Inside, MovedClock};
 pub(crate) use key::{Credential, ready_reason};
 pub(crate) use operator::Operator;
-pub(crate) use plugin::{outcome, plugin_file};
+pub(crate) use plugin::{Outcome, outcome, plugin_file};
 pub(crate) use pty::{BACKSPACE, DOWN, ENTER, ESC, press};
 pub(crate) use requests::{ApiRequest, api_requests};
 pub(crate) use stored::{contains, is_stored};

@@ -1,0 +1,105 @@
+//! Whether a controller is at work: it renews a Lease.
+
+use k8s_openapi::api::coordination::v1::Lease;
+use k8s_openapi::jiff::{SignedDuration, Timestamp};
+use kube::Api;
+use kube::api::ListParams;
+
+use super::Finding;
+use crate::api::names;
+use crate::cli::exit::{Exit, Failure};
+use crate::cli::invocation::Cluster;
+use crate::cli::{select, time};
+use crate::error::request;
+
+const NAME: &str = "controller";
+/// Where the chart is usually installed.
+const DEFAULT_NAMESPACE: &str = "apikey-operator";
+/// Life of a Lease that does not say.
+const DEFAULT_SECONDS: i32 = 30;
+
+pub(super) async fn look(cluster: &Cluster, namespace: Option<&str>, now: Timestamp) -> Finding {
+    match find(cluster, namespace).await {
+        Ok(lease) => judge(lease.as_ref(), namespace, now),
+        Err(failure) => Finding::of_failure(NAME, &failure),
+    }
+}
+
+/// The Lease of the given namespace; else that of any namespace, else that of the usual one.
+async fn find(cluster: &Cluster, namespace: Option<&str>) -> Result<Option<Lease>, Failure> {
+    if namespace.is_none() {
+        let params =
+            ListParams::default().fields(&format!("metadata.name={}", names::CONTROLLER_LEASE));
+        let api: Api<Lease> = Api::all(cluster.client.clone());
+        match select::list(&api, "list Leases", params).await {
+            Ok(leases) => return Ok(leases.into_iter().max_by_key(renewed)),
+            Err(failure) if failure.exit() == Exit::Forbidden => {}
+            Err(failure) => return Err(failure),
+        }
+    }
+    let namespace = namespace.unwrap_or(DEFAULT_NAMESPACE);
+    let api: Api<Lease> = Api::namespaced(cluster.client.clone(), namespace);
+    let lease = request("read the Lease", api.get_opt(names::CONTROLLER_LEASE));
+    Ok(lease.await?)
+}
+
+fn renewed(lease: &Lease) -> Option<Timestamp> {
+    let spec = lease.spec.as_ref()?;
+    spec.renew_time.as_ref().map(|time| time.0)
+}
+
+fn judge(lease: Option<&Lease>, namespace: Option<&str>, now: Timestamp) -> Finding {
+    let Some(lease) = lease else {
+        let place = namespace.map_or(String::new(), |name| format!(" in namespace '{name}'"));
+        return Finding::failed(
+            NAME,
+            format!("there is no Lease '{}'{place}", names::CONTROLLER_LEASE),
+            "start the operator; or name its namespace with --operator-namespace; one that runs \
+             with --leader-elect=false has no Lease",
+        );
+    };
+    let namespace = lease.metadata.namespace.as_deref().unwrap_or_default();
+    let spec = lease.spec.clone().unwrap_or_default();
+    let holder = spec.holder_identity.unwrap_or_default();
+    let seconds = spec.lease_duration_seconds.unwrap_or(DEFAULT_SECONDS);
+    let life = SignedDuration::from_secs(i64::from(seconds));
+    let renewed = renewed(lease);
+    if holder.is_empty() || renewed.is_none_or(|time| now.duration_since(time) > life) {
+        let since = renewed.map_or_else(|| "ever".to_owned(), |time| time::age(time, now));
+        return Finding::failed(
+            NAME,
+            format!("nobody has renewed the Lease in namespace '{namespace}' for {since}"),
+            format!("see the operator's pods: kubectl get pods -n {namespace}"),
+        );
+    }
+    let message = format!("'{holder}' leads in namespace '{namespace}'");
+    Finding::ok(NAME, message)
+}
+
+#[cfg(test)]
+mod tests {
+    use k8s_openapi::api::coordination::v1::LeaseSpec;
+    use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
+
+    use super::super::State;
+    use super::*;
+
+    #[test]
+    fn a_lease_counts_while_it_is_renewed_and_held() {
+        let at = |second| Timestamp::from_second(second).unwrap();
+        let lease = |holder: &str| Lease {
+            spec: Some(LeaseSpec {
+                holder_identity: Some(holder.to_owned()),
+                lease_duration_seconds: Some(15),
+                renew_time: Some(MicroTime(at(100))),
+                ..LeaseSpec::default()
+            }),
+            ..Lease::default()
+        };
+        let state = |lease: Option<&Lease>, now| judge(lease, None, at(now)).state;
+        assert_eq!(state(Some(&lease("pod")), 110), State::Ok);
+        assert_eq!(state(Some(&lease("pod")), 116), State::Failed);
+        assert_eq!(state(Some(&lease("")), 110), State::Failed);
+        assert_eq!(state(None, 110), State::Failed);
+    }
+}

@@ -1,0 +1,68 @@
+//! Whether keys are looked after: their status is about their spec.
+
+use k8s_openapi::jiff::{SignedDuration, Timestamp};
+use kube::Api;
+use kube::api::ListParams;
+
+use super::Finding;
+use crate::api::{ApiKey, conditions};
+use crate::cli::exit::{Exit, Failure};
+use crate::cli::invocation::Cluster;
+use crate::cli::{key, select};
+
+const NAME: &str = "keys";
+/// A new key may take this long. Unit: seconds.
+const GRACE_SECONDS: i64 = 10;
+/// Keys that are named.
+const NAMED: usize = 3;
+
+pub(super) async fn look(cluster: &Cluster, now: Timestamp) -> Finding {
+    match read(cluster).await {
+        Ok((keys, place)) => judge(&keys, &place, now),
+        Err(failure) => Finding::of_failure(NAME, &failure),
+    }
+}
+
+/// All keys, or those of the namespace if that is all that may be read.
+async fn read(cluster: &Cluster) -> Result<(Vec<ApiKey>, String), Failure> {
+    let api: Api<ApiKey> = Api::all(cluster.client.clone());
+    match select::list(&api, "list ApiKeys", ListParams::default()).await {
+        Ok(keys) => Ok((keys, "in all namespaces".to_owned())),
+        Err(failure) if failure.exit() == Exit::Forbidden => {
+            let api = cluster.keys();
+            let keys = select::list(&api, "list ApiKeys", ListParams::default()).await?;
+            Ok((keys, format!("in namespace '{}'", cluster.namespace)))
+        }
+        Err(failure) => Err(failure),
+    }
+}
+
+fn judge(keys: &[ApiKey], place: &str, now: Timestamp) -> Finding {
+    let grace = SignedDuration::from_secs(GRACE_SECONDS);
+    let is_old =
+        |key: &&ApiKey| key::created(key).is_none_or(|created| now.duration_since(created) > grace);
+    let unseen = keys.iter().filter(|key| !key::is_observed(key));
+    let unseen: Vec<_> = unseen.filter(is_old).collect();
+    let count = keys.len();
+    if unseen.is_empty() {
+        let ready = keys
+            .iter()
+            .filter(|key| conditions::is_true(key::conditions_of(key), conditions::READY));
+        let message = format!("{count} {place}, all reconciled, {} ready", ready.count());
+        return Finding::ok(NAME, message);
+    }
+    let names = unseen.iter().take(NAMED);
+    let names: Vec<_> = names
+        .map(|key| format!("{}/{}", key::namespace(key), key::name(key)))
+        .collect();
+    let more = if unseen.len() > NAMED { ", ..." } else { "" };
+    Finding::failed(
+        NAME,
+        format!(
+            "{} of {count} {place} are not reconciled: {}{more}",
+            unseen.len(),
+            names.join(", ")
+        ),
+        "see that the controller runs and watches their namespaces (--watch-namespaces)",
+    )
+}

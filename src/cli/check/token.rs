@@ -1,0 +1,80 @@
+//! Whether the token server answers.
+
+use k8s_openapi::api::core::v1::Secret;
+use kube::Api;
+use kube::api::ListParams;
+
+use super::{Finding, State};
+use crate::api::names::data;
+use crate::cli::http;
+use crate::cli::invocation::Cluster;
+use crate::error::request;
+
+const NAME: &str = "token server";
+/// Keys among which one with a Secret is looked for.
+const SOME_KEYS: u32 = 50;
+/// Path of the seed call, which delivered addresses end with.
+const TOKEN_PATH: &str = "/auth/v1/api-key/token";
+/// What every token server answers.
+const DISCOVERY_PATH: &str = "/.well-known/openid-configuration";
+
+pub(super) async fn look(cluster: &Cluster, url: Option<&str>) -> Finding {
+    let url = match url {
+        Some(url) => Some(url.to_owned()),
+        None => delivered(cluster).await,
+    };
+    match url {
+        Some(url) => ask(&base(&url)).await,
+        None => Finding::new(NAME, State::Unknown, "its address is not known: give --url"),
+    }
+}
+
+/// The address in the Secret of some key of the namespace.
+async fn delivered(cluster: &Cluster) -> Option<String> {
+    let params = ListParams::default().limit(SOME_KEYS);
+    let keys = request("list ApiKeys", cluster.keys().list(&params))
+        .await
+        .ok()?;
+    let mut names = keys.items.into_iter().map(|key| key.status?.secret_name);
+    let name = names.find_map(|name| name)?;
+    let api: Api<Secret> = cluster.here();
+    let mut values = request("read the Secret", api.get(&name))
+        .await
+        .ok()?
+        .data?;
+    String::from_utf8(values.remove(data::TOKEN_URL)?.0).ok()
+}
+
+fn base(url: &str) -> String {
+    let url = url.trim_end_matches('/');
+    url.strip_suffix(TOKEN_PATH).unwrap_or(url).to_owned()
+}
+
+async fn ask(base: &str) -> Finding {
+    let client = match http::client() {
+        Ok(client) => client,
+        Err(failure) => return Finding::of_failure(NAME, &failure),
+    };
+    let fix = "see that the token server runs, and that this address leads to it from here";
+    match client.get(format!("{base}{DISCOVERY_PATH}")).send().await {
+        Ok(answer) if answer.status().is_success() => Finding::ok(NAME, format!("{base} answers")),
+        Ok(answer) => Finding::failed(NAME, format!("{base} answers {}", answer.status()), fix),
+        Err(error) => Finding::failed(NAME, http::told(&error), fix),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_delivered_address_is_brought_to_that_of_the_server() {
+        for url in [
+            "https://keys.example.com",
+            "https://keys.example.com/",
+            "https://keys.example.com/auth/v1/api-key/token",
+        ] {
+            assert_eq!(base(url), "https://keys.example.com");
+        }
+    }
+}

@@ -1,0 +1,264 @@
+//! One object by itself: schema, rules of the definition, expiry. Pure.
+
+use k8s_openapi::jiff::Timestamp;
+use kube_cel::{CompiledSchema, ErrorKind, Validator, compile_schema};
+use serde_json::{Value, json};
+
+use super::Problem;
+use super::read::{Document, Kind};
+use super::schema;
+use crate::api::{ApiKey, Organization, crds, names};
+use crate::cli::exit::Failure;
+use crate::policy;
+
+/// Checks objects against the definitions that this program was built with.
+pub(super) struct Checker {
+    apikey: Definition,
+    organization: Definition,
+    validator: Validator,
+}
+
+struct Definition {
+    schema: Value,
+    rules: CompiledSchema,
+}
+
+impl Definition {
+    fn new(schema: Result<Value, crds::Error>) -> Result<Self, Failure> {
+        let mut schema = schema.map_err(|error| Failure::failed(error.to_string()))?;
+        // The API server knows these by itself.
+        schema["properties"]["apiVersion"] = json!({"type": "string"});
+        schema["properties"]["kind"] = json!({"type": "string"});
+        schema["properties"]["metadata"] = json!({"type": "object"});
+        let rules = compile_schema(&schema);
+        Ok(Self { schema, rules })
+    }
+}
+
+impl Checker {
+    pub(super) fn new() -> Result<Self, Failure> {
+        Ok(Self {
+            apikey: Definition::new(crds::schema::<ApiKey>())?,
+            organization: Definition::new(crds::schema::<Organization>())?,
+            validator: Validator::new(),
+        })
+    }
+
+    /// What is wrong with an object.
+    pub(super) fn check(&self, document: &Document, now: Timestamp) -> Vec<Problem> {
+        let definition = match document.kind {
+            Kind::ApiKey => &self.apikey,
+            Kind::Organization => &self.organization,
+        };
+        let mut value = document.value.clone();
+        if let Value::Object(fields) = &mut value {
+            // The API server drops what a file says of the status.
+            fields.remove("status");
+        }
+        let mut found = identity(&value);
+        schema::check(&definition.schema, &value, "", &mut found);
+        if found.is_empty() {
+            found = self.rules(definition, &value);
+        }
+        if found.is_empty() && document.kind == Kind::ApiKey {
+            found.extend(passed(document, now));
+        }
+        let problems = found.into_iter();
+        problems
+            .map(|(field, message)| document.problem(&field, message))
+            .collect()
+    }
+
+    /// The rules of the definition, without those that compare with what was before.
+    fn rules(&self, definition: &Definition, value: &Value) -> Vec<schema::Finding> {
+        let broken = self
+            .validator
+            .validate_compiled(&definition.rules, value, None);
+        let broken = broken
+            .err()
+            .into_iter()
+            .flat_map(|errors| errors.into_vec());
+        broken
+            .map(|error| {
+                let message = match error.kind {
+                    ErrorKind::ValidationFailure => error.message,
+                    _ => format!("a rule can't be checked here: {}", error.message),
+                };
+                (error.field_path, message)
+            })
+            .collect()
+    }
+}
+
+/// Version and metadata, which the schema leaves to the API server.
+fn identity(value: &Value) -> Vec<schema::Finding> {
+    let mut found = Vec::new();
+    let version = format!("{}/{}", names::GROUP, names::VERSION);
+    if value["apiVersion"] != version.as_str() {
+        let message = format!("{} must be {version}", value["apiVersion"]);
+        found.push(("apiVersion".to_owned(), message));
+    }
+    let metadata = &value["metadata"];
+    match (&metadata["name"], &metadata["generateName"]) {
+        (Value::String(name), _) => {
+            if !is_subdomain(name) {
+                let message = format!(
+                    "'{name}' must be lower-case letters, digits, '-' and '.', with a letter or \
+                     digit at both ends"
+                );
+                found.push(("metadata.name".to_owned(), message));
+            }
+        }
+        (Value::Null, Value::String(_)) => {}
+        (Value::Null, _) => found.push(("metadata.name".to_owned(), "is required: set it".into())),
+        (other, _) => {
+            let message = format!("{other} must be a string: put it in quotes");
+            found.push(("metadata.name".to_owned(), message));
+        }
+    }
+    for map in ["labels", "annotations"] {
+        for (key, value) in metadata[map].as_object().into_iter().flatten() {
+            if !value.is_string() {
+                let message = format!("{value} must be a string: put it in quotes");
+                found.push((format!("metadata.{map}.{key}"), message));
+            }
+        }
+    }
+    found
+}
+
+/// RFC 1123, as the API server demands of names.
+fn is_subdomain(name: &str) -> bool {
+    let label = |label: &str| {
+        let inner = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+        !label.is_empty()
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+            && label.bytes().all(inner)
+    };
+    name.len() <= 253 && name.split('.').all(label)
+}
+
+fn passed(document: &Document, now: Timestamp) -> Option<schema::Finding> {
+    let expiry = document.text("/spec/expiry");
+    let end = policy::spec_expiry(expiry).ok().flatten()?;
+    (end <= now).then(|| {
+        let message = format!("{end} has passed, so the key gets no secret: use a time to come");
+        ("spec.expiry".to_owned(), message)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::read::Files;
+    use super::*;
+
+    const HEAD: &str = "apiVersion: apikey-operator.dev/v1alpha1\n";
+
+    fn findings(yaml: &str) -> Vec<String> {
+        let mut files = Files::default();
+        files.add("f", &format!("{HEAD}{yaml}"));
+        assert!(files.problems.is_empty(), "{files:?}");
+        let now = "2026-11-24T10:00:00Z".parse().unwrap();
+        let checker = Checker::new().unwrap();
+        let problems = files.documents.iter().flat_map(|d| checker.check(d, now));
+        problems.map(|problem| problem.to_string()).collect()
+    }
+
+    #[test]
+    fn problems_name_line_object_field_value_and_fix() {
+        for (yaml, expected) in [
+            (
+                "kind: ApiKey\nmetadata: {name: ci}\nspec: {org: acme, role: [a]}",
+                "f:4: apikey/ci: spec.role: is not a field: do you mean `roles`?",
+            ),
+            (
+                "kind: ApiKey\nmetadata: {name: ci}\nspec: {org: acme}",
+                "f:4: apikey/ci: spec.roles: is required: set it",
+            ),
+            (
+                "kind: ApiKey\nmetadata: {name: ci}\nspec:\n  org: A\n  roles: [a]",
+                "f:5: apikey/ci: spec.org: 'A' must match ^[a-z0-9]([-a-z0-9]*[a-z0-9])?$",
+            ),
+            (
+                "kind: ApiKey\nmetadata: {name: ci}\nspec:\n  org: acme\n  roles:\n  - a\n  - a",
+                "f:8: apikey/ci: spec.roles[1]: \"a\" stands twice: remove one",
+            ),
+            (
+                "kind: ApiKey\nmetadata: {name: on}\nspec: {org: acme, roles: [a]}",
+                "f:3: apikey/: metadata.name: true must be a string: put it in quotes",
+            ),
+            (
+                "kind: ApiKey\nmetadata: {name: ci}\nspec: {org: a, roles: [a], expiry: soon}",
+                "f:4: apikey/ci: spec.expiry: 'soon' is not a time: use RFC 3339, for example \
+                 '2027-05-24T00:00:00Z'",
+            ),
+            (
+                "kind: ApiKey\nmetadata: {name: ci}\nspec: {org: a, roles: [a], token: \
+                 {ttlSeconds: 5}}",
+                "f:4: apikey/ci: spec.token.ttlSeconds: 5 must be at least 60 and at most 86400",
+            ),
+        ] {
+            let all = findings(yaml);
+            assert!(all.iter().any(|one| one == expected), "{expected}\n{all:?}");
+        }
+    }
+
+    #[test]
+    fn the_rules_of_the_definitions_are_evaluated() {
+        for (spec, part) in [
+            (
+                "org: a, roles: [r], subOrgs: [{org: a}]",
+                "must not name `org` itself",
+            ),
+            (
+                "org: a, roles: [r], secret: {keys: {name: secret}}",
+                "has those already",
+            ),
+            (
+                "org: a, roles: [r], rotation: {everyDays: 1, overlapSeconds: 90000}",
+                "must not be longer than `everyDays`",
+            ),
+            (
+                "org: a, roles: [r], rotation: {everyDays: 1}, secret: {delivery: RevealOnce}",
+                "does not go with",
+            ),
+            (
+                "org: a, roles: [r], expiry: '2020-01-01T00:00:00Z'",
+                "has passed",
+            ),
+        ] {
+            let yaml = format!("kind: ApiKey\nmetadata: {{name: ci}}\nspec: {{{spec}}}");
+            let all = findings(&yaml);
+            assert_eq!(all.len(), 1, "{spec}: {all:?}");
+            assert!(all[0].contains(part), "{part}\n{all:?}");
+        }
+        let long = "x".repeat(56);
+        let yaml =
+            format!("kind: ApiKey\nmetadata: {{name: {long}}}\nspec: {{org: a, roles: [r]}}");
+        assert!(findings(&yaml)[0].contains("at most 55 characters"));
+        let yaml =
+            "kind: Organization\nmetadata: {name: a}\nspec: {allowedNamespaces: {from: Names}}";
+        assert!(findings(yaml)[0].contains("`names` must be set"));
+    }
+
+    #[test]
+    fn every_rule_of_the_definitions_can_be_evaluated() {
+        let checker = Checker::new().unwrap();
+        for definition in [&checker.apikey, &checker.organization] {
+            let errors = definition.rules.compilation_errors();
+            assert!(errors.is_empty(), "{errors:?}");
+        }
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/examples");
+        let files = super::super::read::all(&[folder.to_owned()]).unwrap();
+        assert!(
+            files.documents.len() >= 10 && files.problems.is_empty(),
+            "{files:?}"
+        );
+        let now = "2026-11-24T10:00:00Z".parse().unwrap();
+        for document in &files.documents {
+            let problems = checker.check(document, now);
+            assert!(problems.is_empty(), "{problems:?}");
+        }
+    }
+}

@@ -1,0 +1,203 @@
+//! Keys against Organizations, and names that stand twice. Pure.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use k8s_openapi::jiff::Timestamp;
+
+use super::Problem;
+use super::read::{Document, Kind};
+use crate::api::conditions::reason;
+use crate::api::{ApiKey, FromNamespaces, Organization};
+use crate::policy::{self, Assessment, Input, Subject, Verdict};
+
+/// The Organizations that are known, and the labels of namespaces.
+#[derive(Debug, Default)]
+pub(super) struct World {
+    organizations: BTreeMap<String, Arc<Organization>>,
+    namespace_labels: BTreeMap<String, BTreeMap<String, String>>,
+}
+
+impl World {
+    /// That of the files.
+    pub(super) fn of(documents: &[Document]) -> Self {
+        let mut world = Self::default();
+        for document in documents.iter().filter(|d| d.kind == Kind::Organization) {
+            if let Ok(organization) = serde_json::from_value(document.value.clone()) {
+                world.add(organization);
+            }
+        }
+        world
+    }
+
+    /// Adds an Organization, unless one of the name is known.
+    pub(super) fn add(&mut self, organization: Organization) {
+        let name = organization.metadata.name.clone().unwrap_or_default();
+        self.organizations
+            .entry(name)
+            .or_insert_with(|| Arc::new(organization));
+    }
+
+    /// Adds the labels of a namespace.
+    pub(super) fn add_namespace(&mut self, name: String, labels: BTreeMap<String, String>) {
+        self.namespace_labels.insert(name, labels);
+    }
+
+    /// What the Organizations say of a key of the files, if it were created now in this namespace,
+    /// unless it names one itself.
+    pub(super) fn judge(
+        &self,
+        document: &Document,
+        namespace: Option<&str>,
+        now: Timestamp,
+    ) -> Vec<Problem> {
+        if document.kind != Kind::ApiKey {
+            return Vec::new();
+        }
+        let Ok(mut key) = serde_json::from_value::<ApiKey>(document.value.clone()) else {
+            return Vec::new();
+        };
+        key.metadata.creation_timestamp = Some(Time(now));
+        let own = key.metadata.namespace.take();
+        key.metadata.namespace = own.or_else(|| namespace.map(str::to_owned));
+        let found = self.assess(&key);
+        let found = found.into_iter();
+        found
+            .map(|(field, message)| document.problem(field, message))
+            .collect()
+    }
+
+    /// What the Organizations say of a key; nothing if its own is not known.
+    pub(super) fn assess(&self, key: &ApiKey) -> Vec<(&'static str, String)> {
+        let Some(organization) = self.organizations.get(&key.spec.org) else {
+            return Vec::new();
+        };
+        let parent = organization.spec.parent.as_ref();
+        let parent = parent.and_then(|name| self.organizations.get(name));
+        let namespace = key.metadata.namespace.as_deref();
+        let labels = namespace.and_then(|name| self.namespace_labels.get(name));
+        let organization = decidable(organization, namespace, labels.is_some());
+        let none = BTreeMap::new();
+        let subs = key.spec.sub_orgs.iter();
+        let subs: Vec<_> = subs
+            .filter_map(|sub| self.organizations.get(&sub.org).cloned())
+            .collect();
+        let assessment = policy::assess(&Input {
+            subject: Subject::from(key),
+            organization: Some(&organization),
+            parent: parent.map(Arc::as_ref),
+            sub_organizations: &subs,
+            namespace_labels: labels.unwrap_or(&none),
+            over_quota: None,
+            fixed_expiry: None,
+            require_organizations: false,
+        });
+        let known = |name: &String| self.organizations.contains_key(name);
+        told(&key.spec.org, &assessment, known)
+    }
+}
+
+/// The Organization without a rule that can't be judged from what is known.
+fn decidable(
+    organization: &Organization,
+    namespace: Option<&str>,
+    labels_known: bool,
+) -> Organization {
+    let mut organization = organization.clone();
+    let allowed = &mut organization.spec.allowed_namespaces;
+    let decidable = match allowed.from {
+        FromNamespaces::All => true,
+        FromNamespaces::Names => namespace.is_some(),
+        FromNamespaces::Selector => labels_known,
+    };
+    if !decidable {
+        allowed.from = FromNamespaces::All;
+    }
+    organization
+}
+
+fn told(
+    org: &str,
+    assessment: &Assessment,
+    known: impl Fn(&String) -> bool,
+) -> Vec<(&'static str, String)> {
+    if let Verdict::Waiting(denial) | Verdict::Refused(denial) = &assessment.verdict {
+        let field = match denial.reason {
+            reason::UNKNOWN_ROLE => "spec.roles",
+            reason::AUDIENCE_NOT_ALLOWED => "spec.token.audiences",
+            reason::LIFETIME_TOO_LONG | reason::INVALID_SPEC => "spec.expiry",
+            reason::NAMESPACE_NOT_ALLOWED => "metadata.namespace",
+            _ => "spec.org",
+        };
+        return vec![(field, denial.message.clone())];
+    }
+    let mut all = Vec::new();
+    let dropped = |what: &str, names: &[String]| {
+        let names = names.join(", ");
+        format!("[{names}] not among the {what} of Organization '{org}': they would be left out")
+    };
+    if !assessment.unknown_roles.is_empty() {
+        all.push(("spec.roles", dropped("roles", &assessment.unknown_roles)));
+    }
+    if !assessment.unknown_audiences.is_empty() {
+        let message = dropped("audiences", &assessment.unknown_audiences);
+        all.push(("spec.token.audiences", message));
+    }
+    let uncovered: Vec<_> = assessment
+        .uncovered
+        .iter()
+        .filter(|name| known(name))
+        .collect();
+    for name in uncovered {
+        let message = format!(
+            "Organization '{name}' is no sub-organization of '{org}', or has none of the roles: it \
+             would be left out"
+        );
+        all.push(("spec.subOrgs", message));
+    }
+    all
+}
+
+/// Objects of the same name, and keys that deliver to the same Secret.
+pub(super) fn twice(documents: &[Document]) -> Vec<Problem> {
+    let mut problems = Vec::new();
+    let (mut names, mut secrets) = (BTreeMap::new(), BTreeMap::new());
+    for document in documents {
+        let Some(name) = document.text("/metadata/name") else {
+            continue;
+        };
+        let namespace = match document.kind {
+            Kind::ApiKey => document.text("/metadata/namespace"),
+            Kind::Organization => None,
+        };
+        let identity = (document.kind == Kind::ApiKey, namespace, name);
+        if let Some(first) = names.insert(identity, document) {
+            problems.push(document.problem("metadata.name", stands(first, name)));
+            continue;
+        }
+        if document.kind == Kind::ApiKey {
+            let secret = document.text("/spec/secret/name").unwrap_or(name);
+            if let Some(first) = secrets.insert((namespace, secret), document) {
+                let message = format!("Secret '{secret}' is also that of {}", stands_at(first));
+                problems.push(document.problem("spec.secret.name", message));
+            }
+        }
+    }
+    problems
+}
+
+fn stands(first: &Document, name: &str) -> String {
+    format!(
+        "'{name}' stands twice, first at {}: rename or remove one",
+        place(first)
+    )
+}
+
+fn stands_at(first: &Document) -> String {
+    format!("{} at {}: set another", first.title(), place(first))
+}
+
+fn place(document: &Document) -> String {
+    format!("{}:{}", document.file, document.line(""))
+}

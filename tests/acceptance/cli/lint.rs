@@ -1,0 +1,149 @@
+//! `kubectl apikey lint`.
+
+use std::process::Command;
+
+use serde_json::Value;
+
+use crate::support::{Outcome, Scope, outcome, plugin_file};
+
+const GOOD: &str = "\
+apiVersion: apikey-operator.dev/v1alpha1
+kind: Organization
+metadata: {name: acme}
+spec:
+  allowedNamespaces: {from: Names, names: [team-a]}
+  roles: [{key: viewer}]
+  limits: {maxLifetimeDays: 30}
+---
+apiVersion: apikey-operator.dev/v1alpha1
+kind: ApiKey
+metadata: {name: ci, namespace: team-a}
+spec:
+  org: acme
+  roles: [viewer]
+---
+apiVersion: v1
+kind: ConfigMap
+metadata: {name: other}
+";
+
+/// Without a cluster.
+fn offline(input: &str, arguments: &[&str]) -> Outcome {
+    let mut command = Command::new(plugin_file());
+    command
+        .arg("lint")
+        .args(arguments)
+        .env("KUBECONFIG", "/nonexistent");
+    outcome(&mut command, input)
+}
+
+#[test]
+fn sound_files_pass_without_a_cluster() {
+    let good = offline(GOOD, &["-f", "-"]);
+    assert!(
+        good.stderr
+            .contains("2 object(s) checked, 1 of other kinds skipped"),
+        "{good:?}"
+    );
+    assert_eq!(good.done(), "");
+    let examples = concat!(env!("CARGO_MANIFEST_DIR"), "/examples");
+    offline("", &["-f", examples]).done();
+}
+
+#[test]
+fn problems_are_one_a_line_with_file_line_and_field() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("keys.yaml");
+    let bad = GOOD
+        .replace("roles: [viewer]\n---", "rolls: [viewer]\n---")
+        .replace("org: acme", "org: Acme");
+    std::fs::write(&file, bad).unwrap();
+    let folder = folder.path().to_str().unwrap();
+    let outcome = offline("", &["-f", folder]);
+    let lines: Vec<_> = outcome.stdout.lines().collect();
+    let file = file.to_str().unwrap();
+    let expected = [
+        format!("{file}:12: apikey/ci: spec.roles: is required: set it"),
+        format!("{file}:13: apikey/ci: spec.org: 'Acme' must match"),
+        format!("{file}:14: apikey/ci: spec.rolls: is not a field: do you mean `roles`?"),
+    ];
+    assert_eq!(lines.len(), 3, "{outcome:?}");
+    for (line, expected) in lines.iter().zip(&expected) {
+        assert!(line.starts_with(expected.as_str()), "{line}\n{expected}");
+    }
+    assert!(outcome.failed(5).contains("3 problem(s)"));
+    let json: Value =
+        serde_json::from_str(&offline("", &["-f", folder, "-o", "json"]).stdout).unwrap();
+    assert_eq!(
+        (&json["checked"], &json["problems"][1]["line"]),
+        (&2.into(), &13.into())
+    );
+}
+
+#[test]
+fn keys_are_checked_against_the_organizations_of_the_files() {
+    for (from, to, expected) in [
+        (
+            "org: acme\n  roles: [viewer]",
+            "org: acme\n  roles: [root]",
+            "none is in the catalogue",
+        ),
+        (
+            "roles: [viewer]\n---",
+            "roles: [viewer, root]\n---",
+            "[root] not among the roles",
+        ),
+        (
+            "namespace: team-a",
+            "namespace: team-b",
+            "does not allow keys from namespace 'team-b'",
+        ),
+        (
+            "org: acme\n",
+            "org: acme\n  expiry: '2999-01-01T00:00:00Z'\n",
+            "more than 30 days",
+        ),
+        (
+            "org: acme\n",
+            "org: acme\n  expiry: '2020-01-01T00:00:00Z'\n",
+            "has passed",
+        ),
+    ] {
+        let outcome = offline(&GOOD.replace(from, to), &["-f", "-"]);
+        assert!(outcome.stdout.contains(expected), "{expected}\n{outcome:?}");
+        assert_eq!(outcome.stdout.lines().count(), 1, "{outcome:?}");
+        outcome.failed(5);
+    }
+    let twice = offline(&format!("{GOOD}---\n{GOOD}"), &["-f", "-"]);
+    assert_eq!(twice.stdout.matches("stands twice").count(), 2, "{twice:?}");
+    let broken = offline("a: [", &["-f", "-"]);
+    assert!(broken.stdout.contains("is not YAML or JSON"), "{broken:?}");
+    offline("", &["-f", "/nonexistent"]).failed(2);
+}
+
+#[tokio::test]
+async fn with_a_cluster_its_rules_and_organizations_count_too() {
+    let scope = Scope::shared().await;
+    let org = scope.org();
+    scope.declare(
+        org,
+        "{allowedNamespaces: {from: All}, roles: [{key: viewer}]}",
+    );
+    scope.apply_key("ci", "expiry: '2027-05-24T00:00:00Z'");
+    scope.ready("ci").await;
+    let lint = |yaml: &str| scope.plugin_reads(yaml, &["lint", "--server", "-f", "-"]);
+    lint(&scope.key_yaml("new", "")).done();
+    let other_role = lint(&scope.key_yaml("new", "roles: [root]"));
+    assert!(
+        other_role.stdout.contains("none is in the catalogue"),
+        "{other_role:?}"
+    );
+    other_role.failed(5);
+    let other_expiry = lint(&scope.key_yaml("ci", "expiry: '2027-05-25T00:00:00Z'"));
+    assert!(
+        other_expiry.stdout.contains("immutable"),
+        "{other_expiry:?}"
+    );
+    other_expiry.failed(5);
+    assert!(scope.keys().get_opt("new").await.unwrap().is_none());
+}
