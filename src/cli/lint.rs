@@ -25,7 +25,8 @@ use super::invocation::Invocation;
 /// skipped. With --server each object is also tried on the cluster, which keeps nothing, and keys are
 /// checked against its Organizations.
 ///
-/// Problems go to standard output, one a line; with any, the exit code is 5.
+/// Problems go to standard output, one a line; with any, the exit code is 5. What the operator would
+/// leave out of a key that is good otherwise, such as one of two roles, is a warning.
 #[derive(Args, Debug)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Lint {
@@ -36,6 +37,10 @@ pub(super) struct Lint {
     /// Try each object on the cluster too; set by --context as well.
     #[arg(long)]
     server: bool,
+
+    /// Count warnings as problems.
+    #[arg(long)]
+    strict: bool,
 
     /// Form for programs.
     #[arg(short, long, value_name = "FORM")]
@@ -58,6 +63,16 @@ Examples:
   Against the organizations and quotas of a cluster:
     kubectl apikey lint -f deploy/ --context production";
 
+/// Whether an object would be refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+enum Severity {
+    /// It would be refused, or never be ready.
+    Error,
+    /// A part of it would be left out.
+    Warning,
+}
+
 /// Something that is wrong with an object, or with a file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 struct Problem {
@@ -67,6 +82,7 @@ struct Problem {
     object: String,
     /// Where in the object; may be empty.
     field: String,
+    severity: Severity,
     /// What is wrong, with value and fix.
     message: String,
 }
@@ -78,6 +94,9 @@ impl fmt::Display for Problem {
             if !part.is_empty() {
                 write!(f, "{part}: ")?;
             }
+        }
+        if self.severity == Severity::Warning {
+            write!(f, "warning: ")?;
         }
         write!(f, "{}", self.message)
     }
@@ -91,7 +110,16 @@ impl Document {
             line: self.line(field),
             object: self.title(),
             field: field.to_owned(),
+            severity: Severity::Error,
             message: message.into(),
+        }
+    }
+
+    /// Something of this object that would be left out.
+    fn warning(&self, field: &str, message: impl Into<String>) -> Problem {
+        Problem {
+            severity: Severity::Warning,
+            ..self.problem(field, message)
         }
     }
 }
@@ -127,17 +155,16 @@ pub(super) async fn run(flags: &Lint, call: &mut Invocation) -> Result<(), Failu
         }
     }
     problems.sort_by(|a, b| (&a.file, a.line).cmp(&(&b.file, b.line)));
-    show(call, flags.output, documents.len(), skipped, &problems)
+    show(call, flags, (documents.len(), skipped), &problems)
 }
 
 fn show(
     call: &mut Invocation,
-    form: Option<Form>,
-    checked: usize,
-    skipped: usize,
+    flags: &Lint,
+    (checked, skipped): (usize, usize),
     problems: &[Problem],
 ) -> Result<(), Failure> {
-    if form == Some(Form::Json) {
+    if flags.output == Some(Form::Json) {
         let report = json!({"checked": checked, "skipped": skipped, "problems": problems});
         call.terminal.print(format!("{report:#}"))?;
     } else {
@@ -145,18 +172,16 @@ fn show(
             call.terminal.print(problem)?;
         }
     }
-    let others = if skipped == 0 {
-        String::new()
-    } else {
-        format!(", {skipped} of other kinds skipped")
-    };
-    let summary = format!("{checked} object(s) checked{others}");
-    if problems.is_empty() {
-        call.terminal.note(format!("{summary}: no problems"));
+    let errors = problems.iter().filter(|p| p.severity == Severity::Error);
+    let errors = errors.count();
+    let warnings = problems.len() - errors;
+    let summary = format!(
+        "{checked} object(s) checked, {skipped} of other kinds skipped: {errors} problem(s), \
+         {warnings} warning(s)"
+    );
+    if errors == 0 && (warnings == 0 || !flags.strict) {
+        call.terminal.note(summary);
         return Ok(());
     }
-    Err(Failure::no(format!(
-        "{summary}: {} problem(s)",
-        problems.len()
-    )))
+    Err(Failure::no(summary))
 }

@@ -9,7 +9,7 @@ use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::Value;
 use serde_saphyr::Spanned;
 
-use super::Problem;
+use super::{Problem, Severity};
 use crate::api::names;
 use crate::cli::exit::Failure;
 
@@ -133,6 +133,7 @@ impl Files {
                     line: usize::try_from(line).unwrap_or_default(),
                     object: String::new(),
                     field: String::new(),
+                    severity: Severity::Error,
                     message: format!("is not YAML or JSON: {first}"),
                 });
             }

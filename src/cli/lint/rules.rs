@@ -61,15 +61,11 @@ impl World {
         key.metadata.creation_timestamp = Some(Time(now));
         let own = key.metadata.namespace.take();
         key.metadata.namespace = own.or_else(|| namespace.map(str::to_owned));
-        let found = self.assess(&key);
-        let found = found.into_iter();
-        found
-            .map(|(field, message)| document.problem(field, message))
-            .collect()
+        self.assess(document, &key)
     }
 
-    /// What the Organizations say of a key; nothing if its own is not known.
-    pub(super) fn assess(&self, key: &ApiKey) -> Vec<(&'static str, String)> {
+    /// What the Organizations say of the key of a document; nothing if its own is not known.
+    pub(super) fn assess(&self, document: &Document, key: &ApiKey) -> Vec<Problem> {
         let Some(organization) = self.organizations.get(&key.spec.org) else {
             return Vec::new();
         };
@@ -94,7 +90,7 @@ impl World {
             require_organizations: false,
         });
         let known = |name: &String| self.organizations.contains_key(name);
-        told(&key.spec.org, &assessment, known)
+        told(document, &key.spec.org, &assessment, known)
     }
 }
 
@@ -118,10 +114,11 @@ fn decidable(
 }
 
 fn told(
+    document: &Document,
     org: &str,
     assessment: &Assessment,
     known: impl Fn(&String) -> bool,
-) -> Vec<(&'static str, String)> {
+) -> Vec<Problem> {
     if let Verdict::Waiting(denial) | Verdict::Refused(denial) = &assessment.verdict {
         let field = match denial.reason {
             reason::UNKNOWN_ROLE => "spec.roles",
@@ -130,33 +127,30 @@ fn told(
             reason::NAMESPACE_NOT_ALLOWED => "metadata.namespace",
             _ => "spec.org",
         };
-        return vec![(field, denial.message.clone())];
+        return vec![document.problem(field, &denial.message)];
     }
-    let mut all = Vec::new();
-    let dropped = |what: &str, names: &[String]| {
+    let dropped = |field: &str, what: &str, names: &[String]| {
         let names = names.join(", ");
-        format!("[{names}] not among the {what} of Organization '{org}': they would be left out")
+        let message =
+            format!("[{names}] not among the {what} of Organization '{org}': it is left out");
+        (!names.is_empty()).then(|| document.warning(field, message))
     };
-    if !assessment.unknown_roles.is_empty() {
-        all.push(("spec.roles", dropped("roles", &assessment.unknown_roles)));
-    }
-    if !assessment.unknown_audiences.is_empty() {
-        let message = dropped("audiences", &assessment.unknown_audiences);
-        all.push(("spec.token.audiences", message));
-    }
-    let uncovered: Vec<_> = assessment
-        .uncovered
-        .iter()
-        .filter(|name| known(name))
-        .collect();
-    for name in uncovered {
+    let roles = dropped("spec.roles", "roles", &assessment.unknown_roles);
+    let audiences = &assessment.unknown_audiences;
+    let audiences = dropped("spec.token.audiences", "audiences", audiences);
+    let uncovered = assessment.uncovered.iter().filter(|name| known(name));
+    let uncovered = uncovered.map(|name| {
         let message = format!(
             "Organization '{name}' is no sub-organization of '{org}', or has none of the roles: it \
-             would be left out"
+             is left out"
         );
-        all.push(("spec.subOrgs", message));
-    }
-    all
+        document.warning("spec.subOrgs", message)
+    });
+    roles
+        .into_iter()
+        .chain(audiences)
+        .chain(uncovered)
+        .collect()
 }
 
 /// Objects of the same name, and keys that deliver to the same Secret.

@@ -36,8 +36,7 @@ pub(super) async fn check(
             Ok(tried) => {
                 if let Some(key) = tried {
                     learn_namespace(cluster, world, namespace).await;
-                    let found = world.assess(&with_creation(key, now)).into_iter();
-                    problems.extend(found.map(|(field, text)| document.problem(field, text)));
+                    problems.extend(world.assess(document, &with_creation(key, now)));
                 }
             }
             Err(error) if matches!(error.code(), Some(401 | 403)) => return Err(error.into()),

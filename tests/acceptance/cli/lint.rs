@@ -47,7 +47,13 @@ fn sound_files_pass_without_a_cluster() {
     );
     assert_eq!(good.done(), "");
     let examples = concat!(env!("CARGO_MANIFEST_DIR"), "/examples");
-    offline("", &["-f", examples]).done();
+    let warned = offline("", &["-f", examples]);
+    assert!(
+        warned.stdout.lines().all(|line| line.contains("warning:")),
+        "{warned:?}"
+    );
+    warned.done();
+    offline("", &["-f", examples, "--strict"]).failed(5);
 }
 
 #[test]
@@ -114,6 +120,13 @@ fn keys_are_checked_against_the_organizations_of_the_files() {
         assert_eq!(outcome.stdout.lines().count(), 1, "{outcome:?}");
         outcome.failed(5);
     }
+    let part = GOOD.replace("roles: [viewer]\n---", "roles: [viewer, root]\n---");
+    let part = offline(&part, &["-f", "-"]);
+    assert!(
+        part.stdout.contains("warning: [root] not among the roles"),
+        "{part:?}"
+    );
+    part.done();
     let twice = offline(&format!("{GOOD}---\n{GOOD}"), &["-f", "-"]);
     assert_eq!(twice.stdout.matches("stands twice").count(), 2, "{twice:?}");
     let broken = offline("a: [", &["-f", "-"]);
