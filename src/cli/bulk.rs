@@ -60,10 +60,12 @@ fn summary(exits: &[Exit], count: usize) -> Result<(), Failure> {
     };
     let message = format!("{} of {count} failed, as said above", exits.len());
     let alike = count == 1 && exits.iter().all(|exit| exit == first);
-    Err(match first {
-        Exit::NotFound if alike => Failure::not_found(message),
-        Exit::Forbidden if alike => Failure::forbidden(message),
-        _ => Failure::failed(message),
+    Err(if alike && *first == Exit::NotFound {
+        Failure::not_found(message)
+    } else if alike && *first == Exit::Forbidden {
+        Failure::forbidden(message)
+    } else {
+        Failure::failed(message)
     })
 }
 

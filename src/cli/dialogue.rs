@@ -16,6 +16,9 @@ pub(super) fn answered<T>(answer: Result<T, InquireError>) -> Result<T, Failure>
         Asked::OperationCanceled | Asked::OperationInterrupted => {
             Failure::failed("stopped; nothing was changed")
         }
-        other => Failure::failed(format!("the terminal can't be used: {other}")),
+        other @ (Asked::NotTTY
+        | Asked::InvalidConfiguration(_)
+        | Asked::IO(_)
+        | Asked::Custom(_)) => Failure::failed(format!("the terminal can't be used: {other}")),
     })
 }

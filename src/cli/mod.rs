@@ -59,7 +59,7 @@ struct Global {
     #[command(flatten)]
     target: Target,
 
-    /// Colours: `auto` has them on a terminal, unless NO_COLOR is set.
+    /// Colours: `auto` has them on a terminal, unless `NO_COLOR` is set.
     #[arg(
         long,
         global = true,

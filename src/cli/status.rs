@@ -59,7 +59,7 @@ pub(super) async fn run(flags: &Status, call: &mut Invocation) -> Result<(), Fai
     if let Some(form) = flags.output {
         return call.terminal.print(form.render(&key)?);
     }
-    let view = observe(call.program.clone(), &cluster, key).await;
+    let view = Box::pin(observe(call.program.clone(), &cluster, key)).await;
     call.terminal.print(tree::render(&view, call.clock.now()))
 }
 

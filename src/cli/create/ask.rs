@@ -3,7 +3,7 @@
 use std::fmt;
 
 use inquire::validator::Validation;
-use inquire::{CustomUserError, MultiSelect, Select, Text};
+use inquire::{MultiSelect, Select, Text};
 use k8s_openapi::jiff::SignedDuration;
 use kube::api::ListParams;
 
@@ -65,7 +65,9 @@ async fn organizations(cluster: &Cluster, call: &mut Invocation) -> Vec<Organiza
 fn name() -> Result<String, Failure> {
     let ask = Text::new("Name of the key")
         .with_help_message("lower-case letters, digits, '-' and '.', for example ci-upload")
-        .with_validator(|text: &str| valid(is_name(text), "use lower-case letters, digits, '-'"));
+        .with_validator(|text: &str| {
+            Ok(valid(is_name(text), "use lower-case letters, digits, '-'"))
+        });
     answered(ask.prompt())
 }
 
@@ -78,12 +80,12 @@ fn is_name(text: &str) -> bool {
     bytes.len() <= 55 && edge(bytes.first()) && edge(bytes.last()) && bytes.iter().all(inner)
 }
 
-fn valid(is_valid: bool, fix: &str) -> Result<Validation, CustomUserError> {
-    Ok(if is_valid {
+fn valid(is_valid: bool, fix: &str) -> Validation {
+    if is_valid {
         Validation::Valid
     } else {
         Validation::Invalid(fix.into())
-    })
+    }
 }
 
 /// A choice of when the key ends.
@@ -115,7 +117,10 @@ fn expiry() -> Result<Option<Expiry>, Failure> {
             let ask = Text::new("When")
                 .with_help_message("a duration (45d) or a time (2027-05-24T00:00:00Z)")
                 .with_validator(|text: &str| {
-                    valid(build::expiry(text).is_ok(), "45d, or 2027-05-24T00:00:00Z")
+                    Ok(valid(
+                        build::expiry(text).is_ok(),
+                        "45d, or 2027-05-24T00:00:00Z",
+                    ))
                 });
             let text = answered(ask.prompt())?;
             build::expiry(&text).map(Some).map_err(Failure::usage)
@@ -136,7 +141,9 @@ fn organization(declared: &[Organization]) -> Result<String, Failure> {
     }
     let ask = Text::new("Organization")
         .with_help_message("its name; one that is not declared has default rules")
-        .with_validator(|text: &str| valid(is_name(text), "use lower-case letters, digits, '-'"));
+        .with_validator(|text: &str| {
+            Ok(valid(is_name(text), "use lower-case letters, digits, '-'"))
+        });
     answered(ask.prompt())
 }
 
@@ -149,13 +156,13 @@ fn roles(org: &str, declared: &[Organization]) -> Result<Vec<String>, Failure> {
         };
         let ask = Text::new("Roles")
             .with_help_message("with commas; the organization has no catalogue")
-            .with_validator(move |text: &str| valid(!split(text).is_empty(), "name a role"));
+            .with_validator(move |text: &str| Ok(valid(!split(text).is_empty(), "name a role")));
         return Ok(split(&answered(ask.prompt())?));
     }
     let ask = MultiSelect::new("Roles", choices)
         .with_help_message("space chooses, enter ends, typing filters")
         .with_validator(|chosen: &[inquire::list_option::ListOption<&Choice>]| {
-            valid(!chosen.is_empty(), "choose at least one, with space")
+            Ok(valid(!chosen.is_empty(), "choose at least one, with space"))
         });
     let chosen = answered(ask.prompt())?;
     Ok(chosen.into_iter().map(|choice| choice.role).collect())

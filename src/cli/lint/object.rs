@@ -77,12 +77,13 @@ impl Checker {
         let broken = broken
             .err()
             .into_iter()
-            .flat_map(|errors| errors.into_vec());
+            .flat_map(kube_cel::ValidationErrors::into_vec);
         broken
             .map(|error| {
-                let message = match error.kind {
-                    ErrorKind::ValidationFailure => error.message,
-                    _ => format!("a rule can't be checked here: {}", error.message),
+                let message = if error.kind == ErrorKind::ValidationFailure {
+                    error.message
+                } else {
+                    format!("a rule can't be checked here: {}", error.message)
                 };
                 (error.field_path, message)
             })

@@ -81,13 +81,11 @@ fn unknown(field: &str, known: &Value) -> String {
         .iter()
         .filter(|name| similarity(name) > SIMILAR)
         .max_by(|a, b| similarity(a).total_cmp(&similarity(b)));
-    match nearest {
-        Some(name) => format!("is not a field: do you mean `{name}`?"),
-        None => {
-            let names: Vec<_> = names.iter().map(|name| name.as_str()).collect();
-            format!("is not a field: there are {}", names.join(", "))
-        }
+    if let Some(name) = nearest {
+        return format!("is not a field: do you mean `{name}`?");
     }
+    let names: Vec<_> = names.iter().map(|name| name.as_str()).collect();
+    format!("is not a field: there are {}", names.join(", "))
 }
 
 fn array(schema: &Value, items: &[Value], path: &str, found: &mut Vec<Finding>) {

@@ -25,9 +25,9 @@ pub(super) async fn check(
 ) -> Result<Vec<Problem>, Failure> {
     let api = cluster.organizations();
     let listed = select::list(&api, "list Organizations", ListParams::default()).await?;
-    listed
-        .into_iter()
-        .for_each(|organization| world.add(organization));
+    for organization in listed {
+        world.add(organization);
+    }
     let mut problems = Vec::new();
     for document in documents {
         let namespace = document.text("/metadata/namespace");
