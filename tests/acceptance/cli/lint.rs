@@ -95,11 +95,6 @@ fn keys_are_checked_against_the_organizations_of_the_files() {
             "none is in the catalogue",
         ),
         (
-            "roles: [viewer]\n---",
-            "roles: [viewer, root]\n---",
-            "[root] not among the roles",
-        ),
-        (
             "namespace: team-a",
             "namespace: team-b",
             "does not allow keys from namespace 'team-b'",
