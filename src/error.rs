@@ -23,10 +23,24 @@ enum Cause {
     Deadline,
     #[error("{}", .0.message)]
     Refused(Box<kube::core::Status>),
-    #[error("{0}")]
+    #[error("{}", chain(.0))]
     Client(Box<kube::Error>),
     #[error("{0}")]
     Internal(String),
+}
+
+/// An error with the causes that it does not tell itself, such as "Connection refused".
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(inner) = cause {
+        let told = inner.to_string();
+        if !text.contains(&told) {
+            text = format!("{text}: {told}");
+        }
+        cause = inner.source();
+    }
+    text
 }
 
 /// What follows from a failure.

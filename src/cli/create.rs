@@ -158,12 +158,13 @@ Examples:
         --recipient age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p";
 
 pub(super) async fn run(flags: Create, call: &mut Invocation) -> Result<(), Failure> {
+    refuse_what_cannot_be_shown(&flags, &call.program)?;
     let missing = missing(&flags);
     let asked = !missing.is_empty();
     let flags = if asked {
         if !call.terminal.can_ask() {
             return Err(Failure::usage(format!(
-                "missing: {}; there is no terminal to ask on",
+                "missing: {}; give it, there is no terminal to ask on",
                 missing.join(", ")
             )));
         }
@@ -201,6 +202,25 @@ pub(super) async fn run(flags: Create, call: &mut Invocation) -> Result<(), Fail
         return say(call, &ready, flags.output, "created");
     }
     next::say(call, &cluster, &ready, &flags, shows).await
+}
+
+/// There is no secret in clear to print where it is encrypted, or goes to whoever claims it.
+fn refuse_what_cannot_be_shown(flags: &Create, program: &str) -> Result<(), Failure> {
+    if !flags.show_secret {
+        return Ok(());
+    }
+    if flags.delivery == Some(How::RevealOnce) {
+        return Err(Failure::usage(format!(
+            "--show-secret does not go with --delivery reveal-once: claim it with `{program} reveal`"
+        )));
+    }
+    if !flags.recipients.is_empty() {
+        return Err(Failure::usage(
+            "--show-secret does not go with --recipient: only the owner of its private key can open \
+             the secret",
+        ));
+    }
+    Ok(())
 }
 
 /// What is required and not given.

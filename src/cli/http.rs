@@ -18,14 +18,3 @@ pub(super) fn client() -> Result<Client, Failure> {
     let client = builder.build();
     client.map_err(|error| Failure::failed(format!("HTTP can't be used: {error}")))
 }
-
-/// An error with the causes that it hides.
-pub(super) fn told(error: &reqwest::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = std::error::Error::source(error);
-    while let Some(inner) = cause {
-        text = format!("{text}: {inner}");
-        cause = inner.source();
-    }
-    text
-}

@@ -43,7 +43,7 @@ use crate::clock::Clock;
 
 /// Work with API keys: make them, look at them, change what they may do, revoke them.
 #[derive(Debug, Parser)]
-#[command(version, about, max_term_width = 100, arg_required_else_help = true,
+#[command(version, max_term_width = 100, arg_required_else_help = true,
     subcommand_required = true, propagate_version = false, disable_help_subcommand = true,
     after_help = exit::table())]
 struct Cli {

@@ -8,7 +8,7 @@ use super::{Finding, State};
 use crate::api::names::data;
 use crate::cli::http;
 use crate::cli::invocation::Cluster;
-use crate::error::request;
+use crate::error::{self, request};
 
 const NAME: &str = "token server";
 /// Keys among which one with a Secret is looked for.
@@ -59,7 +59,7 @@ async fn ask(base: &str) -> Finding {
     match client.get(format!("{base}{DISCOVERY_PATH}")).send().await {
         Ok(answer) if answer.status().is_success() => Finding::ok(NAME, format!("{base} answers")),
         Ok(answer) => Finding::failed(NAME, format!("{base} answers {}", answer.status()), fix),
-        Err(error) => Finding::failed(NAME, http::told(&error), fix),
+        Err(error) => Finding::failed(NAME, error::chain(&error), fix),
     }
 }
 

@@ -208,3 +208,27 @@ async fn revoke_asks_on_a_terminal_and_takes_no_for_an_answer() {
         assert_eq!(scope.keys().get_opt("ci").await.unwrap().is_some(), remains);
     }
 }
+
+#[tokio::test]
+async fn a_key_that_is_claimed_or_encrypted_comes_with_the_way_to_its_secret() {
+    let scope = Scope::shared().await;
+    let create = |name: &str, more: &[&str]| {
+        let fixed = ["create", name, "--org", scope.org(), "--role", "viewer"];
+        scope.plugin(&[&fixed, more].concat())
+    };
+    let once = ["--delivery", "reveal-once", "--reveal-within", "1h"];
+    let said = create("once", &once);
+    assert!(said.stderr.contains("apikey reveal once -n"), "{said:?}");
+    said.done();
+    let secret = scope.keys().get("once").await.unwrap().spec.secret.unwrap();
+    assert_eq!(secret.reveal_within_seconds, Some(3600));
+    let recipient = "age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p";
+    let said = create("sealed", &["--recipient", recipient]);
+    assert!(said.stderr.contains("age -d -i"), "{said:?}");
+    said.done();
+    for more in [&once[..], &["--recipient", recipient]] {
+        let refused = create("shown", &[more, &["--show-secret"]].concat()).failed(2);
+        assert!(refused.contains("does not go with"), "{refused}");
+    }
+    assert!(scope.keys().get_opt("shown").await.unwrap().is_none());
+}

@@ -58,3 +58,18 @@ async fn a_context_that_is_not_there_is_named_with_the_fix() {
     assert!(message.contains("'nowhere'"), "{message}");
     assert!(message.contains("get-contexts"), "{message}");
 }
+
+#[test]
+fn a_cluster_that_cannot_be_reached_is_told_with_the_cause() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("kubeconfig");
+    let config = "{apiVersion: v1, kind: Config, current-context: c, \
+                  clusters: [{name: c, cluster: {server: 'https://127.0.0.1:1'}}], \
+                  users: [{name: u, user: {token: x}}], \
+                  contexts: [{name: c, context: {cluster: c, user: u}}]}";
+    std::fs::write(&file, config).unwrap();
+    let mut command = Command::new(plugin_file());
+    let message = outcome(command.args(["list", "--kubeconfig"]).arg(&file), "").failed(1);
+    assert!(message.contains("Connection refused"), "{message}");
+    assert!(message.contains("kubectl cluster-info"), "{message}");
+}
