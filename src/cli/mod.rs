@@ -1,9 +1,9 @@
-//! The kubectl plugin. One file a verb; what they share is in [`exit`], [`invocation`],
-//! [`terminal`] and [`format`].
+//! The kubectl plugin. One file a verb; what they share is in [`exit`], `invocation`,
+//! `terminal` and `format`.
 //!
 //! A verb is a struct of flags, whose doc comment is its help, and a function `run`. To add one: a
-//! file, its `mod`, a line in [`Verb`] and a line in [`run`]. Decisions and renderings are pure
-//! functions of what was read and the time; `run` reads, and writes to the [`terminal::Terminal`].
+//! file, its `mod`, a line in `Verb` and a line in `run`. Decisions and renderings are pure
+//! functions of what was read and the time; `run` reads, and writes to the `terminal::Terminal`.
 
 mod bulk;
 mod check;

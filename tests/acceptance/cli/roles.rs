@@ -56,3 +56,18 @@ async fn a_key_that_gitops_manages_is_changed_with_a_warning() {
     outcome.done();
     assert_eq!(scope.plugin(&["roles", "add", "no", "x"]).code, 3);
 }
+
+#[tokio::test]
+async fn changes_at_the_same_time_are_all_kept() {
+    let scope = Scope::shared().await;
+    scope.apply_key("ci", "");
+    let scope = &scope;
+    std::thread::scope(|threads| {
+        for role in ["a", "b", "c", "d"] {
+            threads.spawn(move || scope.plugin(&["roles", "add", "ci", role]).done());
+        }
+    });
+    let mut roles = scope.keys().get("ci").await.unwrap().spec.roles;
+    roles.sort();
+    assert_eq!(roles, ["a", "b", "c", "d", "viewer"]);
+}
