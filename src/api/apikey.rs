@@ -21,7 +21,8 @@ mod secret;
 mod token;
 
 pub use rotation::{
-    BadRequest, DEFAULT_OVERLAP_SECONDS, MAX_OVERLAP_SECONDS, RotateRequest, RotationSpec,
+    BadRequest, DEFAULT_OVERLAP_SECONDS, MAX_OVERLAP_SECONDS, ROTATION_WAITS, RotateRequest,
+    RotationSpec,
 };
 pub use secret::{DeliveredSecretSpec, Delivery, SecretDataKeys, SecretTemplate};
 pub use token::{SubOrganization, TokenSpec};

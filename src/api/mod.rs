@@ -9,8 +9,8 @@ mod schema;
 
 pub use apikey::{
     ApiKey, ApiKeySpec, ApiKeyStatus, BadRequest, DEFAULT_OVERLAP_SECONDS, DeliveredSecretSpec,
-    Delivery, MAX_OVERLAP_SECONDS, Phase, PreviousSecret, RotateRequest, RotationSpec,
-    SecretDataKeys, SecretTemplate, SubOrganization, TokenSpec,
+    Delivery, MAX_OVERLAP_SECONDS, Phase, PreviousSecret, ROTATION_WAITS, RotateRequest,
+    RotationSpec, SecretDataKeys, SecretTemplate, SubOrganization, TokenSpec,
 };
 pub use organization::{
     AllowedNamespaces, FromNamespaces, NamespaceSelector, Organization, OrganizationLimits,

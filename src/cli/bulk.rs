@@ -1,6 +1,8 @@
 //! One change of many keys: a line for each on standard output, a bar on a terminal, and on to the
 //! next when one fails.
 
+use std::fmt::Display;
+
 use futures::StreamExt as _;
 use futures::stream;
 
@@ -13,15 +15,16 @@ use crate::api::ApiKey;
 /// Requests at the same time.
 const AT_ONCE: usize = 8;
 
-/// Changes each of the keys; `change` says what it did, for example `revoked`.
+/// Changes each of the keys; `change` says what it did, for example `revoked`. No failure keeps the
+/// others from being changed.
 ///
 /// # Errors
 /// Some failed; each was named. The exit code is that of the failures if they agree.
-pub(super) async fn each(
+pub(super) async fn each<T: Display>(
     call: &mut Invocation,
     selected: Selected,
     doing: &'static str,
-    change: impl AsyncFn(&ApiKey) -> Result<&'static str, Failure>,
+    change: impl AsyncFn(&ApiKey) -> Result<T, Failure>,
 ) -> Result<(), Failure> {
     let Selected { keys, missing } = selected;
     let count = keys.len() + missing.len();
@@ -60,13 +63,10 @@ fn summary(exits: &[Exit], count: usize) -> Result<(), Failure> {
     };
     let message = format!("{} of {count} failed, as said above", exits.len());
     let alike = count == 1 && exits.iter().all(|exit| exit == first);
-    Err(if alike && *first == Exit::NotFound {
-        Failure::not_found(message)
-    } else if alike && *first == Exit::Forbidden {
-        Failure::forbidden(message)
-    } else {
-        Failure::failed(message)
-    })
+    if alike {
+        return Err(Failure::new(*first, message));
+    }
+    Err(Failure::failed(message))
 }
 
 #[cfg(test)]

@@ -9,20 +9,27 @@ mod bulk;
 mod check;
 mod completion;
 mod create;
+mod delivered;
 mod dialogue;
+mod discard;
 pub mod exit;
+mod follow;
 mod format;
 mod gitops;
 mod http;
+mod input;
 mod invocation;
 mod key;
 mod lint;
 mod list;
 mod patch;
 mod program;
+mod reveal;
 mod revoke;
 mod roles;
+mod rotate;
 mod select;
+mod shell;
 mod status;
 mod suspend;
 mod table;
@@ -77,10 +84,13 @@ enum Verb {
     Completion(completion::Completion),
     Create(Box<create::Create>),
     Lint(lint::Lint),
+    DiscardPrevious(discard::DiscardPrevious),
     List(list::List),
     Resume(suspend::Resume),
+    Reveal(reveal::Reveal),
     Revoke(revoke::Revoke),
     Roles(roles::Roles),
+    Rotate(rotate::Rotate),
     Status(status::Status),
     Suspend(suspend::Suspend),
     Version(version::Version),
@@ -92,10 +102,13 @@ async fn run(verb: Verb, call: &mut Invocation) -> Result<(), Failure> {
         Verb::Completion(flags) => completion::run(&flags, call),
         Verb::Create(flags) => create::run(*flags, call).await,
         Verb::Lint(flags) => lint::run(&flags, call).await,
+        Verb::DiscardPrevious(flags) => discard::run(&flags, call).await,
         Verb::List(flags) => list::run(&flags, call).await,
         Verb::Resume(flags) => suspend::resume(&flags, call).await,
+        Verb::Reveal(flags) => reveal::run(&flags, call).await,
         Verb::Revoke(flags) => revoke::run(&flags, call).await,
         Verb::Roles(flags) => roles::run(&flags, call).await,
+        Verb::Rotate(flags) => rotate::run(&flags, call).await,
         Verb::Status(flags) => status::run(&flags, call).await,
         Verb::Suspend(flags) => suspend::suspend(&flags, call).await,
         Verb::Version(flags) => version::run(&flags, call).await,

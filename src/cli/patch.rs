@@ -1,4 +1,4 @@
-//! Changes of the spec of a key.
+//! Changes of the spec and the annotations of a key.
 
 use kube::api::{Patch, PatchParams};
 use serde_json::{Value, json};
@@ -16,7 +16,22 @@ const TRIES: usize = 5;
 
 /// Merges this into the spec.
 pub(super) async fn spec(cluster: &Cluster, name: &str, change: &Value) -> Result<ApiKey, Failure> {
-    merge(cluster, name, &json!({"spec": change})).await
+    merge(cluster, name, &params(), &json!({"spec": change})).await
+}
+
+/// Merges this into the annotations of exactly this key. `dry_run`: the API server keeps nothing.
+pub(super) async fn annotations(
+    cluster: &Cluster,
+    key: &ApiKey,
+    change: &Value,
+    dry_run: bool,
+) -> Result<ApiKey, Failure> {
+    let body = json!({"metadata": {"uid": key.metadata.uid, "annotations": change}});
+    let params = PatchParams {
+        dry_run,
+        ..params()
+    };
+    merge(cluster, key::name(key), &params, &body).await
 }
 
 /// Merges what `change` makes of the key into its spec; exactly that version of the key is changed,
@@ -50,10 +65,15 @@ pub(super) async fn recomputed(
     }
 }
 
-async fn merge(cluster: &Cluster, name: &str, body: &Value) -> Result<ApiKey, Failure> {
-    let (api, params) = (cluster.keys(), params());
+async fn merge(
+    cluster: &Cluster,
+    name: &str,
+    params: &PatchParams,
+    body: &Value,
+) -> Result<ApiKey, Failure> {
+    let api = cluster.keys();
     let patch = Patch::Merge(body);
-    let written = request("change the ApiKey", api.patch(name, &params, &patch)).await;
+    let written = request("change the ApiKey", api.patch(name, params, &patch)).await;
     written.map_err(Failure::from).map_err(|failure| {
         if failure.exit() == Exit::NotFound {
             Failure::not_found(format!("there is no ApiKey '{name}' any more"))
@@ -63,7 +83,8 @@ async fn merge(cluster: &Cluster, name: &str, body: &Value) -> Result<ApiKey, Fa
     })
 }
 
-fn params() -> PatchParams {
+/// Parameters of what this program writes.
+pub(super) fn params() -> PatchParams {
     PatchParams {
         field_manager: Some(FIELD_MANAGER.to_owned()),
         ..PatchParams::default()

@@ -87,15 +87,25 @@ fn write(encryptor: Encryptor, secret: &Secret) -> std::io::Result<String> {
     String::from_utf8(armored).map_err(std::io::Error::other)
 }
 
+/// Whether there is a private key in an identity file.
+#[must_use]
+pub fn has_identity(identity_file: &str) -> bool {
+    !identities(identity_file).is_empty()
+}
+
+fn identities(identity_file: &str) -> Vec<x25519::Identity> {
+    let lines = identity_file.lines().map(str::trim);
+    lines
+        .filter_map(|line| x25519::Identity::from_str(line).ok())
+        .collect()
+}
+
 /// Opens a sealed secret with the private keys of an identity file.
 ///
 /// # Errors
 /// See [`OpenError`].
 pub fn open(sealed: &[u8], identity_file: &str) -> Result<Zeroizing<String>, OpenError> {
-    let lines = identity_file.lines().map(str::trim);
-    let identities: Vec<_> = lines
-        .filter_map(|line| x25519::Identity::from_str(line).ok())
-        .collect();
+    let identities = identities(identity_file);
     if identities.is_empty() {
         return Err(OpenError::NoIdentity);
     }

@@ -15,6 +15,9 @@ use crate::api::{names, schema};
 pub const DEFAULT_OVERLAP_SECONDS: u32 = 3600;
 /// Longest overlap. Unit: seconds (90 days).
 pub const MAX_OVERLAP_SECONDS: u32 = 7_776_000;
+/// How the message of `Ready` begins to say that a rotation waits for the end of an overlap. A time
+/// follows.
+pub const ROTATION_WAITS: &str = "The rotation that is asked for waits until";
 /// Longest value of the annotation that asks for a rotation.
 const MAX_REQUEST_CHARS: usize = 253;
 

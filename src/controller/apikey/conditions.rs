@@ -7,7 +7,7 @@ use super::status::expiring_soon_from;
 use crate::api::conditions::{
     DELIVERED, Desired, EXPIRED, EXPIRING_SOON, READY, RECONCILING, STALLED, SUSPENDED, reason,
 };
-use crate::api::names;
+use crate::api::{ROTATION_WAITS, names};
 use crate::credential::verifier::Handover;
 use crate::policy::{Assessment, DEFAULT_MAX_LIFETIME_DAYS};
 
@@ -265,9 +265,8 @@ fn rotation_message(observed: &Observed) -> Option<String> {
     match rotation::rotation(observed, observed.document()?) {
         Rotation::Idle | Rotation::Due(_) => None,
         Rotation::Waits { revision, until } => Some(format!(
-            "The rotation that is asked for waits until {until}, because revision {revision} of the \
-             secret is accepted until then: discard that (annotation '{}: \"{revision}\"') to \
-             rotate now",
+            "{ROTATION_WAITS} {until}, because revision {revision} of the secret is accepted until \
+             then: discard that (annotation '{}: \"{revision}\"') to rotate now",
             names::ANNOTATION_DISCARD_PREVIOUS
         )),
         Rotation::Refused(bad) => Some(format!("No rotation: {bad}")),
