@@ -33,8 +33,8 @@ pub(super) fn bytes(path: &Path, what: &str) -> Result<Zeroizing<Vec<u8>>, Failu
     } else {
         File::open(path).and_then(all)
     };
-    let bytes = read
-        .map_err(|error| Failure::failed(format!("{what} in {}: {error}", shown(path))))?;
+    let bytes =
+        read.map_err(|error| Failure::failed(format!("{what} in {}: {error}", shown(path))))?;
     if bytes.len() as u64 > MAX_BYTES {
         return Err(Failure::failed(format!(
             "{what} in {} is longer than {MAX_BYTES} bytes",

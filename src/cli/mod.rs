@@ -18,7 +18,9 @@ mod format;
 mod gitops;
 mod http;
 mod input;
+mod inspect;
 mod invocation;
+mod jwt;
 mod key;
 mod lint;
 mod list;
@@ -35,6 +37,8 @@ mod suspend;
 mod table;
 mod terminal;
 mod time;
+mod token;
+mod verify;
 mod version;
 mod wait;
 
@@ -85,6 +89,7 @@ enum Verb {
     Create(Box<create::Create>),
     Lint(lint::Lint),
     DiscardPrevious(discard::DiscardPrevious),
+    Inspect(inspect::Inspect),
     List(list::List),
     Resume(suspend::Resume),
     Reveal(reveal::Reveal),
@@ -93,6 +98,8 @@ enum Verb {
     Rotate(rotate::Rotate),
     Status(status::Status),
     Suspend(suspend::Suspend),
+    Token(token::Token),
+    Verify(verify::Verify),
     Version(version::Version),
 }
 
@@ -103,6 +110,7 @@ async fn run(verb: Verb, call: &mut Invocation) -> Result<(), Failure> {
         Verb::Create(flags) => create::run(*flags, call).await,
         Verb::Lint(flags) => lint::run(&flags, call).await,
         Verb::DiscardPrevious(flags) => discard::run(&flags, call).await,
+        Verb::Inspect(flags) => inspect::run(&flags, call).await,
         Verb::List(flags) => list::run(&flags, call).await,
         Verb::Resume(flags) => suspend::resume(&flags, call).await,
         Verb::Reveal(flags) => reveal::run(&flags, call).await,
@@ -111,6 +119,8 @@ async fn run(verb: Verb, call: &mut Invocation) -> Result<(), Failure> {
         Verb::Rotate(flags) => rotate::run(&flags, call).await,
         Verb::Status(flags) => status::run(&flags, call).await,
         Verb::Suspend(flags) => suspend::suspend(&flags, call).await,
+        Verb::Token(flags) => token::run(&flags, call).await,
+        Verb::Verify(flags) => verify::run(&flags, call),
         Verb::Version(flags) => version::run(&flags, call).await,
     }
 }

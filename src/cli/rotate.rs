@@ -16,8 +16,8 @@ use crate::clock::Clock;
 ///
 /// Name, key id, roles and expiry stay. The replaced secret stays accepted for the overlap, by
 /// default that of the key (`spec.rotation.overlapSeconds`, an hour if it does not say). While a
-/// replaced secret is still accepted, a further rotation waits for its end: discard it to go on at
-/// once, or rotate with --overlap 0, which ends it as well.
+/// replaced secret is still accepted, a further rotation waits for its end, unless it is one with
+/// --overlap 0; to go on at once, discard the replaced secret (`kubectl apikey discard-previous`).
 #[derive(Args, Debug)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Rotate {
@@ -62,8 +62,9 @@ Examples:
   One, and a day to bring the new secret to everybody who uses it:
     kubectl apikey rotate ci-upload --overlap 24h
 
-  One that leaked:
+  One that leaked, and whatever it replaced:
     kubectl apikey rotate ci-upload --overlap 0
+    kubectl apikey discard-previous ci-upload --yes
 
   All of an organization in this namespace, after a look at what that is:
     kubectl apikey rotate --all --org acme --dry-run
@@ -191,7 +192,7 @@ impl Request {
         let asked = annotations.and_then(|all| all.get(names::ANNOTATION_ROTATE_REQUESTED_AT));
         let asked = asked.map_or(self.token.as_str(), String::as_str);
         if handled == Some(&self.token) || handled == Some(asked) {
-            return Ok(Some(done(key, now)));
+            return Ok(Some(self.done(key, now)));
         }
         refuse_expired(key, now)?;
         let message = key::ready(key).map_or("", |ready| ready.message.as_str());
@@ -200,27 +201,31 @@ impl Request {
         }
         Ok(None)
     }
-}
 
-fn done(key: &ApiKey, now: Timestamp) -> String {
-    let status = key.status.clone().unwrap_or_default();
-    let revision = status.revision.unwrap_or_default();
-    let old = match status.previous_secret {
-        Some(previous) => format!(
-            "revision {} is accepted until {} ({})",
-            previous.revision,
-            previous.valid_until.0,
-            time::relative(previous.valid_until.0, now)
-        ),
-        None => "the replaced secret is refused".to_owned(),
-    };
-    let claim = if key.reveals_once() {
-        let name = key::name(key);
-        format!("; claim the new secret: kubectl apikey reveal {name}")
-    } else {
-        String::new()
-    };
-    format!("rotated to revision {revision}; {old}{claim}")
+    fn done(&self, key: &ApiKey, now: Timestamp) -> String {
+        let (name, status) = (key::name(key), key.status.clone().unwrap_or_default());
+        let accepted = status.previous_secret.map(|previous| {
+            let (revision, end) = (previous.revision, previous.valid_until.0);
+            let when = time::relative(end, now);
+            format!("revision {revision} is accepted until {end} ({when})")
+        });
+        let old = match (accepted, self.may_wait) {
+            (Some(accepted), true) => accepted,
+            // It was replaced before, and keeps the time that it was given then.
+            (Some(accepted), false) => format!(
+                "the replaced secret is refused, and {accepted}; to end that: kubectl apikey \
+                 discard-previous {name}"
+            ),
+            (None, _) => "the replaced secret is refused".to_owned(),
+        };
+        let claim = if key.reveals_once() {
+            format!("; claim the new secret: kubectl apikey reveal {name}")
+        } else {
+            String::new()
+        };
+        let revision = status.revision.unwrap_or_default();
+        format!("rotated to revision {revision}; {old}{claim}")
+    }
 }
 
 fn waits(key: &ApiKey, now: Timestamp) -> Failure {
@@ -291,7 +296,8 @@ mod tests {
         };
         let outcome = |key: &ApiKey| request.outcome(key, at(0)).unwrap();
         assert_eq!(outcome(&seen(handled("earlier"))), None);
-        let done = "rotated to revision 3; revision 2 is accepted until 1970-01-01T01:00:00Z (in 60m)";
+        let done =
+            "rotated to revision 3; revision 2 is accepted until 1970-01-01T01:00:00Z (in 60m)";
         assert_eq!(outcome(&seen(handled(&request.token))).unwrap(), done);
         let mut later = seen(handled("later"));
         let asked = (names::ANNOTATION_ROTATE_REQUESTED_AT.into(), "later".into());

@@ -6,7 +6,9 @@ use zeroize::Zeroizing;
 
 /// `export NAME='VALUE'` for each pair, for any POSIX shell. The text is wiped when dropped.
 pub(super) fn exports(pairs: &[(&str, &str)]) -> Zeroizing<String> {
-    let room = pairs.iter().map(|(name, value)| name.len() + 4 * value.len() + 16);
+    let room = pairs
+        .iter()
+        .map(|(name, value)| name.len() + 4 * value.len() + 16);
     let mut text = Zeroizing::new(String::with_capacity(room.sum()));
     for (place, (name, value)) in pairs.iter().enumerate() {
         if place > 0 {

@@ -8,6 +8,7 @@
 //! Sources: RFC 7515 (signatures), RFC 7517 and 7518 (keys), RFC 7638 (key ids), RFC 8037 (Ed25519).
 
 mod key;
+mod public;
 mod ring;
 pub mod rotation;
 mod signature;
@@ -18,6 +19,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 pub use key::SigningKey;
+pub use public::{BadJwk, PublicKey};
 pub use ring::SigningRing;
 pub use rotation::{RotationPolicy, Step};
 pub use signature::Signature;
