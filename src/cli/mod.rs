@@ -7,11 +7,13 @@
 
 mod bulk;
 mod check;
+mod complete;
 mod completion;
 mod create;
 mod delivered;
 mod dialogue;
 mod discard;
+mod docs;
 pub mod exit;
 mod follow;
 mod format;
@@ -89,6 +91,7 @@ enum Verb {
     Create(Box<create::Create>),
     Lint(lint::Lint),
     DiscardPrevious(discard::DiscardPrevious),
+    Docs(docs::Docs),
     Inspect(inspect::Inspect),
     List(list::List),
     Resume(suspend::Resume),
@@ -111,6 +114,7 @@ async fn run(verb: Verb, call: &mut Invocation) -> Result<(), Failure> {
         Verb::Lint(flags) => lint::run(&flags, call).await,
         Verb::DiscardPrevious(flags) => discard::run(&flags, call).await,
         Verb::Inspect(flags) => inspect::run(&flags, call).await,
+        Verb::Docs(flags) => docs::run(&flags, call),
         Verb::List(flags) => list::run(&flags, call).await,
         Verb::Resume(flags) => suspend::resume(&flags, call).await,
         Verb::Reveal(flags) => reveal::run(&flags, call).await,
@@ -135,6 +139,13 @@ pub fn command(program: &str) -> clap::Command {
 pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let arguments: Vec<_> = arguments.into_iter().collect();
     let program = program::name(arguments.first());
+    if let [_, word, words @ ..] = &arguments[..]
+        && word == complete::WORD
+    {
+        let mut command = command(&program);
+        command.build();
+        return complete::run(&command, &program, words);
+    }
     let parsed = command(&program)
         .try_get_matches_from(arguments)
         .and_then(|matches| Cli::from_arg_matches(&matches));

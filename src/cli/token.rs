@@ -173,7 +173,10 @@ async fn of_key(flags: &Token, name: &str, call: &Invocation) -> Result<Login, F
 }
 
 fn from_file(flags: &Token) -> Result<Zeroizing<String>, Failure> {
-    let path = flags.secret_file.as_deref().unwrap_or_else(|| Path::new("-"));
+    let path = flags
+        .secret_file
+        .as_deref()
+        .unwrap_or_else(|| Path::new("-"));
     let text = input::text(path, "the secret")?;
     let secret = Secret::parse(text.trim())
         .map_err(|error| Failure::usage(format!("what was given is no secret: {error}")))?;
