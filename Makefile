@@ -48,6 +48,16 @@ crds: need ## Generate the CustomResourceDefinitions from src/api
 openapi: need ## Generate the OpenAPI description from src/token/routes
 	cargo run --quiet --locked --bin apikey-operator -- openapi >docs/openapi.json
 
+.PHONY: cli-docs
+cli-docs: need ## Generate the reference of the kubectl plugin from src/cli
+	cargo run --quiet --locked --bin kubectl-apikey -- docs >docs/cli.md
+
+.PHONY: cli-tour
+cli-tour: need controlplane ## Write docs/cli-tour.md from real calls of the kubectl plugin
+	cargo build --locked --workspace --bins
+	$(target)/debug/controlplane exec -- hack/cli-tour.sh >docs/cli-tour.md.new
+	mv docs/cli-tour.md.new docs/cli-tour.md
+
 .PHONY: verify
 verify: need ## Check that generated files and versions are up to date
 	hack/verify.sh

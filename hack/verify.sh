@@ -13,6 +13,12 @@ for folder in crds charts/apikey-operator/files/crds; do
     }
 done
 
+cargo run --quiet --locked --bin kubectl-apikey -- docs >"$fresh/cli.md"
+diff -u docs/cli.md "$fresh/cli.md" || {
+    echo "docs/cli.md is stale: run make cli-docs" >&2
+    exit 1
+}
+
 version=$(sed -n '/^\[workspace.package\]/,/^$/s/^version = "\(.*\)"$/\1/p' Cargo.toml)
 for line in "version: $version" "appVersion: \"$version\""; do
     grep -qxF "$line" charts/apikey-operator/Chart.yaml || {
@@ -20,4 +26,4 @@ for line in "version: $version" "appVersion: \"$version\""; do
         exit 1
     }
 done
-echo "crds/, the chart's copy and its version are up to date"
+echo "crds/, the chart's copy and its version, and docs/cli.md are up to date"

@@ -3,6 +3,7 @@
 mod check;
 mod create;
 mod lint;
+mod install;
 mod list;
 mod reveal;
 mod revoke;
