@@ -6,7 +6,7 @@ use std::fmt::Display;
 use futures::StreamExt as _;
 use futures::stream;
 
-use super::exit::{Exit, Failure};
+use super::exit::Failure;
 use super::invocation::Invocation;
 use super::key;
 use super::select::Selected;
@@ -19,7 +19,7 @@ const AT_ONCE: usize = 8;
 /// others from being changed.
 ///
 /// # Errors
-/// Some failed; each was named. The exit code is that of the failures if they agree.
+/// Some failed; each was named. The failure of a single key is returned as it is.
 pub(super) async fn each<T: Display>(
     call: &mut Invocation,
     selected: Selected,
@@ -29,7 +29,7 @@ pub(super) async fn each<T: Display>(
     let Selected { keys, missing } = selected;
     let count = keys.len() + missing.len();
     let bar = call.terminal.bar(keys.len(), doing);
-    let mut exits = Vec::new();
+    let mut failures = Vec::new();
     let change = &change;
     let changes = keys
         .iter()
@@ -41,44 +41,53 @@ pub(super) async fn each<T: Display>(
         match result {
             Ok(what) => bar.suspend(|| call.terminal.print(format!("apikey/{name} {what}")))?,
             Err(failure) => {
-                exits.push(failure.exit());
-                bar.suspend(|| {
-                    let message = failure.message();
-                    call.terminal.note(format!("apikey/{name}: {message}"));
-                });
+                let failure = failure.about(&format!("apikey/{name}"));
+                bar.suspend(|| told(&failure, count, call));
+                failures.push(failure);
             }
         }
     }
     bar.finish_and_clear();
     for name in missing {
-        exits.push(Exit::NotFound);
-        call.terminal.note(format!("apikey/{name}: not found"));
+        let failure = Failure::not_found(format!("apikey/{name}: not found"));
+        told(&failure, count, call);
+        failures.push(failure);
     }
-    summary(&exits, count)
+    summary(failures, count)
 }
 
-fn summary(exits: &[Exit], count: usize) -> Result<(), Failure> {
-    let Some(first) = exits.first() else {
-        return Ok(());
-    };
-    let message = format!("{} of {count} failed, as said above", exits.len());
-    let alike = count == 1 && exits.iter().all(|exit| exit == first);
-    if alike {
-        return Err(Failure::new(*first, message));
+/// Tells of a failure among others; a single one is told at the end of the call.
+fn told(failure: &Failure, count: usize, call: &mut Invocation) {
+    if count > 1 {
+        call.terminal.note(failure.message());
     }
-    Err(Failure::failed(message))
+}
+
+fn summary(mut failures: Vec<Failure>, count: usize) -> Result<(), Failure> {
+    let failed = failures.len();
+    match failures.pop() {
+        None => Ok(()),
+        Some(failure) if count == 1 => Err(failure),
+        Some(_) => Err(Failure::failed(format!(
+            "{failed} of {count} failed, as said above"
+        ))),
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cli::exit::Exit;
 
     #[test]
-    fn a_single_failure_keeps_its_code_and_many_are_one_failure() {
-        assert!(summary(&[], 3).is_ok());
-        let code = |exits: &[Exit], count| summary(exits, count).unwrap_err().exit();
-        assert_eq!(code(&[Exit::NotFound], 1), Exit::NotFound);
-        assert_eq!(code(&[Exit::NotFound], 2), Exit::Failed);
-        assert_eq!(code(&[Exit::NotFound, Exit::Forbidden], 2), Exit::Failed);
+    fn a_single_failure_is_that_of_the_call_and_many_are_one() {
+        assert!(summary(Vec::new(), 3).is_ok());
+        let gone = || Failure::not_found("gone");
+        assert_eq!(summary(vec![gone()], 1).unwrap_err().exit(), Exit::NotFound);
+        let many = summary(vec![gone(), gone()], 3).unwrap_err();
+        assert_eq!(
+            (many.exit(), many.message()),
+            (Exit::Failed, "2 of 3 failed, as said above")
+        );
     }
 }

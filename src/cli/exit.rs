@@ -144,6 +144,15 @@ impl Failure {
         Self::new(Exit::Done, "")
     }
 
+    /// The same failure, said of this.
+    #[must_use]
+    pub(super) fn about(mut self, what: &str) -> Self {
+        if !self.message.is_empty() {
+            self.message = format!("{what}: {}", self.message);
+        }
+        self
+    }
+
     /// The code.
     #[must_use]
     pub fn exit(&self) -> Exit {

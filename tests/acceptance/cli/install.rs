@@ -36,7 +36,10 @@ async fn kubectl_completes_verbs_flags_and_names_of_keys() {
     scope.apply_key("other", "");
     scope.ready("ci-upload").await;
     let verbs = complete(&scope, &["rev"]).done();
-    assert!(verbs.contains("reveal\t") && verbs.contains("revoke\t"), "{verbs}");
+    assert!(
+        verbs.contains("reveal\t") && verbs.contains("revoke\t"),
+        "{verbs}"
+    );
     assert!(!verbs.contains("rotate") && verbs.contains(":4"), "{verbs}");
     let flags = complete(&scope, &["rotate", "--over"]).done();
     assert!(flags.contains("--overlap\t"), "{flags}");
@@ -74,12 +77,19 @@ fn krew(arguments: &[&str]) -> Command {
 fn the_manifest_for_krew_has_the_sums_of_the_archives() {
     let folder = tempfile::tempdir().unwrap();
     let dir = folder.path().to_str().unwrap();
-    let made = run(&mut krew(&["archive", plugin_file().to_str().unwrap(), dir]));
+    let made = run(&mut krew(&[
+        "archive",
+        plugin_file().to_str().unwrap(),
+        dir,
+    ]));
     let archive = Path::new(made.trim_end());
     let listed = run(Command::new("tar").arg("-tzf").arg(archive));
     let mut files: Vec<_> = listed.lines().collect();
     files.sort_unstable();
-    assert_eq!(files, ["LICENSE", "kubectl-apikey", "kubectl_complete-apikey"]);
+    assert_eq!(
+        files,
+        ["LICENSE", "kubectl-apikey", "kubectl_complete-apikey"]
+    );
     let sum = hex::encode(&Sha256::digest(std::fs::read(archive).unwrap()));
 
     let missing = outcome(&mut krew(&["1.2.3", dir]), "").failed(2);
@@ -94,7 +104,10 @@ fn the_manifest_for_krew_has_the_sums_of_the_archives() {
     assert_eq!(platforms.len(), 1, "{text}");
     assert_eq!(platforms[0]["sha256"], sum);
     let name = archive.file_name().unwrap().to_str().unwrap();
-    assert_eq!(platforms[0]["uri"], format!("https://example.com/v1.2.3/{name}"));
+    assert_eq!(
+        platforms[0]["uri"],
+        format!("https://example.com/v1.2.3/{name}")
+    );
 
     // A release has all of them.
     for other in ["linux-amd64", "linux-arm64", "darwin-amd64", "darwin-arm64"] {
