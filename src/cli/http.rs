@@ -1,29 +1,43 @@
 //! HTTP for verbs that talk to the token server. Nothing is sent where it was not meant to go: no
 //! redirect is followed.
-//!
-//! A call blocks: nothing else goes on meanwhile.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::time::Duration;
 
+use axum::body::Bytes;
 use clap::Args;
-use rustls::crypto::aws_lc_rs;
+use reqwest::header::RETRY_AFTER;
+use reqwest::{Certificate, Client, ClientBuilder, Response, Url};
 use serde_json::Value;
-use ureq::http::{Response, Uri};
-use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig, parse_pem};
-use ureq::{Agent, Body};
 use zeroize::Zeroizing;
 
 use super::exit::Failure;
 use super::input;
+use crate::error;
 
-/// Longest wait for one answer.
-const DEADLINE: Duration = Duration::from_secs(15);
+/// Longest wait for an answer.
+const DEADLINE: Duration = Duration::from_secs(10);
 /// Longest answer that is read. Unit: bytes.
-const MAX_ANSWER_BYTES: u64 = 1024 * 1024;
+const MAX_ANSWER_BYTES: usize = 1024 * 1024;
 /// Longest text of a server that is repeated.
 const MAX_SAID_CHARS: usize = 500;
+
+/// A client that follows no redirect: a secret must not go elsewhere.
+pub(super) fn client() -> Result<Client, Failure> {
+    built(builder())
+}
+
+fn builder() -> ClientBuilder {
+    Client::builder()
+        .timeout(DEADLINE)
+        .redirect(reqwest::redirect::Policy::none())
+        .user_agent(concat!("kubectl-apikey/", env!("CARGO_PKG_VERSION")))
+}
+
+fn built(builder: ClientBuilder) -> Result<Client, Failure> {
+    let client = builder.build();
+    client.map_err(|error| Failure::failed(format!("HTTP can't be used: {error}")))
+}
 
 /// How a server is trusted.
 #[derive(Args, Clone, Debug, Default)]
@@ -56,81 +70,74 @@ impl Answer {
 }
 
 /// Who talks to a server.
-pub(super) struct Http(Agent);
+pub(super) struct Http(Client);
 
 impl Http {
     pub(super) fn new(trust: &Trust) -> Result<Self, Failure> {
-        let roots = match &trust.ca_file {
-            Some(path) => authorities(path)?,
-            None => RootCerts::PlatformVerifier,
+        let builder = match &trust.ca_file {
+            Some(path) => builder().tls_certs_only(authorities(path)?),
+            None => builder(),
         };
-        let tls = TlsConfig::builder()
-            .root_certs(roots)
-            .unversioned_rustls_crypto_provider(Arc::new(aws_lc_rs::default_provider()))
-            .build();
-        let agent = Agent::config_builder()
-            .tls_config(tls)
-            .http_status_as_error(false)
-            .max_redirects(0)
-            .max_redirects_will_error(false)
-            .timeout_global(Some(DEADLINE))
-            .user_agent(concat!("kubectl-apikey/", env!("CARGO_PKG_VERSION")))
-            .build();
-        Ok(Self(agent.new_agent()))
+        built(builder).map(Self)
     }
 
-    /// Sends a form.
-    pub(super) fn post(&self, url: &Uri, form: &str) -> Result<Answer, Failure> {
-        let request = self
-            .0
-            .post(url)
-            .content_type("application/x-www-form-urlencoded");
-        answer(url, request.send(form))
+    /// Sends a form, which is wiped afterwards.
+    pub(super) async fn post(&self, url: &Url, form: Zeroizing<String>) -> Result<Answer, Failure> {
+        let request = self.0.post(url.clone());
+        let request = request.header("content-type", "application/x-www-form-urlencoded");
+        answer(url, request.body(Bytes::from_owner(form)).send().await).await
     }
 
     /// Asks for a document.
-    pub(super) fn get(&self, url: &Uri) -> Result<Answer, Failure> {
-        answer(url, self.0.get(url).call())
+    pub(super) async fn get(&self, url: &Url) -> Result<Answer, Failure> {
+        answer(url, self.0.get(url.clone()).send().await).await
     }
 }
 
-fn answer(url: &Uri, response: Result<Response<Body>, ureq::Error>) -> Result<Answer, Failure> {
+async fn answer(url: &Url, response: reqwest::Result<Response>) -> Result<Answer, Failure> {
     let mut response = response.map_err(|error| unreachable(url, &error))?;
-    let retry_after = response.headers().get("retry-after");
+    let retry_after = response.headers().get(RETRY_AFTER);
     let retry_after = retry_after.and_then(|value| value.to_str().ok());
     let retry_after = retry_after.map(str::to_owned);
     let status = response.status().as_u16();
-    let body = response.body_mut().with_config().limit(MAX_ANSWER_BYTES);
-    let body = body
-        .read_to_string()
-        .map_err(|error| unreachable(url, &error))?;
-    let body = Zeroizing::new(body);
+    let mut body = Zeroizing::new(Vec::with_capacity(16 * 1024));
+    loop {
+        let chunk = response.chunk().await;
+        match chunk.map_err(|error| unreachable(url, &error))? {
+            Some(chunk) if body.len() + chunk.len() <= MAX_ANSWER_BYTES => body.extend(&chunk),
+            Some(_) => {
+                let text = format!("{url} answers with more than {MAX_ANSWER_BYTES} bytes");
+                return Err(Failure::failed(text));
+            }
+            None => break,
+        }
+    }
     Ok(Answer {
         status,
         retry_after,
-        body,
+        body: Zeroizing::new(String::from_utf8_lossy(&body).into_owned()),
     })
 }
 
 /// No answer of `url`. What an error says is about addresses and certificates, never about a body.
-fn unreachable(url: &Uri, error: &ureq::Error) -> Failure {
-    if let ureq::Error::Timeout(_) = error {
+fn unreachable(url: &Url, error: &reqwest::Error) -> Failure {
+    if error.is_timeout() {
         return Failure::timed_out(format!(
             "{url} does not answer within {} s",
             DEADLINE.as_secs()
         ));
     }
-    let text = error.to_string();
+    let text = error::chain(error);
     let advice = if text.contains("ertificate") {
         "give the certificate of its authority with --ca-file"
     } else {
         "is the address right, and can it be reached from here? From outside a cluster, forward a \
          port to its Service (`kubectl port-forward`) and give --url http://127.0.0.1:PORT"
     };
-    Failure::failed(format!("{url}: {text}; {advice}"))
+    Failure::failed(format!("{text}; {advice}"))
 }
 
-fn authorities(path: &Path) -> Result<RootCerts, Failure> {
+fn authorities(path: &Path) -> Result<Vec<Certificate>, Failure> {
     let pem = input::bytes(path, "the certificates")?;
     let bad = |why: &str| {
         Failure::usage(format!(
@@ -138,29 +145,21 @@ fn authorities(path: &Path) -> Result<RootCerts, Failure> {
             path.display()
         ))
     };
-    let mut certificates: Vec<Certificate<'static>> = Vec::new();
-    for item in parse_pem(&pem) {
-        match item {
-            Ok(PemItem::Certificate(certificate)) => certificates.push(certificate),
-            Ok(_) => {}
-            Err(error) => return Err(bad(&error.to_string())),
-        }
-    }
+    let certificates = Certificate::from_pem_bundle(&pem);
+    let certificates = certificates.map_err(|error| bad(&error::chain(&error)))?;
     if certificates.is_empty() {
         return Err(bad("there is no certificate in it"));
     }
-    Ok(RootCerts::Specific(Arc::new(certificates)))
+    Ok(certificates)
 }
 
 /// An address that the user gave: http or https, without user name, query and fragment.
-pub(super) fn address(text: &str) -> Result<Uri, String> {
+pub(super) fn address(text: &str) -> Result<Url, String> {
     let bad = || "use an address such as https://keys.example.com".to_owned();
-    let url: Uri = text.parse().map_err(|_| bad())?;
-    let known = matches!(url.scheme_str(), Some("http" | "https"));
-    let plain = url
-        .authority()
-        .is_some_and(|authority| !authority.as_str().contains('@'));
-    if known && plain && url.query().is_none() && !text.contains('#') {
+    let url = Url::parse(text).map_err(|_| bad())?;
+    let known = matches!(url.scheme(), "http" | "https") && url.has_host();
+    let named = !url.username().is_empty() || url.password().is_some();
+    if known && !named && url.query().is_none() && url.fragment().is_none() {
         Ok(url)
     } else {
         Err(bad())
@@ -168,21 +167,17 @@ pub(super) fn address(text: &str) -> Result<Uri, String> {
 }
 
 /// The address with this path after its own.
-pub(super) fn under(base: &Uri, path: &str) -> Result<Uri, Failure> {
-    let base = base.to_string();
-    format!("{}{path}", base.trim_end_matches('/'))
-        .parse()
-        .map_err(|_| Failure::usage(format!("{base} is no address of a server")))
+pub(super) fn under(base: &Url, path: &str) -> Url {
+    let mut url = base.clone();
+    url.set_path(&format!("{}{path}", base.path().trim_end_matches('/')));
+    url
 }
 
 /// Whether what is sent can be read on the way.
-pub(super) fn is_open(url: &Uri) -> bool {
-    url.scheme_str() == Some("http") && !is_this_machine(url)
-}
-
-fn is_this_machine(url: &Uri) -> bool {
-    let host = url.host().unwrap_or_default();
-    host == "localhost" || host == "[::1]" || host.starts_with("127.")
+pub(super) fn is_open(url: &Url) -> bool {
+    let host = url.host_str().unwrap_or_default();
+    let is_here = host == "localhost" || host == "[::1]" || host.starts_with("127.");
+    url.scheme() == "http" && !is_here
 }
 
 #[cfg(test)]
@@ -208,7 +203,7 @@ mod tests {
     #[test]
     fn a_path_is_put_after_that_of_the_base() {
         let base = address("https://x/base/").unwrap();
-        assert_eq!(under(&base, "/a").unwrap(), "https://x/base/a");
+        assert_eq!(under(&base, "/a").as_str(), "https://x/base/a");
     }
 
     #[test]

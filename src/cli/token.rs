@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use reqwest::Url;
 use serde_json::Value;
-use ureq::http::Uri;
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
@@ -48,7 +48,7 @@ pub(super) struct Token {
 
     /// Address of the token server or of its token endpoint; default: that in the delivered Secret.
     #[arg(long, value_name = "URL", value_parser = http::address)]
-    url: Option<Uri>,
+    url: Option<Url>,
 
     /// Organization to act in, by name or GUID; default: that of the key.
     #[arg(long, value_name = "ORG|GUID")]
@@ -92,7 +92,7 @@ Examples:
 struct Login {
     name: String,
     secret: Zeroizing<String>,
-    url: Option<Uri>,
+    url: Option<Url>,
 }
 
 pub(super) async fn run(flags: &Token, call: &mut Invocation) -> Result<(), Failure> {
@@ -115,14 +115,14 @@ pub(super) async fn run(flags: &Token, call: &mut Invocation) -> Result<(), Fail
              because the operator runs without --issuer-url. Give it: --url https://...",
         )
     })?;
-    let url = endpoint(&url, flags.scope.is_some())?;
+    let url = endpoint(&url, flags.scope.is_some());
     if http::is_open(&url) {
         let text =
             format!("{url} is not encrypted: the secret and the token can be read on the way");
         call.terminal.warn(text);
     }
     let form = form(&url, &login, organization_id, flags.scope.as_deref());
-    let answer = Http::new(&flags.trust)?.post(&url, &form)?;
+    let answer = Http::new(&flags.trust)?.post(&url, form).await?;
     let token = accepted(&url, &answer)?;
     let text = match flags.output {
         None => token,
@@ -202,24 +202,22 @@ async fn organization(text: &str, call: &Invocation) -> Result<Uuid, Failure> {
 }
 
 /// The endpoint that is asked: with a scope, that of OAuth.
-fn endpoint(given: &Uri, scoped: bool) -> Result<Uri, Failure> {
-    let text = given.to_string();
+fn endpoint(given: &Url, scoped: bool) -> Url {
     let ends = [token::PATH, oauth::PATH];
-    let base = ends.iter().find_map(|end| text.strip_suffix(end));
-    let base = base.unwrap_or(&text);
-    let path = if scoped || text.ends_with(oauth::PATH) {
+    let own = given.path();
+    let base = ends.iter().find_map(|end| own.strip_suffix(end));
+    let path = if scoped || own.ends_with(oauth::PATH) {
         oauth::PATH
     } else {
         token::PATH
     };
-    let base = base
-        .parse()
-        .map_err(|_| Failure::usage(format!("{given} is no address of a token server")))?;
-    http::under(&base, path)
+    let mut url = given.clone();
+    url.set_path(base.unwrap_or(own));
+    http::under(&url, path)
 }
 
 fn form(
-    url: &Uri,
+    url: &Url,
     login: &Login,
     organization_id: Option<Uuid>,
     scope: Option<&str>,
@@ -252,7 +250,7 @@ fn form(
 }
 
 /// The token in the answer, or why there is none, in the words of the server.
-fn accepted(url: &Uri, answer: &Answer) -> Result<Zeroizing<String>, Failure> {
+fn accepted(url: &Url, answer: &Answer) -> Result<Zeroizing<String>, Failure> {
     if answer.status == 200 {
         let json: Value = serde_json::from_str(&answer.body).unwrap_or_default();
         let token = json.get("access_token").and_then(Value::as_str);
@@ -295,7 +293,7 @@ mod tests {
     fn an_address_of_the_server_or_of_either_endpoint_will_do() {
         let endpoint = |given: &str, scoped| {
             let url = http::address(given).unwrap();
-            super::endpoint(&url, scoped).unwrap().to_string()
+            super::endpoint(&url, scoped).to_string()
         };
         for given in ["https://x", "https://x/", "https://x/auth/v1/api-key/token"] {
             assert_eq!(endpoint(given, false), "https://x/auth/v1/api-key/token");

@@ -5,8 +5,8 @@ mod check;
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
+use reqwest::Url;
 use serde_json::{Value, json};
-use ureq::http::Uri;
 
 use self::check::Wanted;
 use super::exit::Failure;
@@ -32,11 +32,11 @@ pub(super) struct Verify {
     /// Issuer that the token must be of, whose keys are found by discovery; default: the one that the
     /// token names, if that is an https address.
     #[arg(long, value_name = "URL", value_parser = http::address)]
-    issuer: Option<Uri>,
+    issuer: Option<Url>,
 
     /// Address of the token server, or of its key set, if that is not the address of the issuer.
     #[arg(long, value_name = "URL", value_parser = http::address, conflicts_with = "jwks")]
-    url: Option<Uri>,
+    url: Option<Url>,
 
     /// File with the key set (JWKS), instead of asking for it; `-` reads standard input.
     #[arg(long, value_name = "FILE")]
@@ -72,11 +72,11 @@ Examples:
     curl https://keys.example.com/oauth2/jwks >jwks.json
     kubectl apikey verify - --jwks jwks.json --audience https://api.example.com <token";
 
-pub(super) fn run(flags: &Verify, call: &mut Invocation) -> Result<(), Failure> {
+pub(super) async fn run(flags: &Verify, call: &mut Invocation) -> Result<(), Failure> {
     let text = text(flags)?;
     let no_token = |error: jwt::Malformed| Failure::no(format!("not a token: {error}"));
     let token = Jwt::parse(text.trim()).map_err(no_token)?;
-    let (jwks, source) = keys(flags, &token, call)?;
+    let (jwks, source) = keys(flags, &token, call).await?;
     let wanted = Wanted {
         issuer: flags.issuer.as_ref().map(issuer_text),
         audiences: &flags.audience,
@@ -123,12 +123,16 @@ fn text(flags: &Verify) -> Result<zeroize::Zeroizing<String>, Failure> {
 }
 
 /// The issuer as tokens have it: without the slash that an address gets.
-fn issuer_text(issuer: &Uri) -> String {
+fn issuer_text(issuer: &Url) -> String {
     issuer.to_string().trim_end_matches('/').to_owned()
 }
 
 /// The key set, and where it is from.
-fn keys(flags: &Verify, token: &Jwt, call: &mut Invocation) -> Result<(Value, String), Failure> {
+async fn keys(
+    flags: &Verify,
+    token: &Jwt,
+    call: &mut Invocation,
+) -> Result<(Value, String), Failure> {
     if let Some(path) = &flags.jwks {
         let text = input::text(path, "the key set")?;
         let set = serde_json::from_str(&text).map_err(|error| {
@@ -139,26 +143,26 @@ fn keys(flags: &Verify, token: &Jwt, call: &mut Invocation) -> Result<(Value, St
     let http = Http::new(&flags.trust)?;
     let url = match &flags.url {
         Some(url) if is_key_set(url) => url.clone(),
-        Some(url) => http::under(url, JWKS_PATH)?,
-        None => discovered(&issuer(flags, token, call)?, &http)?,
+        Some(url) => http::under(url, JWKS_PATH),
+        None => discovered(&issuer(flags, token, call)?, &http).await?,
     };
-    Ok((document(&http, &url)?, url.to_string()))
+    Ok((document(&http, &url).await?, url.to_string()))
 }
 
-fn is_key_set(url: &Uri) -> bool {
+fn is_key_set(url: &Url) -> bool {
     let last = url.path().rsplit('/').next().unwrap_or_default();
     last == "jwks" || last == "jwks.json"
 }
 
 /// The issuer whose keys are asked for.
-fn issuer(flags: &Verify, token: &Jwt, call: &mut Invocation) -> Result<Uri, Failure> {
+fn issuer(flags: &Verify, token: &Jwt, call: &mut Invocation) -> Result<Url, Failure> {
     if let Some(issuer) = &flags.issuer {
         return Ok(issuer.clone());
     }
     let named = token.claim("iss").unwrap_or_default();
     let Some(issuer) = http::address(named)
         .ok()
-        .filter(|url| url.scheme_str() == Some("https"))
+        .filter(|url| url.scheme() == "https")
     else {
         return Err(Failure::usage(
             "the token does not name an https address as its issuer, so its keys are not asked for \
@@ -173,9 +177,9 @@ fn issuer(flags: &Verify, token: &Jwt, call: &mut Invocation) -> Result<Uri, Fai
 }
 
 /// Where the keys of an issuer are (OpenID Connect Discovery 1.0).
-fn discovered(issuer: &Uri, http: &Http) -> Result<Uri, Failure> {
-    let at = http::under(issuer, OPENID_PATH)?;
-    let found = document(http, &at)?;
+async fn discovered(issuer: &Url, http: &Http) -> Result<Url, Failure> {
+    let at = http::under(issuer, OPENID_PATH);
+    let found = document(http, &at).await?;
     let field = |name: &str| found.get(name).and_then(Value::as_str).unwrap_or_default();
     let said = field("issuer").trim_end_matches('/');
     if said != issuer_text(issuer) {
@@ -187,8 +191,8 @@ fn discovered(issuer: &Uri, http: &Http) -> Result<Uri, Failure> {
         .map_err(|_| Failure::failed(format!("{at} does not say where the keys are (jwks_uri)")))
 }
 
-fn document(http: &Http, url: &Uri) -> Result<Value, Failure> {
-    let answer = http.get(url)?;
+async fn document(http: &Http, url: &Url) -> Result<Value, Failure> {
+    let answer = http.get(url).await?;
     if answer.status != 200 {
         let (status, said) = (answer.status, answer.said());
         return Err(Failure::failed(format!("{url} answers {status}: {said}")));

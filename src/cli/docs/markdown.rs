@@ -136,7 +136,7 @@ fn sentence(text: &str) -> String {
 fn name(arg: &Arg) -> String {
     let names = arg.get_value_names().unwrap_or_default().iter();
     let value = names
-        .map(|name| name.as_str())
+        .map(clap::builder::Str::as_str)
         .collect::<Vec<_>>()
         .join(" ");
     if arg.is_positional() {

@@ -2,8 +2,8 @@
 
 mod check;
 mod create;
-mod lint;
 mod install;
+mod lint;
 mod list;
 mod reveal;
 mod revoke;
