@@ -69,7 +69,7 @@ account() {
 account "$namespace" "$work/operator.kubeconfig"
 account "$namespace-token" "$work/token.kubeconfig"
 KUBECONFIG=$work/operator.kubeconfig "$target/apikey-operator" controller --namespace "$namespace" \
-    --admin-listen 127.0.0.1:0 --leader-elect=false >"$work/operator.audit" 2>"$work/operator.log" &
+    --admin-listen 127.0.0.1:0 >"$work/operator.audit" 2>"$work/operator.log" &
 operator=$!
 KUBECONFIG=$work/token.kubeconfig "$target/apikey-operator" token-server --namespace "$namespace" \
     --issuer-url https://keys.example.com --token-listen 127.0.0.1:0 --admin-listen 127.0.0.1:0 \
@@ -104,6 +104,22 @@ shown "kubectl apikey reveal ci-upload" \
     "kubectl apikey reveal ci-upload -o env" \
     "kubectl apikey token ci-upload --url $url" \
     "kubectl apikey token ci-upload --url $url | kubectl apikey verify - --url $url"
+
+chapter "Is all well?" "Definitions, controller, keys and token server, each with what to do."
+shown "kubectl apikey check --url $url"
+
+chapter "Before it is applied" "\`lint\` needs no cluster."
+cat >"$work/key.yaml" <<END
+apiVersion: apikey-operator.dev/v1alpha1
+kind: ApiKey
+metadata:
+  name: deploy
+spec:
+  org: acme
+  role: [release-manager]
+  expiry: next year
+END
+shown "cat key.yaml" "kubectl apikey lint -f key.yaml"
 
 chapter "Change what it may do" "The secret stays."
 shown "kubectl apikey roles add ci-upload release-manager" \

@@ -111,7 +111,6 @@ fn the_manifest_for_krew_has_the_sums_of_the_archives() {
 
     // A release has all of them.
     for other in ["linux-amd64", "linux-arm64", "darwin-amd64", "darwin-arm64"] {
-        let plugin = plugin_file().to_str().unwrap();
         run(&mut krew(&["archive", plugin, dir, other]));
     }
     let text = run(&mut krew(&["1.2.3", dir]));

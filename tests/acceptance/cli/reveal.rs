@@ -7,7 +7,7 @@ use age::x25519::Identity;
 use apikey_operator::api::conditions::{self, reason};
 use apikey_operator::credential::Secret;
 
-use crate::support::{Login, Outcome, Scope, eventually};
+use crate::support::{ENTER, Login, Outcome, Scope, eventually, press};
 
 const ONCE: &str = "secret: {delivery: RevealOnce}";
 
@@ -179,4 +179,35 @@ async fn what_is_not_there_and_what_is_of_others_is_said_so() {
     assert_eq!(refused.stdout, "");
     let refused = refused.failed(5);
     assert!(refused.contains("does not belong"), "{refused}");
+}
+
+#[tokio::test]
+async fn a_claim_is_asked_for_on_a_terminal() {
+    let scope = Scope::shared().await;
+    scope.apply_key("once", ONCE);
+    scope.ready("once").await;
+    let mut session = scope.plugin_on_terminal(&["reveal", "once"]);
+    session.exp_string("Claim the secret of 'once'?").unwrap();
+    press(&mut session, &["n", ENTER]);
+    session.exp_string("not claimed").unwrap();
+    session.exp_eof().unwrap();
+    let mut session = scope.plugin_on_terminal(&["reveal", "once"]);
+    session.exp_string("Claim the secret of 'once'?").unwrap();
+    press(&mut session, &["y", ENTER]);
+    let secret = "ak_[0-9a-z]{16}_[0-9A-Za-z]{49}";
+    session.exp_regex(secret).unwrap();
+    session.exp_eof().unwrap();
+    scope.plugin(&["reveal", "once"]).failed(5);
+}
+
+#[tokio::test]
+async fn without_the_permission_nothing_is_claimed() {
+    let scope = Scope::shared().await;
+    scope.apply_key("once", ONCE);
+    scope.ready("once").await;
+    let refused = scope.plugin(&["reveal", "once", "--as", "somebody"]);
+    assert_eq!(refused.stdout, "");
+    let refused = refused.failed(4);
+    assert!(refused.contains("cannot get resource"), "{refused}");
+    scope.plugin(&["reveal", "once"]).done();
 }
