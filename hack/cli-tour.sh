@@ -164,12 +164,16 @@ sed -E \
     -e 's/(verifier )[0-9a-f]{16}/\1b5bb9d8014a0f9b1/g' \
     -e 's/(key |kid: )[A-Za-z0-9_-]{43}\b/\1NzbLsXh8uDCcd-6MNwXF4W_7noWXFZAfHkxZsRGC9Xs/g' \
     -e 's/(jti:? +)[0-9a-zA-Z-]{20,}/\10198c5a2-7d43-7b1e-9c6f-2f6d1c0e8a57/g' \
-    -e 's/\(in 60m\)/(in 59m)/g' \
-    -e "s/$rfc3339 \(in 89d\)/2027-05-24T08:00:00Z (in 89d)/g" \
-    -e "s/Usable until $rfc3339/Usable until 2027-05-24T08:00:00Z/g" \
-    -e "s/$rfc3339 \(in 23h\)/2027-02-24T08:00:00Z (in 23h)/g" \
-    -e "s/$rfc3339 \(in 59m\)/2027-02-23T09:00:00Z (in 59m)/g" \
-    -e "s/$rfc3339( |$)/2027-02-23T08:00:00Z\2/g" \
+    -e 's/\(in 60m\)/(in 59m)/g; s/\(in 24h\)/(in 23h)/g; s/\bin 90d\b/in 89d/g' \
+    -e "s/$rfc3339 \(in 89d\)/@90d@ (in 89d)/g" \
+    -e "s/Usable until $rfc3339/Usable until @90d@/g" \
+    -e "s/$rfc3339 \(in 23h\)/@24h@ (in 23h)/g" \
+    -e "s/$rfc3339 \(in 59m\)/@1h@ (in 59m)/g" \
+    -e "s/$rfc3339/2027-02-23T08:00:00Z/g" \
+    -e 's/@90d@/2027-05-24T08:00:00Z/g' \
+    -e 's/@24h@/2027-02-24T08:00:00Z/g' \
+    -e 's/@1h@/2027-02-23T09:00:00Z/g' \
+    -e "s/'apikey-operator-[0-9]+-[0-9a-f]+' leads/'apikey-operator-6d5f7c9b8-x2k4q' leads/" \
     -e 's/\b[0-9]{1,2}s\b/2s/g' \
     -e 's/ +$//' \
     "$page"
