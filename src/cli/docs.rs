@@ -53,9 +53,11 @@ fn write(folder: &Path) -> io::Result<()> {
     fs::create_dir_all(&pages)?;
     fs::create_dir_all(&scripts)?;
     fs::write(folder.join("cli.md"), reference())?;
-    // Named by its file, since a page and a script are found by that.
-    let command = super::command(FILE).disable_help_subcommand(true);
-    page(command.clone(), FILE, &pages)?;
+    let mut command = super::command("kubectl apikey");
+    command.build();
+    page(&command, FILE, &pages)?;
+    // A shell looks for the script by the file of the program.
+    let command = super::command(FILE);
     for shell in Shell::value_variants() {
         let mut command = command.clone();
         clap_complete::generate_to(*shell, &mut command, FILE, &scripts)?;
@@ -63,18 +65,18 @@ fn write(folder: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// The page of a command and those of its verbs.
-fn page(mut command: Command, name: &str, folder: &Path) -> io::Result<()> {
-    command = command
-        .display_name(name)
-        .version(env!("CARGO_PKG_VERSION"));
-    for verb in command.get_subcommands() {
-        if !verb.is_hide_set() {
-            page(verb.clone(), &format!("{name}-{}", verb.get_name()), folder)?;
-        }
+/// The page of a built command and those of its verbs, each found by its name.
+fn page(command: &Command, name: &str, folder: &Path) -> io::Result<()> {
+    for verb in command.get_subcommands().filter(|verb| !verb.is_hide_set()) {
+        page(verb, &format!("{name}-{}", verb.get_name()), folder)?;
     }
+    let shown = command.clone().display_name(name);
+    let source = format!("{FILE} {}", env!("CARGO_PKG_VERSION"));
     let mut text = Vec::new();
-    Man::new(command).render(&mut text)?;
+    Man::new(shown)
+        .title(name)
+        .source(source)
+        .render(&mut text)?;
     fs::write(folder.join(format!("{name}.1")), text)
 }
 
@@ -94,7 +96,8 @@ mod tests {
         write(folder.path()).unwrap();
         let page = |name: &str| fs::read_to_string(folder.path().join("man").join(name)).unwrap();
         assert!(page("kubectl-apikey.1").contains("Exit codes:"));
-        assert!(page("kubectl-apikey-reveal.1").contains("RevealOnce"));
+        let reveal = page("kubectl-apikey-reveal.1");
+        assert!(reveal.contains("RevealOnce") && reveal.contains("kubectl apikey reveal"));
         assert!(page("kubectl-apikey-roles-add.1").contains("ROLE"));
         assert!(!folder.path().join("man/kubectl-apikey-docs.1").exists());
         let scripts = fs::read_dir(folder.path().join("completions")).unwrap();

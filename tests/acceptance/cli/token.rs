@@ -7,8 +7,8 @@ use k8s_openapi::jiff::SignedDuration;
 use serde_json::Value;
 
 use crate::support::{
-    Authority, Login, Scope, TlsFiles, TokenServer, ahead, eventually, free_address, now, outcome,
-    part_of, plugin_file,
+    Authority, Cluster, Login, Scope, TlsFiles, TokenServer, ahead, eventually, free_address, now,
+    outcome, part_of, plugin_file,
 };
 
 fn url(server: &TokenServer) -> String {
@@ -279,6 +279,33 @@ async fn a_token_is_inspected_without_a_network() {
         "{text}"
     );
     assert!(!text.contains(&token), "{text}");
+}
+
+#[tokio::test]
+async fn the_address_in_the_secret_is_asked_unless_another_is_given() {
+    let cluster = Cluster::start();
+    let scope = cluster.scope().await;
+    let address = free_address();
+    let issuer = format!("--issuer-url=http://{address}");
+    let _operator = cluster.operator(&["--leader-elect=false", &issuer]);
+    let server = cluster.token_server_at(address, &[&issuer]);
+    server.ready().await;
+    scope.usable(&server, "ci", "").await;
+    let token = eventually("the address is in the Secret", async || {
+        let got = scope.plugin(&["token", "ci"]);
+        (got.code == 0).then_some(got.stdout)
+    })
+    .await;
+    let issuer = issuer.split_once('=').unwrap().1;
+    let verify = ["verify", "-", "--issuer", issuer];
+    scope.plugin_reads(&token, &verify).done();
+    let elsewhere = format!("http://{}", free_address());
+    scope
+        .plugin(&["token", "ci", "--url", &elsewhere])
+        .failed(1);
+    let json = scope.plugin(&["reveal", "ci", "-o", "json"]).json();
+    let expected = format!("http://{address}/auth/v1/api-key/token");
+    assert_eq!(json["tokenUrl"], expected);
 }
 
 #[tokio::test]
