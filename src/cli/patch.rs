@@ -11,8 +11,9 @@ use crate::error::request;
 
 /// Field manager of what this program writes.
 pub(super) const FIELD_MANAGER: &str = "kubectl-apikey";
-/// How often a change is computed anew because somebody else changed the key in between.
-const TRIES: usize = 5;
+/// How often a change is computed anew because somebody else changed the key in between. Each change
+/// makes a write of the status as well, which is one more conflict for others.
+const TRIES: usize = 20;
 
 /// Merges this into the spec.
 pub(super) async fn spec(cluster: &Cluster, name: &str, change: &Value) -> Result<ApiKey, Failure> {
