@@ -12,6 +12,7 @@ fi
 readonly namespace=apikey-operator
 readonly limit=60 # seconds that a step may take
 target=$(cd "${CARGO_TARGET_DIR:-target}" && pwd)/debug
+PATH=$target:$PATH # kubectl finds its plugin there
 work=$CONTROLPLANE_DIR/demo
 mkdir "$work"
 audit=$work/audit log=$work/log
@@ -118,7 +119,7 @@ account=system:serviceaccount:$namespace:$namespace
 may_not() { [ "$(kubectl auth can-i "$@" --as="$account" 2>/dev/null || :)" = no ]; }
 tokens_may_not() { account=$account-token may_not "$@"; }
 check "the operator may not change ApiKeys, only their status" may_not patch apikeys.apikey-operator.dev
-check "the operator may not delete Secrets outside its namespace" may_not delete secrets --namespace default
+check "the operator may not write Secrets of others: update" may_not update secrets --namespace default
 
 step "2. Start the operator as that ServiceAccount"
 "$target/controlplane" service-account-kubeconfig "$namespace" "$namespace" \
@@ -285,7 +286,52 @@ show ready ci-upload
 check "the value is another one" test "$(secret_value ci-upload)" != "$value"
 check "the key id is the same" test "$(field apikey ci-upload '{.status.keyId}')" = "$(cut -d _ -f 2 <<<"$value")"
 
-step "13. What is left of a deleted key"
+step "13. A new secret without a wrong moment"
+old=$secret
+show kubectl apikey rotate nightly-build --wait
+secret=$(secret_value nightly-build)
+check "the Secret holds another value" test "$secret" != "$old"
+check "the new secret gets a token" test "$(status_of nightly-build "$secret")" = 200
+check "and the old one too, while consumers follow" test "$(status_of nightly-build "$old")" = 200
+show kubectl apikey status nightly-build
+show kubectl apikey discard-previous nightly-build --yes
+ended() { [ "$(status_of nightly-build "$old")" = 401 ]; }
+within "the old one is refused before its time" ended
+check "the new one is not" test "$(status_of nightly-build "$secret")" = 200
+
+step "14. A secret that is shown once"
+show kubectl apply -f examples/reveal-once.yaml
+show ready shown-once
+once=$(kubectl apikey reveal shown-once --yes 2>"$work/claim") || failed "$(cat "$work/claim")"
+sed 's/^/  /' "$work/claim"
+if ! [[ $once =~ $pattern ]]; then failed "the claim got no secret"; fi
+passed "the claim has the secret, not shown"
+taken() { [ -z "$(kubectl get secret shown-once --ignore-not-found)" ]; }
+within "the Secret is gone" taken
+refused 'already claimed' kubectl apikey reveal shown-once --yes
+etcdctl get --prefix '' >"$work/etcd" # a dump of all that is stored
+if grep -qaF "$once" "$work/etcd"; then failed "etcd still holds it"; fi
+check "nothing that is stored holds it, while it finds the secret of another key" \
+    grep -qaF "$secret" "$work/etcd"
+check "its holder gets a token" test "$(status_of shown-once "$once")" = 200
+
+step "15. A secret that is stored for the owner of a private key only"
+age-keygen -o "$work/age.key" 2>/dev/null
+recipient=$(age-keygen -y "$work/age.key")
+sed "s/age1[0-9a-z]*$/$recipient/" examples/encrypted.yaml >"$work/encrypted.yaml"
+show grep -v '^#' "$work/encrypted.yaml"
+show kubectl apply -f - <"$work/encrypted.yaml"
+show ready encrypted
+kubectl get secret encrypted -o jsonpath='{.data.secret\.age}' | base64 -d >"$work/secret.age"
+sed 's/^/  /' "$work/secret.age"
+sealed=$(age -d -i "$work/age.key" "$work/secret.age")
+check "age opens it, and kubectl apikey reveal finds the same" \
+    test "$(kubectl apikey reveal encrypted --identity "$work/age.key")" = "$sealed"
+if grep -rqaF "$sealed" "$CONTROLPLANE_DIR/etcd"; then failed "etcd was told the clear value"; fi
+passed "etcd has never been told the clear value: its log and files don't hold it"
+check "it gets a token" test "$(status_of encrypted "$sealed")" = 200
+
+step "16. What is left of a deleted key"
 show kubectl delete apikey ci-upload --timeout=5s
 kubectl wait --for=delete "secret/$verifier" --namespace "$namespace" --timeout="${limit}s" >/dev/null
 passed "what proved its secret is gone"
@@ -293,21 +339,21 @@ echo "  Its Secret goes by garbage collection, which learns of new kinds every 3
 show kubectl wait --for=delete secret/ci-upload --timeout="${limit}s"
 check "its Secret is gone" test -z "$(kubectl get secret ci-upload --ignore-not-found)"
 
-step "14. The audit trail"
+step "17. The audit trail"
 revoked() { grep -q '"action":"Revoke"' "$audit"; }
 within "the deletion is in it" revoked
 sed 's/^/  /' "$audit"
-for action in Create Update Expire Replace; do
+for action in Create Update Expire Replace Rotate Discard Reveal; do
     check "$action is in it" grep -q "\"action\":\"$action\"" "$audit"
 done
 show grep -m 2 -e IssueToken "$token_audit"
 show grep -m 2 -e Refuse "$token_audit"
-if grep -qF -e "${value##*_}" -e "${secret##*_}" -e "$token" "$audit" "$log" "$token_audit" "$token_log"; then
+if grep -qF -e "${value##*_}" -e "${secret##*_}" -e "${once##*_}" -e "${sealed##*_}" -e "$token" "$audit" "$log" "$token_audit" "$token_log"; then
     failed "it holds a secret"
 fi
 passed "neither it nor a log holds a secret or a token"
 
-step "15. Stop and uninstall"
+step "18. Stop and uninstall"
 kill "$token_server" "$operator"
 check "the token server ends cleanly" wait "$token_server"
 check "the operator ends cleanly" wait "$operator"
