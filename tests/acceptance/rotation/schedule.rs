@@ -92,6 +92,46 @@ async fn a_schedule_of_every_day_rotates_each_day_catches_up_a_year_once_and_end
 }
 
 #[tokio::test]
+async fn the_next_rotation_is_announced_and_rotations_are_counted() {
+    let scope = Scope::shared().await;
+    scope.apply_key("ci", "rotation: {everyDays: 30}");
+    let key = scope.ready("ci").await;
+    let next = next_rotation(&key).expect("a next rotation").as_second();
+    let created = key
+        .metadata
+        .creation_timestamp
+        .as_ref()
+        .unwrap()
+        .0
+        .as_second();
+    assert!((created + 29 * DAY - 1..=created + 30 * DAY + 1).contains(&next));
+    let series = format!(
+        "apikey_next_rotation_timestamp_seconds{{namespace=\"{}\",name=\"ci\"}}",
+        scope.namespace
+    );
+    let announced = Scope::operator(|operator| operator.metric(&series)).unwrap();
+    assert!(
+        (announced - next as f64).abs() < 1.0,
+        "{announced} and {next}"
+    );
+
+    let counted = || {
+        let series = "apikey_rotations_total{trigger=\"request\",result=\"success\"}";
+        Scope::operator(|operator| operator.metric(series)).expect("there from the start")
+    };
+    let before = counted();
+    scope.rotate("ci", "1").await;
+    assert!(counted() > before);
+    for (trigger, result) in [("schedule", "success"), ("replacement", "error")] {
+        let series = format!("apikey_rotations_total{{trigger=\"{trigger}\",result=\"{result}\"}}");
+        assert!(
+            Scope::operator(|operator| operator.metric(&series)).is_some(),
+            "{series}"
+        );
+    }
+}
+
+#[tokio::test]
 async fn schedules_that_cannot_be_kept_are_refused_by_the_api_server() {
     let scope = Scope::shared().await;
     let refusal = |more: &str| {
