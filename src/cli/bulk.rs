@@ -28,6 +28,10 @@ pub(super) async fn each<T: Display>(
 ) -> Result<(), Failure> {
     let Selected { keys, missing } = selected;
     let count = keys.len() + missing.len();
+    if count == 0 {
+        call.terminal.note("No resources found.");
+        return Ok(());
+    }
     let bar = call.terminal.bar(keys.len(), doing);
     let mut failures = Vec::new();
     let change = &change;

@@ -47,12 +47,6 @@ Examples:
 pub(super) async fn run(flags: &DiscardPrevious, call: &mut Invocation) -> Result<(), Failure> {
     let cluster = call.cluster().await?;
     let selected = flags.selection.read(&cluster).await?;
-    if selected.keys.is_empty() && selected.missing.is_empty() {
-        let namespace = &cluster.namespace;
-        let text = format!("No resources found in {namespace} namespace.");
-        call.terminal.note(text);
-        return Ok(());
-    }
     if flags.dry_run.is_none() && !flags.yes {
         agree(&selected, call)?;
     }
@@ -81,18 +75,13 @@ fn agree(selected: &Selected, call: &mut Invocation) -> Result<(), Failure> {
         return Ok(());
     }
     let count = lines.len();
-    if !call.terminal.can_ask() {
-        return Err(Failure::usage(format!(
-            "this would refuse {count} replaced secret(s) for good, and there is no terminal to ask \
-             on: look with --dry-run, then give --yes"
-        )));
-    }
-    call.terminal.note(lines.join("\n"));
-    let question = format!("Refuse {count} replaced secret(s) from now on?");
-    if dialogue::confirm(&question, false)? {
-        return Ok(());
-    }
-    Err(Failure::failed("nothing was discarded"))
+    let change = dialogue::Change {
+        would: format!("refuse {count} replaced secret(s) for good"),
+        shown: lines.join("\n"),
+        question: format!("Refuse {count} replaced secret(s) from now on?"),
+        otherwise: "nothing was discarded",
+    };
+    dialogue::agree(change, &mut call.terminal)
 }
 
 async fn discard(

@@ -55,12 +55,6 @@ Examples:
 pub(super) async fn run(flags: &Revoke, call: &mut Invocation) -> Result<(), Failure> {
     let cluster = call.cluster().await?;
     let selected = flags.selection.read(&cluster).await?;
-    if selected.keys.is_empty() && selected.missing.is_empty() {
-        let namespace = &cluster.namespace;
-        let text = format!("No resources found in {namespace} namespace.");
-        call.terminal.note(text);
-        return Ok(());
-    }
     if flags.dry_run.is_none() && !flags.yes && !selected.keys.is_empty() {
         agree(&selected, call)?;
     }
@@ -82,21 +76,16 @@ pub(super) async fn run(flags: &Revoke, call: &mut Invocation) -> Result<(), Fai
 /// Shows what would go and asks.
 fn agree(selected: &Selected, call: &mut Invocation) -> Result<(), Failure> {
     let count = selected.keys.len();
-    if !call.terminal.can_ask() {
-        return Err(Failure::usage(format!(
-            "this would revoke {count} key(s) for good, and there is no terminal to ask on: look \
-             with --dry-run, then give --yes"
-        )));
-    }
     let now = call.clock.now();
     let rows: Vec<Vec<Cell>> = selected.keys.iter().map(|key| row(key, now)).collect();
     let head = ["NAME", "ORG", "STATUS", "LAST-USED"];
-    call.terminal.note(table::render(&head, &rows));
-    let question = format!("Revoke {count} key(s)? Their secrets are refused from then on");
-    if dialogue::confirm(&question, false)? {
-        return Ok(());
-    }
-    Err(Failure::failed("nothing was revoked"))
+    let change = dialogue::Change {
+        would: format!("revoke {count} key(s) for good"),
+        shown: table::render(&head, &rows),
+        question: format!("Revoke {count} key(s)? Their secrets are refused from then on"),
+        otherwise: "nothing was revoked",
+    };
+    dialogue::agree(change, &mut call.terminal)
 }
 
 fn row(key: &ApiKey, now: k8s_openapi::jiff::Timestamp) -> Vec<Cell> {

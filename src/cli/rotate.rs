@@ -86,12 +86,6 @@ fn overlap(text: &str) -> Result<SignedDuration, String> {
 pub(super) async fn run(flags: &Rotate, call: &mut Invocation) -> Result<(), Failure> {
     let cluster = call.cluster().await?;
     let selected = flags.selection.read(&cluster).await?;
-    if selected.keys.is_empty() && selected.missing.is_empty() {
-        let namespace = &cluster.namespace;
-        let text = format!("No resources found in {namespace} namespace.");
-        call.terminal.note(text);
-        return Ok(());
-    }
     if flags.dry_run.is_none() && !flags.yes && selected.keys.len() > 1 {
         agree(&selected, call)?;
     }
@@ -104,19 +98,14 @@ pub(super) async fn run(flags: &Rotate, call: &mut Invocation) -> Result<(), Fai
 
 fn agree(selected: &Selected, call: &mut Invocation) -> Result<(), Failure> {
     let count = selected.keys.len();
-    if !call.terminal.can_ask() {
-        return Err(Failure::usage(format!(
-            "this would rotate {count} keys, and there is no terminal to ask on: look with \
-             --dry-run, then give --yes"
-        )));
-    }
-    for key in &selected.keys {
-        call.terminal.note(key::name(key));
-    }
-    if dialogue::confirm(&format!("Rotate these {count} keys?"), false)? {
-        return Ok(());
-    }
-    Err(Failure::failed("nothing was rotated"))
+    let names: Vec<_> = selected.keys.iter().map(key::name).collect();
+    let change = dialogue::Change {
+        would: format!("rotate {count} keys"),
+        shown: names.join("\n"),
+        question: format!("Rotate these {count} keys?"),
+        otherwise: "nothing was rotated",
+    };
+    dialogue::agree(change, &mut call.terminal)
 }
 
 async fn rotate(
