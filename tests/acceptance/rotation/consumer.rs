@@ -167,3 +167,31 @@ async fn no_delivered_secret_is_refused_through_a_hundred_rotations_under_killed
         assert_eq!(wrong, 0, "{key}");
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_server_that_hears_late_refuses_no_secret_that_was_just_delivered() {
+    let cluster = Cluster::start();
+    let scope = cluster.scope().await;
+    let _operator = cluster.operator(&[]);
+    let server = cluster.late_token_server(Duration::from_millis(200)).await;
+    server.ready().await;
+    scope
+        .usable(&server, "ci", "rotation: {overlapSeconds: 0}")
+        .await;
+    for wanted in 2..=6 {
+        let token = wanted.to_string();
+        scope
+            .annotate("ci", &[(names::ANNOTATION_ROTATE_REQUESTED_AT, &token)])
+            .await;
+        let read = eventually("the new secret is delivered", async || {
+            let secret = scope.secrets().get("ci").await.unwrap();
+            (revision(&secret) == wanted).then_some(secret)
+        })
+        .await;
+        assert_eq!(
+            server.token_of(&login(&read)).status,
+            200,
+            "revision {wanted}"
+        );
+    }
+}

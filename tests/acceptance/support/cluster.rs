@@ -90,6 +90,11 @@ impl Cluster {
         &self.service_account
     }
 
+    /// kubeconfig of the token server's ServiceAccount.
+    pub(crate) fn token_service_account(&self) -> &Path {
+        &self.token_service_account
+    }
+
     /// Starts an operator with these flags, and hashing turned down.
     pub(crate) fn operator(&self, arguments: &[&str]) -> Operator {
         self.operator_at_full_cost(&[arguments, &CHEAP].concat())

@@ -4,6 +4,7 @@ mod cluster;
 mod fault;
 mod inside;
 mod key;
+mod late;
 mod operator;
 mod plugin;
 mod pty;
