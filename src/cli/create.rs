@@ -99,6 +99,7 @@ pub(super) struct Create {
     #[arg(
         long = "recipient",
         value_name = "AGE1...",
+        value_parser = build::recipient,
         help_heading = "Secret and tokens"
     )]
     recipients: Vec<String>,

@@ -8,6 +8,7 @@ use crate::api::{
 };
 use crate::cli::exit::Failure;
 use crate::cli::time;
+use crate::credential::sealed::Recipients;
 use crate::policy;
 
 const DAY_SECONDS: i64 = 86_400;
@@ -61,6 +62,15 @@ pub(super) fn days(text: &str) -> Result<i32, String> {
 pub(super) fn seconds(text: &str) -> Result<u32, String> {
     let seconds = time::duration(text)?.as_secs();
     u32::try_from(seconds).map_err(|_| "is too long".to_owned())
+}
+
+/// A public key of age, with the right checksum.
+pub(super) fn recipient(text: &str) -> Result<String, String> {
+    let text = text.to_owned();
+    match Recipients::parse(std::slice::from_ref(&text)) {
+        Ok(_) => Ok(text),
+        Err(bad) => Err(bad.to_string()),
+    }
 }
 
 /// The object.

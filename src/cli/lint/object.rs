@@ -9,6 +9,7 @@ use super::read::{Document, Kind};
 use super::schema;
 use crate::api::{ApiKey, Organization, crds, names};
 use crate::cli::exit::Failure;
+use crate::credential::sealed::Recipients;
 use crate::policy;
 
 /// Checks objects against the definitions that this program was built with.
@@ -62,6 +63,7 @@ impl Checker {
         }
         if found.is_empty() && document.kind == Kind::ApiKey {
             found.extend(passed(document, now));
+            found.extend(mistyped_recipient(&value));
         }
         let problems = found.into_iter();
         problems
@@ -89,6 +91,14 @@ impl Checker {
             })
             .collect()
     }
+}
+
+/// A recipient whose checksum is wrong, which the schema can't tell.
+fn mistyped_recipient(value: &Value) -> Option<schema::Finding> {
+    let listed = value.pointer("/spec/secret/recipients")?.as_array()?;
+    let texts = listed.iter().filter_map(Value::as_str).map(str::to_owned);
+    let bad = Recipients::parse(&texts.collect::<Vec<_>>()).err()?;
+    Some(("spec.secret.recipients".to_owned(), bad.to_string()))
 }
 
 /// Version and metadata, which the schema leaves to the API server.

@@ -106,6 +106,11 @@ fn keys_are_checked_against_the_organizations_of_the_files() {
         ),
         (
             "org: acme\n",
+            "org: acme\n  secret: {recipients: [age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8q]}\n",
+            "is not a public key of age",
+        ),
+        (
+            "org: acme\n",
             "org: acme\n  expiry: '2020-01-01T00:00:00Z'\n",
             "has passed",
         ),
