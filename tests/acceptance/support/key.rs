@@ -108,6 +108,10 @@ impl Scope<'_> {
     /// Claims the secret of a key that is shown once, as the plugin does; `None`: somebody else has.
     pub(crate) async fn claim(&self, name: &str) -> Option<CoreSecret> {
         let seen = self.secrets().get_metadata_opt(name).await.unwrap()?;
+        let annotations = seen.metadata.annotations.unwrap_or_default();
+        if annotations.contains_key(names::ANNOTATION_REVEALED_AT) {
+            return None;
+        }
         let now = super::now().to_string();
         let patch = json!({"metadata": {
             "resourceVersion": seen.metadata.resource_version,
