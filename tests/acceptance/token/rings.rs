@@ -8,7 +8,7 @@ use kube::api::{Patch, PatchParams};
 use serde_json::json;
 
 use crate::support::{
-    Cluster, Login, OPERATOR_NAMESPACE, Scope, TokenServer, eventually, now, part_of,
+    Cluster, Login, OPERATOR_NAMESPACE, Scope, TokenServer, ahead, eventually, now, part_of,
 };
 
 /// A Secret of the operator's namespace and the document in it.
@@ -100,7 +100,8 @@ async fn tokens_of_a_retired_key_stay_good_and_both_keys_are_published() {
     let old = server.token_of(&key).access_token();
     let stored = Stored::ring(&scope, names::SIGNING_KEYS_SECRET).await;
     let ring = SigningRing::parse(&stored.whole).unwrap();
-    let next = SigningKey::generate(Algorithm::EdDsa, now(), now()).unwrap();
+    // Later than the first key, whose time is stored in whole seconds.
+    let next = SigningKey::generate(Algorithm::EdDsa, now(), ahead(1)).unwrap();
     let kid = next.kid().to_owned();
     let ring = ring.changed(Some(next), &[]);
     stored.write(&ring.to_json().unwrap()).await;
