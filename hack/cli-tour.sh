@@ -62,7 +62,8 @@ within() {
 
 # The stage.
 helm install "$namespace" charts/apikey-operator \
-    --namespace "$namespace" --create-namespace --wait >/dev/null
+    --namespace "$namespace" --create-namespace --wait \
+    --set controller.replicas=0 --set tokenServer.replicas=0 >/dev/null
 account() {
     "$target/controlplane" service-account-kubeconfig "$namespace" "$1" --out "$2" >/dev/null
 }

@@ -194,7 +194,8 @@ inside() {
         cargo test --quiet --locked --test acceptance -- --ignored token::nginx
 
     helm install "$namespace" charts/apikey-operator \
-        --namespace "$namespace" --create-namespace --wait >/dev/null
+        --namespace "$namespace" --create-namespace --wait \
+        --set controller.replicas=0 --set tokenServer.replicas=0 >/dev/null
     for account in controller token; do
         local name=$namespace
         [ "$account" = controller ] || name=$namespace-$account

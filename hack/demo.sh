@@ -112,9 +112,10 @@ trap 'exit 130' INT
 trap 'exit 143' TERM HUP
 trap 'failed "line $LINENO: $BASH_COMMAND"' ERR
 
-step "1. Install the chart: two kinds, a ServiceAccount, its permissions"
+step "1. Install the chart: two kinds, two ServiceAccounts, their permissions; no pods, for there is no node"
 show helm install "$namespace" charts/apikey-operator \
-    --namespace "$namespace" --create-namespace --wait --hide-notes
+    --namespace "$namespace" --create-namespace --wait --hide-notes \
+    --set controller.replicas=0 --set tokenServer.replicas=0
 account=system:serviceaccount:$namespace:$namespace
 may_not() { [ "$(kubectl auth can-i "$@" --as="$account" 2>/dev/null || :)" = no ]; }
 tokens_may_not() { account=$account-token may_not "$@"; }

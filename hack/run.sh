@@ -15,7 +15,8 @@ case "${1:-}" in
 --inside)
     say "Installing the chart"
     helm install "$namespace" charts/apikey-operator \
-        --namespace "$namespace" --create-namespace --wait >/dev/null
+        --namespace "$namespace" --create-namespace --wait \
+        --set controller.replicas=0 --set tokenServer.replicas=0 >/dev/null
     operator=$CONTROLPLANE_DIR/operator.kubeconfig
     "$target/controlplane" service-account-kubeconfig "$namespace" "$namespace" --out "$operator" >/dev/null
     # One process for both parts needs the rights of both.

@@ -51,6 +51,9 @@ impl Cluster {
             OPERATOR_NAMESPACE,
             "--create-namespace",
             "--wait",
+            // There is no node: the benchmark runs the processes itself.
+            "--set",
+            "controller.replicas=0,tokenServer.replicas=0",
         ]));
         let kinds = ["apikeys", "organizations"].map(|k| format!("crd/{k}.apikey-operator.dev"));
         let mut kubectl = cluster.control_plane.kubectl();

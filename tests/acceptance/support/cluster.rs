@@ -16,6 +16,8 @@ use super::token::{TokenServer, free_address};
 
 /// Namespace that the chart is installed into.
 pub(crate) const OPERATOR_NAMESPACE: &str = "apikey-operator";
+/// There is no node: the tests run the processes themselves.
+const NO_PODS: &str = "controller.replicas=0,tokenServer.replicas=0";
 const SERVICE_ACCOUNT: &str = "apikey-operator";
 const TOKEN_SERVICE_ACCOUNT: &str = "apikey-operator-token";
 
@@ -63,6 +65,8 @@ impl Cluster {
                 OPERATOR_NAMESPACE,
                 "--create-namespace",
                 "--wait",
+                "--set",
+                NO_PODS,
             ])
             .args(more));
         if !more.contains(&"crds.enabled=false") {
