@@ -35,6 +35,10 @@ consumers: need controlplane ## Let JWT and OAuth clients, a fuzzer and nginx us
 lint: need controlplane ## Check formatting, code, chart and scripts
 	hack/lint.sh
 
+.PHONY: chart-readme
+chart-readme: ## Write the table of values in the chart's README
+	hack/chart-readme.sh
+
 .PHONY: fmt
 fmt: need ## Format the code
 	cargo fmt --all

@@ -19,6 +19,8 @@ diff -u docs/cli.md "$fresh/cli.md" || {
     exit 1
 }
 
+hack/chart-readme.sh --check
+
 version=$(sed -n '/^\[workspace.package\]/,/^$/s/^version = "\(.*\)"$/\1/p' Cargo.toml)
 for line in "version: $version" "appVersion: \"$version\""; do
     grep -qxF "$line" charts/apikey-operator/Chart.yaml || {
@@ -26,4 +28,4 @@ for line in "version: $version" "appVersion: \"$version\""; do
         exit 1
     }
 done
-echo "crds/, the chart's copy and its version, and docs/cli.md are up to date"
+echo "crds/, the chart's copy, its version and its README, and docs/cli.md are up to date"
