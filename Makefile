@@ -35,6 +35,11 @@ consumers: need controlplane ## Let JWT and OAuth clients, a fuzzer and nginx us
 lint: need controlplane ## Check formatting, code, chart and scripts
 	hack/lint.sh
 
+.PHONY: chart
+chart: need controlplane ## Check the Helm chart, against a real control plane
+	cargo build --locked --workspace --bins
+	$(target)/debug/controlplane exec -- hack/chart.sh
+
 .PHONY: chart-readme
 chart-readme: ## Write the table of values in the chart's README
 	hack/chart-readme.sh
@@ -91,7 +96,7 @@ audit: need ## Check the dependencies for known vulnerabilities (fetches the adv
 	hack/deny.sh advisories
 
 .PHONY: ci
-ci: lint deny verify docs test demo ## Everything that has to pass before a merge
+ci: lint deny verify chart docs test demo ## Everything that has to pass before a merge
 	@hack/consumers.sh --if-installed
 
 .PHONY: controlplane

@@ -1,0 +1,182 @@
+#!/usr/bin/env bash
+# Checks the chart on a control plane of its own: what it renders for each file of ci/, what its
+# schema refuses, and that its pods are admitted where the Pod Security Standard is "restricted".
+# Started by `make chart`, as: controlplane exec -- hack/chart.sh
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+if [ -z "${CONTROLPLANE_DIR:-}" ]; then
+    echo "this script runs on a control plane of its own: make chart" >&2
+    exit 2
+fi
+
+readonly chart=charts/apikey-operator
+readonly namespace=apikey-operator
+# Kinds of others, which this control plane lacks.
+readonly foreign=' Certificate HTTPRoute '
+target=$(cd "${CARGO_TARGET_DIR:-target}" && pwd)/debug
+work=$CONTROLPLANE_DIR/chart
+mkdir "$work"
+count=0
+
+passed() {
+    count=$((count + 1))
+    printf '✓ %s\n' "$1"
+}
+failed() {
+    printf '✗ %s\n' "$1" >&2
+    exit 1
+}
+# check TEXT COMMAND...: the command succeeds.
+check() {
+    local text=$1
+    shift
+    "$@" >"$work/output" 2>&1 || failed "$text: no
+$(cat "$work/output")"
+    passed "$text"
+}
+render() { helm template "$namespace" "$chart" --namespace "$namespace" "$@"; }
+# refused WORDS OPTION...: helm does not render it, and says these words.
+refused() {
+    local words=$1
+    shift
+    if render "$@" >"$work/output" 2>&1; then failed "$* is accepted"; fi
+    grep -qF -e "$words" "$work/output" || failed "$* is refused, but not by: $words
+$(cat "$work/output")"
+    passed "$* is refused"
+}
+
+# Names that the schema knows, one a line, as values.yaml has them.
+schema_keys() {
+    jq -r '
+        .definitions as $definitions
+        | def resolve: if has("$ref") then $definitions[."$ref" | ltrimstr("#/definitions/")] else . end;
+          def keys_of($path):
+            resolve
+            | if .additionalProperties == false and has("properties") and ($path | length) < 3 then
+                .properties | to_entries[] | .key as $key | .value | keys_of($path + [$key])
+              else empty end,
+              ($path | join("."));
+          [keys_of([])] | unique[] | select(. != "" and . != "global")
+    ' "$chart/values.schema.json"
+}
+unknown_to_schema() {
+    local key
+    while read -r key; do
+        grep -qxF "$key" "$work/schema" || echo "$key is not in values.schema.json"
+    done <"$work/values"
+}
+unknown_to_values() {
+    local key
+    while read -r key; do
+        # A section, or a part of a value that is written on one line.
+        grep -qE "^${key//./\\.}(\.|$)" "$work/values" || {
+            local parent=$key known=
+            while [[ $parent == *.* ]]; do
+                parent=${parent%.*}
+                if grep -qxF "$parent" "$work/values"; then known=1; fi
+            done
+            [ -n "$known" ] || echo "$key is not in values.yaml"
+        }
+    done <"$work/schema"
+}
+agree() {
+    local difference
+    difference=$(unknown_to_schema && unknown_to_values)
+    [ -z "$difference" ] || {
+        echo "$difference"
+        return 1
+    }
+}
+
+hack/chart-readme.sh --keys >"$work/values"
+schema_keys >"$work/schema"
+check "schema and values.yaml know the same values" agree
+check "the README has them" hack/chart-readme.sh --check
+
+# The schema.
+refused "'replica' not allowed" --set controller.replica=3
+refused "'tokenserver' not allowed" --set tokenserver.replicas=3
+refused "'require' not allowed" --set organizations.require=true
+refused "/controller/resources" --set controller.resources.limit.memory=1Gi
+refused "/tls/certManager/issuerRef" --set tls.certManager.issuerRef.nmae=internal
+refused "/networkPolicy/metricsFrom/0" --set-json 'networkPolicy.metricsFrom=[{"namespaceselector":{}}]'
+refused "/image/pullPolicy" --set image.pullPolicy=always
+refused "/image/digest" --set image.digest=latest
+refused "/signingAlgorithm" --set signingAlgorithm=HS256
+refused "/log/format" --set log.format=yaml
+refused "/issuerUrl" --set issuerUrl=https://keys.example.com/
+refused "/issuerUrl" --set issuerUrl=keys.example.com
+refused "/tokenServer/maxStaleness" --set tokenServer.maxStaleness=yesterday
+refused "/tokenServer/trustedProxies/0" --set 'tokenServer.trustedProxies={everybody}'
+refused "/controller/replicas" --set controller.replicas=-1
+refused "/controller/argon2/memoryKiB" --set controller.argon2.memoryKiB=4
+refused "/tokenServer/service/port" --set tokenServer.service.port=70000
+# What a schema can't say.
+refused "15 seconds for running requests" --set tokenServer.preStopSleepSeconds=20
+refused "needs a host" --set ingress.enabled=true
+refused "parentRefs" --set httpRoute.enabled=true
+refused "issuerRef.name is missing" --set tls.certManager.enabled=true
+
+# What is rendered.
+kubectl create namespace "$namespace" >/dev/null
+kubectl label namespace "$namespace" pod-security.kubernetes.io/enforce=restricted >/dev/null
+arguments() {
+    kubectl create --dry-run=client -f "$1" -o json | jq -r '.spec.template.spec.containers[0].args[]'
+}
+flags() {
+    local -a given
+    mapfile -t given < <(arguments "$1")
+    "$target/apikey-operator" "${given[@]}" --help
+}
+for values in "$chart"/ci/*-values.yaml; do
+    set=$(basename "$values" -values.yaml)
+    check "$set: helm lint" helm lint --strict --quiet "$chart" --values "$values"
+    render --values "$values" >"$work/$set.yaml"
+    render --values "$values" | cmp -s - "$work/$set.yaml" || failed "$set: rendered twice, it differs"
+    mkdir "$work/$set"
+    awk -v to="$work/$set" '/^---$/ { n++; next } { print >(to "/" n ".yaml") }' "$work/$set.yaml"
+    objects=0
+    for file in "$work/$set"/*.yaml; do
+        kind=$(sed -n 's/^kind: //p' "$file")
+        [ -n "$kind" ] || continue
+        case $foreign in
+        *" $kind "*)
+            echo "  $set: $kind is not checked, this control plane lacks it"
+            continue
+            ;;
+        esac
+        kubectl apply --server-side --dry-run=server --validate=strict --filename "$file" \
+            >"$work/output" 2>&1 || failed "$set: the API server refuses $kind
+$(cat "$work/output")"
+        objects=$((objects + 1))
+        if [ "$kind" = Deployment ]; then
+            check "$set: the operator takes the flags of $(sed -n 's/^  name: //p' "$file")" flags "$file"
+        fi
+    done
+    passed "$set: the API server takes all $objects objects"
+done
+
+# On the cluster, without nodes: pods are made and wait for a node.
+helm install "$namespace" "$chart" --namespace "$namespace" >"$work/notes"
+check "the notes warn of undeclared organizations" grep -q '^WARNING: organizations.required' "$work/notes"
+pods() { [ "$(kubectl get pods --namespace "$namespace" --no-headers 2>/dev/null | wc -l)" -eq "$1" ]; }
+within() {
+    local text=$1 end=$((SECONDS + 30))
+    shift
+    until "$@"; do
+        [ "$SECONDS" -lt "$end" ] || failed "$text: not within 30 s
+$(kubectl get events --namespace "$namespace")"
+        sleep 0.2
+    done
+    passed "$text"
+}
+within "the standard \"restricted\" admits two pods of each" pods 4
+check "without pods it is ready at once" helm upgrade "$namespace" "$chart" --namespace "$namespace" --wait \
+    --set controller.replicas=0 --set tokenServer.replicas=0 --set organizations.required=true
+within "and they go" pods 0
+if helm get notes "$namespace" --namespace "$namespace" | grep WARNING; then failed "it warns without a reason"; fi
+check "it is uninstalled" helm uninstall "$namespace" --namespace "$namespace" --wait
+check "the kinds stay" kubectl get crd apikeys.apikey-operator.dev organizations.apikey-operator.dev
+
+printf '%d passed, 0 failed\n' "$count"
