@@ -157,6 +157,21 @@ $(cat "$work/output")"
     passed "$set: the API server takes all $objects objects"
 done
 
+# Names and addresses of another installation.
+long=$(printf 'x%.0s' {1..53})
+helm template "$long" "$chart" --namespace "$namespace" --set listenAddress='[::]' >"$work/long.yaml"
+# shellcheck disable=SC2016 # awk expands it
+check "no name is too long where that of the release is" \
+    awk '/^  name: / && length($2) > 63 { print; bad = 1 } END { exit bad }' "$work/long.yaml"
+check "the address may be IPv6" grep -qF -e '- --token-listen=[::]:8080' "$work/long.yaml"
+render --set tls.existingSecret=given,tokenServer.service.port=8443 >"$work/tls.yaml"
+check "the issuer is the Service, by its scheme and port" \
+    grep -qF -e "- --issuer-url=https://$namespace-token.$namespace.svc:8443" "$work/tls.yaml"
+check "a Secret that is given is mounted" grep -qF 'secretName: given' "$work/tls.yaml"
+render --set tokenServer.replicas=0,tokenServer.autoscaling.enabled=true >"$work/none.yaml"
+if grep -q '^kind: HorizontalPodAutoscaler' "$work/none.yaml"; then failed "0 replicas are scaled up"; fi
+passed "an autoscaler leaves 0 replicas alone"
+
 # On the cluster, without nodes: pods are made and wait for a node.
 helm install "$namespace" "$chart" --namespace "$namespace" >"$work/notes"
 check "the notes warn of undeclared organizations" grep -q '^WARNING: organizations.required' "$work/notes"

@@ -3,11 +3,12 @@
 {{- default .Chart.Name .Values.nameOverride | trunc 53 | trimSuffix "-" -}}
 {{- end -}}
 
-{{/* Prefix of the names of all objects: the release name, and the chart name unless that has it. */}}
+{{/* Prefix of the names of all objects: the release name, and the chart name unless that has it. A
+     Service has at most 63 characters, and the longest suffix is "-token-metrics". */}}
 {{- define "apikey-operator.fullname" -}}
 {{- $name := include "apikey-operator.name" . -}}
 {{- $full := ternary .Release.Name (printf "%s-%s" .Release.Name $name) (contains $name .Release.Name) -}}
-{{- default $full .Values.fullnameOverride | trunc 53 | trimSuffix "-" -}}
+{{- default $full .Values.fullnameOverride | trunc 49 | trimSuffix "-" -}}
 {{- end -}}
 
 {{/* Labels of every object. Those of the chart win over commonLabels. */}}
