@@ -23,6 +23,9 @@ pub const MAX_PENDING: usize = 4;
 /// A pending entry that was not delivered may go when it is older than this.
 pub const PENDING_MAX_AGE: SignedDuration = SignedDuration::from_mins(10);
 
+/// Most answered requests that are remembered.
+const MAX_HANDLED: usize = 16;
+
 /// All that proves the secrets of one key.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -46,9 +49,12 @@ pub struct Document {
     /// Secrets whose delivery has begun.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub pending: Vec<Pending>,
-    /// The request for a new secret that was answered last.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub handled_rotate_request: Option<String>,
+    /// The last requests for a new secret that were answered, the newest at the end.
+    ///
+    /// More than one, because a tool that applies from Git puts an earlier request back after
+    /// somebody asked by hand: that one was answered already.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub handled_rotate_requests: Vec<String>,
     /// Where the current secret is, if it is shown once.
     #[serde(default, skip_serializing_if = "Handover::is_unrecorded")]
     pub handover: Handover,
@@ -194,7 +200,7 @@ impl Document {
             current,
             previous: None,
             pending: Vec::new(),
-            handled_rotate_request: None,
+            handled_rotate_requests: Vec::new(),
             handover: Handover::Unrecorded,
         }
     }
@@ -280,16 +286,32 @@ impl Document {
         } else {
             Handover::Delivered
         };
-        Some(Self {
+        let mut next = Self {
             current: delivered.entry,
             previous,
             pending: Vec::new(),
-            handled_rotate_request: delivered
-                .request
-                .or_else(|| self.handled_rotate_request.clone()),
             handover,
             ..self.clone()
-        })
+        };
+        next.remember(delivered.request);
+        Some(next)
+    }
+
+    /// Remembers a request as answered, and forgets the oldest beyond [`MAX_HANDLED`].
+    pub fn remember(&mut self, request: Option<String>) {
+        self.handled_rotate_requests.extend(request);
+        let excess = self
+            .handled_rotate_requests
+            .len()
+            .saturating_sub(MAX_HANDLED);
+        self.handled_rotate_requests.drain(..excess);
+    }
+
+    /// Whether the request was answered.
+    #[must_use]
+    pub fn has_handled(&self, request: &str) -> bool {
+        let mut handled = self.handled_rotate_requests.iter();
+        handled.any(|handled| handled == request)
     }
 
     /// Rounded up, because stored times are whole seconds and a promise is kept in full.
@@ -404,8 +426,7 @@ mod tests {
         let digest = entry(2, NOW).digest();
         let promoted = waiting.promoted(&digest, at(NOW)).unwrap();
         assert_eq!(promoted.current.revision, 2);
-        let request = promoted.handled_rotate_request.as_deref();
-        assert_eq!(request, Some("request 2"));
+        assert!(promoted.has_handled("request 2") && !promoted.has_handled("request 1"));
         let accepted = |second| promoted.accepted_previous(at(second));
         assert_eq!(accepted(NOW + 3599).unwrap().0.revision, 1);
         assert!(accepted(NOW + 3600).is_none());
@@ -415,6 +436,18 @@ mod tests {
             Some(Time(at(NOW + 5000)))
         );
         assert!(waiting.promoted("0123456789abcdef", at(NOW)).is_none());
+    }
+
+    #[test]
+    fn answered_requests_are_remembered_up_to_a_bound() {
+        let mut document = document();
+        document.remember(None);
+        for n in 0..20 {
+            document.remember(Some(n.to_string()));
+        }
+        assert_eq!(document.handled_rotate_requests.len(), MAX_HANDLED);
+        assert!(document.has_handled("4") && document.has_handled("19"));
+        assert!(!document.has_handled("3"));
     }
 
     #[test]

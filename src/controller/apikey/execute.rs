@@ -54,7 +54,7 @@ pub async fn execute(
                 };
                 let identity = identity(observed, fresh.secret.key_id().clone());
                 let mut document = Document::new(identity, *expires_at, fresh.entry.clone());
-                document.handled_rotate_request = rotation::open_request(&observed.apikey);
+                document.remember(rotation::request(&observed.apikey));
                 write_verifier(ctx, observed, document).await?;
                 minted = Some(fresh);
             }

@@ -77,7 +77,7 @@ pub(super) fn rotation(observed: &Observed, document: &Document) -> Rotation {
     let scheduled = scheduled_at(apikey, document, now).is_some_and(|at| at <= now);
     match apikey.rotate_request() {
         Err(bad) if !scheduled => Rotation::Refused(bad),
-        Ok(Some(request)) if document.handled_rotate_request.as_ref() != Some(&request.token) => {
+        Ok(Some(request)) if !document.has_handled(&request.token) => {
             match document.accepted_previous(now) {
                 Some((previous, until)) if request.overlap_seconds > 0 => Rotation::Waits {
                     revision: previous.revision,
@@ -91,8 +91,8 @@ pub(super) fn rotation(observed: &Observed, document: &Document) -> Rotation {
     }
 }
 
-/// The request that any new secret answers: whoever asked for a new secret has one then.
-pub(super) fn open_request(apikey: &ApiKey) -> Option<String> {
+/// The request of the annotations, answered or not.
+pub(super) fn request(apikey: &ApiKey) -> Option<String> {
     let request = apikey.rotate_request().ok().flatten();
     request.map(|request| request.token)
 }
@@ -130,7 +130,8 @@ pub(super) fn replace(observed: &Observed, document: &Document) -> (Vec<Action>,
     let next = NextSecret {
         revision: document.next_revision(),
         cause: Cause::Replacement,
-        request: open_request(&observed.apikey),
+        // Whoever asked for a new secret has one then.
+        request: request(&observed.apikey).filter(|request| !document.has_handled(request)),
         overlap_seconds: observed.apikey.overlap_seconds(),
     };
     steps(observed, document, next)

@@ -87,7 +87,7 @@ pub(super) fn compute(
             .map(Time),
         handled_rotate_request: document.map_or_else(
             || old.handled_rotate_request.clone(),
-            |document| document.handled_rotate_request.clone(),
+            |document| document.handled_rotate_requests.last().cloned(),
         ),
         revealed_at: document.and_then(|document| match &document.handover {
             Handover::Revealed { at } => Some(at.clone()),

@@ -46,6 +46,20 @@ fn a_request_is_answered_once_per_token_whatever_else_happens() {
 }
 
 #[test]
+fn a_request_that_is_put_back_after_another_was_answered_already() {
+    let mut world = minted();
+    for token in ["from Git", "by hand"] {
+        world.ask(token, Some(0));
+        assert!(world.run(usize::MAX));
+    }
+    assert_eq!(world.revision(), 3);
+    world.ask("from Git", Some(0));
+    assert!(world.run(0), "Git was applied again");
+    let handled = world.status().handled_rotate_request;
+    assert_eq!(handled.as_deref(), Some("by hand"));
+}
+
+#[test]
 fn a_new_key_that_comes_with_a_request_has_its_answer() {
     let mut key = World::new(apikey());
     key.ask("from Git", None);

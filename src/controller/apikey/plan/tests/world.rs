@@ -149,7 +149,7 @@ impl World {
                     key_id,
                 };
                 let mut document = Document::new(identity, *expires_at, entry);
-                document.handled_rotate_request = rotation::open_request(&self.observed.apikey);
+                document.remember(rotation::request(&self.observed.apikey));
                 self.store(document);
             }
             Action::AppendPending(next) => {
