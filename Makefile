@@ -31,6 +31,10 @@ consumers: need controlplane ## Let JWT and OAuth clients, a fuzzer and nginx us
 	cargo build --locked --workspace --bins
 	@hack/consumers.sh
 
+.PHONY: gitops
+gitops: need controlplane ## Run the health checks and actions for Argo CD and Flux on live objects (needs Lua)
+	@hack/gitops.sh
+
 .PHONY: lint
 lint: need controlplane ## Check formatting, code, chart and scripts
 	hack/lint.sh
@@ -97,6 +101,7 @@ audit: need ## Check the dependencies for known vulnerabilities (fetches the adv
 
 .PHONY: ci
 ci: lint deny verify chart docs test demo ## Everything that has to pass before a merge
+	@hack/gitops.sh --if-installed
 	@hack/consumers.sh --if-installed
 
 .PHONY: controlplane

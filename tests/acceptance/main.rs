@@ -21,6 +21,7 @@ mod delivered_secret;
 mod encrypted;
 mod examples;
 mod expiry;
+mod gitops;
 mod immutable;
 mod last_used;
 mod mint;
