@@ -2,15 +2,16 @@
 
 use std::sync::Arc;
 
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::gauge::ConstGauge;
 
 use super::context::Context;
-use crate::api::Phase;
+use crate::api::{ApiKey, Phase};
 
-/// `apikeys{org,phase}`, and per key its phase and expiry unless that is switched off.
+/// `apikeys{org,phase}`, and per key its phase and times unless that is switched off.
 #[derive(Debug)]
 pub struct KeyMetrics {
     /// Where the keys are.
@@ -47,42 +48,54 @@ impl Collector for KeyMetrics {
 impl KeyMetrics {
     fn encode_keys(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {
         let apikeys = self.ctx.caches.apikeys.all();
-        let labels = |apikey: &crate::api::ApiKey| {
+        let labels = |apikey: &ApiKey| {
             let meta = &apikey.metadata;
             (
                 meta.namespace.clone().unwrap_or_default(),
                 meta.name.clone().unwrap_or_default(),
             )
         };
-        let mut family = encoder.encode_descriptor(
-            "apikey_expiration_timestamp_seconds",
-            "Time from which the key is refused, since the Unix epoch",
-            None,
-            MetricType::Gauge,
-        )?;
-        for apikey in &apikeys {
-            let Some(expires_at) = apikey.status.as_ref().and_then(|s| s.expires_at.as_ref())
-            else {
-                continue;
-            };
-            let (namespace, name) = labels(apikey);
-            let labels = [("namespace", namespace.as_str()), ("name", name.as_str())];
-            ConstGauge::new(expires_at.0.as_second()).encode(family.encode_family(&labels)?)?;
-        }
-        let mut family = encoder.encode_descriptor(
-            "apikey_next_rotation_timestamp_seconds",
-            "When the secret of the key is replaced by schedule, since the Unix epoch",
-            None,
-            MetricType::Gauge,
-        )?;
-        for apikey in &apikeys {
-            let status = apikey.status.as_ref();
-            let Some(next) = status.and_then(|status| status.next_rotation_at.as_ref()) else {
-                continue;
-            };
-            let (namespace, name) = labels(apikey);
-            let labels = [("namespace", namespace.as_str()), ("name", name.as_str())];
-            ConstGauge::new(next.0.as_second()).encode(family.encode_family(&labels)?)?;
+        let times: [(&str, &str, fn(&ApiKey) -> Option<&Time>); 4] = [
+            (
+                "apikey_creation_timestamp_seconds",
+                "When the key was made, since the Unix epoch",
+                |apikey| apikey.metadata.creation_timestamp.as_ref(),
+            ),
+            (
+                "apikey_expiration_timestamp_seconds",
+                "Time from which the key is refused, since the Unix epoch",
+                |apikey| apikey.status.as_ref()?.expires_at.as_ref(),
+            ),
+            (
+                "apikey_next_rotation_timestamp_seconds",
+                "When the secret of the key is replaced by schedule, since the Unix epoch",
+                |apikey| apikey.status.as_ref()?.next_rotation_at.as_ref(),
+            ),
+            (
+                "apikey_previous_secret_expiration_timestamp_seconds",
+                "Time from which the replaced secret of the key is refused, since the Unix epoch",
+                |apikey| {
+                    Some(
+                        &apikey
+                            .status
+                            .as_ref()?
+                            .previous_secret
+                            .as_ref()?
+                            .valid_until,
+                    )
+                },
+            ),
+        ];
+        for (name, help, time) in times {
+            let mut family = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
+            for apikey in &apikeys {
+                let Some(time) = time(apikey) else {
+                    continue;
+                };
+                let (namespace, name) = labels(apikey);
+                let labels = [("namespace", namespace.as_str()), ("name", name.as_str())];
+                ConstGauge::new(time.0.as_second()).encode(family.encode_family(&labels)?)?;
+            }
         }
         let mut family = encoder.encode_descriptor(
             "apikey_status_phase",

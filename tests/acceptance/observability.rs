@@ -1,5 +1,8 @@
 //! What the operator shows of itself.
 
+use apikey_operator::api::names;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+
 use crate::support::{Operator, Scope, eventually};
 
 #[tokio::test]
@@ -35,6 +38,39 @@ async fn metrics_tell_of_keys_reconciles_and_requests() {
             "{name} is missing"
         );
     }
+}
+
+#[tokio::test]
+async fn metrics_tell_from_when_and_how_long_a_key_and_its_replaced_secret_are_good() {
+    let scope = Scope::shared().await;
+    scope.apply_key("ci", "");
+    let created = scope.ready("ci").await.metadata.creation_timestamp.unwrap();
+    let of_key = |metric: &str| {
+        let namespace = &scope.namespace;
+        let series = format!("{metric}{{namespace=\"{namespace}\",name=\"ci\"}}");
+        let value = Scope::operator(|operator| operator.metric(&series));
+        value.map(|seconds| seconds.to_string())
+    };
+    let seconds = |time: Time| Some(time.0.as_second().to_string());
+    assert_eq!(
+        of_key("apikey_creation_timestamp_seconds"),
+        seconds(created)
+    );
+    let replaced = "apikey_previous_secret_expiration_timestamp_seconds";
+    assert_eq!(of_key(replaced), None);
+    let status = scope.rotate("ci", "1").await.status.unwrap();
+    let end = seconds(status.previous_secret.unwrap().valid_until);
+    eventually("the end of the replaced secret is told", async || {
+        (of_key(replaced) == end).then_some(())
+    })
+    .await;
+    scope
+        .annotate("ci", &[(names::ANNOTATION_DISCARD_PREVIOUS, "1")])
+        .await;
+    eventually("the replaced secret is told of no more", async || {
+        of_key(replaced).is_none().then_some(())
+    })
+    .await;
 }
 
 #[tokio::test]
