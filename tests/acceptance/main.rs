@@ -16,6 +16,7 @@ mod canary;
 mod cli;
 mod columns;
 mod crash;
+mod dashboards;
 mod delete;
 mod delivered_secret;
 mod encrypted;
