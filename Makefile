@@ -35,6 +35,11 @@ consumers: need controlplane ## Let JWT and OAuth clients, a fuzzer and nginx us
 gitops: need controlplane ## Run the health checks and actions for Argo CD and Flux on live objects (needs Lua)
 	@hack/gitops.sh
 
+.PHONY: observability
+observability: need controlplane ## Check alerts, dashboard and metrics with Prometheus
+	cargo build --locked --workspace --bins
+	@hack/observability.sh
+
 .PHONY: lint
 lint: need controlplane ## Check formatting, code, chart and scripts
 	hack/lint.sh
