@@ -11,6 +11,9 @@ use prometheus_client::metrics::gauge::ConstGauge;
 use super::context::Context;
 use crate::api::{ApiKey, Phase};
 
+/// A time in a key.
+type TimeOf = fn(&ApiKey) -> Option<&Time>;
+
 /// `apikeys{org,phase}`, and per key its phase and times unless that is switched off.
 #[derive(Debug)]
 pub struct KeyMetrics {
@@ -55,7 +58,7 @@ impl KeyMetrics {
                 meta.name.clone().unwrap_or_default(),
             )
         };
-        let times: [(&str, &str, fn(&ApiKey) -> Option<&Time>); 4] = [
+        let times: [(&str, &str, TimeOf); 4] = [
             (
                 "apikey_creation_timestamp_seconds",
                 "When the key was made, since the Unix epoch",

@@ -38,19 +38,14 @@ fn alerts() -> Vec<Value> {
 /// All queries of the dashboard.
 fn queries() -> Vec<String> {
     fn collect(value: &Value, found: &mut Vec<String>) {
-        match value {
-            Value::Object(fields) => {
-                for (name, value) in fields {
-                    match value {
-                        Value::String(query) if name == "expr" || name == "definition" => {
-                            found.push(query.clone());
-                        }
-                        _ => collect(value, found),
-                    }
-                }
-            }
-            Value::Array(values) => values.iter().for_each(|value| collect(value, found)),
-            _ => {}
+        for (name, value) in value.as_object().into_iter().flatten() {
+            let query = value.as_str();
+            let query = query.filter(|_| name == "expr" || name == "definition");
+            found.extend(query.map(str::to_owned));
+            collect(value, found);
+        }
+        for value in value.as_array().into_iter().flatten() {
+            collect(value, found);
         }
     }
     let dashboard = file("charts/apikey-operator/files/dashboard.json");
@@ -103,9 +98,9 @@ fn series(query: &str) -> BTreeSet<String> {
         let end = word_on.find(|c| !is_part(c)).unwrap_or(word_on.len());
         let (word, after) = word_on.split_at(end);
         rest = after;
-        let named = word.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_');
+        let begins = word.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_');
         let called = after.trim_start().starts_with('(');
-        if named && !called && !KEYWORDS.contains(&word) {
+        if begins && !called && !KEYWORDS.contains(&word) {
             names.insert(word.to_owned());
         }
     }
