@@ -1,5 +1,6 @@
 //! `kubectl apikey lint`.
 
+use std::path::Path;
 use std::process::Command;
 
 use serde_json::Value;
@@ -46,14 +47,20 @@ fn sound_files_pass_without_a_cluster() {
         "{good:?}"
     );
     assert_eq!(good.done(), "");
-    let examples = concat!(env!("CARGO_MANIFEST_DIR"), "/examples");
-    let warned = offline("", &["-f", examples]);
+    let examples = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples");
+    let files = std::fs::read_dir(&examples).unwrap();
+    let files = files.map(|file| file.unwrap().path().display().to_string());
+    let files: Vec<_> = files.filter(|file| file.ends_with(".yaml")).collect();
+    let all: Vec<_> = files.iter().flat_map(|file| ["-f", file]).collect();
+    let warned = offline("", &all);
     assert!(
         warned.stdout.lines().all(|line| line.contains("warning:")),
         "{warned:?}"
     );
     warned.done();
-    offline("", &["-f", examples, "--strict"]).failed(5);
+    offline("", &[all.as_slice(), &["--strict"]].concat()).failed(5);
+    let gitops = examples.join("gitops").display().to_string();
+    offline("", &["-f", &gitops, "--strict"]).done();
 }
 
 #[test]

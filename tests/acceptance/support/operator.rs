@@ -13,7 +13,6 @@ pub(crate) const CHEAP: [&str; 2] = ["--argon2-memory-kib=8", "--argon2-iteratio
 
 pub(crate) struct Operator {
     process: Process,
-    admin: String,
     stdout: PathBuf,
     stderr: PathBuf,
 }
@@ -32,17 +31,12 @@ impl Operator {
         let n = COUNT.fetch_add(1, Ordering::Relaxed);
         let stdout = logs.join(format!("operator-{n}.out"));
         let stderr = logs.join(format!("operator-{n}.err"));
-        let admin = std::net::TcpListener::bind("127.0.0.1:0")
-            .unwrap()
-            .local_addr()
-            .unwrap();
-        let admin = admin.to_string();
         let fixed = [
             arguments.subcommand,
             "--namespace",
             super::OPERATOR_NAMESPACE,
             "--admin-listen",
-            &admin,
+            "127.0.0.1:0",
         ];
         let process = Process::start(
             Path::new(env!("CARGO_BIN_EXE_apikey-operator")),
@@ -53,7 +47,6 @@ impl Operator {
         );
         Self {
             process: process.unwrap(),
-            admin,
             stdout,
             stderr,
         }
@@ -124,10 +117,21 @@ impl Operator {
             .collect()
     }
 
+    /// Address of the admin port, which it chose itself: one chosen for it could be taken by then.
+    fn admin(&self) -> Option<String> {
+        let log = self.stderr();
+        let serving = log.lines().find(|line| line.contains("Serving /livez"))?;
+        let (_, port) = serving.split_once("127.0.0.1:")?;
+        let end = port
+            .find(|c: char| !c.is_ascii_digit())
+            .unwrap_or(port.len());
+        Some(format!("127.0.0.1:{}", &port[..end]))
+    }
+
     /// Status code and body of a path of the admin port.
     pub(crate) fn get(&self, path: &str) -> Option<(u16, String)> {
         use std::io::{Read as _, Write as _};
-        let mut stream = std::net::TcpStream::connect(&self.admin).ok()?;
+        let mut stream = std::net::TcpStream::connect(self.admin()?).ok()?;
         write!(stream, "GET {path} HTTP/1.0\r\n\r\n").ok()?;
         let mut answer = String::new();
         stream.read_to_string(&mut answer).ok()?;
