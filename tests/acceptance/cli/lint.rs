@@ -49,8 +49,9 @@ fn sound_files_pass_without_a_cluster() {
     assert_eq!(good.done(), "");
     let examples = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples");
     let files = std::fs::read_dir(&examples).unwrap();
-    let files = files.map(|file| file.unwrap().path().display().to_string());
-    let files: Vec<_> = files.filter(|file| file.ends_with(".yaml")).collect();
+    let files = files.map(|file| file.unwrap().path());
+    let files = files.filter(|file| file.extension().is_some_and(|ext| ext == "yaml"));
+    let files: Vec<_> = files.map(|file| file.display().to_string()).collect();
     let all: Vec<_> = files.iter().flat_map(|file| ["-f", file]).collect();
     let warned = offline("", &all);
     assert!(
