@@ -297,7 +297,7 @@ impl Document {
         Some(next)
     }
 
-    /// Remembers a request as answered, and forgets the oldest beyond [`MAX_HANDLED`].
+    /// Remembers a request as answered, and forgets the oldest beyond a bound.
     pub fn remember(&mut self, request: Option<String>) {
         self.handled_rotate_requests.extend(request);
         let excess = self
