@@ -47,15 +47,12 @@ pub(super) fn step(observed: &Observed, document: &Document) -> Option<Action> {
         let at = Time(claimed.parse().unwrap_or(observed.now));
         return Some(Action::RecordHandover(Handover::Revealed { at }));
     }
-    match document.handover {
-        Handover::Unrecorded if holds_current => Some(Action::RecordHandover(Handover::Delivered)),
+    let recorded = document.handover == Handover::Delivered;
+    match (recorded, holds_current) {
+        (false, true) => Some(Action::RecordHandover(Handover::Delivered)),
         // Delivered, and now something else stands there: it is not minted again by itself.
-        Handover::Delivered if !holds_current => Some(Action::RecordHandover(Handover::Removed)),
-        Handover::Unrecorded
-        | Handover::Delivered
-        | Handover::Revealed { .. }
-        | Handover::Unclaimed
-        | Handover::Removed => is_overdue(observed).then_some(Action::RemoveDelivered),
+        (true, false) => Some(Action::RecordHandover(Handover::Removed)),
+        (true, true) | (false, false) => is_overdue(observed).then_some(Action::RemoveDelivered),
     }
 }
 
