@@ -15,6 +15,8 @@ use serde::Serialize;
 pub enum Action {
     /// Its first secret was minted.
     Create,
+    /// It was taken over from a backup, under a new uid.
+    Restore,
     /// Something of its spec that leaves the secret alone changed.
     Update,
     /// A new secret replaced a delivered Secret that was removed or no longer matched.

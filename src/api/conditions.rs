@@ -63,6 +63,10 @@ pub mod reason {
     pub const PREVIOUS_SECRET_TERMINATING: &str = "PreviousSecretTerminating";
     /// The Secret has not been delivered yet.
     pub const NOT_DELIVERED: &str = "NotDelivered";
+    /// Keys are being restored from a backup, and something of this one is not there.
+    pub const RESTORE_INCOMPLETE: &str = "RestoreIncomplete";
+    /// The key was taken over from a backup.
+    pub const RESTORED: &str = "Restored";
     /// The Secret was removed too often in a short time.
     pub const SECRET_REMOVED_REPEATEDLY: &str = "SecretRemovedRepeatedly";
     /// The verifier is of a version that this program does not know, or damaged.

@@ -59,6 +59,13 @@ pub struct ControllerFlags {
     #[arg(long, env = "APIKEY_OPERATOR_SIGNING_KEY_ROTATION_DAYS", default_value_t = 90,
         value_parser = clap::value_parser!(u16).range(1..=3650), value_name = "DAYS")]
     pub signing_key_rotation_days: u16,
+
+    /// Take over keys from a backup. While this is set nothing is minted and nothing is removed, so
+    /// that objects can come back in any order; see docs/backup.md.
+    #[arg(long, env = "APIKEY_OPERATOR_RESTORE", num_args = 0..=1,
+        default_value_t = false, default_missing_value = "true", require_equals = true,
+        action = clap::ArgAction::Set, value_name = "BOOL")]
+    pub restore: bool,
 }
 
 /// What the controller does, checked and complete.
@@ -78,6 +85,8 @@ pub struct Controller {
     pub signing_algorithm: Algorithm,
     /// Days after which a new signing key takes over.
     pub signing_key_rotation_days: u16,
+    /// Whether keys are taken over from a backup.
+    pub restore: bool,
 }
 
 impl ControllerFlags {
@@ -95,6 +104,7 @@ impl ControllerFlags {
             per_key_metrics: self.per_key_metrics,
             signing_algorithm: self.signing_algorithm,
             signing_key_rotation_days: self.signing_key_rotation_days,
+            restore: self.restore,
         }
     }
 }

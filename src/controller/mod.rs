@@ -9,6 +9,7 @@ pub mod key_metrics;
 pub mod keyrings;
 pub mod leader;
 pub mod organization;
+pub mod restore;
 pub mod term;
 pub mod verifiers;
 pub mod watches;
@@ -99,6 +100,7 @@ fn context(
         namespace: common.namespace.clone(),
         settings: Settings {
             require_organizations: common.require_organizations,
+            restore: config.restore,
             email_domain: config.email_domain.as_str().into(),
             token_url: common
                 .issuer_url

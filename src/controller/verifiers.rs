@@ -14,6 +14,7 @@ use kube::{Resource as _, ResourceExt as _};
 
 use super::context::Context;
 use super::events::{Note, Severity};
+use super::restore;
 use crate::api::ApiKey;
 use crate::api::conditions::reason;
 use crate::audit::{self, KeyIdentity, Record};
@@ -35,6 +36,20 @@ pub async fn reconcile(verifier: Arc<Verifier>, ctx: Arc<Context>) -> Result<Act
     if owner_exists(&ctx, owner).await? {
         return Ok(Action::await_change());
     }
+    if ctx.settings.restore {
+        return restore::take_over(&ctx, &verifier, owner).await;
+    }
+    if remove(&ctx, &verifier).await? {
+        tell(&ctx, owner, verifier.document.as_ref().ok());
+    }
+    Ok(Action::await_change())
+}
+
+/// Removes the verifier if it is still as seen; whether it was.
+///
+/// # Errors
+/// The request failed.
+pub async fn remove(ctx: &Context, verifier: &Verifier) -> Result<bool, Error> {
     let params = DeleteParams {
         preconditions: Some(Preconditions {
             uid: verifier.metadata.uid.clone(),
@@ -43,17 +58,12 @@ pub async fn reconcile(verifier: Arc<Verifier>, ctx: Arc<Context>) -> Result<Act
         ..DeleteParams::default()
     };
     let verifiers = ctx.secrets_in(&ctx.namespace);
-    match request(
-        "sweep the verifier",
-        verifiers.delete(&verifier.name_any(), &params),
-    )
-    .await
-    {
-        Ok(_) => tell(&ctx, owner, verifier.document.as_ref().ok()),
-        Err(error) if error.is_not_found() || error.class() == Class::Conflict => {}
-        Err(error) => return Err(error),
+    let name = verifier.name_any();
+    match request("sweep the verifier", verifiers.delete(&name, &params)).await {
+        Ok(_) => Ok(true),
+        Err(error) if error.is_not_found() || error.class() == Class::Conflict => Ok(false),
+        Err(error) => Err(error),
     }
-    Ok(Action::await_change())
 }
 
 async fn owner_exists(ctx: &Context, owner: &Owner) -> Result<bool, Error> {

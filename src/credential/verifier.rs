@@ -55,6 +55,9 @@ pub struct Document {
     /// somebody asked by hand: that one was answered already.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub handled_rotate_requests: Vec<String>,
+    /// uid of the `ApiKey` that the document was about before a backup was restored.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub restored_from: Option<String>,
     /// Where the current secret is, if it is shown once.
     #[serde(default, skip_serializing_if = "Handover::is_unrecorded")]
     pub handover: Handover,
@@ -201,6 +204,7 @@ impl Document {
             previous: None,
             pending: Vec::new(),
             handled_rotate_requests: Vec::new(),
+            restored_from: None,
             handover: Handover::Unrecorded,
         }
     }
@@ -295,6 +299,14 @@ impl Document {
         };
         next.remember(delivered.request);
         Some(next)
+    }
+
+    /// The same document for the `ApiKey` that took the place of its owner when a backup was restored.
+    #[must_use]
+    pub fn inherited_by(&self, uid: &str) -> Self {
+        let mut next = self.clone();
+        next.restored_from = Some(std::mem::replace(&mut next.owner.uid, uid.to_owned()));
+        next
     }
 
     /// Remembers a request as answered, and forgets the oldest beyond a bound.

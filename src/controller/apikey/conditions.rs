@@ -2,6 +2,7 @@
 
 use super::handover;
 use super::plan::{Observed, Retry, Situation};
+use super::restore::Missing;
 use super::rotation::{self, Rotation};
 use super::status::expiring_soon_from;
 use crate::api::conditions::{
@@ -79,6 +80,10 @@ pub(super) fn desired(
                  work"
             );
             not_ready(RECONCILING, reason::PROGRESSING_WITH_RETRY, &message);
+        }
+        Situation::AwaitingRestore(missing) => {
+            let message = missing_message(observed, *missing);
+            not_ready(RECONCILING, reason::RESTORE_INCOMPLETE, &message);
         }
         Situation::Unclaimed => {
             let message = format!(
@@ -197,6 +202,22 @@ fn in_secret(observed: &Observed, secret: &str) -> Desired {
         reason,
         message,
     }
+}
+
+fn missing_message(observed: &Observed, missing: Missing) -> String {
+    let secret = observed.apikey.secret_name();
+    let what = match missing {
+        Missing::Verifier => {
+            "The verifier of this key is not there: restore it into the operator's namespace"
+                .to_owned()
+        }
+        Missing::Delivered => format!("Secret '{secret}' is not there: restore it"),
+        Missing::Match => format!(
+            "Secret '{secret}' and the verifier of this key are not of the same time: restore both \
+             from one backup"
+        ),
+    };
+    format!("{what}, or end the restore (`--restore=false`) to have a new secret minted")
 }
 
 fn expired_message(observed: &Observed, assessment: &Assessment) -> String {

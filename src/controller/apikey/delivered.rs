@@ -31,6 +31,8 @@ pub enum Owner {
     ThisKey,
     /// That of an earlier `ApiKey` of the same name, about to be garbage-collected.
     EarlierKey,
+    /// Nobody's: it has no controller.
+    Nobody,
     /// Somebody else's.
     Other,
 }
@@ -48,7 +50,8 @@ pub fn owner(secret: &Delivered, apikey: &ApiKey) -> Owner {
         Some(owner) if !is_apikey(owner) => Owner::Other,
         Some(owner) if Some(&owner.uid) == apikey.metadata.uid.as_ref() => Owner::ThisKey,
         Some(owner) if Some(&owner.name) == apikey.metadata.name.as_ref() => Owner::EarlierKey,
-        Some(_) | None => Owner::Other,
+        Some(_) => Owner::Other,
+        None => Owner::Nobody,
     }
 }
 
@@ -193,6 +196,18 @@ pub fn render_template(apikey: &ApiKey, secret: &Delivered, token_url: Option<&s
             "annotations": annotations,
         },
         "data": data,
+    })
+}
+
+/// The merge patch that makes the key the owner of this very Secret, in place of what was.
+#[must_use]
+pub fn render_adoption(apikey: &ApiKey, secret: &Delivered) -> Value {
+    json!({
+        "metadata": {
+            "uid": secret.metadata.uid,
+            "resourceVersion": secret.metadata.resource_version,
+            "ownerReferences": [owner_reference(apikey)],
+        },
     })
 }
 

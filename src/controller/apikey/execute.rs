@@ -13,7 +13,7 @@ use tokio::time::Instant;
 use super::delivered;
 use super::mint::{Minted, mint, mint_new, seal};
 use super::plan::{Action, Observed};
-use super::writes::{apply, create, remove_delivered, write_verifier};
+use super::writes::{adopt_delivered, apply, create, remove_delivered, write_verifier};
 use super::{observe, rotation, status};
 use crate::api::{ApiKey, names};
 use crate::controller::context::Context;
@@ -97,6 +97,7 @@ pub async fn execute(
             }
             Action::RemoveDelivered => remove_delivered(ctx, observed).await?,
             Action::ApplyTemplate => apply_template(ctx, observed).await?,
+            Action::AdoptDelivered => adopt_delivered(ctx, observed).await?,
         }
     }
     Ok(())

@@ -6,6 +6,7 @@
 //! | `plan` | no | decides |
 //! | `rotation` | no | when a key gets a further secret, and the steps to it |
 //! | `handover` | no | the end of a secret that is shown once |
+//! | `restore` | no | what is taken over from a backup |
 //! | `status`, `conditions`, `notes` | no | what to say |
 //! | `delivered` | no | how the Secret looks |
 //! | `execute` | yes | takes the steps, with `mint` for new secrets and `writes` for requests |
@@ -18,6 +19,7 @@ mod mint;
 pub mod notes;
 pub mod observe;
 pub mod plan;
+pub mod restore;
 pub mod rotation;
 pub mod status;
 mod writes;

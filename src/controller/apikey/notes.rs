@@ -75,7 +75,12 @@ pub fn changes(
     let secret = new.secret_name.as_deref().unwrap_or_default();
     let revision = new.revision.unwrap_or_default();
     let issued = old.key_id.is_none() && new.key_id.is_some();
-    if issued {
+    let restored = issued && document.is_some_and(|document| document.restored_from.is_some());
+    if restored {
+        let message = format!("Took over revision {revision} of the secret from a backup");
+        let action = Some(Action::Restore);
+        changes.push(change(Severity::Normal, reason::RESTORED, message, action));
+    } else if issued {
         let message = format!("Delivered revision {revision} of the secret to Secret '{secret}'");
         changes.push(change(
             Severity::Normal,
@@ -135,6 +140,7 @@ pub fn changes(
             .find(|(reason, ..)| *reason == delivered.reason)
     };
     if let Some((reason, severity, action)) = handed(new)
+        && !restored
         && handed(old).is_none_or(|(before, ..)| before != reason || old.revision != new.revision)
     {
         changes.push(change(severity, reason, message_of(new, DELIVERED), action));

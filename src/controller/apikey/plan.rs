@@ -11,6 +11,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 
 use super::delivered::{self, Delivered, Owner};
+use super::restore::{self, Missing};
 use super::rotation::{self, NextSecret, Rotation};
 use super::{handover, status};
 use crate::api::conditions::reason;
@@ -65,6 +66,8 @@ pub struct Observed {
 pub struct Settings {
     /// Whether undeclared organizations are refused.
     pub require_organizations: bool,
+    /// Whether keys are taken over from a backup: nothing is minted, nothing is removed.
+    pub restore: bool,
     /// Domain of e-mail addresses.
     pub email_domain: Arc<str>,
     /// Address of the token endpoint for consumers, if it is known.
@@ -104,6 +107,8 @@ pub enum Action {
     RemoveDelivered,
     /// Set the template's labels and annotations and the token endpoint on the delivered Secret.
     ApplyTemplate,
+    /// Make this key the owner of a delivered Secret from a backup.
+    AdoptDelivered,
 }
 
 /// What to do and what to say.
@@ -136,6 +141,8 @@ pub(super) enum Situation {
     Crowded(Timestamp),
     /// Nobody claimed a secret that is shown once.
     Unclaimed,
+    /// Keys are being restored, and something of this one is not there.
+    AwaitingRestore(Missing),
     /// A step failed.
     Failed {
         reason: &'static str,
@@ -218,6 +225,12 @@ impl Observed {
         (delivered::owner(secret, &self.apikey) == Owner::ThisKey).then_some(secret)
     }
 
+    /// Whose the Secret is that stands where the key delivers.
+    pub(super) fn delivered_owner(&self) -> Option<Owner> {
+        let secret = self.delivered.as_deref()?;
+        Some(delivered::owner(secret, &self.apikey))
+    }
+
     /// Whether the delivered Secret holds the current secret.
     #[must_use]
     pub fn is_delivered(&self) -> bool {
@@ -227,13 +240,16 @@ impl Observed {
     }
 }
 
-fn verifier_annotation(secret: &Delivered) -> Option<&str> {
+pub(super) fn verifier_annotation(secret: &Delivered) -> Option<&str> {
     delivered::annotation(secret, names::ANNOTATION_VERIFIER)
 }
 
 fn decide(observed: &Observed, assessment: &Assessment) -> (Vec<Action>, Situation) {
     let idle = |situation| (Vec::new(), situation);
-    if let Some(action) = observed.document().and_then(|d| urgent(observed, d)) {
+    let restoring = observed.settings.restore;
+    if let Some(action) = observed.document().and_then(|d| urgent(observed, d))
+        && !restoring
+    {
         return (vec![action], Situation::Working);
     }
     if assessment
@@ -257,12 +273,11 @@ fn decide(observed: &Observed, assessment: &Assessment) -> (Vec<Action>, Situati
     {
         return idle(Situation::VerifierUnreadable(error.to_string()));
     }
-    let owner = observed
-        .delivered
-        .as_deref()
-        .map(|s| delivered::owner(s, &observed.apikey));
-    match owner {
-        Some(Owner::Other) => return idle(Situation::SecretConflict),
+    if restoring {
+        return restore::decide(observed);
+    }
+    match observed.delivered_owner() {
+        Some(Owner::Nobody | Owner::Other) => return idle(Situation::SecretConflict),
         Some(Owner::EarlierKey) => return idle(Situation::EarlierSecret),
         Some(Owner::ThisKey) | None => {}
     }
@@ -326,7 +341,7 @@ fn first_mint(observed: &Observed, assessment: &Assessment) -> (Vec<Action>, Sit
 }
 
 /// What is left when the current secret is delivered.
-fn upkeep(observed: &Observed, document: &Document) -> (Vec<Action>, Situation) {
+pub(super) fn upkeep(observed: &Observed, document: &Document) -> (Vec<Action>, Situation) {
     let token_url = observed.settings.token_url.as_deref();
     if let Some(secret) = observed.own_delivered() {
         let template = delivered::template_digest(&observed.apikey, token_url);
@@ -369,6 +384,7 @@ fn next_look(observed: &Observed, assessment: &Assessment, situation: &Situation
         match situation {
             Situation::Holding(until) | Situation::Crowded(until) => Some(*until),
             Situation::SecretConflict | Situation::EarlierSecret => after(CONFLICT_RETRY),
+            Situation::AwaitingRestore(_) => after(restore::LOOK_AGAIN),
             Situation::Working
             | Situation::Usable
             | Situation::Unclaimed

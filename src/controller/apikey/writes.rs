@@ -9,8 +9,9 @@ use kube::Resource as _;
 use kube::api::{DeleteParams, Patch, PatchParams, Preconditions};
 use kube::core::Request;
 
-use super::delivered::Delivered;
+use super::delivered::{Delivered, render_adoption};
 use super::plan::Observed;
+use crate::api::names;
 use crate::controller::cache::Ticket;
 use crate::controller::context::{Context, post_params};
 use crate::controller::watches::prune_delivered;
@@ -100,6 +101,25 @@ pub(super) async fn apply(
     let patch = Patch::Apply(document);
     let patched = secrets.patch_metadata(apikey.secret_name(), &params, &patch);
     let stored = request(doing, patched).await?;
+    take_in(ctx, observed, ticket, stored);
+    Ok(())
+}
+
+/// Makes the key the owner of a delivered Secret, if that is still as observed.
+pub(super) async fn adopt_delivered(ctx: &Context, observed: &mut Observed) -> Result<(), Error> {
+    let apikey = Arc::clone(&observed.apikey);
+    let Some(secret) = observed.delivered.as_deref() else {
+        return Ok(());
+    };
+    let patch = Patch::Merge(render_adoption(&apikey, secret));
+    let params = PatchParams {
+        field_manager: Some(names::FIELD_MANAGER.into()),
+        ..PatchParams::default()
+    };
+    let secrets = ctx.secrets_in(apikey.metadata.namespace.as_deref().unwrap_or_default());
+    let ticket = ctx.caches.delivered.ticket();
+    let patched = secrets.patch_metadata(apikey.secret_name(), &params, &patch);
+    let stored = request("take over the Secret", patched).await?;
     take_in(ctx, observed, ticket, stored);
     Ok(())
 }

@@ -168,6 +168,9 @@ pub async fn tend<R: Ring>(ctx: &Context, mut reread: bool) -> Result<Option<Tim
 
 async fn due<R: Ring>(ctx: &Context, known: Option<Arc<R>>) -> Result<Due<R>, Error> {
     const DOING: &str = "make a key for a ring";
+    if known.is_none() && ctx.settings.restore {
+        return Ok(Due::Nothing(None));
+    }
     let (now, policy) = (ctx.clock.now(), ctx.rotation);
     let making = tokio::task::spawn_blocking(move || R::due(known.as_deref(), now, &policy));
     match making.await {

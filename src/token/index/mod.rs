@@ -54,8 +54,8 @@ struct State {
     listed_organizations: Relist<String>,
     listed_namespaces: Relist<String>,
     listed_peppers: bool,
-    /// Keys that only argon2id can check, with one hash of each.
-    argon2_only: BTreeMap<KeyId, Arc<str>>,
+    /// Verifiers of keys that only argon2id can check, by uid, with one hash of each.
+    argon2_only: BTreeMap<Arc<str>, Arc<str>>,
 }
 
 impl Index {
@@ -227,9 +227,13 @@ impl Index {
     pub fn use_peppers(&self, ring: PepperRing) {
         let mut state = self.state.lock();
         *self.peppers.write() = Some(Arc::new(ring));
-        let all: Vec<_> = state.verifiers.values().cloned().collect();
-        for evidence in &all {
-            self.note_path(&mut state, evidence);
+        let all: Vec<_> = state
+            .verifiers
+            .iter()
+            .map(|(uid, evidence)| (Arc::clone(uid), Arc::clone(evidence)))
+            .collect();
+        for (uid, evidence) in all {
+            self.note_path(&mut state, uid, &evidence);
         }
     }
 
@@ -300,9 +304,9 @@ impl Index {
             Ok(document) if *document.owner.uid == *uid => {
                 let owner = KeyRef::new(&document.owner.namespace, &document.owner.name);
                 let evidence = Arc::new(Evidence::of(&document));
-                self.note_path(state, &evidence);
                 let known = state.keys.get(&owner).map(|key| &key.uid);
                 let uid = known.filter(|known| **known == uid).cloned().unwrap_or(uid);
+                self.note_path(state, Arc::clone(&uid), &evidence);
                 state.verifiers.insert(uid, evidence);
                 self.publish(state, &owner);
             }
@@ -315,8 +319,8 @@ impl Index {
 
     fn forget(&self, state: &mut State, uid: &str) {
         self.withdraw(state, uid);
-        if let Some(evidence) = state.verifiers.remove(uid) {
-            state.argon2_only.remove(&evidence.key_id);
+        state.verifiers.remove(uid);
+        if state.argon2_only.remove(uid).is_some() {
             *self.decoy.write() = state.argon2_only.values().next().cloned();
         }
     }
@@ -365,7 +369,7 @@ impl Index {
     }
 
     /// Notes whether only argon2id can check a key.
-    fn note_path(&self, state: &mut State, evidence: &Evidence) {
+    fn note_path(&self, state: &mut State, uid: Arc<str>, evidence: &Evidence) {
         let ring = self.peppers.read().clone();
         let lost = evidence.proofs.iter().find(|proof| {
             proof.fingerprint.is_none() || !ring.as_ref().is_some_and(|r| r.has(&proof.pepper_id))
@@ -373,9 +377,9 @@ impl Index {
         match lost {
             Some(proof) => {
                 let hash = Arc::clone(&proof.hash);
-                state.argon2_only.insert(evidence.key_id.clone(), hash);
+                state.argon2_only.insert(uid, hash);
             }
-            None => drop(state.argon2_only.remove(&evidence.key_id)),
+            None => drop(state.argon2_only.remove(&uid)),
         }
         *self.decoy.write() = state.argon2_only.values().next().cloned();
     }

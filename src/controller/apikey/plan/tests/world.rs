@@ -44,6 +44,7 @@ impl World {
     pub(super) fn new(apikey: ApiKey) -> Self {
         let settings = Settings {
             require_organizations: false,
+            restore: false,
             email_domain: "d".into(),
             token_url: None,
         };
@@ -195,6 +196,10 @@ impl World {
             Action::RemoveDelivered => {
                 self.writes += 1;
                 self.observed.delivered = None;
+            }
+            Action::AdoptDelivered => {
+                let named = self.named().expect("a Secret of ours");
+                self.deliver(&named);
             }
             Action::ApplyTemplate => {
                 let digest = delivered::template_digest(

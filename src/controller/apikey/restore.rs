@@ -1,0 +1,64 @@
+//! What is decided about a key while keys are restored from a backup. Pure.
+//!
+//! Objects come back in any order and under new uids, so what is missing may still come: nothing is
+//! minted and nothing is removed. What is there is taken over, verifiers by [`crate::controller`]'s
+//! sweeper, which sees those whose owner is gone.
+
+use k8s_openapi::jiff::SignedDuration;
+
+use super::delivered::Owner;
+use super::plan::{Action, Observed, Situation, upkeep, verifier_annotation};
+use crate::api::ApiKey;
+use crate::credential::verifier::Document;
+use crate::policy;
+
+/// How long to wait before looking again at what is missing: a Secret without an owner is not known
+/// to belong to a key.
+pub const LOOK_AGAIN: SignedDuration = SignedDuration::from_secs(5);
+
+/// What of a key is not there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Missing {
+    /// What proves its secrets.
+    Verifier,
+    /// Its delivered Secret.
+    Delivered,
+    /// A delivered Secret that fits to the verifier.
+    Match,
+}
+
+/// Whether the key took the place of the one that the document is about: a key with another
+/// organization or expiry is another key.
+#[must_use]
+pub fn is_heir(apikey: &ApiKey, document: &Document) -> bool {
+    let declared = policy::spec_expiry(apikey.spec.expiry.as_deref());
+    let fits = |expiry: Option<_>| expiry.is_none_or(|expiry| expiry == document.expires_at.0);
+    apikey.spec.org == document.org
+        && declared.is_ok_and(fits)
+        && apikey.metadata.deletion_timestamp.is_none()
+}
+
+/// The decision about a key that policy allows and that is not expired.
+pub(super) fn decide(observed: &Observed) -> (Vec<Action>, Situation) {
+    let missing = |missing| (Vec::new(), Situation::AwaitingRestore(missing));
+    let Some(document) = observed.document() else {
+        return missing(Missing::Verifier);
+    };
+    let named = observed.delivered.as_deref().and_then(verifier_annotation);
+    let is_current = named == Some(&document.current.digest());
+    let is_pending = named.is_some_and(|named| document.pending(named).is_some());
+    let act = |action| (vec![action], Situation::Working);
+    match observed.delivered_owner() {
+        None if document.handover.is_over() => upkeep(observed, document),
+        None => missing(Missing::Delivered),
+        Some(Owner::Nobody | Owner::EarlierKey) if is_current || is_pending => {
+            act(Action::AdoptDelivered)
+        }
+        Some(Owner::ThisKey) if is_pending => act(Action::Promote),
+        Some(Owner::ThisKey) if is_current => upkeep(observed, document),
+        Some(Owner::ThisKey) => missing(Missing::Match),
+        Some(Owner::Nobody) if named.is_some() => missing(Missing::Match),
+        Some(Owner::EarlierKey) => (Vec::new(), Situation::EarlierSecret),
+        Some(Owner::Nobody | Owner::Other) => (Vec::new(), Situation::SecretConflict),
+    }
+}

@@ -1,0 +1,61 @@
+//! Takes over verifiers from a backup: the keys of a restored cluster have new uids.
+
+use std::time::Duration;
+
+use kube::runtime::controller::Action;
+use kube::runtime::reflector::ObjectRef;
+
+use super::apikey::restore::is_heir;
+use super::context::{Context, post_params};
+use super::verifiers;
+use crate::api::ApiKey;
+use crate::credential::verifier::{Document, Owner};
+use crate::error::{Class, Error, request};
+use crate::watch::stored::Verifier;
+
+/// How long to wait for the key of a verifier to come back.
+const LOOK_AGAIN: Duration = Duration::from_secs(5);
+
+/// Gives a verifier whose owner is gone to the key of the same name, if that is there and its heir.
+/// Otherwise the verifier is kept: its key may still come.
+///
+/// # Errors
+/// A request failed.
+pub async fn take_over(ctx: &Context, verifier: &Verifier, owner: &Owner) -> Result<Action, Error> {
+    let later = Action::requeue(LOOK_AGAIN);
+    let key = ObjectRef::<ApiKey>::new(&owner.name).within(&owner.namespace);
+    let (Ok(document), Some(key)) = (&verifier.document, ctx.caches.apikeys.get(&key)) else {
+        return Ok(later);
+    };
+    if !is_heir(&key, document) {
+        return Ok(later);
+    }
+    let heir = document.inherited_by(key.metadata.uid.as_deref().unwrap_or_default());
+    // First the new one: one of the two is there at any time.
+    if !store(ctx, &heir).await? {
+        return Ok(later);
+    }
+    verifiers::remove(ctx, verifier).await?;
+    let (namespace, name) = (&owner.namespace, &owner.name);
+    let (uid, was) = (&heir.owner.uid, &owner.uid);
+    tracing::info!(namespace, name, uid, was, "Took over a key from a backup");
+    Ok(Action::await_change())
+}
+
+/// Creates the verifier; whether it is there. It is not if the key has another one.
+async fn store(ctx: &Context, document: &Document) -> Result<bool, Error> {
+    let doing = "take over the verifier";
+    let secret = Verifier::render(document, &ctx.namespace, None)
+        .map_err(|error| Error::internal(doing, &error))?;
+    let verifiers = ctx.secrets_in(&ctx.namespace);
+    match request(doing, verifiers.create(&post_params(), &secret)).await {
+        Ok(_) => Ok(true),
+        Err(error) if error.class() == Class::Conflict => {
+            let name = secret.metadata.name.as_deref().unwrap_or_default();
+            let there = request("read the verifier", verifiers.get_opt(name)).await?;
+            let there = there.map(Verifier::read).and_then(|v| v.document.ok());
+            Ok(there.is_some_and(|there| there.key_id == document.key_id))
+        }
+        Err(error) => Err(error),
+    }
+}
