@@ -3,8 +3,6 @@
 //! `tests/stored/v1` was written by the first version: the verifier of a key that was rotated once, both
 //! rings, and the secret that was delivered. Files there never change; a new format adds a folder.
 
-#![expect(clippy::unwrap_used, reason = "a test stops at the first surprise")]
-
 use apikey_operator::credential::fingerprint::PepperRing;
 use apikey_operator::credential::signing::SigningRing;
 use apikey_operator::credential::verifier::Document;
