@@ -40,6 +40,10 @@ observability: need controlplane ## Check alerts, dashboard and metrics with Pro
 	cargo build --locked --workspace --bins
 	@hack/observability.sh
 
+.PHONY: manifests
+manifests: need controlplane ## Lint YAML, the rendered chart and Dockerfiles (needs Python)
+	@hack/manifests.sh
+
 .PHONY: lint
 lint: need controlplane ## Check formatting, code, chart and scripts
 	hack/lint.sh
@@ -106,7 +110,9 @@ audit: need ## Check the dependencies for known vulnerabilities (fetches the adv
 
 .PHONY: ci
 ci: lint deny verify chart docs test demo ## Everything that has to pass before a merge
+	@hack/manifests.sh --if-installed
 	@hack/gitops.sh --if-installed
+	@hack/observability.sh --if-installed
 	@hack/consumers.sh --if-installed
 
 .PHONY: controlplane

@@ -1,0 +1,109 @@
+#!/usr/bin/env bash
+# What linters of others say of YAML, of the rendered chart and of Dockerfiles.
+#
+#   manifests.sh                 all of it; fails if something that it needs is missing
+#   manifests.sh --if-installed  leaves everything out, and says so, if something is missing
+#
+# The linters go into a folder of the user's cache, at the versions of tests/manifests. That Helm and
+# the API server take the chart is tested by chart.sh.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+PATH=$(tests/controlplane/build.sh --print-dir):$PATH
+
+readonly chart=charts/apikey-operator requirements=tests/manifests/requirements.txt
+# Kinds of others, of which kubernetes-validate has no schema.
+readonly foreign='Certificate|HTTPRoute|PodMonitor|ServiceMonitor|PrometheusRule'
+cache=${XDG_CACHE_HOME:-$HOME/.cache}/apikey-operator/manifests/$(cksum <"$requirements" | tr ' ' -)
+bin=$cache/venv/bin
+
+missing() {
+    command -v python3 >/dev/null && python3 -c 'import venv, ensurepip' 2>/dev/null ||
+        echo "python3 with venv: apt install python3-venv"
+    command -v helm >/dev/null || echo "helm: make controlplane"
+}
+
+# Installs the linters, once for each set of versions.
+install_linters() {
+    [ ! -e "$cache/complete" ] || return 0
+    rm -rf "$cache"
+    python3 -m venv "$cache/venv"
+    "$bin/python" -m pip install --quiet --disable-pip-version-check --require-hashes \
+        --requirement "$requirements"
+    touch "$cache/complete"
+}
+
+# check TEXT COMMAND...: the command succeeds; what it says is shown if it does not.
+check() {
+    local text=$1
+    shift
+    if "$@" >"$work/said" 2>&1; then
+        passed=$((passed + 1))
+        printf '✓ %s\n' "$text"
+    else
+        failed=$((failed + 1))
+        printf '✗ %s\n' "$text"
+        cat "$work/said"
+    fi
+}
+
+oldest_kubernetes() { sed -n 's/^kubeVersion: ">=\([0-9]*\.[0-9]*\)\..*/\1/p' "$chart/Chart.yaml"; }
+newest_kubernetes() {
+    sed -n 's/^[[:space:]]*k8s.io\/kubernetes v\([0-9]*\.[0-9]*\)\..*/\1/p' tests/controlplane/go.mod | head -n 1
+}
+
+render() {
+    helm template apikey-operator "$chart" --namespace apikey-operator --kube-version "$1.0" \
+        --values "$2" --set metrics.podMonitor.enabled=true,metrics.serviceMonitor.enabled=true \
+        --set metrics.prometheusRule.enabled=true,metrics.dashboard.enabled=true
+}
+# valid VERSION FILE: by the schemas of that Kubernetes, without fields that it does not know.
+valid() {
+    "$bin/kubernetes-validate" --strict --quiet --kubernetes-version "$1" "$2" >"$work/valid" 2>&1 || {
+        cat "$work/valid"
+        return 1
+    }
+    # A kind without a schema is a warning, and would hide a misspelt one.
+    ! grep -vE "^WARN .* for kind ($foreign) with" "$work/valid"
+}
+hardened() {
+    "$bin/checkov" --config-file .checkov.yaml --framework kubernetes --skip-download \
+        --compact --quiet --file "$1"
+}
+
+case "${1:-}" in
+'' | --if-installed) ;;
+*)
+    echo "usage: manifests.sh [--if-installed]" >&2
+    exit 2
+    ;;
+esac
+lacking=$(missing)
+if [ -n "$lacking" ]; then
+    if [ "${1:-}" = --if-installed ]; then
+        printf 'LEFT OUT: make manifests, because this machine lacks\n%s\n' "$lacking"
+        exit 0
+    fi
+    printf 'missing: %s\n' "${lacking//$'\n'/$'\nmissing: '}" >&2
+    exit 2
+fi
+install_linters
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+passed=0
+failed=0
+
+check "yamllint finds nothing wrong in YAML" "$bin/yamllint" --strict .
+for values in "$chart"/ci/*-values.yaml; do
+    set=$(basename "$values" -values.yaml)
+    for version in "$(oldest_kubernetes)" "$(newest_kubernetes)"; do
+        render "$version" "$values" >"$work/$set.yaml"
+        check "$set: what the chart renders is valid in Kubernetes $version" valid "$version" "$work/$set.yaml"
+    done
+    check "$set: checkov finds nothing that has no waiver" hardened "$work/$set.yaml"
+done
+while read -r file; do
+    check "hadolint finds nothing wrong in $file" "$bin/hadolint" "$file"
+done < <(find . \( -name target -o -name .git \) -prune -o -name 'Dockerfile*' -type f -print)
+
+printf '%d passed, %d failed\n' "$passed" "$failed"
+[ "$failed" -eq 0 ]
