@@ -70,6 +70,10 @@ crds: need ## Generate the CustomResourceDefinitions from src/api
 openapi: need ## Generate the OpenAPI description from src/token/routes
 	cargo run --quiet --locked --bin apikey-operator -- openapi >docs/openapi.json
 
+.PHONY: api-docs
+api-docs: need controlplane ## Generate the reference of the kinds from crds/ and src/api
+	hack/api-docs.sh
+
 .PHONY: cli-docs
 cli-docs: need ## Generate the reference of the kubectl plugin from src/cli
 	cargo run --quiet --locked --bin kubectl-apikey -- docs >docs/cli.md
@@ -81,7 +85,7 @@ cli-tour: need controlplane ## Write docs/cli-tour.md from real calls of the kub
 	mv docs/cli-tour.md.new docs/cli-tour.md
 
 .PHONY: verify
-verify: need ## Check that generated files and versions are up to date
+verify: need controlplane ## Check that generated files and versions are up to date
 	hack/verify.sh
 
 .PHONY: docs

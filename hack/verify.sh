@@ -19,7 +19,9 @@ diff -u docs/cli.md "$fresh/cli.md" || {
     exit 1
 }
 
+hack/api-docs.sh --check
 hack/chart-readme.sh --check
+hack/cited-tests.sh
 
 version=$(sed -n '/^\[workspace.package\]/,/^$/s/^version = "\(.*\)"$/\1/p' Cargo.toml)
 for line in "version: $version" "appVersion: \"$version\""; do
@@ -28,4 +30,4 @@ for line in "version: $version" "appVersion: \"$version\""; do
         exit 1
     }
 done
-echo "crds/, the chart's copy, its version and its README, and docs/cli.md are up to date"
+echo "crds/, the chart's copy, its version and its README, docs/api.md and docs/cli.md are up to date"
