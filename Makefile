@@ -53,6 +53,11 @@ chart: need controlplane ## Check the Helm chart, against a real control plane
 	cargo build --locked --workspace --bins
 	$(target)/debug/controlplane exec -- hack/chart.sh
 
+.PHONY: docs-commands
+docs-commands: need controlplane ## Run the commands of docs/installation.md, against a real control plane
+	cargo build --locked --workspace --bins
+	$(target)/debug/controlplane exec -- hack/docs.sh
+
 .PHONY: chart-readme
 chart-readme: ## Write the table of values in the chart's README
 	hack/chart-readme.sh
@@ -113,7 +118,7 @@ audit: need ## Check the dependencies for known vulnerabilities (fetches the adv
 	hack/deny.sh advisories
 
 .PHONY: ci
-ci: lint deny verify chart docs test demo ## Everything that has to pass before a merge
+ci: lint deny verify chart docs-commands docs test demo ## Everything that has to pass before a merge
 	@hack/manifests.sh --if-installed
 	@hack/gitops.sh --if-installed
 	@hack/observability.sh --if-installed

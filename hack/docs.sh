@@ -1,0 +1,100 @@
+#!/usr/bin/env bash
+# Runs every command of docs/installation.md that stands in a block "sh", in its order, on a control
+# plane of its own. Started by `make docs-commands`, as: controlplane exec -- hack/docs.sh
+#
+# That control plane has no nodes: Helm installs no pods, and controller and token server run beside it,
+# under the accounts and permissions of the release, from `helm install` to `helm uninstall`.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+if [ -z "${CONTROLPLANE_DIR:-}" ]; then
+    echo "this script runs on a control plane of its own: make docs-commands" >&2
+    exit 2
+fi
+readonly page=docs/installation.md namespace=apikey-operator
+target=$(cd "${CARGO_TARGET_DIR:-target}" && pwd)/debug
+work=$CONTROLPLANE_DIR/docs
+mkdir -p "$work/bin"
+running=()
+
+stop() {
+    local pid
+    for pid in "${running[@]}"; do
+        kill "$pid" 2>/dev/null || :
+        wait "$pid" || :
+    done
+    running=()
+}
+finish() {
+    local status=$?
+    trap - EXIT
+    stop
+    if [ "$status" -ne 0 ]; then tail -n 20 "$work"/*.log >&2 || :; fi
+    exit "$status"
+}
+trap finish EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM HUP
+
+free_port() {
+    local port
+    while :; do
+        port=$((20000 + RANDOM % 12000))
+        (: <"/dev/tcp/127.0.0.1/$port") 2>/dev/null || break
+    done
+    echo "$port"
+}
+# process ACCOUNT ARGUMENT...: one of the two, as the release has it.
+process() {
+    local account=$1
+    shift
+    "$target/controlplane" service-account-kubeconfig "$namespace" "$account" \
+        --out "$work/$account.kubeconfig" >/dev/null
+    KUBECONFIG=$work/$account.kubeconfig "$target/apikey-operator" "$@" --namespace "$namespace" \
+        --require-organizations --admin-listen "127.0.0.1:$(free_port)" >>"$work/$account.log" 2>&1 &
+    running+=($!)
+}
+# start RELEASE
+start() {
+    local name=$1
+    [ "$name" = "$namespace" ] || name=$name-$namespace
+    process "$name" controller --leader-elect=true --issuer-url "$url"
+    process "$name-token" token-server --token-listen "${url#http://}" --issuer-url "$url"
+}
+
+# A release without pods.
+helm=$(command -v helm)
+cat >"$work/bin/helm" <<END
+#!/usr/bin/env bash
+case \$1 in
+install | upgrade) set -- "\$@" --set controller.replicas=0 --set tokenServer.replicas=0 ;;
+esac
+exec "$helm" "\$@"
+END
+chmod +x "$work/bin/helm"
+PATH=$work/bin:$target:$PATH
+url=http://127.0.0.1:$(free_port)
+
+# A file for each block, the number of its first line as its name.
+awk -v to="$work" '
+    /^```sh$/ { file = sprintf("%s/%04d.sh", to, NR + 1); next }
+    /^```$/ { file = ""; next }
+    file { print >file }
+' "$page"
+
+count=0
+for block in "$work"/[0-9]*.sh; do
+    if grep -q '^helm uninstall' "$block"; then stop; fi
+    timeout 180 bash -euo pipefail "$block" >"$work/said" 2>&1 </dev/null || {
+        printf '✗ %s, line %d\n' "$page" "$((10#$(basename "$block" .sh)))" >&2
+        cat "$block" "$work/said" >&2
+        exit 1
+    }
+    printf '✓ %s, line %d: %s\n' "$page" "$((10#$(basename "$block" .sh)))" "$(head -n 1 "$block")"
+    if [ -n "${VERBOSE:-}" ]; then sed 's/^/    /' "$work/said"; fi
+    count=$((count + 1))
+    release=$(sed -n 's/^helm install \([^ ]*\) .*/\1/p' "$block")
+    if [ -n "$release" ]; then start "$release"; fi
+done
+[ "$count" -gt 0 ]
+printf '%d passed, 0 failed\n' "$count"
