@@ -92,6 +92,8 @@ trap 'rm -rf "$work"' EXIT
 passed=0
 failed=0
 
+documented() { grep -qF "$(oldest_kubernetes) to $(newest_kubernetes)" docs/support.md; }
+check "docs/support.md names the oldest and the newest Kubernetes" documented
 check "yamllint finds nothing wrong in YAML" "$bin/yamllint" --strict .
 for values in "$chart"/ci/*-values.yaml; do
     set=$(basename "$values" -values.yaml)
