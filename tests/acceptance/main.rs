@@ -12,6 +12,7 @@
     reason = "a test stops at the first surprise, and prints what repeats it"
 )]
 
+mod admission;
 mod backup;
 mod canary;
 mod cli;

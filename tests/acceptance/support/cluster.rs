@@ -30,16 +30,19 @@ pub(crate) struct Cluster {
 impl Cluster {
     /// A control plane of one's own, with the chart installed and no operator.
     pub(crate) fn start() -> Self {
+        Self::start_with(&[])
+    }
+
+    /// The same with more options for helm.
+    pub(crate) fn start_with(options: &[&str]) -> Self {
         let cluster = Self::start_bare();
-        cluster.install_chart(&[]);
+        cluster.install_chart(options);
         cluster
     }
 
     /// A control plane of one's own with the operator's ServiceAccount and without its CRDs.
     pub(crate) fn start_without_crds() -> Self {
-        let cluster = Self::start_bare();
-        cluster.install_chart(&["--set", "crds.enabled=false"]);
-        cluster
+        Self::start_with(&["--set", "crds.enabled=false"])
     }
 
     fn start_bare() -> Self {

@@ -14,8 +14,9 @@ pub(crate) const ETCD: &str = "etcd";
 pub(crate) const APISERVER: &str = "kube-apiserver";
 pub(crate) const CONTROLLER_MANAGER: &str = "kube-controller-manager";
 
-/// What a cluster without nodes needs: the API's own upkeep, and enough of the workload
-/// controllers that a Deployment gets its Pods. All controllers take half a second more to start.
+/// What a cluster without nodes needs: the API's own upkeep, the check of types in admission policies,
+/// and enough of the workload controllers that a Deployment gets its Pods. All controllers take half a
+/// second more to start.
 pub(crate) const CONTROLLERS: &[&str] = &[
     "clusterrole-aggregation-controller",
     "deployment-controller",
@@ -25,6 +26,7 @@ pub(crate) const CONTROLLERS: &[&str] = &[
     "root-ca-certificate-publisher-controller",
     "serviceaccount-controller",
     "serviceaccount-token-controller",
+    "validatingadmissionpolicy-status-controller",
 ];
 
 const AUDIT_POLICY: &str = "\
