@@ -6,6 +6,7 @@
 mod grants;
 mod limits;
 mod namespaces;
+mod owners;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -201,7 +202,7 @@ pub fn assess(input: &Input<'_>) -> Assessment {
     let (audiences, unknown_audiences) = grants::split(subject.audiences(), &allowed_audiences);
     let verdict = match expiry {
         Err(denial) => Verdict::Refused(denial),
-        Ok(_) => judge(input, limits, expires_at, &roles, &audiences),
+        Ok(_) => owners::named_in(judge(input, limits, expires_at, &roles, &audiences), input),
     };
     let organization_id =
         organization.map_or_else(|| default_organization_id(subject.org), organization_id);

@@ -45,6 +45,7 @@ use super::schema;
         json_path = ".spec.displayName",
         priority = 1
     ),
+    printcolumn(name = "Owners", type_ = "string", json_path = ".spec.owners", priority = 1),
     printcolumn(
         name = "Reason",
         type_ = "string",
@@ -85,6 +86,13 @@ pub struct OrganizationSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 253))]
     pub display_name: Option<String>,
+
+    /// Who answers for the organization, at most 16, for example "security@acme.example". A key that
+    /// the organization refuses has them in its status, as whom to ask. A sub-organization without
+    /// any has its parent's.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(schema_with = "schema::owners")]
+    pub owners: Vec<String>,
 
     /// Makes this a sub-organization of the named one, which must not have a parent itself.
     /// Immutable.

@@ -145,6 +145,21 @@ pub(super) fn audiences(_: &mut SchemaGenerator) -> Schema {
     audience_list(64)
 }
 
+pub(super) fn owners(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({
+        "type": "array",
+        "maxItems": 16,
+        "x-kubernetes-list-type": "set",
+        "items": {
+            "type": "string",
+            "minLength": 1,
+            "maxLength": 253,
+            // In one line of a message.
+            "pattern": r"^[^\x00-\x1f\x7f]+$",
+        },
+    })
+}
+
 /// Printable ASCII without spaces: what a `StringOrURI` of a token is in practice.
 fn audience_list(max: u32) -> Schema {
     json_schema!({

@@ -50,7 +50,8 @@ pub(super) fn audiences<'a>(
     })
 }
 
-fn own_or_parents<'a>(
+/// What the organization lists, or else its parent.
+pub(super) fn own_or_parents<'a>(
     organization: Option<&'a Organization>,
     parent: Option<&'a Organization>,
     list: fn(&'a Organization) -> Vec<&'a str>,

@@ -299,3 +299,38 @@ fn a_key_without_a_place_is_refused_by_the_organization_that_is_full() {
     };
     assert_eq!(case.reason(), reason::QUOTA_EXCEEDED);
 }
+
+#[test]
+fn who_is_refused_is_told_whom_to_ask() {
+    let owned = |name: &str, parent: Option<&str>, owners: &[&str]| {
+        organization(name, |spec| {
+            spec.parent = parent.map(Into::into);
+            spec.roles = roles(&["build"]);
+            spec.owners = owners.iter().map(|owner| (*owner).to_owned()).collect();
+        })
+    };
+    let message = |case: &Case| match case.assess().verdict {
+        Verdict::Allowed => String::new(),
+        Verdict::Waiting(denial) | Verdict::Refused(denial) => denial.message,
+    };
+    let acme = owned("acme", None, &["security@acme.example", "#keys"]);
+    let refused = Case::of(apikey(&["deploy"]), acme.clone());
+    assert!(message(&refused).ends_with("; ask security@acme.example, #keys"));
+    assert_eq!(message(&Case::of(apikey(&["build"]), acme)), "");
+    let nobody = Case::of(apikey(&["deploy"]), owned("acme", None, &[]));
+    assert!(!message(&nobody).contains("; ask"));
+
+    let below = |owners: &[&str]| Case {
+        parent: Some(owned("root", None, &["root@acme.example"])),
+        ..Case::of(apikey(&["deploy"]), owned("acme", Some("root"), owners))
+    };
+    assert!(message(&below(&[])).ends_with("; ask root@acme.example"));
+    let mut own = below(&["own@acme.example"]);
+    assert!(message(&own).ends_with("; ask own@acme.example"));
+    own.apikey = apikey(&["build"]);
+    own.over_quota = Some(OverQuota {
+        organization: "root".into(),
+        max_keys: 10,
+    });
+    assert!(message(&own).ends_with("; ask root@acme.example"));
+}

@@ -80,6 +80,52 @@ async fn only_allowed_namespaces_make_keys_by_name_and_by_label() {
 }
 
 #[tokio::test]
+async fn who_is_refused_is_told_whom_to_ask() {
+    let scope = Scope::shared().await;
+    let org = scope.org();
+    let owned = |owners: &str| {
+        format!("{{allowedNamespaces: {{from: All}}, roles: [{{key: build}}], owners: {owners}}}")
+    };
+    scope.declare(org, &owned("[security@acme.example, '#keys']"));
+    scope.apply_key("ci", "roles: [deploy]");
+    let message = scope.refused("ci", "UnknownRole").await;
+    assert!(
+        message.ends_with("; ask security@acme.example, #keys"),
+        "{message}"
+    );
+    let tree = scope.plugin(&["status", "ci"]).done();
+    assert!(
+        tree.contains("owners: security@acme.example, #keys"),
+        "{tree}"
+    );
+    let wide = scope.kubectl(&["get", "org", org, "-o", "wide"]);
+    assert!(
+        wide.contains("OWNERS") && wide.contains(r##"["security@acme.example","#keys"]"##),
+        "{wide}"
+    );
+
+    scope.declare(org, &owned("[ops@acme.example]"));
+    scope
+        .key("ci", "with the new owner", |key| {
+            let status = key.status.as_ref().unwrap();
+            let ready = conditions::find(&status.conditions, conditions::READY);
+            ready.is_some_and(|ready| ready.message.ends_with("; ask ops@acme.example"))
+        })
+        .await;
+
+    let many = format!("[{}]", vec!["x"; 17].join(", "));
+    for refused in ["['']", r#"["two\nlines"]"#, "[a, a]", many.as_str()] {
+        let yaml = format!(
+            "{{apiVersion: apikey-operator.dev/v1alpha1, kind: Organization, \
+             metadata: {{name: {org}}}, spec: {}}}",
+            owned(refused)
+        );
+        let error = scope.try_apply(&yaml).unwrap_err();
+        assert!(error.contains("spec.owners"), "{error}");
+    }
+}
+
+#[tokio::test]
 async fn over_the_quota_the_oldest_keys_win_and_a_freed_place_is_taken_by_the_next() {
     let scope = Scope::shared().await;
     let sub = format!("{}-sub", scope.org());

@@ -98,6 +98,9 @@ fn organization(view: &View) -> Tree<String> {
         Ok(Some(organization)) => {
             let mut leaves = vec![format!("id: {}", policy::organization_id(organization))];
             leaves.push(format!("catalogue: {}", catalogue(organization, view)));
+            if !organization.spec.owners.is_empty() {
+                leaves.push(format!("owners: {}", organization.spec.owners.join(", ")));
+            }
             if let Some(parent) = &organization.spec.parent {
                 leaves.push(parent_line(parent, &view.parent));
             }
