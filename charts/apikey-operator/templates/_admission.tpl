@@ -5,23 +5,40 @@
   owner.apiVersion.startsWith('apikey-operator.dev/')))
 {{- end -}}
 
-{{/* CEL: the Secret is one that the controller delivers. Of its variable. */}}
-{{- define "apikey-operator.deliversSecret" -}}
-({{ include "apikey-operator.ownsSecret" . }} &&
+{{/* CEL: the Secret has the labels of delivered ones. Of its variable. */}}
+{{- define "apikey-operator.labelsSecret" -}}
 has({{ . }}.metadata.labels) &&
 'app.kubernetes.io/managed-by' in {{ . }}.metadata.labels &&
 {{ . }}.metadata.labels['app.kubernetes.io/managed-by'] == 'apikey-operator' &&
 'app.kubernetes.io/component' in {{ . }}.metadata.labels &&
-{{ . }}.metadata.labels['app.kubernetes.io/component'] == 'api-key' &&
+{{ . }}.metadata.labels['app.kubernetes.io/component'] == 'api-key'
+{{- end -}}
+
+{{/* CEL: the Secret is a delivered one that came back from a backup, without an owner. Of its
+     variable. */}}
+{{- define "apikey-operator.restoredSecret" -}}
+({{ include "apikey-operator.labelsSecret" . }} &&
+has({{ . }}.metadata.annotations) &&
+'apikey-operator.dev/verifier' in {{ . }}.metadata.annotations &&
+!(has({{ . }}.metadata.ownerReferences) && {{ . }}.metadata.ownerReferences.exists(owner,
+  has(owner.controller) && owner.controller)))
+{{- end -}}
+
+{{/* CEL: the Secret is one that the controller delivers. Of its variable. */}}
+{{- define "apikey-operator.deliversSecret" -}}
+({{ include "apikey-operator.ownsSecret" . }} && {{ include "apikey-operator.labelsSecret" . }} &&
 !['kubernetes.io/', 'bootstrap.kubernetes.io/', 'apikey-operator.dev/'].exists(prefix,
   {{ . }}.type.startsWith(prefix)))
 {{- end -}}
 
 {{/* CEL: the Secret is one that the controller keeps for itself: what proves a key, or a ring of keys.
-     Of its variable. */}}
+     One that somebody made anew may have lost its type. Of its variable. */}}
 {{- define "apikey-operator.keepsSecret" -}}
-(variables.isOwnNamespace &&
-{{ . }}.type in ['apikey-operator.dev/verifier', 'apikey-operator.dev/key-ring'])
+(variables.isOwnNamespace && (
+  {{ . }}.type in ['apikey-operator.dev/verifier', 'apikey-operator.dev/key-ring'] ||
+  {{ . }}.type == 'Opaque' && (
+    {{ . }}.metadata.name in ['apikey-operator-peppers', 'apikey-operator-signing-keys'] ||
+    {{ . }}.metadata.name.matches('^apikey-[0-9a-f-]{36}$'))))
 {{- end -}}
 
 {{/* CEL: who asks may grant the role. Of an expression that is the name of the role. */}}

@@ -70,7 +70,7 @@ fn many(prefix: &str, count: usize) -> String {
 #[tokio::test]
 async fn kubernetes_finds_nothing_to_warn_of_in_the_policies() {
     let (scope, _) = checked().await;
-    for policy in ["role-grants", "secret-guard", "expiry-warning"] {
+    for policy in ["role-grants", "secret-guard", "past-expiry"] {
         let policy = format!("apikey-operator-{policy}");
         let status = eventually(&format!("{policy} is checked"), async || {
             let get = ["get", "validatingadmissionpolicy", &policy, "-o", "json"];

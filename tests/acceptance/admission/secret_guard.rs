@@ -77,6 +77,16 @@ async fn a_secret_of_somebody_else_can_neither_be_taken_over_nor_removed() {
         "theirs",
         "--from-literal=mine=1",
     ]);
+    // Labels and annotation of ours make it ours only while keys are restored.
+    scope.kubectl(&[
+        "label",
+        "secret",
+        "theirs",
+        "app.kubernetes.io/managed-by=apikey-operator",
+        "app.kubernetes.io/component=api-key",
+    ]);
+    let annotation = format!("{}=0123456789abcdef", names::ANNOTATION_VERIFIER);
+    scope.kubectl(&["annotate", "secret", "theirs", &annotation]);
     let before = scope.delivered("theirs").await;
     let apply = ["apply", "--server-side", "--force-conflicts", "-f", "-"];
     for yaml in [
@@ -102,6 +112,9 @@ async fn in_its_own_namespace_the_operator_can_write_verifiers_and_key_rings_alo
         own.kubectl_as(OPERATOR, &secret(name, kind, false, ""), &create)
             .done();
     }
+    let verifier = names::verifier_secret(&uuid::Uuid::nil().to_string());
+    own.kubectl_as(OPERATOR, &secret(&verifier, "Opaque", false, ""), &create)
+        .done();
     let foreign = secret(name, "Opaque", false, "");
     let message = own.kubectl_as(OPERATOR, &foreign, &create).failed(1);
     assert!(message.contains(REFUSED), "{message}");
