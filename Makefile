@@ -10,7 +10,7 @@ own_cluster = $(if $(filter command,$(origin KUBECONFIG)),--kubeconfig '$(KUBECO
 
 .PHONY: help
 help: ## Print this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: demo
 demo: need controlplane ## Walk through what the operator does, on a control plane of its own
@@ -52,6 +52,12 @@ lint: need controlplane ## Check formatting, code, chart and scripts
 chart: need controlplane ## Check the Helm chart, against a real control plane
 	cargo build --locked --workspace --bins
 	$(target)/debug/controlplane exec -- hack/chart.sh
+	$(target)/debug/controlplane exec -- hack/install-yaml.sh --check
+
+.PHONY: install-yaml
+install-yaml: controlplane ## Write dist/install.yaml, the chart for kubectl (INSTALL_OPTIONS='--set ...')
+	@mkdir -p dist
+	hack/install-yaml.sh $(INSTALL_OPTIONS) >dist/install.yaml
 
 .PHONY: docs-commands
 docs-commands: need controlplane ## Run the commands of docs/installation.md, against a real control plane
