@@ -64,6 +64,10 @@ docs-commands: need controlplane ## Run the commands of docs/installation.md, ag
 	cargo build --locked --workspace --bins
 	$(target)/debug/controlplane exec -- hack/docs.sh
 
+.PHONY: static
+static: need ## Build static binaries, for images and archives
+	@hack/static.sh
+
 .PHONY: sbom
 sbom: need ## Write dist/apikey-operator.cdx.json: what the binaries are made of (fetches cargo-cyclonedx)
 	@hack/sbom.sh

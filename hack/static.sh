@@ -1,0 +1,51 @@
+#!/usr/bin/env bash
+# Builds binaries that need nothing of the system they run on, for images and for the plugin's
+# archives. The last line on standard output is their folder.
+#
+#   static.sh [--target TRIPLE] [PACKAGE...]   default: this machine's, apikey-operator
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+fail() {
+    printf 'missing: %s\n  fix: %s\n' "$1" "$2" >&2
+    exit 2
+}
+
+host=$(rustc -vV | sed -n 's/^host: //p')
+triple=$host
+if [ "${1:-}" = --target ]; then
+    triple=$2
+    shift 2
+fi
+case $triple in
+*-linux-gnu) ;;
+*) fail "a Linux target ($triple is none)" "build in the image, docker build ., or pass --target" ;;
+esac
+
+if [ "$triple" != "$host" ]; then
+    compiler=${triple/-unknown/}-gcc
+    command -v "$compiler" >/dev/null ||
+        fail "$compiler, to build for $triple" "apt install gcc-$(tr _ - <<<"${compiler%-gcc}"), which brings its C library"
+    linker=CARGO_TARGET_$(tr 'a-z-' 'A-Z_' <<<"$triple")_LINKER
+    export "$linker=$compiler"
+fi
+printf 'int main(void) { return 0; }\n' | "${compiler:-${CC:-cc}}" -static -x c - -o /dev/null 2>/dev/null ||
+    fail "the C library as an archive (libc.a)" "apt install libc6-dev, or dnf install glibc-static"
+
+packages=()
+for package in "${@:-apikey-operator}"; do packages+=(--package "$package"); done
+# Flags of the target alone: build scripts and macros are made for this machine.
+flags=CARGO_TARGET_$(tr 'a-z-' 'A-Z_' <<<"$triple")_RUSTFLAGS
+export "$flags=-C target-feature=+crt-static ${RUSTFLAGS:-}"
+unset RUSTFLAGS
+cargo build --release --locked --target "$triple" --bins "${packages[@]}" >&2
+
+folder=${CARGO_TARGET_DIR:-target}/$triple/release
+for binary in "$folder"/*; do
+    [ -f "$binary" ] && [ -x "$binary" ] || continue
+    if readelf --program-headers "$binary" | grep -q INTERP; then
+        echo "$binary is not static" >&2
+        exit 1
+    fi
+done
+(cd "$folder" && pwd)
