@@ -126,13 +126,13 @@ fn context(
     }
 }
 
-/// A name for this process, in the lease and in Events.
+/// A name for this process, in the lease and in Events: that of its pod or machine, and random bytes,
+/// for a container that is started again keeps the name.
 fn identity() -> Result<String, random::Error> {
-    let [a, b] = random::bytes()?;
-    Ok(format!(
-        "apikey-operator-{}-{a:02x}{b:02x}",
-        std::process::id()
-    ))
+    let random = u32::from_be_bytes(random::bytes()?);
+    let system = rustix::system::uname();
+    let host = system.nodename().to_string_lossy();
+    Ok(format!("{host}_{random:08x}"))
 }
 
 async fn wait_for_crds(ctx: &Context, readiness: &Readiness) {
