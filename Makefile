@@ -72,6 +72,10 @@ static: need ## Build static binaries, for images and archives
 sbom: need ## Write dist/apikey-operator.cdx.json: what the binaries are made of (fetches cargo-cyclonedx)
 	@hack/sbom.sh
 
+.PHONY: e2e
+e2e: need ## Use the chart on a cluster with nodes: make e2e KUBECONFIG=FILE LOAD_IMAGE='CMD' [UPGRADE_FROM=REV]
+	@KUBECONFIG='$(if $(own_cluster),$(KUBECONFIG))' LOAD_IMAGE='$(LOAD_IMAGE)' UPGRADE_FROM='$(UPGRADE_FROM)' hack/e2e.sh
+
 .PHONY: chart-readme
 chart-readme: ## Write the table of values in the chart's README
 	hack/chart-readme.sh

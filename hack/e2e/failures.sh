@@ -1,0 +1,86 @@
+# shellcheck shell=bash
+# Pods that go.
+
+holder() {
+    kubectl get lease apikey-operator-controller --namespace "$namespace" --output jsonpath='{.spec.holderIdentity}'
+}
+# Pod of the leader: its identity begins with the name of the pod.
+leader() {
+    local holder
+    holder=$(holder)
+    echo "${holder%_*}"
+}
+one_leads() { [ -n "$(holder)" ]; }
+other_leads() { [ -n "$(holder)" ] && [ "$(holder)" != "$1" ]; }
+
+# takeover TEXT OPTION...: deletes the leader's pod with these options.
+takeover() {
+    local text=$1 before since pod key
+    shift
+    within 40 "a controller leads" one_leads
+    before=$(holder)
+    pod=$(leader)
+    key=made-by-$RANDOM
+    since=$(now)
+    quietly "$pod is deleted" kubectl delete pod "$pod" --namespace "$namespace" --wait=false "$@"
+    within 40 "another pod leads" other_leads "$before"
+    note "$text: $(leader) leads after $(seconds_since "$since")"
+    quietly "a key is made" new_key "$key"
+    undisturbed "$text: a key that is made then is ready $(seconds_since "$since") after the deletion" "$since"
+    quietly "the key goes" kubectl delete apikey "$key" --namespace "$consumers"
+}
+
+delete_leader() {
+    step "The leader's pod is deleted"
+    takeover "gently"
+    all_available
+    takeover "by force" --grace-period=0 --force
+    all_available
+}
+
+delete_token_servers() {
+    step "Token servers are deleted one by one"
+    local since pod
+    since=$(now)
+    for pod in $(kubectl get pods --namespace "$namespace" --output name \
+        --selector "app.kubernetes.io/component=token-server"); do
+        quietly "$pod is deleted" kubectl delete --namespace "$namespace" "$pod" --timeout=60s
+        all_available
+    done
+    undisturbed "both were replaced after $(seconds_since "$since")" "$since"
+}
+
+no_controller() {
+    [ -z "$(kubectl get pods --namespace "$namespace" --output name --selector app.kubernetes.io/component=controller)" ]
+}
+refused() { lines_of "$1" | jq -es 'any(.[]; .refused > 0)'; }
+verifiers() {
+    kubectl get secrets --namespace "$namespace" --field-selector type=apikey-operator.dev/verifier --output name | wc -l
+}
+verifiers_are() { [ "$(verifiers)" -eq "$1" ]; }
+
+stop_controllers() {
+    step "No controller runs"
+    local since before
+    quietly "a second consumer" consumer doomed
+    quietly "its key is ready" kubectl wait --namespace "$consumers" --for=condition=Ready apikey/doomed --timeout=60s
+    within 60 "it gets tokens" answered doomed
+    before=$(verifiers)
+    quietly "scaled to 0" kubectl scale "deployment/$release" --namespace "$namespace" --replicas=0
+    within 60 "the controllers are gone" no_controller
+    since=$(now)
+    quietly "the key is deleted" kubectl delete apikey doomed --namespace "$consumers" --timeout=20s
+    passed "kubectl delete apikey returns after $(seconds_since "$since")"
+    within 20 "the deleted key is refused" refused doomed
+    lines_of doomed >"$work/doomed"
+    passed "$(jq -rs --argjson since "$since" '
+        ([.[] | select(.problem != null)][0] | .at - $since) as $after
+        | "its first refusal comes \($after) ms after the deletion began (by the clock of the node)"' "$work/doomed")"
+    quietly "its pod goes" kubectl delete pod doomed --namespace "$consumers"
+    undisturbed "the other key gets tokens" "$since"
+    quietly "scaled to 2" kubectl scale "deployment/$release" --namespace "$namespace" --replicas=2
+    since=$(now)
+    within 60 "the verifier of the deleted key goes" verifiers_are $((before - 1))
+    passed "controllers are back: the verifier of the deleted key is gone after $(seconds_since "$since")"
+    all_available
+}
