@@ -36,7 +36,7 @@ fn builder() -> ClientBuilder {
 
 fn built(builder: ClientBuilder) -> Result<Client, Failure> {
     let client = builder.build();
-    client.map_err(|error| Failure::failed(format!("HTTP can't be used: {error}")))
+    client.map_err(|error| Failure::failed(format!("HTTP can't be used: {}", error::chain(&error))))
 }
 
 /// How a server is trusted.
