@@ -42,9 +42,9 @@ delete_token_servers() {
     step "Token servers are deleted one by one"
     local since pod
     since=$(now)
-    for pod in $(kubectl get pods --namespace "$namespace" --output name \
-        --selector "app.kubernetes.io/component=token-server"); do
-        quietly "$pod is deleted" kubectl delete --namespace "$namespace" "$pod" --timeout=60s
+    for pod in $(pods | jq -r '.items[].metadata
+            | select(.deletionTimestamp == null and .labels["app.kubernetes.io/component"] == "token-server") | .name'); do
+        quietly "$pod is deleted" kubectl delete pod "$pod" --namespace "$namespace" --timeout=60s
         all_available
     done
     undisturbed "both were replaced after $(seconds_since "$since")" "$since"
