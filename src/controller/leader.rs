@@ -5,7 +5,10 @@
 
 use std::time::Duration;
 
-use kube::Client;
+use futures::StreamExt as _;
+use k8s_openapi::api::coordination::v1::Lease;
+use kube::runtime::{WatchStreamExt as _, watcher};
+use kube::{Api, Client};
 use kube_lease_manager::{LeaseManager, LeaseManagerBuilder};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -25,7 +28,7 @@ const RELEASE_DEADLINE: Duration = Duration::from_secs(5);
 pub struct Leadership {
     /// True while this process leads.
     pub leads: watch::Receiver<bool>,
-    keeper: Option<JoinHandle<kube_lease_manager::Result<LeaseManager>>>,
+    keeper: Option<JoinHandle<()>>,
     /// Keeps `leads` open where there is no keeper.
     _always: Option<watch::Sender<bool>>,
 }
@@ -43,31 +46,18 @@ impl Leadership {
     }
 
     /// Stands for election under this identity. Tries until the API server lets it.
-    pub async fn elect(client: Client, namespace: &str, identity: &str) -> Self {
-        let mut retry = tokio::time::interval(RETRY);
-        loop {
-            retry.tick().await;
-            let manager = LeaseManagerBuilder::new(client.clone(), names::CONTROLLER_LEASE)
-                .with_namespace(namespace)
-                .with_identity(identity)
-                .with_duration(LEASE_SECONDS)
-                .with_grace(GRACE_SECONDS)
-                .with_field_manager(format!("{}-{identity}", names::FIELD_MANAGER))
-                .build()
-                .await;
-            match manager {
-                Ok(manager) => {
-                    let (leads, keeper) = manager.watch().await;
-                    return Self {
-                        leads,
-                        keeper: Some(keeper),
-                        _always: None,
-                    };
-                }
-                Err(error) => {
-                    tracing::warn!(%error, namespace, "Can't use the lease, trying again");
-                }
-            }
+    #[must_use]
+    pub fn elect(client: Client, namespace: &str, identity: String) -> Self {
+        let (sender, leads) = watch::channel(false);
+        let candidate = Candidate {
+            client,
+            namespace: namespace.to_owned(),
+            identity,
+        };
+        Self {
+            leads,
+            keeper: Some(tokio::spawn(candidate.stand(sender))),
+            _always: None,
         }
     }
 
@@ -81,6 +71,96 @@ impl Leadership {
                 .is_err()
         {
             tracing::warn!("The lease was not given back in time");
+        }
+    }
+}
+
+/// Who stands for election.
+struct Candidate {
+    client: Client,
+    namespace: String,
+    identity: String,
+}
+
+impl Candidate {
+    /// Tells whether it leads until nobody listens, and gives the lease back then.
+    async fn stand(self, leads: watch::Sender<bool>) {
+        while !leads.is_closed() {
+            let manager = tokio::select! {
+                manager = self.manager() => manager,
+                () = leads.closed() => return,
+            };
+            let (mut term, keeper) = manager.watch().await;
+            self.follow(&mut term, &leads).await;
+            drop(term);
+            if let Err(error) = keeper.await {
+                tracing::warn!(%error, "The lease is kept no longer");
+            }
+            leads.send_replace(false);
+        }
+    }
+
+    /// Passes on who leads, until nobody listens or the lease has to be asked for anew. The manager
+    /// sleeps until a lease ends that it saw held, so it has to be told when one is given back.
+    async fn follow(&self, term: &mut watch::Receiver<bool>, leads: &watch::Sender<bool>) {
+        leads.send_replace(*term.borrow_and_update());
+        let mut given_back = std::pin::pin!(self.given_back());
+        loop {
+            let stands_by = !*leads.borrow();
+            tokio::select! {
+                () = leads.closed() => return,
+                changed = term.changed() => {
+                    if changed.is_err() {
+                        return;
+                    }
+                    leads.send_replace(*term.borrow_and_update());
+                }
+                () = &mut given_back, if stands_by => return,
+            }
+        }
+    }
+
+    /// Waits until somebody who held the lease holds it no longer.
+    async fn given_back(&self) {
+        let leases = Api::<Lease>::namespaced(self.client.clone(), &self.namespace);
+        let name = format!("metadata.name={}", names::CONTROLLER_LEASE);
+        let config = watcher::Config::default().fields(&name);
+        let seen = watcher(leases, config).default_backoff().touched_objects();
+        let mut seen = std::pin::pin!(seen);
+        let mut held = false;
+        while let Some(lease) = seen.next().await {
+            match lease.map(|lease| lease.spec.and_then(|spec| spec.holder_identity)) {
+                Ok(Some(_)) => held = true,
+                Ok(None) if held => return,
+                Ok(None) => {}
+                Err(error) => tracing::debug!(%error, "The lease is not seen"),
+            }
+        }
+    }
+
+    async fn manager(&self) -> LeaseManager {
+        let Self {
+            namespace,
+            identity,
+            ..
+        } = self;
+        let mut retry = tokio::time::interval(RETRY);
+        loop {
+            retry.tick().await;
+            let manager = LeaseManagerBuilder::new(self.client.clone(), names::CONTROLLER_LEASE)
+                .with_namespace(namespace)
+                .with_identity(identity)
+                .with_duration(LEASE_SECONDS)
+                .with_grace(GRACE_SECONDS)
+                .with_field_manager(format!("{}-{identity}", names::FIELD_MANAGER))
+                .build()
+                .await;
+            match manager {
+                Ok(manager) => return manager,
+                Err(error) => {
+                    tracing::warn!(%error, namespace, "Can't use the lease, trying again");
+                }
+            }
         }
     }
 }

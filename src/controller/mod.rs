@@ -65,7 +65,7 @@ pub async fn run(
         let watches = watches::start(&ctx);
         wait_for_caches(&ctx, readiness).await;
         let leadership = if config.leader_elect {
-            Leadership::elect(client.clone(), &common.namespace, &identity).await
+            Leadership::elect(client.clone(), &common.namespace, identity)
         } else {
             Leadership::without_election()
         };
