@@ -22,33 +22,63 @@ use crate::metrics::Metrics;
 const WATCHED: [&str; 4] = ["apikeys", "namespaces", "organizations", "secrets"];
 
 /// When the API server last answered a list or watch, for the kind that it answered longest ago.
+/// ApiKeys that are watched by namespace are counted by namespace: whoever takes our rights in one
+/// must not silence the others.
 ///
 /// A watch without news is silent, and is opened anew every minute; so in good order this is never
 /// much older than that.
 #[derive(Clone, Debug, Default)]
 pub struct Heard {
-    each: Arc<Mutex<BTreeMap<&'static str, i64>>>,
+    kinds: Arc<Mutex<BTreeMap<&'static str, i64>>>,
     oldest_second: Arc<AtomicI64>,
+    namespaces: Arc<Mutex<BTreeMap<String, i64>>>,
 }
 
 impl Heard {
     fn answered(&self, path: &str, now: Timestamp) {
-        let kind = path.rsplit('/').next().unwrap_or_default();
+        let mut parts = path.rsplit('/');
+        let kind = parts.next().unwrap_or_default();
         let Some(kind) = WATCHED.into_iter().find(|watched| *watched == kind) else {
             return;
         };
-        let mut each = self.each.lock();
-        each.insert(kind, now.as_second());
-        let oldest = each.values().min().copied().unwrap_or_default();
+        let namespace = parts.next().filter(|_| parts.next() == Some("namespaces"));
+        if let Some(namespace) = namespace
+            && kind == "apikeys"
+        {
+            let mut namespaces = self.namespaces.lock();
+            namespaces.insert(namespace.to_owned(), now.as_second());
+            return;
+        }
+        let mut kinds = self.kinds.lock();
+        kinds.insert(kind, now.as_second());
+        let oldest = kinds.values().min().copied().unwrap_or_default();
         self.oldest_second.store(oldest, Ordering::Relaxed);
     }
 
-    /// How long ago that was.
+    /// How long ago that was, for what is not watched by namespace.
     #[must_use]
     pub fn ago(&self, now: Timestamp) -> SignedDuration {
-        let second = self.oldest_second.load(Ordering::Relaxed);
-        SignedDuration::from_secs(now.as_second().saturating_sub(second))
+        since(self.oldest_second.load(Ordering::Relaxed), now)
     }
+
+    /// How long ago that was for the keys of a namespace, where they are watched by namespace.
+    #[must_use]
+    pub fn ago_in(&self, namespace: &str, now: Timestamp) -> Option<SignedDuration> {
+        let second = self.namespaces.lock().get(namespace).copied()?;
+        Some(since(second, now))
+    }
+
+    /// How long ago that was for whatever was answered longest ago.
+    #[must_use]
+    pub fn longest_ago(&self, now: Timestamp) -> SignedDuration {
+        let oldest = self.namespaces.lock().values().min().copied();
+        let by_namespace = oldest.map(|second| since(second, now));
+        self.ago(now).max(by_namespace.unwrap_or_default())
+    }
+}
+
+fn since(second: i64, now: Timestamp) -> SignedDuration {
+    SignedDuration::from_secs(now.as_second().saturating_sub(second))
 }
 
 /// A client for the cluster of the kubeconfig, or the one that this runs in.
@@ -159,5 +189,20 @@ mod tests {
         assert_eq!(heard.ago(at(160)), SignedDuration::from_secs(60));
         heard.answered("/apis/apikey-operator.dev/v1alpha1/apikeys", at(150));
         assert_eq!(heard.ago(at(160)), SignedDuration::from_secs(30));
+    }
+    #[test]
+    fn a_namespace_that_is_not_heard_is_not_the_whole_cluster() {
+        let heard = Heard::default();
+        let at = |second| Timestamp::from_second(second).unwrap();
+        let path = |ns| format!("/apis/apikey-operator.dev/v1alpha1/namespaces/{ns}/apikeys");
+        heard.answered("/api/v1/namespaces", at(100));
+        heard.answered(&path("a"), at(100));
+        heard.answered(&path("b"), at(40));
+        let seconds = SignedDuration::from_secs;
+        assert_eq!(heard.ago(at(110)), seconds(10));
+        assert_eq!(heard.ago_in("a", at(110)), Some(seconds(10)));
+        assert_eq!(heard.ago_in("b", at(110)), Some(seconds(70)));
+        assert_eq!(heard.ago_in("c", at(110)), None);
+        assert_eq!(heard.longest_ago(at(110)), seconds(70));
     }
 }

@@ -4,6 +4,8 @@ use std::net::SocketAddr;
 
 use clap::{Args, ValueEnum};
 
+use crate::watch::watched::Watched;
+
 /// Flags of every process.
 #[derive(Args, Clone, Debug)]
 pub struct CommonFlags {
@@ -11,6 +13,17 @@ pub struct CommonFlags {
     /// be able to read its Secrets. Default: the namespace of the kubeconfig context or of the pod.
     #[arg(long, env = "APIKEY_OPERATOR_NAMESPACE", value_parser = namespace)]
     pub namespace: Option<String>,
+
+    /// Namespaces whose ApiKeys are looked after, with commas; those of others are left alone and get
+    /// no tokens. Give it to controller and token server alike. Default: all.
+    #[arg(
+        long,
+        env = "APIKEY_OPERATOR_WATCH_NAMESPACES",
+        value_delimiter = ',',
+        value_parser = namespace,
+        value_name = "NAMESPACE"
+    )]
+    pub watch_namespaces: Vec<String>,
 
     /// Address for /livez, /readyz and /metrics.
     #[arg(
@@ -61,6 +74,8 @@ pub enum LogFormat {
 pub struct Common {
     /// Namespace of the operator.
     pub namespace: String,
+    /// The namespaces whose keys are looked after.
+    pub watched: Watched,
     /// Address for health and metrics.
     pub admin_listen: SocketAddr,
     /// Address of the token server for consumers, where it is given. No trailing slash.
@@ -80,6 +95,7 @@ impl CommonFlags {
             namespace: self
                 .namespace
                 .unwrap_or_else(|| default_namespace.to_owned()),
+            watched: Watched::new(&self.watch_namespaces),
             admin_listen: self.admin_listen,
             issuer_url: self.issuer_url,
             require_organizations: self.require_organizations,

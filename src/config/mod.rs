@@ -163,12 +163,16 @@ mod tests {
         assert!(controller.leader_elect && !common.require_organizations);
         assert_eq!(token.issuer_url, "http://apikey-operator-token.ns.svc");
         assert_eq!(token.audiences, [token.issuer_url.as_str()]);
+        assert!(common.watched.contains("any"));
+        let some = run(&["--watch-namespaces=a,b"]).unwrap().common.check("ns");
+        assert!(some.watched.contains("b") && !some.watched.contains("c"));
         let given = run(&["--require-organizations", "--leader-elect=false"]).unwrap();
         assert!(given.common.require_organizations && !given.controller.leader_elect);
         for bad in [
             "--argon2-memory-kib=4",
             "--email-domain=A b",
             "--namespace=-x",
+            "--watch-namespaces=a,B",
             "--issuer-url=keys.example.com",
             "--issuer-url=https://keys.example.com/",
             "--issuer-url=https://keys.example.com?x",

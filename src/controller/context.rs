@@ -26,6 +26,7 @@ use crate::error::{Class, Error};
 use crate::metrics::Metrics;
 use crate::watch::roster::{KeyRef, Roster};
 use crate::watch::stored::Verifier;
+use crate::watch::watched::Watched;
 
 /// Parameters of every create and update: our field manager.
 #[must_use]
@@ -43,6 +44,8 @@ pub struct Context {
     pub client: DebugClient,
     /// Namespace of the operator.
     pub namespace: String,
+    /// The namespaces whose keys are looked after.
+    pub watched: Watched,
     /// Settings that decisions depend on.
     pub settings: Settings,
     /// The time.
@@ -98,23 +101,6 @@ pub struct Caches {
     pub delivered: Cache<PartialObjectMeta<Secret>>,
     /// All verifiers.
     pub verifiers: Cache<Verifier>,
-}
-
-impl Caches {
-    /// Names of the caches that have not taken in a whole list yet.
-    #[must_use]
-    pub fn unsynced(&self) -> Vec<&'static str> {
-        [
-            ("apikeys", self.apikeys.is_synced()),
-            ("organizations", self.organizations.is_synced()),
-            ("namespaces", self.namespaces.is_synced()),
-            ("delivered secrets", self.delivered.is_synced()),
-            ("verifiers", self.verifiers.is_synced()),
-        ]
-        .into_iter()
-        .filter_map(|(name, synced)| (!synced).then_some(name))
-        .collect()
-    }
 }
 
 /// What is to be reconciled, one queue per controller.

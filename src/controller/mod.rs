@@ -16,6 +16,7 @@ pub mod watches;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -32,6 +33,7 @@ use crate::credential::signing::RotationPolicy;
 use crate::credential::{Hasher, Stock, random};
 use crate::error::{self, Error};
 use crate::process::Process;
+use crate::watch::progress::Progress;
 
 /// How often a missing thing is looked for at start.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
@@ -60,10 +62,12 @@ pub async fn run(
         ctx: Arc::clone(&ctx),
         per_key: config.per_key_metrics,
     });
+    let filled = AtomicBool::new(false);
     let work = async {
         wait_for_crds(&ctx, readiness).await;
         let watches = watches::start(&ctx);
-        wait_for_caches(&ctx, readiness).await;
+        wait_for_caches(&ctx, &watches.progress(), readiness).await;
+        filled.store(true, Ordering::Relaxed);
         let leadership = if config.leader_elect {
             Leadership::elect(client.clone(), &common.namespace, identity)
         } else {
@@ -77,7 +81,7 @@ pub async fn run(
         () = &mut work => {}
         () = process.stopped() => {
             // Waiting for CRDs or caches ends with the process; a term ends by itself.
-            if ctx.caches.unsynced().is_empty() {
+            if filled.load(Ordering::Relaxed) {
                 work.await;
             }
         }
@@ -98,6 +102,7 @@ fn context(
         events: Events::start(client.clone(), clock.clone(), metrics.clone(), identity),
         client: DebugClient(client),
         namespace: common.namespace.clone(),
+        watched: common.watched.clone(),
         settings: Settings {
             require_organizations: common.require_organizations,
             restore: config.restore,
@@ -189,16 +194,43 @@ async fn crds_missing(ctx: &Context) -> Result<Vec<String>, Error> {
         .collect())
 }
 
-async fn wait_for_caches(ctx: &Context, readiness: &Readiness) {
+async fn wait_for_caches(ctx: &Context, progress: &Progress, readiness: &Readiness) {
     let mut look = tokio::time::interval(Duration::from_millis(20));
     loop {
-        look.tick().await;
-        let unsynced = ctx.caches.unsynced();
-        if unsynced.is_empty() {
+        let waiting = progress.waiting(look.tick().await);
+        if waiting.is_empty() {
             tracing::info!(keys = ctx.caches.apikeys.all().len(), "Caches are filled");
             readiness.ok("caches");
+            tell_who_is_left_out(ctx, progress);
             return;
         }
-        readiness.not_yet("caches", format!("waiting for {}", unsynced.join(", ")));
+        readiness.not_yet("caches", format!("waiting for {}", waiting.join(", ")));
+    }
+}
+
+/// Says which keys are not looked after, for these look as they did.
+fn tell_who_is_left_out(ctx: &Context, progress: &Progress) {
+    let refused = progress.refusals().join(", ");
+    if !refused.is_empty() {
+        tracing::warn!(
+            refused,
+            "Going on without the namespaces that may not be watched: install \
+            the chart again with their names in watchNamespaces, or take them out of it"
+        );
+    }
+    let mut unwatched = BTreeMap::new();
+    for verifier in ctx.caches.verifiers.all() {
+        let owner = verifier.owner.as_ref();
+        if let Some(owner) = owner.filter(|owner| !ctx.watched.contains(&owner.namespace)) {
+            *unwatched.entry(owner.namespace.clone()).or_insert(0) += 1;
+        }
+    }
+    for (namespace, keys) in unwatched {
+        tracing::warn!(
+            namespace,
+            keys,
+            "This namespace is not watched any more: its keys get no \
+            tokens, and what proves them is kept until it is watched again"
+        );
     }
 }

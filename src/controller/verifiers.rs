@@ -33,7 +33,8 @@ pub async fn reconcile(verifier: Arc<Verifier>, ctx: Arc<Context>) -> Result<Act
     let Some(owner) = &verifier.owner else {
         return Ok(Action::await_change());
     };
-    if owner_exists(&ctx, owner).await? {
+    // Whether a key is there can't be seen where nothing is watched.
+    if !ctx.watched.contains(&owner.namespace) || owner_exists(&ctx, owner).await? {
         return Ok(Action::await_change());
     }
     if ctx.settings.restore {

@@ -15,6 +15,7 @@ use super::context::Context;
 use crate::api::{ApiKey, Organization, names};
 use crate::watch::roster::KeyRef;
 use crate::watch::stored::Verifier;
+use crate::watch::watched::Part;
 use crate::watch::{Feed, decoded, prune, pruned};
 
 /// See [`Feed::new`]. Unit: seconds.
@@ -38,54 +39,71 @@ pub fn prune_delivered(metadata: &mut ObjectMeta) {
 pub fn start(ctx: &Arc<Context>) -> Feed {
     let mut feed = Feed::new(&ctx.metrics, WATCH_TIMEOUT_SECONDS);
     let client = &ctx.client.0;
+    let whole = Part::Whole;
+    let parts = ctx.watched.parts();
+    for part in &parts {
+        feed.follow(
+            ("apikeys", part),
+            part.api::<DeserializeGuard<ApiKey>>(client),
+            |all| all,
+            decoded,
+            into(ctx, part, |ctx| &ctx.caches.apikeys, on_apikey),
+        );
+    }
     feed.follow(
-        Api::<DeserializeGuard<ApiKey>>::all(client.clone()),
-        |all| all,
-        decoded,
-        into(ctx, |ctx| &ctx.caches.apikeys, on_apikey),
-    );
-    feed.follow(
+        ("organizations", &whole),
         Api::<DeserializeGuard<Organization>>::all(client.clone()),
         |all| all,
         decoded,
-        into(ctx, |ctx| &ctx.caches.organizations, on_organization),
+        into(
+            ctx,
+            &whole,
+            |ctx| &ctx.caches.organizations,
+            on_organization,
+        ),
     );
+    for part in &parts {
+        feed.follow(
+            ("namespaces", part),
+            Api::<PartialObjectMeta<Namespace>>::all(client.clone()),
+            |all| part.only_itself(all),
+            pruned,
+            into(ctx, part, |ctx| &ctx.caches.namespaces, on_namespace),
+        );
+        feed.follow(
+            ("delivered secrets", part),
+            part.api::<PartialObjectMeta<Secret>>(client),
+            |all| all.labels(&names::component_selector(names::COMPONENT_API_KEY)),
+            |mut secret| {
+                prune_delivered(&mut secret.metadata);
+                Some(secret)
+            },
+            into(ctx, part, |ctx| &ctx.caches.delivered, on_delivered),
+        );
+    }
     feed.follow(
-        Api::<PartialObjectMeta<Namespace>>::all(client.clone()),
-        |all| all,
-        pruned,
-        into(ctx, |ctx| &ctx.caches.namespaces, on_namespace),
-    );
-    feed.follow(
-        Api::<PartialObjectMeta<Secret>>::all(client.clone()),
-        |all| all.labels(&names::component_selector(names::COMPONENT_API_KEY)),
-        |mut secret| {
-            prune_delivered(&mut secret.metadata);
-            Some(secret)
-        },
-        into(ctx, |ctx| &ctx.caches.delivered, on_delivered),
-    );
-    feed.follow(
+        ("verifiers", &whole),
         Api::<Secret>::namespaced(client.clone(), &ctx.namespace),
         |all| all.labels(&names::component_selector(names::COMPONENT_VERIFIER)),
         |secret| Some(Verifier::read(secret)),
-        into(ctx, |ctx| &ctx.caches.verifiers, on_verifier),
+        into(ctx, &whole, |ctx| &ctx.caches.verifiers, on_verifier),
     );
     feed
 }
 
-/// Takes an event into a cache, and handles what it changed.
+/// Takes an event of the watch of a part into a cache, and handles what it changed.
 fn into<K>(
     ctx: &Arc<Context>,
+    part: &Part,
     cache: fn(&Context) -> &Cache<K>,
     handle: fn(&Context, News<K>),
 ) -> impl FnMut(Event<K>) + use<K>
 where
     K: Resource<DynamicType = ()> + Clone + 'static,
 {
-    let ctx = Arc::clone(ctx);
+    let (ctx, part) = (Arc::clone(ctx), part.clone());
     move |event| {
-        for news in cache(&ctx).apply(event) {
+        for news in cache(&ctx).apply(&part, event) {
             handle(&ctx, news);
         }
     }

@@ -11,10 +11,12 @@ use kube::{Api, Client};
 use super::service::Service;
 use super::signer::Signer;
 use crate::api::{ApiKey, Organization, names};
+use crate::config::Common;
 use crate::credential::fingerprint::PepperRing;
 use crate::credential::signing::SigningRing;
 use crate::metrics::Metrics;
 use crate::watch::stored::{Verifier, value};
+use crate::watch::watched::Part;
 use crate::watch::{Feed, decoded, pruned};
 
 /// A watch is opened anew after this time; so this is how soon a dead connection to the API server
@@ -22,33 +24,40 @@ use crate::watch::{Feed, decoded, pruned};
 const WATCH_TIMEOUT_SECONDS: i64 = 60;
 
 /// Starts all watches.
-pub fn start(service: &Arc<Service>, client: &Client, namespace: &str, metrics: &Metrics) -> Feed {
+pub fn start(service: &Arc<Service>, client: &Client, common: &Common, metrics: &Metrics) -> Feed {
     let mut feed = Feed::new(metrics, watch_timeout_seconds(service.max_staleness));
+    let whole = Part::Whole;
     let index = || Arc::clone(&service.index);
     let into = index();
     feed.follow(
-        Api::<DeserializeGuard<ApiKey>>::all(client.clone()),
-        |all| all,
-        decoded,
-        move |event| into.apikey(event),
-    );
-    let into = index();
-    feed.follow(
+        ("organizations", &whole),
         Api::<DeserializeGuard<Organization>>::all(client.clone()),
         |all| all,
         decoded,
         move |event| into.organization(event),
     );
+    for part in common.watched.parts() {
+        let (into, of) = (index(), part.clone());
+        feed.follow(
+            ("apikeys", &part),
+            part.api::<DeserializeGuard<ApiKey>>(client),
+            |all| all,
+            decoded,
+            move |event| into.apikey(&of, event),
+        );
+        let (into, of) = (index(), part.clone());
+        feed.follow(
+            ("namespaces", &part),
+            Api::<PartialObjectMeta<Namespace>>::all(client.clone()),
+            |all| part.only_itself(all),
+            pruned,
+            move |event| into.namespace(&of, event),
+        );
+    }
+    let secrets = || Api::<Secret>::namespaced(client.clone(), &common.namespace);
     let into = index();
     feed.follow(
-        Api::<PartialObjectMeta<Namespace>>::all(client.clone()),
-        |all| all,
-        pruned,
-        move |event| into.namespace(event),
-    );
-    let secrets = || Api::<Secret>::namespaced(client.clone(), namespace);
-    let into = index();
-    feed.follow(
+        ("verifiers", &whole),
         secrets(),
         |all| all.labels(&names::component_selector(names::COMPONENT_VERIFIER)),
         |secret| Some(Verifier::read(secret)),
@@ -57,6 +66,7 @@ pub fn start(service: &Arc<Service>, client: &Client, namespace: &str, metrics: 
     let named = |name: &str| format!("metadata.name={name}");
     let into = index();
     feed.follow(
+        ("peppers", &whole),
         secrets(),
         |all| all.fields(&named(names::PEPPERS_SECRET)),
         Some,
@@ -67,12 +77,12 @@ pub fn start(service: &Arc<Service>, client: &Client, namespace: &str, metrics: 
                     Err(error) => drop(unusable(names::PEPPERS_SECRET, &error)),
                 }
             }
-            Event::InitDone => into.peppers_listed(),
-            Event::Init | Event::Delete(_) => {}
+            Event::Init | Event::InitDone | Event::Delete(_) => {}
         },
     );
     let into = Arc::clone(service);
     feed.follow(
+        ("signing ring", &whole),
         secrets(),
         |all| all.fields(&named(names::SIGNING_KEYS_SECRET)),
         Some,

@@ -35,8 +35,8 @@ impl Collector for Gauges {
             ),
             (
                 "apikey_index_unheard_seconds",
-                "Time since the API server last answered a watch, for the kind unheard longest",
-                Some(service.unheard(now).as_secs()),
+                "Time since the API server last answered a watch, for the one unheard longest",
+                Some(service.heard.longest_ago(now).as_secs()),
             ),
             (
                 "apikey_argon2_checks_in_flight",

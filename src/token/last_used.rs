@@ -142,6 +142,7 @@ mod tests {
     use super::*;
     use crate::api::ApiKeyStatus;
     use crate::token::testing::{NOW, apikey, at, index, ring, secret};
+    use crate::watch::watched::Part;
 
     #[test]
     fn a_key_is_due_once_and_then_not_before_its_status_is_ten_minutes_old() {
@@ -163,7 +164,7 @@ mod tests {
             last_used_at: Some(Time(at(NOW))),
             ..ApiKeyStatus::default()
         });
-        index.apikey(Event::Apply(written));
+        index.apikey(&Part::Whole, Event::Apply(written));
         assert_eq!(used(599), []);
         assert_eq!(used(600), [("key-1".to_owned(), at(NOW + 600))]);
         let off = LastUsed::new(false, clock);

@@ -51,6 +51,7 @@ use self::verify::Verifier;
 use crate::config::{Common, TokenServer};
 use crate::credential::{Argon2Cost, Hasher};
 use crate::process::Process;
+use crate::watch::progress::Progress;
 
 /// How often readiness is looked at.
 const LOOK_AGAIN: Duration = Duration::from_millis(20);
@@ -68,25 +69,21 @@ pub async fn run(
     process.readiness.not_yet("index", "not filled yet");
     let service = Arc::new(service(common, config, process)?);
     process.metrics.collect_from(Gauges(Arc::clone(&service)));
-    let feed = feed::start(
-        &service,
-        &process.client,
-        &common.namespace,
-        &process.metrics,
-    );
+    let feed = feed::start(&service, &process.client, common, &process.metrics);
+    let progress = feed.progress();
     let app = App {
         service: Arc::clone(&service),
         trusted_proxies: config.trusted_proxies.as_slice().into(),
     };
     let serving = async {
-        wait_until_filled(&service, process).await;
+        wait_until_filled(&service, &progress, process).await;
         let router = routes::router(app);
         let (listen, tls) = (config.listen, config.tls_files.clone());
         server::serve(listen, tls, config.max_connections, router, process).await
     };
     let result = tokio::select! {
         result = serving => result,
-        () = watch_staleness(&service, process) => Ok(()),
+        () = watch_staleness(&service, &progress, process) => Ok(()),
         () = service.last_used.write(&service.index, &process.client) => Ok(()),
     };
     drop(feed);
@@ -123,19 +120,14 @@ fn service(
 }
 
 /// Waits until every kind was listed once and there is a signing key, or the process ends.
-async fn wait_until_filled(service: &Service, process: &Process) {
+async fn wait_until_filled(service: &Service, progress: &Progress, process: &Process) {
     let mut look = tokio::time::interval(LOOK_AGAIN);
     loop {
-        tokio::select! {
-            _ = look.tick() => {}
+        let now = tokio::select! {
+            now = look.tick() => now,
             () = process.stopped() => return,
-        }
-        let mut missing: Vec<_> = service
-            .index
-            .unsynced()
-            .into_iter()
-            .map(str::to_owned)
-            .collect();
+        };
+        let mut missing = progress.waiting(now);
         if service.signer.read().is_none() {
             let why = service.unusable_ring.read().clone();
             let why = why.map_or_else(String::new, |why| format!(" ({why})"));
@@ -143,6 +135,14 @@ async fn wait_until_filled(service: &Service, process: &Process) {
         }
         if missing.is_empty() {
             tracing::info!(keys = service.index.len(), "The index is filled");
+            let refused = progress.refusals().join(", ");
+            if !refused.is_empty() {
+                tracing::warn!(
+                    refused,
+                    "Going on without the namespaces that may not be watched: \
+                    their keys get no tokens until they may"
+                );
+            }
             process.readiness.ok("index");
             return;
         }
@@ -152,12 +152,12 @@ async fn wait_until_filled(service: &Service, process: &Process) {
 }
 
 /// Keeps readiness true to how long the API server was not heard, for ever.
-async fn watch_staleness(service: &Service, process: &Process) {
+async fn watch_staleness(service: &Service, progress: &Progress, process: &Process) {
     let mut look = tokio::time::interval(Duration::from_secs(1));
     loop {
-        look.tick().await;
-        let ago = service.unheard(service.clock.now());
-        if ago <= service.max_staleness || !service.index.unsynced().is_empty() {
+        let tick = look.tick().await;
+        let ago = service.heard.ago(service.clock.now());
+        if ago <= service.max_staleness || !progress.waiting(tick).is_empty() {
             process.readiness.ok("fresh");
         } else {
             let why = format!("the API server was not heard for {ago:#}; refusing every key");

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use k8s_openapi::jiff::{SignedDuration, Timestamp};
+use k8s_openapi::jiff::SignedDuration;
 use parking_lot::RwLock;
 use uuid::Uuid;
 
@@ -25,6 +25,8 @@ use crate::credential::{hex, random};
 
 /// Longest wait that a refusal tells of, rounded up. Unit: seconds.
 const MAX_RETRY_AFTER_SECONDS: u64 = 60;
+/// When to try again while the API server is not heard.
+const STALE_WAIT: Duration = Duration::from_secs(30);
 
 /// What the routes share.
 #[derive(Debug)]
@@ -108,16 +110,19 @@ impl Service {
     ) -> Result<Proven, Refused> {
         self.fresh(caller)?;
         match self.verifier.check(secret, login, self.clock.now()) {
-            Verdict::Proven(proven) => Ok(self.accept(proven)),
+            Verdict::Proven(proven) => self.accept(caller, proven),
             Verdict::Refused(refusal, credential) => Err(self.refuse(caller, refusal, credential)),
             Verdict::Undecided(question) => self.ask_argon2(caller, question).await,
         }
     }
 
-    fn accept(&self, proven: Proven) -> Proven {
+    fn accept(&self, caller: Caller, proven: Proven) -> Result<Proven, Refused> {
+        if !self.is_heard(&proven.credential) {
+            return Err(self.refuse_later(caller, Refusal::Stale, STALE_WAIT));
+        }
         self.metrics.verified(&proven);
         self.last_used.note(&proven.credential);
-        proven
+        Ok(proven)
     }
 
     async fn ask_argon2(&self, caller: Caller, question: Undecided) -> Result<Proven, Refused> {
@@ -134,7 +139,7 @@ impl Service {
         let place =
             decided.map_err(|_| self.refuse_later(caller, Refusal::Overloaded, DEADLINE))?;
         match self.verifier.decided(&question, place, self.clock.now()) {
-            Verdict::Proven(proven) => Ok(self.accept(proven)),
+            Verdict::Proven(proven) => self.accept(caller, proven),
             Verdict::Refused(refusal, credential) => {
                 self.note(caller, refusal, credential);
                 Err(Refused {
@@ -151,10 +156,18 @@ impl Service {
     /// # Errors
     /// [`Refusal::Stale`].
     pub fn fresh(&self, caller: Caller) -> Result<(), Refused> {
-        if self.unheard(self.clock.now()) <= self.max_staleness {
+        if self.heard.ago(self.clock.now()) <= self.max_staleness {
             return Ok(());
         }
-        Err(self.refuse_later(caller, Refusal::Stale, Duration::from_secs(30)))
+        Err(self.refuse_later(caller, Refusal::Stale, STALE_WAIT))
+    }
+
+    /// The same for the namespace of a key, where keys are watched by namespace.
+    fn is_heard(&self, credential: &Credential) -> bool {
+        let ago = self
+            .heard
+            .ago_in(&credential.key.namespace, self.clock.now());
+        ago.is_none_or(|ago| ago <= self.max_staleness)
     }
 
     /// A token for a key that proved itself.
@@ -219,7 +232,7 @@ impl Service {
         }
         let id = crate::credential::KeyId::try_from(&*claims.client_id).ok()?;
         let credential = self.index.get(&id)?;
-        if now >= credential.expires_at {
+        if now >= credential.expires_at || !self.is_heard(&credential) {
             return None;
         }
         let Standing::Usable { grants, .. } = &credential.standing else {
@@ -271,12 +284,6 @@ impl Service {
             credential,
             outcome: Outcome::Refused(refusal),
         });
-    }
-
-    /// How old the index is: how long ago the API server was last heard.
-    #[must_use]
-    pub fn unheard(&self, now: Timestamp) -> SignedDuration {
-        self.heard.ago(now)
     }
 }
 

@@ -13,6 +13,7 @@ use crate::credential::fingerprint::PepperRing;
 use crate::credential::verifier::{Cause, Document, Entry, Identity, Owner, Pending};
 use crate::credential::{Argon2Cost, KeyId, Secret, hash};
 use crate::watch::stored::Verifier;
+use crate::watch::watched::Part;
 
 /// When everything here begins. Unit: seconds since 1970.
 pub(super) const NOW: i64 = 1_800_000_000;
@@ -114,18 +115,17 @@ pub(super) fn verifier(document: Document) -> Verifier {
 pub(super) fn index(keys: u8, ring: &PepperRing) -> Arc<Index> {
     let index = Index::new(false);
     index.use_peppers(ring.clone());
-    index.peppers_listed();
-    index.apikey(Event::Init);
+    index.apikey(&Part::Whole, Event::Init);
     index.verifier(Event::Init);
     for n in 1..=keys {
-        index.apikey(Event::InitApply(apikey(n)));
+        index.apikey(&Part::Whole, Event::InitApply(apikey(n)));
         index.verifier(Event::InitApply(verifier(document(n, ring))));
     }
-    index.apikey(Event::InitDone);
+    index.apikey(&Part::Whole, Event::InitDone);
     index.verifier(Event::InitDone);
     index.organization(Event::Init);
     index.organization(Event::InitDone);
-    index.namespace(Event::Init);
-    index.namespace(Event::InitDone);
+    index.namespace(&Part::Whole, Event::Init);
+    index.namespace(&Part::Whole, Event::InitDone);
     Arc::new(index)
 }

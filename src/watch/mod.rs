@@ -3,8 +3,11 @@
 //! Streams are pruned before anything is stored: `managedFields` and the last applied configuration
 //! are most of an object and nobody here needs them.
 
+pub mod progress;
+pub mod relist;
 pub mod roster;
 pub mod stored;
+pub mod watched;
 
 use futures::{StreamExt as _, TryStreamExt as _};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
@@ -14,7 +17,10 @@ use kube::runtime::watcher::{self, Event, watcher};
 use kube::{Api, Resource};
 use serde::de::DeserializeOwned;
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 
+use self::progress::Progress;
+use self::watched::Part;
 use crate::metrics::Metrics;
 
 /// Objects in one answer of a list. A small page keeps the peak of memory at start low.
@@ -26,6 +32,7 @@ const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
 pub struct Feed {
     tasks: JoinSet<()>,
     metrics: Metrics,
+    progress: Progress,
     timeout_seconds: u32,
 }
 
@@ -37,14 +44,22 @@ impl Feed {
         Self {
             tasks: JoinSet::new(),
             metrics: metrics.clone(),
+            progress: Progress::default(),
             timeout_seconds,
         }
     }
 
-    /// Starts a watch of the objects that `narrow` leaves of all. What `read` understands of an
-    /// object is pruned and goes to `take`.
+    /// How far its watches are.
+    #[must_use]
+    pub fn progress(&self) -> Progress {
+        self.progress.clone()
+    }
+
+    /// Starts a watch of a part of `what`: of the objects that `narrow` leaves of all. What `read`
+    /// understands of an object is pruned and goes to `take`.
     pub fn follow<W, K>(
         &mut self,
+        (what, part): (&'static str, &Part),
         api: Api<W>,
         narrow: impl FnOnce(watcher::Config) -> watcher::Config,
         read: impl Fn(W) -> Option<K> + Send + 'static,
@@ -59,24 +74,41 @@ impl Feed {
         let config = narrow(config);
         let kind = W::kind(&()).into_owned();
         let metrics = self.metrics.clone();
+        let (progress, id) = (self.progress.clone(), self.progress.begin(what, part));
         self.tasks.spawn(async move {
             let mut events = watcher(api, config).default_backoff().boxed();
             loop {
                 match events.try_next().await {
                     Ok(Some(event)) => {
+                        let is_whole = matches!(event, Event::InitDone);
                         if let Some(event) = convert(event, &read) {
                             take(event);
+                        }
+                        if is_whole {
+                            progress.listed(id);
                         }
                     }
                     Ok(None) => return,
                     Err(error) => {
                         metrics.watch_failed(&kind);
+                        if is_forbidden(&error) {
+                            progress.refused(id, Instant::now());
+                        }
                         tracing::warn!(kind, %error, "A watch failed; it is opened anew");
                     }
                 }
             }
         });
     }
+}
+
+fn is_forbidden(error: &watcher::Error) -> bool {
+    let (watcher::Error::InitialListFailed(error) | watcher::Error::WatchStartFailed(error)) =
+        error
+    else {
+        return false;
+    };
+    matches!(error, kube::Error::Api(status) if status.is_forbidden())
 }
 
 /// An object of ours, if this program understands it. One that it does not (stored by a newer

@@ -110,6 +110,9 @@ app.kubernetes.io/component: {{ .component }}
 {{/* Flags of both processes. */}}
 {{- define "apikey-operator.commonArgs" -}}
 - --namespace={{ .Release.Namespace }}
+{{- with .Values.watchNamespaces }}
+- --watch-namespaces={{ join "," . }}
+{{- end }}
 - --admin-listen={{ .Values.listenAddress }}:9090
 - --issuer-url={{ include "apikey-operator.issuerUrl" . }}
 - --require-organizations={{ .Values.organizations.required }}

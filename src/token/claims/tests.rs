@@ -5,6 +5,7 @@ use crate::api::{SubOrganization, TokenSpec};
 use crate::policy::default_organization_id;
 use crate::token::testing::{EXPIRY, NOW, apikey, at, index, organization, ring, secret};
 use crate::token::verify::{Login, Verdict, Verifier};
+use crate::watch::watched::Part;
 
 const ISSUER: &str = "https://keys.test";
 
@@ -18,7 +19,7 @@ fn proven(change: impl FnOnce(&mut crate::api::ApiKeySpec), now: i64) -> Proven 
     }
     let mut key = apikey(1);
     change(&mut key.spec);
-    index.apikey(Event::Apply(key));
+    index.apikey(&Part::Whole, Event::Apply(key));
     let verifier = Verifier::new(index).unwrap();
     let verdict = verifier.check(secret(1).expose(), Login::Implied, at(now));
     let Verdict::Proven(proven) = verdict else {

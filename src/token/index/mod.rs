@@ -6,7 +6,6 @@
 //! is never served.
 
 mod credential;
-mod relist;
 
 #[cfg(test)]
 mod tests;
@@ -22,13 +21,14 @@ use kube::runtime::watcher::Event;
 use parking_lot::{Mutex, RwLock};
 
 pub use self::credential::{Credential, Evidence, Key, Proof, Standing};
-use self::relist::{Relist, Step};
 use crate::api::{ApiKey, Organization, names};
 use crate::credential::KeyId;
 use crate::credential::fingerprint::PepperRing;
 use crate::policy;
+use crate::watch::relist::{Relist, Step};
 use crate::watch::roster::{KeyRef, Roster};
 use crate::watch::stored::Verifier;
+use crate::watch::watched::Part;
 
 /// All keys in memory.
 #[derive(Debug)]
@@ -49,11 +49,10 @@ struct State {
     verifiers: BTreeMap<Arc<str>, Arc<Evidence>>,
     organizations: BTreeMap<String, Arc<Organization>>,
     roster: Roster,
-    listed_keys: Relist<KeyRef>,
+    listed_keys: BTreeMap<Part, Relist<KeyRef>>,
     listed_verifiers: Relist<Arc<str>>,
     listed_organizations: Relist<String>,
-    listed_namespaces: Relist<String>,
-    listed_peppers: bool,
+    listed_namespaces: BTreeMap<Part, Relist<String>>,
     /// Verifiers of keys that only argon2id can check, by uid, with one hash of each.
     argon2_only: BTreeMap<Arc<str>, Arc<str>>,
 }
@@ -68,11 +67,10 @@ impl Index {
             verifiers: BTreeMap::new(),
             organizations: BTreeMap::new(),
             roster: Roster::default(),
-            listed_keys: Relist::default(),
+            listed_keys: BTreeMap::new(),
             listed_verifiers: Relist::default(),
             listed_organizations: Relist::default(),
-            listed_namespaces: Relist::default(),
-            listed_peppers: false,
+            listed_namespaces: BTreeMap::new(),
             argon2_only: BTreeMap::new(),
         };
         Self {
@@ -136,31 +134,17 @@ impl Index {
         self.state.lock().keys.get(key)?.last_used_at
     }
 
-    /// Names of the kinds of which no whole list has been taken in yet.
-    #[must_use]
-    pub fn unsynced(&self) -> Vec<&'static str> {
-        let state = self.state.lock();
-        [
-            ("apikeys", state.listed_keys.is_complete()),
-            ("verifiers", state.listed_verifiers.is_complete()),
-            ("organizations", state.listed_organizations.is_complete()),
-            ("namespaces", state.listed_namespaces.is_complete()),
-            ("peppers", state.listed_peppers),
-        ]
-        .into_iter()
-        .filter_map(|(name, complete)| (!complete).then_some(name))
-        .collect()
-    }
-
-    /// Takes in what the watch of ApiKeys saw.
-    pub fn apikey(&self, event: Event<ApiKey>) {
+    /// Takes in what the watch of a part of all ApiKeys saw. What is in other parts stays.
+    pub fn apikey(&self, part: &Part, event: Event<ApiKey>) {
         let state = &mut *self.state.lock();
-        match state.listed_keys.take(event, KeyRef::of) {
+        let listed = state.listed_keys.entry(part.clone()).or_default();
+        match listed.take(event, KeyRef::of) {
             Step::Nothing => {}
             Step::Put(apikey) => self.upsert(state, &apikey),
             Step::Gone(apikey) => self.remove(state, &KeyRef::of(&apikey)),
             Step::Complete => {
-                for gone in state.listed_keys.gone(state.keys.keys()) {
+                let known = state.keys.keys().filter(|key| part.has(&key.namespace));
+                for gone in listed.gone(known) {
                     self.remove(state, &gone);
                 }
             }
@@ -186,10 +170,11 @@ impl Index {
         }
     }
 
-    /// Takes in what the watch of namespaces saw.
-    pub fn namespace(&self, event: Event<PartialObjectMeta<Namespace>>) {
+    /// Takes in what the watch of a part of all namespaces saw.
+    pub fn namespace(&self, part: &Part, event: Event<PartialObjectMeta<Namespace>>) {
         let state = &mut *self.state.lock();
-        match state.listed_namespaces.take(event, ResourceExt::name_any) {
+        let listed = state.listed_namespaces.entry(part.clone()).or_default();
+        match listed.take(event, ResourceExt::name_any) {
             Step::Nothing => {}
             Step::Put(namespace) => {
                 let name = namespace.name_any();
@@ -199,7 +184,8 @@ impl Index {
             Step::Gone(namespace) => self.label(state, &namespace.name_any(), None),
             Step::Complete => {
                 let known = state.roster.namespaces();
-                for gone in state.listed_namespaces.gone(known.iter()) {
+                let known = known.iter().filter(|name| part.has(name));
+                for gone in listed.gone(known) {
                     self.label(state, &gone, None);
                 }
             }
@@ -235,11 +221,6 @@ impl Index {
         for (uid, evidence) in all {
             self.note_path(&mut state, uid, &evidence);
         }
-    }
-
-    /// Says that the pepper ring has been looked for, and was taken in if it is there.
-    pub fn peppers_listed(&self) {
-        self.state.lock().listed_peppers = true;
     }
 
     fn upsert(&self, state: &mut State, apikey: &ApiKey) {

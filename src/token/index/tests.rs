@@ -23,9 +23,9 @@ fn a_key_is_there_once_both_it_and_its_verifier_are_in_either_order() {
         if verifier_first {
             index.verifier(Event::Apply(verifier(document(1, &ring))));
             assert!(index.is_empty());
-            index.apikey(Event::Apply(apikey(1)));
+            index.apikey(&Part::Whole, Event::Apply(apikey(1)));
         } else {
-            index.apikey(Event::Apply(apikey(1)));
+            index.apikey(&Part::Whole, Event::Apply(apikey(1)));
             assert!(index.is_empty());
             index.verifier(Event::Apply(verifier(document(1, &ring))));
         }
@@ -34,39 +34,27 @@ fn a_key_is_there_once_both_it_and_its_verifier_are_in_either_order() {
 }
 
 #[test]
-fn it_is_synced_only_when_every_kind_was_listed_whole() {
-    let index = Index::new(false);
-    assert_eq!(index.unsynced().len(), 5);
-    index.apikey(Event::Init);
-    index.apikey(Event::InitApply(apikey(1)));
-    assert!(index.unsynced().contains(&"apikeys"));
-    index.apikey(Event::InitDone);
-    assert!(!index.unsynced().contains(&"apikeys"));
-    assert!(self::index(0, &ring()).unsynced().is_empty());
-}
-
-#[test]
 fn deleting_suspending_and_changing_roles_take_effect_at_once() {
     let ring = ring();
     let index = index(3, &ring);
-    index.apikey(Event::Delete(apikey(1)));
+    index.apikey(&Part::Whole, Event::Delete(apikey(1)));
     assert_eq!(standing(&index, 1), None);
 
     let mut suspended = apikey(2);
     suspended.spec.suspended = true;
-    index.apikey(Event::Apply(suspended));
+    index.apikey(&Part::Whole, Event::Apply(suspended));
     assert_eq!(standing(&index, 2), Some(Standing::Suspended));
-    index.apikey(Event::Apply(apikey(2)));
+    index.apikey(&Part::Whole, Event::Apply(apikey(2)));
     assert_eq!(roles(&index, 2), ["viewer"]);
 
     let mut changed = apikey(3);
     changed.spec.roles = vec!["operator".into()];
-    index.apikey(Event::Apply(changed));
+    index.apikey(&Part::Whole, Event::Apply(changed));
     assert_eq!(roles(&index, 3), ["operator"]);
 
     let mut deleting = apikey(3);
     deleting.metadata.deletion_timestamp = deleting.metadata.creation_timestamp.clone();
-    index.apikey(Event::Apply(deleting));
+    index.apikey(&Part::Whole, Event::Apply(deleting));
     assert_eq!(standing(&index, 3), Some(Standing::Deleted));
 }
 
@@ -74,10 +62,10 @@ fn deleting_suspending_and_changing_roles_take_effect_at_once() {
 fn a_list_removes_what_it_does_not_show_and_only_when_it_is_complete() {
     let ring = ring();
     let index = index(2, &ring);
-    index.apikey(Event::Init);
-    index.apikey(Event::InitApply(apikey(2)));
+    index.apikey(&Part::Whole, Event::Init);
+    index.apikey(&Part::Whole, Event::InitApply(apikey(2)));
     assert!(standing(&index, 1).is_some());
-    index.apikey(Event::InitDone);
+    index.apikey(&Part::Whole, Event::InitDone);
     assert!(standing(&index, 1).is_none() && standing(&index, 2).is_some());
 
     index.verifier(Event::Init);
@@ -87,12 +75,60 @@ fn a_list_removes_what_it_does_not_show_and_only_when_it_is_complete() {
 }
 
 #[test]
+fn a_list_of_one_namespace_leaves_the_keys_of_others_served() {
+    let ring = ring();
+    let index = index(0, &ring);
+    let [team, other] = ["team", "other"].map(|name| Part::Namespace(name.into()));
+    index.apikey(&team, Event::Apply(apikey(1)));
+    index.verifier(Event::Apply(verifier(document(1, &ring))));
+    let mut foreign = document(2, &ring);
+    foreign.owner.namespace = "other".into();
+    index.verifier(Event::Apply(verifier(foreign)));
+    let mut key = apikey(2);
+    key.metadata.namespace = Some("other".into());
+    index.apikey(&other, Event::Init);
+    index.apikey(&other, Event::InitApply(key));
+    // Another list begins and ends while this one is under way.
+    index.apikey(&team, Event::Init);
+    index.apikey(&team, Event::InitApply(apikey(1)));
+    index.apikey(&team, Event::InitDone);
+    index.apikey(&other, Event::InitDone);
+    assert!(standing(&index, 1).is_some() && standing(&index, 2).is_some());
+
+    index.apikey(&team, Event::Init);
+    index.apikey(&team, Event::InitDone);
+    assert!(standing(&index, 1).is_none() && standing(&index, 2).is_some());
+}
+
+#[test]
+fn a_list_of_one_namespace_leaves_the_labels_of_others() {
+    let index = index(0, &ring());
+    let labelled = |name: &str| {
+        let mut namespace = PartialObjectMeta::<Namespace>::default();
+        namespace.metadata.name = Some(name.into());
+        namespace.metadata.labels = Some([("of".into(), name.into())].into());
+        namespace
+    };
+    for name in ["a", "b", "a"] {
+        let part = Part::Namespace(name.into());
+        index.namespace(&part, Event::Init);
+        index.namespace(&part, Event::InitApply(labelled(name)));
+        index.namespace(&part, Event::InitDone);
+    }
+    index.namespace(&Part::Namespace("a".into()), Event::Init);
+    index.namespace(&Part::Namespace("a".into()), Event::InitDone);
+    let state = index.state.lock();
+    assert!(state.roster.labels("a").is_empty());
+    assert_eq!(state.roster.labels("b")["of"], "b");
+}
+
+#[test]
 fn a_key_made_again_under_its_name_does_not_inherit_the_secret() {
     let ring = ring();
     let index = index(1, &ring);
     let mut again = apikey(1);
     again.metadata.uid = Some("another".into());
-    index.apikey(Event::Apply(again));
+    index.apikey(&Part::Whole, Event::Apply(again));
     assert_eq!(standing(&index, 1), None);
 }
 
@@ -119,7 +155,7 @@ fn over_the_quota_the_oldest_keys_are_served() {
     })));
     assert_eq!(roles(&index, 1), ["viewer"]);
     assert_eq!(standing(&index, 2), Some(Standing::NotAllowed));
-    index.apikey(Event::Delete(apikey(1)));
+    index.apikey(&Part::Whole, Event::Delete(apikey(1)));
     assert_eq!(roles(&index, 2), ["viewer"]);
 }
 
@@ -151,7 +187,7 @@ fn a_change_of_last_use_alone_makes_no_new_credential() {
     let mut used = apikey(1);
     let status = used.status.get_or_insert_default();
     status.last_used_at = used.metadata.creation_timestamp.clone();
-    index.apikey(Event::Apply(used.clone()));
+    index.apikey(&Part::Whole, Event::Apply(used.clone()));
     assert!(Arc::ptr_eq(
         &before,
         &index.get(secret(1).key_id()).unwrap()

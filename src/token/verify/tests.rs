@@ -4,6 +4,7 @@ use super::*;
 use crate::token::testing::{
     EXPIRY, NOW, apikey, at, document, index, pending, ring, secret, secret_of_revision, verifier,
 };
+use crate::watch::watched::Part;
 
 fn checker(index: &Arc<Index>) -> Verifier {
     Verifier::new(Arc::clone(index)).unwrap()
@@ -42,7 +43,7 @@ fn each_reason_is_told_apart_inside() {
     );
     let mut suspended = apikey(2);
     suspended.spec.suspended = true;
-    index.apikey(Event::Apply(suspended));
+    index.apikey(&Part::Whole, Event::Apply(suspended));
     let two = secret(2);
     assert_eq!(check(two.expose(), "key-2", NOW), Some(Refusal::Suspended));
 }
@@ -159,12 +160,12 @@ fn what_changed_while_argon2_ran_counts() {
     };
     let mut suspended = apikey(1);
     suspended.spec.suspended = true;
-    index.apikey(Event::Apply(suspended));
+    index.apikey(&Part::Whole, Event::Apply(suspended));
     assert_eq!(
         refusal(&checker.decided(&question, Some(0), at(NOW))),
         Some(Refusal::Suspended)
     );
-    index.apikey(Event::Delete(apikey(1)));
+    index.apikey(&Part::Whole, Event::Delete(apikey(1)));
     assert_eq!(
         refusal(&checker.decided(&question, Some(0), at(NOW))),
         Some(Refusal::UnknownKey)

@@ -51,7 +51,7 @@ async fn keys_are_served_and_expire_to_the_second_and_a_restarted_server_waits()
     let (code, report) = restarted.process.get("/readyz").unwrap();
     assert_eq!(code, 503);
     assert!(
-        report.contains("waiting for apikeys, verifiers"),
+        report.contains("waiting for organizations, apikeys"),
         "{report}"
     );
     assert_eq!(restarted.process.get("/livez").unwrap().0, 200);

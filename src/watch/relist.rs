@@ -7,13 +7,12 @@ use kube::runtime::watcher::Event;
 /// What a list has shown so far. Objects that it does not show are gone, but only once it is
 /// complete.
 #[derive(Debug)]
-pub(super) struct Relist<I> {
+pub struct Relist<I> {
     seen: Option<BTreeSet<I>>,
-    complete: bool,
 }
 
 /// What follows from an event.
-pub(super) enum Step<K> {
+pub enum Step<K> {
     /// Nothing yet.
     Nothing,
     /// The object is there, as it is now.
@@ -26,16 +25,13 @@ pub(super) enum Step<K> {
 
 impl<I> Default for Relist<I> {
     fn default() -> Self {
-        Self {
-            seen: None,
-            complete: false,
-        }
+        Self { seen: None }
     }
 }
 
 impl<I: Ord + Clone> Relist<I> {
     /// Takes in an event. A list that was under way when another begins counts for nothing.
-    pub(super) fn take<K>(&mut self, event: Event<K>, id: impl Fn(&K) -> I) -> Step<K> {
+    pub fn take<K>(&mut self, event: Event<K>, id: impl Fn(&K) -> I) -> Step<K> {
         match event {
             Event::Init => {
                 self.seen = Some(BTreeSet::new());
@@ -49,24 +45,16 @@ impl<I: Ord + Clone> Relist<I> {
             }
             Event::Apply(object) => Step::Put(object),
             Event::Delete(object) => Step::Gone(object),
-            Event::InitDone => {
-                self.complete = true;
-                Step::Complete
-            }
+            Event::InitDone => Step::Complete,
         }
     }
 
-    /// Which of the `known` objects the list did not show.
-    pub(super) fn gone<'a>(&mut self, known: impl Iterator<Item = &'a I>) -> Vec<I>
+    /// Which of the objects `known` where it looked the list did not show.
+    pub fn gone<'a>(&mut self, known: impl Iterator<Item = &'a I>) -> Vec<I>
     where
         I: 'a,
     {
         let seen = self.seen.take().unwrap_or_default();
         known.filter(|id| !seen.contains(*id)).cloned().collect()
-    }
-
-    /// Whether a list has been complete.
-    pub(super) const fn is_complete(&self) -> bool {
-        self.complete
     }
 }
