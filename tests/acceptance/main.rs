@@ -32,6 +32,7 @@ mod observability;
 mod organizations;
 mod quiet;
 mod reveal_once;
+mod rights;
 mod rotation;
 mod signing_keys;
 mod start;

@@ -35,7 +35,7 @@ impl Cluster {
 
     /// The same with more options for helm.
     pub(crate) fn start_with(options: &[&str]) -> Self {
-        let cluster = Self::start_bare();
+        let cluster = Self::start_without_chart();
         cluster.install_chart(options);
         cluster
     }
@@ -45,7 +45,8 @@ impl Cluster {
         Self::start_with(&["--set", "crds.enabled=false"])
     }
 
-    fn start_bare() -> Self {
+    /// A control plane of one's own without anything of ours.
+    pub(crate) fn start_without_chart() -> Self {
         let control_plane = ControlPlane::start().expect("a control plane");
         Self {
             service_account: control_plane.dir().join("operator.kubeconfig"),
@@ -90,6 +91,12 @@ impl Cluster {
                 .expect("a kubeconfig for the ServiceAccount");
             std::fs::copy(kubeconfig, path).unwrap();
         }
+    }
+
+    /// Makes a namespace.
+    pub(crate) fn create_namespace(&self, name: &str) {
+        let mut kubectl = self.control_plane.kubectl();
+        run(kubectl.args(["create", "namespace", name]));
     }
 
     /// kubeconfig of the operator's ServiceAccount.

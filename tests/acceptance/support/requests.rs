@@ -6,10 +6,20 @@ use super::{Cluster, OPERATOR_NAMESPACE};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct ApiRequest {
     pub(crate) verb: String,
+    pub(crate) group: String,
     /// Resource and subresource, with a slash between them.
     pub(crate) resource: String,
+    /// Empty for all namespaces, and for what is in none.
+    pub(crate) namespace: String,
     pub(crate) name: String,
     pub(crate) code: u64,
+}
+
+impl ApiRequest {
+    /// Whether it was not permitted.
+    pub(crate) fn is_refused(&self) -> bool {
+        [401, 403].contains(&self.code)
+    }
 }
 
 /// The requests of a ServiceAccount of the operator's namespace so far, in their order.
@@ -26,7 +36,9 @@ pub(crate) fn api_requests(cluster: &Cluster, account: &str) -> Vec<ApiRequest> 
             let parts = parts.iter().filter(|part| !part.is_empty());
             ApiRequest {
                 verb: text(&entry["verb"]),
+                group: text(&object["apiGroup"]),
                 resource: parts.cloned().collect::<Vec<_>>().join("/"),
+                namespace: text(&object["namespace"]),
                 name: text(&object["name"]),
                 code: entry["responseStatus"]["code"].as_u64().unwrap_or_default(),
             }

@@ -63,7 +63,9 @@ async fn a_used_key_says_so_an_unused_one_does_not_and_the_flag_turns_it_off() {
     let writes: Vec<_> = requests.into_iter().filter(|r| !is_read(r)).collect();
     let only = ApiRequest {
         verb: "patch".into(),
+        group: "apikey-operator.dev".into(),
         resource: "apikeys/status".into(),
+        namespace: scope.namespace.clone(),
         name: "used".into(),
         code: 200,
     };

@@ -97,9 +97,6 @@ async fn nothing_that_the_token_server_asked_for_was_refused() {
     for kind in kinds {
         assert!(requests.iter().any(|r| r.resource == kind), "no {kind}");
     }
-    let refused: Vec<_> = requests
-        .iter()
-        .filter(|r| [401, 403].contains(&r.code))
-        .collect();
+    let refused: Vec<_> = requests.iter().filter(|r| r.is_refused()).collect();
     assert!(refused.is_empty(), "{refused:?}");
 }

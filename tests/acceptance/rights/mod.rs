@@ -1,0 +1,30 @@
+//! Neither process may do what it does not need, and less where its namespaces are named.
+
+mod audit;
+mod grants;
+mod left_out;
+mod life;
+mod namespaced;
+mod secrets;
+
+use crate::support::Cluster;
+
+/// ServiceAccount of the controller.
+const CONTROLLER: &str = "apikey-operator";
+/// ServiceAccount of the token server.
+const TOKEN_SERVER: &str = "apikey-operator-token";
+
+/// A control plane with these namespaces, and the chart installed for the `watched` ones.
+fn namespaced_cluster(namespaces: &[&str], watched: &str) -> Cluster {
+    let cluster = Cluster::start_without_chart();
+    for namespace in namespaces {
+        cluster.create_namespace(namespace);
+    }
+    install_for(&cluster, watched);
+    cluster
+}
+
+/// Installs or upgrades the chart for these namespaces.
+fn install_for(cluster: &Cluster, watched: &str) {
+    cluster.install_chart(&["--set", &format!("watchNamespaces={{{watched}}}")]);
+}
