@@ -82,7 +82,7 @@ fn run(
         process::run(&common, (client, heard, clock), metrics, async |process| {
             let controller = async {
                 match &controller {
-                    Some(config) => controller::run(&common, config, &process).await,
+                    Some(config) => Box::pin(controller::run(&common, config, &process)).await,
                     None => Ok(()),
                 }
             };

@@ -1,4 +1,4 @@
-//! The API server's own record: every right of both ServiceAccounts was used, and none was missing.
+//! The API server's own record: every right of both accounts was used, and none was missing.
 
 use super::grants::granted;
 use super::life::{Processes, change_algorithm, live, lose_rings};
