@@ -107,6 +107,8 @@ refused "/image/pullPolicy" --set image.pullPolicy=always
 refused "/image/digest" --set image.digest=latest
 refused "/signingAlgorithm" --set signingAlgorithm=HS256
 refused "/log/format" --set log.format=yaml
+refused "/tracing/endpoint" --set tracing.endpoint=collector:4318
+refused "/tracing/samplingRatio" --set tracing.samplingRatio=5
 refused "'guard' not allowed" --set admission.guard.enabled=false
 refused "/admission/roleGrants/validationActions/0" --set 'admission.roleGrants.validationActions={Refuse}'
 refused "/admission/roleGrants/validationActions" --set 'admission.roleGrants.validationActions={Deny,Warn}'
@@ -172,6 +174,10 @@ check "the address may be IPv6" grep -qF -e '- --token-listen=[::]:8080' "$work/
 render --set tls.existingSecret=given,tokenServer.service.port=8443 >"$work/tls.yaml"
 check "the issuer is the Service, by its scheme and port" \
     grep -qF -e "- --issuer-url=https://$namespace-token.$namespace.svc:8443" "$work/tls.yaml"
+render --set tracing.endpoint=http://collector:4318,networkPolicy.enabled=true >"$work/tracing.yaml"
+both_have() { [ "$(grep -cF -e "$1" "$work/tracing.yaml")" = 2 ]; }
+check "both processes know the collector of traces" both_have "value: http://collector:4318"
+check "both may reach it" both_have "{port: 4318, protocol: TCP}"
 check "a Secret that is given is mounted" grep -qF 'secretName: given' "$work/tls.yaml"
 render --set tokenServer.replicas=0,tokenServer.autoscaling.enabled=true >"$work/none.yaml"
 if grep -q '^kind: HorizontalPodAutoscaler' "$work/none.yaml"; then failed "0 replicas are scaled up"; fi

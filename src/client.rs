@@ -14,9 +14,11 @@ use kube::client::{Body, ClientBuilder};
 use kube::{Client, Config};
 use parking_lot::Mutex;
 use tower::{Layer, Service};
+use tracing::Instrument as _;
 
 use crate::clock::Clock;
 use crate::metrics::Metrics;
+use crate::telemetry::api_request;
 
 /// The kinds that the token server watches, as they stand in paths.
 const WATCHED: [&str; 4] = ["apikeys", "namespaces", "organizations", "secrets"];
@@ -154,9 +156,11 @@ where
         } = self.layer.clone();
         let method = request.method().to_string();
         let path = (request.method() == Method::GET).then(|| request.uri().path().to_owned());
-        let answer = self.inner.call(request);
+        let span = api_request::begin(request.method(), request.uri().path());
+        let answer = self.inner.call(request).instrument(span.clone());
         async move {
             let answer = answer.await;
+            api_request::end(&span, answer.as_ref().ok().map(Response::status));
             let code = answer.as_ref().map_or_else(
                 |_| "<error>".to_owned(),
                 |a| a.status().as_u16().to_string(),

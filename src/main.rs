@@ -66,10 +66,16 @@ fn run(
     controller: Option<ControllerFlags>,
     token: Option<TokenFlags>,
 ) -> Result<(), Box<dyn Error>> {
-    telemetry::init(common.log_format, &common.log_level)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()?;
+    let service = match (&controller, &token) {
+        (Some(_), None) => "apikey-operator-controller",
+        (None, Some(_)) => "apikey-operator-token-server",
+        _ => "apikey-operator",
+    };
+    let (format, level) = (common.log_format, &common.log_level);
+    let traces = telemetry::init(format, level, service, runtime.handle())?;
     let result = runtime.block_on(async {
         let metrics = Metrics::new();
         let (heard, clock) = (Heard::default(), Clock::system());
@@ -97,6 +103,9 @@ fn run(
         })
         .await
     });
+    if let Some(traces) = traces {
+        traces.flush();
+    }
     runtime.shutdown_background();
     result
 }

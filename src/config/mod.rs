@@ -4,12 +4,14 @@
 mod common;
 mod controller;
 mod token;
+mod traces;
 
 use clap::{Args, Parser, Subcommand};
 
 pub use common::{Common, CommonFlags, LogFormat};
 pub use controller::{Controller, ControllerFlags};
 pub use token::{TokenFlags, TokenServer};
+pub use traces::traces_wanted;
 
 /// API keys as Kubernetes objects: an `ApiKey` names an organization, roles and an expiry; this
 /// operator mints its secret into a Secret, keeps its status true, and swaps name and secret for

@@ -12,6 +12,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tracing::Instrument as _;
+use tracing::field::Empty;
 
 use super::context::Context;
 use super::leader::Leadership;
@@ -20,6 +21,7 @@ use super::{apikey, keyrings, organization, verifiers};
 use crate::credential::fingerprint::PepperRing;
 use crate::credential::signing::SigningRing;
 use crate::error::{Class, Error};
+use crate::telemetry::RECONCILE;
 use crate::watch::roster::KeyRef;
 
 /// Organizations and verifiers reconciled at the same time.
@@ -190,11 +192,13 @@ where
     F: Future<Output = Result<Action, Error>>,
 {
     let span = tracing::info_span!(
-        "reconcile",
+        RECONCILE,
         controller,
         namespace = object.namespace(),
         name = object.name_any(),
         generation = object.meta().generation,
+        result = Empty,
+        otel.status_code = Empty,
     );
     let metrics = ctx.metrics.clone();
     let key = failure_key(&*object);
@@ -210,6 +214,10 @@ where
             tracing::debug!(parent: &span, %error, "Reconcile met a conflict");
         }
         Err(error) => tracing::warn!(parent: &span, %error, "Reconcile failed"),
+    }
+    span.record("result", class.unwrap_or("ok"));
+    if class.is_some() {
+        span.record("otel.status_code", "ERROR");
     }
     result
 }

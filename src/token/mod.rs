@@ -28,6 +28,7 @@ pub mod routes;
 pub mod server;
 pub mod service;
 pub mod signer;
+pub mod span;
 #[cfg(test)]
 mod testing;
 pub mod trail;

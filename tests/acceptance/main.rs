@@ -38,3 +38,4 @@ mod signing_keys;
 mod start;
 mod support;
 mod token;
+mod traces;

@@ -120,6 +120,26 @@ app.kubernetes.io/component: {{ .component }}
 - --log-level={{ .Values.log.level }}
 {{- end -}}
 
+{{/* Environment of both processes for traces. */}}
+{{- define "apikey-operator.tracingEnv" -}}
+{{- with .Values.tracing -}}
+{{- if .endpoint -}}
+- {name: OTEL_EXPORTER_OTLP_ENDPOINT, value: {{ .endpoint | quote }}}
+- {name: OTEL_TRACES_SAMPLER, value: parentbased_traceidratio}
+- {name: OTEL_TRACES_SAMPLER_ARG, value: {{ .samplingRatio | quote }}}
+{{- else -}}
+[]
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{/* Port of an address such as http://collector:4318. */}}
+{{- define "apikey-operator.tracingPort" -}}
+{{- $url := urlParse . -}}
+{{- $port := regexFind ":[0-9]+$" $url.host | trimPrefix ":" -}}
+{{- default (ternary "443" "80" (eq $url.scheme "https")) $port -}}
+{{- end -}}
+
 {{/* A Deployment's rolling update, and pods of one component that are the same for both. Of
      (dict "root" . "component" NAME "values" VALUES "account" SERVICEACCOUNT "container" YAML
      "volumes" LIST). */}}
@@ -178,7 +198,7 @@ template:
           periodSeconds: 5
           timeoutSeconds: 5
           failureThreshold: 2
-        {{- with .values.extraEnv }}
+        {{- with concat (include "apikey-operator.tracingEnv" $root | fromYamlArray) .values.extraEnv }}
         env:
           {{- toYaml . | nindent 10 }}
         {{- end }}
@@ -276,6 +296,15 @@ spec:
   to:
     {{- toYaml . | nindent 4 }}
   {{- end }}
+{{- with .Values.tracing.endpoint }}
+# The collector of traces.
+- ports:
+    - {port: {{ include "apikey-operator.tracingPort" . }}, protocol: TCP}
+  {{- with $policy.tracingTo }}
+  to:
+    {{- toYaml . | nindent 4 }}
+  {{- end }}
+{{- end }}
 {{- with $policy.extraEgress }}
 {{ toYaml . }}
 {{- end }}

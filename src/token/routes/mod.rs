@@ -15,11 +15,12 @@ use axum::http::{Request, Response, StatusCode};
 use axum::routing::{any, get, post};
 use ipnet::IpNet;
 use tokio::time::Instant;
+use tracing::Instrument as _;
 
 use super::request::remote;
 use super::route::Route;
 use super::service::{Caller, Service};
-use super::{openapi, reply};
+use super::{openapi, reply, span};
 
 /// What each handler gets.
 #[derive(Clone, Debug)]
@@ -67,7 +68,9 @@ impl App {
             route,
             remote: remote(&request, &self.trusted_proxies),
         };
-        let response = respond(caller, request).await;
+        let span = span::begin(route, request.headers());
+        let response = respond(caller, request).instrument(span.clone()).await;
+        span::end(&span, response.status());
         let code = response.status().as_u16();
         self.service.metrics.answered(route, code, begun.elapsed());
         response

@@ -116,14 +116,18 @@ impl Cluster {
 
     /// Starts an operator with these flags.
     pub(crate) fn operator_at_full_cost(&self, arguments: &[&str]) -> Operator {
-        Operator::start(
-            &self.service_account,
-            self.control_plane.logs_dir(),
-            Arguments {
-                subcommand: "controller",
-                more: arguments,
-            },
-        )
+        self.operator_in(&[], arguments)
+    }
+
+    /// The same with more environment variables.
+    pub(crate) fn operator_in(&self, environment: &[(&str, &str)], arguments: &[&str]) -> Operator {
+        let arguments = Arguments {
+            subcommand: "controller",
+            more: arguments,
+            environment,
+        };
+        let logs = self.control_plane.logs_dir();
+        Operator::start(&self.service_account, logs, arguments)
     }
 
     /// Starts a token server with these flags, under a ServiceAccount of its own.
@@ -135,7 +139,18 @@ impl Cluster {
     pub(crate) fn token_server_at(&self, address: SocketAddr, arguments: &[&str]) -> TokenServer {
         let logs = self.control_plane.logs_dir();
         let account = &self.token_service_account;
-        TokenServer::start(address, account, logs, "token-server", arguments)
+        let arguments = Arguments::of("token-server", arguments);
+        TokenServer::start(address, account, logs, arguments)
+    }
+
+    /// Starts a token server with more environment variables.
+    pub(crate) fn token_server_in(&self, environment: &[(&str, &str)]) -> TokenServer {
+        let logs = self.control_plane.logs_dir();
+        let arguments = Arguments {
+            environment,
+            ..Arguments::of("token-server", &[])
+        };
+        TokenServer::start(free_address(), &self.token_service_account, logs, arguments)
     }
 
     /// Starts both parts in one process with these flags, as administrator: no ServiceAccount of the
@@ -145,7 +160,8 @@ impl Cluster {
             self.control_plane.admin_kubeconfig(),
             self.control_plane.logs_dir(),
         );
-        TokenServer::start(free_address(), admin, logs, "run", arguments)
+        let arguments = Arguments::of("run", arguments);
+        TokenServer::start(free_address(), admin, logs, arguments)
     }
 
     /// A namespace of one's own in this cluster.

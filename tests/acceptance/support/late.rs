@@ -9,6 +9,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
 
+use super::operator::Arguments;
 use super::{Cluster, TokenServer, free_address};
 
 impl Cluster {
@@ -21,7 +22,8 @@ impl Cluster {
         let file = self.control_plane.dir().join("late.kubeconfig");
         std::fs::write(&file, kubeconfig.replace(authority, &near.to_string())).unwrap();
         let logs = self.control_plane.logs_dir();
-        TokenServer::start(free_address(), &file, logs, "token-server", &[])
+        let arguments = Arguments::of("token-server", &[]);
+        TokenServer::start(free_address(), &file, logs, arguments)
     }
 }
 

@@ -22,6 +22,18 @@ pub(crate) struct Operator {
 pub(crate) struct Arguments<'a> {
     pub(crate) subcommand: &'a str,
     pub(crate) more: &'a [&'a str],
+    pub(crate) environment: &'a [(&'a str, &'a str)],
+}
+
+impl<'a> Arguments<'a> {
+    /// A subcommand with these flags.
+    pub(crate) fn of(subcommand: &'a str, more: &'a [&'a str]) -> Self {
+        Self {
+            subcommand,
+            more,
+            environment: &[],
+        }
+    }
 }
 
 impl Operator {
@@ -38,10 +50,15 @@ impl Operator {
             "--admin-listen",
             "127.0.0.1:0",
         ];
+        let environment = arguments.environment.iter();
+        let mut environment: Vec<_> = environment
+            .map(|(name, value)| (*name, Path::new(*value)))
+            .collect();
+        environment.push(("KUBECONFIG", kubeconfig));
         let process = Process::start(
             Path::new(env!("CARGO_BIN_EXE_apikey-operator")),
             &[&fixed, arguments.more].concat(),
-            &[("KUBECONFIG", kubeconfig)],
+            &environment,
             &stdout,
             &stderr,
         );

@@ -54,19 +54,15 @@ impl TokenServer {
         address: SocketAddr,
         kubeconfig: &Path,
         logs: &Path,
-        subcommand: &str,
-        arguments: &[&str],
+        arguments: Arguments<'_>,
     ) -> Self {
         let listen = address.to_string();
-        let arguments = [&["--token-listen", listen.as_str()], arguments].concat();
-        let process = Operator::start(
-            kubeconfig,
-            logs,
-            Arguments {
-                subcommand,
-                more: &arguments,
-            },
-        );
+        let more = [&["--token-listen", listen.as_str()], arguments.more].concat();
+        let arguments = Arguments {
+            more: &more,
+            ..arguments
+        };
+        let process = Operator::start(kubeconfig, logs, arguments);
         Self { process, address }
     }
 

@@ -1,12 +1,22 @@
-//! Logs on standard error.
+//! Logs on standard error, and traces where the environment asks for them.
 
+mod parent;
+mod sender;
+mod traces;
+
+pub mod api_request;
+
+use tokio::runtime::Handle;
+use tracing::level_filters::LevelFilter;
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::fmt::format::FmtSpan;
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 use tracing_subscriber::{Layer as _, fmt};
 
-use crate::config::LogFormat;
+pub use self::parent::adopt;
+pub use self::traces::{RECONCILE, TARGET, Traces};
+use crate::config::{self, LogFormat};
 
 /// Libraries that would log request or TLS bytes at finer levels, or repeat us; they stay here.
 const CAPPED: [(&str, tracing::Level); 6] = [
@@ -21,9 +31,17 @@ const CAPPED: [(&str, tracing::Level); 6] = [
 
 /// Starts logging. `filter` is a level, or `target=level` pairs separated by commas.
 ///
+/// Traces are started where the environment asks for them, for a process of the name `service`; the
+/// caller is to flush them at the end. Without them, logs are the only layer.
+///
 /// # Errors
 /// `filter` is neither, or logging was started before.
-pub fn init(format: LogFormat, filter: &str) -> Result<(), Box<dyn std::error::Error>> {
+pub fn init(
+    format: LogFormat,
+    filter: &str,
+    service: &'static str,
+    runtime: &Handle,
+) -> Result<Option<Traces>, Box<dyn std::error::Error>> {
     let targets = cap(filter.parse()?);
     let layer = fmt::layer()
         .with_writer(std::io::stderr)
@@ -42,13 +60,28 @@ pub fn init(format: LogFormat, filter: &str) -> Result<(), Box<dyn std::error::E
             .with_current_span(true)
             .boxed(),
     };
-    tracing_subscriber::registry()
-        .with(layer.with_filter(targets))
-        .try_init()?;
-    Ok(())
+    let logs = tracing_subscriber::registry().with(layer.with_filter(targets));
+    if !config::traces_wanted() {
+        logs.try_init()?;
+        return Ok(None);
+    }
+    match Traces::start(service, runtime) {
+        Ok(traces) => {
+            logs.with(traces.layer()).try_init()?;
+            tracing::info!("Sending traces");
+            Ok(Some(traces))
+        }
+        Err(error) => {
+            logs.try_init()?;
+            tracing::warn!(%error, "No traces are sent");
+            Ok(None)
+        }
+    }
 }
 
+/// Keeps quiet what logs are not to have: bytes, and spans that are for traces alone.
 fn cap(targets: Targets) -> Targets {
+    let targets = targets.with_target(TARGET, LevelFilter::OFF);
     CAPPED.into_iter().fold(targets, |targets, (target, most)| {
         let next = match most {
             tracing::Level::WARN => tracing::Level::INFO,
@@ -67,11 +100,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn libraries_that_see_bytes_stay_quiet_at_trace_level() {
+    fn libraries_that_see_bytes_and_spans_for_traces_stay_quiet_at_trace_level() {
         let targets = cap("trace".parse().unwrap());
         assert!(targets.would_enable("apikey_operator", &tracing::Level::TRACE));
         assert!(!targets.would_enable("hyper", &tracing::Level::DEBUG));
         assert!(!cap("hyper=trace".parse().unwrap()).would_enable("hyper", &tracing::Level::TRACE));
+        assert!(!cap("trace".parse().unwrap()).would_enable(TARGET, &tracing::Level::ERROR));
         assert!(!cap("error".parse().unwrap()).would_enable("hyper", &tracing::Level::INFO));
     }
 }
