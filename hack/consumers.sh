@@ -8,6 +8,7 @@
 # Packages go into a folder of the user's cache. Their versions are those of tests/consumers.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
+. hack/lib.sh
 
 readonly namespace=apikey-operator
 readonly limit=60 # seconds that anything may take to come about
@@ -41,16 +42,7 @@ install_packages() {
 }
 
 outside() {
-    local lacking
-    lacking=$(missing)
-    if [ -n "$lacking" ]; then
-        if [ "${1:-}" = --if-installed ]; then
-            printf 'LEFT OUT: make consumers, because this machine lacks\n%s\n' "$lacking"
-            exit 0
-        fi
-        printf 'missing: %s\n' "${lacking//$'\n'/$'\nmissing: '}" >&2
-        exit 2
-    fi
+    need_all "make consumers" "$(missing)" "${1:-}"
     install_packages
     target=$(cd "${CARGO_TARGET_DIR:-target}" && pwd)/debug
     # The scripts of Node.js find packages beside themselves.
@@ -60,7 +52,6 @@ outside() {
 
 passed=0
 failed=0
-running=()
 
 # Counts and shows one check.
 report() {
@@ -115,15 +106,6 @@ within() {
         }
         sleep 0.1
     done
-}
-
-stop() {
-    local pid
-    for pid in "${running[@]}"; do
-        kill "$pid" 2>/dev/null || :
-        wait "$pid" || :
-    done
-    running=()
 }
 
 finish() {

@@ -6,6 +6,7 @@
 # under the accounts and permissions of the release, from `helm install` to `helm uninstall`.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
+. hack/lib.sh
 
 if [ -z "${CONTROLPLANE_DIR:-}" ]; then
     echo "this script runs on a control plane of its own: make docs-commands" >&2
@@ -15,16 +16,6 @@ readonly page=docs/installation.md namespace=apikey-operator
 target=$(cd "${CARGO_TARGET_DIR:-target}" && pwd)/debug
 work=$CONTROLPLANE_DIR/docs
 mkdir -p "$work/bin"
-running=()
-
-stop() {
-    local pid
-    for pid in "${running[@]}"; do
-        kill "$pid" 2>/dev/null || :
-        wait "$pid" || :
-    done
-    running=()
-}
 finish() {
     local status=$?
     trap - EXIT
@@ -36,14 +27,6 @@ trap finish EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM HUP
 
-free_port() {
-    local port
-    while :; do
-        port=$((20000 + RANDOM % 12000))
-        (: <"/dev/tcp/127.0.0.1/$port") 2>/dev/null || break
-    done
-    echo "$port"
-}
 # process ACCOUNT ARGUMENT...: one of the two, as the release has it.
 process() {
     local account=$1

@@ -8,6 +8,7 @@
 # the API server take the chart is tested by chart.sh.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
+. hack/lib.sh
 PATH=$(tests/controlplane/build.sh --print-dir):$PATH
 
 readonly chart=charts/apikey-operator requirements=tests/manifests/requirements.txt
@@ -77,15 +78,7 @@ case "${1:-}" in
     exit 2
     ;;
 esac
-lacking=$(missing)
-if [ -n "$lacking" ]; then
-    if [ "${1:-}" = --if-installed ]; then
-        printf 'LEFT OUT: make manifests, because this machine lacks\n%s\n' "$lacking"
-        exit 0
-    fi
-    printf 'missing: %s\n' "${lacking//$'\n'/$'\nmissing: '}" >&2
-    exit 2
-fi
+need_all "make manifests" "$(missing)" "${1:-}"
 install_linters
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT

@@ -7,6 +7,7 @@
 #   observability.sh --if-installed  leaves everything out, and says so, if something is missing
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
+. hack/lib.sh
 
 readonly namespace=apikey-operator chart=charts/apikey-operator
 readonly limit=60 # seconds that anything may take to come about
@@ -22,23 +23,13 @@ missing() {
 }
 
 outside() {
-    local lacking
-    lacking=$(missing)
-    if [ -n "$lacking" ]; then
-        if [ "${1:-}" = --if-installed ]; then
-            printf 'LEFT OUT: make observability, because this machine lacks\n%s\n' "$lacking"
-            exit 0
-        fi
-        printf 'missing: %s\n' "${lacking//$'\n'/$'\nmissing: '}" >&2
-        exit 2
-    fi
+    need_all "make observability" "$(missing)" "${1:-}"
     target=$(cd "${CARGO_TARGET_DIR:-target}" && pwd)/debug
     exec "$target/controlplane" exec -- "${BASH_SOURCE[0]}" --inside
 }
 
 passed=0
 failed=0
-running=()
 
 # check TEXT COMMAND...: the command succeeds; what it says is shown if it does not.
 check() {
@@ -72,26 +63,13 @@ within() {
 }
 
 finish() {
-    local status=$? pid
+    local status=$?
     trap - EXIT
-    for pid in "${running[@]}"; do
-        kill "$pid" 2>/dev/null || :
-        wait "$pid" || :
-    done
+    stop
     if [ "$status" -ne 0 ] && [ "$failed" -eq 0 ]; then
         tail -n 20 "$work"/*.log >&2 || :
     fi
     exit "$status"
-}
-
-# A port that nobody listens on.
-free_port() {
-    local port
-    while :; do
-        port=$((20000 + RANDOM % 12000))
-        (: <"/dev/tcp/127.0.0.1/$port") 2>/dev/null || break
-    done
-    echo "$port"
 }
 
 rendered() {
