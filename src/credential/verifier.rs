@@ -236,30 +236,40 @@ impl Document {
             .saturating_add(1)
     }
 
+    /// When the oldest pending entry may go, if there is one.
+    #[must_use]
+    pub fn pending_until(&self) -> Option<Timestamp> {
+        let created = self
+            .pending
+            .iter()
+            .map(|pending| pending.entry.created_at.0);
+        created.min()?.checked_add(PENDING_MAX_AGE).ok()
+    }
+
     /// When there is room for one more pending entry; `None`: now.
     ///
     /// An entry that is not too old is never dropped to make room: it may be on its way into the
     /// delivered Secret.
     #[must_use]
-    pub fn room_from(&self, now: Timestamp) -> Option<Timestamp> {
-        let ends = self.pending.iter().filter_map(|pending| {
-            let end = pending.entry.created_at.0.checked_add(PENDING_MAX_AGE);
-            end.ok().filter(|end| *end > now)
-        });
-        let mut ends: Vec<_> = ends.collect();
-        ends.sort_unstable();
-        ends.len()
-            .checked_sub(MAX_PENDING)
-            .and_then(|place| ends.get(place).copied())
+    pub fn room_from(&self) -> Option<Timestamp> {
+        self.pending_until()
+            .filter(|_| self.pending.len() >= MAX_PENDING)
     }
 
-    /// The document with one more pending entry, without those that are too old.
+    /// The document with one more pending entry.
     #[must_use]
-    pub fn with_pending(&self, pending: Pending, now: Timestamp) -> Self {
+    pub fn with_pending(&self, pending: Pending) -> Self {
+        let mut next = self.clone();
+        next.pending.push(pending);
+        next
+    }
+
+    /// The document without the pending entries that are too old. None of them may be delivered.
+    #[must_use]
+    pub fn without_old_pending(&self, now: Timestamp) -> Self {
         let mut next = self.clone();
         next.pending
             .retain(|old| now.duration_since(old.entry.created_at.0) < PENDING_MAX_AGE);
-        next.pending.push(pending);
         next
     }
 
@@ -271,9 +281,11 @@ impl Document {
     }
 
     /// The document after the pending entry named by `digest` was delivered: it becomes current, the
-    /// old current stays accepted for the overlap and never beyond the expiry, other attempts go.
-    /// Without an overlap, the one that was replaced before keeps its own. `None` if no pending entry
-    /// has that digest.
+    /// old current stays accepted for the overlap and never beyond the expiry. Without an overlap, the
+    /// one that was replaced before keeps its own. `None` if no pending entry has that digest.
+    ///
+    /// Other attempts stay: whoever saw this delivery late can't know that none of them was delivered
+    /// since, or is about to be.
     #[must_use]
     pub fn promoted(&self, digest: &str, now: Timestamp) -> Option<Self> {
         let delivered = self.pending(digest)?.clone();
@@ -293,10 +305,11 @@ impl Document {
         let mut next = Self {
             current: delivered.entry,
             previous,
-            pending: Vec::new(),
             handover,
             ..self.clone()
         };
+        next.pending
+            .retain(|pending| pending.entry.digest() != digest);
         next.remember(delivered.request);
         Some(next)
     }
@@ -393,7 +406,7 @@ mod tests {
 
     #[test]
     fn a_stored_document_is_read_back() {
-        let mut document = document().with_pending(pending(2, NOW), at(NOW));
+        let mut document = document().with_pending(pending(2, NOW));
         document.handover = Handover::Revealed { at: Time(at(NOW)) };
         assert_eq!(Document::parse(&document.to_json().unwrap()), Ok(document));
     }
@@ -409,32 +422,43 @@ mod tests {
         }
     }
 
+    fn pending_revisions(document: &Document) -> Vec<i64> {
+        let pending = document.pending.iter();
+        pending.map(|pending| pending.entry.revision).collect()
+    }
+
     #[test]
-    fn an_attempt_never_drops_the_young_entry_of_another() {
+    fn an_attempt_never_drops_that_of_another_unless_it_is_too_old() {
         let both = document()
-            .with_pending(pending(2, NOW), at(NOW))
-            .with_pending(pending(3, NOW + 599), at(NOW + 599));
-        assert_eq!(both.pending.len(), 2);
-        let later = both.with_pending(pending(4, NOW + 600), at(NOW + 600));
-        let revisions: Vec<_> = later.pending.iter().map(|p| p.entry.revision).collect();
-        assert_eq!(revisions, [3, 4]);
+            .with_pending(pending(2, NOW))
+            .with_pending(pending(3, NOW + 1));
+        let promoted = both.promoted(&entry(3, NOW + 1).digest(), at(NOW + 1));
+        assert_eq!(pending_revisions(&promoted.unwrap()), [2]);
+        assert_eq!(
+            pending_revisions(&both.without_old_pending(at(NOW + 599))),
+            [2, 3]
+        );
+        assert_eq!(
+            pending_revisions(&both.without_old_pending(at(NOW + 600))),
+            [3]
+        );
     }
 
     #[test]
     fn a_full_list_has_room_again_when_its_oldest_entry_is_too_old() {
         let full = (0..4).fold(document(), |document, n| {
-            assert_eq!(document.room_from(at(NOW + n)), None);
-            document.with_pending(pending(n + 2, NOW + n), at(NOW + n))
+            assert_eq!(document.room_from(), None);
+            document.with_pending(pending(n + 2, NOW + n))
         });
         assert_eq!(full.pending.len(), MAX_PENDING);
-        assert_eq!(full.room_from(at(NOW + 599)), Some(at(NOW + 600)));
-        assert_eq!(full.room_from(at(NOW + 600)), None);
+        assert_eq!(full.room_from(), Some(at(NOW + 600)));
+        assert_eq!(full.without_old_pending(at(NOW + 600)).room_from(), None);
         assert_eq!(full.next_revision(), 6);
     }
 
     #[test]
     fn promotion_keeps_the_old_secret_for_the_overlap_and_never_beyond_the_expiry() {
-        let waiting = document().with_pending(pending(2, NOW), at(NOW));
+        let waiting = document().with_pending(pending(2, NOW));
         let digest = entry(2, NOW).digest();
         let promoted = waiting.promoted(&digest, at(NOW)).unwrap();
         assert_eq!(promoted.current.revision, 2);
@@ -464,7 +488,7 @@ mod tests {
 
     #[test]
     fn an_overlap_is_never_shorter_than_promised() {
-        let waiting = document().with_pending(pending(2, NOW), at(NOW));
+        let waiting = document().with_pending(pending(2, NOW));
         let now = Timestamp::from_millisecond(NOW * 1000 + 1).unwrap();
         let promoted = waiting.promoted(&entry(2, NOW).digest(), now).unwrap();
         let end = promoted.previous.unwrap().valid_until.unwrap().0;
@@ -473,7 +497,7 @@ mod tests {
 
     #[test]
     fn without_an_overlap_the_old_secret_ends_and_the_one_before_keeps_its_time() {
-        let overlapping = document().with_pending(pending(2, NOW), at(NOW));
+        let overlapping = document().with_pending(pending(2, NOW));
         let overlapping = overlapping
             .promoted(&entry(2, NOW).digest(), at(NOW))
             .unwrap();
@@ -481,7 +505,7 @@ mod tests {
             overlap_seconds: 0,
             ..pending(3, NOW)
         };
-        let last = overlapping.with_pending(at_once, at(NOW));
+        let last = overlapping.with_pending(at_once);
         let last = last.promoted(&entry(3, NOW).digest(), at(NOW)).unwrap();
         let (previous, end) = last.accepted_previous(at(NOW)).unwrap();
         assert_eq!((previous.revision, end), (1, at(NOW + 3600)));
@@ -489,7 +513,7 @@ mod tests {
 
     #[test]
     fn a_secret_that_is_shown_once_is_delivered_anew_by_its_promotion() {
-        let mut waiting = document().with_pending(pending(2, NOW), at(NOW));
+        let mut waiting = document().with_pending(pending(2, NOW));
         let promoted = |document: &Document| {
             let next = document.promoted(&entry(2, NOW).digest(), at(NOW));
             next.unwrap().handover

@@ -66,7 +66,7 @@ pub async fn execute(
                     overlap_seconds: next.overlap_seconds,
                     request: next.request.clone(),
                 };
-                let document = document.with_pending(pending, observed.now);
+                let document = document.with_pending(pending);
                 write_verifier(ctx, observed, document).await?;
                 if next.cause == Cause::Replacement {
                     remember_replacement(ctx, observed);
@@ -81,8 +81,7 @@ pub async fn execute(
             }
             Action::Promote => promote(ctx, observed).await?,
             Action::DropPending => {
-                let mut document = readable(observed)?;
-                document.pending.clear();
+                let document = readable(observed)?.without_old_pending(observed.now);
                 write_verifier(ctx, observed, document).await?;
             }
             Action::DiscardPrevious => {

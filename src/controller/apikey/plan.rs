@@ -18,7 +18,7 @@ use crate::api::conditions::reason;
 use crate::api::{ApiKey, ApiKeyStatus, Organization, names};
 use crate::credential::KeyId;
 use crate::credential::sealed::{BadRecipient, Recipients};
-use crate::credential::verifier::{Document, Handover, PENDING_MAX_AGE};
+use crate::credential::verifier::{Document, Handover};
 use crate::error::{Class, Error};
 use crate::policy::{self, Assessment, Denial, OverQuota, Verdict};
 use crate::watch::stored::Verifier;
@@ -97,7 +97,7 @@ pub enum Action {
     },
     /// Make the pending entry that the delivered Secret names the current one.
     Promote,
-    /// Drop pending entries that were never delivered.
+    /// Drop pending entries that are too old to be delivered any more.
     DropPending,
     /// Refuse the replaced secret from now on.
     DiscardPrevious,
@@ -290,6 +290,19 @@ fn decide(observed: &Observed, assessment: &Assessment) -> (Vec<Action>, Situati
     if named.is_some_and(|named| document.pending(named).is_some()) {
         return (vec![Action::Promote], Situation::Working);
     }
+    if document
+        .pending_until()
+        .is_some_and(|until| until <= observed.now)
+    {
+        // What is delivered may be one of them, if the cache is as old as they are.
+        let confirmed = observed.confirmed;
+        let action = if confirmed {
+            Action::DropPending
+        } else {
+            Action::Confirm
+        };
+        return (vec![action], Situation::Working);
+    }
     if !taken && !holds_current {
         return rotation::replace(observed, document);
     }
@@ -349,23 +362,10 @@ pub(super) fn upkeep(observed: &Observed, document: &Document) -> (Vec<Action>, 
             return (vec![Action::ApplyTemplate], Situation::Working);
         }
     }
-    if pending_end(document).is_some_and(|end| end <= observed.now) {
-        return (vec![Action::DropPending], Situation::Working);
-    }
     if document.handover == Handover::Unclaimed {
         return (Vec::new(), Situation::Unclaimed);
     }
     (Vec::new(), Situation::Usable)
-}
-
-/// When the youngest pending entry may go.
-fn pending_end(document: &Document) -> Option<Timestamp> {
-    let youngest = document
-        .pending
-        .iter()
-        .map(|pending| pending.entry.created_at.0)
-        .max()?;
-    youngest.checked_add(PENDING_MAX_AGE).ok()
 }
 
 fn next_look(observed: &Observed, assessment: &Assessment, situation: &Situation) -> Timestamp {
@@ -378,7 +378,7 @@ fn next_look(observed: &Observed, assessment: &Assessment, situation: &Situation
         document
             .and_then(|d| d.accepted_previous(observed.now))
             .map(|(_, end)| end),
-        document.and_then(pending_end),
+        document.and_then(Document::pending_until),
         document.and_then(|d| rotation::scheduled_at(&observed.apikey, d, observed.now)),
         handover::claim_until(observed),
         match situation {

@@ -103,7 +103,7 @@ pub(super) fn steps(
     document: &Document,
     next: NextSecret,
 ) -> (Vec<Action>, Situation) {
-    if let Some(until) = document.room_from(observed.now) {
+    if let Some(until) = document.room_from() {
         return (Vec::new(), Situation::Crowded(until));
     }
     let deliver = Action::Deliver {

@@ -78,7 +78,7 @@ fn every_secret_that_may_have_been_delivered_is_accepted_and_a_replaced_one_to_i
         secret_of_revision(1, 2),
         secret_of_revision(1, 3),
     );
-    let pending = document(1, &ring).with_pending(pending(&second, 2, &ring), at(NOW));
+    let pending = document(1, &ring).with_pending(pending(&second, 2, &ring));
     index.verifier(Event::Apply(verifier(pending.clone())));
     let checker = checker(&index);
     let good = |secret: &Secret, second| {
@@ -98,8 +98,7 @@ fn every_secret_that_may_have_been_delivered_is_accepted_and_a_replaced_one_to_i
 fn a_token_never_outlives_the_overlap_of_its_secret() {
     let ring = ring();
     let index = index(1, &ring);
-    let pending =
-        document(1, &ring).with_pending(pending(&secret_of_revision(1, 2), 2, &ring), at(NOW));
+    let pending = document(1, &ring).with_pending(pending(&secret_of_revision(1, 2), 2, &ring));
     let digest = pending.pending[0].entry.digest();
     let promoted = pending.promoted(&digest, at(NOW)).unwrap();
     index.verifier(Event::Apply(verifier(promoted)));

@@ -203,6 +203,18 @@ fn a_rotation_waits_while_too_many_secrets_are_on_their_way() {
 }
 
 #[test]
+fn an_old_attempt_is_dropped_only_when_the_api_server_says_that_it_was_not_delivered() {
+    let mut world = minted();
+    world.ask("a", None);
+    assert!(!world.run(1), "dies after minting");
+    world.observed.now = at(CREATED + 600);
+    world.observed.confirmed = false;
+    assert_eq!(plan(&world.observed).actions, [Action::Confirm]);
+    world.observed.confirmed = true;
+    assert_eq!(plan(&world.observed).actions, [Action::DropPending]);
+}
+
+#[test]
 fn people_are_told_what_was_rotated_why_and_until_when_the_old_secret_holds() {
     let mut world = minted();
     let before = world.status();

@@ -159,12 +159,11 @@ impl World {
                     overlap_seconds: next.overlap_seconds,
                     request: next.request.clone(),
                 };
-                let now = self.observed.now;
-                let document = document.unwrap().with_pending(pending, now);
+                let document = document.unwrap().with_pending(pending);
                 assert!(document.pending.len() <= MAX_PENDING, "unbounded");
                 self.store(document);
                 if next.cause == Cause::Replacement {
-                    self.observed.replacements.push(now);
+                    self.observed.replacements.push(self.observed.now);
                 }
             }
             Action::Deliver { replaces } => {
@@ -179,9 +178,7 @@ impl World {
                 self.store(promoted.expect("the delivered entry is pending"));
             }
             Action::DropPending => {
-                let mut document = document.unwrap();
-                document.pending.clear();
-                self.store(document);
+                self.store(document.unwrap().without_old_pending(self.observed.now));
             }
             Action::DiscardPrevious => {
                 let mut document = document.unwrap();
