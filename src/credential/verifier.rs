@@ -49,6 +49,9 @@ pub struct Document {
     /// Secrets whose delivery has begun.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub pending: Vec<Pending>,
+    /// Highest number of the pending entries that were dropped: it is not given to another secret.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dropped_revision: Option<i64>,
     /// The last requests for a new secret that were answered, the newest at the end.
     ///
     /// More than one, because a tool that applies from Git puts an earlier request back after
@@ -203,6 +206,7 @@ impl Document {
             current,
             previous: None,
             pending: Vec::new(),
+            dropped_revision: None,
             handled_rotate_requests: Vec::new(),
             restored_from: None,
             handover: Handover::Unrecorded,
@@ -232,6 +236,7 @@ impl Document {
         let others = self.previous.iter().chain(pending);
         others
             .map(|entry| entry.revision)
+            .chain(self.dropped_revision)
             .fold(self.current.revision, i64::max)
             .saturating_add(1)
     }
@@ -267,10 +272,16 @@ impl Document {
     /// The document without the pending entries that are too old. None of them may be delivered.
     #[must_use]
     pub fn without_old_pending(&self, now: Timestamp) -> Self {
-        let mut next = self.clone();
-        next.pending
-            .retain(|old| now.duration_since(old.entry.created_at.0) < PENDING_MAX_AGE);
-        next
+        let (young, old): (Vec<_>, Vec<_>) =
+            self.pending.iter().cloned().partition(|pending| {
+                now.duration_since(pending.entry.created_at.0) < PENDING_MAX_AGE
+            });
+        let dropped = old.iter().map(|pending| pending.entry.revision);
+        Self {
+            pending: young,
+            dropped_revision: dropped.chain(self.dropped_revision).max(),
+            ..self.clone()
+        }
     }
 
     /// The pending entry with this digest.
@@ -452,7 +463,14 @@ mod tests {
         });
         assert_eq!(full.pending.len(), MAX_PENDING);
         assert_eq!(full.room_from(), Some(at(NOW + 600)));
-        assert_eq!(full.without_old_pending(at(NOW + 600)).room_from(), None);
+        let fewer = full.without_old_pending(at(NOW + 600));
+        assert_eq!(fewer.room_from(), None);
+        let none = full.without_old_pending(at(NOW + 700));
+        assert_eq!(
+            (none.pending.len(), none.next_revision()),
+            (0, 6),
+            "no number is given twice"
+        );
         assert_eq!(full.next_revision(), 6);
     }
 

@@ -10,7 +10,7 @@ use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use super::delivered::{self, Delivered};
 use super::plan::{Action, Observed};
 use crate::api::names;
-use crate::credential::verifier::{Document, Handover};
+use crate::credential::verifier::{Cause, Document, Handover};
 
 /// When an unclaimed Secret is removed; `None` if the key's secret is not shown once, or is no longer
 /// there.
@@ -35,8 +35,15 @@ pub(super) fn step(observed: &Observed, document: &Document) -> Option<Action> {
         return missing(observed, document);
     };
     let named = delivered::annotation(secret, names::ANNOTATION_VERIFIER).unwrap_or_default();
-    if document.pending(named).is_some() {
-        return Some(Action::Promote);
+    if let Some(pending) = document.pending(named) {
+        // A replacement that was on its way while another process delivered, and the secret was taken:
+        // nobody asked for it, and its promotion would end the secret that was taken.
+        let stray = document.handover.is_over() && pending.entry.cause == Cause::Replacement;
+        return Some(if stray {
+            Action::RemoveDelivered
+        } else {
+            Action::Promote
+        });
     }
     if document.handover.is_over() {
         return Some(Action::RemoveDelivered);

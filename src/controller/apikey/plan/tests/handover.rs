@@ -4,7 +4,7 @@ use super::world::{CREATED, World, apikey, at};
 use super::*;
 use crate::api::conditions::DELIVERED;
 use crate::api::{DeliveredSecretSpec, Delivery};
-use crate::credential::verifier::Handover;
+use crate::credential::verifier::{Cause, Handover, Pending};
 
 /// A key whose secret waits to be claimed for a day.
 fn shown_once() -> World {
@@ -53,6 +53,25 @@ fn it_waits_to_be_claimed_and_is_then_kept_nowhere() {
     assert_eq!(world.status().revealed_at, Some(Time(at(CREATED + 60))));
     assert_eq!(world.ready().reason, reason::ISSUED);
     assert!(world.run(0), "and nothing is minted again");
+    assert_eq!(world.revision(), 1);
+}
+
+#[test]
+fn a_replacement_that_another_process_delivers_after_the_claim_does_not_end_what_was_claimed() {
+    let mut world = delivered();
+    let entry = world.mint(2, Cause::Replacement);
+    let pending = Pending {
+        entry: entry.clone(),
+        overlap_seconds: 3600,
+        request: None,
+    };
+    world.claim();
+    assert!(world.run(usize::MAX));
+    let document = world.observed.document().unwrap().with_pending(pending);
+    world.store(document);
+    world.deliver(&entry.digest());
+    assert!(world.run(usize::MAX));
+    assert!(world.observed.delivered.is_none());
     assert_eq!(world.revision(), 1);
 }
 
