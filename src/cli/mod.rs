@@ -53,6 +53,7 @@ use self::exit::{Exit, Failure};
 use self::invocation::{Invocation, Target};
 use self::terminal::{Color, Terminal};
 use crate::clock::Clock;
+use crate::core_dumps;
 
 /// Work with API keys: make them, look at them, change what they may do, revoke them.
 #[derive(Debug, Parser)]
@@ -156,7 +157,10 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
             return Exit::of(&error).into();
         }
     };
-    let terminal = Terminal::system(global.color);
+    let mut terminal = Terminal::system(global.color);
+    if let Err(error) = core_dumps::turn_off() {
+        terminal.warn(format!("core dumps can't be turned off: {error}"));
+    }
     let mut call = Invocation::new(program, terminal, Clock::system(), global.target);
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()

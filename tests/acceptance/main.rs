@@ -17,6 +17,7 @@ mod backup;
 mod canary;
 mod cli;
 mod columns;
+mod core_dumps;
 mod crash;
 mod dashboards;
 mod delete;
