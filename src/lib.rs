@@ -9,7 +9,7 @@
 //! | [`token`] | `index`, `verify`, `claims`, `signer`, `form`, `limits` | the token server |
 //! | [`watch`] | `roster`, `stored` | watches of the API server, for both processes |
 //! | [`cli`] | renderings and decisions | the kubectl plugin |
-//! | [`admin`], [`audit`], [`client`], [`clock`], [`config`], [`core_dumps`], [`error`], [`metrics`], [`process`], [`telemetry`] | no | the edge |
+//! | [`admin`], [`audit`], [`client`], [`clock`], [`config`], [`error`], [`memory`], [`metrics`], [`process`], [`telemetry`] | no | the edge |
 //!
 //! Data flows one way: watches fill [`controller::cache`], a change is put on a queue, a reconcile
 //! observes the caches, [`controller::apikey::plan::plan`] decides, `execute` writes with
@@ -24,9 +24,9 @@ pub mod client;
 pub mod clock;
 pub mod config;
 pub mod controller;
-pub mod core_dumps;
 pub mod credential;
 pub mod error;
+pub mod memory;
 pub mod metrics;
 pub mod policy;
 pub mod process;

@@ -11,7 +11,7 @@ use apikey_operator::config::{
     TokenServerCommand,
 };
 use apikey_operator::metrics::Metrics;
-use apikey_operator::{api, client, controller, core_dumps, process, telemetry, token};
+use apikey_operator::{api, client, controller, memory, process, telemetry, token};
 use clap::Parser as _;
 
 fn main() -> ExitCode {
@@ -76,7 +76,7 @@ fn run(
     };
     let (format, level) = (common.log_format, &common.log_level);
     let traces = telemetry::init(format, level, service, runtime.handle())?;
-    if let Err(error) = core_dumps::turn_off() {
+    if let Err(error) = memory::turn_core_dumps_off() {
         tracing::warn!(%error, "Core dumps can't be turned off");
     }
     let result = runtime.block_on(async {

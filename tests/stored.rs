@@ -16,7 +16,7 @@ fn a_secret_that_the_first_version_delivered_is_still_proved() {
     let secret = Secret::parse(include_str!("stored/v1/secret")).unwrap();
     let current = &document.current;
     assert_eq!(peppers.matches(&secret, &current.fingerprint), Some(true));
-    assert!(hash::verify(&secret, &current.hash, &mut Vec::new()).unwrap());
+    assert!(hash::verify(&secret, &current.hash, &mut hash::Memory::default()).unwrap());
     let overlap: Timestamp = "2026-11-24T18:00:00Z".parse().unwrap();
     let (previous, _) = document.accepted_previous(overlap).unwrap();
     assert_eq!((current.revision, previous.revision), (2, 1));

@@ -53,7 +53,7 @@ use self::exit::{Exit, Failure};
 use self::invocation::{Invocation, Target};
 use self::terminal::{Color, Terminal};
 use crate::clock::Clock;
-use crate::core_dumps;
+use crate::memory;
 
 /// Work with API keys: make them, look at them, change what they may do, revoke them.
 #[derive(Debug, Parser)]
@@ -158,7 +158,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         }
     };
     let mut terminal = Terminal::system(global.color);
-    if let Err(error) = core_dumps::turn_off() {
+    if let Err(error) = memory::turn_core_dumps_off() {
         terminal.warn(format!("core dumps can't be turned off: {error}"));
     }
     let mut call = Invocation::new(program, terminal, Clock::system(), global.target);

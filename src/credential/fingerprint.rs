@@ -85,7 +85,8 @@ impl PepperRing {
     /// # Errors
     /// [`Error::Random`].
     pub fn generate(now: Timestamp) -> Result<Self, Error> {
-        let key = Zeroizing::new(random::bytes::<32>()?);
+        let mut key = Zeroizing::new([0; 32]);
+        random::fill(&mut *key)?;
         let id = hex::encode(&random::bytes::<4>()?);
         let pepper = Pepper {
             id,

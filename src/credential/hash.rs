@@ -2,8 +2,10 @@
 //!
 //! Sources: RFC 9106; OWASP Password Storage Cheat Sheet (19 MiB, 2 passes, 1 lane).
 
+use std::alloc::System;
 use std::sync::Arc;
 
+use allocator_api2::vec::Vec as VecIn;
 use argon2::password_hash::phc::{Output, PasswordHash, Salt};
 use argon2::{Algorithm, Argon2, Block, Params, Version};
 use parking_lot::Mutex;
@@ -21,6 +23,17 @@ pub const MAX_STORED_ITERATIONS: u32 = 16;
 /// Address space reserved for a working memory. glibc keeps freed blocks of up to 32 MiB for later;
 /// larger ones go back to the system at once. What is reserved and not used takes no memory.
 const RETURNED_BLOCKS: usize = 33 * 1024 * 1024 / Block::SIZE;
+
+/// Working memory of argon2id. It holds no secret, so it goes back to the system as it is:
+/// [`crate::memory`] would fill all that is reserved.
+#[derive(Debug)]
+pub struct Memory(VecIn<Block, System>);
+
+impl Default for Memory {
+    fn default() -> Self {
+        Self(VecIn::new_in(System))
+    }
+}
 
 /// What one hash costs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -87,7 +100,7 @@ pub fn hash(
     secret: &Secret,
     salt: &[u8; 16],
     cost: Argon2Cost,
-    memory: &mut Vec<Block>,
+    memory: &mut Memory,
 ) -> Result<String, Error> {
     let argon2 = argon2(cost)?;
     let output = digest(&argon2, secret, salt, memory)?;
@@ -105,9 +118,10 @@ fn digest(
     argon2: &Argon2<'_>,
     secret: &Secret,
     salt: &[u8],
-    memory: &mut Vec<Block>,
+    memory: &mut Memory,
 ) -> Result<[u8; Params::DEFAULT_OUTPUT_LEN], Error> {
     let blocks = argon2.params().block_count();
+    let Memory(memory) = memory;
     memory.reserve_exact(blocks.max(RETURNED_BLOCKS).saturating_sub(memory.len()));
     memory.resize(blocks, Block::new());
     let mut output = [0; Params::DEFAULT_OUTPUT_LEN];
@@ -121,7 +135,7 @@ fn digest(
 ///
 /// # Errors
 /// [`Error::Malformed`] and [`Error::Cost`] if the stored text can't be used.
-pub fn verify(secret: &Secret, phc: &str, memory: &mut Vec<Block>) -> Result<bool, Error> {
+pub fn verify(secret: &Secret, phc: &str, memory: &mut Memory) -> Result<bool, Error> {
     let stored = PasswordHash::new(phc).map_err(|_| Error::Malformed)?;
     let (Some(salt), Some(expected)) = (stored.salt, stored.hash) else {
         return Err(Error::Malformed);
@@ -151,7 +165,7 @@ pub struct Hasher {
 
 #[derive(Debug, Default)]
 struct Pool {
-    memories: Vec<Vec<Block>>,
+    memories: Vec<Memory>,
     /// Hashes that run or wait.
     wanted: usize,
 }
@@ -189,7 +203,7 @@ impl Hasher {
 
     async fn on_thread<T: Send + 'static>(
         &self,
-        work: impl FnOnce(&mut Vec<Block>) -> Result<T, Error> + Send + 'static,
+        work: impl FnOnce(&mut Memory) -> Result<T, Error> + Send + 'static,
     ) -> Result<T, Error> {
         let wanted = Wanted::new(Arc::clone(&self.pool));
         let permit = Arc::clone(&self.permits).acquire_owned().await;
@@ -244,20 +258,26 @@ mod tests {
 
     #[test]
     fn only_the_hashed_secret_verifies() {
-        let phc = hash(&secret(1), &[3; 16], CHEAP, &mut Vec::new()).unwrap();
-        assert!(verify(&secret(1), &phc, &mut Vec::new()).unwrap());
-        assert!(!verify(&secret(2), &phc, &mut Vec::new()).unwrap());
+        let phc = hash(&secret(1), &[3; 16], CHEAP, &mut Memory::default()).unwrap();
+        assert!(verify(&secret(1), &phc, &mut Memory::default()).unwrap());
+        assert!(!verify(&secret(2), &phc, &mut Memory::default()).unwrap());
     }
 
     #[test]
     fn the_default_cost_is_the_one_owasp_recommends() {
-        let phc = hash(&secret(1), &[3; 16], Argon2Cost::default(), &mut Vec::new()).unwrap();
+        let phc = hash(
+            &secret(1),
+            &[3; 16],
+            Argon2Cost::default(),
+            &mut Memory::default(),
+        )
+        .unwrap();
         assert!(phc.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"), "{phc}");
     }
 
     #[test]
     fn a_stored_hash_with_a_hostile_cost_is_refused_before_any_memory_is_taken() {
-        let phc = hash(&secret(1), &[3; 16], CHEAP, &mut Vec::new()).unwrap();
+        let phc = hash(&secret(1), &[3; 16], CHEAP, &mut Memory::default()).unwrap();
         for hostile in [
             "m=4194304,t=1,p=1",
             "m=8,t=4000000,p=1",
@@ -265,7 +285,7 @@ mod tests {
         ] {
             let stored = phc.replace("m=8,t=1,p=1", hostile);
             assert!(
-                verify(&secret(1), &stored, &mut Vec::new()).is_err(),
+                verify(&secret(1), &stored, &mut Memory::default()).is_err(),
                 "{hostile}"
             );
         }
@@ -276,7 +296,7 @@ mod tests {
         ] {
             assert!(
                 matches!(
-                    verify(&secret(1), malformed, &mut Vec::new()),
+                    verify(&secret(1), malformed, &mut Memory::default()),
                     Err(Error::Malformed)
                 ),
                 "{malformed}"
@@ -289,7 +309,7 @@ mod tests {
         let hasher = Hasher::new(CHEAP, 2);
         let all = (0..8).map(|n| hasher.hash(secret(n)));
         for (n, phc) in (0..8).zip(futures::future::try_join_all(all).await.unwrap()) {
-            assert!(verify(&secret(n), &phc, &mut Vec::new()).unwrap());
+            assert!(verify(&secret(n), &phc, &mut Memory::default()).unwrap());
         }
         let pool = hasher.pool.lock();
         assert_eq!((pool.wanted, pool.memories.len()), (0, 0));

@@ -14,6 +14,14 @@ pub struct Error(#[source] rand::rngs::SysError);
 /// [`Error`] if the operating system has none to give.
 pub fn bytes<const N: usize>() -> Result<[u8; N], Error> {
     let mut bytes = [0; N];
-    SysRng.try_fill_bytes(&mut bytes).map_err(Error)?;
+    fill(&mut bytes)?;
     Ok(bytes)
+}
+
+/// Makes these bytes random, where they are: a secret that is not moved leaves no copy behind.
+///
+/// # Errors
+/// [`Error`] if the operating system has none to give.
+pub fn fill(bytes: &mut [u8]) -> Result<(), Error> {
+    SysRng.try_fill_bytes(bytes).map_err(Error)
 }

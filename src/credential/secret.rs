@@ -14,9 +14,9 @@
 
 use std::fmt;
 
-use zeroize::{Zeroize as _, Zeroizing};
+use zeroize::Zeroizing;
 
-use super::KeyId;
+use super::{KeyId, random};
 
 const PREFIX: &str = "ak_";
 const BASE62: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
@@ -52,18 +52,32 @@ impl Secret {
     /// Number of characters.
     pub const LENGTH: usize = BODY_CHARS + CRC_CHARS;
 
+    /// A fresh secret of this key.
+    ///
+    /// # Errors
+    /// The operating system has no random bytes to give.
+    pub fn generate(key_id: &KeyId) -> Result<Self, random::Error> {
+        let mut entropy = Zeroizing::new([0; 32]);
+        random::fill(&mut *entropy)?;
+        Ok(Self::encode(key_id, &mut entropy))
+    }
+
     /// The secret of this key with this random number (big-endian).
     #[must_use]
-    pub fn from_entropy(key_id: &KeyId, mut entropy: [u8; 32]) -> Self {
+    pub fn from_entropy(key_id: &KeyId, entropy: [u8; 32]) -> Self {
+        Self::encode(key_id, &mut Zeroizing::new(entropy))
+    }
+
+    /// Uses the number up: it is 0 afterwards.
+    fn encode(key_id: &KeyId, entropy: &mut [u8; 32]) -> Self {
         let mut text = Zeroizing::new(String::with_capacity(Self::LENGTH));
         text.push_str(PREFIX);
         text.push_str(key_id.as_str());
         text.push('_');
         let mut digits = Zeroizing::new([0_u8; RANDOM_CHARS]);
         for digit in digits.iter_mut().rev() {
-            *digit = BASE62[usize::from(divide_by_62(&mut entropy))];
+            *digit = BASE62[usize::from(divide_by_62(entropy))];
         }
-        entropy.zeroize();
         text.extend(digits.iter().map(|&digit| char::from(digit)));
         let crc = checksum(&text);
         text.extend(crc.map(char::from));

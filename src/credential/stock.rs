@@ -77,7 +77,7 @@ impl Stock {
 
     async fn make(&self) -> Result<Blank, Error> {
         let key_id = KeyId::from_entropy(random::bytes()?);
-        let secret = Secret::from_entropy(&key_id, random::bytes()?);
+        let secret = Secret::generate(&key_id)?;
         let hash = self.hasher.hash(secret.clone()).await?;
         Ok(Blank { secret, hash })
     }
@@ -100,7 +100,9 @@ mod tests {
         let mut key_ids = BTreeSet::new();
         for _ in 0..10 {
             let blank = stock.take().await.unwrap();
-            assert!(hash::verify(&blank.secret, &blank.hash, &mut Vec::new()).unwrap());
+            assert!(
+                hash::verify(&blank.secret, &blank.hash, &mut hash::Memory::default()).unwrap()
+            );
             assert!(key_ids.insert(blank.secret.key_id().clone()));
         }
     }

@@ -116,7 +116,8 @@ mod tests {
 
     fn question(n: u8, hashes: &[u8]) -> Undecided {
         let secret = |n| Secret::from_entropy(&KeyId::from_entropy([n; 10]), [n; 32]);
-        let hash = |n| hash::hash(&secret(n), &[n; 16], CHEAP, &mut Vec::new()).unwrap();
+        let hash =
+            |n| hash::hash(&secret(n), &[n; 16], CHEAP, &mut hash::Memory::default()).unwrap();
         let hashes = hashes.iter().map(|&n| Arc::from(hash(n))).enumerate();
         Undecided {
             secret: secret(n),

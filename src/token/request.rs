@@ -46,13 +46,7 @@ pub async fn form(request: Request<Body>) -> Result<Form, Unreadable> {
             return Err(Unreadable(StatusCode::REQUEST_TIMEOUT, say));
         }
     };
-    let form = Form::parse(&body);
-    // Wipes the buffer if nobody else holds it.
-    drop(
-        body.try_into_mut()
-            .map(|body| Zeroizing::new(Vec::from(body))),
-    );
-    form.map_err(|error| Unreadable(StatusCode::BAD_REQUEST, error.to_string()))
+    Form::parse(&body).map_err(|error| Unreadable(StatusCode::BAD_REQUEST, error.to_string()))
 }
 
 fn is_form(headers: &HeaderMap) -> bool {

@@ -67,7 +67,7 @@ pub(super) fn entry(secret: &Secret, revision: i64, ring: &PepperRing) -> Entry 
     };
     Entry {
         revision,
-        hash: hash::hash(secret, &[7; 16], cost, &mut Vec::new()).unwrap(),
+        hash: hash::hash(secret, &[7; 16], cost, &mut hash::Memory::default()).unwrap(),
         fingerprint: ring.fingerprint(secret).unwrap(),
         created_at: Time(at(NOW)),
         cause: Cause::First,

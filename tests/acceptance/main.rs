@@ -28,6 +28,7 @@ mod expiry;
 mod gitops;
 mod immutable;
 mod last_used;
+mod memory;
 mod mint;
 mod observability;
 mod organizations;

@@ -6,7 +6,7 @@ use crate::api::ApiKey;
 use crate::controller::context::Context;
 use crate::credential::sealed::Recipients;
 use crate::credential::verifier::{Cause, Entry};
-use crate::credential::{Blank, KeyId, Secret, random};
+use crate::credential::{Blank, KeyId, Secret};
 use crate::error::Error;
 
 /// A secret that this run minted, until it is delivered.
@@ -29,8 +29,8 @@ pub(super) async fn mint(
     revision: i64,
     cause: Cause,
 ) -> Result<Minted, Error> {
-    let entropy = random::bytes().map_err(|error| Error::internal("mint a secret", &error))?;
-    let secret = Secret::from_entropy(key_id, entropy);
+    let secret = Secret::generate(key_id);
+    let secret = secret.map_err(|error| Error::internal("mint a secret", &error))?;
     let hash = ctx.hasher.hash(secret.clone()).await;
     let hash = hash.map_err(|error| Error::internal("hash the secret", &error))?;
     prove(ctx, secret, hash, revision, cause)

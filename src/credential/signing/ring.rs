@@ -15,8 +15,6 @@ use crate::credential::versioned;
 
 /// Version that this program writes and reads.
 const VERSION: u32 = 1;
-/// Room for a key in the document beside its base 64. Unit: bytes.
-const ROOM_PER_KEY: usize = 256;
 
 /// The keys that sign tokens, in the order in which they sign: oldest first.
 #[derive(Clone, Debug, Default)]
@@ -66,14 +64,11 @@ impl SigningRing {
     /// [`Error::Failed`] if a key can't be written, which its types exclude.
     pub fn to_json(&self) -> Result<Zeroizing<Vec<u8>>, Error> {
         let keys = self.keys.iter().map(|key| StoredKey::write(key));
-        let keys = keys.collect::<Result<Vec<_>, _>>()?;
-        // With enough room at once no copy of a key is left behind by a buffer that grows.
-        let room = keys.iter().map(|stored| stored.key.len() + ROOM_PER_KEY);
-        let mut json = Zeroizing::new(Vec::with_capacity(ROOM_PER_KEY + room.sum::<usize>()));
+        let keys = keys.collect::<Result<_, _>>()?;
         let version = VERSION;
-        serde_json::to_writer(&mut *json, &Stored { version, keys })
-            .map_err(|_| Error::Failed("write the signing ring"))?;
-        Ok(json)
+        serde_json::to_vec(&Stored { version, keys })
+            .map(Zeroizing::new)
+            .map_err(|_| Error::Failed("write the signing ring"))
     }
 
     /// The key that signs at this time: the one with the latest `signs_from` that is not after

@@ -194,7 +194,7 @@ impl Credential {
     /// Whether the entry proves the delivered secret, by hash and by fingerprint.
     pub(crate) fn proves(&self, entry: &Entry) -> bool {
         let secret = self.secret();
-        let by_hash = hash::verify(&secret, &entry.hash, &mut Vec::new()).unwrap();
+        let by_hash = hash::verify(&secret, &entry.hash, &mut hash::Memory::default()).unwrap();
         let by_fingerprint = self.ring.matches(&secret, &entry.fingerprint);
         assert_eq!(
             by_fingerprint,

@@ -5,6 +5,8 @@ mod fault;
 mod inside;
 mod key;
 mod late;
+#[cfg(target_os = "linux")]
+mod memory;
 mod operator;
 mod plugin;
 mod pty;
@@ -17,6 +19,8 @@ pub(crate) use cluster::{Cluster, OPERATOR_NAMESPACE, Scope, run};
 pub(crate) use fault::{Fault, Faults, Lost, Then};
 pub(crate) use inside::{Inside, MovedClock};
 pub(crate) use key::{Credential, ready_reason};
+#[cfg(target_os = "linux")]
+pub(crate) use memory::{Needle, found};
 pub(crate) use operator::Operator;
 pub(crate) use plugin::{Outcome, outcome, plugin_file};
 pub(crate) use pty::{BACKSPACE, DOWN, ENTER, ESC, press};

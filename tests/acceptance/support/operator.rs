@@ -95,6 +95,11 @@ impl Operator {
         self.process.end()
     }
 
+    /// Its process id.
+    pub(crate) fn pid(&self) -> &str {
+        self.process.pid()
+    }
+
     /// Asks it to stop.
     pub(crate) fn signal(&self) {
         let pid = self.process.pid();

@@ -1,15 +1,23 @@
-//! Keeps the memory of a process from being written to disk or read by others of the same user.
+//! Keeps what is in memory from others: it is wiped when it is freed, and neither written to disk nor
+//! shown to other processes of the same user.
 
+use std::alloc::System;
 use std::io;
 
 use rustix::process::{Resource, Rlimit, setrlimit};
+use zeroizing_alloc::ZeroAlloc;
+
+/// Wipes whatever is freed, by whom ever: a secret passes through buffers of HTTP, TLS, JSON and age
+/// that are not ours, and a buffer that grows leaves its old place behind.
+#[global_allocator]
+static WIPES: ZeroAlloc<System> = ZeroAlloc(System);
 
 /// Turns core dumps off for good. On Linux, nobody but root can read the memory of this process or
 /// trace it from then on, and no handler of core dumps is given it.
 ///
 /// # Errors
 /// The system refuses.
-pub fn turn_off() -> io::Result<()> {
+pub fn turn_core_dumps_off() -> io::Result<()> {
     let nothing = Rlimit {
         current: Some(0),
         maximum: Some(0),
@@ -28,7 +36,7 @@ mod tests {
 
     #[test]
     fn the_kernel_knows_that_this_process_is_not_to_be_dumped() {
-        turn_off().unwrap();
+        turn_core_dumps_off().unwrap();
         let limit = getrlimit(Resource::Core);
         assert_eq!((limit.current, limit.maximum), (Some(0), Some(0)));
         assert_eq!(dumpable_behavior(), Ok(DumpableBehavior::NotDumpable));
