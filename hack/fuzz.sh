@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Feeds the token server's parsers with random bytes: FUZZ_SECONDS for each target. Needs a nightly
-# compiler and cargo-fuzz, which nothing else here needs.
+# Feeds what callers send and what is stored with random bytes: FUZZ_SECONDS for each target. Needs a
+# nightly compiler and cargo-fuzz, which nothing else here needs.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -19,7 +19,7 @@ command -v c++ >/dev/null ||
     fail "a C++ compiler (c++), for libFuzzer" "apt install g++ or dnf install gcc-c++"
 
 # What is found beside the corpus stays out of git, in fuzz/found.
-for target in request secret token; do
+for target in plan request secret token verifier; do
     mkdir -p "fuzz/found/$target"
     cargo "+$toolchain" fuzz run "$target" "fuzz/found/$target" "fuzz/corpus/$target" -- \
         -max_total_time="$seconds" -max_len=4096 -timeout=5 -print_final_stats=1

@@ -27,6 +27,16 @@ fn replay(target: &str, check: impl Fn(&[u8])) {
 }
 
 #[test]
+fn whatever_is_stored_has_one_plan_that_can_be_carried_out() {
+    replay("plan", checks::plan::check);
+}
+
+#[test]
+fn any_document_is_a_verifier_or_refused() {
+    replay("verifier", checks::verifier::check);
+}
+
+#[test]
 fn any_bytes_are_a_request_or_refused() {
     replay("request", checks::request);
 }

@@ -1,0 +1,188 @@
+//! What holds of the plan for one key, whatever the API server has stored.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use apikey_operator::api::conditions::{DELIVERED, EXPIRED, READY, RECONCILING, STALLED, find};
+use apikey_operator::api::{ApiKey, ApiKeyStatus, Organization, Phase};
+use apikey_operator::controller::apikey::delivered::Delivered;
+use apikey_operator::controller::apikey::notes;
+use apikey_operator::controller::apikey::plan::{Action, MAX_WAIT, Observed, Plan, Settings, plan};
+use apikey_operator::credential::verifier::Document;
+use apikey_operator::policy::OverQuota;
+use apikey_operator::watch::stored::Verifier;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
+use k8s_openapi::jiff::Timestamp;
+use serde::Deserialize;
+use serde_json::Value;
+
+/// What is stored, and how the operator was started. What is left out is not there.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct Scene {
+    now: Time,
+    apikey: ApiKey,
+    organization: Option<Organization>,
+    parent: Option<Organization>,
+    #[serde(default)]
+    sub_organizations: Vec<Organization>,
+    #[serde(default)]
+    namespace_labels: BTreeMap<String, String>,
+    /// The `maxKeys` that leaves no place.
+    over_quota: Option<i64>,
+    /// The document, readable or not.
+    verifier: Option<Value>,
+    delivered: Option<Delivered>,
+    #[serde(default)]
+    confirmed: bool,
+    #[serde(default)]
+    replacements: Vec<Time>,
+    #[serde(default)]
+    require_organizations: bool,
+    #[serde(default)]
+    restore: bool,
+    token_url: Option<String>,
+}
+
+impl Scene {
+    fn observed(self) -> Observed {
+        let over_quota = self.over_quota.map(|max_keys| OverQuota {
+            organization: self.apikey.spec.org.clone(),
+            max_keys,
+        });
+        let verifier = self.verifier.map(|document| Verifier {
+            metadata: ObjectMeta::default(),
+            owner: None,
+            document: Document::parse(document.to_string().as_bytes()),
+        });
+        Observed {
+            organization: self.organization.map(Arc::new),
+            parent: self.parent.map(Arc::new),
+            sub_organizations: self.sub_organizations.into_iter().map(Arc::new).collect(),
+            namespace_labels: self.namespace_labels,
+            over_quota,
+            verifier: verifier.map(Arc::new),
+            delivered: self.delivered.map(Arc::new),
+            confirmed: self.confirmed,
+            replacements: self.replacements.into_iter().map(|time| time.0).collect(),
+            settings: Settings {
+                require_organizations: self.require_organizations,
+                restore: self.restore,
+                email_domain: "apikeys.internal".into(),
+                token_url: self.token_url.map(Into::into),
+            },
+            now: self.now.0,
+            apikey: Arc::new(self.apikey),
+        }
+    }
+}
+
+/// Objects that can be read have a plan: always the same one, whose steps can be taken, whose status
+/// says one thing and is not written twice, and which is looked at again within an hour.
+pub fn check(bytes: &[u8]) {
+    let Ok(scene) = serde_json::from_slice::<Scene>(bytes) else {
+        return;
+    };
+    let observed = scene.observed();
+    let first = plan(&observed);
+    assert_eq!(first, plan(&observed.clone()));
+    let latest = observed.now.checked_add(MAX_WAIT).unwrap_or(Timestamp::MAX);
+    assert!(observed.now <= first.next && first.next <= latest);
+    check_steps(&observed, &first.actions);
+    check_status(&observed, &first.status);
+    check_rest(observed, &first);
+}
+
+/// Each step is possible where the steps before it have led.
+fn check_steps(observed: &Observed, actions: &[Action]) {
+    let document = observed.document();
+    let own = observed.own_delivered();
+    let mut minted = false;
+    for action in actions {
+        match action {
+            Action::Confirm => assert!(!observed.confirmed, "it would be confirmed for ever"),
+            Action::CreateVerifier { expires_at, .. } => {
+                assert!(
+                    observed.verifier.is_none(),
+                    "a verifier would be overwritten"
+                );
+                assert!(*expires_at > observed.now);
+                minted = true;
+            }
+            Action::AppendPending(next) => {
+                let document = document.expect("something to append to");
+                assert!(document.expires_at.0 > observed.now);
+                assert_eq!(next.revision, document.next_revision());
+                assert_eq!(document.room_from(observed.now), None);
+                minted = true;
+            }
+            Action::Deliver { replaces } => {
+                assert!(minted, "there is nothing to deliver");
+                assert_eq!(replaces.is_some(), observed.delivered.is_some());
+                assert_eq!(replaces.is_some(), own.is_some(), "it is somebody else's");
+            }
+            Action::Promote => assert!(minted || own.is_some()),
+            Action::DropPending => assert!(document.is_some_and(|d| !d.pending.is_empty())),
+            Action::DiscardPrevious => assert!(document.is_some_and(|d| d.previous.is_some())),
+            Action::RecordHandover(handover) => {
+                assert!(document.is_some_and(|d| d.handover != *handover));
+            }
+            Action::RemoveDelivered | Action::ApplyTemplate => assert!(own.is_some()),
+            Action::AdoptDelivered => {
+                assert!(observed.settings.restore && observed.delivered.is_some());
+            }
+        }
+    }
+    let removes = actions.contains(&Action::RemoveDelivered);
+    assert!(!observed.settings.restore || !minted && !removes);
+}
+
+/// The status is about this generation and contradicts itself nowhere.
+fn check_status(observed: &Observed, status: &ApiKeyStatus) {
+    let generation = observed.apikey.metadata.generation.unwrap_or(0);
+    assert_eq!(status.observed_generation, generation);
+    let conditions = &status.conditions;
+    assert!(conditions.is_sorted_by(|a, b| a.type_ < b.type_));
+    let says = |type_| find(conditions, type_).map(|condition| condition.status.as_str());
+    let is_true = |type_| says(type_) == Some("True");
+    assert!(says(DELIVERED).is_some());
+    let states = [READY, RECONCILING, STALLED].map(is_true);
+    assert_eq!(
+        states.iter().filter(|holds| **holds).count(),
+        1,
+        "{states:?}"
+    );
+    assert_eq!(is_true(EXPIRED), status.phase == Some(Phase::Expired));
+    for condition in conditions {
+        assert!(!condition.message.is_empty() && condition.message.chars().count() <= 1024);
+        assert!(
+            condition
+                .reason
+                .bytes()
+                .all(|byte| byte.is_ascii_alphabetic())
+        );
+    }
+}
+
+/// A key with nothing left to do and its status stored has nothing left to do or to say.
+fn check_rest(mut observed: Observed, settled: &Plan) {
+    if !settled.actions.is_empty() {
+        return;
+    }
+    let told = notes::changes(
+        &observed.apikey,
+        &settled.status,
+        observed.document(),
+        observed.now,
+    );
+    assert!(told.iter().all(|change| !change.note.message.is_empty()));
+    let stored = serde_json::to_value(&settled.status).expect("JSON");
+    let stored: ApiKeyStatus = serde_json::from_value(stored).expect("what was written");
+    Arc::make_mut(&mut observed.apikey).status = Some(stored.clone());
+    let again = plan(&observed);
+    assert_eq!(again.actions, []);
+    assert_eq!(again.next, settled.next);
+    assert_eq!(again.status, stored);
+    let told = notes::changes(&observed.apikey, &stored, observed.document(), observed.now);
+    assert_eq!(told, []);
+}

@@ -1,0 +1,87 @@
+//! What holds of any document that stands where a verifier is stored.
+
+use apikey_operator::credential::hash::{
+    self, MAX_STORED_ITERATIONS, MAX_STORED_MEMORY_KIB, Memory,
+};
+use apikey_operator::credential::verifier::{Document, Entry, MAX_PENDING};
+use apikey_operator::credential::{KeyId, Secret};
+use k8s_openapi::jiff::Timestamp;
+
+/// Costs up to this are tried out. Unit: KiB.
+const QUICK_MEMORY_KIB: u32 = 64;
+
+/// A document is refused, or is written as it was read; each of its steps keeps what it has to keep;
+/// and no hash in it takes more memory or time than is allowed.
+pub fn check(bytes: &[u8]) {
+    let Ok(document) = Document::parse(bytes) else {
+        return;
+    };
+    let written = document.to_json().expect("JSON");
+    let read = Document::parse(&written).expect("what was written");
+    assert_eq!(read.to_json().expect("JSON"), written);
+    let pending = document.pending.iter().map(|pending| &pending.entry);
+    let entries: Vec<_> = [&document.current]
+        .into_iter()
+        .chain(&document.previous)
+        .chain(pending)
+        .collect();
+    let next = document.next_revision();
+    for entry in &entries {
+        assert!(entry.revision < next || next == i64::MAX);
+        assert_eq!(entry.digest().len(), 16);
+        check_hash(entry);
+    }
+    for entry in &entries {
+        check_steps(&document, entry.created_at.0);
+    }
+}
+
+/// The steps that a document takes, at this time.
+fn check_steps(document: &Document, now: Timestamp) {
+    if let Some((_, end)) = document.accepted_previous(now) {
+        assert!(end > now);
+    }
+    match document.room_from(now) {
+        Some(from) => assert!(from > now),
+        None => {
+            for pending in &document.pending {
+                let next = document.with_pending(pending.clone(), now);
+                assert!(next.pending.len() <= MAX_PENDING);
+                assert_eq!(next.current, document.current);
+            }
+        }
+    }
+    for pending in &document.pending {
+        let promoted = document.promoted(&pending.entry.digest(), now);
+        let promoted = promoted.expect("a pending entry");
+        assert_eq!(promoted.current.digest(), pending.entry.digest());
+        assert_eq!(promoted.pending, []);
+        assert_eq!(promoted.expires_at, document.expires_at);
+        if pending.overlap_seconds > 0 {
+            let end = promoted.previous.and_then(|previous| previous.valid_until);
+            assert!(end.is_some_and(|end| end <= document.expires_at));
+        }
+    }
+}
+
+/// A hash that costs too much is refused.
+fn check_hash(entry: &Entry) {
+    let parts = entry.hash.split(['$', ',']);
+    let numbers = |name| {
+        let values = parts
+            .clone()
+            .filter_map(move |part| part.strip_prefix(name));
+        values
+            .map(|value: &str| value.parse().unwrap_or(u32::MAX))
+            .max()
+            .unwrap_or(0)
+    };
+    let (memory_kib, iterations) = (numbers("m="), numbers("t="));
+    let refused = memory_kib > MAX_STORED_MEMORY_KIB || iterations > MAX_STORED_ITERATIONS;
+    if !refused && memory_kib > QUICK_MEMORY_KIB {
+        return;
+    }
+    let secret = Secret::from_entropy(&KeyId::from_entropy([1; 10]), [2; 32]);
+    let verdict = hash::verify(&secret, &entry.hash, &mut Memory::default());
+    assert!(!refused || verdict.is_err());
+}
