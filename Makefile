@@ -120,7 +120,7 @@ bench: need controlplane ## Measure throughput and latency
 	cargo bench --locked --bench lifecycle --
 
 .PHONY: fuzz
-fuzz: need ## Fuzz what callers send (FUZZ_SECONDS=60 for each target; needs nightly and cargo-fuzz)
+fuzz: need ## Fuzz what is sent and stored (FUZZ_SECONDS=60 for each target; needs nightly and cargo-fuzz)
 	FUZZ_SECONDS='$(FUZZ_SECONDS)' hack/fuzz.sh
 
 .PHONY: bench-token
@@ -141,6 +141,7 @@ ci: lint deny verify chart docs-commands docs test demo ## Everything that has t
 	@hack/gitops.sh --if-installed
 	@hack/observability.sh --if-installed
 	@hack/consumers.sh --if-installed
+	@hack/deny.sh --if-reachable
 
 .PHONY: controlplane
 controlplane: ## Build etcd, kube-apiserver, kube-controller-manager and their tools (once)

@@ -182,6 +182,26 @@ mod tests {
         }
     }
 
+    /// Names of fields that speak of namespaces.
+    fn namespaces(crd: &Value) -> Vec<String> {
+        let schema = &crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"];
+        let mut found = Vec::new();
+        walk(schema, "spec", &mut |path, _| {
+            let (parent, field) = path.rsplit_once('.').unwrap_or_default();
+            if parent.ends_with(".properties") && field.to_lowercase().contains("namespace") {
+                found.push(field.to_owned());
+            }
+        });
+        found
+    }
+
+    #[test]
+    fn no_field_of_a_key_names_a_namespace() {
+        let [apikey, organization] = <[Value; 2]>::try_from(crds()).unwrap();
+        assert_eq!(namespaces(&organization), ["allowedNamespaces"]);
+        assert_eq!(namespaces(&apikey), [""; 0]);
+    }
+
     #[test]
     fn a_fresh_object_counts_as_not_observed() {
         for crd in crds() {

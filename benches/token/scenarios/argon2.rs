@@ -93,7 +93,7 @@ fn flood(sizes: &Sizes, server: &Server, holders: &[Holder], budgets: &str, tabl
 /// Mean time of argon2id of the default cost, on the core of the server.
 fn one_hash(holder: &Holder) -> Duration {
     cpu::on_core(cpu::SERVER, || {
-        let mut memory = Vec::new();
+        let mut memory = hash::Memory::default();
         let mut hash =
             || hash::hash(&holder.secret, &[7; 16], Argon2Cost::default(), &mut memory).unwrap();
         hash();
