@@ -146,12 +146,8 @@ fn check_status(observed: &Observed, status: &ApiKeyStatus) {
     let says = |type_| find(conditions, type_).map(|condition| condition.status.as_str());
     let is_true = |type_| says(type_) == Some("True");
     assert!(says(DELIVERED).is_some());
-    let states = [READY, RECONCILING, STALLED].map(is_true);
-    assert_eq!(
-        states.iter().filter(|holds| **holds).count(),
-        1,
-        "{states:?}"
-    );
+    let held = [READY, RECONCILING, STALLED].map(is_true);
+    assert_eq!(held.iter().filter(|holds| **holds).count(), 1, "{held:?}");
     assert_eq!(is_true(EXPIRED), status.phase == Some(Phase::Expired));
     for condition in conditions {
         assert!(!condition.message.is_empty() && condition.message.chars().count() <= 1024);
