@@ -41,21 +41,16 @@ fn check_steps(document: &Document, now: Timestamp) {
     if let Some((_, end)) = document.accepted_previous(now) {
         assert!(end > now);
     }
-    match document.room_from(now) {
-        Some(from) => assert!(from > now),
-        None => {
-            for pending in &document.pending {
-                let next = document.with_pending(pending.clone(), now);
-                assert!(next.pending.len() <= MAX_PENDING);
-                assert_eq!(next.current, document.current);
-            }
-        }
+    let young = document.without_old_pending(now);
+    assert!(young.pending_until().is_none_or(|until| until > now));
+    if document.pending.len() < MAX_PENDING {
+        assert_eq!(document.room_from(), None);
     }
     for pending in &document.pending {
-        let promoted = document.promoted(&pending.entry.digest(), now);
-        let promoted = promoted.expect("a pending entry");
-        assert_eq!(promoted.current.digest(), pending.entry.digest());
-        assert_eq!(promoted.pending, []);
+        let digest = pending.entry.digest();
+        let promoted = document.promoted(&digest, now).expect("a pending entry");
+        assert_eq!(promoted.current.digest(), digest);
+        assert_eq!(promoted.pending(&digest), None);
         assert_eq!(promoted.expires_at, document.expires_at);
         if pending.overlap_seconds > 0 {
             let end = promoted.previous.and_then(|previous| previous.valid_until);
