@@ -30,7 +30,9 @@ async fn leaves_no_copy(step: &str, take: impl AsyncFnOnce(&Secret)) {
 fn joined(parts: &[&[u8]]) -> Zeroizing<Vec<u8>> {
     let length = parts.iter().map(|part| part.len()).sum();
     let mut joined = Zeroizing::new(Vec::with_capacity(length));
-    parts.iter().for_each(|part| joined.extend_from_slice(part));
+    for part in parts {
+        joined.extend_from_slice(part);
+    }
     joined
 }
 
