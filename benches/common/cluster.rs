@@ -14,7 +14,8 @@ use super::operator::{Operator, PROGRAM};
 
 /// Namespace that the chart is installed into.
 pub(crate) const OPERATOR_NAMESPACE: &str = "apikey-operator";
-const SERVICE_ACCOUNT: &str = "apikey-operator";
+/// ServiceAccount of the controller.
+pub(crate) const SERVICE_ACCOUNT: &str = "apikey-operator";
 /// The organization of all keys.
 pub(crate) const ORGANIZATION: &str = "bench";
 
@@ -27,7 +28,11 @@ pub(crate) struct Cluster {
 impl Cluster {
     /// Without the chart.
     pub(crate) async fn bare() -> Self {
-        let control_plane = ControlPlane::start().expect("a control plane");
+        let control_plane = ControlPlane::builder()
+            // Requests are counted in one file.
+            .apiserver_arg("--audit-log-maxsize=100000")
+            .start()
+            .expect("a control plane");
         let kubeconfig = Kubeconfig::read_from(control_plane.admin_kubeconfig()).unwrap();
         let options = KubeConfigOptions::default();
         let config = Config::from_custom_kubeconfig(kubeconfig, &options)

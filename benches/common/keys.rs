@@ -1,16 +1,7 @@
-//! Creating objects in parallel.
-
-use std::fmt::Debug;
-use std::sync::Arc;
+//! Keys of the organization.
 
 use apikey_operator::api::{ApiKey, ApiKeySpec};
 use k8s_openapi::jiff::Timestamp;
-use kube::api::PostParams;
-use kube::{Api, Resource};
-use parking_lot::Mutex;
-use serde::Serialize;
-use serde::de::DeserializeOwned;
-use tokio::task::JoinSet;
 
 use super::cluster::ORGANIZATION;
 
@@ -22,25 +13,4 @@ pub(crate) fn key(n: u32, expiry: Option<Timestamp>) -> ApiKey {
         ..ApiKeySpec::default()
     };
     ApiKey::new(&format!("key-{n:06}"), spec)
-}
-
-/// Creates all objects, this many at a time.
-pub(crate) async fn create<K>(api: &Api<K>, creators: usize, objects: Vec<K>)
-where
-    K: Resource + Serialize + DeserializeOwned + Clone + Debug + Send + Sync + 'static,
-{
-    let objects = Arc::new(Mutex::new(objects.into_iter()));
-    let mut tasks = JoinSet::new();
-    for _ in 0..creators {
-        let (api, objects) = (api.clone(), Arc::clone(&objects));
-        tasks.spawn(async move {
-            loop {
-                let Some(object) = objects.lock().next() else {
-                    return;
-                };
-                api.create(&PostParams::default(), &object).await.unwrap();
-            }
-        });
-    }
-    tasks.join_all().await;
 }

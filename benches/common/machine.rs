@@ -28,9 +28,9 @@ pub(crate) fn describe() -> String {
     )
 }
 
-/// Value of a `name: value` line of a file.
+/// Value of a `name: value` line of a file, if there is one.
 pub(crate) fn field(path: &str, name: &str) -> Option<String> {
-    read_to_string(path).unwrap().lines().find_map(|line| {
+    read_to_string(path).ok()?.lines().find_map(|line| {
         let (key, value) = line.split_once(':')?;
         (key.trim() == name).then(|| value.trim().to_owned())
     })

@@ -1,4 +1,5 @@
-//! What the benchmarks share: a control plane, the operator as a process, the table.
+//! What all benchmarks share: a control plane, the operator as a process, the table. The other files
+//! of this folder are modules of the benchmarks that use them.
 
 pub(crate) mod cluster;
 pub(crate) mod keys;
@@ -6,31 +7,31 @@ pub(crate) mod machine;
 pub(crate) mod operator;
 pub(crate) mod report;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-/// Whether this is to be a quick run.
+/// The arguments without that of cargo.
 ///
 /// # Errors
 /// The exit code, if nothing is to be measured.
-pub(crate) fn quick(name: &str) -> Result<bool, ExitCode> {
+pub(crate) fn arguments() -> Result<Vec<String>, ExitCode> {
     let arguments: Vec<_> = std::env::args().skip(1).collect();
-    match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
-        ["--bench"] => Ok(false),
-        ["--quick", "--bench"] | ["--bench", "--quick"] => Ok(true),
+    if arguments.is_empty() {
         // `cargo test --all-targets` runs benchmarks without the flag, to see that they build.
-        [] => Err(ExitCode::SUCCESS),
-        _ => {
-            eprintln!("usage: cargo bench --locked --bench {name} [-- --quick]");
-            Err(ExitCode::from(2))
-        }
+        return Err(ExitCode::SUCCESS);
     }
+    Ok(arguments.into_iter().filter(|a| a != "--bench").collect())
 }
 
-/// Prints the table, and writes it to `target/bench`.
-pub(crate) fn publish(name: &str, text: &str) {
+/// Prints the table, and writes it to this file of cargo's target folder.
+pub(crate) fn publish(file: &str, text: &str) {
     print!("{text}");
-    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).with_file_name("bench");
-    std::fs::create_dir_all(&folder).unwrap();
-    std::fs::write(folder.join(format!("{name}.md")), text).unwrap();
+    std::fs::write(output(file), text).unwrap();
+}
+
+/// Path of this file of cargo's target folder; its folder is there.
+pub(crate) fn output(file: &str) -> PathBuf {
+    let path = Path::new(env!("CARGO_TARGET_TMPDIR")).with_file_name(file);
+    std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+    path
 }

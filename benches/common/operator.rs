@@ -31,6 +31,21 @@ pub(crate) struct Memory {
     pub(crate) peak: f64,
 }
 
+impl Memory {
+    /// That of a process, unless it has ended.
+    pub(crate) fn of(pid: &str) -> Option<Self> {
+        let mib = |name| {
+            let value = machine::field(&format!("/proc/{pid}/status"), name)?;
+            let kib: f64 = value.trim_end_matches(" kB").parse().ok()?;
+            Some(kib / 1024.0)
+        };
+        Some(Self {
+            resident: mib("VmRSS")?,
+            peak: mib("VmHWM")?,
+        })
+    }
+}
+
 impl std::fmt::Display for Memory {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{:.1} MiB (peak {:.1})", self.resident, self.peak)
@@ -74,15 +89,6 @@ impl Operator {
             .await;
     }
 
-    /// Waits until it has completed this many reconciles of keys.
-    pub(crate) async fn reconciled(&self, keys: u32, look: Duration) {
-        let name = r#"controller_runtime_reconcile_total{controller="apikey""#;
-        self.until("through the keys", look, || {
-            self.metric(name) >= f64::from(keys)
-        })
-        .await;
-    }
-
     /// Waits until this holds, looking this often.
     pub(crate) async fn until(&self, what: &str, look: Duration, mut holds: impl FnMut() -> bool) {
         let mut tick = tokio::time::interval(look);
@@ -117,15 +123,7 @@ impl Operator {
     }
 
     pub(crate) fn memory(&self) -> Memory {
-        let mib = |name| {
-            let value =
-                machine::field(&format!("/proc/{}/status", self.process.pid()), name).unwrap();
-            value.trim_end_matches(" kB").parse::<f64>().unwrap() / 1024.0
-        };
-        Memory {
-            resident: mib("VmRSS"),
-            peak: mib("VmHWM"),
-        }
+        Memory::of(self.process.pid()).expect("a running process")
     }
 }
 

@@ -1,24 +1,24 @@
 //! The table.
 
 use std::fmt::Write as _;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use super::machine;
 
-pub(crate) struct Report<const COLUMNS: usize> {
-    titles: [&'static str; COLUMNS],
+pub(crate) struct Report {
+    titles: Vec<String>,
     machine: String,
     kubernetes: String,
-    rows: Vec<[String; COLUMNS]>,
+    rows: Vec<Vec<String>>,
     notes: Vec<String>,
     begun: Instant,
 }
 
-impl<const COLUMNS: usize> Report<COLUMNS> {
+impl Report {
     /// An empty table; it describes the machine as it is now.
-    pub(crate) fn new(titles: [&'static str; COLUMNS]) -> Self {
+    pub(crate) fn new(titles: &[impl ToString]) -> Self {
         Self {
-            titles,
+            titles: titles.iter().map(ToString::to_string).collect(),
             machine: machine::describe(),
             kubernetes: String::new(),
             rows: Vec::new(),
@@ -31,7 +31,8 @@ impl<const COLUMNS: usize> Report<COLUMNS> {
         self.kubernetes = version;
     }
 
-    pub(crate) fn add(&mut self, row: [String; COLUMNS]) {
+    /// Adds a row with a cell for each title.
+    pub(crate) fn add(&mut self, row: Vec<String>) {
         progress(&row.join(" | "));
         self.rows.push(row);
     }
@@ -51,7 +52,7 @@ impl<const COLUMNS: usize> Report<COLUMNS> {
             notes,
             begun,
         } = self;
-        let rule = [" --- |"; COLUMNS].concat();
+        let rule = " --- |".repeat(titles.len());
         let mut text = format!("| {} |\n|{rule}\n", titles.join(" | "));
         for row in rows {
             let _ = writeln!(text, "| {} |", row.join(" | "));
@@ -74,18 +75,4 @@ impl<const COLUMNS: usize> Report<COLUMNS> {
 /// Tells how far it is.
 pub(crate) fn progress(text: &str) {
     eprintln!("{text}");
-}
-
-/// The value that `percent` of the sorted values do not exceed (nearest rank).
-pub(crate) fn percentile<T: Copy>(sorted: &[T], percent: usize) -> T {
-    sorted[(sorted.len() * percent).div_ceil(100).saturating_sub(1)]
-}
-
-pub(crate) fn ms(duration: Duration) -> String {
-    let ms = duration.as_secs_f64() * 1000.0;
-    if ms < 100.0 {
-        format!("{ms:.1} ms")
-    } else {
-        format!("{ms:.0} ms")
-    }
 }

@@ -14,9 +14,21 @@
 
 #[path = "../common/mod.rs"]
 mod common;
-mod keys;
+#[path = "../common/create.rs"]
+mod create;
+#[path = "../common/milliseconds.rs"]
+mod milliseconds;
+#[path = "../common/percentile.rs"]
+mod percentile;
+#[path = "../common/quick.rs"]
+mod quick;
+#[path = "../common/reconciled.rs"]
+mod reconciled;
+#[path = "../common/requests.rs"]
 mod requests;
 mod scenarios;
+#[path = "../common/sightings.rs"]
+mod sightings;
 mod table;
 mod watched;
 
@@ -28,7 +40,7 @@ use self::scenarios::Sizes;
 const SHARED: &str = "API server, etcd, operator and this program share it.";
 
 fn main() -> ExitCode {
-    let quick = match common::quick("lifecycle") {
+    let quick = match quick::wanted("lifecycle") {
         Ok(quick) => quick,
         Err(code) => return code,
     };
@@ -37,8 +49,8 @@ fn main() -> ExitCode {
         .enable_all()
         .build()
         .unwrap();
-    let mut report = Report::new(table::TITLES);
+    let mut report = Report::new(&table::TITLES);
     runtime.block_on(scenarios::run(&sizes, &mut report));
-    common::publish("lifecycle", &report.markdown(quick, SHARED));
+    common::publish("bench/lifecycle.md", &report.markdown(quick, SHARED));
     ExitCode::SUCCESS
 }

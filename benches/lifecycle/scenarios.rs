@@ -10,12 +10,15 @@ use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use kube::Api;
 use kube::api::{ObjectMeta, PostParams};
 
-use crate::common::cluster::Cluster;
-use crate::common::keys::{create, key};
+use crate::common::cluster::{Cluster, SERVICE_ACCOUNT};
+use crate::common::keys::key;
 use crate::common::operator::Operator;
-use crate::common::report::{ms, percentile, progress};
-use crate::keys::Sightings;
-use crate::requests::{self, Counts};
+use crate::common::report::progress;
+use crate::create::create;
+use crate::milliseconds::ms;
+use crate::percentile::percentile;
+use crate::requests::{Requests, per_key};
+use crate::sightings::Sightings;
 use crate::table::Table;
 
 const CREATORS: usize = 16;
@@ -98,7 +101,7 @@ async fn raw(count: u32, report: &mut Table) -> f64 {
 
 /// Creates keys with these numbers; returns how many per second became Active.
 async fn issue(cluster: &Cluster, creators: usize, numbers: std::ops::Range<u32>) -> f64 {
-    let mut active = Sightings::open(cluster, "bench", Phase::Active).await;
+    let mut active = Sightings::of_phase(cluster, "bench", Phase::Active).await;
     let keys = Api::namespaced(cluster.client.clone(), "bench");
     let count = f64::from(numbers.end - numbers.start);
     let all: Vec<_> = numbers.clone().map(|n| key(n, None)).collect();
@@ -130,18 +133,20 @@ async fn cluster_with_operator(flags: &[&str]) -> (Cluster, Operator) {
 
 /// Has one key issued. In the first second of a definition the API server refuses watches, so that
 /// a first key may have to wait for the next attempt.
-async fn warm_up(cluster: &Cluster) -> Counts {
+async fn warm_up(cluster: &Cluster) -> Requests {
     cluster.namespace("warm-up");
-    let mut active = Sightings::open(cluster, "warm-up", Phase::Active).await;
+    let mut active = Sightings::of_phase(cluster, "warm-up", Phase::Active).await;
     let keys = Api::namespaced(cluster.client.clone(), "warm-up");
     create(&keys, 1, vec![key(0, None)]).await;
     active.next(1).await;
-    requests::settled(cluster).await
+    let mut requests = Requests::of(cluster, SERVICE_ACCOUNT);
+    requests.settled().await;
+    requests
 }
 
 async fn small(sizes: &Sizes, raw: f64, report: &mut Table) {
     let (cluster, _operator) = cluster_with_operator(&[]).await;
-    warm_up(&cluster).await;
+    let mut requests = warm_up(&cluster).await;
     let rate = issue(&cluster, CREATORS, 0..sizes.small).await;
     report_rate(
         report,
@@ -151,15 +156,15 @@ async fn small(sizes: &Sizes, raw: f64, report: &mut Table) {
         raw,
         "≥ 60 keys/s",
     );
-    requests::settled(&cluster).await;
+    requests.settled().await;
     one_by_one(&cluster, sizes.one_by_one, report).await;
-    requests::settled(&cluster).await;
+    requests.settled().await;
     expiry(&cluster, sizes.expiring, report).await;
 }
 
 async fn one_by_one(cluster: &Cluster, count: u32, report: &mut Table) {
     cluster.namespace("one-by-one");
-    let mut active = Sightings::open(cluster, "one-by-one", Phase::Active).await;
+    let mut active = Sightings::of_phase(cluster, "one-by-one", Phase::Active).await;
     let keys = Api::<ApiKey>::namespaced(cluster.client.clone(), "one-by-one");
     let mut latencies = Vec::new();
     for n in 0..count {
@@ -184,8 +189,8 @@ async fn one_by_one(cluster: &Cluster, count: u32, report: &mut Table) {
 
 async fn expiry(cluster: &Cluster, count: u32, report: &mut Table) {
     cluster.namespace("expiry");
-    let mut active = Sightings::open(cluster, "expiry", Phase::Active).await;
-    let mut expired = Sightings::open(cluster, "expiry", Phase::Expired).await;
+    let mut active = Sightings::of_phase(cluster, "expiry", Phase::Active).await;
+    let mut expired = Sightings::of_phase(cluster, "expiry", Phase::Expired).await;
     let keys = Api::namespaced(cluster.client.clone(), "expiry");
     let now = Clock::system().now().as_second();
     let expiry = Timestamp::from_second(now + LIFETIME_SECONDS).unwrap();
@@ -226,7 +231,7 @@ async fn large(sizes: &Sizes, raw: f64, report: &mut Table) {
         operator.memory().to_string(),
         "",
     );
-    let before = warm_up(&cluster).await;
+    let mut requests = warm_up(&cluster).await;
     let rate = issue(&cluster, CREATORS, 0..count).await;
     let memory = operator.memory();
     report_rate(
@@ -240,25 +245,19 @@ async fn large(sizes: &Sizes, raw: f64, report: &mut Table) {
     let what = format!("Resident memory right after {count} keys, default hashing cost");
     report.row(what, memory.to_string(), "< 40 MiB");
 
-    let counts = requests::since(&before, &requests::settled(&cluster).await);
+    let seen = requests.settled().await;
     let what = format!("Resident memory at rest with {count} keys, default hashing cost");
     report.row(what, operator.memory().to_string(), "< 40 MiB");
-    let per_key = |number: u32| f64::from(number) / f64::from(count);
+    let work: u32 = seen.work.values().sum();
     let what = format!("API requests for each key, {count} keys");
-    report.row(
-        what,
-        format!("{:.2}", per_key(counts.values().sum())),
-        "≤ 4",
-    );
-    let parts: Vec<_> = counts
-        .iter()
-        .map(|(r, n)| format!("{r} {:.3}", per_key(*n)))
-        .collect();
-    let dropped = operator.metric("apikey_events_dropped_total");
+    let each = f64::from(work) / f64::from(count);
+    report.row(what, format!("{each:.2}"), "≤ 4");
     report.note(format!(
-        "API requests for each key, without lists, watches and the lease: {}. Events dropped: \
-         {dropped}.",
-        parts.join(", ")
+        "API requests for each key: {}. Lists, watches and the lease for all together: {}. Events \
+         dropped: {}.",
+        per_key(&seen.work, count),
+        seen.upkeep.values().sum::<u32>(),
+        operator.metric("apikey_events_dropped_total")
     ));
     drop(operator);
 

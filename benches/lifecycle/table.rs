@@ -2,7 +2,7 @@
 
 use crate::common::report::Report;
 
-pub(crate) type Table = Report<3>;
+pub(crate) type Table = Report;
 
 /// Titles of its columns.
 pub(crate) const TITLES: [&str; 3] = ["Measured", "Result", "Aim"];
@@ -10,6 +10,6 @@ pub(crate) const TITLES: [&str; 3] = ["Measured", "Result", "Aim"];
 impl Table {
     /// Adds a row; `aim` is empty where there is none.
     pub(crate) fn row(&mut self, what: impl Into<String>, result: impl Into<String>, aim: &str) {
-        self.add([what.into(), result.into(), aim.to_owned()]);
+        self.add(vec![what.into(), result.into(), aim.to_owned()]);
     }
 }

@@ -14,15 +14,35 @@
 
 mod baseline;
 mod callers;
+#[path = "../common/claims.rs"]
+mod claims;
 #[path = "../common/mod.rs"]
 mod common;
 mod cpu;
+#[path = "../common/create.rs"]
+mod create;
+#[path = "../common/forged.rs"]
+mod forged;
+#[path = "../common/holder.rs"]
+mod holder;
 mod load;
+#[path = "../common/milliseconds.rs"]
+mod milliseconds;
+#[path = "../common/percentile.rs"]
+mod percentile;
+mod pinned;
+#[path = "../common/quick.rs"]
+mod quick;
+#[path = "../common/reconciled.rs"]
+mod reconciled;
 mod rings;
 mod scenarios;
+#[path = "../common/server.rs"]
 mod server;
 mod statistics;
 mod table;
+#[path = "../common/wire.rs"]
+mod wire;
 
 use std::process::ExitCode;
 
@@ -33,7 +53,7 @@ const SHARED: &str = "The server runs on core 0, the callers on core 1; API serv
     then, and no controller runs but where it is told. All connections are of this machine.";
 
 fn main() -> ExitCode {
-    let quick = match common::quick("token") {
+    let quick = match quick::wanted("token") {
         Ok(quick) => quick,
         Err(code) => return code,
     };
@@ -42,8 +62,8 @@ fn main() -> ExitCode {
         .enable_all()
         .build()
         .unwrap();
-    let mut report = Report::new(table::TITLES);
+    let mut report = Report::new(&table::TITLES);
     runtime.block_on(scenarios::run(&sizes, &mut report));
-    common::publish("token", &report.markdown(quick, SHARED));
+    common::publish("bench/token.md", &report.markdown(quick, SHARED));
     ExitCode::SUCCESS
 }

@@ -8,7 +8,7 @@ use crate::load::Outcome;
 use crate::load::tally::Tally;
 use crate::server::Server;
 
-pub(crate) type Table = Report<5>;
+pub(crate) type Table = Report;
 
 /// Titles of its columns.
 pub(crate) const TITLES: [&str; 5] = ["Measured", "Result", "Resident memory", "Bound", "Aim"];
@@ -24,7 +24,7 @@ impl Table {
         aim: &str,
     ) {
         let (what, result, memory) = (what.into(), result.into(), memory.into());
-        self.add([what, result, memory, bound.into(), aim.to_owned()]);
+        self.add(vec![what, result, memory, bound.into(), aim.to_owned()]);
     }
 
     /// Adds a row for the answers of the first group that have this status.

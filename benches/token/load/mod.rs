@@ -3,7 +3,6 @@
 
 pub(crate) mod tally;
 pub(crate) mod tls;
-pub(crate) mod wire;
 
 use std::io;
 use std::net::SocketAddr;
@@ -18,8 +17,9 @@ use tokio::time::timeout_at;
 use tokio_rustls::TlsConnector;
 
 use self::tally::{Tally, Window};
-use self::wire::Wire;
 use crate::cpu::{self, Share, Use};
+use crate::holder::Request;
+use crate::wire::Wire;
 
 /// Longest wait for answers after the time that is measured.
 const LAST_ANSWERS: Duration = Duration::from_secs(15);
@@ -27,7 +27,7 @@ const LAST_ANSWERS: Duration = Duration::from_secs(15);
 const MAX_BROKEN: u64 = 1000;
 
 /// Requests in the form in which they are sent.
-pub(crate) type Requests = Arc<[Box<[u8]>]>;
+pub(crate) type Requests = Arc<[Request]>;
 
 /// How connections are used.
 #[derive(Clone)]

@@ -6,10 +6,12 @@ use apikey_operator::credential::{Argon2Cost, hash};
 
 use super::rates::FEW;
 use super::{CONNECTIONS, Sizes, issue};
-use crate::callers::{Holder, forged, requests};
+use crate::callers::{forged, requests};
 use crate::common::cluster::Cluster;
+use crate::holder::Holder;
 use crate::load::Group;
-use crate::server::{NO_BUDGETS, Server, Servers};
+use crate::pinned::{NO_BUDGETS, PINNED};
+use crate::server::{Server, Servers};
 use crate::table::{Rate, Table, cores, times};
 use crate::{baseline, cpu, rings};
 
@@ -22,7 +24,7 @@ const HASHES: u32 = 20;
 pub(super) async fn measure(sizes: &Sizes, cluster: &Cluster, table: &mut Table) {
     let holders = issue(cluster, sizes.costly_keys, &[]).await;
     rings::replace_peppers(cluster).await;
-    let servers = Servers::of(cluster);
+    let servers = Servers::of(cluster, &PINNED);
     let hashes = 1.0 / one_hash(&holders[0]).as_secs_f64();
     let valid = requests(&holders, Holder::request);
 

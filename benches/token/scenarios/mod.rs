@@ -14,11 +14,14 @@ use apikey_operator::credential::signing::Algorithm;
 use kube::Api;
 
 use crate::baseline;
-use crate::callers::{self, Holder};
+use crate::callers;
 use crate::common::cluster::Cluster;
-use crate::common::keys::{create, key};
+use crate::common::keys::key;
 use crate::common::report::progress;
+use crate::create::create;
+use crate::holder::{Holder, Request};
 use crate::load::{Group, Load};
+use crate::pinned::PINNED;
 use crate::server::Servers;
 use crate::table::{Table, times};
 
@@ -74,7 +77,7 @@ impl Sizes {
 struct Setting<'a> {
     sizes: &'a Sizes,
     cluster: &'a Cluster,
-    servers: Servers<'a>,
+    servers: Servers,
     holders: Arc<[Holder]>,
 }
 
@@ -91,7 +94,7 @@ pub(crate) async fn run(sizes: &Sizes, table: &mut Table) {
     let setting = Setting {
         sizes,
         cluster: &cluster,
-        servers: Servers::of(&cluster),
+        servers: Servers::of(&cluster, &PINNED),
         holders: issue(&cluster, sizes.keys, &CHEAP).await,
     };
     // The last one is the default, and stays for what follows.
@@ -113,7 +116,7 @@ fn floor(sizes: &Sizes, table: &mut Table) -> f64 {
     let outcome = baseline::with_trivial_server(|address| {
         Load {
             address,
-            groups: &[Group::new(CONNECTIONS, [Box::from(*b"x")].into())],
+            groups: &[Group::new(CONNECTIONS, [Request::from(*b"x")].into())],
             warm_up: sizes.warm_up,
             time: sizes.time,
             server: None,

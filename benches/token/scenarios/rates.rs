@@ -6,13 +6,14 @@ use apikey_operator::credential::signing::Algorithm;
 
 use super::{CONNECTIONS, Setting, floor};
 use crate::baseline;
-use crate::callers::{Holder, forged, requests};
+use crate::callers::{forged, requests};
 use crate::common::report::progress;
+use crate::holder::Holder;
 use crate::load::tally::SLICE;
 use crate::load::tls::Identity;
 use crate::load::{Group, Mode};
+use crate::pinned::NO_BUDGETS;
 use crate::rings;
-use crate::server::NO_BUDGETS;
 use crate::table::{Rate, Table, cores, times};
 
 const SIGNATURES: Duration = Duration::from_secs(1);

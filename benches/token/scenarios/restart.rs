@@ -4,11 +4,12 @@ use std::net::TcpStream;
 use std::time::Duration;
 
 use super::{CONNECTIONS, Setting};
-use crate::callers::{Holder, requests};
+use crate::callers::requests;
 use crate::common::operator::Memory;
-use crate::common::report::ms;
+use crate::holder::Holder;
 use crate::load::tally::SLICE;
 use crate::load::{Group, once};
+use crate::milliseconds::ms;
 use crate::table::Table;
 
 const LOOK: Duration = Duration::from_millis(1);

@@ -5,20 +5,20 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use apikey_operator::api::ApiKey;
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64URL;
 use kube::Api;
 use kube::api::{DeleteParams, Patch, PatchParams};
-use serde_json::{Value, json};
+use serde_json::json;
 use tokio::net::TcpStream;
 use tokio::sync::oneshot;
 
 use super::{CHEAP, NAMESPACE, Setting};
-use crate::common::report::{ms, percentile};
+use crate::claims;
 use crate::cpu;
-use crate::load::wire::{Answer, Wire};
-use crate::server::NO_BUDGETS;
+use crate::milliseconds::ms;
+use crate::percentile::percentile;
+use crate::pinned::NO_BUDGETS;
 use crate::table::Table;
+use crate::wire::{Answer, Wire};
 
 /// Longest wait for a change to be seen.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -167,9 +167,6 @@ fn is_refused(answer: &Answer<'_>) -> bool {
 
 fn has_new_role(answer: &Answer<'_>) -> bool {
     assert_eq!(answer.status, 200);
-    let body: Value = serde_json::from_slice(answer.body).unwrap();
-    let token = body["access_token"].as_str().unwrap();
-    let payload = BASE64URL.decode(token.split('.').nth(1).unwrap()).unwrap();
-    let claims: Value = serde_json::from_slice(&payload).unwrap();
+    let claims = claims::of(answer.body);
     claims["roles"].as_array().unwrap().contains(&ROLE.into())
 }

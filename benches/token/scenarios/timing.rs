@@ -7,12 +7,12 @@ use apikey_operator::credential::random;
 use tokio::net::TcpStream;
 
 use super::Setting;
-use crate::callers::Holder;
 use crate::cpu;
-use crate::load::wire::Wire;
-use crate::server::NO_BUDGETS;
+use crate::holder::Holder;
+use crate::pinned::NO_BUDGETS;
 use crate::statistics::{cropped, mean, median, welch};
 use crate::table::Table;
+use crate::wire::Wire;
 
 /// Requests before those that count.
 const WARM_UP: usize = 2000;

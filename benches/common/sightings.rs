@@ -1,4 +1,4 @@
-//! Seeing keys reach a phase.
+//! Seeing keys get somewhere.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -16,7 +16,7 @@ use tokio::task::JoinSet;
 use crate::common::cluster::Cluster;
 use crate::common::report::progress;
 
-/// Longest wait for keys to reach a phase.
+/// Longest wait for one more key.
 const PATIENCE: Duration = Duration::from_mins(4);
 
 /// When something was seen.
@@ -26,18 +26,28 @@ pub(crate) struct Seen {
     pub(crate) time: Timestamp,
 }
 
-/// A watch of the keys of a namespace that are in one phase.
+/// A watch of the keys of a namespace for those that have reached something.
 pub(crate) struct Sightings {
     sightings: mpsc::UnboundedReceiver<(String, Seen)>,
     _task: JoinSet<()>,
 }
 
 impl Sightings {
-    /// Opens the watch; returns when it is known what is there already.
-    pub(crate) async fn open(cluster: &Cluster, namespace: &str, phase: Phase) -> Self {
-        let keys = Api::<ApiKey>::namespaced(cluster.client.clone(), namespace);
+    /// Opens a watch for keys that have reached this phase.
+    pub(crate) async fn of_phase(cluster: &Cluster, namespace: &str, phase: Phase) -> Self {
         // Other changes would only take the machine's time.
         let config = watcher::Config::default().fields(&format!("status.phase={}", phase.as_str()));
+        Self::open(cluster, namespace, config, move |key| is_in(key, phase)).await
+    }
+
+    /// Opens a watch; returns when it is known what is there already, which does not count.
+    pub(crate) async fn open(
+        cluster: &Cluster,
+        namespace: &str,
+        config: watcher::Config,
+        is_there: impl Fn(&ApiKey) -> bool + Send + 'static,
+    ) -> Self {
+        let keys = Api::<ApiKey>::namespaced(cluster.client.clone(), namespace);
         let mut events = watcher(keys, config).default_backoff().boxed();
         let (sender, sightings) = mpsc::unbounded_channel();
         while !matches!(events.next().await.unwrap(), Ok(Event::InitDone)) {}
@@ -57,7 +67,7 @@ impl Sightings {
                     at: Instant::now(),
                     time: clock.now(),
                 };
-                if has_reached(&key, phase) && sender.send((key.name_any(), seen)).is_err() {
+                if is_there(&key) && sender.send((key.name_any(), seen)).is_err() {
                     return;
                 }
             }
@@ -71,23 +81,21 @@ impl Sightings {
     /// When each of the next `count` keys was seen first, in the order of their names.
     pub(crate) async fn next(&mut self, count: u32) -> Vec<Seen> {
         let mut all = BTreeMap::new();
-        let collect = async {
-            while u32::try_from(all.len()).unwrap() < count {
-                let (name, seen) = self.sightings.recv().await.expect("the watch goes on");
-                all.entry(name).or_insert(seen);
-            }
-        };
-        let in_time = tokio::time::timeout(PATIENCE, collect).await;
-        assert!(
-            in_time.is_ok(),
-            "{} of {count} keys within {PATIENCE:?}",
-            all.len()
-        );
+        while u32::try_from(all.len()).unwrap() < count {
+            let sighting = tokio::time::timeout(PATIENCE, self.sightings.recv()).await;
+            let so_far = all.len();
+            assert!(
+                sighting.is_ok(),
+                "{so_far} of {count} keys, and no other in {PATIENCE:?}"
+            );
+            let (name, seen) = sighting.unwrap().expect("the watch goes on");
+            all.entry(name).or_insert(seen);
+        }
         all.into_values().collect()
     }
 }
 
-fn has_reached(key: &ApiKey, phase: Phase) -> bool {
+fn is_in(key: &ApiKey, phase: Phase) -> bool {
     key.status.as_ref().is_some_and(|status| {
         let ready = conditions::find(&status.conditions, conditions::READY);
         let is_ready = ready.is_some_and(|ready| ready.status == "True");
