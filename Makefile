@@ -5,6 +5,10 @@
 target = $(or $(CARGO_TARGET_DIR),target)
 # Time for each target of make fuzz.
 FUZZ_SECONDS ?= 60
+# Numbers of keys for make scale.
+N ?= 1000 10000
+# Profile of what make scale measures; dev uses what the tests have built.
+PROFILE ?= bench
 # A KUBECONFIG of the environment is not taken: it may be that of a cluster of importance.
 own_cluster = $(if $(filter command,$(origin KUBECONFIG)),--kubeconfig '$(KUBECONFIG)')
 
@@ -126,6 +130,10 @@ fuzz: need ## Fuzz what is sent and stored (FUZZ_SECONDS=60 for each target; nee
 .PHONY: bench-token
 bench-token: need controlplane ## Measure the token server: rates, latency, memory, revocation
 	cargo bench --locked --bench token --
+
+.PHONY: scale
+scale: need controlplane ## Measure how the operator grows with the number of keys (N="1000 10000 50000")
+	cargo bench --locked --profile $(PROFILE) --bench scale -- $(N)
 
 .PHONY: deny
 deny: need ## Check licences, sources and banned crates of the dependencies

@@ -1,0 +1,38 @@
+//! From the start of the processes to ready, with all keys there.
+
+use std::time::Duration;
+
+use super::{CHEAP, IDLE, Processes, Setting, idle};
+
+/// Nobody else is there to lead, and the lease of the killed predecessor has not run out; and the
+/// metrics of each key, read again and again, would take the time that is measured.
+const ALONE: [&str; 2] = ["--leader-elect=false", "--per-key-metrics=false"];
+const LOOK: Duration = Duration::from_millis(50);
+
+/// Kills both and returns those that follow them.
+pub(super) async fn measure(setting: &mut Setting, killed: Processes) -> Processes {
+    drop(killed);
+    let controller = setting.cluster.start_operator(&[CHEAP, ALONE].concat());
+    controller.ready().await;
+    let ready = controller.begun.elapsed();
+    controller.reconciled(setting.keys, LOOK).await;
+    let reconciled = controller.begun.elapsed();
+    let server = setting.servers.start(&[]);
+    server.ready().await;
+    let up_again = server.operator.begun.elapsed();
+    for (what, took) in [
+        ("From a restart of the controller to ready", ready),
+        (
+            "From a restart of the controller to all keys reconciled",
+            reconciled,
+        ),
+        ("From a restart of the token server to ready", up_again),
+    ] {
+        setting.measured.note(what, "s", took.as_secs_f64());
+    }
+    let processes = Processes { controller, server };
+    idle(IDLE).await;
+    setting.note_memory(&processes, "after a restart");
+    setting.note_memory_per_key(&processes, "after a restart");
+    processes
+}
