@@ -13,6 +13,7 @@ use super::apikey::delivered;
 use super::cache::{Cache, News};
 use super::context::Context;
 use crate::api::{ApiKey, Organization, names};
+use crate::watch::progress::Progress;
 use crate::watch::roster::KeyRef;
 use crate::watch::stored::Verifier;
 use crate::watch::watched::Part;
@@ -37,7 +38,7 @@ pub fn prune_delivered(metadata: &mut ObjectMeta) {
 
 /// Starts all watches.
 pub fn start(ctx: &Arc<Context>) -> Feed {
-    let mut feed = Feed::new(&ctx.metrics, WATCH_TIMEOUT_SECONDS);
+    let mut feed = Feed::new(&ctx.metrics, Progress::default(), WATCH_TIMEOUT_SECONDS);
     let client = &ctx.client.0;
     let whole = Part::Whole;
     let parts = ctx.watched.parts();

@@ -23,9 +23,13 @@ use crate::watch::{Feed, decoded, pruned};
 /// is noticed. Unit: seconds.
 const WATCH_TIMEOUT_SECONDS: i64 = 60;
 
+/// The watches that tell of new secrets.
+pub const OF_SECRETS: [&str; 2] = ["apikeys", "verifiers"];
+
 /// Starts all watches.
 pub fn start(service: &Arc<Service>, client: &Client, common: &Common, metrics: &Metrics) -> Feed {
-    let mut feed = Feed::new(metrics, watch_timeout_seconds(service.max_staleness));
+    let timeout = watch_timeout_seconds(service.max_staleness);
+    let mut feed = Feed::new(metrics, service.watches.clone(), timeout);
     let whole = Part::Whole;
     let index = || Arc::clone(&service.index);
     let into = index();

@@ -113,6 +113,7 @@ fn service(
         audiences: config.audiences.clone(),
         max_staleness: config.max_staleness,
         heard: process.heard.clone(),
+        watches: Progress::default(),
         clock: process.clock.clone(),
         trail: Trail::start()?,
         last_used: LastUsed::new(config.record_last_used, process.clock.clone()),

@@ -33,13 +33,15 @@ pub enum Refusal {
     Overloaded,
     /// The API server has not been heard for too long.
     Stale,
+    /// No such secret is known, and a watch that would tell of a new one is broken.
+    Unheard,
     /// No signing key.
     NoSigningKey,
 }
 
 impl Refusal {
     /// All of them.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 17] = [
         Self::MalformedSecret,
         Self::UnknownKey,
         Self::WrongName,
@@ -55,6 +57,7 @@ impl Refusal {
         Self::TooManyFailures,
         Self::Overloaded,
         Self::Stale,
+        Self::Unheard,
         Self::NoSigningKey,
     ];
 
@@ -77,8 +80,15 @@ impl Refusal {
             Self::TooManyFailures => "TooManyFailures",
             Self::Overloaded => "Overloaded",
             Self::Stale => "Stale",
+            Self::Unheard => "Unheard",
             Self::NoSigningKey => "NoSigningKey",
         }
+    }
+
+    /// Whether a secret that is new would be refused like this where it is not known yet.
+    #[must_use]
+    pub const fn may_be_of_a_new_secret(self) -> bool {
+        matches!(self, Self::UnknownKey | Self::WrongSecret)
     }
 
     /// Whether the caller did not prove who it is: all of these look the same to it.

@@ -91,6 +91,10 @@ pub const fn explain(refused: &Refused) -> (StatusCode, &'static str) {
             StatusCode::SERVICE_UNAVAILABLE,
             "out of touch with the API server for too long: try again later",
         ),
+        Refusal::Unheard => (
+            StatusCode::SERVICE_UNAVAILABLE,
+            "out of touch with the API server, and this secret may be new: try again in a moment",
+        ),
         Refusal::NoSigningKey => (
             StatusCode::SERVICE_UNAVAILABLE,
             "no signing key yet: try again in a moment",

@@ -6,10 +6,12 @@ use std::time::Duration;
 
 use k8s_openapi::jiff::SignedDuration;
 use parking_lot::RwLock;
+use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::argon2::{Argon2Path, DEADLINE};
 use super::claims::{self, Claims, Denial, Issuer, Wanted};
+use super::feed;
 use super::index::{Credential, Index, Standing};
 use super::last_used::LastUsed;
 use super::limits::FailureLimits;
@@ -22,11 +24,14 @@ use super::verify::{Login, Proven, Undecided, Verdict, Verifier};
 use crate::client::Heard;
 use crate::clock::Clock;
 use crate::credential::{hex, random};
+use crate::watch::progress::Progress;
 
 /// Longest wait that a refusal tells of, rounded up. Unit: seconds.
 const MAX_RETRY_AFTER_SECONDS: u64 = 60;
 /// When to try again while the API server is not heard.
 const STALE_WAIT: Duration = Duration::from_secs(30);
+/// When to try again with a secret that may be new.
+const UNHEARD_WAIT: Duration = Duration::from_secs(1);
 
 /// What the routes share.
 #[derive(Debug)]
@@ -51,6 +56,8 @@ pub struct Service {
     pub max_staleness: SignedDuration,
     /// When the API server was last heard.
     pub heard: Heard,
+    /// How far the watches are.
+    pub watches: Progress,
     /// The time.
     pub clock: Clock,
     /// The audit trail.
@@ -111,6 +118,9 @@ impl Service {
         self.fresh(caller)?;
         match self.verifier.check(secret, login, self.clock.now()) {
             Verdict::Proven(proven) => self.accept(caller, proven),
+            Verdict::Refused(refusal, _) if self.may_be_new(refusal) => {
+                Err(self.refuse_later(caller, Refusal::Unheard, UNHEARD_WAIT))
+            }
             Verdict::Refused(refusal, credential) => Err(self.refuse(caller, refusal, credential)),
             Verdict::Undecided(question) => self.ask_argon2(caller, question).await,
         }
@@ -140,6 +150,9 @@ impl Service {
             decided.map_err(|_| self.refuse_later(caller, Refusal::Overloaded, DEADLINE))?;
         match self.verifier.decided(&question, place, self.clock.now()) {
             Verdict::Proven(proven) => self.accept(caller, proven),
+            Verdict::Refused(refusal, _) if self.may_be_new(refusal) => {
+                Err(self.refuse_later(caller, Refusal::Unheard, UNHEARD_WAIT))
+            }
             Verdict::Refused(refusal, credential) => {
                 self.note(caller, refusal, credential);
                 Err(Refused {
@@ -149,6 +162,16 @@ impl Service {
             }
             Verdict::Undecided(_) => Err(self.refuse(caller, Refusal::Overloaded, None)),
         }
+    }
+
+    /// Whether what is refused for this may be a secret that was delivered a moment ago: a controller
+    /// may hear the API server while this process does not.
+    fn may_be_new(&self, refusal: Refusal) -> bool {
+        let lack_news = || {
+            self.watches
+                .may_lack_news(&feed::OF_SECRETS, Instant::now())
+        };
+        refusal.may_be_of_a_new_secret() && lack_news()
     }
 
     /// Checks that the API server was heard lately enough to trust the index.

@@ -37,14 +37,14 @@ pub struct Feed {
 }
 
 impl Feed {
-    /// Without watches yet. A watch that hears nothing for `timeout_seconds` is opened anew, so that
+    /// Without watches yet; `progress` will tell how far they are. A watch that hears nothing for `timeout_seconds` is opened anew, so that
     /// a dead connection is noticed.
     #[must_use]
-    pub fn new(metrics: &Metrics, timeout_seconds: u32) -> Self {
+    pub fn new(metrics: &Metrics, progress: Progress, timeout_seconds: u32) -> Self {
         Self {
             tasks: JoinSet::new(),
             metrics: metrics.clone(),
-            progress: Progress::default(),
+            progress,
             timeout_seconds,
         }
     }
@@ -81,11 +81,16 @@ impl Feed {
                 match events.try_next().await {
                     Ok(Some(event)) => {
                         let is_whole = matches!(event, Event::InitDone);
+                        // The first pages of a list are no news of what broke.
+                        let is_news = !matches!(event, Event::Init | Event::InitApply(_));
                         if let Some(event) = convert(event, &read) {
                             take(event);
                         }
                         if is_whole {
                             progress.listed(id);
+                        }
+                        if is_news {
+                            progress.told(id);
                         }
                     }
                     Ok(None) => return,
@@ -93,6 +98,8 @@ impl Feed {
                         metrics.watch_failed(&kind);
                         if is_forbidden(&error) {
                             progress.refused(id, Instant::now());
+                        } else {
+                            progress.broke(id, Instant::now());
                         }
                         tracing::warn!(kind, %error, "A watch failed; it is opened anew");
                     }

@@ -1,4 +1,4 @@
-//! Which watches have taken in a whole list.
+//! How far watches are: which have taken in a whole list, and which may lack news.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,8 +11,11 @@ use super::watched::Part;
 /// How long a namespace that refuses us holds up the others at start. A right that was granted a
 /// moment ago, or an API server that has just started, gets this much time.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// A watch that broke and has told nothing since may lack news for this long. It is opened anew well
+/// within that time, but whether it is open can't be seen until it tells something.
+const IN_DOUBT: Duration = Duration::from_mins(1);
 
-/// Which watches have taken in a whole list.
+/// How far watches are.
 #[derive(Clone, Debug, Default)]
 pub struct Progress(Arc<Mutex<Vec<Watch>>>);
 
@@ -22,6 +25,7 @@ struct Watch {
     part: Part,
     listed: bool,
     refused_since: Option<Instant>,
+    broken_at: Option<Instant>,
 }
 
 /// Number of a watch.
@@ -54,6 +58,7 @@ impl Progress {
             part: part.clone(),
             listed: false,
             refused_since: None,
+            broken_at: None,
         });
         Id(watches.len() - 1)
     }
@@ -70,6 +75,28 @@ impl Progress {
         self.change(id, |watch| {
             watch.refused_since.get_or_insert(now);
         });
+    }
+
+    /// It broke: what it would have told from then on comes later.
+    pub(super) fn broke(&self, id: Id, now: Instant) {
+        self.change(id, |watch| watch.broken_at = Some(now));
+    }
+
+    /// It told something, so it has told all before that.
+    pub(super) fn told(&self, id: Id) {
+        self.change(id, |watch| watch.broken_at = None);
+    }
+
+    /// Whether a watch of one of these may lack news.
+    #[must_use]
+    pub fn may_lack_news(&self, of: &[&str], now: Instant) -> bool {
+        let watches = self.0.lock();
+        let mut concerned = watches.iter().filter(|watch| of.contains(&watch.what));
+        concerned.any(|watch| {
+            watch
+                .broken_at
+                .is_some_and(|broken| now - broken < IN_DOUBT)
+        })
     }
 
     fn change(&self, id: Id, change: impl FnOnce(&mut Watch)) {
@@ -116,6 +143,19 @@ mod tests {
         assert_eq!(progress.waiting(now), ["apikeys in b"]);
         progress.listed(ids[1]);
         assert!(progress.waiting(now).is_empty());
+    }
+
+    #[test]
+    fn a_watch_that_broke_may_lack_news_until_it_tells_something_or_for_a_minute() {
+        let (progress, begin) = (Progress::default(), Instant::now());
+        let id = progress.begin("verifiers", &Part::Whole);
+        let after = |seconds| begin + Duration::from_secs(seconds);
+        let lacks = |of, second| progress.may_lack_news(&[of, "other"], after(second));
+        assert!(!lacks("verifiers", 0));
+        progress.broke(id, begin);
+        assert!(lacks("verifiers", 59) && !lacks("verifiers", 60) && !lacks("apikeys", 0));
+        progress.told(id);
+        assert!(!lacks("verifiers", 0));
     }
 
     #[test]

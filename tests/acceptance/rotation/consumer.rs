@@ -173,7 +173,8 @@ async fn a_token_server_that_hears_late_refuses_no_secret_that_was_just_delivere
     let cluster = Cluster::start();
     let scope = cluster.scope().await;
     let _operator = cluster.operator(&[]);
-    let server = cluster.late_token_server(Duration::from_millis(200)).await;
+    let road = cluster.road(Duration::from_millis(200)).await;
+    let server = cluster.token_server_by(&road);
     server.ready().await;
     scope
         .usable(&server, "ci", "rotation: {overlapSeconds: 0}")
@@ -183,15 +184,49 @@ async fn a_token_server_that_hears_late_refuses_no_secret_that_was_just_delivere
         scope
             .annotate("ci", &[(names::ANNOTATION_ROTATE_REQUESTED_AT, &token)])
             .await;
-        let read = eventually("the new secret is delivered", async || {
+        let delivered = eventually("the new secret is delivered", async || {
             let secret = scope.secrets().get("ci").await.unwrap();
             (revision(&secret) == wanted).then_some(secret)
         })
         .await;
         assert_eq!(
-            server.token_of(&login(&read)).status,
+            server.token_of(&login(&delivered)).status,
             200,
             "revision {wanted}"
         );
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_server_that_hears_nothing_says_of_a_secret_that_may_be_new_to_try_again() {
+    let cluster = Cluster::start();
+    let scope = cluster.scope().await;
+    let _operator = cluster.operator(&[]);
+    let mut road = cluster.road(Duration::ZERO).await;
+    let server = cluster.token_server_by(&road);
+    server.ready().await;
+    scope.usable(&server, "ci", "").await;
+    let old = login(&scope.secrets().get("ci").await.unwrap());
+    assert_eq!(server.token_of(&old.forged(1)).status, 401);
+
+    road.close().await;
+    server.process.logged("A watch failed").await;
+    scope.rotate("ci", "1").await;
+    let new = login(&scope.secrets().get("ci").await.unwrap());
+    let answer = server.token_of(&new);
+    assert_eq!(answer.status, 503, "{answer:?}");
+    assert_eq!(answer.headers["retry-after"], "1");
+    assert_eq!(server.token_of(&old).status, 200);
+
+    road.open().await;
+    eventually("the new secret is accepted", async || {
+        let answer = server.token_of(&new);
+        assert!([200, 503].contains(&answer.status), "{answer:?}");
+        (answer.status == 200).then_some(())
+    })
+    .await;
+    eventually("what is forged is refused", async || {
+        (server.token_of(&old.forged(1)).status == 401).then_some(())
+    })
+    .await;
 }
