@@ -3,7 +3,7 @@
 use apikey_operator::api::{ApiKey, names};
 use kube::api::DeleteParams;
 
-use crate::support::{Cluster, Scope, eventually};
+use crate::support::{Cluster, Scope, api_requests, eventually};
 
 async fn gone(scope: &Scope<'_>, key: &ApiKey) {
     eventually("the delivered Secret is collected", async || {
@@ -52,6 +52,38 @@ async fn a_key_deleted_while_the_operator_is_down_is_swept_when_it_is_back() {
     operator.kill();
     scope.kubectl(&["delete", "apikey", "ci", "--timeout=5s"]);
     let _operator = cluster.operator(&[]);
+    gone(&scope, &key).await;
+}
+
+#[tokio::test]
+async fn a_key_deleted_in_the_middle_of_a_rotation_leaves_no_verifier() {
+    let cluster = Cluster::start();
+    let operator = cluster.operator(&[]);
+    let scope = cluster.scope().await;
+    scope.apply_key("ci", "");
+    let key = scope.ready("ci").await;
+    let request = (names::ANNOTATION_ROTATE_REQUESTED_AT, "1");
+    scope.annotate("ci", &[request]).await;
+    eventually("a new secret is about to be delivered", async || {
+        let document = scope.document(&key).await.unwrap();
+        (!document.pending.is_empty()).then_some(())
+    })
+    .await;
+    let parameters = DeleteParams::default();
+    scope.keys().delete("ci", &parameters).await.unwrap();
+    // As the garbage collector would, by and by.
+    scope.secrets().delete("ci", &parameters).await.unwrap();
+    eventually("the rotation goes on to the delivered Secret", async || {
+        let requests = api_requests(&cluster, "apikey-operator");
+        let mut applied = requests.iter().filter(|request| request.verb == "patch");
+        applied.any(|request| request.name == "ci").then_some(())
+    })
+    .await;
+    eventually("the rotation has ended", async || {
+        let series = r#"controller_runtime_active_workers{controller="apikey"}"#;
+        (operator.metric(series)? == 0.0).then_some(())
+    })
+    .await;
     gone(&scope, &key).await;
 }
 

@@ -8,6 +8,7 @@ use k8s_openapi::api::core::v1::Secret as CoreSecret;
 use kube::Resource as _;
 use kube::api::{DeleteParams, Patch, PatchParams, Preconditions};
 use kube::core::Request;
+use kube::runtime::reflector::ObjectRef;
 
 use super::delivered::{Delivered, render_adoption};
 use super::plan::Observed;
@@ -53,6 +54,8 @@ pub(super) async fn write_verifier(
         ..Verifier::read(stored)
     };
     ctx.caches.verifiers.record(ticket, verifier.clone());
+    // The key may have been deleted meanwhile, and own writes are no news to the sweeper.
+    ctx.queues.verifiers.push(ObjectRef::from_obj(&verifier));
     observed.verifier = Some(Arc::new(verifier));
     Ok(())
 }
