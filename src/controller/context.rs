@@ -150,9 +150,17 @@ impl<T> Queue<T> {
     }
 }
 
-/// Counts failures in a row, to wait ever longer.
+/// Counts failures of one class in a row, to wait ever longer.
 #[derive(Debug, Default)]
-pub struct Failures(Mutex<BTreeMap<String, u32>>);
+pub struct Failures(Mutex<BTreeMap<String, Row>>);
+
+/// Failures in a row.
+#[derive(Debug)]
+struct Row {
+    /// [`Class::as_str`].
+    class: &'static str,
+    count: u32,
+}
 
 /// Waits after the first failure, and at most.
 const TRANSIENT_WAIT: (Duration, Duration) = (Duration::from_millis(200), Duration::from_mins(1));
@@ -177,9 +185,15 @@ impl Failures {
             Class::Bug => BUG_WAIT,
         };
         let mut failures = self.0.lock();
-        let count = failures.entry(object.to_owned()).or_default();
-        *count = count.saturating_add(1);
-        let grown = first.saturating_mul(1 << (*count - 1).min(16)).min(most);
+        let class = class.as_str();
+        let before = failures.get(object).filter(|row| row.class == class);
+        let count = before.map_or(0, |row| row.count);
+        let row = Row {
+            class,
+            count: count.saturating_add(1),
+        };
+        failures.insert(object.to_owned(), row);
+        let grown = first.saturating_mul(1 << count.min(16)).min(most);
         // Spread by name, so that a thousand objects that fail together do not retry together.
         let spread = u64::from(crc32fast::hash(object.as_bytes())) % 256;
         let spread = u32::try_from(spread).unwrap_or_default();
@@ -248,6 +262,18 @@ mod tests {
         assert_eq!(failures.wait("a", Class::Rejected), None);
         let asked = Duration::from_secs(90);
         assert!(failures.wait("b", Class::Throttled(asked)).unwrap() >= asked * 3 / 4);
+    }
+
+    #[test]
+    fn a_refusal_by_an_api_server_that_is_just_back_waits_no_longer_than_a_first_one() {
+        let failures = Failures::default();
+        let first = failures.wait("a", Class::Forbidden);
+        failures.clear("a");
+        for _ in 0..10 {
+            failures.wait("a", Class::Transient);
+        }
+        assert_eq!(failures.wait("a", Class::Forbidden), first);
+        assert!(failures.wait("a", Class::Forbidden) > first);
     }
 
     #[test]
