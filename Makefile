@@ -5,9 +5,10 @@
 target = $(or $(CARGO_TARGET_DIR),target)
 # Time for each target of make fuzz.
 FUZZ_SECONDS ?= 60
-# Numbers of keys for make scale.
+# Numbers of keys for make scale, and how long make soak runs.
 N ?= 1000 10000
-# Profile of what make scale measures; dev uses what the tests have built.
+MINUTES ?= 30
+# Profile of what both measure; dev uses what the tests have built.
 PROFILE ?= bench
 # A KUBECONFIG of the environment is not taken: it may be that of a cluster of importance.
 own_cluster = $(if $(filter command,$(origin KUBECONFIG)),--kubeconfig '$(KUBECONFIG)')
@@ -135,6 +136,10 @@ bench-token: need controlplane ## Measure the token server: rates, latency, memo
 scale: need controlplane ## Measure how the operator grows with the number of keys (N="1000 10000 50000")
 	cargo bench --locked --profile $(PROFILE) --bench scale -- $(N)
 
+.PHONY: soak
+soak: need controlplane ## Load the operator while things break, for MINUTES=30
+	cargo bench --locked --profile $(PROFILE) --bench soak -- $(MINUTES)
+
 .PHONY: deny
 deny: need ## Check licences, sources and banned crates of the dependencies
 	hack/deny.sh bans licenses sources
@@ -150,6 +155,8 @@ ci: lint deny verify chart docs-commands docs test demo ## Everything that has t
 	@hack/observability.sh --if-installed
 	@hack/consumers.sh --if-installed
 	@hack/deny.sh --if-reachable
+	@$(MAKE) scale N=300 PROFILE=dev
+	@$(MAKE) soak MINUTES=1 PROFILE=dev
 
 .PHONY: controlplane
 controlplane: ## Build etcd, kube-apiserver, kube-controller-manager and their tools (once)

@@ -1,0 +1,69 @@
+//! The operator under a steady load, for as long as wanted, while things break: controller and token
+//! server as processes, on a control plane of their own.
+//!
+//! `cargo bench --locked --bench soak -- 30` runs for 30 minutes. Owners create, rotate, change and
+//! delete keys, consumers ask for tokens all the time, forged secrets come in floods, processes are
+//! killed, and the API server restarts. What came of it is printed and written to
+//! `target/soak/report.md`, with pictures beside it. It fails if something that must not happen did.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::print_stdout,
+    reason = "a benchmark stops at the first surprise and prints its table"
+)]
+
+mod caller;
+mod changes;
+#[path = "../common/claims.rs"]
+mod claims;
+#[path = "../common/mod.rs"]
+mod common;
+mod consumers;
+mod deliveries;
+mod faults;
+#[path = "../common/fit.rs"]
+mod fit;
+mod flood;
+#[path = "../common/forged.rs"]
+mod forged;
+#[path = "../common/holder.rs"]
+mod holder;
+mod ledger;
+#[path = "../common/measured.rs"]
+mod measured;
+mod plots;
+mod run;
+mod samples;
+#[path = "../common/server.rs"]
+mod server;
+mod settled;
+mod site;
+mod told;
+#[path = "../common/wire.rs"]
+mod wire;
+mod world;
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+fn main() -> ExitCode {
+    let arguments = match common::arguments() {
+        Ok(arguments) => arguments,
+        Err(code) => return code,
+    };
+    let minutes = match &arguments[..] {
+        [minutes] => minutes.parse().ok().filter(|minutes| *minutes > 0),
+        _ => None,
+    };
+    let Some(minutes) = minutes else {
+        eprintln!("usage: cargo bench --locked --bench soak -- MINUTES");
+        return ExitCode::from(2);
+    };
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    let measured = runtime.block_on(run::soak(Duration::from_mins(minutes)));
+    measured::verdict([&measured])
+}

@@ -1,0 +1,156 @@
+//! What is said of a run.
+
+use crate::common::report::Report;
+use crate::faults::Fault;
+use crate::ledger::Ledger;
+use crate::measured::{Measured, Measurements, show};
+use crate::run::Outcome;
+use crate::samples::growth;
+use crate::site::Site;
+
+pub(crate) const SHARED: &str =
+    "API server, etcd, controller, token server and this program share it.";
+const CONDITIONS: &str = "60 keys without an expiry and as many as come and go, 4 changes a second by \
+    their owners; 8 consumers, each of which asks every 20 ms at most, by turns with the newest secret of \
+    a key and with the one that it replaced, as long as that has to be accepted. Hashing is of the least cost. \
+    Processes are killed in the first half only, so that memory in the second half is that of processes \
+    that go on.";
+const RULES: &str = "A refusal is wrong if the secret was delivered, neither it nor its key is over, and \
+    a token was issued for the key before. \"Not yet known\" is a refusal of the first secret of a key in \
+    the moments before the token server has heard of it. No answer, or 503, is neither: it comes while the \
+    token server is killed and starts again.";
+/// Memory that a process may gain in the second half. Unit: MiB.
+const MAY_GROW_MIB: f64 = 8.0;
+
+/// Counts what happened.
+pub(crate) fn tell(outcome: &Outcome, site: &Site, measured: &mut Measurements) {
+    let tally = outcome.world.tally.lock();
+    let ledger = outcome.world.ledger.lock();
+    let counts = &tally.counts;
+    let last = outcome.samples.last().expect("a sample");
+    let seconds = last.after.as_secs_f64();
+    for (what, count) in [
+        ("Keys created", counts.created),
+        ("Keys deleted", counts.deleted),
+        ("New secrets asked for", counts.rotated),
+        ("Changes of roles", counts.roles_changed),
+    ] {
+        measured.note(what, "", count.into());
+    }
+    for fault in Fault::ALL {
+        let times = outcome
+            .incidents
+            .iter()
+            .filter(|incident| incident.fault == fault);
+        let count = u32::try_from(times.count()).unwrap();
+        measured.note(format!("Times: {}", fault.name()), "", count.into());
+    }
+    measured.note("Tokens issued", "", counts.issued.into());
+    measured.note(
+        "Tokens issued per second",
+        "",
+        f64::from(last.counts.issued) / seconds,
+    );
+    measured.must_be_zero("Wrong refusals", counts.wrongly_refused);
+    measured.must_be_zero("Tokens issued at or after an expiry", counts.late);
+    measured.must_be_zero("Tokens that outlive their key", counts.outliving);
+    measured.must_be_zero("Forged secrets accepted", counts.forged_accepted);
+    measured.must_be_zero("Revisions of a secret with two values", ledger.doubles);
+    measured.must_be_zero("Secrets that nobody asked for", unasked(&ledger));
+    for left in &outcome.left {
+        crate::common::report::progress(&format!("Not at rest: {left}"));
+    }
+    let unwritten = site.server.operator.metric("apikey_audit_lines_lost");
+    measured.note(
+        "Audit lines that found no room since the last start",
+        "",
+        unwritten,
+    );
+    let left = u32::try_from(outcome.left.len()).unwrap();
+    measured.must_be_zero("What did not come to rest", left);
+    let both = [
+        ("controller", &site.controller),
+        ("token server", &site.server.operator),
+    ];
+    for (process, (who, operator)) in both.into_iter().enumerate() {
+        let memory = operator.memory().resident;
+        measured.note(
+            format!("Resident memory of the {who} at the end"),
+            "MiB",
+            memory,
+        );
+        let growth = growth(&outcome.samples, process);
+        let slope = format!("Slope of the memory of the {who} in the second half");
+        measured.note(slope, "MiB/h", growth.slope);
+        let what = format!("Leaks of the {who} (more than {MAY_GROW_MIB} MiB in the second half)");
+        measured.must_be_zero(what, u32::from(growth.grown > MAY_GROW_MIB));
+    }
+    let after = tally.longest_after_deletion.as_secs_f64();
+    for (what, unit, value) in [
+        (
+            "Refusals of an expired, replaced or deleted secret",
+            "",
+            counts.rightly_refused.into(),
+        ),
+        (
+            "Refusals of a first secret: not yet known",
+            "",
+            counts.not_yet_known.into(),
+        ),
+        (
+            "Answers 503 to holders of keys",
+            "",
+            counts.unavailable.into(),
+        ),
+        (
+            "Questions of holders of keys without an answer",
+            "",
+            counts.unanswered.into(),
+        ),
+        ("Forged secrets refused", "", counts.forged_refused.into()),
+        (
+            "Forged secrets without an answer",
+            "",
+            counts.forged_unanswered.into(),
+        ),
+        (
+            "Tokens for a deleted key",
+            "",
+            counts.issued_after_deletion.into(),
+        ),
+        (
+            "Longest time from a confirmed deletion to a token",
+            "s",
+            after,
+        ),
+    ] {
+        measured.note(what, unit, value);
+    }
+}
+
+/// Values delivered beyond the first of a key and one for each time that a new one was asked for.
+fn unasked(ledger: &Ledger) -> u32 {
+    let beyond = ledger.keys.values().map(|key| {
+        let delivered = u32::try_from(key.delivered.len()).unwrap();
+        delivered.saturating_sub(1 + key.rotations)
+    });
+    beyond.sum()
+}
+
+/// The table and the pictures.
+pub(crate) fn fill(measured: &Measurements, pictures: &[String], report: &mut Report) {
+    for Measured {
+        what,
+        unit,
+        value,
+        must_be_zero,
+    } in &measured.0
+    {
+        let must_be = if *must_be_zero { "0" } else { "" };
+        report.add(vec![what.clone(), show(*value, unit), must_be.to_owned()]);
+    }
+    report.note(CONDITIONS.to_owned());
+    report.note(RULES.to_owned());
+    let pictures: Vec<_> = pictures.iter().map(|file| format!("![]({file})")).collect();
+    report.note(pictures.join("\n\n"));
+}
