@@ -44,6 +44,9 @@ pub(crate) fn tell(sizes: &[u32], runs: &[Measurements], report: &mut Report) {
 }
 
 fn line(points: &[(f64, f64)], unit: &str) -> String {
+    if points.iter().all(|(_, y)| *y == 0.0) {
+        return String::new();
+    }
     let fitted = Line::through(points);
     let (at_zero, thousand) = (fitted.at(0.0), fitted.slope * 1000.0);
     let text = format!("{} + {} N/1000", show(at_zero, unit), show(thousand, unit));
