@@ -10,6 +10,8 @@ N ?= 1000 10000
 MINUTES ?= 30
 # Profile of what both measure; dev uses what the tests have built.
 PROFILE ?= bench
+# Pairs of faults of make faults.
+FAULTS_PAIRS ?= 300
 # A KUBECONFIG of the environment is not taken: it may be that of a cluster of importance.
 own_cluster = $(if $(filter command,$(origin KUBECONFIG)),--kubeconfig '$(KUBECONFIG)')
 
@@ -127,6 +129,10 @@ bench: need controlplane ## Measure throughput and latency
 .PHONY: fuzz
 fuzz: need ## Fuzz what is sent and stored (FUZZ_SECONDS=60 for each target; needs nightly and cargo-fuzz)
 	FUZZ_SECONDS='$(FUZZ_SECONDS)' hack/fuzz.sh
+
+.PHONY: faults
+faults: need controlplane ## Fail every API call of every scenario in every way (FAULTS_PAIRS=300 FAULTS_SEED=N)
+	@FAULTS_PAIRS='$(FAULTS_PAIRS)' FAULTS_SEED='$(FAULTS_SEED)' hack/faults.sh
 
 .PHONY: bench-token
 bench-token: need controlplane ## Measure the token server: rates, latency, memory, revocation

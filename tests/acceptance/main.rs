@@ -25,6 +25,7 @@ mod delivered_secret;
 mod encrypted;
 mod examples;
 mod expiry;
+mod faults;
 mod gitops;
 mod immutable;
 mod last_used;

@@ -1,8 +1,9 @@
 //! The operator inside the process of the test, with a client and a clock of the test's.
 
+use std::io::Write;
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 
 use apikey_operator::admin::Readiness;
@@ -18,6 +19,7 @@ use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config};
 use tokio::runtime::Builder;
 use tokio::sync::watch;
+use tracing_subscriber::util::SubscriberInitExt as _;
 
 use super::operator::CHEAP;
 use super::{Cluster, OPERATOR_NAMESPACE, eventually};
@@ -46,23 +48,72 @@ pub(crate) struct Inside {
     kill: watch::Sender<bool>,
     thread: Option<JoinHandle<()>>,
     readiness: Readiness,
+    metrics: Metrics,
+    log: Log,
+}
+
+/// What was logged.
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().write(bytes)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Log {
+    /// Has this thread log here, to its end.
+    fn of_thread(&self) {
+        let log = self.clone();
+        let subscriber = tracing_subscriber::fmt()
+            .with_max_level(tracing::Level::DEBUG)
+            .with_ansi(false)
+            .with_writer(move || log.clone());
+        std::mem::forget(subscriber.set_default());
+    }
 }
 
 impl Inside {
     /// Starts a controller, without election.
     pub(crate) async fn controller(client: Client, clock: Clock) -> Self {
-        Self::start(client, clock, None).await
+        Self::start(client, clock, None, &[]).await
+    }
+
+    /// Starts a controller with more flags, without election.
+    pub(crate) async fn controller_with(client: Client, clock: Clock, flags: &[&str]) -> Self {
+        Self::start(client, clock, None, flags).await
     }
 
     /// Starts a controller and a token server that listens at this address.
     pub(crate) async fn both(client: Client, clock: Clock, listen: &str) -> Self {
-        Self::start(client, clock, Some(listen)).await
+        Self::start(client, clock, Some(listen), &[]).await
     }
 
-    async fn start(client: Client, clock: Clock, token_listen: Option<&str>) -> Self {
+    /// Starts a controller and a token server, with more flags.
+    pub(crate) async fn both_with(
+        client: Client,
+        clock: Clock,
+        listen: &str,
+        flags: &[&str],
+    ) -> Self {
+        Self::start(client, clock, Some(listen), flags).await
+    }
+
+    async fn start(
+        client: Client,
+        clock: Clock,
+        token_listen: Option<&str>,
+        flags: &[&str],
+    ) -> Self {
         let mut arguments = vec!["apikey-operator", "run", "--leader-elect=false"];
         arguments.extend(["--namespace", OPERATOR_NAMESPACE]);
         arguments.extend(CHEAP);
+        arguments.extend(flags);
         if let Some(listen) = token_listen {
             arguments.extend(["--token-listen", listen]);
             // A clock that is moved makes what the API server said a moment ago look old.
@@ -81,23 +132,28 @@ impl Inside {
         let readiness = Readiness::default();
         // Of this one, nobody asks for an orderly end.
         let (stop, stopped) = watch::channel(false);
+        let (metrics, log) = (Metrics::new(), Log::default());
         let process = Process {
             client,
             heard: Heard::default(),
             clock,
-            metrics: Metrics::new(),
+            metrics: metrics.clone(),
             readiness: readiness.clone(),
             stopped,
         };
         let config = controller.check();
         let token_config = token_listen.map(|_| token.check(&common));
         // A runtime of its own, whose end is the end of everything that runs in it.
+        let log_of_thread = log.clone();
         let runtime = Builder::new_multi_thread()
             .worker_threads(2)
+            .on_thread_start(move || log_of_thread.of_thread())
             .enable_all()
             .build();
         let runtime = runtime.unwrap();
+        let log_of_thread = log.clone();
         let thread = std::thread::spawn(move || {
+            log_of_thread.of_thread();
             runtime.block_on(async {
                 let serving = async {
                     match &token_config {
@@ -120,12 +176,24 @@ impl Inside {
             kill,
             thread: Some(thread),
             readiness,
+            metrics,
+            log,
         };
         eventually("the operator inside is ready", async || {
             inside.readiness.report().0.then_some(())
         })
         .await;
         inside
+    }
+
+    /// What it has logged.
+    pub(crate) fn log(&self) -> String {
+        String::from_utf8_lossy(&self.log.0.lock().unwrap()).into_owned()
+    }
+
+    /// Its metrics.
+    pub(crate) fn metrics(&self) -> String {
+        self.metrics.encode().unwrap()
     }
 }
 

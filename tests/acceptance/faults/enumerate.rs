@@ -1,0 +1,100 @@
+//! Which faults there are: every call of every story with every kind, and pairs of them. Pure.
+
+use std::collections::BTreeMap;
+
+use rand::rngs::StdRng;
+use rand::seq::IndexedRandom as _;
+use rand::{RngExt as _, SeedableRng as _};
+
+use super::stories::Story;
+use crate::support::{Call, Fault, Harm, Kind, Moment, Object, Passing};
+
+/// The calls of stories in which nothing goes wrong.
+pub(super) type Calls = BTreeMap<Story, Vec<Call>>;
+
+/// A key with its faults.
+#[derive(Clone, Debug)]
+pub(super) struct Case {
+    pub(super) story: Story,
+    pub(super) faults: Vec<Fault>,
+    pub(super) name: String,
+}
+
+impl Case {
+    /// A case of this name, or the number that makes one of the name of its story.
+    pub(super) fn new(story: Story, faults: Vec<Fault>, number: usize) -> Self {
+        let name = format!("{story:?}-{number}").to_lowercase();
+        Self {
+            story,
+            faults,
+            name,
+        }
+    }
+}
+
+/// Kinds that happen to a call.
+const OF_CALLS: [Kind; 10] = [
+    Kind::Before(Harm::Crash),
+    Kind::After(Harm::Crash),
+    Kind::Before(Harm::Lost),
+    Kind::After(Harm::Lost),
+    Kind::Before(Harm::Silence),
+    Kind::After(Harm::Silence),
+    Kind::Answer(409),
+    Kind::Answer(410),
+    Kind::Answer(429),
+    Kind::Answer(500),
+];
+/// Kinds that happen to what is heard of a key.
+const OF_EVENTS: [Kind; 3] = [
+    Kind::Events(Passing::Held),
+    Kind::Events(Passing::Twice),
+    Kind::Events(Passing::Reordered),
+];
+
+/// How many kinds there are.
+pub(super) const KINDS: usize = OF_CALLS.len() + OF_EVENTS.len() + 1;
+
+/// Every call of every story with every kind, once each. Nothing is heard after an Event is written, so
+/// of these only the call can fail.
+pub(super) fn depth_one(calls: &Calls) -> Vec<Case> {
+    let all = calls.iter().flat_map(|(story, calls)| {
+        let of_story = single_faults(calls);
+        let numbered = of_story.into_iter().enumerate();
+        numbered.map(|(number, fault)| Case::new(*story, vec![fault], number))
+    });
+    all.collect()
+}
+
+fn single_faults(calls: &[Call]) -> Vec<Fault> {
+    let begin = OF_EVENTS.map(|kind| Fault {
+        moment: Moment::Begin,
+        kind,
+    });
+    let at_calls = calls.iter().flat_map(|call| {
+        let heard = OF_EVENTS.into_iter().chain([Kind::Gone]);
+        let heard = heard.filter(|_| call.sort.object != Object::Event);
+        OF_CALLS.into_iter().chain(heard).map(|kind| Fault {
+            moment: Moment::Call(*call),
+            kind,
+        })
+    });
+    begin.into_iter().chain(at_calls).collect()
+}
+
+/// This many pairs: any single fault, and any kind at a call after it.
+pub(super) fn depth_two(calls: &Calls, pairs: usize, seed: u64) -> Vec<Case> {
+    let mut random = StdRng::seed_from_u64(seed);
+    let stories: Vec<_> = calls.iter().collect();
+    let kinds = [&OF_CALLS[..], &OF_EVENTS, &[Kind::Gone]].concat();
+    let pair = |number| {
+        let (story, calls) = *stories.choose(&mut random).unwrap();
+        let first = *single_faults(calls).choose(&mut random).unwrap();
+        let second = Fault {
+            moment: Moment::Later(random.random_range(1..=calls.len())),
+            kind: *kinds.choose(&mut random).unwrap(),
+        };
+        Case::new(*story, vec![first, second], number)
+    };
+    (0..pairs).map(pair).collect()
+}

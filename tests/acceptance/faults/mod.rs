@@ -1,0 +1,97 @@
+//! Every fault of every call, by enumeration.
+//!
+//! A first pass without faults tells which calls each story makes. Then each call meets each kind of
+//! fault, in a case of its own: a key of its own, and all keys at once under one controller. Pairs of
+//! faults are sampled.
+
+mod enumerate;
+mod oracle;
+mod run;
+mod stories;
+mod table;
+mod witness;
+
+use std::time::Instant;
+
+use self::enumerate::{Calls, Case, depth_one, depth_two};
+use self::run::{Outcome, run};
+use self::stories::{STORIES, Story};
+use crate::support::{Cluster, Fault, Harm, Kind};
+
+/// Cases that run at once.
+const BATCH: usize = 300;
+/// Pairs of faults, if `FAULTS_PAIRS` does not say how many.
+const PAIRS: usize = 300;
+
+/// The calls of these stories when nothing goes wrong.
+async fn calls(cluster: &Cluster, stories: &[Story]) -> Calls {
+    let cases: Vec<_> = stories
+        .iter()
+        .map(|story| Case::new(*story, Vec::new(), 0))
+        .collect();
+    let outcomes = in_batches(cluster, cases).await;
+    let calls = outcomes
+        .into_iter()
+        .map(|(case, outcome)| (case.story, outcome.calls));
+    calls.collect()
+}
+
+/// Runs cases, those that restore apart from others.
+async fn in_batches(cluster: &Cluster, cases: Vec<Case>) -> Vec<(Case, Outcome)> {
+    let (restoring, others): (Vec<_>, Vec<_>) =
+        cases.into_iter().partition(|case| case.story.restores());
+    let mut results = Vec::new();
+    for cases in [others, restoring] {
+        let batches = cases.len().div_ceil(BATCH).max(1);
+        let size = cases.len().div_ceil(batches).max(1);
+        for batch in cases.chunks(size) {
+            let outcomes = run(cluster, batch).await;
+            results.extend(batch.iter().cloned().zip(outcomes));
+        }
+    }
+    results
+}
+
+/// Whether a fault takes no time, so that it is tried with every change of the code.
+fn is_quick(fault: &Fault) -> bool {
+    match fault.kind {
+        Kind::Before(harm) | Kind::After(harm) => harm != Harm::Silence,
+        Kind::Answer(code) => code == 409,
+        Kind::Events(_) | Kind::Gone => false,
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn wherever_a_process_dies_or_loses_an_answer_every_key_comes_to_its_end() {
+    let begun = Instant::now();
+    let cluster = Cluster::start();
+    let calls = calls(&cluster, &STORIES).await;
+    println!("{calls:#?}");
+    let mut cases = depth_one(&calls);
+    cases.retain(|case| case.faults.iter().all(is_quick));
+    let results = in_batches(&cluster, cases).await;
+    table::print(
+        "One fault, the quick ones",
+        &calls,
+        &results,
+        begun.elapsed(),
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "takes minutes: make faults"]
+async fn whatever_goes_wrong_with_any_call_every_key_comes_to_its_end_and_stays_there() {
+    let number = |name: &str| std::env::var(name).ok().map(|text| text.parse().unwrap());
+    let seed = number("FAULTS_SEED").unwrap_or_else(|| u64::from(std::process::id()));
+    let pairs = number("FAULTS_PAIRS").map_or(PAIRS, |pairs| usize::try_from(pairs).unwrap());
+    println!("FAULTS_SEED={seed} FAULTS_PAIRS={pairs}");
+    let cluster = Cluster::start();
+    let calls = calls(&cluster, &STORIES).await;
+    let begun = Instant::now();
+    let results = in_batches(&cluster, depth_one(&calls)).await;
+    table::print("One fault", &calls, &results, begun.elapsed());
+    let begun = Instant::now();
+    let results = in_batches(&cluster, depth_two(&calls, pairs, seed)).await;
+    let title = format!("Two faults, {pairs} pairs, seed {seed}");
+    table::print(&title, &calls, &results, begun.elapsed());
+}

@@ -1,0 +1,182 @@
+//! What must hold of every key at the end.
+
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+
+use apikey_operator::api::Organization;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use futures::StreamExt as _;
+use k8s_openapi::api::events::v1::Event;
+use kube::Api;
+use kube::api::ListParams;
+
+use super::enumerate::Case;
+use super::run::Run;
+use crate::support::{Answer, form, send};
+
+/// Keys that are judged at the same time.
+const JUDGES: usize = 16;
+/// So much of a secret, in clear or in base 64, is none of anything else.
+const FRAGMENT: usize = 40;
+
+/// Every key is as it should be, nothing is left over, and nothing was wrong on the way.
+pub(super) async fn settled(run: &Run<'_>) {
+    futures::stream::iter(run.cases)
+        .for_each_concurrent(JUDGES, |case| key_is_settled(run, case))
+        .await;
+    run.witness.look(|records| {
+        assert!(records.violations.is_empty(), "{:#?}", records.violations);
+        let of_keys = records.keys.values().map(|key| key.metadata.uid.as_ref());
+        let of_keys: BTreeSet<_> = of_keys.flatten().collect();
+        let proven: BTreeSet<_> = records.verifiers.keys().collect();
+        assert_eq!(of_keys, proven, "a verifier for each key, and none else");
+        let delivering = run.cases.iter().filter(|case| case.story.is_delivered());
+        let delivering: BTreeSet<_> = delivering.map(|case| &case.name).collect();
+        let delivered: BTreeSet<_> = records.delivered.keys().collect();
+        assert_eq!(
+            delivering, delivered,
+            "a Secret for each key, and none else"
+        );
+    });
+}
+
+async fn key_is_settled(run: &Run<'_>, case: &Case) {
+    let Some(key) = run.witness.key(&case.name) else {
+        return;
+    };
+    let document = run.scope.document(&key).await.unwrap();
+    assert!(
+        document.pending.is_empty(),
+        "{case:?}: an attempt is left over"
+    );
+    // Each attempt that went wrong takes a number.
+    let least = case.story.revision();
+    let numbers = least..=least + i64::try_from(case.faults.len()).unwrap();
+    let number = document.current.revision;
+    assert!(numbers.contains(&number), "{case:?}: {number}");
+    let handover = &document.handover;
+    assert!(
+        case.story.is_handed_over(handover),
+        "{case:?}: {handover:?}"
+    );
+    let handled = key
+        .status
+        .as_ref()
+        .unwrap()
+        .handled_rotate_request
+        .as_deref();
+    assert_eq!(handled, case.story.handled_request(), "{case:?}");
+    if case.story.is_delivered() {
+        run.scope.credential(&key).await.assert_sound();
+    }
+}
+
+/// The secret that was delivered last gets a token that ends with the key, if it should.
+pub(super) fn tokens_before_expiry(run: &Run<'_>, server: SocketAddr) {
+    for case in run.cases {
+        let answer = ask(run, case, server);
+        if !case.story.is_usable() {
+            assert_eq!(answer.status, 401, "{case:?}");
+            continue;
+        }
+        let end = answer.claims()["exp"].as_i64().unwrap();
+        let status = run.witness.key(&case.name).unwrap().status.unwrap();
+        let expiry = status.expires_at.unwrap().0.as_second();
+        assert!(end <= expiry, "{case:?}: a token outlives its key");
+    }
+}
+
+/// No secret gets a token once its key is expired.
+pub(super) fn no_token_after_expiry(run: &Run<'_>, server: SocketAddr) {
+    for case in run.cases {
+        assert_eq!(ask(run, case, server).status, 401, "{case:?}");
+    }
+}
+
+fn ask(run: &Run<'_>, case: &Case, server: SocketAddr) -> Answer {
+    let secret = run
+        .witness
+        .look(|records| records.last_values[&case.name].clone());
+    let fields = form(&[("name", &case.name), ("secret", &secret)]);
+    let headers = [("Content-Type", "application/x-www-form-urlencoded")];
+    send(
+        server,
+        "POST",
+        "/auth/v1/api-key/token",
+        &headers,
+        fields.as_bytes(),
+    )
+}
+
+/// No secret is where none belongs.
+pub(super) async fn nothing_leaks(run: &Run<'_>) {
+    let list = ListParams::default();
+    let client = run.scope.client.clone();
+    let events: Api<Event> = Api::namespaced(client.clone(), &run.scope.namespace);
+    let events = events.list(&list).await.unwrap().items;
+    let organizations: Api<Organization> = Api::all(client);
+    let organizations = organizations.list(&list).await.unwrap().items;
+    let audit_log = std::fs::read_to_string(run.cluster.control_plane.audit_log()).unwrap();
+    run.witness.look(|records| {
+        let fragments: BTreeSet<_> = records
+            .all_values()
+            .flat_map(|value| fragments(value))
+            .collect();
+        let metadata: Vec<_> = records
+            .delivered
+            .values()
+            .map(|secret| &secret.metadata)
+            .collect();
+        let verifiers: Vec<_> = records.verifiers.values().collect();
+        let keys: Vec<_> = records.keys.values().collect();
+        let mut shown = vec![
+            ("Events", json(&events)),
+            ("Organizations", json(&organizations)),
+            ("ApiKeys", json(&keys)),
+            ("metadata of Secrets", json(&metadata)),
+            ("verifiers", json(&verifiers)),
+            ("audit log of the API server", audit_log),
+        ];
+        shown.extend(run.shown.iter().cloned());
+        for (place, text) in shown {
+            assert!(
+                text.contains(&run.cases[0].name) || place == "metrics" || place == "Organizations",
+                "{place} is about something else"
+            );
+            assert!(!leaks(&text, &fragments), "a secret is in the {place}");
+        }
+    });
+}
+
+fn json(value: &impl serde::Serialize) -> String {
+    serde_json::to_string(value).unwrap()
+}
+
+fn fragments(secret: &str) -> [Vec<u8>; 2] {
+    let (_, random) = secret.rsplit_once('_').unwrap();
+    let encoded = BASE64.encode(secret);
+    [
+        random.as_bytes()[..FRAGMENT].to_vec(),
+        encoded.as_bytes()[32..][..FRAGMENT].to_vec(),
+    ]
+}
+
+fn leaks(text: &str, fragments: &BTreeSet<Vec<u8>>) -> bool {
+    let is_of_secrets = |byte: &u8| byte.is_ascii_alphanumeric() || b"+/".contains(byte);
+    let words = text.as_bytes().split(|byte| !is_of_secrets(byte));
+    let mut pieces = words.flat_map(|word| word.windows(FRAGMENT));
+    pieces.any(|piece| fragments.contains(piece))
+}
+
+#[test]
+fn a_secret_in_clear_or_in_base_64_is_found_wherever_it_stands() {
+    let secret = format!("ak_0123456789abcdef_{}", "Xy7".repeat(17));
+    let fragments: BTreeSet<_> = fragments(&secret).into_iter().collect();
+    assert!(leaks(&format!("a {secret}!"), &fragments));
+    assert!(leaks(
+        &format!("\"{}\"", BASE64.encode(&secret)),
+        &fragments
+    ));
+    assert!(!leaks(&secret[..FRAGMENT], &fragments));
+}

@@ -1,0 +1,200 @@
+//! Runs many cases at once: one controller without faults, controllers with faults one after the other,
+//! and at last one without, beside a token server.
+
+use std::time::Duration;
+
+use futures::StreamExt as _;
+use tokio::time::Instant;
+
+use super::enumerate::Case;
+use super::oracle;
+use super::stories::MOVED_SECONDS;
+use super::witness::Witness;
+use crate::support::{
+    Call, Cluster, Faults, Inside, MovedClock, Scope, eventually, free_address, ready_reason,
+};
+
+/// Users who do something at the same time.
+const USERS: usize = 16;
+/// A process is quiet that sends nothing for this long. Organizations are counted every 5 seconds.
+const QUIET: Duration = Duration::from_secs(6);
+/// A call without an answer keeps a worker for 10 seconds: there is one for each key.
+const WORKERS: &str = "--concurrency=1024";
+/// Whoever asks for refused keys is not slowed.
+const UNLIMITED: [&str; 2] = [
+    "--source-failures-per-second=100000",
+    "--failures-per-second=100000",
+];
+
+/// What became of a case.
+pub(super) struct Outcome {
+    /// How many of its faults happened.
+    pub(super) happened: usize,
+    /// Its calls until the process without faults.
+    pub(super) calls: Vec<Call>,
+}
+
+/// Runs cases that all restore, or none of which does; fails unless each ends well.
+pub(super) async fn run(cluster: &Cluster, cases: &[Case]) -> Vec<Outcome> {
+    let scope = cluster.scope().await;
+    let clock = MovedClock::default();
+    let mut run = Run {
+        witness: Witness::start(&scope, clock.clock()),
+        faults: Faults::default(),
+        shown: Vec::new(),
+        cluster,
+        scope,
+        clock,
+        cases,
+    };
+    run.prepare().await;
+    run.harm().await;
+    let outcomes = run.outcomes();
+    run.end().await;
+    outcomes
+}
+
+pub(super) struct Run<'a> {
+    pub(super) cluster: &'a Cluster,
+    pub(super) scope: Scope<'a>,
+    pub(super) witness: Witness,
+    pub(super) cases: &'a [Case],
+    /// Logs and metrics of processes that have ended.
+    pub(super) shown: Vec<(&'static str, String)>,
+    clock: MovedClock,
+    faults: Faults,
+}
+
+impl Run<'_> {
+    async fn each(&self, act: impl AsyncFn(&Case)) {
+        let cases = futures::stream::iter(self.cases);
+        cases.for_each_concurrent(USERS, |case| act(case)).await;
+    }
+
+    /// Makes the keys that are there before.
+    async fn prepare(&mut self) {
+        let client = self.faults.client(self.cluster.operator_config().await);
+        let controller = Inside::controller(client, self.clock.clock()).await;
+        self.each(async |case| case.story.prepare(&self.scope, &case.name).await)
+            .await;
+        let prepared: Vec<_> = self
+            .cases
+            .iter()
+            .filter(|case| case.story.is_prepared())
+            .collect();
+        eventually("all keys are prepared", async || {
+            let is_ready = |case: &&Case| {
+                let key = self.witness.key(&case.name);
+                key.is_some_and(|key| ready_reason(&key).0 == "True")
+            };
+            prepared.iter().all(|case| is_ready(case)).then_some(())
+        })
+        .await;
+        self.ended(controller);
+        self.each(async |case| {
+            case.story
+                .forget(&self.scope, &self.witness, &case.name)
+                .await;
+        })
+        .await;
+    }
+
+    /// Lets the faults happen, until every key has come to its end.
+    async fn harm(&mut self) {
+        self.clock.advance(MOVED_SECONDS);
+        for case in self.cases {
+            let uid = self.scope.keys().get_opt(&case.name).await.unwrap();
+            let uid = uid.and_then(|key| key.metadata.uid);
+            self.faults.insert(&case.name, uid.as_deref(), &case.faults);
+        }
+        let flags: &[&str] = if self.cases[0].story.restores() {
+            &[WORKERS, "--restore"]
+        } else {
+            &[WORKERS]
+        };
+        let mut has_begun = false;
+        loop {
+            let client = self.faults.client(self.cluster.operator_config().await);
+            let controller = Inside::controller_with(client, self.clock.clock(), flags).await;
+            if !std::mem::replace(&mut has_begun, true) {
+                self.each(async |case| case.story.begin(&self.scope, &case.name).await)
+                    .await;
+            }
+            self.until_over("each key has its end, or a dead process")
+                .await;
+            self.until_quiet().await;
+            self.until_over("a key that has come to its end stays there")
+                .await;
+            self.ended(controller);
+            let is_dead = |case: &Case| self.faults.is_dead(&case.name);
+            if !self.cases.iter().any(is_dead) {
+                break;
+            }
+        }
+    }
+
+    /// Judges, beside a process without faults.
+    async fn end(&mut self) {
+        let client = self.faults.client(self.cluster.admin_config().await);
+        let address = free_address();
+        let listen = address.to_string();
+        let process = Inside::both_with(client, self.clock.clock(), &listen, &UNLIMITED).await;
+        self.until_over("each key has its end").await;
+        self.until_quiet().await;
+        oracle::settled(self).await;
+        oracle::tokens_before_expiry(self, address);
+        self.clock.advance(super::stories::LIFE_SECONDS);
+        oracle::no_token_after_expiry(self, address);
+        self.ended(process);
+        oracle::nothing_leaks(self).await;
+    }
+
+    fn outcomes(&self) -> Vec<Outcome> {
+        let outcomes = self.cases.iter().map(|case| Outcome {
+            happened: self.faults.happened(&case.name),
+            calls: self.faults.calls(&case.name),
+        });
+        outcomes.collect()
+    }
+
+    fn is_open(&self, case: &Case) -> bool {
+        let is_dead = self.faults.is_dead(&case.name);
+        !is_dead && !case.story.is_over(&self.witness.state(&case.name))
+    }
+
+    async fn until_over(&self, what: &str) {
+        eventually(what, async || {
+            let is_open = self.cases.iter().any(|case| self.is_open(case));
+            (!is_open).then_some(())
+        })
+        .await;
+    }
+
+    async fn until_quiet(&self) {
+        let mut last = (None, Instant::now());
+        eventually("the process is quiet", || {
+            let requests = self.faults.requests();
+            if requests.is_none() || requests != last.0 {
+                last = (requests, Instant::now());
+            }
+            std::future::ready((last.1.elapsed() >= QUIET).then_some(()))
+        })
+        .await;
+    }
+
+    fn ended(&mut self, process: Inside) {
+        self.shown.push(("log", process.log()));
+        self.shown.push(("metrics", process.metrics()));
+    }
+}
+
+impl Drop for Run<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            for case in self.cases.iter().filter(|case| self.is_open(case)) {
+                let state = self.witness.state(&case.name);
+                eprintln!("{case:?} is not over: {state:?}");
+            }
+        }
+    }
+}

@@ -1,0 +1,40 @@
+//! What was enumerated, as a table.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use super::enumerate::{Calls, Case, KINDS};
+use super::run::Outcome;
+use super::stories::Story;
+
+/// Prints a line for each story, and each fault that could not happen.
+pub(super) fn print(title: &str, calls: &Calls, results: &[(Case, Outcome)], took: Duration) {
+    let mut stories: BTreeMap<Story, (usize, usize)> = BTreeMap::new();
+    for (case, outcome) in results {
+        let (cases, happened) = stories.entry(case.story).or_default();
+        *cases += 1;
+        let is_whole = outcome.happened == case.faults.len();
+        *happened += usize::from(is_whole);
+        if !is_whole && case.faults.len() == 1 {
+            println!("could not happen: {:?}, {:?}", case.story, case.faults);
+        }
+    }
+    println!("{title}");
+    println!(
+        "{:<20}{:>7}{:>7}{:>7}{:>10}",
+        "scenario", "calls", "kinds", "cases", "happened"
+    );
+    let mut total = (0, 0);
+    for (story, (cases, happened)) in stories {
+        let calls = calls[&story].len();
+        let story = format!("{story:?}");
+        println!("{story:<20}{calls:>7}{KINDS:>7}{cases:>7}{happened:>10}");
+        total = (total.0 + cases, total.1 + happened);
+    }
+    let (cases, happened) = total;
+    println!(
+        "{:<34}{cases:>7}{happened:>10}  in {} s",
+        "all",
+        took.as_secs()
+    );
+}

@@ -1,0 +1,231 @@
+//! What is stored, step by step: one watch of all Secrets, which etcd orders, so that what must hold
+//! at every moment is judged at every change.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex};
+
+use apikey_operator::api::{ApiKey, names};
+use apikey_operator::clock::Clock;
+use apikey_operator::credential::Secret;
+use apikey_operator::credential::fingerprint::PepperRing;
+use apikey_operator::credential::verifier::Document;
+use futures::StreamExt as _;
+use k8s_openapi::api::core::v1::Secret as CoreSecret;
+use k8s_openapi::jiff::Timestamp;
+use kube::runtime::watcher::{self, Event, watcher};
+use kube::{Api, Resource, ResourceExt as _};
+use tokio::task::JoinSet;
+
+use super::stories::KeyState;
+use crate::support::Scope;
+
+/// More attempts than these are never remembered.
+const MAX_PENDING: usize = 4;
+
+/// Sees the Secrets of the cluster and the keys of a namespace, until it is dropped.
+pub(super) struct Witness {
+    records: Arc<Mutex<Records>>,
+    _watches: JoinSet<()>,
+}
+
+impl Witness {
+    pub(super) fn start(scope: &Scope<'_>, clock: Clock) -> Self {
+        let records = Records {
+            namespace: scope.namespace.clone(),
+            ..Records::default()
+        };
+        let records = Arc::new(Mutex::new(records));
+        let mut watches = JoinSet::new();
+        watches.spawn(follow(
+            scope.keys(),
+            Arc::clone(&records),
+            Records::take_key,
+        ));
+        let secrets: Api<CoreSecret> = Api::all(scope.client.clone());
+        let take = move |records: &mut Records, name: &str, secret: Option<CoreSecret>| {
+            records.take_secret(name, secret, clock.now());
+        };
+        watches.spawn(follow(secrets, Arc::clone(&records), take));
+        Self {
+            records,
+            _watches: watches,
+        }
+    }
+
+    /// A key as it is stored.
+    pub(super) fn key(&self, name: &str) -> Option<ApiKey> {
+        self.records.lock().unwrap().keys.get(name).cloned()
+    }
+
+    /// A key and what belongs to it, as it is stored.
+    pub(super) fn state(&self, name: &str) -> KeyState {
+        let records = self.records.lock().unwrap();
+        let uids = records.uids.get(name).into_iter().flatten();
+        KeyState {
+            key: records.keys.get(name).cloned(),
+            secret: records.delivered.get(name).cloned(),
+            verifiers: uids
+                .filter_map(|uid| records.verifiers.get(uid).cloned())
+                .collect(),
+        }
+    }
+
+    /// Looks at everything that was recorded.
+    pub(super) fn look<T>(&self, look: impl FnOnce(&Records) -> T) -> T {
+        look(&self.records.lock().unwrap())
+    }
+}
+
+/// Has every change of an object recorded, by its name: the object, or nothing if it is gone.
+async fn follow<K>(
+    api: Api<K>,
+    records: Arc<Mutex<Records>>,
+    take: impl Fn(&mut Records, &str, Option<K>),
+) where
+    K: Resource + Clone + std::fmt::Debug + serde::de::DeserializeOwned + Send + 'static,
+{
+    let mut events = watcher(api, watcher::Config::default()).boxed();
+    let mut lists = 0;
+    while let Some(event) = events.next().await {
+        let mut records = records.lock().unwrap();
+        match event {
+            Ok(Event::Apply(object) | Event::InitApply(object)) => {
+                take(&mut records, &object.name_any(), Some(object));
+            }
+            Ok(Event::Delete(object)) => take(&mut records, &object.name_any(), None),
+            Ok(Event::Init) => lists += 1,
+            Ok(Event::InitDone) if lists == 1 => {}
+            Ok(Event::InitDone) => {
+                records.violations.push("the watch has a gap".to_owned());
+            }
+            Err(error) => println!("a watch of the test is opened anew: {error}"),
+        }
+    }
+}
+
+/// What was seen.
+#[derive(Default)]
+pub(super) struct Records {
+    namespace: String,
+    pub(super) keys: BTreeMap<String, ApiKey>,
+    /// By the uid of the key.
+    pub(super) verifiers: BTreeMap<String, Document>,
+    /// uids of keys by name.
+    uids: BTreeMap<String, BTreeSet<String>>,
+    /// By name.
+    pub(super) delivered: BTreeMap<String, CoreSecret>,
+    ring: Option<PepperRing>,
+    /// Values that were delivered for a key, by its public id and their number.
+    values: BTreeMap<(String, String), BTreeSet<String>>,
+    /// The value that was delivered last, by name.
+    pub(super) last_values: BTreeMap<String, String>,
+    /// What should not have been.
+    pub(super) violations: Vec<String>,
+}
+
+impl Records {
+    /// All values that were delivered.
+    pub(super) fn all_values(&self) -> impl Iterator<Item = &String> {
+        self.values.values().flatten()
+    }
+
+    fn take_key(&mut self, name: &str, key: Option<ApiKey>) {
+        match key {
+            Some(key) => self.keys.insert(name.to_owned(), key),
+            None => self.keys.remove(name),
+        };
+    }
+
+    fn take_secret(&mut self, name: &str, secret: Option<CoreSecret>, now: Timestamp) {
+        if name == names::PEPPERS_SECRET {
+            self.ring = secret.map(|secret| {
+                PepperRing::parse(data(&secret, names::KEY_RING_DATA_KEY)).expect("a ring")
+            });
+        } else if let Some(uid) = names::verifier_owner_uid(name) {
+            self.verifier(uid, secret.as_ref(), now);
+        } else {
+            self.delivery(name, secret, now);
+        }
+    }
+
+    fn verifier(&mut self, uid: &str, secret: Option<&CoreSecret>, now: Timestamp) {
+        let Some(secret) = secret else {
+            self.verifiers.remove(uid);
+            return;
+        };
+        let document = Document::parse(data(secret, names::VERIFIER_DATA_KEY)).expect("a verifier");
+        if document.owner.namespace != self.namespace {
+            return;
+        }
+        let name = document.owner.name.clone();
+        let uids = self.uids.entry(name.clone()).or_default();
+        uids.insert(uid.to_owned());
+        if document.pending.len() > MAX_PENDING {
+            self.violations.push(format!("{name}: too many attempts"));
+        }
+        self.verifiers.insert(uid.to_owned(), document);
+        self.judge(&name, now);
+    }
+
+    fn delivery(&mut self, name: &str, secret: Option<CoreSecret>, now: Timestamp) {
+        let Some(secret) = secret else {
+            self.delivered.remove(name);
+            return;
+        };
+        if secret.metadata.namespace.as_ref() != Some(&self.namespace) {
+            return;
+        }
+        let value = text(&secret, names::data::SECRET);
+        let number = secret.annotations()[names::ANNOTATION_REVISION].clone();
+        let id = (text(&secret, names::data::KEY_ID), number);
+        let values = self.values.entry(id).or_default();
+        values.insert(value.clone());
+        if values.len() > 1 {
+            let violation = format!("{name}: two secrets have one number");
+            self.violations.push(violation);
+        }
+        self.last_values.insert(name.to_owned(), value);
+        self.delivered.insert(name.to_owned(), secret);
+        self.judge(name, now);
+    }
+
+    /// What is delivered is accepted, whenever somebody looks.
+    fn judge(&mut self, name: &str, now: Timestamp) {
+        let Some(secret) = self.delivered.get(name) else {
+            return;
+        };
+        let owner = secret.owner_references().first();
+        let verifier = owner.map(|owner| self.verifiers.get(&owner.uid));
+        let is_accepted = match verifier {
+            // Nobody's: the key is being restored.
+            None => true,
+            Some(verifier) => verifier.is_some_and(|document| {
+                let value = Secret::parse(&text(secret, names::data::SECRET)).expect("the format");
+                self.accepts(document, &value, now)
+            }),
+        };
+        if !is_accepted {
+            let version = secret.resource_version().unwrap_or_default();
+            let violation = format!("{name}: version {version} of the Secret is refused");
+            self.violations.push(violation);
+        }
+    }
+
+    fn accepts(&self, document: &Document, value: &Secret, now: Timestamp) -> bool {
+        let pending = document.pending.iter().map(|pending| &pending.entry);
+        let previous = document.accepted_previous(now).map(|(entry, _)| entry);
+        let mut entries = pending.chain([&document.current]).chain(previous);
+        let ring = self.ring.as_ref().expect("peppers come before verifiers");
+        entries.any(|entry| ring.matches(value, &entry.fingerprint) == Some(true))
+    }
+}
+
+fn data<'a>(secret: &'a CoreSecret, key: &str) -> &'a [u8] {
+    let data = secret.data.as_ref();
+    data.and_then(|data| data.get(key))
+        .map_or(&[], |value| &value.0)
+}
+
+fn text(secret: &CoreSecret, key: &str) -> String {
+    String::from_utf8(data(secret, key).to_vec()).unwrap()
+}

@@ -1,0 +1,173 @@
+//! Events of a watch on their way to the process: one JSON document a line.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use axum::body::{Body, BodyDataStream, Bytes};
+use futures::StreamExt as _;
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep_until};
+use tower::BoxError;
+
+use super::{Faults, Passing, Progress, Told};
+
+/// How late an event is that is held back: longer than a further secret waits for its delivery.
+const HELD: Duration = Duration::from_millis(1500);
+const GONE: &str = r#"{"type": "ERROR", "object": {"kind": "Status", "apiVersion": "v1", "metadata": {},
+    "status": "Failure", "reason": "Expired", "message": "too old resource version", "code": 410}}"#;
+
+/// The body of a watch with the faults of its keys.
+pub(super) fn pass(body: Body, faults: Faults) -> Body {
+    let stream = Stream {
+        gone: faults.gone.subscribe(),
+        faults,
+        body: body.into_data_stream(),
+        piece: Vec::new(),
+        ready: VecDeque::new(),
+        held: VecDeque::new(),
+        is_over: false,
+    };
+    let lines = futures::stream::unfold(stream, async |mut stream| {
+        let line = stream.next().await?;
+        Some((line, stream))
+    });
+    Body::from_stream(lines)
+}
+
+struct Stream {
+    faults: Faults,
+    gone: watch::Receiver<()>,
+    body: BodyDataStream,
+    /// The beginning of a line.
+    piece: Vec<u8>,
+    /// Lines to be passed on.
+    ready: VecDeque<Vec<u8>>,
+    /// Lines that are held back, with their key, the one that is due first in front.
+    held: VecDeque<(Instant, String, Vec<u8>)>,
+    is_over: bool,
+}
+
+impl Stream {
+    async fn next(&mut self) -> Option<Result<Bytes, BoxError>> {
+        loop {
+            if let Some(line) = self.ready.pop_front() {
+                return Some(Ok(line.into()));
+            }
+            if self.is_over {
+                return None;
+            }
+            let due = self.held.front().map(|(due, ..)| *due);
+            tokio::select! {
+                _ = self.gone.changed() => {
+                    self.release(|_, _| true);
+                    let line = GONE.replace('\n', "") + "\n";
+                    self.ready.push_back(line.into_bytes());
+                    self.is_over = true;
+                }
+                () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => {
+                    let now = Instant::now();
+                    self.release(|due, _| due <= now);
+                }
+                piece = self.body.next() => match piece {
+                    Some(Ok(piece)) => self.take(&piece),
+                    Some(Err(error)) => return Some(Err(error.into())),
+                    None => {
+                        self.release(|_, _| true);
+                        self.is_over = true;
+                    }
+                }
+            }
+        }
+    }
+
+    fn take(&mut self, piece: &[u8]) {
+        for part in piece.split_inclusive(|byte| *byte == b'\n') {
+            self.piece.extend(part);
+            if part.ends_with(b"\n") {
+                let line = std::mem::take(&mut self.piece);
+                self.take_line(line);
+            }
+        }
+    }
+
+    fn take_line(&mut self, line: Vec<u8>) {
+        let Some((key, how)) = Told::parse(&line).and_then(|told| self.faults.event(told)) else {
+            self.ready.push_back(line);
+            return;
+        };
+        match how {
+            How::Late => self.held.push_back((Instant::now() + HELD, key, line)),
+            How::Now => self.ready.push_back(line),
+            How::Twice => self.ready.extend([line.clone(), line]),
+            // An API server never tells of a deletion before it tells of what was before.
+            How::Last => {
+                self.release(|_, held| held == key);
+                self.ready.push_back(line);
+            }
+        }
+    }
+
+    /// Passes on the lines that are held back and chosen by due time and key.
+    fn release(&mut self, chosen: impl Fn(Instant, &str) -> bool) {
+        for (due, key, line) in std::mem::take(&mut self.held) {
+            if chosen(due, &key) {
+                self.faults.released(&key);
+                self.ready.push_back(line);
+            } else {
+                self.held.push_back((due, key, line));
+            }
+        }
+    }
+}
+
+/// What is to happen to an event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum How {
+    Now,
+    Late,
+    Twice,
+    /// Now, but after what is held back.
+    Last,
+}
+
+impl Faults {
+    /// What is to happen to this event, and the key that it is about.
+    fn event(&self, told: Told) -> Option<(String, How)> {
+        let Told { about, is_deletion } = told;
+        let mut state = self.state.lock().unwrap();
+        let key = about
+            .key
+            .clone()
+            .or_else(|| state.uids.get(about.uid.as_ref()?).cloned())?;
+        let progress = state.progress(about)?;
+        let how = progress.event(is_deletion)?;
+        Some((key, how))
+    }
+
+    fn released(&self, key: &str) {
+        let mut state = self.state.lock().unwrap();
+        if let Some(progress) = state.keys.get_mut(key) {
+            progress.held -= 1;
+        }
+    }
+}
+
+impl Progress {
+    fn event(&mut self, is_deletion: bool) -> Option<How> {
+        let how = match self.events? {
+            Passing::Twice => How::Twice,
+            Passing::Held => How::Late,
+            Passing::Reordered if is_deletion => How::Last,
+            Passing::Reordered => {
+                self.hold_next = !self.hold_next;
+                if self.hold_next { How::Late } else { How::Now }
+            }
+        };
+        let is_overtaken = how == How::Now && self.held > 0;
+        self.held += usize::from(how == How::Late);
+        if self.events != Some(Passing::Reordered) || is_overtaken {
+            self.meet();
+        }
+        Some(how)
+    }
+}
