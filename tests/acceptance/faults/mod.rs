@@ -66,7 +66,10 @@ async fn wherever_a_process_dies_or_loses_an_answer_every_key_comes_to_its_end()
     let begun = Instant::now();
     let cluster = Cluster::start();
     let calls = calls(&cluster, &STORIES).await;
-    println!("{calls:#?}");
+    for (story, calls) in &calls {
+        println!("{story:?}: {calls:?}");
+    }
+    println!("{:?}", begun.elapsed());
     let mut cases = depth_one(&calls);
     cases.retain(|case| case.faults.iter().all(is_quick));
     let results = in_batches(&cluster, cases).await;

@@ -136,14 +136,11 @@ pub(super) async fn nothing_leaks(run: &Run<'_>) {
             ("ApiKeys", json(&keys)),
             ("metadata of Secrets", json(&metadata)),
             ("verifiers", json(&verifiers)),
-            ("audit log of the API server", audit_log),
+            ("audit logs of the API server", audit_log),
         ];
         shown.extend(run.shown.iter().cloned());
         for (place, text) in shown {
-            assert!(
-                text.contains(&run.cases[0].name) || place == "metrics" || place == "Organizations",
-                "{place} is about something else"
-            );
+            assert!(!text.is_empty(), "there are no {place}");
             assert!(!leaks(&text, &fragments), "a secret is in the {place}");
         }
     });

@@ -103,19 +103,18 @@ impl Run<'_> {
     async fn harm(&mut self) {
         self.clock.advance(MOVED_SECONDS);
         for case in self.cases {
-            let uid = self.scope.keys().get_opt(&case.name).await.unwrap();
-            let uid = uid.and_then(|key| key.metadata.uid);
-            self.faults.insert(&case.name, uid.as_deref(), &case.faults);
+            self.faults.insert(&case.name, &case.faults);
         }
-        let flags: &[&str] = if self.cases[0].story.restores() {
-            &[WORKERS, "--restore"]
-        } else {
-            &[WORKERS]
-        };
+        let mut flags = vec![WORKERS];
+        if self.restores() {
+            let chart = ["--set", "controller.restore=true"];
+            self.cluster.install_chart(&chart);
+            flags.push("--restore");
+        }
         let mut has_begun = false;
         loop {
             let client = self.faults.client(self.cluster.operator_config().await);
-            let controller = Inside::controller_with(client, self.clock.clock(), flags).await;
+            let controller = Inside::controller_with(client, self.clock.clock(), &flags).await;
             if !std::mem::replace(&mut has_begun, true) {
                 self.each(async |case| case.story.begin(&self.scope, &case.name).await)
                     .await;
@@ -135,6 +134,9 @@ impl Run<'_> {
 
     /// Judges, beside a process without faults.
     async fn end(&mut self) {
+        if self.restores() {
+            self.cluster.install_chart(&[]);
+        }
         let client = self.faults.client(self.cluster.admin_config().await);
         let address = free_address();
         let listen = address.to_string();
@@ -147,6 +149,10 @@ impl Run<'_> {
         oracle::no_token_after_expiry(self, address);
         self.ended(process);
         oracle::nothing_leaks(self).await;
+    }
+
+    fn restores(&self) -> bool {
+        self.cases.iter().any(|case| case.story.restores())
     }
 
     fn outcomes(&self) -> Vec<Outcome> {
@@ -183,7 +189,7 @@ impl Run<'_> {
     }
 
     fn ended(&mut self, process: Inside) {
-        self.shown.push(("log", process.log()));
+        self.shown.push(("logs", process.log()));
         self.shown.push(("metrics", process.metrics()));
     }
 }

@@ -8,7 +8,7 @@ use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
 use serde_json::{Value, json};
 
 use super::witness::Witness;
-use crate::support::{Scope, ahead, ready_reason};
+use crate::support::{Scope, ahead, eventually, ready_reason};
 
 /// Seconds by which the clock is moved on when the faults begin.
 pub(super) const MOVED_SECONDS: i64 = 900;
@@ -112,6 +112,15 @@ impl Story {
         if self == Self::Discard {
             scope.ready(name).await;
             scope.rotate(name, ASKED_BEFORE).await;
+        }
+        if self.is_declared() {
+            // Keys are counted every few seconds.
+            let organizations: Api<Organization> = Api::all(scope.client.clone());
+            eventually("the key is counted", async || {
+                let organization = organizations.get(name).await.unwrap();
+                (organization.status?.active_keys == Some(1)).then_some(())
+            })
+            .await;
         }
     }
 
@@ -231,10 +240,7 @@ impl Story {
 
     /// Whether the last secret gets a token at the end.
     pub(super) fn is_usable(self) -> bool {
-        !matches!(
-            self,
-            Self::Withdraw | Self::Delete | Self::Suspend | Self::Expire
-        )
+        !matches!(self, Self::Delete | Self::Suspend | Self::Expire)
     }
 
     /// The request that was answered last.

@@ -2,7 +2,7 @@
 //! at every moment is judged at every change.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use apikey_operator::api::{ApiKey, names};
 use apikey_operator::clock::Clock;
@@ -14,6 +14,7 @@ use k8s_openapi::api::core::v1::Secret as CoreSecret;
 use k8s_openapi::jiff::Timestamp;
 use kube::runtime::watcher::{self, Event, watcher};
 use kube::{Api, Resource, ResourceExt as _};
+use parking_lot::Mutex;
 use tokio::task::JoinSet;
 
 use super::stories::KeyState;
@@ -54,12 +55,12 @@ impl Witness {
 
     /// A key as it is stored.
     pub(super) fn key(&self, name: &str) -> Option<ApiKey> {
-        self.records.lock().unwrap().keys.get(name).cloned()
+        self.records.lock().keys.get(name).cloned()
     }
 
     /// A key and what belongs to it, as it is stored.
     pub(super) fn state(&self, name: &str) -> KeyState {
-        let records = self.records.lock().unwrap();
+        let records = self.records.lock();
         let uids = records.uids.get(name).into_iter().flatten();
         KeyState {
             key: records.keys.get(name).cloned(),
@@ -72,7 +73,7 @@ impl Witness {
 
     /// Looks at everything that was recorded.
     pub(super) fn look<T>(&self, look: impl FnOnce(&Records) -> T) -> T {
-        look(&self.records.lock().unwrap())
+        look(&self.records.lock())
     }
 }
 
@@ -87,7 +88,7 @@ async fn follow<K>(
     let mut events = watcher(api, watcher::Config::default()).boxed();
     let mut lists = 0;
     while let Some(event) = events.next().await {
-        let mut records = records.lock().unwrap();
+        let mut records = records.lock();
         match event {
             Ok(Event::Apply(object) | Event::InitApply(object)) => {
                 take(&mut records, &object.name_any(), Some(object));
@@ -153,6 +154,9 @@ impl Records {
             self.verifiers.remove(uid);
             return;
         };
+        if secret.type_.as_deref() != Some(names::VERIFIER_SECRET_TYPE) {
+            return;
+        }
         let document = Document::parse(data(secret, names::VERIFIER_DATA_KEY)).expect("a verifier");
         if document.owner.namespace != self.namespace {
             return;

@@ -7,7 +7,6 @@ use apikey_operator::credential::fingerprint::PepperRing;
 use apikey_operator::credential::verifier::{Document, Entry};
 use apikey_operator::credential::{Secret, hash};
 use k8s_openapi::api::core::v1::Secret as CoreSecret;
-use k8s_openapi::jiff::Timestamp;
 use kube::Api;
 use kube::api::{Patch, PatchParams};
 use serde_json::json;
@@ -202,14 +201,6 @@ impl Credential {
             "hash and fingerprint disagree"
         );
         by_hash
-    }
-
-    /// Whether the endpoint accepts the delivered secret at this time.
-    pub(crate) fn is_accepted(&self, now: Timestamp) -> bool {
-        let previous = self.document.accepted_previous(now).map(|(entry, _)| entry);
-        let pending = self.document.pending.iter().map(|pending| &pending.entry);
-        let mut accepted = pending.chain([&self.document.current]).chain(previous);
-        accepted.any(|entry| self.proves(entry))
     }
 
     /// Fails unless the delivered secret is the current one and nothing is left over.

@@ -186,17 +186,14 @@ impl Default for Faults {
 }
 
 impl Faults {
-    /// Has these faults happen to a key, one after the other. Its uid is needed if there is one by now.
-    pub(crate) fn insert(&self, key: &str, uid: Option<&str>, faults: &[Fault]) {
+    /// Has these faults happen to a key, one after the other, from the next client on.
+    pub(crate) fn insert(&self, key: &str, faults: &[Fault]) {
         let progress = Progress {
             faults: faults.iter().copied().collect(),
             ..Progress::default()
         };
         let mut state = self.state.lock().unwrap();
         state.keys.insert(key.to_owned(), progress);
-        state
-            .uids
-            .extend(uid.map(|uid| (uid.to_owned(), key.to_owned())));
     }
 
     /// How many faults of this key have happened.
@@ -206,7 +203,8 @@ impl Faults {
 
     /// Whether the process of this key is dead.
     pub(crate) fn is_dead(&self, key: &str) -> bool {
-        self.state.lock().unwrap().keys[key].is_dead
+        let state = self.state.lock().unwrap();
+        state.keys.get(key).is_some_and(|key| key.is_dead)
     }
 
     /// The calls for this key so far.
