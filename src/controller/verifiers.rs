@@ -19,7 +19,7 @@ use crate::api::ApiKey;
 use crate::api::conditions::reason;
 use crate::audit::{self, KeyIdentity, Record};
 use crate::credential::verifier::{Document, Owner};
-use crate::error::{Class, Error, request};
+use crate::error::{Error, request};
 use crate::watch::stored::Verifier;
 
 /// Name of this controller in metrics and logs.
@@ -46,10 +46,10 @@ pub async fn reconcile(verifier: Arc<Verifier>, ctx: Arc<Context>) -> Result<Act
     Ok(Action::await_change())
 }
 
-/// Removes the verifier if it is still as seen; whether it was.
+/// Removes the verifier; whether it was there.
 ///
 /// # Errors
-/// The request failed.
+/// The request failed, with a conflict if the verifier is no longer as seen.
 pub async fn remove(ctx: &Context, verifier: &Verifier) -> Result<bool, Error> {
     let params = DeleteParams {
         preconditions: Some(Preconditions {
@@ -62,7 +62,7 @@ pub async fn remove(ctx: &Context, verifier: &Verifier) -> Result<bool, Error> {
     let name = verifier.name_any();
     match request("sweep the verifier", verifiers.delete(&name, &params)).await {
         Ok(_) => Ok(true),
-        Err(error) if error.is_not_found() || error.class() == Class::Conflict => Ok(false),
+        Err(error) if error.is_not_found() => Ok(false),
         Err(error) => Err(error),
     }
 }
