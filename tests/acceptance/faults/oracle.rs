@@ -26,7 +26,8 @@ pub(super) async fn settled(run: &Run<'_>) {
         .for_each_concurrent(JUDGES, |case| key_is_settled(run, case))
         .await;
     run.witness.look(|records| {
-        assert!(records.violations.is_empty(), "{:#?}", records.violations);
+        let violations = records.violations();
+        assert!(violations.is_empty(), "{violations:#?}");
         let of_keys = records.keys.values().map(|key| key.metadata.uid.as_ref());
         let of_keys: BTreeSet<_> = of_keys.flatten().collect();
         let proven: BTreeSet<_> = records.verifiers.keys().collect();

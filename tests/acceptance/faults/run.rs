@@ -16,6 +16,8 @@ use crate::support::{
 
 /// Users who do something at the same time.
 const USERS: usize = 16;
+/// A process has done what it was to do that sends nothing for this long.
+const DONE: Duration = Duration::from_secs(2);
 /// A process is quiet that sends nothing for this long. Organizations are counted every 5 seconds.
 const QUIET: Duration = Duration::from_secs(6);
 /// A call without an answer keeps a worker for 10 seconds: there is one for each key.
@@ -36,22 +38,15 @@ pub(super) struct Outcome {
 
 /// Runs cases that all restore, or none of which does; fails unless each ends well.
 pub(super) async fn run(cluster: &Cluster, cases: &[Case]) -> Vec<Outcome> {
-    let scope = cluster.scope().await;
-    let clock = MovedClock::default();
-    let mut run = Run {
-        witness: Witness::start(&scope, clock.clock()),
-        faults: Faults::default(),
-        shown: Vec::new(),
-        cluster,
-        scope,
-        clock,
-        cases,
-    };
-    run.prepare().await;
-    run.harm().await;
+    let mut run = Run::harmed(cluster, cases).await;
     let outcomes = run.outcomes();
     run.end().await;
     outcomes
+}
+
+/// Runs cases likewise, only to see what happens.
+pub(super) async fn look(cluster: &Cluster, cases: &[Case]) -> Vec<Outcome> {
+    Run::harmed(cluster, cases).await.outcomes()
 }
 
 pub(super) struct Run<'a> {
@@ -65,7 +60,25 @@ pub(super) struct Run<'a> {
     faults: Faults,
 }
 
-impl Run<'_> {
+impl<'a> Run<'a> {
+    /// All faults have happened, and every key has come to its end.
+    async fn harmed(cluster: &'a Cluster, cases: &'a [Case]) -> Self {
+        let scope = cluster.scope().await;
+        let clock = MovedClock::default();
+        let mut run = Self {
+            witness: Witness::start(&scope, clock.clock()),
+            faults: Faults::default(),
+            shown: Vec::new(),
+            cluster,
+            scope,
+            clock,
+            cases,
+        };
+        run.prepare().await;
+        run.harm().await;
+        run
+    }
+
     async fn each(&self, act: impl AsyncFn(&Case)) {
         let cases = futures::stream::iter(self.cases);
         cases.for_each_concurrent(USERS, |case| act(case)).await;
@@ -121,7 +134,7 @@ impl Run<'_> {
             }
             self.until_over("each key has its end, or a dead process")
                 .await;
-            self.until_quiet().await;
+            self.until_silent_for(DONE).await;
             self.until_over("a key that has come to its end stays there")
                 .await;
             self.ended(controller);
@@ -142,7 +155,7 @@ impl Run<'_> {
         let listen = address.to_string();
         let process = Inside::both_with(client, self.clock.clock(), &listen, &UNLIMITED).await;
         self.until_over("each key has its end").await;
-        self.until_quiet().await;
+        self.until_silent_for(QUIET).await;
         oracle::settled(self).await;
         oracle::tokens_before_expiry(self, address);
         self.clock.advance(super::stories::LIFE_SECONDS);
@@ -176,14 +189,14 @@ impl Run<'_> {
         .await;
     }
 
-    async fn until_quiet(&self) {
+    async fn until_silent_for(&self, time: Duration) {
         let mut last = (None, Instant::now());
-        eventually("the process is quiet", || {
+        eventually("the process sends nothing", || {
             let requests = self.faults.requests();
             if requests.is_none() || requests != last.0 {
                 last = (requests, Instant::now());
             }
-            std::future::ready((last.1.elapsed() >= QUIET).then_some(()))
+            std::future::ready((last.1.elapsed() >= time).then_some(()))
         })
         .await;
     }

@@ -13,7 +13,7 @@ use futures::StreamExt as _;
 use k8s_openapi::api::core::v1::Secret as CoreSecret;
 use k8s_openapi::jiff::Timestamp;
 use kube::runtime::watcher::{self, Event, watcher};
-use kube::{Api, Resource, ResourceExt as _};
+use kube::{Api, Resource, ResourceExt};
 use parking_lot::Mutex;
 use tokio::task::JoinSet;
 
@@ -97,7 +97,7 @@ async fn follow<K>(
             Ok(Event::Init) => lists += 1,
             Ok(Event::InitDone) if lists == 1 => {}
             Ok(Event::InitDone) => {
-                records.violations.push("the watch has a gap".to_owned());
+                records.violation("", "the watch has a gap".to_owned());
             }
             Err(error) => println!("a watch of the test is opened anew: {error}"),
         }
@@ -120,11 +120,23 @@ pub(super) struct Records {
     values: BTreeMap<(String, String), BTreeSet<String>>,
     /// The value that was delivered last, by name.
     pub(super) last_values: BTreeMap<String, String>,
-    /// What should not have been.
-    pub(super) violations: Vec<String>,
+    /// What should not have been, and the uid of the key; a key that is deleted may be refused.
+    violations: Vec<(String, String)>,
 }
 
 impl Records {
+    /// What should not have been of a key that is there.
+    pub(super) fn violations(&self) -> Vec<&String> {
+        let uids: BTreeSet<_> = self.keys.values().filter_map(ResourceExt::uid).collect();
+        let mut violations: Vec<_> = self.violations.iter().collect();
+        violations.retain(|(uid, _)| uids.contains(uid) || uid.is_empty());
+        violations.into_iter().map(|(_, what)| what).collect()
+    }
+
+    fn violation(&mut self, uid: &str, what: String) {
+        self.violations.push((uid.to_owned(), what));
+    }
+
     /// All values that were delivered.
     pub(super) fn all_values(&self) -> impl Iterator<Item = &String> {
         self.values.values().flatten()
@@ -165,7 +177,7 @@ impl Records {
         let uids = self.uids.entry(name.clone()).or_default();
         uids.insert(uid.to_owned());
         if document.pending.len() > MAX_PENDING {
-            self.violations.push(format!("{name}: too many attempts"));
+            self.violation(uid, format!("{name}: too many attempts"));
         }
         self.verifiers.insert(uid.to_owned(), document);
         self.judge(&name, now);
@@ -185,8 +197,7 @@ impl Records {
         let values = self.values.entry(id).or_default();
         values.insert(value.clone());
         if values.len() > 1 {
-            let violation = format!("{name}: two secrets have one number");
-            self.violations.push(violation);
+            self.violation("", format!("{name}: two secrets have one number"));
         }
         self.last_values.insert(name.to_owned(), value);
         self.delivered.insert(name.to_owned(), secret);
@@ -198,20 +209,16 @@ impl Records {
         let Some(secret) = self.delivered.get(name) else {
             return;
         };
-        let owner = secret.owner_references().first();
-        let verifier = owner.map(|owner| self.verifiers.get(&owner.uid));
-        let is_accepted = match verifier {
-            // Nobody's: the key is being restored.
-            None => true,
-            Some(verifier) => verifier.is_some_and(|document| {
-                let value = Secret::parse(&text(secret, names::data::SECRET)).expect("the format");
-                self.accepts(document, &value, now)
-            }),
+        // Nobody's: the key is being restored.
+        let Some(owner) = secret.owner_references().first() else {
+            return;
         };
-        if !is_accepted {
+        let value = Secret::parse(&text(secret, names::data::SECRET)).expect("the format");
+        let document = self.verifiers.get(&owner.uid);
+        if !document.is_some_and(|document| self.accepts(document, &value, now)) {
             let version = secret.resource_version().unwrap_or_default();
-            let violation = format!("{name}: version {version} of the Secret is refused");
-            self.violations.push(violation);
+            let what = format!("{name}: version {version} of the Secret is refused");
+            self.violation(&owner.uid.clone(), what);
         }
     }
 
