@@ -55,7 +55,7 @@ pub async fn execute(
                 let identity = identity(observed, fresh.secret.key_id().clone());
                 let mut document = Document::new(identity, *expires_at, fresh.entry.clone());
                 document.remember(rotation::request(&observed.apikey));
-                write_verifier(ctx, observed, document).await?;
+                write_verifier(ctx, observed, &document).await?;
                 minted = Some(fresh);
             }
             Action::AppendPending(next) => {
@@ -67,7 +67,7 @@ pub async fn execute(
                     request: next.request.clone(),
                 };
                 let document = document.with_pending(pending);
-                write_verifier(ctx, observed, document).await?;
+                write_verifier(ctx, observed, &document).await?;
                 if next.cause == Cause::Replacement {
                     remember_replacement(ctx, observed);
                 }
@@ -82,17 +82,17 @@ pub async fn execute(
             Action::Promote => promote(ctx, observed).await?,
             Action::DropPending => {
                 let document = readable(observed)?.without_old_pending(observed.now);
-                write_verifier(ctx, observed, document).await?;
+                write_verifier(ctx, observed, &document).await?;
             }
             Action::DiscardPrevious => {
                 let mut document = readable(observed)?;
                 document.previous = None;
-                write_verifier(ctx, observed, document).await?;
+                write_verifier(ctx, observed, &document).await?;
             }
             Action::RecordHandover(handover) => {
                 let mut document = readable(observed)?;
                 document.handover = handover.clone();
-                write_verifier(ctx, observed, document).await?;
+                write_verifier(ctx, observed, &document).await?;
             }
             Action::RemoveDelivered => remove_delivered(ctx, observed).await?,
             Action::ApplyTemplate => apply_template(ctx, observed).await?,
@@ -141,7 +141,7 @@ async fn promote(ctx: &Context, observed: &mut Observed) -> Result<(), Error> {
     let document = readable(observed)?;
     if let Some(promoted) = document.promoted(named.unwrap_or_default(), ctx.clock.now()) {
         let cause = promoted.current.cause;
-        write_verifier(ctx, observed, promoted).await?;
+        write_verifier(ctx, observed, &promoted).await?;
         ctx.metrics.rotation_ended(cause, true);
     }
     Ok(())

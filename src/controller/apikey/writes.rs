@@ -28,13 +28,13 @@ const METADATA_ONLY: HeaderValue =
 pub(super) async fn write_verifier(
     ctx: &Context,
     observed: &mut Observed,
-    document: Document,
+    document: &Document,
 ) -> Result<(), Error> {
     let replaces = observed
         .verifier
         .as_ref()
         .map(|verifier| &verifier.metadata);
-    let secret = Verifier::render(&document, &ctx.namespace, replaces)
+    let secret = Verifier::render(document, &ctx.namespace, replaces)
         .map_err(|error| Error::internal("write the verifier", &error))?;
     let verifiers = ctx.secrets_in(&ctx.namespace);
     let params = post_params();

@@ -17,7 +17,7 @@ use std::time::Instant;
 use self::enumerate::{Calls, Case, depth_one, depth_two};
 use self::run::{Outcome, look, run};
 use self::stories::{STORIES, Story};
-use crate::support::{Cluster, Fault, Harm, Kind};
+use crate::support::{Cluster, Fault, Harm, Kind, Sort};
 
 /// Cases that run at once.
 const BATCH: usize = 320;
@@ -43,6 +43,11 @@ async fn calls(cluster: &Cluster, stories: &[Story]) -> Calls {
     }
     for (story, calls) in &calls {
         println!("{story:?}: {calls:?}");
+        let status_writes = calls.iter().filter(|call| call.sort == Sort::STATUS_WRITE);
+        assert!(
+            status_writes.count() <= story.most_status_writes(),
+            "{story:?} writes a status that says nothing new"
+        );
     }
     calls
 }

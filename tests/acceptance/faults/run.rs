@@ -100,7 +100,7 @@ impl<'a> Run<'a> {
                 let key = self.witness.key(&case.name);
                 key.is_some_and(|key| ready_reason(&key).0 == "True")
             };
-            prepared.iter().all(|case| is_ready(case)).then_some(())
+            prepared.iter().all(is_ready).then_some(())
         })
         .await;
         self.ended(controller);
@@ -204,6 +204,7 @@ impl<'a> Run<'a> {
     fn ended(&mut self, process: Inside) {
         self.shown.push(("logs", process.log()));
         self.shown.push(("metrics", process.metrics()));
+        drop(process);
     }
 }
 

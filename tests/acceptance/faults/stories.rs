@@ -58,6 +58,10 @@ pub(super) const STORIES: [Story; 16] = [
     Story::Restore,
 ];
 
+#[expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "a story is named where it is unlike the others"
+)]
 impl Story {
     /// Whether the controller takes over keys from a backup meanwhile.
     pub(super) fn restores(self) -> bool {
@@ -208,6 +212,15 @@ impl Story {
             Self::Relabel => is_issued && state.label("team") == Some("a"),
             Self::Expire => status.phase == Some(Phase::Expired),
             Self::Delete => false,
+        }
+    }
+
+    /// How often the status is written at most, if nothing goes wrong. The end of an overlap is said as well,
+    /// and what of a restored key is not back yet.
+    pub(super) fn most_status_writes(self) -> usize {
+        match self {
+            Self::RotateAtOnce | Self::Restore => 2,
+            _ => 1,
         }
     }
 

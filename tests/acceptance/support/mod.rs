@@ -16,7 +16,7 @@ mod tls;
 mod token;
 
 pub(crate) use cluster::{Cluster, OPERATOR_NAMESPACE, Scope, run};
-pub(crate) use fault::{Call, Fault, Faults, Harm, Kind, Moment, Object, Passing};
+pub(crate) use fault::{Call, Fault, Faults, Harm, Kind, Moment, Object, Passing, Sort};
 pub(crate) use inside::{Inside, MovedClock};
 pub(crate) use key::{Credential, ready_reason};
 #[cfg(target_os = "linux")]

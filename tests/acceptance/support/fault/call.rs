@@ -33,6 +33,13 @@ pub(crate) struct Sort {
     pub(crate) object: Object,
 }
 
+impl Sort {
+    pub(crate) const STATUS_WRITE: Self = Self {
+        verb: Verb::Update,
+        object: Object::ApiKey,
+    };
+}
+
 impl fmt::Debug for Sort {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:?} {:?}", self.verb, self.object)
@@ -127,10 +134,10 @@ mod tests {
         read(method, path, body).map(|(sort, about)| (format!("{sort:?}"), about))
     }
 
-    fn of(sort: &str, key: Option<&str>, uid: Option<&str>) -> Option<(String, About)> {
+    fn of(sort: &str, key: Option<&str>, uid: Option<&str>) -> (String, About) {
         let own = |text: &str| text.to_owned();
         let (key, uid) = (key.map(own), uid.map(own));
-        Some((own(sort), About { key, uid }))
+        (own(sort), About { key, uid })
     }
 
     #[test]
@@ -142,27 +149,27 @@ mod tests {
         let secrets = "/api/v1/namespaces/ns/secrets";
         assert_eq!(
             told(&post, secrets, &verifier),
-            of("Create Verifier", Some("ci"), Some("u1"))
+            Some(of("Create Verifier", Some("ci"), Some("u1")))
         );
         assert_eq!(
             told(&delete, &format!("{secrets}/apikey-u1"), &Value::Null),
-            of("Remove Verifier", None, Some("u1"))
+            Some(of("Remove Verifier", None, Some("u1")))
         );
         let delivered = json!({"metadata": {"name": "ci", "uid": "of the Secret"}});
         assert_eq!(
             told(&post, secrets, &delivered),
-            of("Create Delivered", Some("ci"), None)
+            Some(of("Create Delivered", Some("ci"), None))
         );
         let keys = "/apis/apikey-operator.dev/v1alpha1/namespaces/ns/apikeys";
         let key = json!({"metadata": {"name": "ci", "uid": "u1"}});
         assert_eq!(
             told(&put, &format!("{keys}/ci/status"), &key),
-            of("Update ApiKey", Some("ci"), Some("u1"))
+            Some(of("Update ApiKey", Some("ci"), Some("u1")))
         );
         let event = json!({"regarding": {"name": "ci", "uid": "u1"}});
         assert_eq!(
             told(&post, "/apis/events.k8s.io/v1/namespaces/ns/events", &event),
-            of("Create Event", Some("ci"), Some("u1"))
+            Some(of("Create Event", Some("ci"), Some("u1")))
         );
         for list in [secrets, keys, "/api/v1/namespaces"] {
             assert_eq!(told(&Method::GET, list, &Value::Null), None);

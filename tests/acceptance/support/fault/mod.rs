@@ -15,8 +15,8 @@ use kube::{Client, Config};
 use serde_json::Value;
 use tokio::sync::watch;
 
-use self::call::{About, Sort};
-pub(crate) use self::call::{Call, Object};
+use self::call::About;
+pub(crate) use self::call::{Call, Object, Sort};
 use self::layer::FaultLayer;
 
 /// How a call goes wrong.
