@@ -21,9 +21,9 @@ pub(super) struct Case {
 }
 
 impl Case {
-    /// A case of this name, or the number that makes one of the name of its story.
-    pub(super) fn new(story: Story, faults: Vec<Fault>, number: usize) -> Self {
-        let name = format!("{story:?}-{number}").to_lowercase();
+    /// A case; the label makes its name one that no other case has.
+    pub(super) fn new(story: Story, faults: Vec<Fault>, label: &str) -> Self {
+        let name = format!("{story:?}-{label}").to_lowercase();
         Self {
             story,
             faults,
@@ -61,7 +61,7 @@ pub(super) fn depth_one(calls: &Calls) -> Vec<Case> {
     let all = calls.iter().flat_map(|(story, calls)| {
         let of_story = single_faults(calls);
         let numbered = of_story.into_iter().enumerate();
-        numbered.map(|(number, fault)| Case::new(*story, vec![fault], number))
+        numbered.map(|(n, fault)| Case::new(*story, vec![fault], &format!("one-{n}")))
     });
     all.collect()
 }
@@ -87,14 +87,14 @@ pub(super) fn depth_two(calls: &Calls, pairs: usize, seed: u64) -> Vec<Case> {
     let mut random = StdRng::seed_from_u64(seed);
     let stories: Vec<_> = calls.iter().collect();
     let kinds = [&OF_CALLS[..], &OF_EVENTS, &[Kind::Gone]].concat();
-    let pair = |number| {
+    let pair = |n| {
         let (story, calls) = *stories.choose(&mut random).unwrap();
         let first = *single_faults(calls).choose(&mut random).unwrap();
         let second = Fault {
             moment: Moment::Later(random.random_range(1..=calls.len())),
             kind: *kinds.choose(&mut random).unwrap(),
         };
-        Case::new(*story, vec![first, second], number)
+        Case::new(*story, vec![first, second], &format!("two-{n}"))
     };
     (0..pairs).map(pair).collect()
 }

@@ -30,7 +30,9 @@ async fn calls(cluster: &Cluster, stories: &[Story]) -> Calls {
         stories.iter().partition(|story| story.restores());
     let mut calls = Calls::new();
     for stories in [others, restoring] {
-        let cases = stories.iter().map(|story| Case::new(*story, Vec::new(), 0));
+        let cases = stories
+            .iter()
+            .map(|story| Case::new(*story, Vec::new(), "clean"));
         let cases: Vec<_> = cases.collect();
         if !cases.is_empty() {
             let outcomes = look(cluster, &cases).await.into_iter();
