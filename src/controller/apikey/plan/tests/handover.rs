@@ -138,6 +138,25 @@ fn a_rotation_before_the_claim_replaces_it() {
     assert!(world.accepts_delivered());
 }
 
+#[test]
+fn a_stale_secret_is_looked_at_before_the_new_one_counts_as_claimed_or_removed() {
+    for claimed in [false, true] {
+        let mut world = delivered();
+        let mut stale = world.observed.delivered.clone();
+        world.ask("again", None);
+        assert!(world.run(usize::MAX));
+        std::mem::swap(&mut world.observed.delivered, &mut stale);
+        if claimed {
+            world.claim();
+        }
+        world.observed.confirmed = false;
+        assert_eq!(plan(&world.observed).actions, [Action::Confirm]);
+        world.observed.delivered = stale;
+        assert!(world.run(0));
+        assert_eq!(world.handover(), Handover::Delivered);
+    }
+}
+
 proptest! {
     /// Wherever processes die, a secret that is shown once is minted once, is claimed or removed, and
     /// never comes back.
