@@ -11,7 +11,7 @@ mod stories;
 mod table;
 mod witness;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
 
 use self::enumerate::{Calls, Case, depth_one, depth_two};
@@ -74,6 +74,28 @@ async fn in_batches(cluster: &Cluster, cases: Vec<Case>) -> Vec<(Case, Outcome)>
     results
 }
 
+/// Every kind of fault happened, and every story met one: a layer that recognizes no call harms none.
+fn assert_all_met(results: &[(Case, Outcome)]) {
+    let kinds = |case: &Case| {
+        case.faults
+            .iter()
+            .map(|fault| fault.kind)
+            .collect::<Vec<_>>()
+    };
+    let all = results.iter().map(|(case, _)| case);
+    let met = results.iter().filter(|(_, outcome)| outcome.happened > 0);
+    let met = met.map(|(case, _)| case);
+    let stories = |case: &Case| case.story;
+    assert_eq!(
+        met.clone().map(stories).collect::<BTreeSet<_>>(),
+        all.clone().map(stories).collect()
+    );
+    assert_eq!(
+        met.flat_map(kinds).collect::<BTreeSet<_>>(),
+        all.flat_map(kinds).collect()
+    );
+}
+
 /// Whether a fault takes no time, so that it is tried with every change of the code.
 fn is_quick(fault: &Fault) -> bool {
     match fault.kind {
@@ -94,6 +116,7 @@ async fn quick_ones(restoring: bool) {
     cases.retain(|case| case.faults.iter().all(is_quick));
     let results = in_batches(&cluster, cases).await;
     table::print("One fault", &calls, &results, begun.elapsed());
+    assert_all_met(&results);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -118,6 +141,7 @@ async fn whatever_goes_wrong_with_any_call_every_key_comes_to_its_end_and_stays_
     let begun = Instant::now();
     let results = in_batches(&cluster, depth_one(&calls)).await;
     table::print("One fault", &calls, &results, begun.elapsed());
+    assert_all_met(&results);
     let begun = Instant::now();
     let results = in_batches(&cluster, depth_two(&calls, pairs, seed)).await;
     let title = format!("Two faults, {pairs} pairs, seed {seed}");
