@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 use super::enumerate::Case;
 use super::oracle;
-use super::stories::MOVED_SECONDS;
+use super::stories::{FORGOTTEN_SECONDS, LIFE_SECONDS, MOVED_SECONDS};
 use super::witness::Witness;
 use crate::support::{
     Call, Cluster, Faults, Inside, MovedClock, Scope, eventually, free_address, ready_reason,
@@ -150,6 +150,7 @@ impl<'a> Run<'a> {
         if self.restores() {
             self.cluster.install_chart(&[]);
         }
+        self.clock.advance(FORGOTTEN_SECONDS);
         let client = self.faults.client(self.cluster.admin_config().await);
         let address = free_address();
         let listen = address.to_string();
@@ -158,7 +159,7 @@ impl<'a> Run<'a> {
         self.until_silent_for(QUIET).await;
         oracle::settled(self).await;
         oracle::tokens_before_expiry(self, address);
-        self.clock.advance(super::stories::LIFE_SECONDS);
+        self.clock.advance(LIFE_SECONDS);
         oracle::no_token_after_expiry(self, address);
         self.ended(process);
         oracle::nothing_leaks(self).await;
