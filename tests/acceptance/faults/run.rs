@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use futures::StreamExt as _;
+use tokio::net::TcpStream;
 use tokio::time::Instant;
 
 use super::enumerate::Case;
@@ -155,6 +156,10 @@ impl<'a> Run<'a> {
         let address = free_address();
         let listen = address.to_string();
         let process = Inside::both_with(client, self.clock.clock(), &listen, &UNLIMITED).await;
+        eventually("the token server listens", async || {
+            TcpStream::connect(address).await.ok()
+        })
+        .await;
         self.until_over("each key has its end").await;
         self.until_silent_for(QUIET).await;
         oracle::settled(self).await;
