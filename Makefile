@@ -130,6 +130,10 @@ bench: need controlplane ## Measure throughput and latency
 fuzz: need ## Fuzz what is sent and stored (FUZZ_SECONDS=60 for each target; needs nightly and cargo-fuzz)
 	FUZZ_SECONDS='$(FUZZ_SECONDS)' hack/fuzz.sh
 
+.PHONY: model
+model: need ## Explore what two controllers can do to each other, with the operator's own decisions
+	cargo test --locked --release --test model -- --ignored --nocapture
+
 .PHONY: faults
 faults: need controlplane ## Fail every API call of every scenario in every way (FAULTS_PAIRS=300 FAULTS_SEED=N)
 	@FAULTS_PAIRS='$(FAULTS_PAIRS)' FAULTS_SEED='$(FAULTS_SEED)' hack/faults.sh
@@ -160,9 +164,6 @@ ci: lint deny verify chart docs-commands docs test demo ## Everything that has t
 	@hack/gitops.sh --if-installed
 	@hack/observability.sh --if-installed
 	@hack/consumers.sh --if-installed
-	@hack/deny.sh --if-reachable
-	@$(MAKE) scale N=300 PROFILE=dev
-	@$(MAKE) soak MINUTES=1 PROFILE=dev
 
 .PHONY: controlplane
 controlplane: ## Build etcd, kube-apiserver, kube-controller-manager and their tools (once)

@@ -295,8 +295,9 @@ impl Document {
     /// old current stays accepted for the overlap and never beyond the expiry. Without an overlap, the
     /// one that was replaced before keeps its own. `None` if no pending entry has that digest.
     ///
-    /// Other attempts stay: whoever saw this delivery late can't know that none of them was delivered
-    /// since, or is about to be.
+    /// Other attempts to rotate go: each was to replace the version of the Secret that this one replaced.
+    /// An attempt to create a missing Secret stays: it may be delivered since or yet, if the Secret
+    /// is removed again.
     #[must_use]
     pub fn promoted(&self, digest: &str, now: Timestamp) -> Option<Self> {
         let delivered = self.pending(digest)?.clone();
@@ -319,8 +320,10 @@ impl Document {
             handover,
             ..self.clone()
         };
-        next.pending
-            .retain(|pending| pending.entry.digest() != digest);
+        next.pending.retain(|other| {
+            let creates = other.entry.cause == Cause::Replacement || !self.handover.is_unrecorded();
+            creates && other.entry.digest() != digest
+        });
         next.remember(delivered.request);
         Some(next)
     }
@@ -439,12 +442,22 @@ mod tests {
     }
 
     #[test]
-    fn an_attempt_never_drops_that_of_another_unless_it_is_too_old() {
+    fn an_attempt_that_may_still_be_delivered_is_not_dropped() {
         let both = document()
             .with_pending(pending(2, NOW))
             .with_pending(pending(3, NOW + 1));
-        let promoted = both.promoted(&entry(3, NOW + 1).digest(), at(NOW + 1));
-        assert_eq!(pending_revisions(&promoted.unwrap()), [2]);
+        let promoted = |document: &Document| {
+            let promoted = document.promoted(&entry(3, NOW + 1).digest(), at(NOW + 1));
+            pending_revisions(&promoted.unwrap())
+        };
+        assert_eq!(
+            promoted(&both),
+            [0; 0],
+            "both were to replace one version of the Secret"
+        );
+        let mut creating = both.clone();
+        creating.pending[0].entry.cause = Cause::Replacement;
+        assert_eq!(promoted(&creating), [2]);
         assert_eq!(
             pending_revisions(&both.without_old_pending(at(NOW + 599))),
             [2, 3]

@@ -1,0 +1,104 @@
+//! What happens to the objects: edits by people, and what controllers learn.
+
+use apikey_operator::api::Delivery;
+
+use super::observe::World;
+use super::state::{Key, Objects, State, UIDS, Uid};
+
+/// An object that a controller learns of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Object {
+    Key,
+    Verifier(Uid),
+    Delivered,
+    Organization,
+}
+
+/// What people do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Edit {
+    AsksForRotation,
+    DiscardsPrevious,
+    RemovesSecret,
+    ClaimsSecret,
+    DeletesKey,
+    CreatesKey,
+    ChangesOrganization,
+}
+
+impl State {
+    /// The cache of this controller takes in the present version of an object.
+    pub(crate) fn learn(&mut self, controller: usize, object: Object) {
+        let cache = &mut self.controllers[controller].cache;
+        let objects = &self.objects;
+        match object {
+            Object::Key => cache.key.clone_from(&objects.key),
+            Object::Verifier(uid) => *cache.verifier_mut(uid) = objects.verifier(uid),
+            Object::Delivered => cache.delivered.clone_from(&objects.delivered),
+            Object::Organization => cache.refuses = objects.refuses,
+        }
+    }
+
+    /// What people can do now.
+    pub(crate) fn possible_edits(&self, world: &World) -> Vec<Edit> {
+        let Objects { key, delivered, .. } = &self.objects;
+        let mut edits = vec![Edit::ChangesOrganization];
+        let Some(key) = key else {
+            let again = usize::from(self.history.keys) < UIDS.len();
+            edits.extend(again.then_some(Edit::CreatesKey));
+            return edits;
+        };
+        edits.extend([Edit::AsksForRotation, Edit::DeletesKey]);
+        let previous = self.previous_revision(key);
+        edits.extend(previous.map(|_| Edit::DiscardsPrevious));
+        if let Some(delivered) = delivered {
+            edits.push(Edit::RemovesSecret);
+            let claims = world.delivery == Delivery::RevealOnce && delivered.revealed_at.is_none();
+            edits.extend(claims.then_some(Edit::ClaimsSecret));
+        }
+        edits
+    }
+
+    fn previous_revision(&self, key: &Key) -> Option<i64> {
+        let document = self.objects.verifier(key.uid)?;
+        Some(document.previous.as_ref()?.revision)
+    }
+
+    /// Somebody does it.
+    pub(crate) fn edit(&mut self, world: &World, edit: Edit) {
+        let now = world.moments[self.moment];
+        let previous = self.objects.key.as_ref();
+        let previous = previous.and_then(|key| self.previous_revision(key));
+        let Objects {
+            key,
+            delivered,
+            refuses,
+            ..
+        } = &mut self.objects;
+        match (edit, key.as_mut(), delivered.as_mut()) {
+            (Edit::ChangesOrganization, ..) => *refuses = !*refuses,
+            (Edit::CreatesKey, ..) => {
+                self.history.keys += 1;
+                *key = Some(Key::new(self.history.keys));
+            }
+            (Edit::DeletesKey, ..) => {
+                *key = None;
+                self.history.replaced = None;
+            }
+            (Edit::AsksForRotation, Some(key), _) => key.asked += 1,
+            (Edit::DiscardsPrevious, Some(key), _) => {
+                key.discarded = previous;
+                self.history.replaced = None;
+            }
+            (Edit::RemovesSecret, ..) => {
+                *delivered = None;
+                self.history.replaced = None;
+            }
+            (Edit::ClaimsSecret, _, Some(delivered)) => {
+                delivered.revealed_at = Some(now);
+                self.history.claimed = Some(delivered.owner);
+            }
+            (Edit::AsksForRotation | Edit::DiscardsPrevious | Edit::ClaimsSecret, ..) => {}
+        }
+    }
+}

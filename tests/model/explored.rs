@@ -1,0 +1,244 @@
+//! What may happen next: the model that the checker explores.
+
+use std::collections::BTreeMap;
+use std::sync::Mutex;
+
+use apikey_operator::api::Phase;
+use stateright::{Model, Property};
+
+use super::events::{Edit, Object};
+use super::observe::{Decisions, World};
+use super::promises::{self, Broken};
+use super::state::{Controller, History, Key, Objects, State, UIDS, Uid};
+use super::steps::{self, Answer};
+
+/// Something that happens. Controllers are 0 and 1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Event {
+    TimePasses,
+    ClockIsSetBack,
+    /// Somebody edits an object.
+    Somebody(Edit),
+    GarbageIsCollected,
+    /// The cache of a controller takes in the present version of an object.
+    Learns(usize, Object),
+    /// A controller sends the next request of its run, or begins one and sends the first.
+    Sends(usize, Answer),
+    /// The next request of a run never arrives: the run fails.
+    Fails(usize),
+    /// A controller dies, and another takes its place.
+    Dies(usize),
+    /// A controller removes the verifier of a key that is gone.
+    Sweeps(usize, Uid),
+}
+
+/// The rest that a state comes to depends on these alone.
+type Rest = (usize, Objects, Option<Uid>);
+
+/// A world and what is known of it.
+pub(crate) struct Explored {
+    pub(crate) world: World,
+    pub(crate) decisions: Decisions,
+    rests: Mutex<BTreeMap<Rest, bool>>,
+    at_rest: Mutex<BTreeMap<(usize, Objects), bool>>,
+}
+
+impl Explored {
+    pub(crate) fn new(world: World) -> Self {
+        Self {
+            world,
+            decisions: Decisions::default(),
+            rests: Mutex::default(),
+            at_rest: Mutex::default(),
+        }
+    }
+
+    fn is_at_rest(&self, state: &State) -> bool {
+        let objects = (state.moment, state.objects.clone());
+        if let Some(known) = self.at_rest.lock().unwrap().get(&objects) {
+            return *known;
+        }
+        let is = promises::is_at_rest(&self.world, &self.decisions, state);
+        self.at_rest.lock().unwrap().insert(objects, is);
+        is
+    }
+
+    fn is_known_to_rest(&self, state: &State) -> bool {
+        let rest = (state.moment, state.objects.clone(), state.history.claimed);
+        if let Some(known) = self.rests.lock().unwrap().get(&rest) {
+            return *known;
+        }
+        let comes = promises::comes_to_rest(&self.world, &self.decisions, state).is_ok();
+        self.rests.lock().unwrap().insert(rest, comes);
+        comes
+    }
+}
+
+impl Model for Explored {
+    type State = State;
+    type Action = Event;
+
+    fn init_states(&self) -> Vec<State> {
+        vec![State {
+            moment: 0,
+            objects: Objects {
+                key: Some(Key::new(UIDS[0])),
+                ..Objects::default()
+            },
+            controllers: [Controller::default(), Controller::default()],
+            history: History {
+                keys: UIDS[0],
+                ..History::default()
+            },
+            edits: self.world.edits,
+            faults: self.world.faults,
+        }]
+    }
+
+    fn actions(&self, state: &State, events: &mut Vec<Event>) {
+        let is_last = state.moment + 1 == self.world.moments.len();
+        if !is_last && (!self.world.is_long(state.moment) || self.is_at_rest(state)) {
+            events.push(Event::TimePasses);
+        }
+        if state.edits > 0 {
+            let edits = state.possible_edits(&self.world);
+            events.extend(edits.into_iter().map(Event::Somebody));
+        }
+        events.push(Event::GarbageIsCollected);
+        if state.faults > 0 && self.world.can_be_set_back(state.moment) {
+            events.push(Event::ClockIsSetBack);
+        }
+        for (n, controller) in state
+            .controllers
+            .iter()
+            .enumerate()
+            .take(self.world.controllers)
+        {
+            let objects = [Object::Key, Object::Delivered, Object::Organization];
+            let verifiers = UIDS.map(Object::Verifier);
+            events.extend(
+                objects
+                    .into_iter()
+                    .chain(verifiers)
+                    .map(|o| Event::Learns(n, o)),
+            );
+            events.extend(UIDS.map(|uid| Event::Sweeps(n, uid)));
+            events.push(Event::Sends(n, Answer::Arrives));
+            if state.faults > 0 {
+                events.push(Event::Dies(n));
+                events.push(Event::Sends(n, Answer::IsLost));
+                events.extend(controller.run.as_ref().map(|_| Event::Fails(n)));
+            }
+        }
+    }
+
+    fn next_state(&self, last: &State, event: Event) -> Option<State> {
+        let mut state = last.clone();
+        self.happen(&mut state, event);
+        state.controllers[..self.world.controllers].sort_unstable();
+        (state != *last).then_some(state)
+    }
+
+    fn properties(&self) -> Vec<Property<Self>> {
+        let mut properties = vec![
+            Property::always("what is delivered is accepted", |model: &Self, state| {
+                promises::delivered_is_accepted(&model.world, state).is_ok()
+            }),
+            Property::always(
+                "a replaced secret keeps its overlap",
+                |model: &Self, state| promises::overlap_is_kept(&model.world, state).is_ok(),
+            ),
+            Property::always("a revision is one secret", |_, state| {
+                promises::one_secret_per_revision(state).is_ok()
+            }),
+            Property::always("nothing outlives the key", |model: &Self, state| {
+                promises::nothing_outlives_the_key(&model.world, state).is_ok()
+            }),
+            Property::always("a key inherits nothing", |_, state| {
+                promises::nothing_is_inherited(state).is_ok()
+            }),
+            Property::always("documents are sound", |_, state| {
+                promises::documents_are_sound(state).is_ok()
+            }),
+            Property::always("everything comes to rest", Self::is_known_to_rest),
+            Property::sometimes("a key with a secret expires", |_, state: &State| {
+                let status = state.objects.key.as_ref().and_then(|key| key.status);
+                let expired = status.is_some_and(|status| status.phase == Some(Phase::Expired));
+                expired && state.objects.delivered.is_some()
+            }),
+        ];
+        if self.world.controllers > 1 {
+            properties.push(Property::sometimes(
+                "two secrets are pending",
+                |_, state: &State| {
+                    let mut documents = state.objects.verifiers.iter().flatten();
+                    documents.any(|document| document.pending.len() > 1)
+                },
+            ));
+        }
+        if self.world.edits > 1 {
+            properties.push(Property::sometimes(
+                "a second key has a secret",
+                |_, state: &State| {
+                    let delivered = state.objects.delivered.as_ref();
+                    delivered.is_some_and(|delivered| delivered.owner == UIDS[1])
+                },
+            ));
+        }
+        properties
+    }
+}
+
+impl Explored {
+    /// The promises that this state breaks, in words.
+    pub(crate) fn broken(&self, state: &State) -> Vec<Broken> {
+        let world = &self.world;
+        let promises = [
+            promises::delivered_is_accepted(world, state),
+            promises::overlap_is_kept(world, state),
+            promises::one_secret_per_revision(state),
+            promises::nothing_outlives_the_key(world, state),
+            promises::nothing_is_inherited(state),
+            promises::documents_are_sound(state),
+            promises::comes_to_rest(world, &self.decisions, state),
+        ];
+        promises.into_iter().filter_map(Result::err).collect()
+    }
+
+    fn happen(&self, state: &mut State, event: Event) {
+        match event {
+            Event::TimePasses => state.moment += 1,
+            Event::GarbageIsCollected => state.objects.collect_garbage(),
+            Event::Learns(n, object) => state.learn(n, object),
+            Event::Sends(n, answer) => {
+                state.faults -= u8::from(answer == Answer::IsLost);
+                let now = self.world.moments[state.moment];
+                let controller = &mut state.controllers[n];
+                if controller.run.is_none() {
+                    controller.run = steps::begin(&self.world, &self.decisions, controller, now);
+                }
+                steps::advance(&self.world, &self.decisions, state, n, answer);
+            }
+            Event::Sweeps(n, uid) => steps::sweep(state, n, uid),
+            Event::ClockIsSetBack => {
+                state.faults -= 1;
+                state.moment -= 1;
+            }
+            Event::Fails(n) => {
+                state.faults -= 1;
+                state.controllers[n].run = None;
+            }
+            Event::Dies(n) => {
+                state.faults -= 1;
+                state.controllers[n] = Controller {
+                    cache: state.objects.clone(),
+                    ..Controller::default()
+                };
+            }
+            Event::Somebody(edit) => {
+                state.edits -= 1;
+                state.edit(&self.world, edit);
+            }
+        }
+    }
+}

@@ -1,0 +1,135 @@
+//! A model checker explores what two controllers, an API server, its garbage collector, people and a
+//! clock can do to one name, in every order. What the controllers do is decided by the operator's own
+//! `plan`.
+//!
+//! `make test` explores with small bounds, `make model` with wider ones.
+
+#![expect(
+    clippy::panic,
+    clippy::print_stdout,
+    clippy::unwrap_used,
+    reason = "a test stops at the first surprise, and prints how it came to that"
+)]
+
+mod events;
+mod explored;
+mod observe;
+mod promises;
+mod state;
+mod steps;
+
+use std::time::Instant;
+
+use apikey_operator::api::Delivery;
+use stateright::{Checker as _, Expectation, Model as _};
+
+use explored::Explored;
+use observe::World;
+
+/// The start; soon after; late enough to drop what was minted at the start; the overlap is over; the
+/// key has expired.
+const ALL_MOMENTS: &[u32] = &[0, 250, 601, 3701, 7200];
+/// Those that a secret on its way depends on.
+const FEW_MOMENTS: &[u32] = &[0, 601, 7200];
+
+/// One controller, with which nothing fails and nobody changes anything.
+const QUIET: World = World {
+    delivery: Delivery::Keep,
+    overlap_seconds: 3000,
+    moments: FEW_MOMENTS,
+    controllers: 1,
+    edits: 0,
+    faults: 0,
+};
+
+/// Explores the world, and prints how far that went.
+fn explore(name: &str, world: World) {
+    let begun = Instant::now();
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    let explored = Explored::new(world)
+        .checker()
+        .threads(threads)
+        .spawn_bfs()
+        .join();
+    let model = explored.model();
+    println!(
+        "{name}: {} states, {} transitions, depth {}, {} decisions of the plan, {:.1} s",
+        explored.unique_state_count(),
+        explored.state_count(),
+        explored.max_depth(),
+        model.decisions.len(),
+        begun.elapsed().as_secs_f64(),
+    );
+    for property in model.properties() {
+        let found = explored.discovery(property.name);
+        match (&property.expectation, found) {
+            (Expectation::Always, Some(path)) => {
+                let broken = model.broken(path.last_state());
+                for (state, event) in path.into_vec() {
+                    println!("{}", state.summary());
+                    println!("  {event:?}");
+                }
+                panic!("not always: {}: {broken:#?}", property.name);
+            }
+            (Expectation::Sometimes, None) => panic!("never: {}", property.name),
+            _ => {}
+        }
+    }
+}
+
+#[test]
+fn two_controllers_break_no_promise() {
+    let world = World {
+        controllers: 2,
+        ..QUIET
+    };
+    explore("two controllers", world);
+}
+
+#[test]
+fn one_controller_that_fails_while_somebody_edits_breaks_no_promise() {
+    for (name, delivery) in [
+        ("kept", Delivery::Keep),
+        ("shown once", Delivery::RevealOnce),
+    ] {
+        let world = World {
+            delivery,
+            edits: 1,
+            faults: 1,
+            moments: &[0, 7200],
+            ..QUIET
+        };
+        explore(name, world);
+    }
+}
+
+/// Every world that `make model` explores.
+#[test]
+#[ignore = "takes minutes: make model"]
+fn wider_worlds_break_no_promise() {
+    let both = World {
+        controllers: 2,
+        ..QUIET
+    };
+    let failing = World { faults: 1, ..both };
+    explore("two controllers, a fault", failing);
+    for (name, delivery) in [
+        ("kept", Delivery::Keep),
+        ("shown once", Delivery::RevealOnce),
+    ] {
+        let edited = World {
+            delivery,
+            edits: 1,
+            ..both
+        };
+        explore(&format!("{name}, two controllers, an edit"), edited);
+        let busy = World {
+            delivery,
+            edits: 2,
+            faults: 1,
+            moments: ALL_MOMENTS,
+            ..QUIET
+        };
+        explore(&format!("{name}, one controller, two edits, a fault"), busy);
+    }
+}

@@ -1,0 +1,304 @@
+//! What there is: objects of the API server, two controllers with caches of their own, a clock.
+//!
+//! An object has no version here. A precondition holds if the object is as it was observed: had it
+//! been changed and changed back, the write is the same as one that observed it later.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::hash::{Hash, Hasher};
+use std::ops::Deref;
+use std::sync::{LazyLock, Mutex};
+
+use apikey_operator::api::ApiKeyStatus;
+use apikey_operator::credential::verifier::{Cause, Document, Entry};
+use serde::Serialize;
+
+use super::observe::{Decision, World, digest};
+
+/// Which of the `ApiKey`s that have had the name, from 1.
+pub(crate) type Uid = u8;
+/// All of them.
+pub(crate) const UIDS: [Uid; 2] = [1, 2];
+/// Which of all secrets, from 1, in the order of minting.
+pub(crate) type SecretNumber = u8;
+/// Seconds since the first key was made.
+pub(crate) type Seconds = u32;
+
+/// A value that is stored once, so that states are small and quickly compared.
+pub(crate) struct Interned<T: 'static> {
+    number: u32,
+    value: &'static T,
+}
+
+/// All documents of verifiers.
+pub(crate) static DOCUMENTS: LazyLock<Table<Document>> = LazyLock::new(Table::default);
+/// All statuses of keys.
+pub(crate) static STATUSES: LazyLock<Table<ApiKeyStatus>> = LazyLock::new(Table::default);
+
+impl<T> Interned<T> {
+    /// `number` must differ from that of every other value of the type. The value stays until the process
+    /// ends.
+    pub(crate) fn new(number: usize, value: T) -> Self {
+        Self {
+            number: u32::try_from(number).unwrap(),
+            value: Box::leak(Box::new(value)),
+        }
+    }
+}
+
+/// The values of one type, by their JSON.
+pub(crate) struct Table<T: 'static>(Mutex<BTreeMap<String, Interned<T>>>);
+
+impl<T> Default for Table<T> {
+    fn default() -> Self {
+        Self(Mutex::default())
+    }
+}
+
+impl<T: Serialize> Table<T> {
+    pub(crate) fn intern(&self, value: T) -> Interned<T> {
+        let json = serde_json::to_string(&value).unwrap();
+        let mut table = self.0.lock().unwrap();
+        let number = table.len();
+        let interned = table.entry(json);
+        *interned.or_insert_with(|| Interned::new(number, value))
+    }
+}
+
+impl<T> Clone for Interned<T> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<T> Copy for Interned<T> {}
+
+impl<T> PartialEq for Interned<T> {
+    fn eq(&self, other: &Self) -> bool {
+        self.number == other.number
+    }
+}
+
+impl<T> Eq for Interned<T> {}
+
+impl<T> PartialOrd for Interned<T> {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl<T> Ord for Interned<T> {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        self.number.cmp(&other.number)
+    }
+}
+
+impl<T> Hash for Interned<T> {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.number.hash(state);
+    }
+}
+
+impl<T: fmt::Debug> fmt::Debug for Interned<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.value.fmt(f)
+    }
+}
+
+impl<T> Deref for Interned<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        self.value
+    }
+}
+
+/// An `ApiKey`, as far as keys of one world differ.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct Key {
+    pub(crate) uid: Uid,
+    /// The rotation that is asked for; 0: none.
+    pub(crate) asked: u8,
+    /// The revision that is to be discarded.
+    pub(crate) discarded: Option<i64>,
+    pub(crate) status: Option<Interned<ApiKeyStatus>>,
+}
+
+impl Key {
+    /// As somebody creates it.
+    pub(crate) fn new(uid: Uid) -> Self {
+        Self {
+            uid,
+            asked: 0,
+            discarded: None,
+            status: None,
+        }
+    }
+}
+
+/// A delivered Secret.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct Delivered {
+    pub(crate) owner: Uid,
+    pub(crate) secret: SecretNumber,
+    pub(crate) revealed_at: Option<Seconds>,
+}
+
+/// The objects of the API server, or what a controller knows of them.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct Objects {
+    pub(crate) key: Option<Key>,
+    /// By uid.
+    pub(crate) verifiers: [Option<Interned<Document>>; 2],
+    pub(crate) delivered: Option<Delivered>,
+    /// Whether the organization refuses the namespace of the key.
+    pub(crate) refuses: bool,
+}
+
+impl Objects {
+    pub(crate) fn verifier(&self, uid: Uid) -> Option<Interned<Document>> {
+        self.verifiers[usize::from(uid) - 1]
+    }
+
+    pub(crate) fn verifier_mut(&mut self, uid: Uid) -> &mut Option<Interned<Document>> {
+        &mut self.verifiers[usize::from(uid) - 1]
+    }
+
+    /// Whether the `ApiKey` of this uid is there.
+    pub(crate) fn has_key(&self, uid: Uid) -> bool {
+        self.key.as_ref().is_some_and(|key| key.uid == uid)
+    }
+
+    /// What the garbage collector of Kubernetes does.
+    pub(crate) fn collect_garbage(&mut self) {
+        let owner = self.delivered.as_ref().map(|delivered| delivered.owner);
+        if owner.is_some_and(|owner| !self.has_key(owner)) {
+            self.delivered = None;
+        }
+    }
+}
+
+/// What a run of the controller has observed.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct View {
+    pub(crate) key: Key,
+    pub(crate) verifier: Option<Interned<Document>>,
+    pub(crate) delivered: Option<Delivered>,
+    /// Whether the organization refuses the key.
+    pub(crate) refused: bool,
+    pub(crate) confirmed: bool,
+    pub(crate) replacements: Vec<Seconds>,
+    pub(crate) now: Seconds,
+}
+
+/// The next request of a run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) enum Next {
+    ReadVerifier,
+    ReadDelivered,
+    /// The action of the decision with this number, from 0.
+    Act(Interned<Decision>, u8),
+    WriteStatus(Interned<ApiKeyStatus>),
+}
+
+/// A reconcile that is under way.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct Run {
+    pub(crate) view: View,
+    pub(crate) next: Next,
+    /// The secret that this run minted, and when.
+    pub(crate) minted: Option<(SecretNumber, Seconds)>,
+    pub(crate) rounds: u8,
+}
+
+/// One controller process.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct Controller {
+    pub(crate) cache: Objects,
+    pub(crate) replacements: Vec<Seconds>,
+    pub(crate) run: Option<Run>,
+}
+
+/// What was, for promises about the past.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct History {
+    /// How many keys have had the name.
+    pub(crate) keys: Uid,
+    /// Whose each secret is, in the order of minting.
+    pub(crate) minted_for: Vec<Uid>,
+    /// Key, revision and secret of each delivery.
+    pub(crate) deliveries: Vec<(Uid, i64, SecretNumber)>,
+    /// The secret that a rotation replaced last, and until when it was promised to be accepted.
+    pub(crate) replaced: Option<(SecretNumber, Seconds)>,
+    /// Whether the secret of this key was claimed, and no further one asked for since.
+    pub(crate) claimed: Option<Uid>,
+}
+
+impl History {
+    /// A Secret is delivered that this document proves.
+    pub(crate) fn delivered(
+        &mut self,
+        world: &World,
+        now: Seconds,
+        uid: Uid,
+        secret: SecretNumber,
+        document: &Document,
+    ) {
+        let named = digest(secret);
+        let pending = document.pending(&named);
+        let entry = pending.map_or(&document.current, |pending| &pending.entry);
+        let is_rotation = matches!(entry.cause, Cause::Request | Cause::Schedule);
+        self.replaced = pending
+            .filter(|pending| is_rotation && pending.overlap_seconds > 0)
+            .and_then(|pending| {
+                let (_, _, replaced) = *self.deliveries.last()?;
+                let until = now + pending.overlap_seconds;
+                Some((replaced, until.min(world.expiry())))
+            });
+        if pending.is_some_and(|pending| pending.request.is_some()) {
+            self.claimed = None;
+        }
+        self.deliveries.push((uid, entry.revision, secret));
+    }
+}
+
+/// Everything.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct State {
+    /// Number of the moment that it is.
+    pub(crate) moment: usize,
+    pub(crate) objects: Objects,
+    /// In order, because it does not matter which is which.
+    pub(crate) controllers: [Controller; 2],
+    pub(crate) history: History,
+    /// Edits by people that are left.
+    pub(crate) edits: u8,
+    /// Faults that are left.
+    pub(crate) faults: u8,
+}
+
+impl State {
+    /// In a line.
+    pub(crate) fn summary(&self) -> String {
+        let secrets = |document: &Document| {
+            let entry = |entry: &Entry| format!("{} ({})", entry.revision, entry.hash);
+            let pending = document.pending.iter().map(|pending| entry(&pending.entry));
+            format!(
+                "current {}, previous {:?}, pending {:?}, {:?}",
+                entry(&document.current),
+                document.previous.as_ref().map(entry),
+                pending.collect::<Vec<_>>(),
+                document.handover,
+            )
+        };
+        format!(
+            "moment {}: {:?}, {:?}, {:?}",
+            self.moment,
+            self.objects.key,
+            self.objects.delivered,
+            self.objects
+                .verifiers
+                .map(|verifier| verifier.as_deref().map(secrets)),
+        )
+    }
+}

@@ -1,0 +1,330 @@
+//! What a controller does, a request at a time, and what the API server makes of it.
+//!
+//! This is the executor without its I/O: the same steps of the same plan, in the same order, with the
+//! same preconditions. Token servers see each write before the next one of the same run: that is what
+//! the executor waits for between proving a secret and delivering it.
+
+use apikey_operator::api::ApiKeyStatus;
+use apikey_operator::controller::apikey::observe::needs_confirmation;
+use apikey_operator::controller::apikey::plan::{Action, MAX_REPLACEMENTS};
+use apikey_operator::credential::verifier::{Cause, Document, Entry, Pending};
+
+use super::observe::{self, Decisions, World, digest, timestamp};
+use super::state::{
+    Controller, DOCUMENTS, Delivered, History, Interned, Key, Next, Objects, Run, Seconds,
+    SecretNumber, State, Uid, View,
+};
+
+/// As in the controller: rounds of plan and execute in one run.
+const MAX_ROUNDS: u8 = 6;
+/// As in the executor: longest time from minting a secret to delivering it.
+const DELIVER_WITHIN: Seconds = 300;
+
+/// What becomes of a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Answer {
+    /// It is done, and the controller learns of it.
+    Arrives,
+    /// It is done, and the controller does not learn of it.
+    IsLost,
+}
+
+/// What the API server, or the executor before it, makes of a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Outcome {
+    Done,
+    Conflict,
+    /// The run ends, and the key is looked at again later.
+    Failed,
+}
+
+/// What the caches of this controller say of the key, if they know of it.
+pub(crate) fn view(controller: &Controller, now: Seconds) -> Option<View> {
+    let cache = &controller.cache;
+    let key = cache.key.clone()?;
+    Some(View {
+        verifier: cache.verifier(key.uid),
+        delivered: cache.delivered.clone(),
+        refused: cache.refuses,
+        confirmed: false,
+        replacements: controller.replacements.clone(),
+        now,
+        key,
+    })
+}
+
+/// The run that this controller would begin; `None` if it has nothing to do.
+pub(crate) fn begin(
+    world: &World,
+    decisions: &Decisions,
+    controller: &Controller,
+    now: Seconds,
+) -> Option<Run> {
+    let view = view(controller, now)?;
+    let next = if needs_confirmation(&observe::apikey(world, &view.key)) {
+        Next::ReadVerifier
+    } else {
+        next_of(world, decisions, &view)?
+    };
+    Some(Run {
+        view,
+        next,
+        minted: None,
+        rounds: 0,
+    })
+}
+
+/// The sweeper of this controller looks at a verifier: it goes if the `ApiKey` is not in the cache, nor at
+/// the API server, and it is as it was seen.
+pub(crate) fn sweep(state: &mut State, controller: usize, uid: Uid) {
+    let cache = &mut state.controllers[controller].cache;
+    let seen = cache.verifier(uid);
+    let is_gone = !cache.has_key(uid) && !state.objects.has_key(uid);
+    if seen.is_some() && is_gone && state.objects.verifier(uid) == seen {
+        *state.objects.verifier_mut(uid) = None;
+        *cache.verifier_mut(uid) = None;
+    }
+}
+
+/// The first request of what is decided now; `None`: nothing is to be done or said.
+fn next_of(world: &World, decisions: &Decisions, view: &View) -> Option<Next> {
+    let decision = decisions.of(world, view);
+    match decision.actions.first() {
+        Some(Action::Confirm) => Some(Next::ReadVerifier),
+        Some(_) => Some(Next::Act(decision, 0)),
+        None => {
+            (view.key.status != Some(decision.status)).then_some(Next::WriteStatus(decision.status))
+        }
+    }
+}
+
+/// Sends the next request of the run of this controller.
+pub(crate) fn advance(
+    world: &World,
+    decisions: &Decisions,
+    state: &mut State,
+    controller: usize,
+    answer: Answer,
+) {
+    let Some(mut run) = state.controllers[controller].run.take() else {
+        return;
+    };
+    let mut told = state.controllers[controller].clone();
+    let mut step = Step {
+        world,
+        now: world.moments[state.moment],
+        objects: &mut state.objects,
+        history: &mut state.history,
+        controller: &mut told,
+        run: &mut run,
+    };
+    let outcome = step.send();
+    if answer == Answer::Arrives {
+        told.run = go_on(world, decisions, run, outcome);
+        state.controllers[controller] = told;
+    }
+}
+
+/// The rest of the run after a step; `None`: it is over.
+fn go_on(world: &World, decisions: &Decisions, mut run: Run, outcome: Outcome) -> Option<Run> {
+    match (outcome, run.next) {
+        (Outcome::Failed, _) | (_, Next::WriteStatus(_)) => return None,
+        (Outcome::Conflict, _) => {
+            run.rounds += 1;
+            run.next = Next::ReadVerifier;
+        }
+        (Outcome::Done, Next::ReadVerifier) => run.next = Next::ReadDelivered,
+        (Outcome::Done, Next::Act(decision, n)) if usize::from(n) + 1 < decision.actions.len() => {
+            run.next = Next::Act(decision, n + 1);
+        }
+        (Outcome::Done, Next::Act(..) | Next::ReadDelivered) => {
+            run.rounds += 1;
+            run.next = next_of(world, decisions, &run.view)?;
+        }
+    }
+    (run.rounds <= MAX_ROUNDS).then_some(run)
+}
+
+/// One request of a run.
+struct Step<'a> {
+    world: &'a World,
+    now: Seconds,
+    objects: &'a mut Objects,
+    history: &'a mut History,
+    controller: &'a mut Controller,
+    run: &'a mut Run,
+}
+
+impl Step<'_> {
+    fn send(&mut self) -> Outcome {
+        let uid = self.run.view.key.uid;
+        match self.run.next {
+            Next::ReadVerifier => {
+                self.run.view.verifier = self.objects.verifier(uid);
+                Outcome::Done
+            }
+            Next::ReadDelivered => {
+                self.run.view.delivered.clone_from(&self.objects.delivered);
+                self.run.view.confirmed = true;
+                Outcome::Done
+            }
+            Next::WriteStatus(status) => self.write_status(status),
+            Next::Act(decision, n) => self.act(&decision.actions[usize::from(n)]),
+        }
+    }
+
+    fn write_status(&mut self, status: Interned<ApiKeyStatus>) -> Outcome {
+        if self.objects.key.as_ref() != Some(&self.run.view.key) {
+            return Outcome::Failed;
+        }
+        let key = Key {
+            status: Some(status),
+            ..self.run.view.key.clone()
+        };
+        self.objects.key = Some(key.clone());
+        self.controller.cache.key = Some(key);
+        Outcome::Done
+    }
+
+    fn act(&mut self, action: &Action) -> Outcome {
+        match action {
+            Action::CreateVerifier {
+                key_id,
+                revision,
+                expires_at,
+            } => {
+                // A key id that is known has had a secret before.
+                let cause = key_id.as_ref().map_or(Cause::First, |_| Cause::Replacement);
+                let (secret, entry) = self.mint(*revision, cause);
+                let identity = observe::identity(self.run.view.key.uid, key_id.clone(), secret);
+                let mut document = Document::new(identity, *expires_at, entry);
+                document.remember(self.request());
+                self.write_minted(document)
+            }
+            Action::AppendPending(next) => {
+                let entry = self.mint(next.revision, next.cause).1;
+                let pending = Pending {
+                    entry,
+                    overlap_seconds: next.overlap_seconds,
+                    request: next.request.clone(),
+                };
+                let outcome = self.write_minted(self.document().with_pending(pending));
+                if next.cause == Cause::Replacement && outcome == Outcome::Done {
+                    self.remember_replacement();
+                }
+                outcome
+            }
+            Action::Deliver { replaces } => self.deliver(replaces.is_some()),
+            Action::Promote => {
+                let delivered = self.run.view.delivered.as_ref();
+                let named = delivered.map(|delivered| digest(delivered.secret));
+                let named = named.unwrap_or_default();
+                match self.document().promoted(&named, timestamp(self.now)) {
+                    Some(promoted) => self.write_verifier(promoted),
+                    None => Outcome::Done,
+                }
+            }
+            Action::DropPending => {
+                let observed_at = timestamp(self.run.view.now);
+                self.write_verifier(self.document().without_old_pending(observed_at))
+            }
+            Action::DiscardPrevious => self.change_verifier(|document| document.previous = None),
+            Action::RecordHandover(handover) => {
+                self.change_verifier(|document| document.handover = handover.clone())
+            }
+            Action::RemoveDelivered => {
+                if self.objects.delivered.is_some() {
+                    if self.objects.delivered != self.run.view.delivered {
+                        return Outcome::Conflict;
+                    }
+                    self.objects.delivered = None;
+                }
+                self.run.view.delivered = None;
+                Outcome::Done
+            }
+            Action::Confirm | Action::ApplyTemplate | Action::AdoptDelivered => {
+                unreachable!("no world asks for {action:?}")
+            }
+        }
+    }
+
+    /// The document that the plan was made for.
+    fn document(&self) -> Document {
+        self.run.view.verifier.as_deref().unwrap().clone()
+    }
+
+    /// The rotation that the key asks for, answered or not.
+    fn request(&self) -> Option<String> {
+        let request = observe::apikey(self.world, &self.run.view.key).rotate_request();
+        request.unwrap().map(|request| request.token)
+    }
+
+    /// The next secret and what proves it. It has its number once the proof is stored.
+    fn mint(&self, revision: i64, cause: Cause) -> (SecretNumber, Entry) {
+        let secret = SecretNumber::try_from(self.history.minted_for.len() + 1).unwrap();
+        (secret, observe::entry(secret, revision, cause, self.now))
+    }
+
+    fn write_minted(&mut self, document: Document) -> Outcome {
+        let outcome = self.write_verifier(document);
+        if outcome == Outcome::Done {
+            self.history.minted_for.push(self.run.view.key.uid);
+            let secret = SecretNumber::try_from(self.history.minted_for.len()).unwrap();
+            self.run.minted = Some((secret, self.now));
+        }
+        outcome
+    }
+
+    fn change_verifier(&mut self, change: impl FnOnce(&mut Document)) -> Outcome {
+        let mut document = self.document();
+        change(&mut document);
+        self.write_verifier(document)
+    }
+
+    fn write_verifier(&mut self, document: Document) -> Outcome {
+        let uid = self.run.view.key.uid;
+        let stored = self.objects.verifier_mut(uid);
+        if *stored != self.run.view.verifier {
+            return Outcome::Conflict;
+        }
+        let document = Some(DOCUMENTS.intern(document));
+        *stored = document;
+        *self.controller.cache.verifier_mut(uid) = document;
+        self.run.view.verifier = document;
+        Outcome::Done
+    }
+
+    fn deliver(&mut self, replaces: bool) -> Outcome {
+        let Some((secret, minted_at)) = self.run.minted.take() else {
+            return Outcome::Done;
+        };
+        if self.now > minted_at + DELIVER_WITHIN {
+            return Outcome::Failed;
+        }
+        let expected = self.run.view.delivered.as_ref().filter(|_| replaces);
+        if self.objects.delivered.as_ref() != expected {
+            return Outcome::Conflict;
+        }
+        let key = &self.run.view.key;
+        self.history
+            .delivered(self.world, self.now, key.uid, secret, &self.document());
+        let delivered = Some(Delivered {
+            owner: key.uid,
+            secret,
+            // An apply leaves the annotations of others.
+            revealed_at: expected.and_then(|delivered| delivered.revealed_at),
+        });
+        self.objects.delivered.clone_from(&delivered);
+        self.controller.cache.delivered.clone_from(&delivered);
+        self.run.view.delivered = delivered;
+        Outcome::Done
+    }
+
+    fn remember_replacement(&mut self) {
+        let replacements = &mut self.run.view.replacements;
+        replacements.push(self.run.view.now);
+        let excess = replacements.len().saturating_sub(MAX_REPLACEMENTS);
+        replacements.drain(..excess);
+        self.controller.replacements.clone_from(replacements);
+    }
+}
