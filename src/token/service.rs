@@ -116,11 +116,9 @@ impl Service {
         login: Login<'_>,
     ) -> Result<Proven, Refused> {
         self.fresh(caller)?;
-        match self.verifier.check(secret, login, self.clock.now()) {
+        let verdict = self.verifier.check(secret, login, self.clock.now());
+        match self.unless_new(caller, verdict)? {
             Verdict::Proven(proven) => self.accept(caller, proven),
-            Verdict::Refused(refusal, _) if self.may_be_new(refusal) => {
-                Err(self.refuse_later(caller, Refusal::Unheard, UNHEARD_WAIT))
-            }
             Verdict::Refused(refusal, credential) => Err(self.refuse(caller, refusal, credential)),
             Verdict::Undecided(question) => self.ask_argon2(caller, question).await,
         }
@@ -148,11 +146,9 @@ impl Service {
         let decided = self.argon2.decide(&question).await;
         let place =
             decided.map_err(|_| self.refuse_later(caller, Refusal::Overloaded, DEADLINE))?;
-        match self.verifier.decided(&question, place, self.clock.now()) {
+        let verdict = self.verifier.decided(&question, place, self.clock.now());
+        match self.unless_new(caller, verdict)? {
             Verdict::Proven(proven) => self.accept(caller, proven),
-            Verdict::Refused(refusal, _) if self.may_be_new(refusal) => {
-                Err(self.refuse_later(caller, Refusal::Unheard, UNHEARD_WAIT))
-            }
             Verdict::Refused(refusal, credential) => {
                 self.note(caller, refusal, credential);
                 Err(Refused {
@@ -164,14 +160,20 @@ impl Service {
         }
     }
 
-    /// Whether what is refused for this may be a secret that was delivered a moment ago: a controller
-    /// may hear the API server while this process does not.
-    fn may_be_new(&self, refusal: Refusal) -> bool {
-        let lack_news = || {
+    /// The verdict, unless what it refuses may be a secret that was delivered a moment ago: a
+    /// controller may hear the API server while this process does not.
+    fn unless_new(&self, caller: Caller, verdict: Verdict) -> Result<Verdict, Refused> {
+        let may_lack_news = || {
             self.watches
                 .may_lack_news(&feed::OF_SECRETS, Instant::now())
         };
-        refusal.may_be_of_a_new_secret() && lack_news()
+        if let Verdict::Refused(refusal, _) = verdict
+            && refusal.may_be_of_a_new_secret()
+            && may_lack_news()
+        {
+            return Err(self.refuse_later(caller, Refusal::Unheard, UNHEARD_WAIT));
+        }
+        Ok(verdict)
     }
 
     /// Checks that the API server was heard lately enough to trust the index.
