@@ -37,8 +37,8 @@ pub struct Feed {
 }
 
 impl Feed {
-    /// Without watches yet; `progress` will tell how far they are. A watch that hears nothing for `timeout_seconds` is opened anew, so that
-    /// a dead connection is noticed.
+    /// Without watches yet; `progress` will tell how far they are. A watch that hears nothing for
+    /// `timeout_seconds` is opened anew, so that a dead connection is noticed.
     #[must_use]
     pub fn new(metrics: &Metrics, progress: Progress, timeout_seconds: u32) -> Self {
         Self {

@@ -54,24 +54,31 @@ impl Explored {
     }
 
     fn is_at_rest(&self, state: &State) -> bool {
-        let objects = (state.moment, state.objects.clone());
-        if let Some(known) = self.at_rest.lock().unwrap().get(&objects) {
-            return *known;
-        }
-        let is = promises::is_at_rest(&self.world, &self.decisions, state);
-        self.at_rest.lock().unwrap().insert(objects, is);
-        is
+        remembered(&self.at_rest, (state.moment, state.objects.clone()), || {
+            promises::is_at_rest(&self.world, &self.decisions, state)
+        })
     }
 
     fn is_known_to_rest(&self, state: &State) -> bool {
         let rest = (state.moment, state.objects.clone(), state.history.claimed);
-        if let Some(known) = self.rests.lock().unwrap().get(&rest) {
-            return *known;
-        }
-        let comes = promises::comes_to_rest(&self.world, &self.decisions, state).is_ok();
-        self.rests.lock().unwrap().insert(rest, comes);
-        comes
+        remembered(&self.rests, rest, || {
+            promises::comes_to_rest(&self.world, &self.decisions, state).is_ok()
+        })
     }
+}
+
+/// What is known of this, or is found out now.
+fn remembered<K: Ord>(
+    known: &Mutex<BTreeMap<K, bool>>,
+    key: K,
+    find_out: impl FnOnce() -> bool,
+) -> bool {
+    if let Some(known) = known.lock().unwrap().get(&key) {
+        return *known;
+    }
+    let found = find_out();
+    known.lock().unwrap().insert(key, found);
+    found
 }
 
 impl Model for Explored {

@@ -8,10 +8,11 @@ use apikey_operator::api::{
     FromNamespaces, Organization, OrganizationSpec, RotationSpec, names,
 };
 use apikey_operator::controller::apikey::delivered::Delivered as DeliveredMetadata;
+use apikey_operator::controller::apikey::execute::DELIVER_WITHIN;
 use apikey_operator::controller::apikey::plan::{Action, Observed, Settings, plan};
 use apikey_operator::credential::KeyId;
 use apikey_operator::credential::fingerprint::Fingerprint;
-use apikey_operator::credential::verifier::{Cause, Entry, Identity, Owner};
+use apikey_operator::credential::verifier::{Cause, Entry, Identity, Owner, PENDING_MAX_AGE};
 use apikey_operator::watch::stored::Verifier;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference, Time};
 use k8s_openapi::jiff::Timestamp;
@@ -50,7 +51,9 @@ impl World {
     /// Whether the clock may be set back to the moment before. That is promised to be survived if it is
     /// less than the time between the last delivery of a secret and the first removal of its proof.
     pub(crate) fn can_be_set_back(&self, moment: usize) -> bool {
-        moment > 0 && self.moments[moment] - self.moments[moment - 1] < 300
+        let margin = PENDING_MAX_AGE - DELIVER_WITHIN;
+        let back = |to: Seconds| timestamp(self.moments[moment]).duration_since(timestamp(to));
+        moment > 0 && back(self.moments[moment - 1]) < margin
     }
 }
 

@@ -5,6 +5,8 @@
 //! the executor waits for between proving a secret and delivering it.
 
 use apikey_operator::api::ApiKeyStatus;
+use apikey_operator::controller::apikey::MAX_ROUNDS;
+use apikey_operator::controller::apikey::execute::DELIVER_WITHIN;
 use apikey_operator::controller::apikey::observe::needs_confirmation;
 use apikey_operator::controller::apikey::plan::{Action, MAX_REPLACEMENTS};
 use apikey_operator::credential::verifier::{Cause, Document, Entry, Pending};
@@ -14,11 +16,6 @@ use super::state::{
     Controller, DOCUMENTS, Delivered, History, Interned, Key, Next, Objects, Run, Seconds,
     SecretNumber, State, Uid, View,
 };
-
-/// As in the controller: rounds of plan and execute in one run.
-const MAX_ROUNDS: u8 = 6;
-/// As in the executor: longest time from minting a secret to delivering it.
-const DELIVER_WITHIN: Seconds = 300;
 
 /// What becomes of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -142,7 +139,7 @@ fn go_on(world: &World, decisions: &Decisions, mut run: Run, outcome: Outcome) -
             run.next = next_of(world, decisions, &run.view)?;
         }
     }
-    (run.rounds <= MAX_ROUNDS).then_some(run)
+    (usize::from(run.rounds) <= MAX_ROUNDS).then_some(run)
 }
 
 /// One request of a run.
@@ -298,7 +295,7 @@ impl Step<'_> {
         let Some((secret, minted_at)) = self.run.minted.take() else {
             return Outcome::Done;
         };
-        if self.now > minted_at + DELIVER_WITHIN {
+        if timestamp(self.now).duration_since(timestamp(minted_at)) > DELIVER_WITHIN {
             return Outcome::Failed;
         }
         let expected = self.run.view.delivered.as_ref().filter(|_| replaces);

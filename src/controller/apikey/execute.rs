@@ -28,7 +28,7 @@ use crate::watch::roster::KeyRef;
 const PROPAGATION: Duration = Duration::from_millis(500);
 /// Longest time from minting a secret to delivering it: half of that after which another process may
 /// drop what proves it.
-const DELIVER_WITHIN: SignedDuration = SignedDuration::from_mins(5);
+pub const DELIVER_WITHIN: SignedDuration = SignedDuration::from_mins(5);
 
 /// Takes the steps in order and keeps `observed` true. Stops at the first failure.
 ///

@@ -40,7 +40,7 @@ use crate::error::{Class, Error, request};
 pub const CONTROLLER: &str = "apikey";
 
 /// Rounds of plan and execute in one run. A first mint takes one, a replacement two.
-const MAX_ROUNDS: usize = 6;
+pub const MAX_ROUNDS: usize = 6;
 
 /// Brings one key to its declared state.
 ///
