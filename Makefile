@@ -123,8 +123,11 @@ docs: need ## Build the code's documentation; warnings are errors
 	RUSTDOCFLAGS='-D warnings' cargo doc --locked --no-deps --workspace
 
 .PHONY: bench
-bench: need controlplane ## Measure throughput and latency
+bench: need controlplane ## Measure everything; writes the numbers of README.md (half an hour on two idle cores)
 	cargo bench --locked --bench lifecycle --
+	cargo bench --locked --bench token --
+	cargo bench --locked --bench scale -- $(N)
+	@hack/numbers.sh
 
 .PHONY: fuzz
 fuzz: need ## Fuzz what is sent and stored (FUZZ_SECONDS=60 for each target; needs nightly and cargo-fuzz)
@@ -137,10 +140,6 @@ model: need ## Explore what two controllers can do to each other, with the opera
 .PHONY: faults
 faults: need controlplane ## Fail every API call of every scenario in every way (FAULTS_PAIRS=300 FAULTS_SEED=N)
 	@FAULTS_PAIRS='$(FAULTS_PAIRS)' FAULTS_SEED='$(FAULTS_SEED)' hack/faults.sh
-
-.PHONY: bench-token
-bench-token: need controlplane ## Measure the token server: rates, latency, memory, revocation
-	cargo bench --locked --bench token --
 
 .PHONY: scale
 scale: need controlplane ## Measure how the operator grows with the number of keys (N="1000 10000 50000")
@@ -160,6 +159,9 @@ audit: need ## Check the dependencies for known vulnerabilities (fetches the adv
 
 .PHONY: ci
 ci: lint deny verify chart docs-commands docs test demo ## Everything that has to pass before a merge
+	hack/deny.sh --if-reachable advisories
+	$(MAKE) scale N=300 PROFILE=dev
+	$(MAKE) soak MINUTES=1 PROFILE=dev
 	@hack/manifests.sh --if-installed
 	@hack/gitops.sh --if-installed
 	@hack/observability.sh --if-installed

@@ -4,4 +4,4 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 export FAULTS_SEED=${FAULTS_SEED:-$RANDOM}
-cargo test --locked --test acceptance -- --ignored --nocapture faults:: | grep --invert-match '^{"time":'
+cargo test --locked --test acceptance -- --ignored --nocapture faults:: | grep --line-buffered --invert-match '^{"time":'

@@ -10,6 +10,8 @@ pub(crate) mod report;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use self::report::Report;
+
 /// The arguments without that of cargo.
 ///
 /// # Errors
@@ -23,10 +25,14 @@ pub(crate) fn arguments() -> Result<Vec<String>, ExitCode> {
     Ok(arguments.into_iter().filter(|a| a != "--bench").collect())
 }
 
-/// Prints the table, and writes it to this file of cargo's target folder.
-pub(crate) fn publish(file: &str, text: &str) {
+/// Prints the table, and writes it to a file of cargo's target folder, `NAME.md`, and what of it the
+/// README shows to another, `NAME.headlines.md`.
+pub(crate) fn publish(name: &str, report: &Report, quick: bool, shared: &str) {
+    let text = report.markdown(quick, shared);
     print!("{text}");
-    std::fs::write(output(file), text).unwrap();
+    std::fs::write(output(&format!("{name}.md")), text).unwrap();
+    let headlines = output(&format!("{name}.headlines.md"));
+    std::fs::write(headlines, report.headlines()).unwrap();
 }
 
 /// Path of this file of cargo's target folder; its folder is there.

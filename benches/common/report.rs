@@ -10,6 +10,7 @@ pub(crate) struct Report {
     machine: String,
     kubernetes: String,
     rows: Vec<Vec<String>>,
+    pub(crate) headlines: Vec<[String; 4]>,
     notes: Vec<String>,
     begun: Instant,
 }
@@ -22,6 +23,7 @@ impl Report {
             machine: machine::describe(),
             kubernetes: String::new(),
             rows: Vec::new(),
+            headlines: Vec::new(),
             notes: Vec::new(),
             begun: Instant::now(),
         }
@@ -35,6 +37,15 @@ impl Report {
     pub(crate) fn add(&mut self, row: Vec<String>) {
         progress(&row.join(" | "));
         self.rows.push(row);
+    }
+
+    /// The rows for the README, without titles.
+    pub(crate) fn headlines(&self) -> String {
+        let mut text = String::new();
+        for row in &self.headlines {
+            let _ = writeln!(text, "| {} |", row.join(" | "));
+        }
+        text
     }
 
     pub(crate) fn note(&mut self, text: String) {
@@ -51,6 +62,7 @@ impl Report {
             rows,
             notes,
             begun,
+            ..
         } = self;
         let rule = " --- |".repeat(titles.len());
         let mut text = format!("| {} |\n|{rule}\n", titles.join(" | "));

@@ -16,6 +16,8 @@
 mod common;
 #[path = "../common/create.rs"]
 mod create;
+#[path = "../common/headline.rs"]
+mod headline;
 #[path = "../common/milliseconds.rs"]
 mod milliseconds;
 #[path = "../common/percentile.rs"]
@@ -51,6 +53,6 @@ fn main() -> ExitCode {
         .unwrap();
     let mut report = Report::new(&table::TITLES);
     runtime.block_on(scenarios::run(&sizes, &mut report));
-    common::publish("bench/lifecycle.md", &report.markdown(quick, SHARED));
+    common::publish("bench/lifecycle", &report, quick, SHARED);
     ExitCode::SUCCESS
 }

@@ -11,6 +11,18 @@ const FITS: &str = "\"a + b N\" is the line of least squares, with how far the w
     there are more than two. \"Exponent\" is e of the least squares fit of c N^e: 0 does not grow, 1 \
     grows as the number of keys does.";
 
+/// Measurements of which the README tells.
+const HEADLINES: [&str; 8] = [
+    "From the first create to all Active",
+    "Resident memory of the controller, after a restart",
+    "Resident memory of the token server, after a restart",
+    "From a restart of the controller to all keys reconciled",
+    "From a restart of the token server to ready",
+    "From a change of the organization to the last status with it",
+    "API requests of the controller for each key, until it is at rest",
+    "Other API requests of the controller in a minute at rest",
+];
+
 /// An empty table with a column for each number of keys.
 pub(crate) fn report(sizes: &[u32]) -> Report {
     let mut titles = vec!["Measured".to_owned()];
@@ -21,7 +33,8 @@ pub(crate) fn report(sizes: &[u32]) -> Report {
     Report::new(&titles)
 }
 
-/// Adds a row for each measurement; the same ones were made with each number of keys.
+/// Adds a row for each measurement; the same ones were made with each number of keys. Those of the
+/// README get one there.
 pub(crate) fn tell(sizes: &[u32], runs: &[Measurements], report: &mut Report) {
     for (row, first) in runs[0].0.iter().enumerate() {
         let values = runs.iter().map(|run| run.0[row].value);
@@ -32,11 +45,21 @@ pub(crate) fn tell(sizes: &[u32], runs: &[Measurements], report: &mut Report) {
             .collect();
         let mut cells = vec![first.what.clone()];
         cells.extend(points.iter().map(|(_, value)| show(*value, first.unit)));
+        if HEADLINES.contains(&first.what.as_str()) {
+            let sizes = sizes.iter().map(ToString::to_string).collect::<Vec<_>>();
+            let what = format!("{}, {} keys", first.what, sizes.join(" / "));
+            let growth = match exponent(&points) {
+                exponent if exponent.is_empty() => exponent,
+                exponent => format!("grows as N^{exponent}"),
+            };
+            report.headline(&what, cells[1..].join(" / "), growth, "");
+        }
         if points.len() > 1 {
             cells.extend([line(&points, first.unit), exponent(&points)]);
         }
         report.add(cells);
     }
+    assert_eq!(report.headlines().lines().count(), HEADLINES.len());
     report.note(CONDITIONS.to_owned());
     if runs.len() > 1 {
         report.note(FITS.to_owned());

@@ -21,6 +21,8 @@ mod create;
 #[path = "../common/fit.rs"]
 mod fit;
 mod growth;
+#[path = "../common/headline.rs"]
+mod headline;
 #[path = "../common/holder.rs"]
 mod holder;
 #[path = "../common/measured.rs"]
@@ -69,6 +71,6 @@ fn main() -> ExitCode {
         runs.push(runtime.block_on(scenarios::run(*keys, &mut report)));
     }
     growth::tell(&sizes, &runs, &mut report);
-    common::publish("scale/report.md", &report.markdown(false, SHARED));
+    common::publish("scale/report", &report, false, SHARED);
     measured::verdict(&runs)
 }

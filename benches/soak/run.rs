@@ -64,7 +64,7 @@ pub(crate) async fn soak(time: Duration) -> Measurements {
     told::tell(&outcome, &site, &mut measured);
     let pictures = plots::draw(&outcome.samples, &outcome.incidents);
     told::fill(&measured, &pictures, &mut report);
-    common::publish("soak/report.md", &report.markdown(false, told::SHARED));
+    common::publish("soak/report", &report, false, told::SHARED);
     measured
 }
 

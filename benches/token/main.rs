@@ -23,6 +23,8 @@ mod cpu;
 mod create;
 #[path = "../common/forged.rs"]
 mod forged;
+#[path = "../common/headline.rs"]
+mod headline;
 #[path = "../common/holder.rs"]
 mod holder;
 mod load;
@@ -64,6 +66,6 @@ fn main() -> ExitCode {
         .unwrap();
     let mut report = Report::new(&table::TITLES);
     runtime.block_on(scenarios::run(&sizes, &mut report));
-    common::publish("bench/token.md", &report.markdown(quick, SHARED));
+    common::publish("bench/token", &report, quick, SHARED);
     ExitCode::SUCCESS
 }

@@ -27,10 +27,16 @@ impl Table {
         self.add(vec![what, result, memory, bound.into(), aim.to_owned()]);
     }
 
+    /// Adds a row to the table of the README, with what one to this table has.
+    pub(crate) fn headline_rate(&mut self, what: &str, outcome: &Outcome, row: &Rate<'_>) {
+        let rate = outcome.rate(0, row.status);
+        let result = format!("{rate:.0}/s, {}", times(&outcome.tallies[0]));
+        self.headline(what, result, row.bound(rate), row.aim);
+    }
+
     /// Adds a row for the answers of the first group that have this status.
     pub(crate) fn rate(&mut self, what: &str, outcome: &Outcome, row: &Rate<'_>) {
         let rate = outcome.rate(0, row.status);
-        let bound = row.bound.map(|(name, bound)| ratio(name, rate, bound));
         let (times, cores) = (times(&outcome.tallies[0]), cores(outcome));
         let lost = match row.server.audit_lines_lost() {
             lost if lost > 0.0 => format!(", {lost} audit lines lost"),
@@ -40,7 +46,7 @@ impl Table {
             what,
             format!("{rate:.0}/s, {times}{lost}; {cores}"),
             row.server.memory().to_string(),
-            bound.unwrap_or_default(),
+            row.bound(rate),
             row.aim,
         );
     }
@@ -55,9 +61,15 @@ pub(crate) struct Rate<'a> {
     pub(crate) aim: &'a str,
 }
 
-/// A bound and which part of it was reached.
-pub(crate) fn ratio(name: &str, rate: f64, bound: f64) -> String {
-    format!("{name} {bound:.0}/s: {:.2}", rate / bound)
+impl Rate<'_> {
+    /// The bound and which part of it was reached; empty without one.
+    fn bound(&self, rate: f64) -> String {
+        let bound = self.bound.map(|(name, bound)| {
+            let part = rate / bound;
+            format!("{name} {bound:.0}/s: {part:.2}")
+        });
+        bound.unwrap_or_default()
+    }
 }
 
 /// Percentiles of the times, and what else came than one kind of answer.

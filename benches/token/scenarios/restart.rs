@@ -35,18 +35,17 @@ pub(super) async fn measure(setting: &Setting<'_>, table: &mut Table) {
     let slowest = starts.iter().max_by_key(|start| start.full_speed).unwrap();
     let by_argon2 = starts.iter().fold(0.0, |sum, start| sum + start.by_argon2);
     let most = |memory: fn(&Start) -> f64| starts.iter().map(memory).fold(0.0, f64::max);
+    let what = format!(
+        "From start to ready / first token / full speed with {} keys, the slowest of {}",
+        setting.holders.len(),
+        starts.len()
+    );
+    let times = [slowest.ready, slowest.first_token, slowest.full_speed].map(ms);
+    let times = times.join(" / ");
+    table.headline(&format!("Token server: {what}"), &times, "", "< 3 s");
     table.row(
-        format!(
-            "From start to ready / first token / full speed with {} keys, the slowest of {}",
-            setting.holders.len(),
-            starts.len()
-        ),
-        format!(
-            "{} / {} / {}; {by_argon2} secrets checked by argon2id",
-            ms(slowest.ready),
-            ms(slowest.first_token),
-            ms(slowest.full_speed),
-        ),
+        what,
+        format!("{times}; {by_argon2} secrets checked by argon2id"),
         format!(
             "{:.1} MiB at ready (peak {:.1})",
             most(|start| start.at_ready.resident),

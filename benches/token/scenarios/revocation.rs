@@ -56,8 +56,13 @@ pub(super) async fn measure(setting: &Setting<'_>, table: &mut Table) {
         ("a change of roles to the first token with them", changed),
         ("deleting a key to its first refusal", revoked),
     ] {
+        let aim = "p99 < 100 ms";
+        let (sent, confirmed) = (show(seen.since_sent), show(seen.since_confirmed));
+        table.headline(&format!("From {what}, 2 replicas"), &sent, "", aim);
+        let result =
+            format!("{sent} from the request to the API server; {confirmed} from its answer");
         let what = format!("From {what}, {tries} tries on 2 replicas of the same core");
-        table.row(what, seen.show(), "", "", "p99 < 100 ms");
+        table.row(what, result, "", "", aim);
     }
 }
 
@@ -76,19 +81,12 @@ impl Seen {
             self.since_confirmed.push(confirmed);
         }
     }
+}
 
-    fn show(mut self) -> String {
-        let show = |times: &mut Vec<Duration>| {
-            times.sort();
-            let at = |percent| ms(percentile(times, percent));
-            format!("p50 {}, p99 {}, max {}", at(50), at(99), at(100))
-        };
-        format!(
-            "{} from the request to the API server; {} from its answer",
-            show(&mut self.since_sent),
-            show(&mut self.since_confirmed)
-        )
-    }
+fn show(mut times: Vec<Duration>) -> String {
+    times.sort();
+    let at = |percent| ms(percentile(&times, percent));
+    format!("p50 {}, p99 {}, max {}", at(50), at(99), at(100))
 }
 
 struct Attempt {

@@ -82,7 +82,7 @@ fn single_faults(calls: &[Call]) -> Vec<Fault> {
     begin.into_iter().chain(at_calls).collect()
 }
 
-/// This many pairs: any single fault, and any kind at a call after it.
+/// This many pairs: any single fault, and any kind at one of the calls that the story still has after it.
 pub(super) fn depth_two(calls: &Calls, pairs: usize, seed: u64) -> Vec<Case> {
     let mut random = StdRng::seed_from_u64(seed);
     let stories: Vec<_> = calls.iter().collect();
@@ -91,10 +91,19 @@ pub(super) fn depth_two(calls: &Calls, pairs: usize, seed: u64) -> Vec<Case> {
         let (story, calls) = *stories.choose(&mut random).unwrap();
         let first = *single_faults(calls).choose(&mut random).unwrap();
         let second = Fault {
-            moment: Moment::Later(random.random_range(1..=calls.len())),
+            moment: Moment::Later(random.random_range(1..=calls_from(first.moment, calls))),
             kind: *kinds.choose(&mut random).unwrap(),
         };
         Case::new(*story, vec![first, second], &format!("two-{n}"))
     };
     (0..pairs).map(pair).collect()
+}
+
+/// How many calls of a story there are from this moment on.
+fn calls_from(moment: Moment, calls: &[Call]) -> usize {
+    let made = calls
+        .iter()
+        .position(|call| moment == Moment::Call(*call))
+        .unwrap_or_default();
+    calls.len() - made
 }

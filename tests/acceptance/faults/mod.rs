@@ -63,12 +63,14 @@ async fn in_batches(cluster: &Cluster, cases: Vec<Case>) -> Vec<(Case, Outcome)>
         let sort = (case.story.restores(), ends_watches);
         sorts.entry(sort).or_default().push(case);
     }
+    let all: usize = sorts.values().map(Vec::len).sum();
     let mut results = Vec::new();
     for cases in sorts.into_values() {
         let batches = cases.len().div_ceil(BATCH);
         for batch in cases.chunks(cases.len().div_ceil(batches)) {
             let outcomes = run(cluster, batch).await;
             results.extend(batch.iter().cloned().zip(outcomes));
+            println!("{} of {all} cases came to their end", results.len());
         }
     }
     results

@@ -1,0 +1,18 @@
+//! What the README tells of a benchmark.
+
+use crate::common::report::Report;
+
+impl Report {
+    /// Adds a row to the table of the README: what most people want to know, what it is compared with,
+    /// and what we want of such a machine.
+    pub(crate) fn headline(
+        &mut self,
+        what: &str,
+        result: impl Into<String>,
+        compared: impl Into<String>,
+        aim: &str,
+    ) {
+        let row = [what.into(), result.into(), compared.into(), aim.into()];
+        self.headlines.push(row);
+    }
+}

@@ -1,0 +1,48 @@
+#!/usr/bin/env bash
+# Writes what the benchmarks measured last into README.md, and all of it into docs/performance.md.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+readonly reports=${CARGO_TARGET_DIR:-target}
+
+# Replaces what is between the marks of NAME in FILE by standard input.
+splice() { # FILE NAME
+    local new
+    new=$(mktemp)
+    cat >"$new"
+    for mark in begin end; do
+        grep -qxF "<!-- $mark: $2 -->" "$1" || {
+            echo "$1 lacks the line <!-- $mark: $2 -->" >&2
+            exit 1
+        }
+    done
+    sed -i -e "/^<!-- begin: $2 -->\$/,/^<!-- end: $2 -->\$/{
+        /^<!-- begin: /{
+            r $new
+            b
+        }
+        /^<!-- end: /b
+        d
+    }" "$1"
+    rm -f "$new"
+}
+
+for report in bench/lifecycle bench/token scale/report; do
+    [ -e "$reports/$report.md" ] || {
+        echo "$reports/$report.md is missing: run make bench" >&2
+        exit 1
+    }
+    if grep -q '^A quick run' "$reports/$report.md"; then
+        echo "$reports/$report.md is of a quick run: run make bench" >&2
+        exit 1
+    fi
+    splice docs/performance.md "${report%/report}" <"$reports/$report.md"
+done
+{
+    echo '| Measured | Result | Compared with | Aim |'
+    echo '| --- | --- | --- | --- |'
+    cat "$reports"/{bench/lifecycle,bench/token,scale/report}.headlines.md
+    echo
+    # The benchmarks follow each other: the machine and versions of the first are those of all.
+    sed -n 's/^\(Machine: .*; Kubernetes [^ ]*\) .*/\1/p' "$reports/bench/lifecycle.md"
+} | splice README.md numbers
+echo "README.md and docs/performance.md have the numbers of the last run"
