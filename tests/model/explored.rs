@@ -1,6 +1,7 @@
 //! What may happen next: the model that the checker explores.
 
-use std::collections::BTreeMap;
+use std::collections::HashMap;
+use std::hash::{DefaultHasher, Hash, Hasher as _};
 use std::sync::Mutex;
 
 use apikey_operator::api::Phase;
@@ -32,15 +33,15 @@ pub(crate) enum Event {
     Sweeps(usize, Uid),
 }
 
-/// The rest that a state comes to depends on these alone.
-type Rest = (usize, Objects, Option<Uid>);
+/// What is known of states, by the hash of what it depends on, for which the checker too takes a state.
+type Known = Mutex<HashMap<u64, bool>>;
 
 /// A world and what is known of it.
 pub(crate) struct Explored {
     pub(crate) world: World,
     pub(crate) decisions: Decisions,
-    rests: Mutex<BTreeMap<Rest, bool>>,
-    at_rest: Mutex<BTreeMap<(usize, Objects), bool>>,
+    rests: Known,
+    at_rest: Known,
 }
 
 impl Explored {
@@ -54,25 +55,24 @@ impl Explored {
     }
 
     fn is_at_rest(&self, state: &State) -> bool {
-        remembered(&self.at_rest, (state.moment, state.objects.clone()), || {
+        remembered(&self.at_rest, &(state.moment, &state.objects), || {
             promises::is_at_rest(&self.world, &self.decisions, state)
         })
     }
 
     fn is_known_to_rest(&self, state: &State) -> bool {
-        let rest = (state.moment, state.objects.clone(), state.history.claimed);
-        remembered(&self.rests, rest, || {
+        let rest = (state.moment, &state.objects, state.history.claimed);
+        remembered(&self.rests, &rest, || {
             promises::comes_to_rest(&self.world, &self.decisions, state).is_ok()
         })
     }
 }
 
-/// What is known of this, or is found out now.
-fn remembered<K: Ord>(
-    known: &Mutex<BTreeMap<K, bool>>,
-    key: K,
-    find_out: impl FnOnce() -> bool,
-) -> bool {
+/// What is known of states that agree in this, or is found out now.
+fn remembered(known: &Known, of: &impl Hash, find_out: impl FnOnce() -> bool) -> bool {
+    let mut hasher = DefaultHasher::new();
+    of.hash(&mut hasher);
+    let key = hasher.finish();
     if let Some(known) = known.lock().unwrap().get(&key) {
         return *known;
     }
@@ -144,6 +144,10 @@ impl Model for Explored {
         self.happen(&mut state, event);
         state.controllers[..self.world.controllers].sort_unstable();
         (state != *last).then_some(state)
+    }
+
+    fn within_boundary(&self, state: &State) -> bool {
+        state.history.minted_for.len() <= self.world.secrets
     }
 
     fn properties(&self) -> Vec<Property<Self>> {
