@@ -6,24 +6,18 @@ readonly reports=${CARGO_TARGET_DIR:-target}
 
 # Replaces what is between the marks of NAME in FILE by standard input.
 splice() { # FILE NAME
-    local new
-    new=$(mktemp)
-    cat >"$new"
-    for mark in begin end; do
-        grep -qxF "<!-- $mark: $2 -->" "$1" || {
-            echo "$1 lacks the line <!-- $mark: $2 -->" >&2
-            exit 1
-        }
-    done
-    sed -i -e "/^<!-- begin: $2 -->\$/,/^<!-- end: $2 -->\$/{
-        /^<!-- begin: /{
-            r $new
-            b
-        }
-        /^<!-- end: /b
-        d
-    }" "$1"
-    rm -f "$new"
+    local begin="<!-- begin: $2 -->" end="<!-- end: $2 -->"
+    if ! grep -qxF "$begin" "$1" || ! grep -qxF "$end" "$1"; then
+        echo "$1 lacks the lines $begin and $end" >&2
+        exit 1
+    fi
+    awk -v begin="$begin" -v end="$end" '
+        NR == FNR { new = new $0 "\n"; next }
+        $0 == end { between = 0 }
+        !between { print }
+        $0 == begin { between = 1; printf "%s", new }
+    ' - "$1" >"$1.new"
+    mv "$1.new" "$1"
 }
 
 for report in bench/lifecycle bench/token scale/report; do
