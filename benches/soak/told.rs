@@ -1,6 +1,6 @@
 //! What is said of a run.
 
-use crate::common::report::Report;
+use crate::common::report::{Report, progress};
 use crate::faults::Fault;
 use crate::ledger::Ledger;
 use crate::measured::{Measured, Measurements, show};
@@ -130,11 +130,20 @@ pub(crate) fn tell(outcome: &Outcome, site: &Site, measured: &mut Measurements) 
 
 /// Values delivered beyond the first of a key and one for each time that a new one was asked for.
 fn unasked(ledger: &Ledger) -> u32 {
-    let beyond = ledger.keys.values().map(|key| {
+    let mut beyond = 0;
+    for (name, key) in &ledger.keys {
         let delivered = u32::try_from(key.delivered.len()).unwrap();
-        delivered.saturating_sub(1 + key.rotations)
-    });
-    beyond.sum()
+        let unasked = delivered.saturating_sub(1 + key.rotations);
+        if unasked > 0 {
+            let revisions: Vec<_> = key.delivered.keys().collect();
+            let asked = key.rotations;
+            progress(&format!(
+                "{name}: {asked} new secrets asked for, revisions delivered: {revisions:?}"
+            ));
+        }
+        beyond += unasked;
+    }
+    beyond
 }
 
 /// The table and the pictures.

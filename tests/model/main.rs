@@ -137,6 +137,7 @@ fn wider_worlds_break_no_promise() {
             delivery,
             edits: 1,
             moments: &[0, 7200],
+            secrets: 2,
             ..both
         };
         explore_far(&format!("{name}, two controllers, an edit"), edited);
@@ -144,6 +145,7 @@ fn wider_worlds_break_no_promise() {
             delivery,
             edits: 2,
             faults: 1,
+            secrets: 4,
             ..QUIET
         };
         explore_far(&format!("{name}, one controller, two edits, a fault"), busy);
