@@ -1,6 +1,7 @@
 //! What happens to the objects: edits by people, and what controllers learn.
 
 use apikey_operator::api::Delivery;
+use apikey_operator::credential::verifier::Handover;
 
 use super::observe::World;
 use super::state::{Key, Objects, State, UIDS, Uid};
@@ -64,11 +65,18 @@ impl State {
         Some(document.previous.as_ref()?.revision)
     }
 
+    fn has_recorded_delivery(&self) -> bool {
+        let key = self.objects.key.as_ref();
+        let document = key.and_then(|key| self.objects.verifier(key.uid));
+        document.is_some_and(|document| document.handover != Handover::Unrecorded)
+    }
+
     /// Somebody does it.
     pub(crate) fn edit(&mut self, world: &World, edit: Edit) {
         let now = world.moments[self.moment];
         let previous = self.objects.key.as_ref();
         let previous = previous.and_then(|key| self.previous_revision(key));
+        let is_recorded = self.has_recorded_delivery();
         let Objects {
             key,
             delivered,
@@ -91,6 +99,11 @@ impl State {
                 self.history.replaced = None;
             }
             (Edit::RemovesSecret, ..) => {
+                // With a Secret of whose delivery nothing is recorded, its claim is lost.
+                let bears_claim = delivered.as_mut().is_some_and(|d| d.revealed_at.is_some());
+                if bears_claim && !is_recorded {
+                    self.history.claimed = None;
+                }
                 *delivered = None;
                 self.history.replaced = None;
             }

@@ -1,6 +1,6 @@
 //! What may happen next: the model that the checker explores.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash, Hasher as _};
 use std::sync::Mutex;
 
@@ -34,7 +34,7 @@ pub(crate) enum Event {
 }
 
 /// What is known of states, by the hash of what it depends on, for which the checker too takes a state.
-type Known = Mutex<HashMap<u64, bool>>;
+type Known = Mutex<BTreeMap<u64, bool>>;
 
 /// A world and what is known of it.
 pub(crate) struct Explored {
@@ -178,7 +178,7 @@ impl Model for Explored {
                 expired && state.objects.delivered.is_some()
             }),
         ];
-        if self.world.controllers > 1 {
+        if self.world.controllers > 1 && self.world.secrets > 2 {
             properties.push(Property::sometimes(
                 "two secrets are pending",
                 |_, state: &State| {
