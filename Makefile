@@ -126,7 +126,7 @@ docs: need ## Build the code's documentation; warnings are errors
 bench: need controlplane ## Measure everything; writes the numbers of README.md (half an hour on two idle cores)
 	cargo bench --locked --bench lifecycle --
 	cargo bench --locked --bench token --
-	cargo bench --locked --bench scale -- $(N)
+	$(MAKE) scale PROFILE=bench
 	@hack/numbers.sh
 
 .PHONY: fuzz

@@ -59,7 +59,7 @@ pub(crate) fn tell(sizes: &[u32], runs: &[Measurements], report: &mut Report) {
         }
         report.add(cells);
     }
-    assert_eq!(report.headlines().lines().count(), HEADLINES.len());
+    assert_eq!(report.headlines.len(), HEADLINES.len());
     report.note(CONDITIONS.to_owned());
     if runs.len() > 1 {
         report.note(FITS.to_owned());

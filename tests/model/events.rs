@@ -100,8 +100,7 @@ impl State {
             }
             (Edit::RemovesSecret, ..) => {
                 // With a Secret of whose delivery nothing is recorded, its claim is lost.
-                let bears_claim = delivered.as_mut().is_some_and(|d| d.revealed_at.is_some());
-                if bears_claim && !is_recorded {
+                if !is_recorded && delivered.as_ref().is_some_and(|d| d.revealed_at.is_some()) {
                     self.history.claimed = None;
                 }
                 *delivered = None;

@@ -33,7 +33,7 @@ pub(crate) enum Event {
     Sweeps(usize, Uid),
 }
 
-/// What is known of states, by the hash of what it depends on, for which the checker too takes a state.
+/// What is known of states, by a hash of what it depends on; by such a hash the checker tells states apart.
 type Known = Mutex<BTreeMap<u64, bool>>;
 
 /// A world and what is known of it.
