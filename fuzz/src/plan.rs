@@ -19,6 +19,10 @@ use serde_json::Value;
 /// What is stored, and how the operator was started. What is left out is not there.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a fact of its own, as in what it becomes"
+)]
 struct Scene {
     now: Time,
     apikey: ApiKey,
@@ -35,6 +39,8 @@ struct Scene {
     delivered: Option<Delivered>,
     #[serde(default)]
     confirmed: bool,
+    #[serde(default)]
+    deleted: bool,
     #[serde(default)]
     replacements: Vec<Time>,
     #[serde(default)]
@@ -64,6 +70,7 @@ impl Scene {
             verifier: verifier.map(Arc::new),
             delivered: self.delivered.map(Arc::new),
             confirmed: self.confirmed,
+            deleted: self.deleted,
             replacements: self.replacements.into_iter().map(|time| time.0).collect(),
             settings: Settings {
                 require_organizations: self.require_organizations,
@@ -88,6 +95,14 @@ pub fn check(bytes: &[u8]) {
     assert_eq!(first, plan(&observed.clone()));
     let latest = observed.now.checked_add(MAX_WAIT).unwrap_or(Timestamp::MAX);
     assert!(observed.now <= first.next && first.next <= latest);
+    if observed.deleted {
+        assert_eq!(first.actions, []);
+        assert_eq!(
+            first.status,
+            observed.apikey.status.clone().unwrap_or_default()
+        );
+        return;
+    }
     check_steps(&observed, &first.actions);
     check_status(&observed, &first.status);
     check_rest(observed, &first);

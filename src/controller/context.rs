@@ -22,7 +22,7 @@ use crate::clock::Clock;
 use crate::credential::fingerprint::PepperRing;
 use crate::credential::signing::{RotationPolicy, SigningRing};
 use crate::credential::{Hasher, Stock};
-use crate::error::{Class, Error};
+use crate::error::{Class, Error, request};
 use crate::metrics::Metrics;
 use crate::watch::roster::{KeyRef, Roster};
 use crate::watch::stored::Verifier;
@@ -206,6 +206,24 @@ impl Context {
     #[must_use]
     pub fn apikeys_in(&self, namespace: &str) -> Api<ApiKey> {
         Api::namespaced(self.client.0.clone(), namespace)
+    }
+
+    /// The key of this uid, as the API server and no cache says.
+    ///
+    /// # Errors
+    /// The request failed.
+    pub async fn find_apikey(
+        &self,
+        reference: &KeyRef,
+        uid: Option<&str>,
+    ) -> Result<Option<PartialObjectMeta<ApiKey>>, Error> {
+        let apikeys = self.apikeys_in(&reference.namespace);
+        let found = request(
+            "look for the ApiKey",
+            apikeys.get_metadata_opt(&reference.name),
+        )
+        .await?;
+        Ok(found.filter(|apikey| apikey.metadata.uid.as_deref() == uid))
     }
 
     /// The Secrets of a namespace.

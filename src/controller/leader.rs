@@ -14,6 +14,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use crate::api::names;
+use crate::watch::Backoff;
 
 /// Others may take over this long after the last sign of life. Unit: seconds.
 const LEASE_SECONDS: u64 = 15;
@@ -125,7 +126,9 @@ impl Candidate {
         let leases = Api::<Lease>::namespaced(self.client.clone(), &self.namespace);
         let name = format!("metadata.name={}", names::CONTROLLER_LEASE);
         let config = watcher::Config::default().fields(&name);
-        let seen = watcher(leases, config).default_backoff().touched_objects();
+        let seen = watcher(leases, config)
+            .backoff(Backoff::default())
+            .touched_objects();
         let mut seen = std::pin::pin!(seen);
         let mut held = false;
         while let Some(lease) = seen.next().await {

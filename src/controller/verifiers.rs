@@ -20,6 +20,7 @@ use crate::api::conditions::reason;
 use crate::audit::{self, KeyIdentity, Record};
 use crate::credential::verifier::{Document, Owner};
 use crate::error::{Error, request};
+use crate::watch::roster::KeyRef;
 use crate::watch::stored::Verifier;
 
 /// Name of this controller in metrics and logs.
@@ -68,16 +69,14 @@ pub async fn remove(ctx: &Context, verifier: &Verifier) -> Result<bool, Error> {
 }
 
 async fn owner_exists(ctx: &Context, owner: &Owner) -> Result<bool, Error> {
-    let is_owner = |uid: Option<&String>| uid == Some(&owner.uid);
     let reference = ObjectRef::<ApiKey>::new(&owner.name).within(&owner.namespace);
     let cached = ctx.caches.apikeys.get(&reference);
-    if cached.is_some_and(|apikey| is_owner(apikey.metadata.uid.as_ref())) {
+    if cached.is_some_and(|apikey| apikey.metadata.uid.as_ref() == Some(&owner.uid)) {
         return Ok(true);
     }
     // The cache may lag behind; a verifier that is in use must never go.
-    let apikeys = ctx.apikeys_in(&owner.namespace);
-    let live = request("look for the ApiKey", apikeys.get_metadata_opt(&owner.name)).await?;
-    Ok(live.is_some_and(|apikey| is_owner(apikey.metadata.uid.as_ref())))
+    let key = KeyRef::new(&owner.namespace, &owner.name);
+    Ok(ctx.find_apikey(&key, Some(&owner.uid)).await?.is_some())
 }
 
 fn tell(ctx: &Context, owner: &Owner, document: Option<&Document>) {

@@ -3,6 +3,7 @@
 //! Streams are pruned before anything is stored: `managedFields` and the last applied configuration
 //! are most of an object and nobody here needs them.
 
+mod backoff;
 pub mod progress;
 pub mod relist;
 pub mod roster;
@@ -19,6 +20,7 @@ use serde::de::DeserializeOwned;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
+pub use self::backoff::Backoff;
 use self::progress::Progress;
 use self::watched::Part;
 use crate::metrics::Metrics;
@@ -76,7 +78,7 @@ impl Feed {
         let metrics = self.metrics.clone();
         let (progress, id) = (self.progress.clone(), self.progress.begin(what, part));
         self.tasks.spawn(async move {
-            let mut events = watcher(api, config).default_backoff().boxed();
+            let mut events = watcher(api, config).backoff(Backoff::default()).boxed();
             loop {
                 match events.try_next().await {
                     Ok(Some(event)) => {

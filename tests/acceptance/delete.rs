@@ -3,7 +3,7 @@
 use apikey_operator::api::{ApiKey, names};
 use kube::api::DeleteParams;
 
-use crate::support::{Cluster, Scope, api_requests, eventually};
+use crate::support::{Cluster, Scope, api_requests, eventually, run};
 
 async fn gone(scope: &Scope<'_>, key: &ApiKey) {
     eventually("the delivered Secret is collected", async || {
@@ -85,6 +85,56 @@ async fn a_key_deleted_in_the_middle_of_a_rotation_leaves_no_verifier() {
     })
     .await;
     gone(&scope, &key).await;
+}
+
+#[tokio::test]
+async fn a_key_of_whose_deletion_no_watch_has_told_gets_no_further_secret() {
+    let mut cluster = Cluster::start();
+    let operator = cluster.operator(&[]);
+    let scope = cluster.scope().await;
+    scope.apply_key("ci", "");
+    scope.ready("ci").await;
+    let (keys, secrets) = (scope.keys(), scope.secrets());
+    let namespace = scope.namespace.clone();
+    drop(scope);
+    // An open watch goes on when a right is taken away.
+    let rules = r#"[{"op": "test", "path": "/rules/3/resources/0", "value": "apikeys"},
+        {"op": "replace", "path": "/rules/3/verbs", "value": ["get"]}]"#;
+    run(cluster.control_plane.kubectl().args([
+        "patch",
+        "clusterrole",
+        "apikey-operator",
+        "--type=json",
+        "-p",
+        rules,
+    ]));
+    cluster.control_plane.stop_apiserver();
+    cluster.control_plane.restart_apiserver().unwrap();
+    operator.logged(r#"cannot watch resource "apikeys""#).await;
+    let parameters = DeleteParams::default();
+    keys.delete("ci", &parameters).await.unwrap();
+    // As the garbage collector would, by and by.
+    let _ = secrets.delete("ci", &parameters).await;
+    let asked = |verb, resource, code| {
+        let requests = api_requests(&cluster, "apikey-operator");
+        let asked = requests.into_iter().filter(|request| {
+            (&*request.verb, &*request.resource, request.code) == (verb, resource, code)
+                && request.namespace == namespace
+        });
+        asked.count()
+    };
+    eventually(
+        "the controller looks whether the key is there",
+        async || (asked("get", "apikeys", 404) > 0).then_some(()),
+    )
+    .await;
+    eventually("nothing more is done for it", async || {
+        let series = r#"controller_runtime_active_workers{controller="apikey"}"#;
+        (operator.metric(series)? == 0.0).then_some(())
+    })
+    .await;
+    assert_eq!(asked("create", "secrets", 201), 1);
+    assert!(secrets.get_opt("ci").await.unwrap().is_none());
 }
 
 #[tokio::test]

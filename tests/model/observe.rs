@@ -182,6 +182,7 @@ fn observed(world: &World, view: &View) -> Observed {
         verifier: verifier.map(Arc::new),
         delivered: delivered.map(Arc::new),
         confirmed: view.confirmed,
+        deleted: view.deleted,
         replacements: view.replacements.iter().copied().map(timestamp).collect(),
         settings: Settings {
             require_organizations: false,

@@ -187,6 +187,7 @@ pub(crate) struct View {
     /// Whether the organization refuses the key.
     pub(crate) refused: bool,
     pub(crate) confirmed: bool,
+    pub(crate) deleted: bool,
     pub(crate) replacements: Vec<Seconds>,
     pub(crate) now: Seconds,
 }
@@ -196,6 +197,7 @@ pub(crate) struct View {
 pub(crate) enum Next {
     ReadVerifier,
     ReadDelivered,
+    ReadKey,
     /// The action of the decision with this number, from 0.
     Act(Interned<Decision>, u8),
     WriteStatus(Interned<ApiKeyStatus>),
@@ -235,13 +237,14 @@ pub(crate) struct History {
 }
 
 impl History {
-    /// A Secret is delivered that this document proves.
+    /// A Secret is delivered that this document proves, where `stood` was delivered before.
     pub(crate) fn delivered(
         &mut self,
         world: &World,
         now: Seconds,
         uid: Uid,
         secret: SecretNumber,
+        stood: Option<SecretNumber>,
         document: &Document,
     ) {
         let named = digest(secret);
@@ -251,7 +254,10 @@ impl History {
         self.replaced = pending
             .filter(|pending| is_rotation && pending.overlap_seconds > 0)
             .and_then(|pending| {
-                let (_, _, replaced) = *self.deliveries.last()?;
+                // Without a Secret, the one whose delivery is recorded.
+                let current = document.current.digest();
+                let of_key = self.deliveries.iter().map(|(_, _, secret)| *secret);
+                let replaced = stood.or_else(|| of_key.rev().find(|n| digest(*n) == current))?;
                 let until = now + pending.overlap_seconds;
                 Some((replaced, until.min(world.expiry())))
             });

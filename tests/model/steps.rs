@@ -44,6 +44,7 @@ pub(crate) fn view(controller: &Controller, now: Seconds) -> Option<View> {
         delivered: cache.delivered.clone(),
         refused: cache.refuses,
         confirmed: false,
+        deleted: false,
         replacements: controller.replacements.clone(),
         now,
         key,
@@ -131,10 +132,11 @@ fn go_on(world: &World, decisions: &Decisions, mut run: Run, outcome: Outcome) -
             run.next = Next::ReadVerifier;
         }
         (Outcome::Done, Next::ReadVerifier) => run.next = Next::ReadDelivered,
+        (Outcome::Done, Next::ReadDelivered) => run.next = Next::ReadKey,
         (Outcome::Done, Next::Act(decision, n)) if usize::from(n) + 1 < decision.actions.len() => {
             run.next = Next::Act(decision, n + 1);
         }
-        (Outcome::Done, Next::Act(..) | Next::ReadDelivered) => {
+        (Outcome::Done, Next::Act(..) | Next::ReadKey) => {
             run.rounds += 1;
             run.next = next_of(world, decisions, &run.view)?;
         }
@@ -162,6 +164,10 @@ impl Step<'_> {
             }
             Next::ReadDelivered => {
                 self.run.view.delivered.clone_from(&self.objects.delivered);
+                Outcome::Done
+            }
+            Next::ReadKey => {
+                self.run.view.deleted = !self.objects.has_key(uid);
                 self.run.view.confirmed = true;
                 Outcome::Done
             }
@@ -303,8 +309,15 @@ impl Step<'_> {
             return Outcome::Conflict;
         }
         let key = &self.run.view.key;
-        self.history
-            .delivered(self.world, self.now, key.uid, secret, &self.document());
+        let stood = expected.map(|delivered| delivered.secret);
+        self.history.delivered(
+            self.world,
+            self.now,
+            key.uid,
+            secret,
+            stood,
+            &self.document(),
+        );
         let delivered = Some(Delivered {
             owner: key.uid,
             secret,

@@ -111,7 +111,8 @@ async fn write_status(
     status: ApiKeyStatus,
 ) -> Result<(), Error> {
     let apikey = &observed.apikey;
-    if apikey.status.as_ref() == Some(&status) {
+    let nothing = ApiKeyStatus::default();
+    if apikey.status.as_ref().unwrap_or(&nothing) == &status {
         return Ok(());
     }
     let changes = notes::changes(apikey, &status, observed.document(), observed.now);

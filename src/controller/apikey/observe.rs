@@ -35,6 +35,7 @@ pub fn observe(ctx: &Context, apikey: Arc<ApiKey>) -> Observed {
         verifier: ctx.caches.verifiers.get(&verifier),
         delivered: ctx.caches.delivered.get(&delivered),
         confirmed: false,
+        deleted: false,
         replacements: ctx
             .replacements
             .lock()
@@ -58,7 +59,9 @@ pub fn needs_confirmation(apikey: &ApiKey) -> bool {
         .is_some_and(|ready| ready.reason == reason::SECRET_CONFLICT)
 }
 
-/// Reads the verifier and the delivered Secret (its metadata only) from the API server.
+/// Reads the verifier and the delivered Secret (its metadata only) from the API server, and at last
+/// whether the key is still there: the cache of the keys may lag behind that of the Secrets, and what is
+/// missing because a key was deleted is no loss that a new secret makes good.
 ///
 /// # Errors
 /// A read failed.
@@ -70,6 +73,8 @@ pub async fn confirm(ctx: &Context, observed: &mut Observed) -> Result<(), Error
     let verifier = request("read the verifier", verifiers.get_opt(&name)).await?;
     observed.verifier = verifier.map(Verifier::read).map(Arc::new);
     observed.delivered = read_delivered(ctx, &apikey).await?.map(Arc::new);
+    let live = ctx.find_apikey(&KeyRef::of(&apikey), Some(uid)).await?;
+    observed.deleted = live.is_none_or(|live| live.metadata.deletion_timestamp.is_some());
     observed.confirmed = true;
     Ok(())
 }

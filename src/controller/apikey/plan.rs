@@ -27,8 +27,9 @@ use crate::watch::stored::Verifier;
 pub const MAX_REPLACEMENTS: usize = 3;
 /// ... within this time; then the next one waits.
 pub const REPLACEMENT_WINDOW: SignedDuration = SignedDuration::from_mins(10);
-/// How long to wait before looking again at a Secret of somebody else, which is not watched.
-pub const CONFLICT_RETRY: SignedDuration = SignedDuration::from_secs(60);
+/// How long to wait before looking again at what may change without a word: a Secret of somebody else,
+/// which is not watched, and a key that is gone, of which no watch has told.
+pub const LOOK_AGAIN: SignedDuration = SignedDuration::from_secs(60);
 /// Longest wait: clocks jump, and timers count their own time.
 pub const MAX_WAIT: SignedDuration = SignedDuration::from_hours(1);
 
@@ -53,6 +54,8 @@ pub struct Observed {
     pub delivered: Option<Arc<Delivered>>,
     /// Whether the last two were read from the API server rather than from a cache.
     pub confirmed: bool,
+    /// Whether the API server says that the key is gone or going, though a cache still has it.
+    pub deleted: bool,
     /// When secrets were replaced lately, oldest first.
     pub replacements: Vec<Timestamp>,
     /// Settings of the operator.
@@ -122,6 +125,17 @@ pub struct Plan {
     pub next: Timestamp,
 }
 
+impl Plan {
+    /// Nothing is to do or to say of a key that is gone.
+    fn of_deleted(observed: &Observed) -> Self {
+        Self {
+            actions: Vec::new(),
+            status: observed.apikey.status.clone().unwrap_or_default(),
+            next: observed.now.checked_add(LOOK_AGAIN).unwrap_or(observed.now),
+        }
+    }
+}
+
 /// How the key stands.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Situation {
@@ -167,6 +181,9 @@ pub(super) enum Retry {
 /// The decision.
 #[must_use]
 pub fn plan(observed: &Observed) -> Plan {
+    if observed.deleted {
+        return Plan::of_deleted(observed);
+    }
     let assessment = observed.assess();
     let (actions, situation) = decide(observed, &assessment);
     let status = status::compute(observed, &assessment, &situation);
@@ -383,7 +400,7 @@ fn next_look(observed: &Observed, assessment: &Assessment, situation: &Situation
         handover::claim_until(observed),
         match situation {
             Situation::Holding(until) | Situation::Crowded(until) => Some(*until),
-            Situation::SecretConflict | Situation::EarlierSecret => after(CONFLICT_RETRY),
+            Situation::SecretConflict | Situation::EarlierSecret => after(LOOK_AGAIN),
             Situation::AwaitingRestore(_) => after(restore::LOOK_AGAIN),
             Situation::Working
             | Situation::Usable

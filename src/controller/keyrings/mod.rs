@@ -28,6 +28,7 @@ pub use self::stored::Slot;
 use super::context::Context;
 use crate::credential::signing::RotationPolicy;
 use crate::error::{Class, Error};
+use crate::watch::Backoff;
 
 /// Longest wait between two looks at the clock: clocks jump.
 const MOST_WAIT: Duration = Duration::from_hours(1);
@@ -95,7 +96,7 @@ pub async fn follow<R: Ring>(ctx: Arc<Context>) {
     // Events say that something changed; the keys themselves are read when that is so.
     let metadata =
         Api::<PartialObjectMeta<Secret>>::namespaced(ctx.client.0.clone(), &ctx.namespace);
-    let mut events = std::pin::pin!(watcher(metadata, config).default_backoff());
+    let mut events = std::pin::pin!(watcher(metadata, config).backoff(Backoff::default()));
     let mut told = R::Told::default();
     let mut reread = true;
     loop {

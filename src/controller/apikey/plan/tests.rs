@@ -40,6 +40,23 @@ fn rare_steps_are_confirmed_before_they_are_taken() {
 }
 
 #[test]
+fn nothing_is_done_or_said_of_a_key_that_is_gone_though_a_cache_still_has_it() {
+    let mut world = minted();
+    let status = world.observed.apikey.status.clone().unwrap();
+    world.observed.delivered = None;
+    world.observed.confirmed = true;
+    assert_ne!(
+        plan(&world.observed).actions,
+        [],
+        "a lost Secret is replaced"
+    );
+    world.observed.deleted = true;
+    let plan = plan(&world.observed);
+    assert_eq!((plan.actions, plan.status), (Vec::new(), status));
+    assert_eq!(plan.next, at(CREATED + 60));
+}
+
+#[test]
 fn at_its_expiry_a_key_is_expired_and_nothing_more_is_minted() {
     let mut world = minted();
     let expiry = CREATED + 180 * DAY;

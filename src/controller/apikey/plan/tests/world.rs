@@ -58,6 +58,7 @@ impl World {
             verifier: None,
             delivered: None,
             confirmed: false,
+            deleted: false,
             replacements: Vec::new(),
             settings,
             now: at(CREATED),
