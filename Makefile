@@ -161,6 +161,7 @@ audit: need ## Check the dependencies for known vulnerabilities (fetches the adv
 ci: lint deny verify chart docs-commands docs test demo ## Everything that has to pass before a merge
 	hack/deny.sh --if-reachable advisories
 	$(MAKE) scale N=300 PROFILE=dev
+	$(MAKE) soak MINUTES=1 PROFILE=dev
 	@hack/manifests.sh --if-installed
 	@hack/gitops.sh --if-installed
 	@hack/observability.sh --if-installed
