@@ -137,7 +137,6 @@ fn wider_worlds_break_no_promise() {
             delivery,
             edits: 1,
             moments: &[0, 7200],
-            secrets: 2,
             ..both
         };
         explore_far(&format!("{name}, two controllers, an edit"), edited);

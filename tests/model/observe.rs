@@ -35,8 +35,8 @@ pub(crate) struct World {
     pub(crate) edits: u8,
     /// How often something fails.
     pub(crate) faults: u8,
-    /// Most secrets: a controller that never learns that a key is gone mints one whenever the other
-    /// sweeps its verifier.
+    /// Most secrets: a controller that never learns that a key without a status is gone mints one whenever
+    /// the other sweeps its verifier.
     pub(crate) secrets: usize,
 }
 

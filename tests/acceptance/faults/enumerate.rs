@@ -46,8 +46,9 @@ const OF_CALLS: [Kind; 10] = [
     Kind::Answer(500),
 ];
 /// Kinds that happen to what is heard of a key.
-const OF_EVENTS: [Kind; 3] = [
+const OF_EVENTS: [Kind; 4] = [
     Kind::Events(Passing::Held),
+    Kind::Events(Passing::Lagging),
     Kind::Events(Passing::Twice),
     Kind::Events(Passing::Reordered),
 ];

@@ -13,6 +13,7 @@ use kube::api::ListParams;
 
 use super::enumerate::Case;
 use super::run::Run;
+use super::stories::Story;
 use crate::support::{Answer, form, send};
 
 /// Keys that are judged at the same time.
@@ -28,6 +29,10 @@ pub(super) async fn settled(run: &Run<'_>) {
     run.witness.look(|records| {
         let violations = records.violations();
         assert!(violations.is_empty(), "{violations:#?}");
+        for case in run.cases.iter().filter(|case| case.story == Story::Delete) {
+            let delivered = records.count_values(&case.name);
+            assert_eq!(delivered, 1, "{case:?}: a key that is gone got a secret");
+        }
         let of_keys = records.keys.values().map(|key| key.metadata.uid.as_ref());
         let of_keys: BTreeSet<_> = of_keys.flatten().collect();
         let proven: BTreeSet<_> = records.verifiers.keys().collect();

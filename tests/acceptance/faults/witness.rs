@@ -118,6 +118,8 @@ pub(super) struct Records {
     ring: Option<PepperRing>,
     /// Values that were delivered for a key, by its public id and their number.
     values: BTreeMap<(String, String), BTreeSet<String>>,
+    /// How many values were delivered, by name.
+    counts: BTreeMap<String, usize>,
     /// The value that was delivered last, by name.
     pub(super) last_values: BTreeMap<String, String>,
     /// What should not have been, and the uid of the key; a key that is deleted may be refused.
@@ -135,6 +137,11 @@ impl Records {
 
     fn violation(&mut self, uid: &str, what: String) {
         self.violations.push((uid.to_owned(), what));
+    }
+
+    /// How many values were delivered under this name.
+    pub(super) fn count_values(&self, name: &str) -> usize {
+        self.counts.get(name).copied().unwrap_or_default()
     }
 
     /// All values that were delivered.
@@ -195,7 +202,9 @@ impl Records {
         let number = secret.annotations()[names::ANNOTATION_REVISION].clone();
         let id = (text(&secret, names::data::KEY_ID), number);
         let values = self.values.entry(id).or_default();
-        values.insert(value.clone());
+        if values.insert(value.clone()) {
+            *self.counts.entry(name.to_owned()).or_default() += 1;
+        }
         if values.len() > 1 {
             self.violation("", format!("{name}: two secrets have one number"));
         }

@@ -91,7 +91,7 @@ impl Stream {
     }
 
     fn take_line(&mut self, line: Vec<u8>) {
-        let Some((key, how)) = Told::parse(&line).and_then(|told| self.faults.event(told)) else {
+        let Some((key, how)) = Told::parse(&line).and_then(|told| self.faults.event(&told)) else {
             self.ready.push_back(line);
             return;
         };
@@ -132,15 +132,15 @@ enum How {
 
 impl Faults {
     /// What is to happen to this event, and the key that it is about.
-    fn event(&self, told: Told) -> Option<(String, How)> {
-        let Told { about, is_deletion } = told;
+    fn event(&self, told: &Told) -> Option<(String, How)> {
+        let about = &told.about;
         let mut state = self.state.lock().unwrap();
         let key = about
             .key
             .clone()
             .or_else(|| state.uids.get(about.uid.as_ref()?).cloned())?;
         let progress = state.progress(about)?;
-        let how = progress.event(is_deletion)?;
+        let how = progress.event(told)?;
         Some((key, how))
     }
 
@@ -153,11 +153,13 @@ impl Faults {
 }
 
 impl Progress {
-    fn event(&mut self, is_deletion: bool) -> Option<How> {
+    fn event(&mut self, told: &Told) -> Option<How> {
         let how = match self.events? {
             Passing::Twice => How::Twice,
             Passing::Held => How::Late,
-            Passing::Reordered if is_deletion => How::Last,
+            Passing::Lagging if told.is_key => How::Late,
+            Passing::Lagging => How::Now,
+            Passing::Reordered if told.is_deletion => How::Last,
             Passing::Reordered => {
                 self.hold_next = !self.hold_next;
                 if self.hold_next { How::Late } else { How::Now }
@@ -165,7 +167,8 @@ impl Progress {
         };
         let is_overtaken = how == How::Now && self.held > 0;
         self.held += usize::from(how == How::Late);
-        if self.events != Some(Passing::Reordered) || is_overtaken {
+        let needs_another = matches!(self.events, Some(Passing::Reordered | Passing::Lagging));
+        if !needs_another || is_overtaken {
             self.meet();
         }
         Some(how)

@@ -35,6 +35,8 @@ pub(crate) enum Harm {
 pub(crate) enum Passing {
     /// Each one late, so that the caches are stale.
     Held,
+    /// Each one of the `ApiKey` late and those of its Secrets not, so that the caches disagree.
+    Lagging,
     /// Each one twice.
     Twice,
     /// Every other one late, so that the next one overtakes it.
@@ -157,8 +159,8 @@ struct State {
 }
 
 impl State {
-    fn progress(&mut self, about: About) -> Option<&mut Progress> {
-        let key = match (about.key, about.uid) {
+    fn progress(&mut self, about: &About) -> Option<&mut Progress> {
+        let key = match (about.key.clone(), about.uid.clone()) {
             (Some(key), uid) => {
                 self.uids.extend(uid.map(|uid| (uid, key.clone())));
                 key
@@ -235,7 +237,7 @@ impl Faults {
         let body = serde_json::from_slice(&body).unwrap_or_default();
         let (sort, about) = call::read(request.method(), request.uri().path(), &body)?;
         let mut state = self.state.lock().unwrap();
-        let progress = state.progress(about)?;
+        let progress = state.progress(&about)?;
         if progress.is_dead {
             return Some(Kind::Before(Harm::Crash));
         }
@@ -276,6 +278,7 @@ impl Drop for Open {
 /// The object of a line of a watch, and whether it is gone.
 struct Told {
     about: About,
+    is_key: bool,
     is_deletion: bool,
 }
 
@@ -283,7 +286,10 @@ impl Told {
     fn parse(line: &[u8]) -> Option<Self> {
         let event: Value = serde_json::from_slice(line).ok()?;
         let about = call::of_object(&event["object"])?;
-        let is_deletion = event["type"] == "DELETED";
-        Some(Self { about, is_deletion })
+        Some(Self {
+            about,
+            is_key: event["object"]["kind"] == "ApiKey",
+            is_deletion: event["type"] == "DELETED",
+        })
     }
 }
