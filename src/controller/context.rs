@@ -208,14 +208,14 @@ impl Context {
         Api::namespaced(self.client.0.clone(), namespace)
     }
 
-    /// The key of this uid, as the API server and no cache says.
+    /// The key of this name and uid, if the API server (no cache) has it.
     ///
     /// # Errors
     /// The request failed.
     pub async fn find_apikey(
         &self,
         reference: &KeyRef,
-        uid: Option<&str>,
+        uid: &str,
     ) -> Result<Option<PartialObjectMeta<ApiKey>>, Error> {
         let apikeys = self.apikeys_in(&reference.namespace);
         let found = request(
@@ -223,7 +223,7 @@ impl Context {
             apikeys.get_metadata_opt(&reference.name),
         )
         .await?;
-        Ok(found.filter(|apikey| apikey.metadata.uid.as_deref() == uid))
+        Ok(found.filter(|apikey| apikey.metadata.uid.as_deref() == Some(uid)))
     }
 
     /// The Secrets of a namespace.

@@ -76,7 +76,7 @@ async fn owner_exists(ctx: &Context, owner: &Owner) -> Result<bool, Error> {
     }
     // The cache may lag behind; a verifier that is in use must never go.
     let key = KeyRef::new(&owner.namespace, &owner.name);
-    Ok(ctx.find_apikey(&key, Some(&owner.uid)).await?.is_some())
+    Ok(ctx.find_apikey(&key, &owner.uid).await?.is_some())
 }
 
 fn tell(ctx: &Context, owner: &Owner, document: Option<&Document>) {

@@ -73,7 +73,7 @@ pub async fn confirm(ctx: &Context, observed: &mut Observed) -> Result<(), Error
     let verifier = request("read the verifier", verifiers.get_opt(&name)).await?;
     observed.verifier = verifier.map(Verifier::read).map(Arc::new);
     observed.delivered = read_delivered(ctx, &apikey).await?.map(Arc::new);
-    let live = ctx.find_apikey(&KeyRef::of(&apikey), Some(uid)).await?;
+    let live = ctx.find_apikey(&KeyRef::of(&apikey), uid).await?;
     observed.deleted = live.is_none_or(|live| live.metadata.deletion_timestamp.is_some());
     observed.confirmed = true;
     Ok(())
