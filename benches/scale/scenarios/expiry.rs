@@ -9,7 +9,7 @@ use k8s_openapi::api::core::v1::Secret;
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use kube::Api;
 use tokio::net::TcpStream;
-use tokio::time::MissedTickBehavior;
+use tokio::time::{Instant, MissedTickBehavior, sleep_until};
 
 use super::{CREATORS, Processes, Setting, key};
 use crate::claims;
@@ -54,7 +54,13 @@ pub(super) async fn measure(setting: &mut Setting, processes: &Processes, pace: 
     progress("Waiting for the expiry");
     let callers = callers(cluster, count).await;
     let asking = ask(processes.server.address, &callers, expiry);
-    let (seen, answers) = tokio::join!(expired.next(count), asking);
+    let left = Duration::try_from(expiry.duration_since(Clock::system().now()));
+    let seeing = async {
+        // Patience is for what comes then.
+        sleep_until(Instant::now() + left.unwrap_or_default()).await;
+        expired.next(count).await
+    };
+    let (seen, answers) = tokio::join!(seeing, asking);
     let mut late: Vec<_> = seen
         .iter()
         .map(|seen| seen.time.duration_since(expiry).as_secs_f64())
