@@ -127,25 +127,16 @@ fn up() -> Result<(), Box<dyn std::error::Error>> {
     let mut signals = signals::Signals::catch()?;
     let seconds = started.elapsed().as_secs_f32();
     let tools = Binaries::locate()?;
-    let mut out = io::stdout().lock();
-    writeln!(
-        out,
-        "export KUBECONFIG={}",
-        quoted(plane.admin_kubeconfig())
-    )?;
-    writeln!(
-        out,
-        "export ETCDCTL_ENDPOINTS={}",
-        quoted(Path::new(plane.etcd_url()))
-    )?;
-    writeln!(out, "export PATH={}:\"$PATH\"", quoted(tools.dir()))?;
-    writeln!(out, "export CONTROLPLANE_DIR={}", quoted(plane.dir()))?;
-    writeln!(
-        out,
-        "export CONTROLPLANE_AUDIT_LOG={}",
-        quoted(&plane.audit_log())
-    )?;
-    out.flush()?;
+    let exports = [
+        ("KUBECONFIG", quoted(plane.admin_kubeconfig())),
+        ("ETCDCTL_ENDPOINTS", quoted(Path::new(plane.etcd_url()))),
+        ("PATH", format!("{}:\"$PATH\"", quoted(tools.dir()))),
+        ("CONTROLPLANE_DIR", quoted(plane.dir())),
+        ("CONTROLPLANE_AUDIT_LOG", quoted(&plane.audit_log())),
+    ];
+    let exports = exports.map(|(name, value)| format!("export {name}={value}\n"));
+    // In one piece: who has seen a line of it may stop reading.
+    io::stdout().write_all(exports.concat().as_bytes())?;
     let _ = writeln!(
         io::stderr(),
         "ready after {seconds:.1} s at {}; Ctrl-C ends it",

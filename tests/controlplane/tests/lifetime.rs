@@ -82,7 +82,7 @@ fn exec_gives_the_command_its_environment_and_has_its_exit_code() -> Outcome {
 
 #[test]
 fn exec_passes_a_termination_on_and_cleans_up() -> Outcome {
-    let script = r#"echo "$CONTROLPLANE_DIR"; trap 'exit 9' TERM; while :; do sleep 0.1; done"#;
+    let script = r#"trap 'exit 9' TERM; echo "$CONTROLPLANE_DIR"; while :; do sleep 0.1; done"#;
     let mut exec = Command::new(COMMAND)
         .args(["exec", "sh", "-c", script])
         .stdout(Stdio::piped())
