@@ -178,7 +178,7 @@ impl Model for Explored {
                 expired && state.objects.delivered.is_some()
             }),
         ];
-        if self.world.controllers > 1 && self.world.secrets > 2 {
+        if self.world.controllers > 1 {
             properties.push(Property::sometimes(
                 "two secrets are pending",
                 |_, state: &State| {
