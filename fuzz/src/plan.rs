@@ -11,6 +11,7 @@ use apikey_operator::controller::apikey::plan::{Action, MAX_WAIT, Observed, Plan
 use apikey_operator::credential::verifier::Document;
 use apikey_operator::policy::OverQuota;
 use apikey_operator::watch::stored::Verifier;
+use k8s_openapi::api::core::v1::Secret;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
 use k8s_openapi::jiff::Timestamp;
 use serde::Deserialize;
@@ -36,7 +37,7 @@ struct Scene {
     over_quota: Option<i64>,
     /// The document, readable or not.
     verifier: Option<Value>,
-    delivered: Option<Delivered>,
+    delivered: Option<Secret>,
     #[serde(default)]
     confirmed: bool,
     #[serde(default)]
@@ -61,6 +62,9 @@ impl Scene {
             owner: None,
             document: Document::parse(document.to_string().as_bytes()),
         });
+        let delivered = self
+            .delivered
+            .map(|secret| Delivered::read(secret.metadata));
         Observed {
             organization: self.organization.map(Arc::new),
             parent: self.parent.map(Arc::new),
@@ -68,7 +72,7 @@ impl Scene {
             namespace_labels: self.namespace_labels,
             over_quota,
             verifier: verifier.map(Arc::new),
-            delivered: self.delivered.map(Arc::new),
+            delivered: delivered.map(Arc::new),
             confirmed: self.confirmed,
             deleted: self.deleted,
             replacements: self.replacements.into_iter().map(|time| time.0).collect(),

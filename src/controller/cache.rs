@@ -4,18 +4,17 @@
 //! reconcile in between would do the work again. Here the answer of a write is stored at once
 //! (KEP-5647 has the same aim). Resource versions of one kind are comparable (KEP-5504), and a watch
 //! is ordered, so an answer is older news exactly if the watch has passed its version.
-
 //!
 //! Objects of one kind may come by several watches, one for each namespace that is watched. What is
 //! known of a part (its version, whether a list is under way) says nothing about the others. A list
 //! adds and changes at once, and removes when it is complete, and only in its own part.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use kube::runtime::reflector::{ObjectRef, Store, store::Writer};
+use kube::runtime::reflector::{Lookup, ObjectRef, Store, store::Writer};
 use kube::runtime::watcher::Event;
-use kube::{Resource, ResourceExt as _};
 use parking_lot::Mutex;
 
 use crate::watch::relist::{Relist, Step};
@@ -23,13 +22,13 @@ use crate::watch::watched::Part;
 
 /// Objects of one kind.
 #[derive(Debug)]
-pub struct Cache<K: Resource<DynamicType = ()> + Clone + 'static> {
+pub struct Cache<K: Lookup<DynamicType = ()> + Clone + 'static> {
     reader: Store<K>,
     state: Mutex<State<K>>,
 }
 
 #[derive(Debug)]
-struct State<K: Resource<DynamicType = ()> + Clone + 'static> {
+struct State<K: Lookup<DynamicType = ()> + Clone + 'static> {
     writer: Writer<K>,
     parts: BTreeMap<Part, Listing>,
     /// Counts beginnings and ends of lists.
@@ -69,7 +68,7 @@ pub enum News<K> {
     Deleted(Arc<K>),
 }
 
-impl<K: Resource<DynamicType = ()> + Clone + 'static> Default for Cache<K> {
+impl<K: Lookup<DynamicType = ()> + Clone + 'static> Default for Cache<K> {
     fn default() -> Self {
         let mut writer = Writer::new(());
         // kube's store has one list. Ours are many, and the store is read once all are complete.
@@ -87,7 +86,7 @@ impl<K: Resource<DynamicType = ()> + Clone + 'static> Default for Cache<K> {
     }
 }
 
-impl<K: Resource<DynamicType = ()> + Clone + 'static> Cache<K> {
+impl<K: Lookup<DynamicType = ()> + Clone + 'static> Cache<K> {
     /// Takes in an event of the watch of a part and returns what it changed.
     pub fn apply(&self, part: &Part, event: Event<K>) -> Vec<News<K>> {
         let state = &mut *self.state.lock();
@@ -111,7 +110,7 @@ impl<K: Resource<DynamicType = ()> + Clone + 'static> Cache<K> {
                 let here: BTreeMap<_, _> = self
                     .all()
                     .into_iter()
-                    .filter(|object| part.has_object(object.meta()))
+                    .filter(|object| part.has_object(&**object))
                     .map(|object| (id(&*object), object))
                     .collect();
                 let gone = listing.relist.gone(here.keys());
@@ -168,7 +167,7 @@ impl<K: Resource<DynamicType = ()> + Clone + 'static> Cache<K> {
     pub fn record(&self, ticket: Ticket, object: K) {
         let state = &mut *self.state.lock();
         let mut parts = state.parts.iter();
-        let Some((_, listing)) = parts.find(|(part, _)| part.has_object(object.meta())) else {
+        let Some((_, listing)) = parts.find(|(part, _)| part.has_object(&object)) else {
             return;
         };
         if listing.epoch <= ticket.lists && version(&object) > listing.seen {
@@ -192,23 +191,21 @@ impl<K: Resource<DynamicType = ()> + Clone + 'static> Cache<K> {
     }
 }
 
-fn id<K: Resource>(object: &K) -> Id {
-    (object.namespace(), object.name_any())
+fn id<K: Lookup>(object: &K) -> Id {
+    let namespace = object.namespace().map(Cow::into_owned);
+    (namespace, object.name().unwrap_or_default().into_owned())
 }
 
 /// Resource version as a number; 0 if it is missing.
-fn version<K: Resource>(object: &K) -> u64 {
-    object
-        .meta()
-        .resource_version
-        .as_deref()
-        .and_then(|v| v.parse().ok())
-        .unwrap_or(0)
+fn version<K: Lookup>(object: &K) -> u64 {
+    let version = object.resource_version();
+    version.and_then(|v| v.parse().ok()).unwrap_or(0)
 }
 
 #[cfg(test)]
 mod tests {
     use k8s_openapi::api::core::v1::ConfigMap;
+    use kube::ResourceExt as _;
 
     use super::*;
 

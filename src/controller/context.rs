@@ -13,6 +13,7 @@ use kube::{Api, Client};
 use parking_lot::Mutex;
 use tokio::sync::mpsc;
 
+use super::apikey::delivered::Delivered;
 use super::apikey::plan::Settings;
 use super::cache::{Cache, Ticket};
 use super::events::Events;
@@ -97,8 +98,8 @@ pub struct Caches {
     pub organizations: Cache<Organization>,
     /// Labels of all namespaces.
     pub namespaces: Cache<PartialObjectMeta<Namespace>>,
-    /// Metadata of all delivered Secrets.
-    pub delivered: Cache<PartialObjectMeta<Secret>>,
+    /// What is needed of the metadata of all delivered Secrets.
+    pub delivered: Cache<Delivered>,
     /// All verifiers.
     pub verifiers: Cache<Verifier>,
 }

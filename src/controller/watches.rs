@@ -3,13 +3,12 @@
 use std::sync::Arc;
 
 use k8s_openapi::api::core::v1::{Namespace, Secret};
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::core::{DeserializeGuard, PartialObjectMeta};
-use kube::runtime::reflector::ObjectRef;
+use kube::runtime::reflector::{Lookup, ObjectRef};
 use kube::runtime::watcher::Event;
-use kube::{Api, Resource, ResourceExt as _};
+use kube::{Api, ResourceExt as _};
 
-use super::apikey::delivered;
+use super::apikey::delivered::Delivered;
 use super::cache::{Cache, News};
 use super::context::Context;
 use crate::api::{ApiKey, Organization, names};
@@ -17,24 +16,10 @@ use crate::watch::progress::Progress;
 use crate::watch::roster::KeyRef;
 use crate::watch::stored::Verifier;
 use crate::watch::watched::Part;
-use crate::watch::{Feed, decoded, prune, pruned};
+use crate::watch::{Feed, decoded, pruned};
 
 /// See [`Feed::new`]. Unit: seconds.
 const WATCH_TIMEOUT_SECONDS: u32 = 240;
-
-/// Drops what nobody here needs of the metadata of a delivered Secret: a map takes half a KiB.
-pub fn prune_delivered(metadata: &mut ObjectMeta) {
-    prune(metadata);
-    metadata.labels = None;
-    if let Some(annotations) = &mut metadata.annotations {
-        let needed = [
-            names::ANNOTATION_VERIFIER,
-            names::ANNOTATION_TEMPLATE,
-            names::ANNOTATION_REVEALED_AT,
-        ];
-        annotations.retain(|key, _| needed.contains(&key.as_str()));
-    }
-}
 
 /// Starts all watches.
 pub fn start(ctx: &Arc<Context>) -> Feed {
@@ -75,10 +60,7 @@ pub fn start(ctx: &Arc<Context>) -> Feed {
             ("delivered secrets", part),
             part.api::<PartialObjectMeta<Secret>>(client),
             |all| all.labels(&names::component_selector(names::COMPONENT_API_KEY)),
-            |mut secret| {
-                prune_delivered(&mut secret.metadata);
-                Some(secret)
-            },
+            |secret| Some(Delivered::read(secret.metadata)),
             into(ctx, part, |ctx| &ctx.caches.delivered, on_delivered),
         );
     }
@@ -100,7 +82,7 @@ fn into<K>(
     handle: fn(&Context, News<K>),
 ) -> impl FnMut(Event<K>) + use<K>
 where
-    K: Resource<DynamicType = ()> + Clone + 'static,
+    K: Lookup<DynamicType = ()> + Clone + 'static,
 {
     let (ctx, part) = (Arc::clone(ctx), part.clone());
     move |event| {
@@ -177,10 +159,10 @@ fn on_namespace(ctx: &Context, news: News<PartialObjectMeta<Namespace>>) {
     }
 }
 
-fn on_delivered(ctx: &Context, news: News<PartialObjectMeta<Secret>>) {
+fn on_delivered(ctx: &Context, news: News<Delivered>) {
     let (News::Applied { new: secret, .. } | News::Deleted(secret)) = news;
-    if let Some(name) = delivered::owner_name(&secret) {
-        ctx.enqueue(&KeyRef::new(&secret.namespace().unwrap_or_default(), name));
+    if let Some(name) = secret.owner_name() {
+        ctx.enqueue(&KeyRef::new(&secret.namespace, name));
     }
 }
 
@@ -201,7 +183,8 @@ fn on_verifier(ctx: &Context, news: News<Verifier>) {
 }
 
 /// Name of an object in [`super::context::Failures`].
-pub fn failure_key<K: Resource<DynamicType = ()>>(object: &K) -> String {
+pub fn failure_key<K: Lookup<DynamicType = ()>>(object: &K) -> String {
     let namespace = object.namespace().unwrap_or_default();
-    format!("{}/{namespace}/{}", K::kind(&()), object.name_any())
+    let name = object.name().unwrap_or_default();
+    format!("{}/{namespace}/{name}", K::kind(&()))
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use k8s_openapi::NamespaceResourceScope;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use kube::runtime::reflector::Lookup;
 use kube::runtime::watcher;
 use kube::{Api, Client, Resource};
 
@@ -77,9 +77,9 @@ impl Part {
 
     /// Whether this object, or the namespace that it is, belongs to it.
     #[must_use]
-    pub fn has_object(&self, meta: &ObjectMeta) -> bool {
-        let place = meta.namespace.as_deref().or(meta.name.as_deref());
-        self.has(place.unwrap_or_default())
+    pub fn has_object(&self, object: &impl Lookup) -> bool {
+        let place = object.namespace().or_else(|| object.name());
+        self.has(&place.unwrap_or_default())
     }
 }
 

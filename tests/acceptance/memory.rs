@@ -3,7 +3,7 @@
 #![cfg(target_os = "linux")]
 
 use apikey_operator::api::{ApiKey, ApiKeySpec, names};
-use apikey_operator::controller::apikey::delivered::{NewValue, render};
+use apikey_operator::controller::apikey::render::{self, NewValue};
 use apikey_operator::credential::fingerprint::PepperRing;
 use apikey_operator::credential::sealed::Recipients;
 use apikey_operator::credential::{Argon2Cost, Hasher, KeyId, Secret};
@@ -72,7 +72,7 @@ async fn what_is_done_with_a_secret_leaves_no_copy_of_it() {
             expires_at: now(),
         };
         let apikey = ApiKey::new("ci", ApiKeySpec::default());
-        drop(render(&apikey, &value, None));
+        drop(render::value(&apikey, &value, None));
     })
     .await;
     leaves_no_copy("reading a form", async |secret| {

@@ -7,14 +7,14 @@ use apikey_operator::api::{
     AllowedNamespaces, ApiKey, ApiKeySpec, ApiKeyStatus, DeliveredSecretSpec, Delivery,
     FromNamespaces, Organization, OrganizationSpec, RotationSpec, names,
 };
-use apikey_operator::controller::apikey::delivered::Delivered as DeliveredMetadata;
+use apikey_operator::controller::apikey::delivered::{Controller, Delivered as DeliveredMetadata};
 use apikey_operator::controller::apikey::execute::DELIVER_WITHIN;
 use apikey_operator::controller::apikey::plan::{Action, Observed, Settings, plan};
 use apikey_operator::credential::KeyId;
 use apikey_operator::credential::fingerprint::Fingerprint;
 use apikey_operator::credential::verifier::{Cause, Entry, Identity, Owner, PENDING_MAX_AGE};
 use apikey_operator::watch::stored::Verifier;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference, Time};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
 use k8s_openapi::jiff::Timestamp;
 
 use super::state::{Delivered, Interned, Key, STATUSES, Seconds, SecretNumber, Uid, View};
@@ -195,27 +195,20 @@ fn observed(world: &World, view: &View) -> Observed {
 }
 
 fn delivered(delivered: &Delivered) -> DeliveredMetadata {
-    let owner = OwnerReference {
-        api_version: "apikey-operator.dev/v1alpha1".into(),
-        kind: "ApiKey".into(),
-        name: "ci".into(),
-        uid: uid(delivered.owner),
-        controller: Some(true),
-        block_owner_deletion: None,
-    };
-    let revealed_at = delivered.revealed_at.map(|at| timestamp(at).to_string());
-    let annotations = [
-        (names::ANNOTATION_VERIFIER, Some(digest(delivered.secret))),
-        (names::ANNOTATION_REVEALED_AT, revealed_at),
-    ];
+    let revealed_at = delivered.revealed_at.map(timestamp);
     DeliveredMetadata {
-        types: None,
-        metadata: ObjectMeta {
-            owner_references: Some(vec![owner]),
-            annotations: Some(present(annotations)),
-            ..ObjectMeta::default()
-        },
-        _phantom: std::marker::PhantomData,
+        namespace: "team".into(),
+        name: "ci".into(),
+        uid: "secret".into(),
+        resource_version: "1".into(),
+        is_deleting: false,
+        controller: Some(Controller::ApiKey {
+            name: "ci".into(),
+            uid: uid(delivered.owner).into(),
+        }),
+        verifier: Some(digest(delivered.secret).into()),
+        template: None,
+        revealed_at: revealed_at.map(|at| at.to_string().into()),
     }
 }
 

@@ -1,28 +1,51 @@
-//! The delivered Secret: whose it is, and how it is written. Pure.
-//!
-//! Only metadata is ever read back. The first value is written by a create, which fails if there is
-//! any Secret of that name and costs the API server half of an apply. A further value is written by
-//! server-side apply with our own fields, so that those of others survive.
+//! The delivered Secret as it is read back: metadata only.
 
-use std::collections::BTreeMap;
+use std::borrow::Cow;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD as BASE64;
-use k8s_openapi::api::core::v1::Secret as CoreSecret;
+use k8s_openapi::api::core::v1::Secret;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
-use k8s_openapi::jiff::Timestamp;
-use kube::Resource as _;
-use kube::core::PartialObjectMeta;
-use serde_json::{Value, json};
-use sha2::{Digest as _, Sha256};
-use zeroize::Zeroizing;
+use kube::Resource;
+use kube::runtime::reflector::Lookup;
 
-use crate::api::names::{self, data};
-use crate::api::{ApiKey, SecretTemplate};
-use crate::credential::{KeyId, Secret, hex};
+use crate::api::{ApiKey, names};
 
-/// Metadata of a Secret that stands where the key delivers.
-pub type Delivered = PartialObjectMeta<CoreSecret>;
+/// Metadata of a Secret that stands where the key delivers, as far as anything here depends on it. One
+/// is kept for each key, and as they are in Kubernetes, the annotations alone would take half a KiB.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Delivered {
+    /// Its namespace.
+    pub namespace: Box<str>,
+    /// Its name.
+    pub name: Box<str>,
+    /// Its uid.
+    pub uid: Box<str>,
+    /// Its version.
+    pub resource_version: Box<str>,
+    /// Whether its deletion has begun.
+    pub is_deleting: bool,
+    /// Its controller, if it has one.
+    pub controller: Option<Controller>,
+    /// Annotation `verifier`: digest of the verifier entry of its value.
+    pub verifier: Option<Box<str>>,
+    /// Annotation `template`: see [`super::render::template_digest`].
+    pub template: Option<Box<str>>,
+    /// Annotation `revealed-at`: when somebody took the value of a secret that is shown once.
+    pub revealed_at: Option<Box<str>>,
+}
+
+/// The controller among the owners of a Secret.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Controller {
+    /// An `ApiKey` of the same namespace.
+    ApiKey {
+        /// Its name.
+        name: Box<str>,
+        /// Its uid.
+        uid: Box<str>,
+    },
+    /// Something else.
+    Other,
+}
 
 /// Whose a Secret is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,188 +60,130 @@ pub enum Owner {
     Other,
 }
 
-/// Whose the Secret is, seen from this key.
-#[must_use]
-pub fn owner(secret: &Delivered, apikey: &ApiKey) -> Owner {
-    let owners = secret
-        .metadata
-        .owner_references
-        .as_deref()
-        .unwrap_or_default();
-    let controller = owners.iter().find(|owner| owner.controller == Some(true));
-    match controller {
-        Some(owner) if !is_apikey(owner) => Owner::Other,
-        Some(owner) if Some(&owner.uid) == apikey.metadata.uid.as_ref() => Owner::ThisKey,
-        Some(owner) if Some(&owner.name) == apikey.metadata.name.as_ref() => Owner::EarlierKey,
-        Some(_) => Owner::Other,
-        None => Owner::Nobody,
+impl Delivered {
+    /// Reads what is needed of the metadata of a Secret.
+    #[must_use]
+    pub fn read(metadata: ObjectMeta) -> Self {
+        let text = |text: Option<String>| text.unwrap_or_default().into_boxed_str();
+        let mut annotations = metadata.annotations.unwrap_or_default();
+        let mut annotation = |name| annotations.remove(name).map(String::into_boxed_str);
+        let owners = metadata.owner_references.unwrap_or_default();
+        let controller = owners.into_iter().find(|o| o.controller == Some(true));
+        Self {
+            namespace: text(metadata.namespace),
+            name: text(metadata.name),
+            uid: text(metadata.uid),
+            resource_version: text(metadata.resource_version),
+            is_deleting: metadata.deletion_timestamp.is_some(),
+            controller: controller.map(Controller::of),
+            verifier: annotation(names::ANNOTATION_VERIFIER),
+            template: annotation(names::ANNOTATION_TEMPLATE),
+            revealed_at: annotation(names::ANNOTATION_REVEALED_AT),
+        }
+    }
+
+    /// Whose it is, seen from this key.
+    #[must_use]
+    pub fn owner(&self, apikey: &ApiKey) -> Owner {
+        let meta = &apikey.metadata;
+        match &self.controller {
+            Some(Controller::ApiKey { uid, .. }) if Some(&**uid) == meta.uid.as_deref() => {
+                Owner::ThisKey
+            }
+            Some(Controller::ApiKey { name, .. }) if Some(&**name) == meta.name.as_deref() => {
+                Owner::EarlierKey
+            }
+            Some(Controller::ApiKey { .. } | Controller::Other) => Owner::Other,
+            None => Owner::Nobody,
+        }
+    }
+
+    /// Name of the `ApiKey` that controls it, if one does.
+    #[must_use]
+    pub fn owner_name(&self) -> Option<&str> {
+        match &self.controller {
+            Some(Controller::ApiKey { name, .. }) => Some(name),
+            Some(Controller::Other) | None => None,
+        }
     }
 }
 
-/// Name of the `ApiKey` that controls the Secret, if one does.
-#[must_use]
-pub fn owner_name(secret: &Delivered) -> Option<&str> {
-    let owners = secret
-        .metadata
-        .owner_references
-        .as_deref()
-        .unwrap_or_default();
-    let controller = owners.iter().find(|owner| owner.controller == Some(true))?;
-    is_apikey(controller).then_some(controller.name.as_str())
-}
-
-fn is_apikey(owner: &OwnerReference) -> bool {
-    owner.kind == ApiKey::kind(&()) && owner.api_version.starts_with(names::GROUP)
-}
-
-/// The annotation, if it is there.
-#[must_use]
-pub fn annotation<'a>(secret: &'a Delivered, key: &str) -> Option<&'a str> {
-    secret
-        .metadata
-        .annotations
-        .as_ref()?
-        .get(key)
-        .map(String::as_str)
-}
-
-/// Digest of what stands beside the value: labels and annotations of the template, and the address of
-/// the token endpoint. `None` if there is nothing.
-#[must_use]
-pub fn template_digest(apikey: &ApiKey, token_url: Option<&str>) -> Option<String> {
-    let none = SecretTemplate::default();
-    let template = apikey.secret_template().unwrap_or(&none);
-    if template.labels.is_empty() && template.annotations.is_empty() && token_url.is_none() {
-        return None;
+impl Controller {
+    fn of(owner: OwnerReference) -> Self {
+        if owner.kind == <ApiKey as Resource>::kind(&())
+            && owner.api_version.starts_with(names::GROUP)
+        {
+            Self::ApiKey {
+                name: owner.name.into(),
+                uid: owner.uid.into(),
+            }
+        } else {
+            Self::Other
+        }
     }
-    let canonical = json!([template.labels, template.annotations, token_url]).to_string();
-    Some(hex::encode(&Sha256::digest(canonical.as_bytes())[..8]))
 }
 
-/// What a write of the value needs beside the key.
-#[derive(Clone, Copy, Debug)]
-pub struct NewValue<'a> {
-    /// The value.
-    pub secret: &'a Secret,
-    /// The same as an age file, if the key has recipients: then only this is delivered.
-    pub sealed: Option<&'a str>,
-    /// Its number.
-    pub revision: i64,
-    /// Digest of its verifier entry.
-    pub verifier: &'a str,
-    /// Public id of the key.
-    pub key_id: &'a KeyId,
-    /// GUID of the organization.
-    pub organization_id: uuid::Uuid,
-    /// Expiry of the key.
-    pub expires_at: Timestamp,
-}
+impl Lookup for Delivered {
+    type DynamicType = ();
 
-/// The Secret that delivers a value, as JSON text for a create or an apply. `replaces` is the Secret
-/// that must still be there in that version; `None`: none may be there.
-#[must_use]
-pub fn render(
-    apikey: &ApiKey,
-    value: &NewValue<'_>,
-    replaces: Option<&ObjectMeta>,
-) -> Zeroizing<String> {
-    let login_name = BASE64.encode(apikey.login_name());
-    let (secret_key, plain) = match value.sealed {
-        Some(sealed) => (data::SECRET_AGE, sealed),
-        None => (data::SECRET, value.secret.expose()),
-    };
-    let secret = Zeroizing::new(BASE64.encode(plain));
-    let mut data: BTreeMap<&str, &str> = BTreeMap::new();
-    let key_id = BASE64.encode(value.key_id.as_str());
-    let organization_id = BASE64.encode(value.organization_id.to_string());
-    data.insert(data::NAME, &login_name);
-    data.insert(secret_key, &secret);
-    data.insert(data::KEY_ID, &key_id);
-    data.insert(data::ORGANIZATION_ID, &organization_id);
-    if let Some(keys) = apikey
-        .spec
-        .secret
-        .as_ref()
-        .and_then(|spec| spec.keys.as_ref())
-    {
-        data.extend(keys.name.as_deref().map(|key| (key, login_name.as_str())));
-        let alias = keys.secret.as_deref().filter(|_| value.sealed.is_none());
-        data.extend(alias.map(|key| (key, secret.as_str())));
+    fn kind((): &()) -> Cow<'_, str> {
+        <Secret as Resource>::kind(&())
     }
-    let template = apikey.secret_template();
-    let document = json!({
-        "apiVersion": "v1",
-        "kind": "Secret",
-        "metadata": {
-            "name": apikey.secret_name(),
-            "namespace": apikey.metadata.namespace,
-            "uid": replaces.and_then(|meta| meta.uid.as_deref()),
-            "resourceVersion": replaces.and_then(|meta| meta.resource_version.as_deref()),
-            "labels": {
-                (names::LABEL_MANAGED_BY): names::MANAGED_BY,
-                (names::LABEL_COMPONENT): names::COMPONENT_API_KEY,
-                (names::LABEL_KEY_ID): value.key_id,
-            },
-            "annotations": {
-                (names::ANNOTATION_REVISION): value.revision.to_string(),
-                (names::ANNOTATION_EXPIRES_AT): value.expires_at.to_string(),
-                (names::ANNOTATION_VERIFIER): value.verifier,
-            },
-            "ownerReferences": [owner_reference(apikey)],
-        },
-        "type": template.and_then(|t| t.type_.as_deref()).unwrap_or("Opaque"),
-        "data": data,
-    });
-    Zeroizing::new(document.to_string())
+    fn group((): &()) -> Cow<'_, str> {
+        <Secret as Resource>::group(&())
+    }
+    fn version((): &()) -> Cow<'_, str> {
+        <Secret as Resource>::version(&())
+    }
+    fn plural((): &()) -> Cow<'_, str> {
+        <Secret as Resource>::plural(&())
+    }
+    fn name(&self) -> Option<Cow<'_, str>> {
+        Some(Cow::Borrowed(&self.name))
+    }
+    fn namespace(&self) -> Option<Cow<'_, str>> {
+        Some(Cow::Borrowed(&self.namespace))
+    }
+    fn resource_version(&self) -> Option<Cow<'_, str>> {
+        Some(Cow::Borrowed(&self.resource_version))
+    }
+    fn uid(&self) -> Option<Cow<'_, str>> {
+        Some(Cow::Borrowed(&self.uid))
+    }
 }
 
-/// The apply document that sets what stands beside the value on this very Secret; see
-/// [`template_digest`].
-#[must_use]
-pub fn render_template(apikey: &ApiKey, secret: &Delivered, token_url: Option<&str>) -> Value {
-    let none = SecretTemplate::default();
-    let template = apikey.secret_template().unwrap_or(&none);
-    let mut annotations = template.annotations.clone();
-    let digest = template_digest(apikey, token_url);
-    let data: BTreeMap<_, _> = token_url
-        .map(|url| (data::TOKEN_URL, BASE64.encode(url)))
-        .into_iter()
-        .collect();
-    annotations.extend(digest.map(|digest| (names::ANNOTATION_TEMPLATE.to_owned(), digest)));
-    json!({
-        "apiVersion": "v1",
-        "kind": "Secret",
-        "metadata": {
-            "name": apikey.secret_name(),
-            "namespace": apikey.metadata.namespace,
-            "uid": secret.metadata.uid,
-            "labels": template.labels,
-            "annotations": annotations,
-        },
-        "data": data,
-    })
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::ApiKeySpec;
 
-/// The merge patch that makes the key the owner of this very Secret, in place of what was.
-#[must_use]
-pub fn render_adoption(apikey: &ApiKey, secret: &Delivered) -> Value {
-    json!({
-        "metadata": {
-            "uid": secret.metadata.uid,
-            "resourceVersion": secret.metadata.resource_version,
-            "ownerReferences": [owner_reference(apikey)],
-        },
-    })
-}
+    fn owned(kind: &str, name: &str, uid: &str, is_controller: bool) -> Delivered {
+        let owner = OwnerReference {
+            api_version: format!("{}/v1alpha1", names::GROUP),
+            kind: kind.into(),
+            name: name.into(),
+            uid: uid.into(),
+            controller: is_controller.then_some(true),
+            block_owner_deletion: None,
+        };
+        Delivered::read(ObjectMeta {
+            owner_references: Some(vec![owner]),
+            ..ObjectMeta::default()
+        })
+    }
 
-/// A controller reference without `blockOwnerDeletion`: deleting a key must wait for nothing.
-fn owner_reference(apikey: &ApiKey) -> OwnerReference {
-    OwnerReference {
-        api_version: ApiKey::api_version(&()).into_owned(),
-        kind: ApiKey::kind(&()).into_owned(),
-        name: apikey.metadata.name.clone().unwrap_or_default(),
-        uid: apikey.metadata.uid.clone().unwrap_or_default(),
-        controller: Some(true),
-        block_owner_deletion: None,
+    #[test]
+    fn a_secret_is_whose_controller_it_names_by_uid() {
+        let mut apikey = ApiKey::new("ci", ApiKeySpec::default());
+        apikey.metadata.uid = Some("uid-1".into());
+        let owner = |secret: Delivered| secret.owner(&apikey);
+        assert_eq!(owner(owned("ApiKey", "ci", "uid-1", true)), Owner::ThisKey);
+        assert_eq!(
+            owner(owned("ApiKey", "ci", "uid-0", true)),
+            Owner::EarlierKey
+        );
+        assert_eq!(owner(owned("ApiKey", "other", "uid-0", true)), Owner::Other);
+        assert_eq!(owner(owned("Widget", "ci", "uid-1", true)), Owner::Other);
+        assert_eq!(owner(owned("ApiKey", "ci", "uid-1", false)), Owner::Nobody);
     }
 }

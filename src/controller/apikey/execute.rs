@@ -6,15 +6,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use k8s_openapi::jiff::SignedDuration;
 use tokio::time::Instant;
 
-use super::delivered;
+use super::delivered::Delivered;
 use super::mint::{Minted, mint, mint_new, seal};
 use super::plan::{Action, Observed};
 use super::writes::{adopt_delivered, apply, create, remove_delivered, write_verifier};
-use super::{observe, rotation, status};
+use super::{observe, render, rotation, status};
 use crate::api::{ApiKey, names};
 use crate::controller::context::Context;
 use crate::credential::KeyId;
@@ -135,9 +134,7 @@ fn readable(observed: &Observed) -> Result<Document, Error> {
 
 /// Makes the pending entry that the delivered Secret names the current one.
 async fn promote(ctx: &Context, observed: &mut Observed) -> Result<(), Error> {
-    let named = observed
-        .own_delivered()
-        .and_then(|secret| delivered::annotation(secret, names::ANNOTATION_VERIFIER));
+    let named = observed.own_delivered().and_then(|s| s.verifier.as_deref());
     let document = readable(observed)?;
     if let Some(promoted) = document.promoted(named.unwrap_or_default(), ctx.clock.now()) {
         let cause = promoted.current.cause;
@@ -151,7 +148,7 @@ async fn deliver(
     ctx: &Context,
     observed: &mut Observed,
     minted: &Minted,
-    replaces: Option<&ObjectMeta>,
+    replaces: Option<&Delivered>,
 ) -> Result<(), Error> {
     #[derive(Debug, thiserror::Error)]
     #[error("what proves it may have been dropped since it was minted")]
@@ -166,7 +163,7 @@ async fn deliver(
         || policy::default_organization_id(&apikey.spec.org),
         policy::organization_id,
     );
-    let value = delivered::NewValue {
+    let value = render::NewValue {
         secret: &minted.secret,
         sealed: sealed.as_deref(),
         revision: minted.entry.revision,
@@ -175,7 +172,7 @@ async fn deliver(
         organization_id,
         expires_at: document.expires_at.0,
     };
-    let body = delivered::render(&apikey, &value, replaces);
+    let body = render::value(&apikey, &value, replaces);
     if replaces.is_some() {
         return apply(
             ctx,
@@ -194,7 +191,7 @@ async fn apply_template(ctx: &Context, observed: &mut Observed) -> Result<(), Er
         return Ok(());
     };
     let token_url = observed.settings.token_url.as_deref();
-    let body = delivered::render_template(&observed.apikey, secret, token_url).to_string();
+    let body = render::template(&observed.apikey, secret, token_url).to_string();
     let manager = names::TEMPLATE_FIELD_MANAGER;
     apply(
         ctx,

@@ -7,9 +7,7 @@
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 
-use super::delivered::{self, Delivered};
 use super::plan::{Action, Observed};
-use crate::api::names;
 use crate::credential::verifier::{Cause, Document, Handover};
 
 /// When an unclaimed Secret is removed; `None` if the key's secret is not shown once, or is no longer
@@ -30,11 +28,10 @@ pub(super) fn step(observed: &Observed, document: &Document) -> Option<Action> {
     if !observed.apikey.reveals_once() {
         return None;
     }
-    let deleting = |secret: &&Delivered| secret.metadata.deletion_timestamp.is_some();
-    let Some(secret) = observed.own_delivered().filter(|secret| !deleting(secret)) else {
+    let Some(secret) = observed.own_delivered().filter(|s| !s.is_deleting) else {
         return missing(observed, document);
     };
-    let named = delivered::annotation(secret, names::ANNOTATION_VERIFIER).unwrap_or_default();
+    let named = secret.verifier.as_deref().unwrap_or_default();
     if let Some(pending) = document.pending(named) {
         // A replacement that was on its way while another process delivered, and the secret was taken:
         // nobody asked for it, and its promotion would end the secret that was taken.
@@ -53,7 +50,7 @@ pub(super) fn step(observed: &Observed, document: &Document) -> Option<Action> {
     if !holds_current && !observed.confirmed {
         return Some(Action::Confirm);
     }
-    if let Some(claimed) = delivered::annotation(secret, names::ANNOTATION_REVEALED_AT) {
+    if let Some(claimed) = &secret.revealed_at {
         // An unreadable time is still a claim.
         let at = Time(claimed.parse().unwrap_or(observed.now));
         return Some(Action::RecordHandover(Handover::Revealed { at }));

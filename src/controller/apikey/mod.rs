@@ -8,7 +8,7 @@
 //! | `handover` | no | the end of a secret that is shown once |
 //! | `restore` | no | what is taken over from a backup |
 //! | `status`, `conditions`, `notes` | no | what to say |
-//! | `delivered` | no | how the Secret looks |
+//! | `delivered`, `render` | no | what is read of the Secret, and what is written to it |
 //! | `execute` | yes | takes the steps, with `mint` for new secrets and `writes` for requests |
 
 mod conditions;
@@ -19,6 +19,7 @@ mod mint;
 pub mod notes;
 pub mod observe;
 pub mod plan;
+pub mod render;
 pub mod restore;
 pub mod rotation;
 pub mod status;

@@ -82,9 +82,10 @@ pub async fn confirm(ctx: &Context, observed: &mut Observed) -> Result<(), Error
 async fn read_delivered(ctx: &Context, apikey: &ApiKey) -> Result<Option<Delivered>, Error> {
     let secrets = ctx.secrets_in(apikey.metadata.namespace.as_deref().unwrap_or_default());
     let name = apikey.secret_name();
-    request(
+    let found = request(
         "look for the delivered Secret",
         secrets.get_metadata_opt(name),
     )
-    .await
+    .await?;
+    Ok(found.map(|secret| Delivered::read(secret.metadata)))
 }

@@ -7,15 +7,14 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 
-use super::delivered::{self, Delivered, Owner};
+use super::delivered::{Delivered, Owner};
 use super::restore::{self, Missing};
 use super::rotation::{self, NextSecret, Rotation};
-use super::{handover, status};
+use super::{handover, render, status};
 use crate::api::conditions::reason;
-use crate::api::{ApiKey, ApiKeyStatus, Organization, names};
+use crate::api::{ApiKey, ApiKeyStatus, Organization};
 use crate::credential::KeyId;
 use crate::credential::sealed::{BadRecipient, Recipients};
 use crate::credential::verifier::{Document, Handover};
@@ -96,7 +95,7 @@ pub enum Action {
     /// Put the secret that this run minted into the delivered Secret.
     Deliver {
         /// The Secret that must still be there in that version; `None`: none may be there.
-        replaces: Option<Box<ObjectMeta>>,
+        replaces: Option<Arc<Delivered>>,
     },
     /// Make the pending entry that the delivered Secret names the current one.
     Promote,
@@ -239,26 +238,22 @@ impl Observed {
     #[must_use]
     pub fn own_delivered(&self) -> Option<&Delivered> {
         let secret = self.delivered.as_deref()?;
-        (delivered::owner(secret, &self.apikey) == Owner::ThisKey).then_some(secret)
+        (secret.owner(&self.apikey) == Owner::ThisKey).then_some(secret)
     }
 
     /// Whose the Secret is that stands where the key delivers.
     pub(super) fn delivered_owner(&self) -> Option<Owner> {
         let secret = self.delivered.as_deref()?;
-        Some(delivered::owner(secret, &self.apikey))
+        Some(secret.owner(&self.apikey))
     }
 
     /// Whether the delivered Secret holds the current secret.
     #[must_use]
     pub fn is_delivered(&self) -> bool {
-        let named = self.own_delivered().and_then(verifier_annotation);
+        let named = self.own_delivered().and_then(|s| s.verifier.as_deref());
         self.document()
             .is_some_and(|document| named == Some(&document.current.digest()))
     }
-}
-
-pub(super) fn verifier_annotation(secret: &Delivered) -> Option<&str> {
-    delivered::annotation(secret, names::ANNOTATION_VERIFIER)
 }
 
 fn decide(observed: &Observed, assessment: &Assessment) -> (Vec<Action>, Situation) {
@@ -302,7 +297,7 @@ fn decide(observed: &Observed, assessment: &Assessment) -> (Vec<Action>, Situati
         return first_mint(observed, assessment);
     };
     let taken = document.handover.is_over();
-    let named = observed.own_delivered().and_then(verifier_annotation);
+    let named = observed.own_delivered().and_then(|s| s.verifier.as_deref());
     let holds_current = named == Some(&document.current.digest());
     if named.is_some_and(|named| document.pending(named).is_some()) {
         return (vec![Action::Promote], Situation::Working);
@@ -374,8 +369,8 @@ fn first_mint(observed: &Observed, assessment: &Assessment) -> (Vec<Action>, Sit
 pub(super) fn upkeep(observed: &Observed, document: &Document) -> (Vec<Action>, Situation) {
     let token_url = observed.settings.token_url.as_deref();
     if let Some(secret) = observed.own_delivered() {
-        let template = delivered::template_digest(&observed.apikey, token_url);
-        if template.as_deref() != delivered::annotation(secret, names::ANNOTATION_TEMPLATE) {
+        let template = render::template_digest(&observed.apikey, token_url);
+        if template.as_deref() != secret.template.as_deref() {
             return (vec![Action::ApplyTemplate], Situation::Working);
         }
     }

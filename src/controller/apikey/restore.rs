@@ -7,7 +7,7 @@
 use k8s_openapi::jiff::SignedDuration;
 
 use super::delivered::Owner;
-use super::plan::{Action, Observed, Situation, upkeep, verifier_annotation};
+use super::plan::{Action, Observed, Situation, upkeep};
 use crate::api::ApiKey;
 use crate::credential::verifier::Document;
 use crate::policy;
@@ -44,7 +44,8 @@ pub(super) fn decide(observed: &Observed) -> (Vec<Action>, Situation) {
     let Some(document) = observed.document() else {
         return missing(Missing::Verifier);
     };
-    let named = observed.delivered.as_deref().and_then(verifier_annotation);
+    let delivered = observed.delivered.as_deref();
+    let named = delivered.and_then(|secret| secret.verifier.as_deref());
     let is_current = named == Some(&document.current.digest());
     let is_pending = named.is_some_and(|named| document.pending(named).is_some());
     let act = |action| (vec![action], Situation::Working);

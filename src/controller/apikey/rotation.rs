@@ -1,8 +1,10 @@
 //! When a key gets a further secret, and the steps to it. Pure.
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use std::sync::Arc;
+
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 
+use super::delivered::Delivered;
 use super::plan::{Action, MAX_REPLACEMENTS, Observed, REPLACEMENT_WINDOW, Situation};
 use crate::api::{ApiKey, BadRequest};
 use crate::credential::verifier::{Cause, Document};
@@ -150,8 +152,7 @@ pub fn cause_of(actions: &[Action]) -> Option<Cause> {
 }
 
 /// The Secret that a new value replaces.
-pub(super) fn replaced(observed: &Observed) -> Option<Box<ObjectMeta>> {
-    observed
-        .own_delivered()
-        .map(|secret| Box::new(secret.metadata.clone()))
+pub(super) fn replaced(observed: &Observed) -> Option<Arc<Delivered>> {
+    observed.own_delivered()?;
+    observed.delivered.clone()
 }

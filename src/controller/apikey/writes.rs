@@ -5,17 +5,18 @@ use std::sync::Arc;
 use axum::http::HeaderValue;
 use axum::http::header::ACCEPT;
 use k8s_openapi::api::core::v1::Secret as CoreSecret;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::Resource as _;
 use kube::api::{DeleteParams, Patch, PatchParams, Preconditions};
-use kube::core::Request;
+use kube::core::{PartialObjectMeta, Request};
 use kube::runtime::reflector::ObjectRef;
 
-use super::delivered::{Delivered, render_adoption};
+use super::delivered::Delivered;
 use super::plan::Observed;
+use super::render;
 use crate::api::names;
 use crate::controller::cache::Ticket;
 use crate::controller::context::{Context, post_params};
-use crate::controller::watches::prune_delivered;
 use crate::credential::verifier::Document;
 use crate::error::{Error, request};
 use crate::watch::stored::Verifier;
@@ -73,13 +74,17 @@ pub(super) async fn create(
         .map_err(|error| Error::internal(doing, &error))?;
     post.headers_mut().insert(ACCEPT, METADATA_ONLY);
     let ticket = ctx.caches.delivered.ticket();
-    let stored = request(doing, ctx.client.0.request::<Delivered>(post)).await?;
-    take_in(ctx, observed, ticket, stored);
+    let stored = request(
+        doing,
+        ctx.client.0.request::<PartialObjectMeta<CoreSecret>>(post),
+    )
+    .await?;
+    take_in(ctx, observed, ticket, stored.metadata);
     Ok(())
 }
 
-fn take_in(ctx: &Context, observed: &mut Observed, ticket: Ticket, mut stored: Delivered) {
-    prune_delivered(&mut stored.metadata);
+fn take_in(ctx: &Context, observed: &mut Observed, ticket: Ticket, stored: ObjectMeta) {
+    let stored = Delivered::read(stored);
     ctx.caches.delivered.record(ticket, stored.clone());
     observed.delivered = Some(Arc::new(stored));
 }
@@ -102,7 +107,7 @@ pub(super) async fn apply(
     let patch = Patch::Apply(document);
     let patched = secrets.patch_metadata(apikey.secret_name(), &params, &patch);
     let stored = request(doing, patched).await?;
-    take_in(ctx, observed, ticket, stored);
+    take_in(ctx, observed, ticket, stored.metadata);
     Ok(())
 }
 
@@ -112,7 +117,7 @@ pub(super) async fn adopt_delivered(ctx: &Context, observed: &mut Observed) -> R
     let Some(secret) = observed.delivered.as_deref() else {
         return Ok(());
     };
-    let patch = Patch::Merge(render_adoption(&apikey, secret));
+    let patch = Patch::Merge(render::adoption(&apikey, secret));
     let params = PatchParams {
         field_manager: Some(names::FIELD_MANAGER.into()),
         ..PatchParams::default()
@@ -121,7 +126,7 @@ pub(super) async fn adopt_delivered(ctx: &Context, observed: &mut Observed) -> R
     let ticket = ctx.caches.delivered.ticket();
     let patched = secrets.patch_metadata(apikey.secret_name(), &params, &patch);
     let stored = request("take over the Secret", patched).await?;
-    take_in(ctx, observed, ticket, stored);
+    take_in(ctx, observed, ticket, stored.metadata);
     Ok(())
 }
 
@@ -132,8 +137,8 @@ pub(super) async fn remove_delivered(ctx: &Context, observed: &mut Observed) -> 
     };
     let params = DeleteParams {
         preconditions: Some(Preconditions {
-            uid: secret.metadata.uid.clone(),
-            resource_version: secret.metadata.resource_version.clone(),
+            uid: Some(secret.uid.to_string()),
+            resource_version: Some(secret.resource_version.to_string()),
         }),
         ..DeleteParams::default()
     };
@@ -143,7 +148,10 @@ pub(super) async fn remove_delivered(ctx: &Context, observed: &mut Observed) -> 
         .delete(observed.apikey.secret_name(), &params)
         .map_err(|error| Error::internal(doing, &error))?;
     delete.headers_mut().insert(ACCEPT, METADATA_ONLY);
-    let removed = ctx.client.0.request_status::<Delivered>(delete);
+    let removed = ctx
+        .client
+        .0
+        .request_status::<PartialObjectMeta<CoreSecret>>(delete);
     match request(doing, removed).await {
         Ok(_) => {}
         Err(error) if error.is_not_found() => {}

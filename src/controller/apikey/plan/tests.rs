@@ -5,12 +5,13 @@ mod restore;
 mod rotation;
 mod world;
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
 use proptest::prelude::*;
 
 use self::world::{CREATED, DAY, World, apikey, at, minted};
 use super::*;
 use crate::api::conditions::{self, STALLED, reason};
+use crate::api::names;
 use crate::api::{
     DeliveredSecretSpec, OrganizationSpec, Phase, RotationSpec, SecretTemplate, SubOrganization,
     TokenSpec,

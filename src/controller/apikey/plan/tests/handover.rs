@@ -25,9 +25,7 @@ fn delivered() -> World {
 impl World {
     fn claim(&mut self) {
         let secret = Arc::make_mut(self.observed.delivered.as_mut().unwrap());
-        let annotations = secret.metadata.annotations.as_mut().unwrap();
-        let time = self.observed.now.to_string();
-        annotations.insert(names::ANNOTATION_REVEALED_AT.to_owned(), time);
+        secret.revealed_at = Some(self.observed.now.to_string().into());
     }
 
     fn handover(&self) -> Handover {

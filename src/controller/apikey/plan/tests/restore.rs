@@ -23,7 +23,7 @@ fn restore_verifier(before: &World, after: &mut World) {
 
 fn restore_delivered(before: &World, after: &mut World) {
     let mut secret = Delivered::clone(before.observed.delivered.as_ref().unwrap());
-    secret.metadata.owner_references = None;
+    secret.controller = None;
     after.observed.delivered = Some(Arc::new(secret));
 }
 
@@ -76,8 +76,7 @@ fn a_secret_of_another_time_than_the_verifier_is_left_alone_and_named() {
     restore_verifier(&before, &mut after);
     restore_delivered(&before, &mut after);
     let secret = Arc::make_mut(after.observed.delivered.as_mut().unwrap());
-    let annotations = secret.metadata.annotations.as_mut().unwrap();
-    annotations.insert(names::ANNOTATION_VERIFIER.into(), "0123456789abcdef".into());
+    secret.verifier = Some("0123456789abcdef".into());
     assert!(after.run(0));
     assert!(incomplete(&after).contains("not of the same time"));
 }
@@ -88,7 +87,7 @@ fn a_secret_of_somebody_else_is_left_alone_in_a_restore_as_well() {
     restore_verifier(&before, &mut after);
     restore_delivered(&before, &mut after);
     let secret = Arc::make_mut(after.observed.delivered.as_mut().unwrap());
-    secret.metadata.annotations = None;
+    secret.verifier = None;
     assert!(after.run(0));
     assert_eq!(after.ready().reason, reason::SECRET_CONFLICT);
 }

@@ -1,11 +1,12 @@
 //! What the API server, the executor and a clock would do.
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, OwnerReference, Time};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, ObjectMeta, Time};
 
 use super::super::*;
 use crate::api::conditions::{self, READY};
-use crate::api::{ApiKeySpec, Phase};
-use crate::controller::apikey::notes;
+use crate::api::{ApiKeySpec, Phase, names};
+use crate::controller::apikey::delivered::Controller;
+use crate::controller::apikey::{notes, render};
 use crate::credential::fingerprint::Fingerprint;
 use crate::credential::verifier::{
     Cause, Entry, Identity, MAX_PENDING, Owner as KeyOwner, Pending,
@@ -85,24 +86,20 @@ impl World {
 
     pub(super) fn deliver(&mut self, digest: &str) {
         self.writes += 1;
-        let owner = OwnerReference {
-            api_version: "apikey-operator.dev/v1alpha1".into(),
-            kind: "ApiKey".into(),
-            name: "ci".into(),
-            uid: self.observed.apikey.metadata.uid.clone().unwrap(),
-            controller: Some(true),
-            block_owner_deletion: None,
-        };
-        let mut metadata = ObjectMeta {
-            owner_references: Some(vec![owner]),
-            ..Default::default()
-        };
-        let annotation = (names::ANNOTATION_VERIFIER.to_owned(), digest.to_owned());
-        metadata.annotations = Some(BTreeMap::from([annotation]));
+        let uid = self.observed.apikey.metadata.uid.as_deref().unwrap();
         self.observed.delivered = Some(Arc::new(Delivered {
-            types: None,
-            metadata,
-            _phantom: std::marker::PhantomData,
+            namespace: "team".into(),
+            name: "ci".into(),
+            uid: "secret".into(),
+            resource_version: self.writes.to_string().into(),
+            is_deleting: false,
+            controller: Some(Controller::ApiKey {
+                name: "ci".into(),
+                uid: uid.into(),
+            }),
+            verifier: Some(digest.into()),
+            template: None,
+            revealed_at: None,
         }));
     }
 
@@ -200,14 +197,12 @@ impl World {
                 self.deliver(&named);
             }
             Action::ApplyTemplate => {
-                let digest = delivered::template_digest(
+                let digest = render::template_digest(
                     &self.observed.apikey,
                     self.observed.settings.token_url.as_deref(),
                 );
                 let secret = Arc::make_mut(self.observed.delivered.as_mut().unwrap());
-                let annotations = secret.metadata.annotations.as_mut().unwrap();
-                annotations.remove(names::ANNOTATION_TEMPLATE);
-                annotations.extend(digest.map(|d| (names::ANNOTATION_TEMPLATE.to_owned(), d)));
+                secret.template = digest.map(Into::into);
                 self.writes += 1;
             }
         }
@@ -216,7 +211,7 @@ impl World {
     /// What the delivered Secret says that it holds.
     pub(super) fn named(&self) -> Option<String> {
         let secret = self.observed.delivered.as_deref()?;
-        delivered::annotation(secret, names::ANNOTATION_VERIFIER).map(str::to_owned)
+        secret.verifier.as_deref().map(str::to_owned)
     }
 
     /// Whether the endpoint would accept what the delivered Secret holds.

@@ -1,0 +1,162 @@
+//! What is written to the delivered Secret. Pure.
+//!
+//! The first value is written by a create, which fails if there is any Secret of that name and costs
+//! the API server half of an apply. A further value is written by server-side apply with our own
+//! fields, so that those of others survive.
+
+use std::collections::BTreeMap;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
+use k8s_openapi::jiff::Timestamp;
+use kube::Resource as _;
+use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
+use zeroize::Zeroizing;
+
+use super::delivered::Delivered;
+use crate::api::names::{self, data};
+use crate::api::{ApiKey, SecretTemplate};
+use crate::credential::{KeyId, Secret, hex};
+
+/// Digest of what stands beside the value: labels and annotations of the template, and the address of
+/// the token endpoint. `None` if there is nothing.
+#[must_use]
+pub fn template_digest(apikey: &ApiKey, token_url: Option<&str>) -> Option<String> {
+    let none = SecretTemplate::default();
+    let template = apikey.secret_template().unwrap_or(&none);
+    if template.labels.is_empty() && template.annotations.is_empty() && token_url.is_none() {
+        return None;
+    }
+    let canonical = json!([template.labels, template.annotations, token_url]).to_string();
+    Some(hex::encode(&Sha256::digest(canonical.as_bytes())[..8]))
+}
+
+/// What a write of the value needs beside the key.
+#[derive(Clone, Copy, Debug)]
+pub struct NewValue<'a> {
+    /// The value.
+    pub secret: &'a Secret,
+    /// The same as an age file, if the key has recipients: then only this is delivered.
+    pub sealed: Option<&'a str>,
+    /// Its number.
+    pub revision: i64,
+    /// Digest of its verifier entry.
+    pub verifier: &'a str,
+    /// Public id of the key.
+    pub key_id: &'a KeyId,
+    /// GUID of the organization.
+    pub organization_id: uuid::Uuid,
+    /// Expiry of the key.
+    pub expires_at: Timestamp,
+}
+
+/// The Secret that delivers a value, as JSON text for a create or an apply. `replaces` is the Secret
+/// that must still be there in that version; `None`: none may be there.
+#[must_use]
+pub fn value(
+    apikey: &ApiKey,
+    value: &NewValue<'_>,
+    replaces: Option<&Delivered>,
+) -> Zeroizing<String> {
+    let login_name = BASE64.encode(apikey.login_name());
+    let (secret_key, plain) = match value.sealed {
+        Some(sealed) => (data::SECRET_AGE, sealed),
+        None => (data::SECRET, value.secret.expose()),
+    };
+    let secret = Zeroizing::new(BASE64.encode(plain));
+    let mut data: BTreeMap<&str, &str> = BTreeMap::new();
+    let key_id = BASE64.encode(value.key_id.as_str());
+    let organization_id = BASE64.encode(value.organization_id.to_string());
+    data.insert(data::NAME, &login_name);
+    data.insert(secret_key, &secret);
+    data.insert(data::KEY_ID, &key_id);
+    data.insert(data::ORGANIZATION_ID, &organization_id);
+    if let Some(keys) = apikey
+        .spec
+        .secret
+        .as_ref()
+        .and_then(|spec| spec.keys.as_ref())
+    {
+        data.extend(keys.name.as_deref().map(|key| (key, login_name.as_str())));
+        let alias = keys.secret.as_deref().filter(|_| value.sealed.is_none());
+        data.extend(alias.map(|key| (key, secret.as_str())));
+    }
+    let template = apikey.secret_template();
+    let document = json!({
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "metadata": {
+            "name": apikey.secret_name(),
+            "namespace": apikey.metadata.namespace,
+            "uid": replaces.map(|secret| &*secret.uid),
+            "resourceVersion": replaces.map(|secret| &*secret.resource_version),
+            "labels": {
+                (names::LABEL_MANAGED_BY): names::MANAGED_BY,
+                (names::LABEL_COMPONENT): names::COMPONENT_API_KEY,
+                (names::LABEL_KEY_ID): value.key_id,
+            },
+            "annotations": {
+                (names::ANNOTATION_REVISION): value.revision.to_string(),
+                (names::ANNOTATION_EXPIRES_AT): value.expires_at.to_string(),
+                (names::ANNOTATION_VERIFIER): value.verifier,
+            },
+            "ownerReferences": [owner_reference(apikey)],
+        },
+        "type": template.and_then(|t| t.type_.as_deref()).unwrap_or("Opaque"),
+        "data": data,
+    });
+    Zeroizing::new(document.to_string())
+}
+
+/// The apply document that sets what stands beside the value on this very Secret; see
+/// [`template_digest`].
+#[must_use]
+pub fn template(apikey: &ApiKey, secret: &Delivered, token_url: Option<&str>) -> Value {
+    let none = SecretTemplate::default();
+    let template = apikey.secret_template().unwrap_or(&none);
+    let mut annotations = template.annotations.clone();
+    let digest = template_digest(apikey, token_url);
+    let data: BTreeMap<_, _> = token_url
+        .map(|url| (data::TOKEN_URL, BASE64.encode(url)))
+        .into_iter()
+        .collect();
+    annotations.extend(digest.map(|digest| (names::ANNOTATION_TEMPLATE.to_owned(), digest)));
+    json!({
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "metadata": {
+            "name": apikey.secret_name(),
+            "namespace": apikey.metadata.namespace,
+            "uid": secret.uid,
+            "labels": template.labels,
+            "annotations": annotations,
+        },
+        "data": data,
+    })
+}
+
+/// The merge patch that makes the key the owner of this very Secret, in place of what was.
+#[must_use]
+pub fn adoption(apikey: &ApiKey, secret: &Delivered) -> Value {
+    json!({
+        "metadata": {
+            "uid": secret.uid,
+            "resourceVersion": secret.resource_version,
+            "ownerReferences": [owner_reference(apikey)],
+        },
+    })
+}
+
+/// A controller reference without `blockOwnerDeletion`: deleting a key must wait for nothing.
+fn owner_reference(apikey: &ApiKey) -> OwnerReference {
+    OwnerReference {
+        api_version: ApiKey::api_version(&()).into_owned(),
+        kind: ApiKey::kind(&()).into_owned(),
+        name: apikey.metadata.name.clone().unwrap_or_default(),
+        uid: apikey.metadata.uid.clone().unwrap_or_default(),
+        controller: Some(true),
+        block_owner_deletion: None,
+    }
+}
