@@ -9,7 +9,7 @@ use tokio::time::Instant;
 
 use super::enumerate::Case;
 use super::oracle;
-use super::stories::{FORGOTTEN_SECONDS, LIFE_SECONDS, MOVED_SECONDS};
+use super::stories::{FORGOTTEN_SECONDS, LEFT_SECONDS, LIFE_SECONDS, MOVED_SECONDS};
 use super::witness::Witness;
 use crate::support::{
     Call, Cluster, Faults, Inside, MovedClock, Scope, eventually, free_address, ready_reason,
@@ -163,8 +163,10 @@ impl<'a> Run<'a> {
         self.until_over("each key has its end").await;
         self.until_silent_for(QUIET).await;
         oracle::settled(self).await;
+        let passed = MOVED_SECONDS + FORGOTTEN_SECONDS;
+        self.clock.advance(LIFE_SECONDS - passed - LEFT_SECONDS);
         oracle::tokens_before_expiry(self, address);
-        self.clock.advance(LIFE_SECONDS);
+        self.clock.advance(LEFT_SECONDS);
         oracle::no_token_after_expiry(self, address);
         self.ended(process);
         oracle::nothing_leaks(self).await;

@@ -14,6 +14,8 @@ use crate::support::{Scope, ahead, eventually, ready_reason};
 pub(super) const MOVED_SECONDS: i64 = 900;
 /// Seconds after which a key is expired, if its story is not about that.
 pub(super) const LIFE_SECONDS: i64 = 6 * 3600;
+/// Seconds that are left of that when the last tokens are asked for: less than the life of a token.
+pub(super) const LEFT_SECONDS: i64 = 1800;
 /// Seconds after which an attempt that came to nothing is forgotten.
 pub(super) const FORGOTTEN_SECONDS: i64 = 660;
 /// The request for a new secret, and one from before the faults begin.
