@@ -11,10 +11,9 @@ use proptest::prelude::*;
 use self::world::{CREATED, DAY, World, apikey, at, minted};
 use super::*;
 use crate::api::conditions::{self, STALLED, reason};
-use crate::api::names;
 use crate::api::{
     DeliveredSecretSpec, OrganizationSpec, Phase, RotationSpec, SecretTemplate, SubOrganization,
-    TokenSpec,
+    TokenSpec, names,
 };
 use crate::credential::verifier::{Cause, MAX_PENDING};
 
