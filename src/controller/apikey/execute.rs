@@ -134,7 +134,7 @@ fn readable(observed: &Observed) -> Result<Document, Error> {
 
 /// Makes the pending entry that the delivered Secret names the current one.
 async fn promote(ctx: &Context, observed: &mut Observed) -> Result<(), Error> {
-    let named = observed.own_delivered().and_then(|s| s.verifier.as_deref());
+    let named = observed.named();
     let document = readable(observed)?;
     if let Some(promoted) = document.promoted(named.unwrap_or_default(), ctx.clock.now()) {
         let cause = promoted.current.cause;

@@ -241,6 +241,11 @@ impl Observed {
         (secret.owner(&self.apikey) == Owner::ThisKey).then_some(secret)
     }
 
+    /// Digest of the verifier entry that the key's own delivered Secret names.
+    pub(super) fn named(&self) -> Option<&str> {
+        self.own_delivered()?.verifier.as_deref()
+    }
+
     /// Whose the Secret is that stands where the key delivers.
     pub(super) fn delivered_owner(&self) -> Option<Owner> {
         let secret = self.delivered.as_deref()?;
@@ -250,9 +255,8 @@ impl Observed {
     /// Whether the delivered Secret holds the current secret.
     #[must_use]
     pub fn is_delivered(&self) -> bool {
-        let named = self.own_delivered().and_then(|s| s.verifier.as_deref());
         self.document()
-            .is_some_and(|document| named == Some(&document.current.digest()))
+            .is_some_and(|document| self.named() == Some(&document.current.digest()))
     }
 }
 
@@ -297,7 +301,7 @@ fn decide(observed: &Observed, assessment: &Assessment) -> (Vec<Action>, Situati
         return first_mint(observed, assessment);
     };
     let taken = document.handover.is_over();
-    let named = observed.own_delivered().and_then(|s| s.verifier.as_deref());
+    let named = observed.named();
     let holds_current = named == Some(&document.current.digest());
     if named.is_some_and(|named| document.pending(named).is_some()) {
         return (vec![Action::Promote], Situation::Working);
