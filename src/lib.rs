@@ -7,7 +7,8 @@
 //! | [`policy`] | yes | may this key exist, and with what |
 //! | [`controller`] | `apikey::{plan, status, notes, delivered}` | watches, caches, reconcilers |
 //! | [`token`] | `index`, `verify`, `claims`, `signer`, `form`, `limits` | the token server |
-//! | [`watch`] | `roster`, `stored` | watches of the API server, for both processes |
+//! | [`object`] | yes | objects as the API server stores them, whatever stands in them |
+//! | [`watch`] | all but `stream`, `body` | watches of the API server, for both processes |
 //! | [`cli`] | renderings and decisions | the kubectl plugin |
 //! | [`admin`], [`audit`], [`client`], [`clock`], [`config`], [`error`], [`memory`], [`metrics`], [`process`], [`telemetry`] | no | the edge |
 //!
@@ -28,6 +29,7 @@ pub mod credential;
 pub mod error;
 pub mod memory;
 pub mod metrics;
+pub mod object;
 pub mod policy;
 pub mod process;
 pub mod telemetry;

@@ -4,7 +4,6 @@ use std::error::Error;
 use std::io::Write as _;
 use std::process::ExitCode;
 
-use apikey_operator::client::Heard;
 use apikey_operator::clock::Clock;
 use apikey_operator::config::{
     Cli, Command, CommonFlags, ControllerCommand, ControllerFlags, RunCommand, TokenFlags,
@@ -81,14 +80,14 @@ fn run(
     }
     let result = runtime.block_on(async {
         let metrics = Metrics::new();
-        let (heard, clock) = (Heard::default(), Clock::system());
-        let client = client::connect(&metrics, &heard, &clock).await?;
+        let clock = Clock::system();
+        let client = client::connect(&metrics).await?;
         let common = common.check(client.default_namespace());
         let controller = controller.map(ControllerFlags::check);
         let token = token.map(|flags| flags.check(&common));
         let version = env!("CARGO_PKG_VERSION");
         tracing::info!(?common, ?controller, ?token, version, "Starting");
-        process::run(&common, (client, heard, clock), metrics, async |process| {
+        process::run(&common, (client, clock), metrics, async |process| {
             let controller = async {
                 match &controller {
                     Some(config) => Box::pin(controller::run(&common, config, &process)).await,

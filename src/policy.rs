@@ -76,10 +76,13 @@ pub struct Input<'a> {
     pub organization: Option<&'a Organization>,
     /// The parent of that Organization, if it has one and it is declared.
     pub parent: Option<&'a Organization>,
+    /// Name of the Organization that can't be read, of these two, if one can't. What it allows is not
+    /// known, so nothing is.
+    pub unreadable: Option<&'a str>,
     /// The declared ones of the organizations in `spec.subOrgs`.
     pub sub_organizations: &'a [Arc<Organization>],
-    /// Labels of the key's namespace.
-    pub namespace_labels: &'a BTreeMap<String, String>,
+    /// Labels of the key's namespace; `None` if they are not known.
+    pub namespace_labels: Option<&'a BTreeMap<String, String>>,
     /// The quota that leaves no place for this key, if one does.
     pub over_quota: Option<&'a OverQuota>,
     /// The expiry that was fixed when the secret was minted, if one was.
@@ -187,7 +190,8 @@ pub fn assess(input: &Input<'_>) -> Assessment {
     let (subject, organization) = (&input.subject, input.organization);
     let limits = Limits::of(organization, input.parent);
     let expiry = spec_expiry(subject.expiry);
-    let resolvable = organization.is_some() || !input.require_organizations;
+    let resolvable =
+        input.unreadable.is_none() && (organization.is_some() || !input.require_organizations);
     let expires_at = match &expiry {
         Ok(Some(expiry)) => Some(*expiry),
         Ok(None) => input.fixed_expiry.or_else(|| {
@@ -243,6 +247,15 @@ fn judge(
     let refused = |reason, message| Verdict::Refused(Denial { reason, message });
     let waiting = |reason, message| Verdict::Waiting(Denial { reason, message });
 
+    if let Some(unreadable) = input.unreadable {
+        return waiting(
+            reason::ORGANIZATION_UNREADABLE,
+            format!(
+                "Organization '{unreadable}' can't be read by this version of the operator: apply it \
+                 again as docs/api.md describes it, or upgrade the operator"
+            ),
+        );
+    }
     if input.organization.is_none() && input.require_organizations {
         return waiting(
             reason::ORGANIZATION_NOT_FOUND,
@@ -252,13 +265,19 @@ fn judge(
     if let Some(verdict) = judge_parent(input) {
         return verdict;
     }
-    let allowed = input.organization.is_none_or(|organization| {
-        namespace_allowed(
-            &organization.spec.allowed_namespaces,
-            namespace,
-            input.namespace_labels,
-        )
+    let allowed = input.organization.map_or(Some(true), |organization| {
+        let allowed = &organization.spec.allowed_namespaces;
+        namespace_allowed(allowed, namespace, input.namespace_labels)
     });
+    let Some(allowed) = allowed else {
+        return waiting(
+            reason::NAMESPACE_UNREADABLE,
+            format!(
+                "Organization '{org}' selects namespaces by label, and the labels of namespace \
+                 '{namespace}' can't be read, or not yet: if this stays, give it fewer labels"
+            ),
+        );
+    };
     if !allowed {
         return refused(
             reason::NAMESPACE_NOT_ALLOWED,

@@ -5,20 +5,20 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
 use crate::admin::{self, Readiness};
-use crate::client::Heard;
 use crate::clock::Clock;
 use crate::config::Common;
 use crate::metrics::Metrics;
+use crate::watch::quarantine::Quarantine;
 
 /// What the parts of one process share.
 #[derive(Clone)]
 pub struct Process {
     /// For the Kubernetes API.
     pub client: Client,
-    /// When the API server last answered a watch.
-    pub heard: Heard,
     /// The time.
     pub clock: Clock,
+    /// Objects that can't be read.
+    pub quarantine: Quarantine,
     /// Counts.
     pub metrics: Metrics,
     /// What has to hold before the process is ready.
@@ -41,15 +41,17 @@ impl Process {
 /// The admin port can't be opened, or a part failed.
 pub async fn run(
     common: &Common,
-    (client, heard, clock): (Client, Heard, Clock),
+    (client, clock): (Client, Clock),
     metrics: Metrics,
     parts: impl AsyncFnOnce(Process) -> Result<(), Box<dyn std::error::Error>>,
 ) -> Result<(), Box<dyn std::error::Error>> {
     let (stop, stopped) = watch::channel(false);
+    let quarantine = Quarantine::default();
+    metrics.collect_from(quarantine.clone());
     let process = Process {
         client,
-        heard,
         clock,
+        quarantine,
         metrics,
         readiness: Readiness::default(),
         stopped,

@@ -32,7 +32,8 @@ struct Scene {
     #[serde(default)]
     sub_organizations: Vec<Organization>,
     #[serde(default)]
-    namespace_labels: BTreeMap<String, String>,
+    namespace_labels: Option<BTreeMap<String, String>>,
+    unreadable: Option<String>,
     /// The `maxKeys` that leaves no place.
     over_quota: Option<i64>,
     /// The document, readable or not.
@@ -69,7 +70,8 @@ impl Scene {
             organization: self.organization.map(Arc::new),
             parent: self.parent.map(Arc::new),
             sub_organizations: self.sub_organizations.into_iter().map(Arc::new).collect(),
-            namespace_labels: self.namespace_labels,
+            unreadable: self.unreadable,
+            namespace_labels: self.namespace_labels.map(Arc::new),
             over_quota,
             verifier: verifier.map(Arc::new),
             delivered: delivered.map(Arc::new),

@@ -73,6 +73,12 @@ pub mod reason {
     pub const VERIFIER_UNREADABLE: &str = "VerifierUnreadable";
     /// `spec.org` names an Organization that does not exist (yet).
     pub const ORGANIZATION_NOT_FOUND: &str = "OrganizationNotFound";
+    /// An Organization that decides about the key can't be read.
+    pub const ORGANIZATION_UNREADABLE: &str = "OrganizationUnreadable";
+    /// Namespaces are selected by label, and the labels of the key's own are not known.
+    pub const NAMESPACE_UNREADABLE: &str = "NamespaceUnreadable";
+    /// The object can't be read.
+    pub const UNREADABLE: &str = "Unreadable";
     /// `spec.parent` names an Organization that does not exist (yet).
     pub const PARENT_NOT_FOUND: &str = "ParentNotFound";
     /// The parent is itself a sub-organization.

@@ -8,15 +8,18 @@
 //! Objects of one kind may come by several watches, one for each namespace that is watched. What is
 //! known of a part (its version, whether a list is under way) says nothing about the others. A list
 //! adds and changes at once, and removes when it is complete, and only in its own part.
+//!
+//! An object that can't be read is in no store, so nothing is done about it; that it is there is known.
 
-use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use kube::runtime::reflector::{Lookup, ObjectRef, Store, store::Writer};
-use kube::runtime::watcher::Event;
+use kube::runtime::watcher;
 use parking_lot::Mutex;
 
+use crate::object::Identity;
+use crate::watch::event::Event;
 use crate::watch::relist::{Relist, Step};
 use crate::watch::watched::Part;
 
@@ -31,12 +34,14 @@ pub struct Cache<K: Lookup<DynamicType = ()> + Clone + 'static> {
 struct State<K: Lookup<DynamicType = ()> + Clone + 'static> {
     writer: Writer<K>,
     parts: BTreeMap<Part, Listing>,
+    /// Objects that are there and can't be read.
+    unreadable: BTreeMap<Id, Identity>,
     /// Counts beginnings and ends of lists.
     lists: u64,
 }
 
 /// Namespace and name.
-type Id = (Option<String>, String);
+type Id = (Option<Box<str>>, Box<str>);
 
 /// How far a part is.
 #[derive(Debug, Default)]
@@ -66,16 +71,24 @@ pub enum News<K> {
     },
     /// An object is gone.
     Deleted(Arc<K>),
+    /// An object is there, and can't be read any more, or could not be read before.
+    Unreadable {
+        /// Which one.
+        identity: Identity,
+        /// As it was, if it was there and could be read.
+        old: Option<Arc<K>>,
+    },
 }
 
 impl<K: Lookup<DynamicType = ()> + Clone + 'static> Default for Cache<K> {
     fn default() -> Self {
         let mut writer = Writer::new(());
         // kube's store has one list. Ours are many, and the store is read once all are complete.
-        writer.apply_watcher_event(&Event::Init);
-        writer.apply_watcher_event(&Event::InitDone);
+        writer.apply_watcher_event(&watcher::Event::Init);
+        writer.apply_watcher_event(&watcher::Event::InitDone);
         let state = State {
             parts: BTreeMap::new(),
+            unreadable: BTreeMap::new(),
             lists: 0,
             writer,
         };
@@ -95,28 +108,45 @@ impl<K: Lookup<DynamicType = ()> + Clone + 'static> Cache<K> {
             state.lists += 1;
             listing.epoch = state.lists;
         }
+        if matches!(event, Event::Init) {
+            // The state of the cluster may have been set back.
+            listing.seen = 0;
+        }
         let of_list = matches!(event, Event::InitApply(_));
         match listing.relist.take(event, id) {
             Step::Nothing => Vec::new(),
             Step::Put(object) => {
-                listing.seen = listing.seen.max(version(&object));
+                let identity = Identity::of(&object);
+                listing.seen = listing.seen.max(identity.version());
+                state.unreadable.remove(&id(&identity));
                 self.put(&mut state.writer, object, of_list)
             }
-            Step::Gone(object) => {
-                listing.seen = listing.seen.max(version(&object));
-                self.remove(&mut state.writer, object)
+            Step::Unreadable(identity) => {
+                listing.seen = listing.seen.max(identity.version());
+                state.unreadable.insert(id(&identity), identity.clone());
+                let old = self.remove(&mut state.writer, &id(&identity));
+                vec![News::Unreadable { identity, old }]
+            }
+            Step::Gone(identity) => {
+                listing.seen = listing.seen.max(identity.version());
+                state.unreadable.remove(&id(&identity));
+                let old = self.remove(&mut state.writer, &id(&identity));
+                old.map(News::Deleted).into_iter().collect()
             }
             Step::Complete => {
-                let here: BTreeMap<_, _> = self
-                    .all()
-                    .into_iter()
-                    .filter(|object| part.has_object(&**object))
-                    .map(|object| (id(&*object), object))
+                let readable = self.all();
+                let readable = readable.iter().map(|object| Identity::of(&**object));
+                let here: Vec<Id> = readable
+                    .filter(|identity| part.has_object(identity))
+                    .map(|identity| id(&identity))
+                    .chain(state.unreadable.keys().filter(|id| has(part, id)).cloned())
                     .collect();
-                let gone = listing.relist.gone(here.keys());
+                let gone = listing.relist.gone(here.iter());
                 gone.iter()
-                    .filter_map(|id| here.get(id))
-                    .flat_map(|object| self.remove(&mut state.writer, K::clone(object)))
+                    .filter_map(|id| {
+                        state.unreadable.remove(id);
+                        self.remove(&mut state.writer, id).map(News::Deleted)
+                    })
                     .collect()
             }
         }
@@ -143,16 +173,21 @@ impl<K: Lookup<DynamicType = ()> + Clone + 'static> Cache<K> {
         if is_known {
             return news;
         }
-        writer.apply_watcher_event(&Event::Apply(object));
+        writer.apply_watcher_event(&watcher::Event::Apply(object));
         let new = self.reader.get(&reference);
         news.extend(new.map(|new| News::Applied { new, old }));
         news
     }
 
-    fn remove(&self, writer: &mut Writer<K>, object: K) -> Vec<News<K>> {
-        let old = self.reader.get(&ObjectRef::from_obj(&object));
-        writer.apply_watcher_event(&Event::Delete(object));
-        old.map(News::Deleted).into_iter().collect()
+    fn remove(&self, writer: &mut Writer<K>, id: &Id) -> Option<Arc<K>> {
+        let (namespace, name) = id;
+        let reference = ObjectRef::new(name);
+        let old = self.reader.get(&match namespace {
+            Some(namespace) => reference.within(namespace),
+            None => reference,
+        })?;
+        writer.apply_watcher_event(&watcher::Event::Delete(K::clone(&old)));
+        Some(old)
     }
 
     /// To be taken before a write whose answer is to be recorded.
@@ -167,12 +202,29 @@ impl<K: Lookup<DynamicType = ()> + Clone + 'static> Cache<K> {
     pub fn record(&self, ticket: Ticket, object: K) {
         let state = &mut *self.state.lock();
         let mut parts = state.parts.iter();
-        let Some((_, listing)) = parts.find(|(part, _)| part.has_object(&object)) else {
+        let identity = Identity::of(&object);
+        let Some((_, listing)) = parts.find(|(part, _)| part.has_object(&identity)) else {
             return;
         };
-        if listing.epoch <= ticket.lists && version(&object) > listing.seen {
-            state.writer.apply_watcher_event(&Event::Apply(object));
+        if listing.epoch <= ticket.lists && identity.version() > listing.seen {
+            state
+                .writer
+                .apply_watcher_event(&watcher::Event::Apply(object));
         }
+    }
+
+    /// Whether an object of this name is there and can't be read.
+    pub fn is_unreadable(&self, namespace: Option<&str>, name: &str) -> bool {
+        let state = self.state.lock();
+        !state.unreadable.is_empty()
+            && state
+                .unreadable
+                .contains_key(&(namespace.map(Into::into), name.into()))
+    }
+
+    /// All objects that are there and can't be read.
+    pub fn unreadable(&self) -> Vec<Identity> {
+        self.state.lock().unreadable.values().cloned().collect()
     }
 
     /// The object, if it is there.
@@ -191,9 +243,12 @@ impl<K: Lookup<DynamicType = ()> + Clone + 'static> Cache<K> {
     }
 }
 
-fn id<K: Lookup>(object: &K) -> Id {
-    let namespace = object.namespace().map(Cow::into_owned);
-    (namespace, object.name().unwrap_or_default().into_owned())
+fn id(identity: &Identity) -> Id {
+    (identity.namespace.clone(), identity.name.clone())
+}
+
+fn has(part: &Part, (namespace, name): &Id) -> bool {
+    part.has(namespace.as_deref().unwrap_or(name))
 }
 
 /// Resource version as a number; 0 if it is missing.
@@ -208,6 +263,7 @@ mod tests {
     use kube::ResourceExt as _;
 
     use super::*;
+    use crate::object::Stored;
 
     fn object(name: &str, version: u64) -> ConfigMap {
         object_in("ns", name, version)
@@ -223,7 +279,11 @@ mod tests {
     }
 
     fn list(cache: &Cache<ConfigMap>, part: &Part, objects: &[ConfigMap]) -> Vec<News<ConfigMap>> {
-        let objects = objects.iter().cloned().map(Event::InitApply);
+        let objects = objects
+            .iter()
+            .cloned()
+            .map(Stored::from)
+            .map(Event::InitApply);
         std::iter::once(Event::Init)
             .chain(objects)
             .chain([Event::InitDone])
@@ -237,6 +297,9 @@ mod tests {
             .map(|news| match news {
                 News::Applied { new, old } => format!("{} {}", new.name_any(), old.is_some()),
                 News::Deleted(old) => format!("-{}", old.name_any()),
+                News::Unreadable { identity, old } => {
+                    format!("?{} {}", identity.name, old.is_some())
+                }
             })
             .collect();
         told.sort();
@@ -265,18 +328,18 @@ mod tests {
         assert_eq!(stored(&cache, "a"), Some(7));
         assert!(
             cache
-                .apply(&Part::Whole, Event::Apply(object("a", 6)))
+                .apply(&Part::Whole, Event::Apply(object("a", 6).into()))
                 .is_empty()
         );
         assert!(
             cache
-                .apply(&Part::Whole, Event::Apply(object("a", 7)))
+                .apply(&Part::Whole, Event::Apply(object("a", 7).into()))
                 .is_empty()
         );
         assert_eq!(stored(&cache, "a"), Some(7));
         assert_eq!(
             cache
-                .apply(&Part::Whole, Event::Apply(object("a", 8)))
+                .apply(&Part::Whole, Event::Apply(object("a", 8).into()))
                 .len(),
             1
         );
@@ -286,8 +349,8 @@ mod tests {
     fn an_answer_that_comes_after_the_deletion_makes_no_ghost() {
         let cache = synced(&[object("a", 5)]);
         let ticket = cache.ticket();
-        cache.apply(&Part::Whole, Event::Apply(object("a", 7)));
-        cache.apply(&Part::Whole, Event::Delete(object("a", 8)));
+        cache.apply(&Part::Whole, Event::Apply(object("a", 7).into()));
+        cache.apply(&Part::Whole, Event::Delete(Identity::of(&object("a", 8))));
         cache.record(ticket, object("a", 7));
         assert_eq!(stored(&cache, "a"), None);
     }
@@ -306,7 +369,7 @@ mod tests {
     fn a_list_tells_what_changed_since_the_last_and_removes_when_it_is_complete() {
         let cache = synced(&[object("gone", 1), object("same", 2), object("changed", 9)]);
         let mut again = object("again", 3);
-        cache.apply(&Part::Whole, Event::Apply(again.clone()));
+        cache.apply(&Part::Whole, Event::Apply(again.clone().into()));
         again.metadata.uid = Some("another".into());
         let listed = [
             object("same", 2),
@@ -314,7 +377,7 @@ mod tests {
             object("new", 7),
             again,
         ];
-        let events = listed.map(Event::InitApply);
+        let events = listed.map(Stored::from).map(Event::InitApply);
         let mut news = cache.apply(&Part::Whole, Event::Init);
         for event in events {
             news.extend(cache.apply(&Part::Whole, event));
@@ -354,7 +417,7 @@ mod tests {
         list(&cache, &a, &[object_in("a", "one", 1)]);
         list(&cache, &b, &[object_in("b", "one", 2)]);
         let ticket = cache.ticket();
-        cache.apply(&a, Event::Apply(object_in("a", "one", 9)));
+        cache.apply(&a, Event::Apply(object_in("a", "one", 9).into()));
         cache.apply(&a, Event::Init);
         cache.record(ticket, object_in("b", "one", 5));
         assert_eq!(stored_in(&cache, "b", "one"), Some(5));
@@ -362,5 +425,41 @@ mod tests {
         assert_eq!(stored_in(&cache, "a", "one"), Some(9), "a list began since");
         cache.record(cache.ticket(), object_in("elsewhere", "one", 11));
         assert_eq!(stored_in(&cache, "elsewhere", "one"), None);
+    }
+
+    fn unreadable(name: &str, version: u64) -> Stored<ConfigMap> {
+        let json = r#"{"metadata": {"name": 1}}"#;
+        let json = serde_json::from_str::<ConfigMap>(json)
+            .unwrap_err()
+            .to_string();
+        Stored::unreadable(Identity::of(&object(name, version)), &json)
+    }
+
+    #[test]
+    fn an_object_that_can_t_be_read_is_in_no_store_but_is_known_until_it_is_gone() {
+        let cache = synced(&[object("a", 5), object("b", 6)]);
+        let is_unreadable = |name| cache.is_unreadable(Some("ns"), name);
+        let news = cache.apply(&Part::Whole, Event::Apply(unreadable("a", 7)));
+        assert_eq!(told(&news), ["?a true"]);
+        assert!(is_unreadable("a") && stored(&cache, "a").is_none());
+        let readable = cache.apply(&Part::Whole, Event::Apply(object("a", 8).into()));
+        assert_eq!(told(&readable), ["a false"]);
+        assert!(!is_unreadable("a"));
+        cache.apply(&Part::Whole, Event::Apply(unreadable("a", 9)));
+        cache.apply(&Part::Whole, Event::Apply(unreadable("b", 10)));
+        cache.apply(&Part::Whole, Event::Delete(Identity::of(&object("b", 11))));
+        assert!(is_unreadable("a") && !is_unreadable("b"));
+        list(&cache, &Part::Whole, &[]);
+        assert!(!is_unreadable("a"));
+    }
+
+    #[test]
+    fn after_the_cluster_was_set_back_a_list_of_lower_versions_counts_and_so_do_own_writes() {
+        let cache = synced(&[object("a", 500)]);
+        list(&cache, &Part::Whole, &[object("a", 100)]);
+        cache.apply(&Part::Whole, Event::Apply(object("a", 101).into()));
+        assert_eq!(stored(&cache, "a"), Some(101));
+        cache.record(cache.ticket(), object("a", 102));
+        assert_eq!(stored(&cache, "a"), Some(102));
     }
 }

@@ -4,12 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use k8s_openapi::api::core::v1::{Namespace, Secret};
+use k8s_openapi::api::core::v1::Secret;
 use k8s_openapi::jiff::Timestamp;
-use kube::api::PostParams;
-use kube::core::PartialObjectMeta;
+use kube::api::{GetParams, PostParams};
+use kube::core::{self, PartialObjectMeta};
 use kube::runtime::reflector::ObjectRef;
-use kube::{Api, Client};
+use kube::{Api, Client, Resource as _};
 use parking_lot::Mutex;
 use tokio::sync::mpsc;
 
@@ -25,6 +25,8 @@ use crate::credential::signing::{RotationPolicy, SigningRing};
 use crate::credential::{Hasher, Stock};
 use crate::error::{Class, Error, request};
 use crate::metrics::Metrics;
+use crate::object::{Answer, NamespaceLabels};
+use crate::watch::Keep as _;
 use crate::watch::roster::{KeyRef, Roster};
 use crate::watch::stored::Verifier;
 use crate::watch::watched::Watched;
@@ -97,7 +99,7 @@ pub struct Caches {
     /// All organizations.
     pub organizations: Cache<Organization>,
     /// Labels of all namespaces.
-    pub namespaces: Cache<PartialObjectMeta<Namespace>>,
+    pub namespaces: Cache<NamespaceLabels>,
     /// What is needed of the metadata of all delivered Secrets.
     pub delivered: Cache<Delivered>,
     /// All verifiers.
@@ -140,6 +142,11 @@ impl<T> Queue<T> {
     /// Closes the queue; the other end sees its end.
     pub fn close(&self) {
         self.sender.lock().take();
+    }
+
+    /// Whether the queue is open: this controller leads.
+    pub fn is_open(&self) -> bool {
+        self.sender.lock().is_some()
     }
 
     /// Adds to the queue if it is open.
@@ -205,7 +212,7 @@ impl Failures {
 impl Context {
     /// The keys of a namespace.
     #[must_use]
-    pub fn apikeys_in(&self, namespace: &str) -> Api<ApiKey> {
+    pub fn apikeys_in(&self, namespace: &str) -> Api<Answer<ApiKey>> {
         Api::namespaced(self.client.0.clone(), namespace)
     }
 
@@ -218,19 +225,45 @@ impl Context {
         reference: &KeyRef,
         uid: &str,
     ) -> Result<Option<PartialObjectMeta<ApiKey>>, Error> {
-        let apikeys = self.apikeys_in(&reference.namespace);
-        let found = request(
-            "look for the ApiKey",
-            apikeys.get_metadata_opt(&reference.name),
-        )
-        .await?;
+        let url = ApiKey::url_path(&(), Some(&reference.namespace));
+        let found = self.metadata(url, &reference.name);
+        let found = request("look for the ApiKey", found).await?;
         Ok(found.filter(|apikey| apikey.metadata.uid.as_deref() == Some(uid)))
     }
 
-    /// The Secrets of a namespace.
+    /// Metadata of an object, read from the API server.
+    ///
+    /// # Errors
+    /// The request failed, or the metadata can't be read.
+    pub async fn metadata<K>(
+        &self,
+        url_path: String,
+        name: &str,
+    ) -> Result<Option<PartialObjectMeta<K>>, kube::Error> {
+        let get = core::Request::new(url_path).get_metadata(name, &GetParams::default());
+        let get = get.map_err(kube::Error::BuildRequest)?;
+        match self
+            .client
+            .0
+            .request::<Answer<PartialObjectMeta<K>>>(get)
+            .await
+        {
+            Ok(Answer(found)) => Ok(Some(found)),
+            Err(kube::Error::Api(status)) if status.is_not_found() => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The Secrets of the operator's namespace, as they are.
     #[must_use]
-    pub fn secrets_in(&self, namespace: &str) -> Api<Secret> {
-        Api::namespaced(self.client.0.clone(), namespace)
+    pub fn own_secrets(&self) -> Api<Secret> {
+        Api::namespaced(self.client.0.clone(), &self.namespace)
+    }
+
+    /// The same, for verifiers: without metadata that nobody needs.
+    #[must_use]
+    pub fn verifiers(&self) -> Api<Answer<Secret>> {
+        Api::namespaced(self.client.0.clone(), &self.namespace)
     }
 
     /// Has a key reconciled.
@@ -242,7 +275,7 @@ impl Context {
 
     /// Takes in the answer of a status write.
     pub fn record_apikey(&self, ticket: Ticket, mut apikey: ApiKey) {
-        crate::watch::prune(&mut apikey.metadata);
+        apikey.prune();
         let changed = self.roster.lock().upsert(&apikey);
         for key in &changed {
             self.enqueue(key);

@@ -65,7 +65,7 @@ pub async fn run(
     let filled = AtomicBool::new(false);
     let work = async {
         wait_for_crds(&ctx, readiness).await;
-        let watches = watches::start(&ctx);
+        let watches = watches::start(&ctx, process);
         wait_for_caches(&ctx, &watches.progress(), readiness).await;
         filled.store(true, Ordering::Relaxed);
         let leadership = if config.leader_elect {

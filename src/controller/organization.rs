@@ -13,8 +13,9 @@ use super::events::{Note, Severity};
 use crate::api::conditions::{self, Desired, READY, RECONCILING, STALLED, reason};
 use crate::api::{Organization, OrganizationStatus};
 use crate::error::{Error, request};
+use crate::object::Answer;
 use crate::policy;
-use crate::watch::prune;
+use crate::watch::Keep as _;
 use crate::watch::roster::Tally;
 
 /// Name of this controller in metrics and logs.
@@ -56,7 +57,16 @@ pub async fn reconcile(
     let parent = parent_name.and_then(|n| ctx.caches.organizations.get(&ObjectRef::new(n)));
     let elder = elder_with_same_id(&organization, &ctx.caches.organizations.all());
     let tally = ctx.roster.lock().tally(&name);
-    let standing = standing(&organization, parent.as_deref(), elder.as_deref());
+    let is_unreadable = |name: &str| ctx.caches.organizations.is_unreadable(None, name);
+    let standing = match parent_name.filter(|name| is_unreadable(name)) {
+        Some(unreadable) => Standing::Waiting(
+            reason::ORGANIZATION_UNREADABLE,
+            format!(
+                "`parent` names Organization '{unreadable}', which can't be read: apply it again"
+            ),
+        ),
+        None => standing(&organization, parent.as_deref(), elder.as_deref()),
+    };
     let status = status(&organization, &standing, tally, ctx.clock.now());
     if organization.status.as_ref() != Some(&status) {
         write_status(&ctx, &organization, &standing, status).await?;
@@ -71,17 +81,17 @@ async fn write_status(
     status: OrganizationStatus,
 ) -> Result<(), Error> {
     let params = post_params();
-    let new = Organization {
+    let new = Answer(Organization {
         status: Some(status),
         ..organization.clone()
-    };
-    let organizations = Api::<Organization>::all(ctx.client.0.clone());
+    });
+    let organizations = Api::<Answer<Organization>>::all(ctx.client.0.clone());
     let ticket = ctx.caches.organizations.ticket();
     let name = organization.name_any();
     let written = organizations.replace_status(&name, &params, &new);
     match request("write the status of the Organization", written).await {
-        Ok(mut stored) => {
-            prune(&mut stored.metadata);
+        Ok(Answer(mut stored)) => {
+            stored.prune();
             ctx.caches.organizations.record(ticket, stored);
         }
         Err(error) if error.is_not_found() => return Ok(()),

@@ -11,6 +11,7 @@ use super::verifiers;
 use crate::api::ApiKey;
 use crate::credential::verifier::{Document, Owner};
 use crate::error::{Class, Error, request};
+use crate::object::Answer;
 use crate::watch::stored::Verifier;
 
 /// How long to wait for the key of a verifier to come back.
@@ -47,13 +48,14 @@ async fn store(ctx: &Context, document: &Document) -> Result<bool, Error> {
     let doing = "take over the verifier";
     let secret = Verifier::render(document, &ctx.namespace, None)
         .map_err(|error| Error::internal(doing, &error))?;
-    let verifiers = ctx.secrets_in(&ctx.namespace);
-    match request(doing, verifiers.create(&post_params(), &secret)).await {
+    let name = secret.metadata.name.clone().unwrap_or_default();
+    let verifiers = ctx.verifiers();
+    match request(doing, verifiers.create(&post_params(), &Answer(secret))).await {
         Ok(_) => Ok(true),
         Err(error) if error.class() == Class::Conflict => {
-            let name = secret.metadata.name.as_deref().unwrap_or_default();
-            let there = request("read the verifier", verifiers.get_opt(name)).await?;
-            let there = there.map(Verifier::read).and_then(|v| v.document.ok());
+            let there = request("read the verifier", verifiers.get_opt(&name)).await?;
+            let there = there.map(|Answer(read)| Verifier::read(read));
+            let there = there.and_then(|verifier| verifier.document.ok());
             Ok(there.is_some_and(|there| there.key_id == document.key_id))
         }
         Err(error) => Err(error),

@@ -17,7 +17,7 @@ use tracing::field::Empty;
 use super::context::Context;
 use super::leader::Leadership;
 use super::watches::failure_key;
-use super::{apikey, keyrings, organization, verifiers};
+use super::{apikey, keyrings, organization, verifiers, watches};
 use crate::credential::fingerprint::PepperRing;
 use crate::credential::signing::SigningRing;
 use crate::error::{Class, Error};
@@ -106,6 +106,7 @@ async fn work(ctx: &Arc<Context>, concurrency: u16, ends: impl Future<Output = (
         ),
     );
     enqueue_all(ctx);
+    watches::warn_of_unreadable(ctx);
     let recount = async {
         let mut tick = tokio::time::interval(organization::RECOUNT_EVERY);
         loop {

@@ -59,7 +59,7 @@ pub async fn remove(ctx: &Context, verifier: &Verifier) -> Result<bool, Error> {
         }),
         ..DeleteParams::default()
     };
-    let verifiers = ctx.secrets_in(&ctx.namespace);
+    let verifiers = ctx.verifiers();
     let name = verifier.name_any();
     match request("sweep the verifier", verifiers.delete(&name, &params)).await {
         Ok(_) => Ok(true),

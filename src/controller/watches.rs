@@ -2,45 +2,44 @@
 
 use std::sync::Arc;
 
-use k8s_openapi::api::core::v1::{Namespace, Secret};
-use kube::core::{DeserializeGuard, PartialObjectMeta};
+use k8s_openapi::api::core::v1::{ObjectReference, Secret};
+use kube::ResourceExt as _;
 use kube::runtime::reflector::{Lookup, ObjectRef};
-use kube::runtime::watcher::Event;
-use kube::{Api, ResourceExt as _};
 
 use super::apikey::delivered::Delivered;
 use super::cache::{Cache, News};
 use super::context::Context;
+use super::events::{Note, Severity};
+use crate::api::conditions::reason;
 use crate::api::{ApiKey, Organization, names};
+use crate::object::{Identity, NamespaceLabels};
+use crate::process::Process;
+use crate::watch::event::Event;
 use crate::watch::progress::Progress;
 use crate::watch::roster::KeyRef;
+use crate::watch::source::Source;
 use crate::watch::stored::Verifier;
 use crate::watch::watched::Part;
-use crate::watch::{Feed, decoded, pruned};
+use crate::watch::{Feed, Keep};
 
 /// See [`Feed::new`]. Unit: seconds.
 const WATCH_TIMEOUT_SECONDS: u32 = 240;
 
 /// Starts all watches.
-pub fn start(ctx: &Arc<Context>) -> Feed {
-    let mut feed = Feed::new(&ctx.metrics, Progress::default(), WATCH_TIMEOUT_SECONDS);
-    let client = &ctx.client.0;
+pub fn start(ctx: &Arc<Context>, process: &Process) -> Feed {
+    let mut feed = Feed::new(process, Progress::default(), WATCH_TIMEOUT_SECONDS);
     let whole = Part::Whole;
     let parts = ctx.watched.parts();
     for part in &parts {
         feed.follow(
             ("apikeys", part),
-            part.api::<DeserializeGuard<ApiKey>>(client),
-            |all| all,
-            decoded,
+            part.source::<ApiKey>(),
             into(ctx, part, |ctx| &ctx.caches.apikeys, on_apikey),
         );
     }
     feed.follow(
         ("organizations", &whole),
-        Api::<DeserializeGuard<Organization>>::all(client.clone()),
-        |all| all,
-        decoded,
+        Source::of::<Organization>(None),
         into(
             ctx,
             &whole,
@@ -51,24 +50,20 @@ pub fn start(ctx: &Arc<Context>) -> Feed {
     for part in &parts {
         feed.follow(
             ("namespaces", part),
-            Api::<PartialObjectMeta<Namespace>>::all(client.clone()),
-            |all| part.only_itself(all),
-            pruned,
+            part.namespaces(),
             into(ctx, part, |ctx| &ctx.caches.namespaces, on_namespace),
         );
+        let delivered = part.source::<Secret>().metadata();
         feed.follow(
             ("delivered secrets", part),
-            part.api::<PartialObjectMeta<Secret>>(client),
-            |all| all.labels(&names::component_selector(names::COMPONENT_API_KEY)),
-            |secret| Some(Delivered::read(secret.metadata)),
+            delivered.labels(names::component_selector(names::COMPONENT_API_KEY)),
             into(ctx, part, |ctx| &ctx.caches.delivered, on_delivered),
         );
     }
     feed.follow(
         ("verifiers", &whole),
-        Api::<Secret>::namespaced(client.clone(), &ctx.namespace),
-        |all| all.labels(&names::component_selector(names::COMPONENT_VERIFIER)),
-        |secret| Some(Verifier::read(secret)),
+        Source::of::<Secret>(Some(&ctx.namespace))
+            .labels(names::component_selector(names::COMPONENT_VERIFIER)),
         into(ctx, &whole, |ctx| &ctx.caches.verifiers, on_verifier),
     );
     feed
@@ -82,7 +77,7 @@ fn into<K>(
     handle: fn(&Context, News<K>),
 ) -> impl FnMut(Event<K>) + use<K>
 where
-    K: Lookup<DynamicType = ()> + Clone + 'static,
+    K: Keep + Clone + 'static,
 {
     let (ctx, part) = (Arc::clone(ctx), part.clone());
     move |event| {
@@ -93,11 +88,11 @@ where
 }
 
 fn on_apikey(ctx: &Context, news: News<ApiKey>) {
-    let (apikey, changed) = match news {
+    let (org, changed) = match news {
         News::Applied { new, .. } => {
             ctx.enqueue(&KeyRef::of(&new));
             let changed = ctx.roster.lock().upsert(&new);
-            (new, changed)
+            (new.spec.org.clone(), changed)
         }
         News::Deleted(old) => {
             let key = KeyRef::of(&old);
@@ -107,13 +102,19 @@ fn on_apikey(ctx: &Context, news: News<ApiKey>) {
             let verifier = ObjectRef::new(&names::verifier_secret(uid)).within(&ctx.namespace);
             ctx.queues.verifiers.push(verifier);
             let changed = ctx.roster.lock().remove(&key);
-            (old, changed)
+            (old.spec.org.clone(), changed)
+        }
+        News::Unreadable { identity, old } => {
+            warn_of::<ApiKey>(ctx, &identity);
+            let changed = ctx.roster.lock().remove(&KeyRef::identified(&identity));
+            let Some(old) = old else { return };
+            (old.spec.org.clone(), changed)
         }
     };
     for key in &changed {
         ctx.enqueue(key);
     }
-    ctx.recount.lock().insert(apikey.spec.org.clone());
+    ctx.recount.lock().insert(org);
 }
 
 fn on_organization(ctx: &Context, news: News<Organization>) {
@@ -129,6 +130,10 @@ fn on_organization(ctx: &Context, news: News<Organization>) {
             ctx.failures.clear(&failure_key(&*old));
             (old.name_any(), None)
         }
+        News::Unreadable { identity, .. } => {
+            warn_of::<Organization>(ctx, &identity);
+            (identity.name.into(), None)
+        }
     };
     let concerned = ctx.roster.lock().declare(&name, declared);
     for key in &concerned {
@@ -140,18 +145,19 @@ fn on_organization(ctx: &Context, news: News<Organization>) {
     }
 }
 
-fn on_namespace(ctx: &Context, news: News<PartialObjectMeta<Namespace>>) {
+fn on_namespace(ctx: &Context, news: News<NamespaceLabels>) {
     let (name, labels) = match news {
         News::Applied { new, old } => {
-            if old.is_some_and(|old| old.metadata.labels == new.metadata.labels) {
+            if old.is_some_and(|old| old.labels == new.labels) {
                 return;
             }
-            (
-                new.name_any(),
-                Some(new.metadata.labels.clone().unwrap_or_default()),
-            )
+            (new.name.clone(), Some(Arc::clone(&new.labels)))
         }
-        News::Deleted(old) => (old.name_any(), None),
+        News::Deleted(old) => (old.name.clone(), None),
+        News::Unreadable { identity, .. } => {
+            warn_of::<NamespaceLabels>(ctx, &identity);
+            (identity.name, None)
+        }
     };
     let concerned = ctx.roster.lock().label(&name, labels);
     for key in &concerned {
@@ -160,7 +166,15 @@ fn on_namespace(ctx: &Context, news: News<PartialObjectMeta<Namespace>>) {
 }
 
 fn on_delivered(ctx: &Context, news: News<Delivered>) {
-    let (News::Applied { new: secret, .. } | News::Deleted(secret)) = news;
+    let secret = match news {
+        News::Applied { new, .. } => new,
+        News::Deleted(old) => old,
+        News::Unreadable { identity, old } => {
+            warn_of::<Delivered>(ctx, &identity);
+            let Some(old) = old else { return };
+            old
+        }
+    };
     if let Some(name) = secret.owner_name() {
         ctx.enqueue(&KeyRef::new(&secret.namespace, name));
     }
@@ -173,6 +187,11 @@ fn on_verifier(ctx: &Context, news: News<Verifier>) {
             ctx.failures.clear(&failure_key(&*old));
             (old, false)
         }
+        News::Unreadable { identity, old } => {
+            warn_of::<Verifier>(ctx, &identity);
+            let Some(old) = old else { return };
+            (old, false)
+        }
     };
     if let Some(owner) = &verifier.owner {
         ctx.enqueue(&KeyRef::new(&owner.namespace, &owner.name));
@@ -180,6 +199,43 @@ fn on_verifier(ctx: &Context, news: News<Verifier>) {
     if is_there {
         ctx.queues.verifiers.push(ObjectRef::from_obj(&*verifier));
     }
+}
+
+/// Warns of all objects that can't be read: a controller that begins to lead has not said it yet.
+pub fn warn_of_unreadable(ctx: &Context) {
+    fn warn<K: Keep + Clone>(ctx: &Context, cache: &Cache<K>) {
+        for identity in cache.unreadable() {
+            warn_of::<K>(ctx, &identity);
+        }
+    }
+    warn(ctx, &ctx.caches.apikeys);
+    warn(ctx, &ctx.caches.organizations);
+    warn(ctx, &ctx.caches.namespaces);
+    warn(ctx, &ctx.caches.delivered);
+    warn(ctx, &ctx.caches.verifiers);
+}
+
+/// Publishes an Event at an object that can't be read, if this controller leads.
+fn warn_of<K: Keep>(ctx: &Context, identity: &Identity) {
+    if !ctx.queues.apikeys.is_open() {
+        return;
+    }
+    let regarding = ObjectReference {
+        api_version: Some(K::api_version(&()).into_owned()),
+        kind: Some(K::kind(&()).into_owned()),
+        namespace: identity.namespace.as_deref().map(ToOwned::to_owned),
+        name: Some(identity.name.to_string()),
+        uid: Some(identity.uid.to_string()),
+        ..ObjectReference::default()
+    };
+    let note = Note {
+        severity: Severity::Warning,
+        reason: reason::UNREADABLE,
+        message: "The operator can't read this object, so it refuses what depends on it: apply it \
+                  again, or upgrade the operator; its log says which part it is"
+            .to_owned(),
+    };
+    ctx.events.publish(regarding, note);
 }
 
 /// Name of an object in [`super::context::Failures`].

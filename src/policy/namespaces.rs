@@ -6,20 +6,21 @@ use crate::api::{
     AllowedNamespaces, FromNamespaces, NamespaceSelector, Requirement, SelectorOperator,
 };
 
-/// Whether keys may come from this namespace.
+/// Whether keys may come from this namespace; `None` if that depends on its labels and they are not
+/// known. Unknown labels match no selector, not even one that asks for absence.
 #[must_use]
 pub fn namespace_allowed(
     allowed: &AllowedNamespaces,
     namespace: &str,
-    labels: &BTreeMap<String, String>,
-) -> bool {
+    labels: Option<&BTreeMap<String, String>>,
+) -> Option<bool> {
     match allowed.from {
-        FromNamespaces::All => true,
-        FromNamespaces::Names => allowed.names.iter().any(|name| name == namespace),
-        FromNamespaces::Selector => allowed
-            .selector
-            .as_ref()
-            .is_some_and(|selector| selects(selector, labels)),
+        FromNamespaces::All => Some(true),
+        FromNamespaces::Names => Some(allowed.names.iter().any(|name| name == namespace)),
+        FromNamespaces::Selector => labels.map(|labels| {
+            let selector = allowed.selector.as_ref();
+            selector.is_some_and(|selector| selects(selector, labels))
+        }),
     }
 }
 

@@ -57,7 +57,8 @@ struct Case {
     organization: Option<Organization>,
     parent: Option<Organization>,
     sub_organizations: Vec<Arc<Organization>>,
-    labels: BTreeMap<String, String>,
+    labels: Option<BTreeMap<String, String>>,
+    unreadable: Option<&'static str>,
     over_quota: Option<OverQuota>,
     fixed_expiry: Option<Timestamp>,
     require_organizations: bool,
@@ -70,7 +71,8 @@ impl Case {
             organization: None,
             parent: None,
             sub_organizations: Vec::new(),
-            labels: BTreeMap::new(),
+            labels: Some(BTreeMap::new()),
+            unreadable: None,
             over_quota: None,
             fixed_expiry: None,
             require_organizations: false,
@@ -90,7 +92,8 @@ impl Case {
             organization: self.organization.as_ref(),
             parent: self.parent.as_ref(),
             sub_organizations: &self.sub_organizations,
-            namespace_labels: &self.labels,
+            unreadable: self.unreadable,
+            namespace_labels: self.labels.as_ref(),
             over_quota: self.over_quota.as_ref(),
             fixed_expiry: self.fixed_expiry,
             require_organizations: self.require_organizations,
@@ -102,6 +105,40 @@ impl Case {
             Verdict::Allowed => "",
             Verdict::Waiting(denial) | Verdict::Refused(denial) => denial.reason,
         }
+    }
+}
+
+#[test]
+fn an_organization_that_can_t_be_read_is_not_undeclared_its_keys_wait_and_have_no_grant() {
+    let case = Case {
+        unreadable: Some("acme"),
+        ..Case::new(apikey(&["anything"]))
+    };
+    assert_eq!(case.reason(), reason::ORGANIZATION_UNREADABLE);
+    let assessment = case.assess();
+    assert!(assessment.grants.is_empty() && assessment.expires_at.is_none());
+}
+
+#[test]
+fn labels_that_are_not_known_match_no_selector_not_even_one_that_asks_for_absence() {
+    for operator in [NotIn, DoesNotExist, Exists, In] {
+        let requirement = Requirement {
+            key: "quarantine".into(),
+            operator,
+            values: vec!["yes".into()],
+        };
+        let acme = organization("acme", |spec| {
+            spec.allowed_namespaces.from = FromNamespaces::Selector;
+            spec.allowed_namespaces.selector = Some(NamespaceSelector {
+                match_labels: BTreeMap::new(),
+                match_expressions: vec![requirement],
+            });
+        });
+        let case = Case {
+            labels: None,
+            ..Case::of(apikey(&["reader"]), acme)
+        };
+        assert_eq!(case.reason(), reason::NAMESPACE_UNREADABLE, "{operator:?}");
     }
 }
 

@@ -35,8 +35,8 @@ impl Collector for Gauges {
             ),
             (
                 "apikey_index_unheard_seconds",
-                "Time since the API server last answered a watch, for the one unheard longest",
-                Some(service.heard.longest_ago(now).as_secs()),
+                "Time since a watch last took in a change or a bookmark, for the one that is stalest",
+                Some(service.watches.longest_staleness(now).as_secs()),
             ),
             (
                 "apikey_argon2_checks_in_flight",

@@ -21,6 +21,7 @@ use super::index::{Credential, Index};
 use crate::api::{ApiKey, names};
 use crate::clock::Clock;
 use crate::error::{Class, request};
+use crate::object::Answer;
 use crate::watch::roster::KeyRef;
 
 /// How far behind the status may be.
@@ -108,7 +109,7 @@ impl LastUsed {
 
 /// Writes one use. Whether that is done with: not if the API server was away or busy.
 async fn write_one(client: &Client, key: &KeyRef, this: &Use) -> bool {
-    let apikeys = Api::<ApiKey>::namespaced(client.clone(), &key.namespace);
+    let apikeys = Api::<Answer<ApiKey>>::namespaced(client.clone(), &key.namespace);
     // Whole seconds: the API's times have no fractions.
     let at = Timestamp::from_second(this.at.as_second()).unwrap_or(this.at);
     let patch = json!({
@@ -136,8 +137,8 @@ async fn write_one(client: &Client, key: &KeyRef, this: &Use) -> bool {
 mod tests {
     use std::sync::atomic::{AtomicI64, Ordering};
 
+    use crate::watch::event::Event;
     use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
-    use kube::runtime::watcher::Event;
 
     use super::*;
     use crate::api::ApiKeyStatus;
@@ -164,7 +165,7 @@ mod tests {
             last_used_at: Some(Time(at(NOW))),
             ..ApiKeyStatus::default()
         });
-        index.apikey(&Part::Whole, Event::Apply(written));
+        index.apikey(&Part::Whole, Event::Apply(written.into()));
         assert_eq!(used(599), []);
         assert_eq!(used(600), [("key-1".to_owned(), at(NOW + 600))]);
         let off = LastUsed::new(false, clock);

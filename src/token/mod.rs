@@ -70,7 +70,7 @@ pub async fn run(
     process.readiness.not_yet("index", "not filled yet");
     let service = Arc::new(service(common, config, process)?);
     process.metrics.collect_from(Gauges(Arc::clone(&service)));
-    let feed = feed::start(&service, &process.client, common, &process.metrics);
+    let feed = feed::start(&service, process, common);
     let progress = feed.progress();
     let app = App {
         service: Arc::clone(&service),
@@ -112,7 +112,6 @@ fn service(
         issuer_url: config.issuer_url.clone(),
         audiences: config.audiences.clone(),
         max_staleness: config.max_staleness,
-        heard: process.heard.clone(),
         watches: Progress::default(),
         clock: process.clock.clone(),
         trail: Trail::start()?,
@@ -153,16 +152,21 @@ async fn wait_until_filled(service: &Service, progress: &Progress, process: &Pro
     }
 }
 
-/// Keeps readiness true to how long the API server was not heard, for ever.
+/// Keeps readiness up to date with how old what is known may be, for ever.
 async fn watch_staleness(service: &Service, progress: &Progress, process: &Process) {
     let mut look = tokio::time::interval(Duration::from_secs(1));
     loop {
         let tick = look.tick().await;
-        let ago = service.heard.ago(service.clock.now());
-        if ago <= service.max_staleness || !progress.waiting(tick).is_empty() {
+        let now = service.clock.now();
+        let stale = progress.stale(service.max_staleness, now);
+        if stale.is_empty() || !progress.waiting(tick).is_empty() {
             process.readiness.ok("fresh");
         } else {
-            let why = format!("the API server was not heard for {ago:#}; refusing every key");
+            let ago = progress.staleness(now);
+            let why = format!(
+                "the watch of {} took in nothing for {ago:#}; refusing every key",
+                stale.join(", ")
+            );
             process.readiness.not_yet("fresh", why);
         }
     }

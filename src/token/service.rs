@@ -21,7 +21,6 @@ use super::route::Route;
 use super::signer::Signer;
 use super::trail::{Entry, Outcome, Trail};
 use super::verify::{Login, Proven, Undecided, Verdict, Verifier};
-use crate::client::Heard;
 use crate::clock::Clock;
 use crate::credential::{hex, random};
 use crate::watch::progress::Progress;
@@ -54,9 +53,7 @@ pub struct Service {
     pub audiences: Vec<String>,
     /// Longest time to serve without hearing from the API server.
     pub max_staleness: SignedDuration,
-    /// When the API server was last heard.
-    pub heard: Heard,
-    /// How far the watches are.
+    /// How far the watches are, and how old what they know may be.
     pub watches: Progress,
     /// The time.
     pub clock: Clock,
@@ -176,12 +173,12 @@ impl Service {
         Ok(verdict)
     }
 
-    /// Checks that the API server was heard lately enough to trust the index.
+    /// Checks that every watch took something in lately enough to trust the index.
     ///
     /// # Errors
     /// [`Refusal::Stale`].
     pub fn fresh(&self, caller: Caller) -> Result<(), Refused> {
-        if self.heard.ago(self.clock.now()) <= self.max_staleness {
+        if self.watches.staleness(self.clock.now()) <= self.max_staleness {
             return Ok(());
         }
         Err(self.refuse_later(caller, Refusal::Stale, STALE_WAIT))
@@ -189,10 +186,9 @@ impl Service {
 
     /// The same for the namespace of a key, where keys are watched by namespace.
     fn is_heard(&self, credential: &Credential) -> bool {
-        let ago = self
-            .heard
-            .ago_in(&credential.key.namespace, self.clock.now());
-        ago.is_none_or(|ago| ago <= self.max_staleness)
+        let namespace = &credential.key.namespace;
+        let staleness = self.watches.staleness_in(namespace, self.clock.now());
+        staleness.is_none_or(|staleness| staleness <= self.max_staleness)
     }
 
     /// A token for a key that proved itself.

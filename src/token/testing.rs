@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
+use crate::watch::event::Event;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use k8s_openapi::jiff::Timestamp;
 use kube::core::ObjectMeta;
-use kube::runtime::watcher::Event;
 
 use super::index::Index;
 use crate::api::{ApiKey, ApiKeySpec, Organization, OrganizationSpec, names};
@@ -118,8 +118,8 @@ pub(super) fn index(keys: u8, ring: &PepperRing) -> Arc<Index> {
     index.apikey(&Part::Whole, Event::Init);
     index.verifier(Event::Init);
     for n in 1..=keys {
-        index.apikey(&Part::Whole, Event::InitApply(apikey(n)));
-        index.verifier(Event::InitApply(verifier(document(n, ring))));
+        index.apikey(&Part::Whole, Event::InitApply(apikey(n).into()));
+        index.verifier(Event::InitApply(verifier(document(n, ring)).into()));
     }
     index.apikey(&Part::Whole, Event::InitDone);
     index.verifier(Event::InitDone);

@@ -1,40 +1,102 @@
 //! Watches of the API server, for the controller and for the token server.
 //!
-//! Streams are pruned before anything is stored: `managedFields` and the last applied configuration
-//! are most of an object and nobody here needs them.
+//! | file | pure | what |
+//! | --- | --- | --- |
+//! | `source` | yes | what is listed and watched |
+//! | `stream`, `body` | no | lists and changes, one item at a time |
+//! | `event`, `relist` | yes | what a watch tells, and what a list leaves out |
+//! | `watched` | yes | which namespaces are watched |
+//! | `progress` | yes | how far watches are, and how old what they know may be |
+//! | `quarantine` | yes | objects that can't be read |
+//! | `roster`, `stored` | yes | keys by organization; verifiers |
 
 mod backoff;
+mod body;
+pub mod event;
 pub mod progress;
+pub mod quarantine;
 pub mod relist;
 pub mod roster;
+pub mod source;
 pub mod stored;
+pub mod stream;
 pub mod watched;
 
-use futures::{StreamExt as _, TryStreamExt as _};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
-use kube::core::DeserializeGuard;
-use kube::runtime::WatchStreamExt as _;
-use kube::runtime::watcher::{self, Event, watcher};
-use kube::{Api, Resource};
-use serde::de::DeserializeOwned;
+use kube::Client;
+use kube::runtime::reflector::Lookup;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 pub use self::backoff::Backoff;
+use self::event::Event;
 use self::progress::Progress;
+use self::quarantine::Quarantine;
+use self::source::Source;
+use self::stream::{Told, Watcher};
 use self::watched::Part;
+use crate::api::{ApiKey, Organization, names};
+use crate::clock::Clock;
 use crate::metrics::Metrics;
+use crate::object::{Decode, NamespaceLabels};
+use crate::process::Process;
 
-/// Objects in one answer of a list. A small page keeps the peak of memory at start low.
-const PAGE_SIZE: u32 = 100;
-const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
+/// Longest annotation that is kept. A longer one is longer than any that is understood, which what is
+/// kept of it still shows. Unit: characters.
+const MAX_ANNOTATION_CHARS: usize = 512;
+
+/// A kind that is kept in memory.
+pub trait Keep: Decode + Lookup<DynamicType = ()> {
+    /// Drops what was read and nobody needs for long.
+    fn prune(&mut self) {}
+}
+
+impl Keep for ApiKey {
+    fn prune(&mut self) {
+        prune(&mut self.metadata);
+    }
+}
+
+impl Keep for Organization {
+    fn prune(&mut self) {
+        prune(&mut self.metadata);
+    }
+}
+
+impl Keep for NamespaceLabels {}
+
+/// Drops what decisions about keys and organizations don't depend on.
+pub fn prune(metadata: &mut ObjectMeta) {
+    const KEPT: [&str; 3] = [
+        names::ANNOTATION_ROTATE_REQUESTED_AT,
+        names::ANNOTATION_ROTATE_OVERLAP_SECONDS,
+        names::ANNOTATION_DISCARD_PREVIOUS,
+    ];
+    metadata.managed_fields = None;
+    metadata.labels = None;
+    metadata.owner_references = None;
+    if let Some(annotations) = &mut metadata.annotations {
+        annotations.retain(|name, _| KEPT.contains(&name.as_str()));
+        for value in annotations.values_mut() {
+            if let Some((end, _)) = value.char_indices().nth(MAX_ANNOTATION_CHARS) {
+                value.truncate(end);
+                value.shrink_to_fit();
+            }
+        }
+        if annotations.is_empty() {
+            metadata.annotations = None;
+        }
+    }
+}
 
 /// Running watches. They end when this is dropped.
-#[derive(Debug)]
 pub struct Feed {
     tasks: JoinSet<()>,
+    client: Client,
     metrics: Metrics,
+    clock: Clock,
     progress: Progress,
+    quarantine: Quarantine,
     timeout_seconds: u32,
 }
 
@@ -42,11 +104,14 @@ impl Feed {
     /// Without watches yet; `progress` will tell how far they are. A watch that hears nothing for
     /// `timeout_seconds` is opened anew, so that a dead connection is noticed.
     #[must_use]
-    pub fn new(metrics: &Metrics, progress: Progress, timeout_seconds: u32) -> Self {
+    pub fn new(process: &Process, progress: Progress, timeout_seconds: u32) -> Self {
         Self {
             tasks: JoinSet::new(),
-            metrics: metrics.clone(),
+            client: process.client.clone(),
+            metrics: process.metrics.clone(),
+            clock: process.clock.clone(),
             progress,
+            quarantine: process.quarantine.clone(),
             timeout_seconds,
         }
     }
@@ -57,53 +122,48 @@ impl Feed {
         self.progress.clone()
     }
 
-    /// Starts a watch of a part of `what`: of the objects that `narrow` leaves of all. What `read`
-    /// understands of an object is pruned and goes to `take`.
-    pub fn follow<W, K>(
+    /// Starts a watch of a part of `what`. Each event goes to `take`.
+    pub fn follow<K: Keep + Send + 'static>(
         &mut self,
         (what, part): (&'static str, &Part),
-        api: Api<W>,
-        narrow: impl FnOnce(watcher::Config) -> watcher::Config,
-        read: impl Fn(W) -> Option<K> + Send + 'static,
+        source: Source,
         mut take: impl FnMut(Event<K>) + Send + 'static,
-    ) where
-        W: Resource<DynamicType = ()> + Clone + std::fmt::Debug + DeserializeOwned + Send + 'static,
-        K: Send + 'static,
-    {
-        let config = watcher::Config::default()
-            .timeout(self.timeout_seconds)
-            .page_size(PAGE_SIZE);
-        let config = narrow(config);
-        let kind = W::kind(&()).into_owned();
-        let metrics = self.metrics.clone();
+    ) {
+        let kind = K::kind(&()).into_owned();
+        let mut watcher = Watcher::<K>::new(self.client.clone(), source, self.timeout_seconds);
+        let (metrics, clock) = (self.metrics.clone(), self.clock.clone());
         let (progress, id) = (self.progress.clone(), self.progress.begin(what, part));
+        let mut unreadable = self.quarantine.watch(&kind);
         self.tasks.spawn(async move {
-            let mut events = watcher(api, config).backoff(Backoff::default()).boxed();
             loop {
-                match events.try_next().await {
-                    Ok(Some(event)) => {
+                match watcher.next().await {
+                    Ok(Told::Event(mut event)) => {
                         let is_whole = matches!(event, Event::InitDone);
-                        // The first pages of a list are no news of what broke.
+                        // The first items of a list say nothing of what comes after them.
                         let is_news = !matches!(event, Event::Init | Event::InitApply(_));
-                        if let Some(event) = convert(event, &read) {
-                            take(event);
-                        }
+                        unreadable.note(&event);
+                        prune_event(&mut event);
+                        take(event);
                         if is_whole {
                             progress.listed(id);
                         }
                         if is_news {
                             progress.told(id);
+                            progress.fresh(id, clock.now());
                         }
                     }
-                    Ok(None) => return,
+                    Ok(Told::UpToDate) => {
+                        progress.told(id);
+                        progress.fresh(id, clock.now());
+                    }
                     Err(error) => {
                         metrics.watch_failed(&kind);
-                        if is_forbidden(&error) {
+                        if error.is_forbidden() {
                             progress.refused(id, Instant::now());
                         } else {
                             progress.broke(id, Instant::now());
                         }
-                        tracing::warn!(kind, %error, "A watch failed; it is opened anew");
+                        tracing::warn!(kind, what, %error, "A watch failed; it is opened anew");
                     }
                 }
             }
@@ -111,56 +171,10 @@ impl Feed {
     }
 }
 
-fn is_forbidden(error: &watcher::Error) -> bool {
-    let (watcher::Error::InitialListFailed(error) | watcher::Error::WatchStartFailed(error)) =
-        error
-    else {
-        return false;
-    };
-    matches!(error, kube::Error::Api(status) if status.is_forbidden())
-}
-
-/// An object of ours, if this program understands it. One that it does not (stored by a newer
-/// version) must not stop the watch.
-pub fn decoded<K: Resource<DynamicType = ()>>(guarded: DeserializeGuard<K>) -> Option<K> {
-    match guarded.0 {
-        Ok(mut object) => {
-            prune(object.meta_mut());
-            Some(object)
-        }
-        Err(invalid) => {
-            let (namespace, name) = (invalid.metadata.namespace, invalid.metadata.name);
-            let kind = K::kind(&());
-            tracing::warn!(%kind, namespace, name, error = %invalid.error,
-                "Ignoring an object that this version does not understand");
-            None
-        }
+fn prune_event<K: Keep>(event: &mut Event<K>) {
+    if let Event::InitApply(stored) | Event::Apply(stored) = event
+        && let Ok(object) = &mut stored.object
+    {
+        object.prune();
     }
-}
-
-/// Any object, pruned.
-pub fn pruned<K: Resource<DynamicType = ()>>(mut object: K) -> Option<K> {
-    prune(object.meta_mut());
-    Some(object)
-}
-
-/// Drops what nobody here needs.
-pub fn prune(metadata: &mut ObjectMeta) {
-    metadata.managed_fields = None;
-    if let Some(annotations) = &mut metadata.annotations {
-        annotations.remove(LAST_APPLIED);
-        if annotations.is_empty() {
-            metadata.annotations = None;
-        }
-    }
-}
-
-fn convert<W, K>(event: Event<W>, read: impl Fn(W) -> Option<K>) -> Option<Event<K>> {
-    Some(match event {
-        Event::Apply(object) => Event::Apply(read(object)?),
-        Event::Delete(object) => Event::Delete(read(object)?),
-        Event::Init => Event::Init,
-        Event::InitApply(object) => Event::InitApply(read(object)?),
-        Event::InitDone => Event::InitDone,
-    })
 }

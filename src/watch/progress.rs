@@ -1,8 +1,16 @@
-//! How far watches are: which have taken in a whole list, and which may lack news.
+//! How far watches are: which have taken in a whole list, which may lack news, and how old what they
+//! know may be.
+//!
+//! Freshness is counted for each watch, from the last change or bookmark that was taken in. An API
+//! server sends a bookmark each minute and two seconds before a watch ends, so in good order none is
+//! much older than the time after which a watch is opened anew.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
+use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
@@ -16,8 +24,15 @@ const PATIENCE: Duration = Duration::from_secs(10);
 const IN_DOUBT: Duration = Duration::from_mins(1);
 
 /// How far watches are.
-#[derive(Clone, Debug, Default)]
-pub struct Progress(Arc<Mutex<Vec<Watch>>>);
+#[derive(Clone, Debug)]
+pub struct Progress {
+    watches: Arc<Mutex<Vec<Watch>>>,
+    /// When the watch that is freshest least took something in, of those of the whole cluster. Unit:
+    /// seconds since the Unix epoch.
+    oldest_second: Arc<AtomicI64>,
+    /// The same for those of each namespace.
+    namespaces: Arc<Mutex<BTreeMap<Arc<str>, i64>>>,
+}
 
 #[derive(Debug)]
 struct Watch {
@@ -26,6 +41,21 @@ struct Watch {
     listed: bool,
     refused_since: Option<Instant>,
     broken_at: Option<Instant>,
+    /// Unit: seconds since the Unix epoch.
+    fresh_second: i64,
+}
+
+/// A watch that has taken in nothing yet.
+const NEVER: i64 = i64::MIN;
+
+impl Default for Progress {
+    fn default() -> Self {
+        Self {
+            watches: Arc::default(),
+            oldest_second: Arc::new(AtomicI64::new(NEVER)),
+            namespaces: Arc::default(),
+        }
+    }
 }
 
 /// Number of a watch.
@@ -52,15 +82,80 @@ impl Watch {
 
 impl Progress {
     pub(super) fn begin(&self, what: &'static str, part: &Part) -> Id {
-        let mut watches = self.0.lock();
+        let mut watches = self.watches.lock();
         watches.push(Watch {
             what,
             part: part.clone(),
             listed: false,
             refused_since: None,
             broken_at: None,
+            fresh_second: NEVER,
         });
-        Id(watches.len() - 1)
+        let id = Id(watches.len() - 1);
+        drop(watches);
+        self.note_oldest(part);
+        id
+    }
+
+    /// It took in a change or a bookmark: it knows all that was the case at this time.
+    pub(super) fn fresh(&self, id: Id, now: Timestamp) {
+        let mut watches = self.watches.lock();
+        let Some(watch) = watches.get_mut(id.0) else {
+            return;
+        };
+        let second = now.as_second();
+        if watch.fresh_second == second {
+            return;
+        }
+        watch.fresh_second = second;
+        let part = watch.part.clone();
+        drop(watches);
+        self.note_oldest(&part);
+    }
+
+    fn note_oldest(&self, part: &Part) {
+        let watches = self.watches.lock();
+        let same = watches.iter().filter(|watch| watch.part == *part);
+        let oldest = same.map(|watch| watch.fresh_second).min();
+        let oldest = oldest.unwrap_or(NEVER);
+        match part {
+            Part::Whole => self.oldest_second.store(oldest, Ordering::Relaxed),
+            Part::Namespace(name) => {
+                self.namespaces.lock().insert(Arc::clone(name), oldest);
+            }
+        }
+    }
+
+    /// How old what is known may be, for what is not watched by namespace.
+    #[must_use]
+    pub fn staleness(&self, now: Timestamp) -> SignedDuration {
+        since(self.oldest_second.load(Ordering::Relaxed), now)
+    }
+
+    /// How old what is known of a namespace may be, where that is watched by itself. Whoever takes our
+    /// rights there must not silence the others.
+    #[must_use]
+    pub fn staleness_in(&self, namespace: &str, now: Timestamp) -> Option<SignedDuration> {
+        let second = self.namespaces.lock().get(namespace).copied()?;
+        Some(since(second, now))
+    }
+
+    /// How old what any watch knows may be, of those that have been listed.
+    #[must_use]
+    pub fn longest_staleness(&self, now: Timestamp) -> SignedDuration {
+        let watches = self.watches.lock();
+        let listed = watches.iter().filter(|watch| watch.listed);
+        let oldest = listed.map(|watch| watch.fresh_second).min();
+        since(oldest.unwrap_or_else(|| now.as_second()), now)
+    }
+
+    /// Which watches of the whole cluster may know only what is older than this.
+    #[must_use]
+    pub fn stale(&self, limit: SignedDuration, now: Timestamp) -> Vec<String> {
+        let watches = self.watches.lock();
+        let whole = watches.iter().filter(|watch| watch.part == Part::Whole);
+        let stale = whole.filter(|watch| since(watch.fresh_second, now) > limit);
+        stale.map(Watch::name).collect()
     }
 
     pub(super) fn listed(&self, id: Id) {
@@ -90,7 +185,7 @@ impl Progress {
     /// Whether a watch of one of these may lack news.
     #[must_use]
     pub fn may_lack_news(&self, of: &[&str], now: Instant) -> bool {
-        let watches = self.0.lock();
+        let watches = self.watches.lock();
         let mut concerned = watches.iter().filter(|watch| of.contains(&watch.what));
         concerned.any(|watch| {
             watch
@@ -100,7 +195,7 @@ impl Progress {
     }
 
     fn change(&self, id: Id, change: impl FnOnce(&mut Watch)) {
-        if let Some(watch) = self.0.lock().get_mut(id.0) {
+        if let Some(watch) = self.watches.lock().get_mut(id.0) {
             change(watch);
         }
     }
@@ -108,7 +203,7 @@ impl Progress {
     /// What has not been listed yet and has to be waited for.
     #[must_use]
     pub fn waiting(&self, now: Instant) -> Vec<String> {
-        let watches = self.0.lock();
+        let watches = self.watches.lock();
         let waiting = watches.iter().filter(|watch| watch.holds_up(now));
         waiting.map(Watch::name).collect()
     }
@@ -116,15 +211,60 @@ impl Progress {
     /// What could not be listed at all, because it is not permitted.
     #[must_use]
     pub fn refusals(&self) -> Vec<String> {
-        let watches = self.0.lock();
+        let watches = self.watches.lock();
         let refused = |watch: &&Watch| !watch.listed && watch.refused_since.is_some();
         watches.iter().filter(refused).map(Watch::name).collect()
     }
 }
 
+fn since(second: i64, now: Timestamp) -> SignedDuration {
+    SignedDuration::from_secs(now.as_second().saturating_sub(second))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn at(second: i64) -> Timestamp {
+        Timestamp::from_second(second).unwrap()
+    }
+
+    const fn seconds(seconds: i64) -> SignedDuration {
+        SignedDuration::from_secs(seconds)
+    }
+
+    #[test]
+    fn what_counts_is_the_watch_that_took_nothing_in_for_longest_even_of_the_same_kind() {
+        let progress = Progress::default();
+        let verifiers = progress.begin("verifiers", &Part::Whole);
+        let peppers = progress.begin("peppers", &Part::Whole);
+        progress.fresh(verifiers, at(100));
+        assert!(progress.staleness(at(100)) > seconds(1_000_000));
+        progress.fresh(peppers, at(130));
+        assert_eq!(progress.staleness(at(160)), seconds(60));
+        assert_eq!(progress.stale(seconds(59), at(160)), ["verifiers"]);
+        progress.fresh(verifiers, at(150));
+        assert_eq!(progress.staleness(at(160)), seconds(30));
+        assert!(progress.stale(seconds(30), at(160)).is_empty());
+    }
+
+    #[test]
+    fn a_namespace_of_which_nothing_is_heard_is_not_the_whole_cluster() {
+        let progress = Progress::default();
+        let whole = progress.begin("organizations", &Part::Whole);
+        let ids = ["a", "b"].map(|name| progress.begin("apikeys", &part(name)));
+        progress.fresh(whole, at(100));
+        progress.fresh(ids[0], at(100));
+        progress.fresh(ids[1], at(40));
+        for id in ids {
+            progress.listed(id);
+        }
+        assert_eq!(progress.staleness(at(110)), seconds(10));
+        assert_eq!(progress.staleness_in("a", at(110)), Some(seconds(10)));
+        assert_eq!(progress.staleness_in("b", at(110)), Some(seconds(70)));
+        assert_eq!(progress.staleness_in("c", at(110)), None);
+        assert_eq!(progress.longest_staleness(at(110)), seconds(70));
+    }
 
     fn part(name: &str) -> Part {
         Part::Namespace(name.into())

@@ -2,7 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use kube::runtime::watcher::Event;
+use super::event::Event;
+use crate::object::{Identity, Stored};
 
 /// What a list has shown so far. Objects that it does not show are gone, but only once it is
 /// complete.
@@ -17,8 +18,10 @@ pub enum Step<K> {
     Nothing,
     /// The object is there, as it is now.
     Put(K),
+    /// The object is there, and what stands in it can't be read.
+    Unreadable(Identity),
     /// The object is gone.
-    Gone(K),
+    Gone(Identity),
     /// A list is complete: what [`Relist::gone`] says is gone.
     Complete,
 }
@@ -31,20 +34,20 @@ impl<I> Default for Relist<I> {
 
 impl<I: Ord + Clone> Relist<I> {
     /// Takes in an event. A list that was under way when another begins counts for nothing.
-    pub fn take<K>(&mut self, event: Event<K>, id: impl Fn(&K) -> I) -> Step<K> {
+    pub fn take<K>(&mut self, event: Event<K>, id: impl Fn(&Identity) -> I) -> Step<K> {
         match event {
             Event::Init => {
                 self.seen = Some(BTreeSet::new());
                 Step::Nothing
             }
-            Event::InitApply(object) => {
+            Event::InitApply(stored) => {
                 if let Some(seen) = &mut self.seen {
-                    seen.insert(id(&object));
+                    seen.insert(id(&stored.identity));
                 }
-                Step::Put(object)
+                Step::of(stored)
             }
-            Event::Apply(object) => Step::Put(object),
-            Event::Delete(object) => Step::Gone(object),
+            Event::Apply(stored) => Step::of(stored),
+            Event::Delete(identity) => Step::Gone(identity),
             Event::InitDone => Step::Complete,
         }
     }
@@ -56,5 +59,14 @@ impl<I: Ord + Clone> Relist<I> {
     {
         let seen = self.seen.take().unwrap_or_default();
         known.filter(|id| !seen.contains(*id)).cloned().collect()
+    }
+}
+
+impl<K> Step<K> {
+    fn of(stored: Stored<K>) -> Self {
+        match stored.object {
+            Ok(object) => Self::Put(object),
+            Err(_) => Self::Unreadable(stored.identity),
+        }
     }
 }

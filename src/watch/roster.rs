@@ -10,6 +10,7 @@ use std::sync::Arc;
 use k8s_openapi::jiff::Timestamp;
 
 use crate::api::{ApiKey, Organization, Phase};
+use crate::object::Identity;
 use crate::policy::{self, OverQuota};
 
 /// Namespace and name of an `ApiKey`.
@@ -29,6 +30,15 @@ impl KeyRef {
             namespace: namespace.into(),
             name: name.into(),
         }
+    }
+
+    /// Of the key with this identity.
+    #[must_use]
+    pub fn identified(identity: &Identity) -> Self {
+        Self::new(
+            identity.namespace.as_deref().unwrap_or_default(),
+            &identity.name,
+        )
     }
 
     /// Of this key.
@@ -68,8 +78,11 @@ impl Tally {
 pub struct Roster {
     members: BTreeMap<KeyRef, Member>,
     organizations: BTreeMap<Arc<str>, Entry>,
-    namespaces: BTreeMap<Arc<str>, BTreeMap<String, String>>,
+    namespaces: BTreeMap<Arc<str>, Labels>,
 }
+
+/// Labels of a namespace.
+pub type Labels = Arc<BTreeMap<String, String>>;
 
 #[derive(Debug)]
 struct Member {
@@ -251,9 +264,9 @@ impl Roster {
         changed
     }
 
-    /// Takes in the labels of a namespace (`None`: it is gone). Returns its keys and those whose
-    /// standing changed with them.
-    pub fn label(&mut self, name: &str, labels: Option<BTreeMap<String, String>>) -> Vec<KeyRef> {
+    /// Takes in the labels of a namespace (`None`: it is gone, or they can't be read). Returns its keys
+    /// and those whose standing changed with them.
+    pub fn label(&mut self, name: &str, labels: Option<Labels>) -> Vec<KeyRef> {
         let from = KeyRef::new(name, "");
         let mut keys: Vec<KeyRef> = self
             .members
@@ -300,10 +313,10 @@ impl Roster {
             })
     }
 
-    /// Labels of a namespace.
+    /// Labels of a namespace, if they are known.
     #[must_use]
-    pub fn labels(&self, namespace: &str) -> BTreeMap<String, String> {
-        self.namespaces.get(namespace).cloned().unwrap_or_default()
+    pub fn labels(&self, namespace: &str) -> Option<Labels> {
+        self.namespaces.get(namespace).cloned()
     }
 
     /// Names of all known namespaces.
@@ -369,10 +382,10 @@ impl Roster {
             .get(&member.org)
             .and_then(|e| e.declared.as_ref());
         let namespace = &member.seat.key.namespace;
-        let none = BTreeMap::new();
-        let labels = self.namespaces.get(namespace).unwrap_or(&none);
+        let labels = self.namespaces.get(namespace).map(|labels| &**labels);
         declared.is_none_or(|organization| {
-            policy::namespace_allowed(&organization.spec.allowed_namespaces, namespace, labels)
+            let allowed = &organization.spec.allowed_namespaces;
+            policy::namespace_allowed(allowed, namespace, labels) == Some(true)
         })
     }
 

@@ -9,8 +9,10 @@ use k8s_openapi::api::core::v1::Secret;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::Resource;
 
+use super::Keep;
 use crate::api::names;
 use crate::credential::verifier::{Document, Error, Owner};
+use crate::object::{Decode, Unreadable};
 
 /// The value of a data key of a Secret; empty if there is none.
 #[must_use]
@@ -105,6 +107,17 @@ fn owner(metadata: &ObjectMeta) -> Option<Owner> {
         uid: uid.to_owned(),
     })
 }
+
+impl Decode for Verifier {
+    fn decode(json: &str) -> Result<Self, Unreadable> {
+        Secret::decode(json).map(Self::read)
+    }
+}
+
+impl Keep for Verifier {}
+
+/// A Secret with a ring of keys.
+impl Keep for Secret {}
 
 impl Resource for Verifier {
     type DynamicType = ();

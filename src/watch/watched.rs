@@ -4,9 +4,11 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use k8s_openapi::NamespaceResourceScope;
-use kube::runtime::reflector::Lookup;
-use kube::runtime::watcher;
-use kube::{Api, Client, Resource};
+use k8s_openapi::api::core::v1::Namespace;
+use kube::Resource;
+
+use super::source::Source;
+use crate::object::Identity;
 
 /// The namespaces whose `ApiKeys` are looked after.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -45,24 +47,25 @@ pub enum Part {
 }
 
 impl Part {
-    /// Where objects of this part are.
+    /// The objects of this part.
     #[must_use]
-    pub fn api<K>(&self, client: &Client) -> Api<K>
+    pub fn source<K>(&self) -> Source
     where
         K: Resource<DynamicType = (), Scope = NamespaceResourceScope>,
     {
         match self {
-            Self::Whole => Api::all(client.clone()),
-            Self::Namespace(name) => Api::namespaced(client.clone(), name),
+            Self::Whole => Source::of::<K>(None),
+            Self::Namespace(name) => Source::of::<K>(Some(name)),
         }
     }
 
-    /// Leaves the namespace of this part of all namespaces. A right on this name is enough for it.
+    /// The namespace of this part, or all. A right on its name is enough for it.
     #[must_use]
-    pub fn only_itself(&self, config: watcher::Config) -> watcher::Config {
+    pub fn namespaces(&self) -> Source {
+        let all = Source::of::<Namespace>(None).metadata();
         match self {
-            Self::Whole => config,
-            Self::Namespace(name) => config.fields(&format!("metadata.name={name}")),
+            Self::Whole => all,
+            Self::Namespace(name) => all.named(name),
         }
     }
 
@@ -77,9 +80,8 @@ impl Part {
 
     /// Whether this object, or the namespace that it is, belongs to it.
     #[must_use]
-    pub fn has_object(&self, object: &impl Lookup) -> bool {
-        let place = object.namespace().or_else(|| object.name());
-        self.has(&place.unwrap_or_default())
+    pub fn has_object(&self, identity: &Identity) -> bool {
+        self.has(identity.namespace.as_deref().unwrap_or(&identity.name))
     }
 }
 

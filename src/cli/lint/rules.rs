@@ -74,7 +74,6 @@ impl World {
         let namespace = key.metadata.namespace.as_deref();
         let labels = namespace.and_then(|name| self.namespace_labels.get(name));
         let organization = decidable(organization, namespace, labels.is_some());
-        let none = BTreeMap::new();
         let subs = key.spec.sub_orgs.iter();
         let subs: Vec<_> = subs
             .filter_map(|sub| self.organizations.get(&sub.org).cloned())
@@ -83,8 +82,9 @@ impl World {
             subject: Subject::from(key),
             organization: Some(&organization),
             parent: parent.map(Arc::as_ref),
+            unreadable: None,
             sub_organizations: &subs,
-            namespace_labels: labels.unwrap_or(&none),
+            namespace_labels: labels,
             over_quota: None,
             fixed_expiry: None,
             require_organizations: false,

@@ -5,9 +5,16 @@ use std::borrow::Cow;
 use k8s_openapi::api::core::v1::Secret;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
 use kube::Resource;
+use kube::core::PartialObjectMeta;
 use kube::runtime::reflector::Lookup;
 
 use crate::api::{ApiKey, names};
+use crate::object::{Decode, Unreadable};
+use crate::watch::Keep;
+
+/// Longest annotation that is kept: longer than any that is written here, so that a longer one is none
+/// of ours. Unit: characters.
+const MAX_ANNOTATION_CHARS: usize = 256;
 
 /// Metadata of a Secret that stands where the key delivers, as far as anything here depends on it. One
 /// is kept for each key, and as they are in Kubernetes, the annotations alone would take half a KiB.
@@ -66,7 +73,10 @@ impl Delivered {
     pub fn read(metadata: ObjectMeta) -> Self {
         let text = |text: Option<String>| text.unwrap_or_default().into_boxed_str();
         let mut annotations = metadata.annotations.unwrap_or_default();
-        let mut annotation = |name| annotations.remove(name).map(String::into_boxed_str);
+        let mut annotation = |name| {
+            let value = annotations.remove(name)?;
+            Some(value.chars().take(MAX_ANNOTATION_CHARS).collect())
+        };
         let owners = metadata.owner_references.unwrap_or_default();
         let controller = owners.into_iter().find(|o| o.controller == Some(true));
         Self {
@@ -122,6 +132,14 @@ impl Controller {
         }
     }
 }
+
+impl Decode for Delivered {
+    fn decode(json: &str) -> Result<Self, Unreadable> {
+        PartialObjectMeta::<Secret>::decode(json).map(|secret| Self::read(secret.metadata))
+    }
+}
+
+impl Keep for Delivered {}
 
 impl Lookup for Delivered {
     type DynamicType = ();

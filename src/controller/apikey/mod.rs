@@ -36,6 +36,7 @@ use super::context::{Context, post_params};
 use crate::api::{ApiKey, ApiKeyStatus};
 use crate::audit;
 use crate::error::{Class, Error, request};
+use crate::object::Answer;
 
 /// Name of this controller in metrics and logs.
 pub const CONTROLLER: &str = "apikey";
@@ -123,10 +124,10 @@ async fn write_status(
         .for_each(audit::write);
     let params = post_params();
     let ticket = ctx.caches.apikeys.ticket();
-    let new = ApiKey {
+    let new = Answer(ApiKey {
         status: Some(status),
         ..ApiKey::clone(apikey)
-    };
+    });
     let apikeys = ctx.apikeys_in(apikey.metadata.namespace.as_deref().unwrap_or_default());
     let name = apikey.name_any();
     match request(
@@ -135,7 +136,7 @@ async fn write_status(
     )
     .await
     {
-        Ok(stored) => ctx.record_apikey(ticket, stored),
+        Ok(Answer(stored)) => ctx.record_apikey(ticket, stored),
         Err(error) if error.is_not_found() => return Ok(()),
         Err(error) => return Err(error),
     }

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use k8s_openapi::api::core::v1::Secret;
+use kube::Resource as _;
 use kube::runtime::reflector::ObjectRef;
 
 use super::delivered::Delivered;
@@ -9,6 +11,7 @@ use super::plan::Observed;
 use crate::api::{ApiKey, conditions, conditions::reason, names};
 use crate::controller::context::Context;
 use crate::error::{Error, request};
+use crate::object::Answer;
 use crate::watch::roster::KeyRef;
 use crate::watch::stored::Verifier;
 
@@ -17,9 +20,12 @@ pub fn observe(ctx: &Context, apikey: Arc<ApiKey>) -> Observed {
     let key = KeyRef::of(&apikey);
     let organization = |name: &str| ctx.caches.organizations.get(&ObjectRef::new(name));
     let own = organization(&apikey.spec.org);
-    let parent = own
-        .as_ref()
-        .and_then(|own| organization(own.spec.parent.as_deref()?));
+    let parent_name = own.as_ref().and_then(|own| own.spec.parent.clone());
+    let parent = parent_name.as_deref().and_then(organization);
+    let is_unreadable = |name: &String| ctx.caches.organizations.is_unreadable(None, name);
+    let unreadable = std::iter::once(apikey.spec.org.clone())
+        .chain(parent_name)
+        .find(is_unreadable);
     let listed = apikey.spec.sub_orgs.iter();
     let sub_organizations = listed.filter_map(|sub| organization(&sub.org)).collect();
     let roster = ctx.roster.lock();
@@ -29,6 +35,7 @@ pub fn observe(ctx: &Context, apikey: Arc<ApiKey>) -> Observed {
     Observed {
         organization: own,
         parent,
+        unreadable,
         sub_organizations,
         namespace_labels: roster.labels(&key.namespace),
         over_quota: roster.over_quota(&key),
@@ -68,10 +75,10 @@ pub fn needs_confirmation(apikey: &ApiKey) -> bool {
 pub async fn confirm(ctx: &Context, observed: &mut Observed) -> Result<(), Error> {
     let apikey = Arc::clone(&observed.apikey);
     let uid = apikey.metadata.uid.as_deref().unwrap_or_default();
-    let verifiers = ctx.secrets_in(&ctx.namespace);
     let name = names::verifier_secret(uid);
+    let verifiers = ctx.verifiers();
     let verifier = request("read the verifier", verifiers.get_opt(&name)).await?;
-    observed.verifier = verifier.map(Verifier::read).map(Arc::new);
+    observed.verifier = verifier.map(|Answer(read)| Arc::new(Verifier::read(read)));
     observed.delivered = read_delivered(ctx, &apikey).await?.map(Arc::new);
     let live = ctx.find_apikey(&KeyRef::of(&apikey), uid).await?;
     observed.deleted = live.is_none_or(|live| live.metadata.deletion_timestamp.is_some());
@@ -80,12 +87,8 @@ pub async fn confirm(ctx: &Context, observed: &mut Observed) -> Result<(), Error
 }
 
 async fn read_delivered(ctx: &Context, apikey: &ApiKey) -> Result<Option<Delivered>, Error> {
-    let secrets = ctx.secrets_in(apikey.metadata.namespace.as_deref().unwrap_or_default());
-    let name = apikey.secret_name();
-    let found = request(
-        "look for the delivered Secret",
-        secrets.get_metadata_opt(name),
-    )
-    .await?;
+    let url = Secret::url_path(&(), apikey.metadata.namespace.as_deref());
+    let found = ctx.metadata::<Secret>(url, apikey.secret_name());
+    let found = request("look for the delivered Secret", found).await?;
     Ok(found.map(|secret| Delivered::read(secret.metadata)))
 }

@@ -4,7 +4,6 @@
 //! final status; the same function is asked again after each success, so that "done" has one
 //! meaning.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
@@ -20,6 +19,7 @@ use crate::credential::sealed::{BadRecipient, Recipients};
 use crate::credential::verifier::{Document, Handover};
 use crate::error::{Class, Error};
 use crate::policy::{self, Assessment, Denial, OverQuota, Verdict};
+use crate::watch::roster::Labels;
 use crate::watch::stored::Verifier;
 
 /// At most this many secrets replace removed ones ...
@@ -41,10 +41,12 @@ pub struct Observed {
     pub organization: Option<Arc<Organization>>,
     /// The parent of that Organization, if it names one and that is declared.
     pub parent: Option<Arc<Organization>>,
+    /// Name of the Organization that can't be read, of these two, if one can't.
+    pub unreadable: Option<String>,
     /// The declared ones of the organizations in `spec.subOrgs`.
     pub sub_organizations: Vec<Arc<Organization>>,
-    /// Labels of the namespace.
-    pub namespace_labels: BTreeMap<String, String>,
+    /// Labels of the namespace, if they are known.
+    pub namespace_labels: Option<Labels>,
     /// The quota that leaves no place, if one does.
     pub over_quota: Option<OverQuota>,
     /// The verifier, if there is one.
@@ -220,8 +222,9 @@ impl Observed {
             subject: policy::Subject::from(&*self.apikey),
             organization: self.organization.as_deref(),
             parent: self.parent.as_deref(),
+            unreadable: self.unreadable.as_deref(),
             sub_organizations: &self.sub_organizations,
-            namespace_labels: &self.namespace_labels,
+            namespace_labels: self.namespace_labels.as_deref(),
             over_quota: self.over_quota.as_ref(),
             fixed_expiry: self.document().map(|document| document.expires_at.0),
             require_organizations: self.settings.require_organizations,

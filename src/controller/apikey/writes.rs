@@ -5,10 +5,9 @@ use std::sync::Arc;
 use axum::http::HeaderValue;
 use axum::http::header::ACCEPT;
 use k8s_openapi::api::core::v1::Secret as CoreSecret;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::Resource as _;
 use kube::api::{DeleteParams, Patch, PatchParams, Preconditions};
-use kube::core::{PartialObjectMeta, Request};
+use kube::core::Request;
 use kube::runtime::reflector::ObjectRef;
 
 use super::delivered::Delivered;
@@ -19,6 +18,7 @@ use crate::controller::cache::Ticket;
 use crate::controller::context::{Context, post_params};
 use crate::credential::verifier::Document;
 use crate::error::{Error, request};
+use crate::object::Answer;
 use crate::watch::stored::Verifier;
 
 /// Has the API server answer without the data of the Secret.
@@ -37,11 +37,12 @@ pub(super) async fn write_verifier(
         .map(|verifier| &verifier.metadata);
     let secret = Verifier::render(document, &ctx.namespace, replaces)
         .map_err(|error| Error::internal("write the verifier", &error))?;
-    let verifiers = ctx.secrets_in(&ctx.namespace);
+    let name = secret.metadata.name.clone().unwrap_or_default();
+    let secret = Answer(secret);
+    let verifiers = ctx.verifiers();
     let params = post_params();
     let ticket = ctx.caches.verifiers.ticket();
-    let name = secret.metadata.name.clone().unwrap_or_default();
-    let stored = if replaces.is_some() {
+    let Answer(stored) = if replaces.is_some() {
         request(
             "update the verifier",
             verifiers.replace(&name, &params, &secret),
@@ -74,17 +75,39 @@ pub(super) async fn create(
         .map_err(|error| Error::internal(doing, &error))?;
     post.headers_mut().insert(ACCEPT, METADATA_ONLY);
     let ticket = ctx.caches.delivered.ticket();
-    let stored = request(
-        doing,
-        ctx.client.0.request::<PartialObjectMeta<CoreSecret>>(post),
-    )
-    .await?;
-    take_in(ctx, observed, ticket, stored.metadata);
+    let Answer(stored) = request(doing, send(ctx, post)).await?;
+    take_in(ctx, observed, ticket, stored);
     Ok(())
 }
 
-fn take_in(ctx: &Context, observed: &mut Observed, ticket: Ticket, stored: ObjectMeta) {
-    let stored = Delivered::read(stored);
+/// Sends a request whose answer is metadata of a Secret.
+async fn send(
+    ctx: &Context,
+    request: axum::http::Request<Vec<u8>>,
+) -> Result<Answer<Delivered>, kube::Error> {
+    ctx.client.0.request(request).await
+}
+
+/// A patch of the delivered Secret, whose answer is metadata.
+async fn patch<P: serde::Serialize + std::fmt::Debug>(
+    ctx: &Context,
+    observed: &mut Observed,
+    doing: &'static str,
+    params: &PatchParams,
+    patch: &Patch<P>,
+) -> Result<(), Error> {
+    let apikey = Arc::clone(&observed.apikey);
+    let url = CoreSecret::url_path(&(), apikey.metadata.namespace.as_deref());
+    let patch = Request::new(url)
+        .patch_metadata(apikey.secret_name(), params, patch)
+        .map_err(|error| Error::internal(doing, &error))?;
+    let ticket = ctx.caches.delivered.ticket();
+    let Answer(stored) = request(doing, send(ctx, patch)).await?;
+    take_in(ctx, observed, ticket, stored);
+    Ok(())
+}
+
+fn take_in(ctx: &Context, observed: &mut Observed, ticket: Ticket, stored: Delivered) {
     ctx.caches.delivered.record(ticket, stored.clone());
     observed.delivered = Some(Arc::new(stored));
 }
@@ -97,18 +120,11 @@ pub(super) async fn apply(
     manager: &str,
     body: &str,
 ) -> Result<(), Error> {
-    let apikey = Arc::clone(&observed.apikey);
-    let secrets = ctx.secrets_in(apikey.metadata.namespace.as_deref().unwrap_or_default());
     // Force: the fields are ours, and somebody who edited one of them would block us for ever.
     let params = PatchParams::apply(manager).force();
     let document: &serde_json::value::RawValue =
         serde_json::from_str(body).map_err(|error| Error::internal("write the Secret", &error))?;
-    let ticket = ctx.caches.delivered.ticket();
-    let patch = Patch::Apply(document);
-    let patched = secrets.patch_metadata(apikey.secret_name(), &params, &patch);
-    let stored = request(doing, patched).await?;
-    take_in(ctx, observed, ticket, stored.metadata);
-    Ok(())
+    patch(ctx, observed, doing, &params, &Patch::Apply(document)).await
 }
 
 /// Makes the key the owner of a delivered Secret, if that is still as observed.
@@ -117,17 +133,12 @@ pub(super) async fn adopt_delivered(ctx: &Context, observed: &mut Observed) -> R
     let Some(secret) = observed.delivered.as_deref() else {
         return Ok(());
     };
-    let patch = Patch::Merge(render::adoption(&apikey, secret));
+    let adoption = Patch::Merge(render::adoption(&apikey, secret));
     let params = PatchParams {
         field_manager: Some(names::FIELD_MANAGER.into()),
         ..PatchParams::default()
     };
-    let secrets = ctx.secrets_in(apikey.metadata.namespace.as_deref().unwrap_or_default());
-    let ticket = ctx.caches.delivered.ticket();
-    let patched = secrets.patch_metadata(apikey.secret_name(), &params, &patch);
-    let stored = request("take over the Secret", patched).await?;
-    take_in(ctx, observed, ticket, stored.metadata);
-    Ok(())
+    patch(ctx, observed, "take over the Secret", &params, &adoption).await
 }
 
 /// Removes the delivered Secret, if it is still as observed.
@@ -148,11 +159,7 @@ pub(super) async fn remove_delivered(ctx: &Context, observed: &mut Observed) -> 
         .delete(observed.apikey.secret_name(), &params)
         .map_err(|error| Error::internal(doing, &error))?;
     delete.headers_mut().insert(ACCEPT, METADATA_ONLY);
-    let removed = ctx
-        .client
-        .0
-        .request_status::<PartialObjectMeta<CoreSecret>>(delete);
-    match request(doing, removed).await {
+    match request(doing, ctx.client.0.request_text(delete)).await {
         Ok(_) => {}
         Err(error) if error.is_not_found() => {}
         Err(error) => return Err(error),

@@ -14,13 +14,9 @@ mod stored;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures::TryStreamExt as _;
 use k8s_openapi::api::core::v1::Secret;
 use k8s_openapi::jiff::Timestamp;
-use kube::Api;
 use kube::core::PartialObjectMeta;
-use kube::runtime::WatchStreamExt as _;
-use kube::runtime::watcher::{self, Event, watcher};
 use tokio::time::Instant;
 use zeroize::Zeroizing;
 
@@ -28,7 +24,9 @@ pub use self::stored::Slot;
 use super::context::Context;
 use crate::credential::signing::RotationPolicy;
 use crate::error::{Class, Error};
-use crate::watch::Backoff;
+use crate::watch::event::Event;
+use crate::watch::source::Source;
+use crate::watch::stream::{Told, Watcher};
 
 /// Longest wait between two looks at the clock: clocks jump.
 const MOST_WAIT: Duration = Duration::from_hours(1);
@@ -90,13 +88,12 @@ pub enum Due<R> {
 
 /// Keeps a ring until it is dropped.
 pub async fn follow<R: Ring>(ctx: Arc<Context>) {
-    let config = watcher::Config::default()
-        .timeout(WATCH_TIMEOUT_SECONDS)
-        .fields(&format!("metadata.name={}", R::SECRET));
     // Events say that something changed; the keys themselves are read when that is so.
-    let metadata =
-        Api::<PartialObjectMeta<Secret>>::namespaced(ctx.client.0.clone(), &ctx.namespace);
-    let mut events = std::pin::pin!(watcher(metadata, config).backoff(Backoff::default()));
+    let metadata = Source::of::<Secret>(Some(&ctx.namespace)).metadata();
+    let metadata = metadata.named(R::SECRET);
+    let client = ctx.client.0.clone();
+    let mut watcher =
+        Watcher::<PartialObjectMeta<Secret>>::new(client, metadata, WATCH_TIMEOUT_SECONDS);
     let mut told = R::Told::default();
     let mut reread = true;
     loop {
@@ -121,13 +118,12 @@ pub async fn follow<R: Ring>(ctx: Arc<Context>) {
         }
         let look_again = Instant::now() + wait.clamp(LEAST_WAIT, MOST_WAIT);
         loop {
-            match tokio::time::timeout_at(look_again, events.try_next()).await {
-                Ok(Ok(Some(Event::Init | Event::InitApply(_)))) => {}
-                Ok(Ok(Some(Event::Apply(_) | Event::Delete(_) | Event::InitDone))) => {
+            match tokio::time::timeout_at(look_again, watcher.next()).await {
+                Ok(Ok(Told::UpToDate | Told::Event(Event::Init | Event::InitApply(_)))) => {}
+                Ok(Ok(Told::Event(Event::Apply(_) | Event::Delete(_) | Event::InitDone))) => {
                     reread = true;
                     break;
                 }
-                Ok(Ok(None)) => return,
                 Ok(Err(error)) => {
                     ctx.metrics.watch_failed("KeyRing");
                     tracing::warn!(ring = R::NAME, %error, "A watch failed; it is opened anew");

@@ -103,7 +103,7 @@ struct Unreadable<E> {
 /// The request failed, or the ring can't be read: then the known one stays.
 pub(super) async fn read<R: Ring>(ctx: &Context) -> Result<(), Error> {
     let slot = R::slot(ctx);
-    let secrets = ctx.secrets_in(&ctx.namespace);
+    let secrets = ctx.own_secrets();
     let stored = request("read a key ring", secrets.get_opt(R::SECRET)).await?;
     let Some(stored) = stored.map(Wiped) else {
         ctx.metrics.ring_unreadable(R::SECRET, false);
@@ -152,7 +152,7 @@ pub(super) async fn write<R: Ring>(ctx: &Context, ring: Arc<R>) -> Result<(), Er
         names::KEY_RING_DATA_KEY.to_owned(),
         ByteString(json.to_vec()),
     );
-    let secrets = ctx.secrets_in(&ctx.namespace);
+    let secrets = ctx.own_secrets();
     let params = post_params();
     let answer = if is_stored {
         let replaced = secrets.replace(R::SECRET, &params, &secret.0);

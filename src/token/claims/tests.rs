@@ -1,4 +1,4 @@
-use kube::runtime::watcher::Event;
+use crate::watch::event::Event;
 
 use super::*;
 use crate::api::{SubOrganization, TokenSpec};
@@ -13,13 +13,16 @@ const ISSUER: &str = "https://keys.test";
 fn proven(change: impl FnOnce(&mut crate::api::ApiKeySpec), now: i64) -> Proven {
     let index = index(1, &ring());
     for (name, parent) in [("acme", None), ("acme-tr", Some("acme")), ("other", None)] {
-        index.organization(Event::Apply(organization(name, |spec| {
-            spec.parent = parent.map(str::to_owned);
-        })));
+        index.organization(Event::Apply(
+            organization(name, |spec| {
+                spec.parent = parent.map(str::to_owned);
+            })
+            .into(),
+        ));
     }
     let mut key = apikey(1);
     change(&mut key.spec);
-    index.apikey(&Part::Whole, Event::Apply(key));
+    index.apikey(&Part::Whole, Event::Apply(key.into()));
     let verifier = Verifier::new(index).unwrap();
     let verdict = verifier.check(secret(1).expose(), Login::Implied, at(now));
     let Verdict::Proven(proven) = verdict else {

@@ -13,20 +13,19 @@ mod tests;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use k8s_openapi::api::core::v1::Namespace;
 use k8s_openapi::jiff::Timestamp;
-use kube::ResourceExt;
-use kube::core::PartialObjectMeta;
-use kube::runtime::watcher::Event;
+use kube::ResourceExt as _;
 use parking_lot::{Mutex, RwLock};
 
 pub use self::credential::{Credential, Evidence, Key, Proof, Standing};
 use crate::api::{ApiKey, Organization, names};
 use crate::credential::KeyId;
 use crate::credential::fingerprint::PepperRing;
+use crate::object::{Identity, NamespaceLabels};
 use crate::policy;
+use crate::watch::event::Event;
 use crate::watch::relist::{Relist, Step};
-use crate::watch::roster::{KeyRef, Roster};
+use crate::watch::roster::{KeyRef, Labels, Roster};
 use crate::watch::stored::Verifier;
 use crate::watch::watched::Part;
 
@@ -47,7 +46,7 @@ struct State {
     keys: BTreeMap<KeyRef, Key>,
     /// By uid of the `ApiKey`.
     verifiers: BTreeMap<Arc<str>, Arc<Evidence>>,
-    organizations: BTreeMap<String, Arc<Organization>>,
+    organizations: BTreeMap<String, Declared>,
     roster: Roster,
     listed_keys: BTreeMap<Part, Relist<KeyRef>>,
     listed_verifiers: Relist<Arc<str>>,
@@ -55,6 +54,22 @@ struct State {
     listed_namespaces: BTreeMap<Part, Relist<String>>,
     /// Verifiers of keys that only argon2id can check, by uid, with one hash of each.
     argon2_only: BTreeMap<Arc<str>, Arc<str>>,
+}
+
+/// What is known of an Organization that is there.
+#[derive(Clone, Debug)]
+enum Declared {
+    Readable(Arc<Organization>),
+    Unreadable,
+}
+
+impl Declared {
+    const fn readable(&self) -> Option<&Arc<Organization>> {
+        match self {
+            Self::Readable(organization) => Some(organization),
+            Self::Unreadable => None,
+        }
+    }
 }
 
 impl Index {
@@ -134,14 +149,17 @@ impl Index {
         self.state.lock().keys.get(key)?.last_used_at
     }
 
-    /// Takes in what the watch of a part of all ApiKeys saw. What is in other parts stays.
+    /// Takes in what the watch of a part of all ApiKeys saw. What is in other parts stays. A key that
+    /// can't be read is refused, as one that is gone.
     pub fn apikey(&self, part: &Part, event: Event<ApiKey>) {
         let state = &mut *self.state.lock();
         let listed = state.listed_keys.entry(part.clone()).or_default();
-        match listed.take(event, KeyRef::of) {
+        match listed.take(event, KeyRef::identified) {
             Step::Nothing => {}
             Step::Put(apikey) => self.upsert(state, &apikey),
-            Step::Gone(apikey) => self.remove(state, &KeyRef::of(&apikey)),
+            Step::Unreadable(identity) | Step::Gone(identity) => {
+                self.remove(state, &KeyRef::identified(&identity));
+            }
             Step::Complete => {
                 let known = state.keys.keys().filter(|key| part.has(&key.namespace));
                 for gone in listed.gone(known) {
@@ -151,16 +169,21 @@ impl Index {
         }
     }
 
-    /// Takes in what the watch of Organizations saw.
+    /// Takes in what the watch of Organizations saw. One that can't be read is not undeclared: its keys
+    /// are refused.
     pub fn organization(&self, event: Event<Organization>) {
         let state = &mut *self.state.lock();
-        match state
-            .listed_organizations
-            .take(event, Organization::name_any)
-        {
+        let name = |identity: &Identity| identity.name.to_string();
+        match state.listed_organizations.take(event, name) {
             Step::Nothing => {}
-            Step::Put(declared) => self.declare(state, &declared.name_any(), Some(declared)),
-            Step::Gone(old) => self.declare(state, &old.name_any(), None),
+            Step::Put(declared) => {
+                let name = declared.name_any();
+                self.declare(state, &name, Some(Declared::Readable(Arc::new(declared))));
+            }
+            Step::Unreadable(identity) => {
+                self.declare(state, &identity.name, Some(Declared::Unreadable));
+            }
+            Step::Gone(identity) => self.declare(state, &identity.name, None),
             Step::Complete => {
                 let known = state.organizations.keys();
                 for gone in state.listed_organizations.gone(known) {
@@ -171,17 +194,17 @@ impl Index {
     }
 
     /// Takes in what the watch of a part of all namespaces saw.
-    pub fn namespace(&self, part: &Part, event: Event<PartialObjectMeta<Namespace>>) {
+    pub fn namespace(&self, part: &Part, event: Event<NamespaceLabels>) {
         let state = &mut *self.state.lock();
         let listed = state.listed_namespaces.entry(part.clone()).or_default();
-        match listed.take(event, ResourceExt::name_any) {
+        match listed.take(event, |identity| identity.name.to_string()) {
             Step::Nothing => {}
             Step::Put(namespace) => {
-                let name = namespace.name_any();
-                let labels = namespace.metadata.labels.unwrap_or_default();
-                self.label(state, &name, Some(labels));
+                self.label(state, &namespace.name, Some(namespace.labels));
             }
-            Step::Gone(namespace) => self.label(state, &namespace.name_any(), None),
+            Step::Unreadable(identity) | Step::Gone(identity) => {
+                self.label(state, &identity.name, None);
+            }
             Step::Complete => {
                 let known = state.roster.namespaces();
                 let known = known.iter().filter(|name| part.has(name));
@@ -193,13 +216,20 @@ impl Index {
     }
 
     /// Takes in what the watch of verifiers saw. One that can't be read leaves what was known of its
-    /// key, so that nothing valid is refused.
+    /// key, so that nothing valid is refused: only administrators of the operator write them.
     pub fn verifier(&self, event: Event<Verifier>) {
         let state = &mut *self.state.lock();
-        match state.listed_verifiers.take(event, uid_of) {
+        match state
+            .listed_verifiers
+            .take(event, |identity| uid_of(&identity.name))
+        {
             Step::Nothing => {}
             Step::Put(verifier) => self.prove(state, verifier),
-            Step::Gone(verifier) => self.forget(state, &uid_of(&verifier)),
+            Step::Unreadable(identity) => {
+                tracing::error!(verifier = %identity.name,
+                    "Ignoring a verifier that can't be read");
+            }
+            Step::Gone(identity) => self.forget(state, &uid_of(&identity.name)),
             Step::Complete => {
                 let known = state.verifiers.keys();
                 for gone in state.listed_verifiers.gone(known) {
@@ -255,16 +285,17 @@ impl Index {
         }
     }
 
-    fn declare(&self, state: &mut State, name: &str, organization: Option<Organization>) {
-        let organization = organization.map(Arc::new);
-        match &organization {
+    fn declare(&self, state: &mut State, name: &str, declared: Option<Declared>) {
+        let organization = declared.as_ref().and_then(Declared::readable).cloned();
+        match declared {
             Some(declared) => {
-                let known = state.organizations.get(name);
-                if known.is_some_and(|known| known.spec == declared.spec) {
+                let known = state.organizations.insert(name.to_owned(), declared);
+                let known = known.as_ref().and_then(Declared::readable);
+                if let (Some(known), Some(now)) = (known, &organization)
+                    && known.spec == now.spec
+                {
                     return;
                 }
-                let declared = Arc::clone(declared);
-                state.organizations.insert(name.to_owned(), declared);
             }
             None => drop(state.organizations.remove(name)),
         }
@@ -273,14 +304,14 @@ impl Index {
         }
     }
 
-    fn label(&self, state: &mut State, namespace: &str, labels: Option<BTreeMap<String, String>>) {
+    fn label(&self, state: &mut State, namespace: &str, labels: Option<Labels>) {
         for key in state.roster.label(namespace, labels) {
             self.publish(state, &key);
         }
     }
 
     fn prove(&self, state: &mut State, verifier: Verifier) {
-        let uid = uid_of(&verifier);
+        let uid = uid_of(verifier.metadata.name.as_deref().unwrap_or_default());
         match verifier.document {
             Ok(document) if *document.owner.uid == *uid => {
                 let owner = KeyRef::new(&document.owner.namespace, &document.owner.name);
@@ -327,9 +358,14 @@ impl Index {
         let Some(evidence) = state.verifiers.get(&key.uid) else {
             return;
         };
-        let organization = |name: &str| state.organizations.get(name);
+        let organization = |name: &str| state.organizations.get(name)?.readable();
         let own = organization(&key.org);
-        let parent = own.and_then(|own| organization(own.spec.parent.as_deref()?));
+        let parent_name = own.and_then(|own| own.spec.parent.as_deref());
+        let parent = parent_name.and_then(organization);
+        let is_unreadable = |name: &&str| {
+            let known = state.organizations.get(*name);
+            known.is_some_and(|known| known.readable().is_none())
+        };
         let listed = key.sub_orgs.iter();
         let sub_organizations: Vec<_> = listed
             .filter_map(|sub| organization(&sub.org).cloned())
@@ -338,8 +374,11 @@ impl Index {
             subject: key.subject(&reference.namespace),
             organization: own.map(|own| &**own),
             parent: parent.map(|parent| &**parent),
+            unreadable: std::iter::once(&*key.org)
+                .chain(parent_name)
+                .find(is_unreadable),
             sub_organizations: &sub_organizations,
-            namespace_labels: &state.roster.labels(&reference.namespace),
+            namespace_labels: state.roster.labels(&reference.namespace).as_deref(),
             over_quota: state.roster.over_quota(reference).as_ref(),
             fixed_expiry: Some(evidence.expires_at),
             require_organizations: state.require_organizations,
@@ -366,8 +405,9 @@ impl Index {
     }
 }
 
-/// uid of the `ApiKey` that the verifier belongs to by its name.
-fn uid_of(verifier: &Verifier) -> Arc<str> {
-    let name = verifier.metadata.name.as_deref().unwrap_or_default();
-    names::verifier_owner_uid(name).unwrap_or_default().into()
+/// uid of the `ApiKey` that the verifier of this name belongs to.
+fn uid_of(verifier: &str) -> Arc<str> {
+    names::verifier_owner_uid(verifier)
+        .unwrap_or_default()
+        .into()
 }

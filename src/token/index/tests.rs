@@ -1,4 +1,4 @@
-use kube::runtime::watcher::Event;
+use crate::watch::event::Event;
 
 use super::*;
 use crate::credential::verifier::Document;
@@ -21,13 +21,13 @@ fn a_key_is_there_once_both_it_and_its_verifier_are_in_either_order() {
     for verifier_first in [true, false] {
         let index = Index::new(false);
         if verifier_first {
-            index.verifier(Event::Apply(verifier(document(1, &ring))));
+            index.verifier(Event::Apply(verifier(document(1, &ring)).into()));
             assert!(index.is_empty());
-            index.apikey(&Part::Whole, Event::Apply(apikey(1)));
+            index.apikey(&Part::Whole, Event::Apply(apikey(1).into()));
         } else {
-            index.apikey(&Part::Whole, Event::Apply(apikey(1)));
+            index.apikey(&Part::Whole, Event::Apply(apikey(1).into()));
             assert!(index.is_empty());
-            index.verifier(Event::Apply(verifier(document(1, &ring))));
+            index.verifier(Event::Apply(verifier(document(1, &ring)).into()));
         }
         assert_eq!(roles(&index, 1), ["viewer"]);
     }
@@ -37,24 +37,24 @@ fn a_key_is_there_once_both_it_and_its_verifier_are_in_either_order() {
 fn deleting_suspending_and_changing_roles_take_effect_at_once() {
     let ring = ring();
     let index = index(3, &ring);
-    index.apikey(&Part::Whole, Event::Delete(apikey(1)));
+    index.apikey(&Part::Whole, Event::Delete(Identity::of(&apikey(1))));
     assert_eq!(standing(&index, 1), None);
 
     let mut suspended = apikey(2);
     suspended.spec.suspended = true;
-    index.apikey(&Part::Whole, Event::Apply(suspended));
+    index.apikey(&Part::Whole, Event::Apply(suspended.into()));
     assert_eq!(standing(&index, 2), Some(Standing::Suspended));
-    index.apikey(&Part::Whole, Event::Apply(apikey(2)));
+    index.apikey(&Part::Whole, Event::Apply(apikey(2).into()));
     assert_eq!(roles(&index, 2), ["viewer"]);
 
     let mut changed = apikey(3);
     changed.spec.roles = vec!["operator".into()];
-    index.apikey(&Part::Whole, Event::Apply(changed));
+    index.apikey(&Part::Whole, Event::Apply(changed.into()));
     assert_eq!(roles(&index, 3), ["operator"]);
 
     let mut deleting = apikey(3);
     deleting.metadata.deletion_timestamp = deleting.metadata.creation_timestamp.clone();
-    index.apikey(&Part::Whole, Event::Apply(deleting));
+    index.apikey(&Part::Whole, Event::Apply(deleting.into()));
     assert_eq!(standing(&index, 3), Some(Standing::Deleted));
 }
 
@@ -63,7 +63,7 @@ fn a_list_removes_what_it_does_not_show_and_only_when_it_is_complete() {
     let ring = ring();
     let index = index(2, &ring);
     index.apikey(&Part::Whole, Event::Init);
-    index.apikey(&Part::Whole, Event::InitApply(apikey(2)));
+    index.apikey(&Part::Whole, Event::InitApply(apikey(2).into()));
     assert!(standing(&index, 1).is_some());
     index.apikey(&Part::Whole, Event::InitDone);
     assert!(standing(&index, 1).is_none() && standing(&index, 2).is_some());
@@ -79,18 +79,18 @@ fn a_list_of_one_namespace_leaves_the_keys_of_others_served() {
     let ring = ring();
     let index = index(0, &ring);
     let [team, other] = ["team", "other"].map(|name| Part::Namespace(name.into()));
-    index.apikey(&team, Event::Apply(apikey(1)));
-    index.verifier(Event::Apply(verifier(document(1, &ring))));
+    index.apikey(&team, Event::Apply(apikey(1).into()));
+    index.verifier(Event::Apply(verifier(document(1, &ring)).into()));
     let mut foreign = document(2, &ring);
     foreign.owner.namespace = "other".into();
-    index.verifier(Event::Apply(verifier(foreign)));
+    index.verifier(Event::Apply(verifier(foreign).into()));
     let mut key = apikey(2);
     key.metadata.namespace = Some("other".into());
     index.apikey(&other, Event::Init);
-    index.apikey(&other, Event::InitApply(key));
+    index.apikey(&other, Event::InitApply(key.into()));
     // Another list begins and ends while this one is under way.
     index.apikey(&team, Event::Init);
-    index.apikey(&team, Event::InitApply(apikey(1)));
+    index.apikey(&team, Event::InitApply(apikey(1).into()));
     index.apikey(&team, Event::InitDone);
     index.apikey(&other, Event::InitDone);
     assert!(standing(&index, 1).is_some() && standing(&index, 2).is_some());
@@ -103,23 +103,23 @@ fn a_list_of_one_namespace_leaves_the_keys_of_others_served() {
 #[test]
 fn a_list_of_one_namespace_leaves_the_labels_of_others() {
     let index = index(0, &ring());
-    let labelled = |name: &str| {
-        let mut namespace = PartialObjectMeta::<Namespace>::default();
-        namespace.metadata.name = Some(name.into());
-        namespace.metadata.labels = Some([("of".into(), name.into())].into());
-        namespace
+    let labelled = |name: &str| NamespaceLabels {
+        name: name.into(),
+        uid: name.into(),
+        resource_version: "1".into(),
+        labels: Arc::new([("of".into(), name.into())].into()),
     };
     for name in ["a", "b", "a"] {
         let part = Part::Namespace(name.into());
         index.namespace(&part, Event::Init);
-        index.namespace(&part, Event::InitApply(labelled(name)));
+        index.namespace(&part, Event::InitApply(labelled(name).into()));
         index.namespace(&part, Event::InitDone);
     }
     index.namespace(&Part::Namespace("a".into()), Event::Init);
     index.namespace(&Part::Namespace("a".into()), Event::InitDone);
     let state = index.state.lock();
-    assert!(state.roster.labels("a").is_empty());
-    assert_eq!(state.roster.labels("b")["of"], "b");
+    assert_eq!(state.roster.labels("a"), None);
+    assert_eq!(state.roster.labels("b").unwrap()["of"], "b");
 }
 
 #[test]
@@ -128,7 +128,7 @@ fn a_key_made_again_under_its_name_does_not_inherit_the_secret() {
     let index = index(1, &ring);
     let mut again = apikey(1);
     again.metadata.uid = Some("another".into());
-    index.apikey(&Part::Whole, Event::Apply(again));
+    index.apikey(&Part::Whole, Event::Apply(again.into()));
     assert_eq!(standing(&index, 1), None);
 }
 
@@ -140,9 +140,9 @@ fn rules_of_an_organization_reach_its_keys_as_they_change() {
         spec.allowed_namespaces.from = crate::api::FromNamespaces::Names;
         spec.allowed_namespaces.names = vec!["elsewhere".into()];
     });
-    index.organization(Event::Apply(none.clone()));
+    index.organization(Event::Apply(none.clone().into()));
     assert_eq!(standing(&index, 1), Some(Standing::NotAllowed));
-    index.organization(Event::Delete(none));
+    index.organization(Event::Delete(Identity::of(&none)));
     assert_eq!(roles(&index, 1), ["viewer"]);
 }
 
@@ -150,12 +150,15 @@ fn rules_of_an_organization_reach_its_keys_as_they_change() {
 fn over_the_quota_the_oldest_keys_are_served() {
     let ring = ring();
     let index = index(2, &ring);
-    index.organization(Event::Apply(organization("acme", |spec| {
-        spec.limits.get_or_insert_default().max_keys = Some(1);
-    })));
+    index.organization(Event::Apply(
+        organization("acme", |spec| {
+            spec.limits.get_or_insert_default().max_keys = Some(1);
+        })
+        .into(),
+    ));
     assert_eq!(roles(&index, 1), ["viewer"]);
     assert_eq!(standing(&index, 2), Some(Standing::NotAllowed));
-    index.apikey(&Part::Whole, Event::Delete(apikey(1)));
+    index.apikey(&Part::Whole, Event::Delete(Identity::of(&apikey(1))));
     assert_eq!(roles(&index, 2), ["viewer"]);
 }
 
@@ -165,7 +168,7 @@ fn a_verifier_that_can_no_longer_be_read_leaves_its_key_served() {
     let index = index(1, &ring);
     let mut damaged = verifier(document(1, &ring));
     damaged.document = Document::parse(b"{\"version\": 99}");
-    index.verifier(Event::Apply(damaged));
+    index.verifier(Event::Apply(damaged.into()));
     assert_eq!(roles(&index, 1), ["viewer"]);
 }
 
@@ -175,7 +178,7 @@ fn a_verifier_under_the_name_of_another_key_is_ignored() {
     let index = index(1, &ring);
     let mut swapped = verifier(document(2, &ring));
     swapped.metadata.name = Some(crate::api::names::verifier_secret("uid-1"));
-    index.verifier(Event::Apply(swapped));
+    index.verifier(Event::Apply(swapped.into()));
     assert!(standing(&index, 1).is_some() && standing(&index, 2).is_none());
 }
 
@@ -187,7 +190,7 @@ fn a_change_of_last_use_alone_makes_no_new_credential() {
     let mut used = apikey(1);
     let status = used.status.get_or_insert_default();
     status.last_used_at = used.metadata.creation_timestamp.clone();
-    index.apikey(&Part::Whole, Event::Apply(used.clone()));
+    index.apikey(&Part::Whole, Event::Apply(used.clone().into()));
     assert!(Arc::ptr_eq(
         &before,
         &index.get(secret(1).key_id()).unwrap()
@@ -202,7 +205,7 @@ fn keys_of_a_lost_pepper_are_known_and_their_number_falls_when_it_is_back() {
     assert_eq!((index.argon2_only(), index.decoy().is_some()), (0, false));
     index.use_peppers(crate::token::testing::ring());
     assert_eq!((index.argon2_only(), index.decoy().is_some()), (2, true));
-    index.verifier(Event::Delete(verifier(document(1, &ring))));
+    index.verifier(Event::Delete(Identity::of(&verifier(document(1, &ring)))));
     assert_eq!(index.argon2_only(), 1);
     index.use_peppers(ring);
     assert_eq!((index.argon2_only(), index.decoy().is_some()), (0, false));

@@ -1,4 +1,5 @@
-use kube::runtime::watcher::Event;
+use crate::object::Identity;
+use crate::watch::event::Event;
 
 use super::*;
 use crate::token::testing::{
@@ -43,7 +44,7 @@ fn each_reason_is_told_apart_inside() {
     );
     let mut suspended = apikey(2);
     suspended.spec.suspended = true;
-    index.apikey(&Part::Whole, Event::Apply(suspended));
+    index.apikey(&Part::Whole, Event::Apply(suspended.into()));
     let two = secret(2);
     assert_eq!(check(two.expose(), "key-2", NOW), Some(Refusal::Suspended));
 }
@@ -79,7 +80,7 @@ fn every_secret_that_may_have_been_delivered_is_accepted_and_a_replaced_one_to_i
         secret_of_revision(1, 3),
     );
     let pending = document(1, &ring).with_pending(pending(&second, 2, &ring));
-    index.verifier(Event::Apply(verifier(pending.clone())));
+    index.verifier(Event::Apply(verifier(pending.clone()).into()));
     let checker = checker(&index);
     let good = |secret: &Secret, second| {
         let verdict = checker.check(secret.expose(), Login::Implied, at(second));
@@ -89,7 +90,7 @@ fn every_secret_that_may_have_been_delivered_is_accepted_and_a_replaced_one_to_i
 
     let digest = pending.pending[0].entry.digest();
     let promoted = pending.promoted(&digest, at(NOW)).unwrap();
-    index.verifier(Event::Apply(verifier(promoted)));
+    index.verifier(Event::Apply(verifier(promoted).into()));
     assert!(good(&first, NOW + 59) && good(&second, NOW + 59));
     assert!(!good(&first, NOW + 60) && good(&second, NOW + 60));
 }
@@ -101,7 +102,7 @@ fn a_token_never_outlives_the_overlap_of_its_secret() {
     let pending = document(1, &ring).with_pending(pending(&secret_of_revision(1, 2), 2, &ring));
     let digest = pending.pending[0].entry.digest();
     let promoted = pending.promoted(&digest, at(NOW)).unwrap();
-    index.verifier(Event::Apply(verifier(promoted)));
+    index.verifier(Event::Apply(verifier(promoted).into()));
     let verdict = checker(&index).check(secret(1).expose(), Login::Implied, at(NOW));
     let Verdict::Proven(proven) = verdict else {
         panic!("{verdict:?}")
@@ -159,12 +160,12 @@ fn what_changed_while_argon2_ran_counts() {
     };
     let mut suspended = apikey(1);
     suspended.spec.suspended = true;
-    index.apikey(&Part::Whole, Event::Apply(suspended));
+    index.apikey(&Part::Whole, Event::Apply(suspended.into()));
     assert_eq!(
         refusal(&checker.decided(&question, Some(0), at(NOW))),
         Some(Refusal::Suspended)
     );
-    index.apikey(&Part::Whole, Event::Delete(apikey(1)));
+    index.apikey(&Part::Whole, Event::Delete(Identity::of(&apikey(1))));
     assert_eq!(
         refusal(&checker.decided(&question, Some(0), at(NOW))),
         Some(Refusal::UnknownKey)

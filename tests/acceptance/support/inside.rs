@@ -7,11 +7,11 @@ use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 
 use apikey_operator::admin::Readiness;
-use apikey_operator::client::Heard;
 use apikey_operator::clock::Clock;
 use apikey_operator::config::{Cli, Command, RunCommand};
 use apikey_operator::metrics::Metrics;
 use apikey_operator::process::Process;
+use apikey_operator::watch::quarantine::Quarantine;
 use apikey_operator::{controller as controllers, token as tokens};
 use clap::Parser as _;
 use k8s_openapi::jiff::SignedDuration;
@@ -135,8 +135,8 @@ impl Inside {
         let (metrics, log) = (Metrics::new(), Log::default());
         let process = Process {
             client,
-            heard: Heard::default(),
             clock,
+            quarantine: Quarantine::default(),
             metrics: metrics.clone(),
             readiness: readiness.clone(),
             stopped,

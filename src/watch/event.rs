@@ -1,0 +1,105 @@
+//! What a watch tells.
+
+use std::borrow::Cow;
+
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use super::stream::Error;
+use crate::object::{Decode, Identity, Stored};
+
+/// A change of what is watched, in the order in which the API server tells it. Names are kube's.
+#[derive(Clone, Debug)]
+pub enum Event<K> {
+    /// A list begins.
+    Init,
+    /// The list shows this object.
+    InitApply(Stored<K>),
+    /// The list is complete: what it did not show is gone.
+    InitDone,
+    /// An object is new or different.
+    Apply(Stored<K>),
+    /// An object is gone.
+    Delete(Identity),
+}
+
+/// Annotation of the bookmark that ends a list that came as a stream (KEP-3157).
+const INITIAL_EVENTS_END: &str = "k8s.io/initial-events-end";
+
+/// One line of a watch.
+#[derive(Debug)]
+pub(super) enum Line<K> {
+    Added(Stored<K>),
+    Modified(Stored<K>),
+    Deleted(Identity),
+    Bookmark { version: String, ends_list: bool },
+}
+
+#[derive(Deserialize)]
+struct Parts<'a> {
+    #[serde(rename = "type", borrow)]
+    type_: Cow<'a, str>,
+    #[serde(borrow)]
+    object: &'a RawValue,
+}
+
+#[derive(Deserialize)]
+struct Bookmark<'a> {
+    #[serde(borrow)]
+    metadata: BookmarkMetadata<'a>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct BookmarkMetadata<'a> {
+    #[serde(borrow)]
+    resource_version: Cow<'a, str>,
+    #[serde(borrow, default)]
+    annotations: Option<std::collections::BTreeMap<Cow<'a, str>, Cow<'a, str>>>,
+}
+
+impl<K: Decode> Line<K> {
+    /// Reads a line.
+    ///
+    /// # Errors
+    /// It is an error that the API server tells of, or nothing that an API server sends.
+    pub(super) fn read(line: &[u8]) -> Result<Self, Error> {
+        let text =
+            std::str::from_utf8(line).map_err(|_| Error::NoEvent("it is not UTF-8".into()))?;
+        let no_event = |error: serde_json::Error| Error::NoEvent(error.to_string());
+        let Parts { type_, object } = serde_json::from_str(text).map_err(no_event)?;
+        match &*type_ {
+            "ADDED" => Stored::read(object.get())
+                .map(Self::Added)
+                .map_err(no_event),
+            "MODIFIED" => Stored::read(object.get())
+                .map(Self::Modified)
+                .map_err(no_event),
+            "DELETED" => {
+                let gone = Stored::<Ignored>::read(object.get()).map_err(no_event)?;
+                Ok(Self::Deleted(gone.identity))
+            }
+            "BOOKMARK" => {
+                let Bookmark { metadata } = serde_json::from_str(object.get()).map_err(no_event)?;
+                let annotations = metadata.annotations.unwrap_or_default();
+                Ok(Self::Bookmark {
+                    version: metadata.resource_version.into_owned(),
+                    ends_list: annotations
+                        .get(INITIAL_EVENTS_END)
+                        .is_some_and(|end| end == "true"),
+                })
+            }
+            "ERROR" => Err(Error::told(object.get())),
+            other => Err(Error::NoEvent(format!("its type is '{other}'"))),
+        }
+    }
+}
+
+/// An object of which nothing is needed.
+pub(super) struct Ignored;
+
+impl Decode for Ignored {
+    fn decode(_: &str) -> Result<Self, crate::object::Unreadable> {
+        Ok(Self)
+    }
+}

@@ -1,0 +1,467 @@
+//! Lists the objects of one kind and follows their changes, for ever.
+//!
+//! # Guarantees
+//! - Items are read one by one: one that can't be read is told of as such and costs no wait, and the
+//!   others come as if it were not there.
+//! - In memory are at most one page of a list ([`MAX_PAGE_BYTES`], or one object) or one line.
+//! - What is told of a bookmark or a change is the API server's state of that moment: every change
+//!   before it was told.
+//! - A version that goes backwards (etcd was set back to an older state) leads to a new list.
+//!
+//! # Caveats
+//! A state that was set back *and* has passed the version known here before the API server answers
+//! again looks like any other.
+
+use std::collections::VecDeque;
+use std::io;
+use std::time::Duration;
+
+use axum::http::Request;
+use kube::Client;
+use kube::core::{Status, request};
+use kube::runtime::utils::Backoff as _;
+use tokio::time::{Instant, sleep_until, timeout, timeout_at};
+
+use super::Backoff;
+use super::body::{Body, MAX_LINE_BYTES};
+use super::event::{Event, Ignored, Line};
+use super::source::Source;
+use crate::error::{REQUEST_DEADLINE, chain};
+use crate::object::{Decode, Identity, Page};
+
+/// Objects in one page of a list, where lists don't come as a stream.
+const PAGE_SIZE: u32 = 100;
+/// Greatest page that is taken as it is; a greater one is asked for again, in smaller ones. Unit:
+/// bytes.
+const MAX_PAGE_BYTES: usize = 8 * 1024 * 1024;
+/// Longest silence while a list comes.
+const LIST_SILENCE: Duration = Duration::from_secs(30);
+/// How long the API server may take for a list that comes as a stream. Unit: seconds.
+const LIST_SECONDS: u32 = 300;
+/// How much later than promised a watch may end.
+const GRACE: Duration = Duration::from_secs(10);
+
+/// What a [`Watcher`] tells.
+#[derive(Debug)]
+pub enum Told<K> {
+    /// Something changed.
+    Event(Event<K>),
+    /// Nothing changed until now.
+    UpToDate,
+}
+
+/// Why a list or watch broke off. It is opened anew.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The request failed.
+    #[error("{}", chain(.0))]
+    Request(Box<kube::Error>),
+    /// The API server ended it.
+    #[error("{}", .0.message)]
+    Ended(Box<Status>),
+    /// No answer in time.
+    #[error("nothing was heard in time")]
+    Silence,
+    /// The connection broke.
+    #[error("{}", chain(.0))]
+    Broken(io::Error),
+    /// The last line is not whole.
+    #[error("it ended within a line")]
+    CutOff,
+    /// More than can be taken into memory.
+    #[error("an object or a page is too large")]
+    TooLong,
+    /// Something that is no event.
+    #[error("something came that is no event: {0}")]
+    NoEvent(String),
+    /// A watch ended in order and told nothing, though the API server promises bookmarks.
+    #[error("it ended without an event or a bookmark")]
+    ToldNothing,
+    /// A version is lower than one before.
+    #[error("its version went back from {from} to {to}: the state of the cluster was set back")]
+    WentBack {
+        /// The version known.
+        from: String,
+        /// The version that came.
+        to: String,
+    },
+}
+
+impl Error {
+    /// The error that the API server tells of in a watch.
+    pub(super) fn told(status: &str) -> Self {
+        serde_json::from_str::<Status>(status).map_or_else(
+            |error| Self::NoEvent(error.to_string()),
+            |s| Self::Ended(Box::new(s)),
+        )
+    }
+
+    fn status(&self) -> Option<&Status> {
+        match self {
+            Self::Ended(status) => Some(status),
+            Self::Request(error) => match &**error {
+                kube::Error::Api(status) => Some(status),
+                _ => None,
+            },
+            _ => None,
+        }
+    }
+
+    fn has_code(&self, codes: &[u16]) -> bool {
+        self.status()
+            .is_some_and(|status| codes.contains(&status.code))
+    }
+
+    /// Whether a right is missing.
+    #[must_use]
+    pub fn is_forbidden(&self) -> bool {
+        self.has_code(&[403])
+    }
+
+    /// Whether only a new list helps: what followed the version is not kept any more.
+    fn needs_list(&self) -> bool {
+        self.has_code(&[410]) || matches!(self, Self::WentBack { .. })
+    }
+}
+
+/// Lists and follows, see [the module](self).
+pub struct Watcher<K> {
+    requests: Requests,
+    state: State,
+    ready: VecDeque<Told<K>>,
+    backoff: Backoff,
+    wait_until: Option<Instant>,
+    /// Whether the next list is asked for as a stream.
+    streams: bool,
+    /// Whether the API server knows such lists.
+    knows_streams: bool,
+}
+
+impl<K> std::fmt::Debug for Watcher<K> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Watcher")
+            .field("source", &self.requests.source)
+            .finish_non_exhaustive()
+    }
+}
+
+enum State {
+    /// Nothing is known.
+    Unlisted,
+    /// A list comes in pages.
+    Paging { token: Option<String>, limit: u32 },
+    /// A list comes as a stream.
+    Listing(Body),
+    /// All is known up to this version.
+    Listed { version: String, is_checked: bool },
+    /// Changes come.
+    Watching {
+        body: Body,
+        version: String,
+        until: Instant,
+        has_told: bool,
+    },
+}
+
+impl<K: Decode> Watcher<K> {
+    /// Nothing is asked for before the first [`Self::next`]. A watch is opened anew after
+    /// `timeout_seconds`, so that a dead connection is noticed; with less than four the API server
+    /// sends no bookmarks.
+    #[must_use]
+    pub fn new(client: Client, source: Source, timeout_seconds: u32) -> Self {
+        Self {
+            requests: Requests {
+                client,
+                source,
+                timeout_seconds,
+            },
+            state: State::Unlisted,
+            ready: VecDeque::new(),
+            backoff: Backoff::default(),
+            wait_until: None,
+            streams: true,
+            knows_streams: true,
+        }
+    }
+
+    /// What comes next. Nothing is lost if this is dropped before it is done.
+    ///
+    /// # Errors
+    /// [`Error`]; the next call goes on, after a wait that grows.
+    pub async fn next(&mut self) -> Result<Told<K>, Error> {
+        loop {
+            if let Some(told) = self.ready.pop_front() {
+                return Ok(told);
+            }
+            if let Some(until) = self.wait_until {
+                sleep_until(until).await;
+                self.wait_until = None;
+            }
+            if let Err(error) = self.step().await {
+                let wait = self.backoff.next().unwrap_or_default();
+                self.wait_until = Some(Instant::now() + wait);
+                return Err(error);
+            }
+        }
+    }
+
+    async fn step(&mut self) -> Result<(), Error> {
+        match &self.state {
+            State::Unlisted => self.begin_list().await,
+            State::Paging { .. } => self.page().await,
+            State::Listing(_) => self.listed_item().await,
+            State::Listed { .. } => self.open().await,
+            State::Watching { .. } => self.change().await,
+        }
+    }
+
+    async fn begin_list(&mut self) -> Result<(), Error> {
+        if self.streams && self.knows_streams {
+            match self.requests.stream().await {
+                Ok(body) => self.state = State::Listing(body),
+                Err(error) if error.has_code(&[400, 422]) => self.knows_streams = false,
+                Err(error) => return Err(error),
+            }
+        }
+        if !matches!(self.state, State::Listing(_)) {
+            self.streams = true;
+            self.state = State::Paging {
+                token: None,
+                limit: PAGE_SIZE,
+            };
+        }
+        self.ready.push_back(Told::Event(Event::Init));
+        Ok(())
+    }
+
+    async fn page(&mut self) -> Result<(), Error> {
+        let State::Paging { token, limit } = &self.state else {
+            return Ok(());
+        };
+        let (token, limit) = (token.clone(), *limit);
+        let page = match self.requests.page(limit, token.as_deref()).await {
+            Err(Error::TooLong) if limit > 1 => {
+                let limit = limit / 2;
+                self.state = State::Paging { token, limit };
+                return Ok(());
+            }
+            Err(error) => {
+                self.state = State::Unlisted;
+                return Err(error);
+            }
+            Ok(page) => page,
+        };
+        let next = page.token().map(ToOwned::to_owned);
+        let version = page.resource_version().to_owned();
+        let items = page.into_items().into_iter();
+        self.ready
+            .extend(items.map(|item| Told::Event(Event::InitApply(item))));
+        match next {
+            Some(token) => {
+                let token = Some(token);
+                self.state = State::Paging { token, limit };
+            }
+            None => self.is_listed(version),
+        }
+        Ok(())
+    }
+
+    /// One line of a list that comes as a stream.
+    async fn listed_item(&mut self) -> Result<(), Error> {
+        let State::Listing(body) = &mut self.state else {
+            return Ok(());
+        };
+        let line = match timeout(LIST_SILENCE, body.line()).await {
+            Ok(Ok(Some(line))) => Line::read(&line),
+            Ok(Ok(None)) => Err(Error::CutOff),
+            Ok(Err(error)) => Err(error),
+            Err(_) => Err(Error::Silence),
+        };
+        match line {
+            Ok(Line::Added(item) | Line::Modified(item)) => {
+                self.ready.push_back(Told::Event(Event::InitApply(item)));
+            }
+            Ok(Line::Deleted(gone)) => self.ready.push_back(Told::Event(Event::Delete(gone))),
+            Ok(Line::Bookmark {
+                version,
+                ends_list: true,
+            }) => self.is_listed(version),
+            Ok(Line::Bookmark {
+                ends_list: false, ..
+            }) => {}
+            Err(error) => {
+                self.state = State::Unlisted;
+                self.streams = false;
+                return Err(error);
+            }
+        }
+        Ok(())
+    }
+
+    fn is_listed(&mut self, version: String) {
+        self.ready.push_back(Told::Event(Event::InitDone));
+        self.backoff.reset();
+        self.state = State::Listed {
+            version,
+            is_checked: true,
+        };
+    }
+
+    async fn open(&mut self) -> Result<(), Error> {
+        let State::Listed {
+            version,
+            is_checked,
+        } = &self.state
+        else {
+            return Ok(());
+        };
+        let version = version.clone();
+        let opened = if *is_checked {
+            self.requests.watch(&version).await
+        } else {
+            self.requests.watch_after_break(&version).await
+        };
+        match opened {
+            Ok(body) => {
+                let lasts = Duration::from_secs(u64::from(self.requests.timeout_seconds));
+                self.state = State::Watching {
+                    body,
+                    version,
+                    until: Instant::now() + lasts + GRACE,
+                    has_told: false,
+                };
+                Ok(())
+            }
+            Err(error) => {
+                self.state = if error.needs_list() {
+                    State::Unlisted
+                } else {
+                    let is_checked = false;
+                    State::Listed {
+                        version,
+                        is_checked,
+                    }
+                };
+                Err(error)
+            }
+        }
+    }
+
+    /// One line of a watch.
+    async fn change(&mut self) -> Result<(), Error> {
+        let State::Watching {
+            body,
+            version,
+            until,
+            has_told,
+        } = &mut self.state
+        else {
+            return Ok(());
+        };
+        let line = match timeout_at(*until, body.line()).await {
+            Ok(Ok(Some(line))) => Line::read(&line),
+            Ok(Ok(None)) if *has_told => {
+                self.state = State::Listed {
+                    version: std::mem::take(version),
+                    is_checked: true,
+                };
+                return Ok(());
+            }
+            Ok(Ok(None)) => Err(Error::ToldNothing),
+            Ok(Err(error)) => Err(error),
+            Err(_) => Err(Error::Silence),
+        };
+        let told = line.and_then(|line| {
+            let (new, told) = match line {
+                Line::Added(item) | Line::Modified(item) => {
+                    (version_of(&item.identity), Told::Event(Event::Apply(item)))
+                }
+                Line::Deleted(gone) => (version_of(&gone), Told::Event(Event::Delete(gone))),
+                Line::Bookmark { version, .. } => (version, Told::UpToDate),
+            };
+            forward(version, &new)?;
+            Ok((new, told))
+        });
+        match told {
+            Ok((new, told)) => {
+                *version = new;
+                *has_told = true;
+                self.ready.push_back(told);
+                self.backoff.reset();
+                Ok(())
+            }
+            Err(error) => {
+                self.state = if error.needs_list() {
+                    State::Unlisted
+                } else {
+                    State::Listed {
+                        version: std::mem::take(version),
+                        is_checked: false,
+                    }
+                };
+                Err(error)
+            }
+        }
+    }
+}
+
+/// The requests of a watcher.
+struct Requests {
+    client: Client,
+    source: Source,
+    timeout_seconds: u32,
+}
+
+impl Requests {
+    async fn stream(&self) -> Result<Body, Error> {
+        self.send(self.source.stream(LIST_SECONDS)).await
+    }
+
+    async fn page<K: Decode>(&self, limit: u32, token: Option<&str>) -> Result<Page<K>, Error> {
+        let body = self.send(self.source.page(limit, token)).await?;
+        let most = if limit == 1 {
+            MAX_LINE_BYTES
+        } else {
+            MAX_PAGE_BYTES
+        };
+        let json = timeout(LIST_SILENCE, body.whole(most)).await;
+        let json = json.map_err(|_| Error::Silence)??;
+        serde_json::from_slice(&json).map_err(|error| Error::NoEvent(error.to_string()))
+    }
+
+    async fn watch(&self, version: &str) -> Result<Body, Error> {
+        self.send(self.source.watch(version, self.timeout_seconds))
+            .await
+    }
+
+    /// Where a watch did not end in order, the API server may have been started again with an older
+    /// state. It takes a version that is yet to come, and tells nothing until it is reached.
+    async fn watch_after_break(&self, version: &str) -> Result<Body, Error> {
+        let now = self.page::<Ignored>(1, None).await?;
+        forward(version, now.resource_version())?;
+        self.watch(version).await
+    }
+
+    async fn send(&self, request: Result<Request<Vec<u8>>, request::Error>) -> Result<Body, Error> {
+        let failed = |error| Error::Request(Box::new(error));
+        let request = request.map_err(|error| failed(kube::Error::BuildRequest(error)))?;
+        let answer = timeout(REQUEST_DEADLINE, self.client.request_stream(request)).await;
+        let answer = answer.map_err(|_| Error::Silence)?;
+        Ok(Body::new(answer.map_err(failed)?))
+    }
+}
+
+fn version_of(identity: &Identity) -> String {
+    identity.resource_version.to_string()
+}
+
+/// Versions of one kind are numbers that grow (KEP-5504).
+fn forward(from: &str, to: &str) -> Result<(), Error> {
+    match (from.parse::<u64>(), to.parse::<u64>()) {
+        (Ok(known), Ok(new)) if new < known => Err(Error::WentBack {
+            from: from.to_owned(),
+            to: to.to_owned(),
+        }),
+        _ => Ok(()),
+    }
+}
