@@ -19,9 +19,8 @@ use crate::watch::stored::value;
 use crate::watch::watched::Part;
 
 /// A watch is opened anew after this time; so this is how soon a dead connection to the API server
-/// is noticed. The API server sends a bookmark two seconds before the end of a watch, so a shorter one
-/// would tell nothing. Unit: seconds.
-const WATCH_TIMEOUT_SECONDS: std::ops::RangeInclusive<i64> = 4..=60;
+/// is noticed. Unit: seconds.
+const WATCH_TIMEOUT_SECONDS: i64 = 60;
 
 /// The watches that tell of new secrets.
 pub const OF_SECRETS: [&str; 2] = ["apikeys", "verifiers"];
@@ -107,9 +106,8 @@ fn ring_of<R, E: std::fmt::Display>(
 /// A watch without news is silent until it is opened anew, so that has to happen well within the
 /// time that may pass without hearing from the API server.
 fn watch_timeout_seconds(max_staleness: SignedDuration) -> u32 {
-    let (least, most) = (*WATCH_TIMEOUT_SECONDS.start(), *WATCH_TIMEOUT_SECONDS.end());
     let third = max_staleness.as_secs() / 3;
-    u32::try_from(third.clamp(least, most)).unwrap_or(u32::MAX)
+    u32::try_from(third.clamp(1, WATCH_TIMEOUT_SECONDS)).unwrap_or(1)
 }
 
 /// Logs why a ring can't be used, and returns that with the fix.
@@ -130,6 +128,6 @@ mod tests {
     #[test]
     fn a_watch_is_opened_anew_well_before_silence_counts_as_staleness() {
         let of = |seconds| watch_timeout_seconds(SignedDuration::from_secs(seconds));
-        assert_eq!([of(1), of(10), of(90), of(24 * 3600)], [4, 4, 30, 60]);
+        assert_eq!([of(1), of(3), of(90), of(24 * 3600)], [1, 1, 30, 60]);
     }
 }

@@ -1,9 +1,9 @@
 //! How far watches are: which have taken in a whole list, which may lack news, and how old what they
 //! know may be.
 //!
-//! Freshness is counted for each watch, from the last change or bookmark that was taken in. An API
-//! server sends a bookmark each minute and two seconds before a watch ends, so in good order none is
-//! much older than the time after which a watch is opened anew.
+//! Freshness is counted for each watch, from the last time at which all that had happened was taken in:
+//! a change, a bookmark, or the end in order of a watch that told nothing. So in good order none is much
+//! older than the time after which a watch is opened anew.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -4,11 +4,14 @@
 //! - Items are read one by one: one that can't be read is told of as such and costs no wait, and the
 //!   others come as if it were not there.
 //! - In memory are at most one page of a list ([`MAX_PAGE_BYTES`], or one object) or one line.
-//! - What is told of a bookmark or a change is the API server's state of that moment: every change
-//!   before it was told.
+//! - At each change and at each [`Told::UpToDate`], all that happened before was told.
 //! - A version that goes backwards (etcd was set back to an older state) leads to a new list.
 //!
 //! # Caveats
+//! An API server sends no bookmark while its version of a kind stays the same, which it does in a quiet
+//! cluster. So a watch that told nothing and ended in order, at its time, counts as well, if a list says
+//! afterwards that the state was not set back.
+//!
 //! A state that was set back *and* has passed the version known here before the API server answers
 //! again looks like any other.
 
@@ -38,6 +41,8 @@ const MAX_PAGE_BYTES: usize = 8 * 1024 * 1024;
 const LIST_SILENCE: Duration = Duration::from_secs(30);
 /// How long the API server may take for a list that comes as a stream. Unit: seconds.
 const LIST_SECONDS: u32 = 300;
+/// The part of its time after which a watch that ends has lasted whole.
+const WHOLE: f32 = 0.8;
 /// How much later than promised a watch may end.
 const GRACE: Duration = Duration::from_secs(10);
 
@@ -74,8 +79,8 @@ pub enum Error {
     /// Something that is no event.
     #[error("something came that is no event: {0}")]
     NoEvent(String),
-    /// A watch ended in order and told nothing, though the API server promises bookmarks.
-    #[error("it ended without an event or a bookmark")]
+    /// A watch ended before its time and told nothing.
+    #[error("it ended before its time")]
     ToldNothing,
     /// A version is lower than one before.
     #[error("its version went back from {from} to {to}: the state of the cluster was set back")]
@@ -124,6 +129,17 @@ impl Error {
     }
 }
 
+/// What came before a watch is opened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum After {
+    /// A list, or a watch that told something and ended in order.
+    News,
+    /// A watch that told nothing in its whole time and ended in order.
+    Quiet,
+    /// A watch that broke off.
+    Break,
+}
+
 /// Lists and follows, see [the module](self).
 pub struct Watcher<K> {
     requests: Requests,
@@ -153,20 +169,19 @@ enum State {
     /// A list comes as a stream.
     Listing(Body),
     /// All is known up to this version.
-    Listed { version: String, is_checked: bool },
+    Listed { version: String, after: After },
     /// Changes come.
     Watching {
         body: Body,
         version: String,
-        until: Instant,
+        begun: Instant,
         has_told: bool,
     },
 }
 
 impl<K: Decode> Watcher<K> {
     /// Nothing is asked for before the first [`Self::next`]. A watch is opened anew after
-    /// `timeout_seconds`, so that a dead connection is noticed; with less than four the API server
-    /// sends no bookmarks.
+    /// `timeout_seconds`, so that a dead connection is noticed.
     #[must_use]
     pub fn new(client: Client, source: Source, timeout_seconds: u32) -> Self {
         Self {
@@ -220,7 +235,10 @@ impl<K: Decode> Watcher<K> {
             match self.requests.stream().await {
                 Ok(body) => self.state = State::Listing(body),
                 Err(error) if error.has_code(&[400, 422]) => self.knows_streams = false,
-                Err(error) => return Err(error),
+                Err(error) => {
+                    self.streams = false;
+                    return Err(error);
+                }
             }
         }
         if !matches!(self.state, State::Listing(_)) {
@@ -303,68 +321,71 @@ impl<K: Decode> Watcher<K> {
         self.backoff.reset();
         self.state = State::Listed {
             version,
-            is_checked: true,
+            after: After::News,
         };
     }
 
     async fn open(&mut self) -> Result<(), Error> {
-        let State::Listed {
-            version,
-            is_checked,
-        } = &self.state
-        else {
+        let State::Listed { version, after } = &self.state else {
             return Ok(());
         };
-        let version = version.clone();
-        let opened = if *is_checked {
-            self.requests.watch(&version).await
-        } else {
-            self.requests.watch_after_break(&version).await
+        let (version, after) = (version.clone(), *after);
+        let checked = match after {
+            After::News => Ok(()),
+            After::Quiet | After::Break => self.requests.check(&version).await,
+        };
+        let opened = match checked {
+            Ok(()) => self.requests.watch(&version).await,
+            Err(error) => Err(error),
         };
         match opened {
             Ok(body) => {
-                let lasts = Duration::from_secs(u64::from(self.requests.timeout_seconds));
+                if after == After::Quiet {
+                    self.ready.push_back(Told::UpToDate);
+                    self.backoff.reset();
+                }
                 self.state = State::Watching {
                     body,
                     version,
-                    until: Instant::now() + lasts + GRACE,
+                    begun: Instant::now(),
                     has_told: false,
                 };
                 Ok(())
             }
             Err(error) => {
-                self.state = if error.needs_list() {
-                    State::Unlisted
-                } else {
-                    let is_checked = false;
-                    State::Listed {
-                        version,
-                        is_checked,
-                    }
-                };
+                self.broke(version, &error);
                 Err(error)
             }
         }
     }
 
+    fn broke(&mut self, version: String, error: &Error) {
+        self.state = if error.needs_list() {
+            State::Unlisted
+        } else {
+            let after = After::Break;
+            State::Listed { version, after }
+        };
+    }
+
     /// One line of a watch.
     async fn change(&mut self) -> Result<(), Error> {
+        let lasts = Duration::from_secs(u64::from(self.requests.timeout_seconds));
         let State::Watching {
             body,
             version,
-            until,
+            begun,
             has_told,
         } = &mut self.state
         else {
             return Ok(());
         };
-        let line = match timeout_at(*until, body.line()).await {
+        let line = match timeout_at(*begun + lasts + GRACE, body.line()).await {
             Ok(Ok(Some(line))) => Line::read(&line),
-            Ok(Ok(None)) if *has_told => {
-                self.state = State::Listed {
-                    version: std::mem::take(version),
-                    is_checked: true,
-                };
+            Ok(Ok(None)) if *has_told || begun.elapsed() >= lasts.mul_f32(WHOLE) => {
+                let after = if *has_told { After::News } else { After::Quiet };
+                let version = std::mem::take(version);
+                self.state = State::Listed { version, after };
                 return Ok(());
             }
             Ok(Ok(None)) => Err(Error::ToldNothing),
@@ -391,14 +412,8 @@ impl<K: Decode> Watcher<K> {
                 Ok(())
             }
             Err(error) => {
-                self.state = if error.needs_list() {
-                    State::Unlisted
-                } else {
-                    State::Listed {
-                        version: std::mem::take(version),
-                        is_checked: false,
-                    }
-                };
+                let version = std::mem::take(version);
+                self.broke(version, &error);
                 Err(error)
             }
         }
@@ -434,12 +449,11 @@ impl Requests {
             .await
     }
 
-    /// Where a watch did not end in order, the API server may have been started again with an older
-    /// state. It takes a version that is yet to come, and tells nothing until it is reached.
-    async fn watch_after_break(&self, version: &str) -> Result<Body, Error> {
+    /// Whether the state was set back behind this version. An API server that was started again with an
+    /// older state takes a version that is yet to come, and tells nothing until it is reached.
+    async fn check(&self, version: &str) -> Result<(), Error> {
         let now = self.page::<Ignored>(1, None).await?;
-        forward(version, now.resource_version())?;
-        self.watch(version).await
+        forward(version, now.resource_version())
     }
 
     async fn send(&self, request: Result<Request<Vec<u8>>, request::Error>) -> Result<Body, Error> {

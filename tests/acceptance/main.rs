@@ -27,6 +27,7 @@ mod examples;
 mod expiry;
 mod faults;
 mod gitops;
+mod hostile;
 mod immutable;
 mod last_used;
 mod memory;

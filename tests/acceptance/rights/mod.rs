@@ -16,7 +16,10 @@ const TOKEN_SERVER: &str = "apikey-operator-token";
 
 /// A control plane with these namespaces, and the chart installed for the `watched` ones.
 fn namespaced_cluster(namespaces: &[&str], watched: &str) -> Cluster {
-    let cluster = Cluster::start_without_chart();
+    named_in(Cluster::start_without_chart(), namespaces, watched)
+}
+
+fn named_in(cluster: Cluster, namespaces: &[&str], watched: &str) -> Cluster {
     for namespace in namespaces {
         cluster.create_namespace(namespace);
     }

@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{LazyLock, Mutex};
 
-use controlplane::ControlPlane;
+use controlplane::{Builder, ControlPlane};
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config};
 
@@ -47,7 +47,24 @@ impl Cluster {
 
     /// A control plane of one's own without anything of ours.
     pub(crate) fn start_without_chart() -> Self {
-        let control_plane = ControlPlane::start().expect("a control plane");
+        Self::of(ControlPlane::builder())
+    }
+
+    /// The same, of an API server that gives lists in pages and not as streams (KEP-3157), as those
+    /// before Kubernetes 1.34 do.
+    pub(crate) fn start_with_pages_and_without_chart() -> Self {
+        Self::of(ControlPlane::builder().apiserver_arg("--feature-gates=WatchList=false"))
+    }
+
+    /// The same with the chart installed.
+    pub(crate) fn start_with_pages() -> Self {
+        let cluster = Self::start_with_pages_and_without_chart();
+        cluster.install_chart(&[]);
+        cluster
+    }
+
+    fn of(control_plane: Builder) -> Self {
+        let control_plane = control_plane.start().expect("a control plane");
         Self {
             service_account: control_plane.dir().join("operator.kubeconfig"),
             token_service_account: control_plane.dir().join("token.kubeconfig"),

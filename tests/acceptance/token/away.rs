@@ -95,10 +95,9 @@ async fn what_changed_is_seen_when_it_is_back_without_a_restart_and_without_a_st
         assert_eq!(server.token_of(&kept).status, 200);
     }
 
-    // A watch cache that has just started can't go on from an old version (410 Gone), so each watch
-    // of the server that ran may list once, and the one that was restarted has to. Nothing here has
-    // more than a page. An API server that is starting refuses some; those are tried again, later
-    // each time, and cost it nothing.
+    // Lists come as streams. A watch that broke asks for one object first, to see that the state was not
+    // set back; nothing else is a list for the API server. One that is starting refuses some; those are
+    // tried again, later each time, and cost it nothing.
     let requests = &api_requests(&cluster, ACCOUNT)[before..];
     let mut lists = BTreeMap::<&str, usize>::new();
     for request in requests

@@ -184,6 +184,34 @@ impl ControlPlane {
             .map_err(|failure| self.explain(failure))
     }
 
+    /// Keeps a copy of all that etcd stores, for [`Self::set_back`]. etcd and the apiserver are killed for
+    /// that and started again, with the same data.
+    ///
+    /// # Errors
+    /// [`Error::Io`] when the copy fails; [`Error::NotReady`] as for [`Self::restart_apiserver`].
+    pub fn save_state(&mut self) -> Result<()> {
+        let (data, saved) = (self.folder.file("etcd"), self.folder.file("etcd.saved"));
+        self.with_etcd_stopped(|| replace_folder(&data, &saved))
+    }
+
+    /// Gives etcd the state of the last [`Self::save_state`], revision included, as a restored backup
+    /// would. etcd and the apiserver are killed for that and started again.
+    ///
+    /// # Errors
+    /// [`Error::Io`] when nothing was saved; [`Error::NotReady`] as for [`Self::restart_apiserver`].
+    pub fn set_back(&mut self) -> Result<()> {
+        let (data, saved) = (self.folder.file("etcd"), self.folder.file("etcd.saved"));
+        self.with_etcd_stopped(|| replace_folder(&saved, &data))
+    }
+
+    fn with_etcd_stopped(&mut self, change: impl FnOnce() -> Result<()>) -> Result<()> {
+        self.stop_apiserver();
+        self.etcd = None;
+        change()?;
+        self.etcd = Some(self.site().etcd()?);
+        self.restart_apiserver()
+    }
+
     pub(crate) fn prepare(settings: Builder, binaries: &Binaries) -> Result<Self> {
         let folder = Folder::create()?;
         if env::var_os(KEEP_VARIABLE).is_some_and(|value| value == "1") {
@@ -314,6 +342,23 @@ impl Drop for ControlPlane {
             kept.display()
         );
     }
+}
+
+/// Makes `to` a copy of `from`.
+fn replace_folder(from: &Path, to: &Path) -> Result<()> {
+    if to.exists() {
+        std::fs::remove_dir_all(to).context("remove", to)?;
+    }
+    let mut copy = Command::new("cp");
+    let copied = copy
+        .arg("-R")
+        .args([from, to])
+        .status()
+        .context("copy", from)?;
+    if copied.success() {
+        return Ok(());
+    }
+    Err(io::Error::other("cp failed")).context("copy", from)
 }
 
 fn cluster(url: &str, credentials: &Credentials) -> Value {

@@ -1,0 +1,166 @@
+//! ApiKeys.
+
+use std::time::{Duration, Instant};
+
+use super::{Poison, World, apikey_path, poison, refused};
+use crate::support::{Cluster, Login, Scope};
+
+/// Longest time until a suspension counts while another tenant writes all the time. A watch that
+/// breaks waits for longer.
+const AT_ONCE: Duration = Duration::from_secs(10);
+
+#[tokio::test]
+async fn a_key_with_managed_fields_that_nobody_can_read_is_suspended_and_deleted_as_any_other() {
+    let cluster = Cluster::start();
+    let world = World::start(&cluster).await;
+    for kind in Poison::ALL {
+        let (attacker, victim) = (&world.attacker, &world.victim);
+        let [bad, doomed, good] = [
+            world.key(attacker, "bad").await,
+            world.key(attacker, "doomed").await,
+            world.key(victim, "good").await,
+        ];
+        for name in ["bad", "doomed"] {
+            poison(attacker, &apikey_path(attacker, name), kind).await;
+        }
+        attacker.patch_key("bad", r#"{"suspended": true}"#);
+        world.refused("the suspended key", &bad).await;
+        attacker.kubectl(&["delete", "apikey", "doomed"]);
+        world.refused("the deleted key", &doomed).await;
+        // The controller writes to it as to any other.
+        attacker.patch_key("bad", r#"{"suspended": false}"#);
+        attacker.kubectl(&[
+            "wait",
+            "apikey/bad",
+            "--for=condition=Ready",
+            "--timeout=30s",
+        ]);
+        assert_eq!(world.token(&good).status, 200);
+        assert_eq!(
+            world
+                .operator
+                .metric("apikey_watch_failures_total")
+                .unwrap_or(0.0),
+            0.0
+        );
+        for scope in [attacker, victim] {
+            scope.kubectl(&["delete", "apikey", "--all"]);
+        }
+        world.refused("all deleted keys", &good).await;
+        world.refused("all deleted keys", &bad).await;
+    }
+}
+
+#[tokio::test]
+async fn others_notice_nothing_of_it_when_the_api_server_or_the_operator_start_again() {
+    let mut cluster = Cluster::start();
+    let namespaces = {
+        let world = World::start(&cluster).await;
+        world.key(&world.attacker, "bad").await;
+        for kind in Poison::ALL {
+            let name = format!("bad-{kind:?}").to_lowercase();
+            world.key(&world.attacker, &name).await;
+            poison(&world.attacker, &apikey_path(&world.attacker, &name), kind).await;
+        }
+        [&world.attacker, &world.victim].map(|scope| scope.namespace.clone())
+    };
+    let victim = cluster.scope_of(namespaces[1].clone()).await;
+    let operator = cluster.operator(&super::CONTROLLER);
+    let server = cluster.token_server(&super::SERVER);
+    server.ready().await;
+    super::is_ready("the controller", &operator).await;
+    let doomed = Login::of(&victim.usable(&server, "doomed", "").await);
+    let kept = Login::of(&victim.usable(&server, "kept", "").await);
+    drop(victim);
+    cluster.control_plane.stop_apiserver();
+    cluster.control_plane.restart_apiserver().unwrap();
+    let victim = cluster.scope_of(namespaces[1].clone()).await;
+    victim.kubectl(&["delete", "apikey", "doomed"]);
+    refused(
+        &server,
+        "the key that was deleted after the restart",
+        &doomed,
+    )
+    .await;
+    victim.usable(&server, "new", "").await;
+    assert_eq!(server.token_of(&kept).status, 200);
+    for process in [&operator, &server.process] {
+        super::is_ready("the process", process).await;
+    }
+}
+
+#[tokio::test]
+async fn touching_such_a_key_all_the_time_delays_nothing_of_others() {
+    let cluster = Cluster::start();
+    let world = World::start(&cluster).await;
+    let (attacker, victim) = (&world.attacker, &world.victim);
+    world.key(attacker, "bad").await;
+    let good = world.key(victim, "good").await;
+    poison(attacker, &apikey_path(attacker, "bad"), Poison::Time).await;
+    let touching = async {
+        for n in 0.. {
+            attacker.kubectl(&[
+                "annotate",
+                "apikey",
+                "bad",
+                "--overwrite",
+                &format!("n={n}"),
+            ]);
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    let judging = async {
+        for suspended in [true, false, true] {
+            victim.patch_key("good", &format!(r#"{{"suspended": {suspended}}}"#));
+            let begun = Instant::now();
+            let wanted = if suspended { 401 } else { 200 };
+            crate::support::eventually("the suspension counts", async || {
+                (world.token(&good).status == wanted).then_some(())
+            })
+            .await;
+            assert!(begun.elapsed() < AT_ONCE, "{:?}", begun.elapsed());
+        }
+    };
+    tokio::select! {
+        () = touching => {}
+        () = judging => {}
+    }
+}
+
+#[tokio::test]
+async fn a_status_that_nobody_can_read_hides_neither_a_suspension_nor_a_deletion_and_is_put_right()
+{
+    let cluster = Cluster::start();
+    let world = World::start(&cluster).await;
+    let attacker = &world.attacker;
+    let [bad, doomed] = [
+        world.key(attacker, "bad").await,
+        world.key(attacker, "doomed").await,
+    ];
+    let broken = r#"{"status": {"rotatedAt": "2026-01-01T00:00:00+99:99"}}"#;
+    for name in ["bad", "doomed"] {
+        attacker.kubectl(&[
+            "patch",
+            "apikey",
+            name,
+            "--subresource=status",
+            "--type=merge",
+            "-p",
+            broken,
+        ]);
+    }
+    attacker.patch_key("bad", r#"{"suspended": true}"#);
+    world.refused("the suspended key", &bad).await;
+    attacker.kubectl(&["delete", "apikey", "doomed"]);
+    world.refused("the deleted key", &doomed).await;
+    attacker.patch_key("bad", r#"{"suspended": false}"#);
+    crate::support::eventually("the status is as it should be", async || {
+        rotated_at(attacker, "bad").is_empty().then_some(())
+    })
+    .await;
+    assert_eq!(world.token(&bad).status, 200);
+}
+
+fn rotated_at(scope: &Scope<'_>, name: &str) -> String {
+    scope.kubectl(&["get", "apikey", name, "-o", "jsonpath={.status.rotatedAt}"])
+}

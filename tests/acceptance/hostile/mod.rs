@@ -1,0 +1,125 @@
+//! Whatever an object holds that the API server stores, it harms at most its author.
+//!
+//! Each test has a tenant whose objects are as hostile as the API server permits, and another who must
+//! notice nothing: suspensions and deletions are seen, keys are minted, processes become ready.
+
+mod apikey;
+mod delivered_secret;
+mod namespace;
+mod organization;
+mod set_back;
+
+use axum::http::Request;
+use serde_json::Value;
+
+use crate::support::{Answer, Cluster, Login, Operator, Scope, TokenServer, eventually};
+
+/// A part of `managedFields` that the API server takes from anybody who may update the object.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Poison {
+    /// A time that few programs can represent.
+    Time,
+    /// Fields nested deeper than parsers recurse.
+    Depth,
+}
+
+impl Poison {
+    const ALL: [Self; 2] = [Self::Time, Self::Depth];
+
+    fn managed_fields(self, api_version: &str) -> String {
+        let (time, depth) = match self {
+            Self::Time => ("9999-12-31T23:59:59Z", 1),
+            Self::Depth => ("2026-01-01T00:00:00Z", 200),
+        };
+        let fields = r#"{"f:a":"#.repeat(depth) + "{}" + &"}".repeat(depth);
+        format!(
+            r#"[{{"manager": "x", "operation": "Update", "apiVersion": "{api_version}",
+                "time": "{time}", "fieldsType": "FieldsV1", "fieldsV1": {fields}}}]"#
+        )
+    }
+}
+
+/// Replaces an object by itself with these `managedFields`.
+async fn poison(scope: &Scope<'_>, path: &str, poison: Poison) {
+    let get = Request::get(path).body(Vec::new()).unwrap();
+    let mut object: Value = scope.client.request(get).await.unwrap();
+    let api_version = object["apiVersion"].as_str().unwrap().to_owned();
+    object["metadata"]["managedFields"] = "POISON".into();
+    let fields = poison.managed_fields(&api_version);
+    let text = object.to_string().replacen(r#""POISON""#, &fields, 1);
+    let put = Request::put(path).header("Content-Type", "application/json");
+    let put = put.body(text.into_bytes()).unwrap();
+    let stored = scope.client.request_text(put).await.unwrap();
+    let is_kept = match poison {
+        Poison::Time => stored.contains("9999-12-31T23:59:59Z"),
+        Poison::Depth => stored.contains(&r#"{"f:a":"#.repeat(200)),
+    };
+    assert!(is_kept, "the API server did not keep it: {stored}");
+}
+
+fn apikey_path(scope: &Scope<'_>, name: &str) -> String {
+    let group = "apis/apikey-operator.dev/v1alpha1";
+    format!("/{group}/namespaces/{}/apikeys/{name}", scope.namespace)
+}
+
+/// Both processes, and two tenants with an organization each.
+struct World<'a> {
+    operator: Operator,
+    server: TokenServer,
+    attacker: Scope<'a>,
+    victim: Scope<'a>,
+}
+
+const CONTROLLER: [&str; 1] = ["--leader-elect=false"];
+const SERVER: [&str; 2] = ["--record-last-used=false", "--max-staleness=30s"];
+
+impl<'a> World<'a> {
+    async fn start(cluster: &'a Cluster) -> Self {
+        let world = Self {
+            operator: cluster.operator(&CONTROLLER),
+            server: cluster.token_server(&SERVER),
+            attacker: cluster.scope().await,
+            victim: cluster.scope().await,
+        };
+        for scope in [&world.attacker, &world.victim] {
+            scope.declare(scope.org(), "{allowedNamespaces: {from: All}}");
+        }
+        world.server.ready().await;
+        world
+    }
+
+    /// A key that gets tokens.
+    async fn key(&self, scope: &Scope<'_>, name: &str) -> Login {
+        Login::of(&scope.usable(&self.server, name, "").await)
+    }
+
+    /// Kills both processes and starts new ones, which have to become ready.
+    async fn restart(&mut self, cluster: &Cluster) {
+        self.operator = cluster.operator(&CONTROLLER);
+        self.server = cluster.token_server(&SERVER);
+        self.server.ready().await;
+        is_ready("the controller", &self.operator).await;
+    }
+
+    async fn refused(&self, what: &str, key: &Login) {
+        refused(&self.server, what, key).await;
+    }
+
+    fn token(&self, key: &Login) -> Answer {
+        self.server.token_of(key)
+    }
+}
+
+async fn is_ready(what: &str, process: &Operator) {
+    eventually(&format!("{what} is ready"), async || {
+        (process.get("/readyz")?.0 == 200).then_some(())
+    })
+    .await;
+}
+
+async fn refused(server: &TokenServer, what: &str, key: &Login) {
+    eventually(what, async || {
+        (server.token_of(key).status == 401).then_some(())
+    })
+    .await;
+}
