@@ -19,6 +19,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use k8s_openapi::jiff::SignedDuration;
 use parking_lot::Mutex;
 
 use self::apikey::plan::Settings;
@@ -37,6 +38,9 @@ use crate::watch::progress::Progress;
 
 /// How often a missing thing is looked for at start.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
+/// How old what a watch knows may be before this process is not ready: twice the time after which a
+/// watch is opened anew, and some more.
+const MAX_STALENESS: SignedDuration = SignedDuration::from_mins(10);
 
 /// Runs until the process is stopped, then lets running work end and gives the lease back.
 ///
@@ -63,10 +67,11 @@ pub async fn run(
         per_key: config.per_key_metrics,
     });
     let filled = AtomicBool::new(false);
+    let progress = Progress::default();
     let work = async {
         wait_for_crds(&ctx, readiness).await;
-        let watches = watches::start(&ctx, process);
-        wait_for_caches(&ctx, &watches.progress(), readiness).await;
+        let watches = watches::start(&ctx, process, progress.clone());
+        wait_for_caches(&ctx, &progress, readiness).await;
         filled.store(true, Ordering::Relaxed);
         let leadership = if config.leader_elect {
             Leadership::elect(client.clone(), &common.namespace, identity)
@@ -79,6 +84,7 @@ pub async fn run(
     let mut work = std::pin::pin!(work);
     tokio::select! {
         () = &mut work => {}
+        () = watch_staleness(&ctx, &progress, readiness) => {}
         () = process.stopped() => {
             // Waiting for CRDs or caches ends with the process; a term ends by itself.
             if filled.load(Ordering::Relaxed) {
@@ -205,6 +211,22 @@ async fn wait_for_caches(ctx: &Context, progress: &Progress, readiness: &Readine
             return;
         }
         readiness.not_yet("caches", format!("waiting for {}", waiting.join(", ")));
+    }
+}
+
+/// Keeps readiness up to date with how old what is known may be, for ever.
+async fn watch_staleness(ctx: &Context, progress: &Progress, readiness: &Readiness) {
+    let mut look = tokio::time::interval(LOOK_AGAIN);
+    loop {
+        let waiting = progress.waiting(look.tick().await);
+        let stale = progress.stale(MAX_STALENESS, ctx.clock.now());
+        if stale.is_empty() || !waiting.is_empty() {
+            readiness.ok("fresh");
+        } else {
+            let stale = stale.join(", ");
+            let why = format!("the watch of {stale} took in nothing for {MAX_STALENESS:#}");
+            readiness.not_yet("fresh", why);
+        }
     }
 }
 

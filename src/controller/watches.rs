@@ -26,8 +26,8 @@ use crate::watch::{Feed, Keep};
 const WATCH_TIMEOUT_SECONDS: u32 = 240;
 
 /// Starts all watches.
-pub fn start(ctx: &Arc<Context>, process: &Process) -> Feed {
-    let mut feed = Feed::new(process, Progress::default(), WATCH_TIMEOUT_SECONDS);
+pub fn start(ctx: &Arc<Context>, process: &Process, progress: Progress) -> Feed {
+    let mut feed = Feed::new(process, progress, WATCH_TIMEOUT_SECONDS);
     let whole = Part::Whole;
     let parts = ctx.watched.parts();
     for part in &parts {

@@ -4,7 +4,7 @@ use std::pin::Pin;
 
 use futures::io::{AsyncBufRead, AsyncBufReadExt as _};
 
-use super::stream::Error;
+use super::error::Error;
 
 /// Greatest line of a watch. The API server stores objects of 1.5 MiB at most, which JSON makes up to
 /// six times as long. Unit: bytes.

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::stream::Error;
+use super::error::Error;
 use crate::object::{Decode, Identity, Stored};
 
 /// A change of what is watched, in the order in which the API server tells it. Names are kube's.

@@ -3,8 +3,8 @@
 //! | file | pure | what |
 //! | --- | --- | --- |
 //! | `source` | yes | what is listed and watched |
-//! | `stream`, `body` | no | lists and changes, one item at a time |
-//! | `event`, `relist` | yes | what a watch tells, and what a list leaves out |
+//! | `stream`, `requests`, `body` | no | lists and changes, one item at a time |
+//! | `event`, `error`, `relist` | yes | what a watch tells, why it breaks off, what a list leaves out |
 //! | `watched` | yes | which namespaces are watched |
 //! | `progress` | yes | how far watches are, and how old what they know may be |
 //! | `quarantine` | yes | objects that can't be read |
@@ -12,10 +12,12 @@
 
 mod backoff;
 mod body;
+pub mod error;
 pub mod event;
 pub mod progress;
 pub mod quarantine;
 pub mod relist;
+mod requests;
 pub mod roster;
 pub mod source;
 pub mod stored;

@@ -3,7 +3,7 @@
 //! # Guarantees
 //! - Items are read one by one: one that can't be read is told of as such and costs no wait, and the
 //!   others come as if it were not there.
-//! - In memory are at most one page of a list ([`MAX_PAGE_BYTES`], or one object) or one line.
+//! - In memory are at most one page of a list (of bounded size, or one object) or one line.
 //! - At each change and at each [`Told::UpToDate`], all that happened before was told.
 //! - A version that goes backwards (etcd was set back to an older state) leads to a new list.
 //!
@@ -16,31 +16,24 @@
 //! again looks like any other.
 
 use std::collections::VecDeque;
-use std::io;
 use std::time::Duration;
 
-use axum::http::Request;
 use kube::Client;
-use kube::core::{Status, request};
 use kube::runtime::utils::Backoff as _;
 use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 
 use super::Backoff;
-use super::body::{Body, MAX_LINE_BYTES};
-use super::event::{Event, Ignored, Line};
+use super::body::Body;
+use super::error::Error;
+use super::event::{Event, Line};
+use super::requests::{Requests, forward};
 use super::source::Source;
-use crate::error::{REQUEST_DEADLINE, chain};
-use crate::object::{Decode, Identity, Page};
+use crate::object::{Decode, Identity};
 
 /// Objects in one page of a list, where lists don't come as a stream.
 const PAGE_SIZE: u32 = 100;
-/// Greatest page that is taken as it is; a greater one is asked for again, in smaller ones. Unit:
-/// bytes.
-const MAX_PAGE_BYTES: usize = 8 * 1024 * 1024;
 /// Longest silence while a list comes.
 const LIST_SILENCE: Duration = Duration::from_secs(30);
-/// How long the API server may take for a list that comes as a stream. Unit: seconds.
-const LIST_SECONDS: u32 = 300;
 /// The part of its time after which a watch that ends has lasted whole.
 const WHOLE: f32 = 0.8;
 /// How much later than promised a watch may end.
@@ -53,80 +46,6 @@ pub enum Told<K> {
     Event(Event<K>),
     /// Nothing changed until now.
     UpToDate,
-}
-
-/// Why a list or watch broke off. It is opened anew.
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    /// The request failed.
-    #[error("{}", chain(.0))]
-    Request(Box<kube::Error>),
-    /// The API server ended it.
-    #[error("{}", .0.message)]
-    Ended(Box<Status>),
-    /// No answer in time.
-    #[error("nothing was heard in time")]
-    Silence,
-    /// The connection broke.
-    #[error("{}", chain(.0))]
-    Broken(io::Error),
-    /// The last line is not whole.
-    #[error("it ended within a line")]
-    CutOff,
-    /// More than can be taken into memory.
-    #[error("an object or a page is too large")]
-    TooLong,
-    /// Something that is no event.
-    #[error("something came that is no event: {0}")]
-    NoEvent(String),
-    /// A watch ended before its time and told nothing.
-    #[error("it ended before its time")]
-    ToldNothing,
-    /// A version is lower than one before.
-    #[error("its version went back from {from} to {to}: the state of the cluster was set back")]
-    WentBack {
-        /// The version known.
-        from: String,
-        /// The version that came.
-        to: String,
-    },
-}
-
-impl Error {
-    /// The error that the API server tells of in a watch.
-    pub(super) fn told(status: &str) -> Self {
-        serde_json::from_str::<Status>(status).map_or_else(
-            |error| Self::NoEvent(error.to_string()),
-            |s| Self::Ended(Box::new(s)),
-        )
-    }
-
-    fn status(&self) -> Option<&Status> {
-        match self {
-            Self::Ended(status) => Some(status),
-            Self::Request(error) => match &**error {
-                kube::Error::Api(status) => Some(status),
-                _ => None,
-            },
-            _ => None,
-        }
-    }
-
-    fn has_code(&self, codes: &[u16]) -> bool {
-        self.status()
-            .is_some_and(|status| codes.contains(&status.code))
-    }
-
-    /// Whether a right is missing.
-    #[must_use]
-    pub fn is_forbidden(&self) -> bool {
-        self.has_code(&[403])
-    }
-
-    /// Whether only a new list helps: what followed the version is not kept any more.
-    fn needs_list(&self) -> bool {
-        self.has_code(&[410]) || matches!(self, Self::WentBack { .. })
-    }
 }
 
 /// What came before a watch is opened.
@@ -420,62 +339,9 @@ impl<K: Decode> Watcher<K> {
     }
 }
 
-/// The requests of a watcher.
-struct Requests {
-    client: Client,
-    source: Source,
-    timeout_seconds: u32,
-}
-
-impl Requests {
-    async fn stream(&self) -> Result<Body, Error> {
-        self.send(self.source.stream(LIST_SECONDS)).await
-    }
-
-    async fn page<K: Decode>(&self, limit: u32, token: Option<&str>) -> Result<Page<K>, Error> {
-        let body = self.send(self.source.page(limit, token)).await?;
-        let most = if limit == 1 {
-            MAX_LINE_BYTES
-        } else {
-            MAX_PAGE_BYTES
-        };
-        let json = timeout(LIST_SILENCE, body.whole(most)).await;
-        let json = json.map_err(|_| Error::Silence)??;
-        serde_json::from_slice(&json).map_err(|error| Error::NoEvent(error.to_string()))
-    }
-
-    async fn watch(&self, version: &str) -> Result<Body, Error> {
-        self.send(self.source.watch(version, self.timeout_seconds))
-            .await
-    }
-
-    /// Whether the state was set back behind this version. An API server that was started again with an
-    /// older state takes a version that is yet to come, and tells nothing until it is reached.
-    async fn check(&self, version: &str) -> Result<(), Error> {
-        let now = self.page::<Ignored>(1, None).await?;
-        forward(version, now.resource_version())
-    }
-
-    async fn send(&self, request: Result<Request<Vec<u8>>, request::Error>) -> Result<Body, Error> {
-        let failed = |error| Error::Request(Box::new(error));
-        let request = request.map_err(|error| failed(kube::Error::BuildRequest(error)))?;
-        let answer = timeout(REQUEST_DEADLINE, self.client.request_stream(request)).await;
-        let answer = answer.map_err(|_| Error::Silence)?;
-        Ok(Body::new(answer.map_err(failed)?))
-    }
-}
-
 fn version_of(identity: &Identity) -> String {
     identity.resource_version.to_string()
 }
 
-/// Versions of one kind are numbers that grow (KEP-5504).
-fn forward(from: &str, to: &str) -> Result<(), Error> {
-    match (from.parse::<u64>(), to.parse::<u64>()) {
-        (Ok(known), Ok(new)) if new < known => Err(Error::WentBack {
-            from: from.to_owned(),
-            to: to.to_owned(),
-        }),
-        _ => Ok(()),
-    }
-}
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,81 @@
+//! Why lists and watches break off.
+
+use std::io;
+
+use kube::core::Status;
+
+use crate::error::chain;
+
+/// Why a list or watch broke off. It is opened anew.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The request failed.
+    #[error("{}", chain(.0))]
+    Request(Box<kube::Error>),
+    /// The API server ended it.
+    #[error("{}", .0.message)]
+    Ended(Box<Status>),
+    /// No answer in time.
+    #[error("nothing was heard in time")]
+    Silence,
+    /// The connection broke.
+    #[error("{}", chain(.0))]
+    Broken(io::Error),
+    /// The last line is not whole.
+    #[error("it ended within a line")]
+    CutOff,
+    /// More than can be taken into memory.
+    #[error("an object or a page is too large")]
+    TooLong,
+    /// Something that is no event.
+    #[error("something came that is no event: {0}")]
+    NoEvent(String),
+    /// A watch ended before its time and told nothing.
+    #[error("it ended before its time")]
+    ToldNothing,
+    /// A version is lower than one before.
+    #[error("its version went back from {from} to {to}: the state of the cluster was set back")]
+    WentBack {
+        /// The version known.
+        from: String,
+        /// The version that came.
+        to: String,
+    },
+}
+
+impl Error {
+    /// The error that the API server tells of in a watch.
+    pub(super) fn told(status: &str) -> Self {
+        serde_json::from_str::<Status>(status).map_or_else(
+            |error| Self::NoEvent(error.to_string()),
+            |s| Self::Ended(Box::new(s)),
+        )
+    }
+
+    fn status(&self) -> Option<&Status> {
+        match self {
+            Self::Ended(status) => Some(status),
+            Self::Request(error) => match &**error {
+                kube::Error::Api(status) => Some(status),
+                _ => None,
+            },
+            _ => None,
+        }
+    }
+
+    pub(super) fn has_code(&self, codes: &[u16]) -> bool {
+        self.status()
+            .is_some_and(|status| codes.contains(&status.code))
+    }
+
+    /// Whether a right is missing.
+    #[must_use]
+    pub fn is_forbidden(&self) -> bool {
+        self.has_code(&[403])
+    }
+
+    /// Whether only a new list helps: what followed the version is not kept any more.
+    pub(super) fn needs_list(&self) -> bool {
+        self.has_code(&[410]) || matches!(self, Self::WentBack { .. })
+    }
+}

@@ -1,0 +1,84 @@
+//! The requests of a watcher.
+
+use std::time::Duration;
+
+use axum::http::Request;
+use kube::Client;
+use kube::core::request;
+use tokio::time::timeout;
+
+use super::body::{Body, MAX_LINE_BYTES};
+use super::error::Error;
+use super::event::Ignored;
+use super::source::Source;
+use crate::error::REQUEST_DEADLINE;
+use crate::object::{Decode, Page};
+
+/// Greatest page that is taken as it is; a greater one is asked for again, in smaller ones. Unit:
+/// bytes.
+const MAX_PAGE_BYTES: usize = 8 * 1024 * 1024;
+/// Longest time for a page.
+const PAGE_DEADLINE: Duration = Duration::from_secs(30);
+/// How long the API server may take for a list that comes as a stream. Unit: seconds.
+const LIST_SECONDS: u32 = 300;
+
+/// The requests of a watcher.
+pub(super) struct Requests {
+    pub(super) client: Client,
+    pub(super) source: Source,
+    /// After which a watch ends.
+    pub(super) timeout_seconds: u32,
+}
+
+impl Requests {
+    pub(super) async fn stream(&self) -> Result<Body, Error> {
+        self.send(self.source.stream(LIST_SECONDS)).await
+    }
+
+    pub(super) async fn page<K: Decode>(
+        &self,
+        limit: u32,
+        token: Option<&str>,
+    ) -> Result<Page<K>, Error> {
+        let body = self.send(self.source.page(limit, token)).await?;
+        let most = if limit == 1 {
+            MAX_LINE_BYTES
+        } else {
+            MAX_PAGE_BYTES
+        };
+        let json = timeout(PAGE_DEADLINE, body.whole(most)).await;
+        let json = json.map_err(|_| Error::Silence)??;
+        serde_json::from_slice(&json).map_err(|error| Error::NoEvent(error.to_string()))
+    }
+
+    pub(super) async fn watch(&self, version: &str) -> Result<Body, Error> {
+        self.send(self.source.watch(version, self.timeout_seconds))
+            .await
+    }
+
+    /// Whether the state was set back behind this version. An API server that was started again with an
+    /// older state takes a version that is yet to come, and tells nothing until it is reached.
+    pub(super) async fn check(&self, version: &str) -> Result<(), Error> {
+        let now = self.page::<Ignored>(1, None).await?;
+        forward(version, now.resource_version())
+    }
+
+    async fn send(&self, request: Result<Request<Vec<u8>>, request::Error>) -> Result<Body, Error> {
+        let failed = |error| Error::Request(Box::new(error));
+        let request = request.map_err(|error| failed(kube::Error::BuildRequest(error)))?;
+        let answer = timeout(REQUEST_DEADLINE, self.client.request_stream(request)).await;
+        let answer = answer.map_err(|_| Error::Silence)?;
+        Ok(Body::new(answer.map_err(failed)?))
+    }
+}
+
+/// Versions of one kind are numbers that grow (KEP-5504).
+pub(super) fn forward(from: &str, to: &str) -> Result<(), Error> {
+    match (from.parse::<u64>(), to.parse::<u64>()) {
+        (Ok(known), Ok(new)) if new < known => Err(Error::WentBack {
+            from: from.to_owned(),
+            to: to.to_owned(),
+        }),
+        _ => Ok(()),
+    }
+}
