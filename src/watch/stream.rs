@@ -259,6 +259,7 @@ impl<K: Decode> Watcher<K> {
         };
         match opened {
             Ok(body) => {
+                tracing::trace!(source = ?self.requests.source, version, "A watch is open");
                 if after == After::Quiet {
                     self.ready.push_back(Told::UpToDate);
                     self.backoff.reset();

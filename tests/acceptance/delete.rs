@@ -110,7 +110,7 @@ async fn a_key_of_whose_deletion_no_watch_has_told_gets_no_further_secret() {
     ]));
     cluster.control_plane.stop_apiserver();
     cluster.control_plane.restart_apiserver().unwrap();
-    operator.logged(r#"cannot watch resource "apikeys""#).await;
+    operator.logged(r#"cannot list resource "apikeys""#).await;
     let parameters = DeleteParams::default();
     keys.delete("ci", &parameters).await.unwrap();
     // As the garbage collector would, by and by.
