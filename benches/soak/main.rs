@@ -3,7 +3,7 @@
 //!
 //! `cargo bench --locked --bench soak -- 30` runs for 30 minutes. Owners create, rotate, change and
 //! delete keys, consumers ask for tokens all the time, forged secrets come in floods, processes are
-//! killed, and the API server restarts. What came of it is printed and written to
+//! killed, and the API server restarts. All the time a tenant writes objects that nobody can read. What came of it is printed and written to
 //! `target/soak/report.md`, with pictures beside it. It fails if something that must not happen did.
 
 #![expect(
@@ -29,6 +29,7 @@ mod flood;
 mod forged;
 #[path = "../common/holder.rs"]
 mod holder;
+mod hostile;
 mod ledger;
 #[path = "../common/measured.rs"]
 mod measured;

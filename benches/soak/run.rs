@@ -17,7 +17,7 @@ use crate::measured::Measurements;
 use crate::samples::Sample;
 use crate::site::Site;
 use crate::world::{Tally, World, pass};
-use crate::{deliveries, plots, samples, settled, told};
+use crate::{deliveries, hostile, plots, samples, settled, told};
 
 /// Longest wait until all keys of the begin are in use.
 const BEGIN: Duration = Duration::from_mins(1);
@@ -49,6 +49,7 @@ pub(crate) async fn soak(time: Duration) -> Measurements {
     });
     let mut background = JoinSet::new();
     background.spawn(deliveries::follow(Arc::clone(&world)));
+    background.spawn(hostile::write(Arc::clone(&world)));
     for first in 0..CONSUMERS {
         background.spawn(consume(Arc::clone(&world), first));
     }

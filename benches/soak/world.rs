@@ -54,6 +54,9 @@ pub(crate) struct Counts {
     /// Questions of holders of keys without an answer.
     pub(crate) unanswered: u32,
 
+    /// What the hostile tenant wrote.
+    pub(crate) hostile_writes: u32,
+
     pub(crate) forged_accepted: u32,
     pub(crate) forged_refused: u32,
     pub(crate) forged_unanswered: u32,

@@ -33,24 +33,26 @@ impl Case {
 }
 
 /// Kinds that happen to a call.
-const OF_CALLS: [Kind; 10] = [
+const OF_CALLS: [Kind; 11] = [
     Kind::Before(Harm::Crash),
     Kind::After(Harm::Crash),
     Kind::Before(Harm::Lost),
     Kind::After(Harm::Lost),
     Kind::Before(Harm::Silence),
     Kind::After(Harm::Silence),
+    Kind::After(Harm::Late),
     Kind::Answer(409),
     Kind::Answer(410),
     Kind::Answer(429),
     Kind::Answer(500),
 ];
 /// Kinds that happen to what is heard of a key.
-const OF_EVENTS: [Kind; 4] = [
+const OF_EVENTS: [Kind; 5] = [
     Kind::Events(Passing::Held),
     Kind::Events(Passing::Lagging),
     Kind::Events(Passing::Twice),
     Kind::Events(Passing::Reordered),
+    Kind::Events(Passing::Damaged),
 ];
 
 /// How many kinds there are.

@@ -101,7 +101,7 @@ fn assert_all_met(results: &[(Case, Outcome)]) {
 /// Whether a fault takes no time, so that it is tried with every change of the code.
 fn is_quick(fault: &Fault) -> bool {
     match fault.kind {
-        Kind::Before(harm) | Kind::After(harm) => harm != Harm::Silence,
+        Kind::Before(harm) | Kind::After(harm) => !matches!(harm, Harm::Silence | Harm::Late),
         Kind::Answer(code) => code == 409,
         Kind::Events(_) | Kind::Gone => false,
     }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use axum::body::{Body, BodyDataStream, Bytes};
 use futures::StreamExt as _;
+use serde_json::Value;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 use tower::BoxError;
@@ -12,19 +13,33 @@ use tower::BoxError;
 use super::{Faults, Passing, Progress, Told};
 
 /// How late an event is that is held back: longer than a further secret waits for its delivery.
-const HELD: Duration = Duration::from_millis(1500);
+pub(super) const HELD: Duration = Duration::from_millis(1500);
 const GONE: &str = r#"{"type": "ERROR", "object": {"kind": "Status", "apiVersion": "v1", "metadata": {},
     "status": "Failure", "reason": "Expired", "message": "too old resource version", "code": 410}}"#;
 
+/// What a watch is of.
+pub(super) struct Watched {
+    pub(super) path: String,
+    /// Whether it is a list that comes as a stream.
+    pub(super) is_list: bool,
+}
+
 /// The body of a watch with the faults of its keys.
-pub(super) fn pass(body: Body, faults: Faults) -> Body {
+pub(super) fn pass(body: Body, faults: Faults, watched: Watched) -> Body {
+    let mut held = VecDeque::new();
+    if !watched.is_list {
+        let due = Instant::now() + HELD;
+        let owed = faults.take_owed(&watched.path);
+        held.extend(owed.into_iter().map(|(key, line)| (due, key, line)));
+    }
     let stream = Stream {
         gone: faults.gone.subscribe(),
         faults,
+        watched,
         body: body.into_data_stream(),
         piece: Vec::new(),
         ready: VecDeque::new(),
-        held: VecDeque::new(),
+        held,
         is_over: false,
     };
     let lines = futures::stream::unfold(stream, async |mut stream| {
@@ -36,6 +51,7 @@ pub(super) fn pass(body: Body, faults: Faults) -> Body {
 
 struct Stream {
     faults: Faults,
+    watched: Watched,
     gone: watch::Receiver<()>,
     body: BodyDataStream,
     /// The beginning of a line.
@@ -99,6 +115,14 @@ impl Stream {
             How::Late => self.held.push_back((Instant::now() + HELD, key, line)),
             How::Now => self.ready.push_back(line),
             How::Twice => self.ready.extend([line.clone(), line]),
+            How::Damaged => {
+                self.ready.push_back(damaged(&line));
+                if self.watched.is_list {
+                    self.faults.owe(&self.watched.path, key, line);
+                } else {
+                    self.held.push_back((Instant::now() + HELD, key, line));
+                }
+            }
             // An API server never tells of a deletion before it tells of what was before.
             How::Last => {
                 self.release(|_, held| held == key);
@@ -126,6 +150,8 @@ enum How {
     Now,
     Late,
     Twice,
+    /// Now with a part that can't be read, and late as it is.
+    Damaged,
     /// Now, but after what is held back.
     Last,
 }
@@ -144,6 +170,17 @@ impl Faults {
         Some((key, how))
     }
 
+    fn owe(&self, path: &str, key: String, line: Vec<u8>) {
+        let mut state = self.state.lock().unwrap();
+        let owed = state.owed.entry(path.to_owned()).or_default();
+        owed.push((key, line));
+    }
+
+    fn take_owed(&self, path: &str) -> Vec<(String, Vec<u8>)> {
+        let mut state = self.state.lock().unwrap();
+        state.owed.remove(path).unwrap_or_default()
+    }
+
     fn released(&self, key: &str) {
         let mut state = self.state.lock().unwrap();
         if let Some(progress) = state.keys.get_mut(key) {
@@ -159,18 +196,31 @@ impl Progress {
             Passing::Held => How::Late,
             Passing::Lagging if told.is_key => How::Late,
             Passing::Lagging => How::Now,
-            Passing::Reordered if told.is_deletion => How::Last,
+            Passing::Reordered | Passing::Damaged if told.is_deletion => How::Last,
+            Passing::Damaged => How::Damaged,
             Passing::Reordered => {
                 self.hold_next = !self.hold_next;
                 if self.hold_next { How::Late } else { How::Now }
             }
         };
         let is_overtaken = how == How::Now && self.held > 0;
-        self.held += usize::from(how == How::Late);
+        self.held += usize::from(matches!(how, How::Late | How::Damaged));
         let needs_another = matches!(self.events, Some(Passing::Reordered | Passing::Lagging));
         if !needs_another || is_overtaken {
             self.meet();
         }
         Some(how)
     }
+}
+
+/// An event whose object can't be read.
+fn damaged(line: &[u8]) -> Vec<u8> {
+    let mut event: Value = serde_json::from_slice(line).unwrap();
+    let object = &mut event["object"];
+    if object["kind"] == "ApiKey" {
+        object["spec"]["roles"] = "none".into();
+    } else {
+        object["metadata"]["labels"] = 7.into();
+    }
+    (event.to_string() + "\n").into_bytes()
 }

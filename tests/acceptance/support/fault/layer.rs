@@ -10,7 +10,7 @@ use kube::client::Body;
 use serde_json::json;
 use tower::{BoxError, Layer, Service};
 
-use super::{Faults, Harm, Kind, events, is_watch};
+use super::{Faults, Harm, Kind, events, is_list, is_watch};
 
 #[derive(Clone)]
 pub(super) struct FaultLayer(pub(super) Faults);
@@ -54,7 +54,10 @@ where
             return std::future::ready(Err(lost())).boxed();
         }
         let (faults, open) = (self.faults.clone(), self.faults.open(&request));
-        let is_watch = is_watch(&request);
+        let watched = is_watch(&request).then(|| events::Watched {
+            path: request.uri().path().to_owned(),
+            is_list: is_list(&request),
+        });
         let answer = match kind {
             Some(Kind::Before(harm)) => fail(harm).boxed(),
             Some(Kind::Answer(code)) => std::future::ready(Ok(refusal(code))).boxed(),
@@ -67,11 +70,15 @@ where
             let _open = open;
             let answer = answer.await?;
             match kind {
-                Some(Kind::After(harm)) => fail(harm).await,
-                _ if is_watch && answer.status().is_success() => {
-                    Ok(answer.map(|body| events::pass(body, faults)))
+                Some(Kind::After(Harm::Late)) => {
+                    tokio::time::sleep(events::HELD).await;
+                    Ok(answer)
                 }
-                _ => Ok(answer),
+                Some(Kind::After(harm)) => fail(harm).await,
+                _ => Ok(match watched.filter(|_| answer.status().is_success()) {
+                    Some(watched) => answer.map(|body| events::pass(body, faults, watched)),
+                    None => answer,
+                }),
             }
         }
         .boxed()

@@ -28,6 +28,8 @@ pub(crate) enum Harm {
     Lost,
     /// There is never an answer.
     Silence,
+    /// The answer comes late: the watches have told of what it says before.
+    Late,
 }
 
 /// How the events of a key reach the watches of a process.
@@ -41,6 +43,9 @@ pub(crate) enum Passing {
     Twice,
     /// Every other one late, so that the next one overtakes it.
     Reordered,
+    /// Each one first with a part that can't be read, and as it is a while later; the items of lists as
+    /// well.
+    Damaged,
 }
 
 /// A sort of fault.
@@ -152,6 +157,8 @@ struct State {
     keys: BTreeMap<String, Progress>,
     /// Names of keys by uid.
     uids: BTreeMap<String, String>,
+    /// Lines that came damaged in a list, by the path that is watched, and are still to come as they are.
+    owed: BTreeMap<String, Vec<(String, Vec<u8>)>>,
     /// Requests that were sent, but for watches.
     requests: usize,
     /// Those of them that have no answer yet.
@@ -259,6 +266,12 @@ impl Faults {
         state.open += 1;
         Some(Open(self.clone()))
     }
+}
+
+/// Whether a request asks for a list that comes as a stream.
+fn is_list(request: &Request<Body>) -> bool {
+    let query = request.uri().query().unwrap_or_default();
+    query.contains("sendInitialEvents=true")
 }
 
 fn is_watch(request: &Request<Body>) -> bool {
