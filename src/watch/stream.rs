@@ -28,7 +28,7 @@ use super::error::Error;
 use super::event::{Event, Line};
 use super::requests::{Requests, forward};
 use super::source::Source;
-use crate::object::{Decode, Identity};
+use crate::object::Decode;
 
 /// Objects in one page of a list, where lists don't come as a stream.
 const PAGE_SIZE: u32 = 100;
@@ -315,17 +315,27 @@ impl<K: Decode> Watcher<K> {
         let told = line.and_then(|line| {
             let (new, told) = match line {
                 Line::Added(item) | Line::Modified(item) => {
-                    (version_of(&item.identity), Told::Event(Event::Apply(item)))
+                    let new = item.identity.resource_version.clone();
+                    (new, Told::Event(Event::Apply(item)))
                 }
-                Line::Deleted(gone) => (version_of(&gone), Told::Event(Event::Delete(gone))),
-                Line::Bookmark { version, .. } => (version, Told::UpToDate),
+                Line::Deleted(gone) => (
+                    gone.resource_version.clone(),
+                    Told::Event(Event::Delete(gone)),
+                ),
+                Line::Bookmark {
+                    version: bookmark, ..
+                } => {
+                    forward(version, &bookmark)?;
+                    (bookmark.into(), Told::UpToDate)
+                }
             };
-            forward(version, &new)?;
             Ok((new, told))
         });
         match told {
             Ok((new, told)) => {
-                *version = new;
+                if forward(version, &new).is_ok() {
+                    *version = new.into();
+                }
                 *has_told = true;
                 self.ready.push_back(told);
                 self.backoff.reset();
@@ -338,10 +348,6 @@ impl<K: Decode> Watcher<K> {
             }
         }
     }
-}
-
-fn version_of(identity: &Identity) -> String {
-    identity.resource_version.to_string()
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@
 
 mod apikey;
 mod delivered_secret;
+mod large;
 mod namespace;
 mod organization;
 mod set_back;

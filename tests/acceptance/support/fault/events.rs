@@ -112,6 +112,11 @@ impl Stream {
             return;
         };
         match how {
+            // The end of a list says that it was whole, so its items come before that.
+            How::Late if self.watched.is_list => {
+                self.faults.released(&key);
+                self.ready.push_back(line);
+            }
             How::Late => self.held.push_back((Instant::now() + HELD, key, line)),
             How::Now => self.ready.push_back(line),
             How::Twice => self.ready.extend([line.clone(), line]),
