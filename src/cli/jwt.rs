@@ -152,8 +152,7 @@ fn printable(text: &str) -> String {
 
 /// Refuses a secret as an argument, which others on this machine can see.
 pub(super) fn refuse_secret(argument: &str, instead: &str) -> Result<(), Failure> {
-    let secret = argument.starts_with("ak_") || Secret::parse(argument).is_ok();
-    if secret || argument.starts_with("AGE-SECRET-KEY-") {
+    if Secret::is_like(argument) || argument.starts_with("AGE-SECRET-KEY-") {
         return Err(Failure::usage(format!(
             "a secret must not be an argument: every process of this machine can see it, and the \
              shell keeps it in its history. {instead}; if the machine has other users, rotate the \
