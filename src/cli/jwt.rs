@@ -17,7 +17,7 @@ const MAX_CHARS: usize = 64 * 1024;
 /// Claims that are times.
 const TIMES: [&str; 4] = ["iat", "nbf", "exp", "auth_time"];
 /// Claims in the order that people look for them; others follow.
-const ORDER: [&str; 15] = [
+const ORDER: [&str; 16] = [
     "iss",
     "sub",
     "aud",
@@ -29,6 +29,7 @@ const ORDER: [&str; 15] = [
     "roles",
     "scope",
     "client_id",
+    "secret_revision",
     "iat",
     "nbf",
     "exp",

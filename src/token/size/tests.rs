@@ -30,7 +30,7 @@ fn texts(count: usize, chars: usize, character: char) -> Vec<String> {
 }
 
 /// The greatest claims that the definition and the flags allow, with these roles and audiences.
-fn claims(roles: Vec<String>, audiences: &[String]) -> Claims<'static> {
+fn claims(roles: &[String], audiences: &[String]) -> Claims<'static> {
     let definition = schema::<ApiKey>().unwrap();
     let spec = |path: &str| bound(&definition, &format!("/properties/spec/properties/{path}"));
     let status = |path: &str| {
@@ -84,7 +84,7 @@ fn the_greatest_token_of_a_key_fits_into_a_header_that_gateways_take() {
         usize::try_from(MAX_AUDIENCES_CHARS).unwrap(),
         'a',
     );
-    let token = longest(&claims(roles, &audiences));
+    let token = longest(&claims(&roles, &audiences));
     let line = "authorization: Bearer ".len() + token + "\r\n".len();
     assert!(line <= GATEWAY_LINE_BYTES, "{line}");
 }
@@ -103,7 +103,7 @@ fn the_greatest_token_of_a_key_from_before_there_were_bounds_is_taken() {
     let roles = each("roles", 'r');
     let audiences = each("token/properties/audiences", '"');
     check_audiences(&audiences).unwrap();
-    let token = longest(&claims(roles, &audiences));
+    let token = longest(&claims(&roles, &audiences));
     assert!(token <= MAX_TOKEN_BYTES, "{token}");
 }
 
