@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Clients of others use the token server: JWT and OAuth libraries in Python and Node.js for each signing
-# algorithm, schemathesis with the OpenAPI description, and nginx with the example configuration.
+# Clients of others use the token server: JWT and OAuth libraries in Python, Node.js and Go for each
+# signing algorithm, a resource server of Spring for those that it knows, schemathesis with the OpenAPI
+# description, and nginx with the example configuration.
 #
 #   consumers.sh                 all of it; fails if something that it needs is missing
 #   consumers.sh --if-installed  leaves everything out, and says so, if something is missing
@@ -13,7 +14,8 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 readonly namespace=apikey-operator
 readonly limit=60 # seconds that anything may take to come about
 packages=${XDG_CACHE_HOME:-$HOME/.cache}/apikey-operator/consumers/$(
-    cat tests/consumers/{requirements.txt,package.json} | cksum | tr ' ' -
+    cat tests/consumers/{requirements.txt,package.json,go/*,spring/pom.xml,spring/src/main/java/consumer/*} |
+        cksum | tr ' ' -
 )
 python=$packages/venv/bin/python
 
@@ -26,6 +28,9 @@ missing() {
     command -v npm >/dev/null || echo "npm: apt install npm"
     [ -x /usr/sbin/nginx ] || command -v nginx >/dev/null || echo "nginx: apt install nginx"
     command -v curl >/dev/null || echo "curl: apt install curl"
+    command -v go >/dev/null || echo "Go: see CONTRIBUTING.md"
+    command -v javac >/dev/null || echo "a JDK, 17 or later: apt install openjdk-17-jdk-headless"
+    command -v mvn >/dev/null || echo "Maven: apt install maven"
 }
 
 # Installs what the checks import, once for each set of versions.
@@ -38,6 +43,9 @@ install_packages() {
         --requirement tests/consumers/requirements.txt
     cp tests/consumers/package.json "$packages/node/"
     npm install --prefix "$packages/node" --silent --no-audit --no-fund --ignore-scripts
+    go build -C tests/consumers/go -o "$packages/go-consumer" .
+    cp -R tests/consumers/spring "$packages/"
+    mvn --quiet --batch-mode --file "$packages/spring/pom.xml" package
     touch "$packages/complete"
 }
 
@@ -190,7 +198,7 @@ kind: ApiKey
 metadata: {name: app}
 spec: {org: acme, roles: [build-viewer, build-operator]}
 END
-    export SECRET_FILE=$work/secret KEY_ID AUTHLIB_INSECURE_TRANSPORT=1
+    export SECRET_FILE=$work/secret KEY_ID ACCESS_TOKEN AUTHLIB_INSECURE_TRANSPORT=1
     for algorithm in ES256 RS256 EdDSA; do
         start "$algorithm"
         kubectl wait --for=condition=Ready apikey/app --timeout="${limit}s" >/dev/null
@@ -199,11 +207,16 @@ END
         within "the token server knows the key" knows_key
         clients "$algorithm: Python" "$python" tests/consumers/verify.py
         clients "$algorithm: Node.js" node "$packages/node/verify.mjs"
+        ACCESS_TOKEN=$(cat "$work/token")
+        clients "$algorithm: Go" "$packages/go-consumer"
+        # Spring knows no EdDSA.
+        [ "$algorithm" = EdDSA ] ||
+            clients "$algorithm: Spring" java -jar "$packages/spring/target/consumer-spring-1.jar"
         [ "$algorithm" = EdDSA ] || stop
     done
 
-    SECRET=$(cat "$SECRET_FILE") ACCESS_TOKEN=$(cat "$work/token")
-    export SECRET ACCESS_TOKEN
+    SECRET=$(cat "$SECRET_FILE")
+    export SECRET
     check "schemathesis finds nothing wrong by /openapi.json" fuzz
     sed -n 's/^ *\([0-9]* generated\).*/  \1/p' "$work/said"
 

@@ -1,6 +1,7 @@
 //! The Kubernetes API: custom resources, conditions, names. Pure: no client, no clock.
 
 mod apikey;
+pub mod bounds;
 pub mod conditions;
 pub mod crds;
 pub mod names;

@@ -7,6 +7,11 @@
 use schemars::{Schema, SchemaGenerator, json_schema};
 use serde_json::{Value, json};
 
+use super::bounds::{
+    MAX_AUDIENCE_CHARS, MAX_AUDIENCES, MAX_AUDIENCES_CHARS, MAX_ROLE_CHARS, MAX_ROLES,
+    MAX_ROLES_CHARS,
+};
+
 const LABEL_KEY_MAX_CHARS: u32 = 317;
 
 /// `observedGeneration` of an object that no controller has seen: kstatus then says `InProgress`.
@@ -90,7 +95,7 @@ fn role_key() -> Value {
     json!({
         "type": "string",
         "minLength": 1,
-        "maxLength": 63,
+        "maxLength": MAX_ROLE_CHARS,
         "pattern": "^[A-Za-z0-9]([A-Za-z0-9._:-]*[A-Za-z0-9])?$",
     })
 }
@@ -99,9 +104,27 @@ pub(super) fn roles(_: &mut SchemaGenerator) -> Schema {
     json_schema!({
         "type": "array",
         "minItems": 1,
-        "maxItems": 64,
+        "maxItems": MAX_ROLES,
         "x-kubernetes-list-type": "set",
         "items": role_key(),
+        "x-kubernetes-validations": [together(
+            "roles",
+            MAX_ROLES_CHARS,
+            "take shorter names, or give some of the roles to another key",
+        )],
+    })
+}
+
+/// The texts of a list have at most so many characters together: each fits into a token, and gateways
+/// and servers take no token of any length. It stands on the list itself, so that an object that was
+/// stored before may still change elsewhere (KEP-4008).
+fn together(field: &str, max_chars: u32, fix: &str) -> Value {
+    json!({
+        "rule": format!("self.map(text, size(text)).sum() <= {max_chars}"),
+        "message": format!(
+            "`{field}` must have at most {max_chars} characters together, or its tokens get too long \
+             for the headers of gateways: {fix}"
+        ),
     })
 }
 
@@ -138,7 +161,26 @@ fn dns_label() -> Value {
 }
 
 pub(super) fn token_audiences(_: &mut SchemaGenerator) -> Schema {
-    audience_list(16)
+    let mut audiences = audience_list(MAX_AUDIENCES);
+    // Nor what JSON escapes, which no URI has.
+    audiences.insert(
+        "items".to_owned(),
+        json!({
+            "type": "string",
+            "minLength": 1,
+            "maxLength": MAX_AUDIENCE_CHARS,
+            "pattern": r"^[!#-\[\]-~]+$",
+        }),
+    );
+    audiences.insert(
+        "x-kubernetes-validations".to_owned(),
+        json!([together(
+            "token.audiences",
+            MAX_AUDIENCES_CHARS,
+            "name fewer, or shorter ones",
+        )]),
+    );
+    audiences
 }
 
 pub(super) fn audiences(_: &mut SchemaGenerator) -> Schema {
@@ -169,7 +211,7 @@ fn audience_list(max: u32) -> Schema {
         "items": {
             "type": "string",
             "minLength": 1,
-            "maxLength": 253,
+            "maxLength": MAX_AUDIENCE_CHARS,
             "pattern": "^[!-~]+$",
         },
     })

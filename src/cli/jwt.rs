@@ -17,7 +17,7 @@ const MAX_CHARS: usize = 64 * 1024;
 /// Claims that are times.
 const TIMES: [&str; 4] = ["iat", "nbf", "exp", "auth_time"];
 /// Claims in the order that people look for them; others follow.
-const ORDER: [&str; 15] = [
+const ORDER: [&str; 16] = [
     "iss",
     "sub",
     "aud",
@@ -29,6 +29,7 @@ const ORDER: [&str; 15] = [
     "roles",
     "scope",
     "client_id",
+    "secret_revision",
     "iat",
     "nbf",
     "exp",
@@ -152,8 +153,7 @@ fn printable(text: &str) -> String {
 
 /// Refuses a secret as an argument, which others on this machine can see.
 pub(super) fn refuse_secret(argument: &str, instead: &str) -> Result<(), Failure> {
-    let secret = argument.starts_with("ak_") || Secret::parse(argument).is_ok();
-    if secret || argument.starts_with("AGE-SECRET-KEY-") {
+    if Secret::is_like(argument) || argument.starts_with("AGE-SECRET-KEY-") {
         return Err(Failure::usage(format!(
             "a secret must not be an argument: every process of this machine can see it, and the \
              shell keeps it in its history. {instead}; if the machine has other users, rotate the \

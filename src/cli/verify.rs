@@ -20,8 +20,9 @@ use crate::token::routes::discovery::{JWKS_PATH, OPENID_PATH};
 /// Check an access token by the public keys of its issuer, and print its claims.
 ///
 /// The token is sent nowhere: only the keys are fetched. What is checked: signature (ES256, RS256,
-/// EdDSA), type `at+jwt`, `exp`, `nbf`, `iat`, and, where given, `iss` and `aud`. A key that was
-/// revoked since is not noticed: ask `/oauth2/introspect` for that.
+/// EdDSA), type `at+jwt`, `exp`, `nbf`, `iat`, and, where given, `iss` and `aud`. A key or a secret
+/// that was revoked since is not noticed: ask `/oauth2/introspect` for that. `secret_revision` says
+/// which secret the token was made with.
 #[derive(Args, Debug)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Verify {

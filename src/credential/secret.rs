@@ -87,6 +87,12 @@ impl Secret {
         }
     }
 
+    /// Whether the text begins like a secret of ours, which no token does, nor a secret of most others.
+    #[must_use]
+    pub fn is_like(text: &str) -> bool {
+        text.starts_with(PREFIX)
+    }
+
     /// Reads a presented secret. This says nothing about its truth.
     ///
     /// # Errors

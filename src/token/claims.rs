@@ -6,12 +6,17 @@ use std::borrow::Cow;
 
 use k8s_openapi::jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::index::Standing;
 use super::refusal::Refusal;
 use super::verify::Proven;
 use crate::policy::Grant;
+
+/// How long before its issue a token is valid: the clock of a consumer may be a little behind.
+/// Unit: seconds.
+pub const NOT_BEFORE_LEEWAY_SECONDS: i64 = 5;
 
 /// The claims of an access token.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -24,7 +29,8 @@ pub struct Claims<'a> {
     pub aud: Audience<'a>,
     /// When it was issued. Unit: seconds since 1970.
     pub iat: i64,
-    /// Time before which it is refused. Unit: seconds since 1970.
+    /// Time before which it is refused: [`NOT_BEFORE_LEEWAY_SECONDS`] before `iat`. Unit: seconds
+    /// since 1970.
     pub nbf: i64,
     /// Time from which it is refused; never after the expiry of the key. Unit: seconds since 1970.
     pub exp: i64,
@@ -45,13 +51,17 @@ pub struct Claims<'a> {
     pub current_organization_id: Uuid,
     /// What the key may do there.
     pub roles: Vec<Cow<'a, str>>,
-    /// The roles that were asked for, if some were.
+    /// The roles, separated by spaces, if some of them were asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub scope: Option<Cow<'a, str>>,
+    /// Number of the secret that the token was made with, as in `status.revision` of the `ApiKey`.
+    /// None: the token is from before there was this claim.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub secret_revision: Option<i64>,
 }
 
 /// One audience as a text, several as a list (RFC 7519 section 4.1.3).
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(untagged)]
 pub enum Audience<'a> {
     /// One.
@@ -61,10 +71,49 @@ pub enum Audience<'a> {
 }
 
 impl<'a> Audience<'a> {
-    fn of(names: &'a [String]) -> Self {
+    pub(super) fn of(names: &'a [String]) -> Self {
         match names {
             [one] => Self::One(one.into()),
             many => Self::Many(many.iter().map(Into::into).collect()),
+        }
+    }
+
+    /// The names, one by one.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        let names = match self {
+            Self::One(one) => std::slice::from_ref(one),
+            Self::Many(many) => many.as_slice(),
+        };
+        names.iter().map(|name| &**name)
+    }
+
+    /// Whether one of these is among the names.
+    #[must_use]
+    pub fn has_one_of(&self, wanted: &[String]) -> bool {
+        self.names()
+            .any(|name| wanted.iter().any(|one| one == name))
+    }
+
+    /// The same, on its own.
+    #[must_use]
+    pub fn into_owned(self) -> Audience<'static> {
+        let owned = |name: Cow<'_, str>| Cow::Owned(name.into_owned());
+        match self {
+            Self::One(name) => Audience::One(owned(name)),
+            Self::Many(names) => Audience::Many(names.into_iter().map(owned).collect()),
+        }
+    }
+
+    /// The audience without the names that are not among these; `None` if none is left.
+    #[must_use]
+    pub fn narrowed(self, allowed: &[String]) -> Option<Self> {
+        let is_allowed = |name: &Cow<'_, str>| allowed.iter().any(|one| *one == **name);
+        match self {
+            Self::One(name) => is_allowed(&name).then_some(Self::One(name)),
+            Self::Many(mut names) => {
+                names.retain(is_allowed);
+                (!names.is_empty()).then_some(Self::Many(names))
+            }
         }
     }
 }
@@ -85,6 +134,18 @@ pub struct Issuer<'a> {
     pub url: &'a str,
     /// Audiences of tokens whose key names none.
     pub audiences: &'a [String],
+}
+
+impl<'a> Issuer<'a> {
+    /// The audiences of the tokens of a key that names these.
+    #[must_use]
+    pub const fn audiences_of(&self, named: &'a [String]) -> &'a [String] {
+        if named.is_empty() {
+            self.audiences
+        } else {
+            named
+        }
+    }
 }
 
 /// Why no token can be made.
@@ -122,9 +183,6 @@ pub fn claims<'a>(
 ) -> Result<Claims<'a>, Denial> {
     let grant = grant_for(proven, wanted.organization_id).map_err(Denial::Refused)?;
     let credential = &*proven.credential;
-    let Standing::Usable { audiences, .. } = &credential.standing else {
-        return Err(Denial::Refused(Refusal::NotAllowed));
-    };
     let iat = now.as_second();
     let exp = iat
         .saturating_add(grant.token_ttl_seconds)
@@ -133,16 +191,13 @@ pub fn claims<'a>(
         return Err(Denial::Refused(Refusal::Expired));
     }
     let key_id = credential.key_id().as_str();
+    let roles = narrowed(grant, wanted.scope)?;
     Ok(Claims {
         iss: issuer.url.into(),
         sub: format!("apikey:{key_id}").into(),
-        aud: Audience::of(if audiences.is_empty() {
-            issuer.audiences
-        } else {
-            audiences
-        }),
+        aud: Audience::of(issuer.audiences_of(credential.audiences())),
         iat,
-        nbf: iat,
+        nbf: iat.saturating_sub(NOT_BEFORE_LEEWAY_SECONDS),
         exp,
         jti: jti.into(),
         client_id: key_id.into(),
@@ -151,8 +206,9 @@ pub fn claims<'a>(
         namespace: (*credential.key.namespace).into(),
         org: grant.organization.as_str().into(),
         current_organization_id: grant.organization_id,
-        roles: narrowed(grant, wanted.scope)?,
-        scope: wanted.scope.map(Into::into),
+        scope: wanted.scope.map(|_| roles.join(" ").into()),
+        roles,
+        secret_revision: Some(proven.revision),
     })
 }
 

@@ -100,19 +100,23 @@ fn decode(encoded: &[u8], field: usize) -> Result<String, Error> {
     text
 }
 
-/// Name and secret of Basic credentials; `None` if the header is of another scheme. Both are form
-/// encoded (RFC 6749 section 2.3.1).
+/// Name and secret of Basic credentials; `None` if the header is of another scheme or empty. Both are
+/// form encoded (RFC 6749 section 2.3.1).
 ///
 /// # Errors
 /// [`Error::Basic`].
 pub fn basic(header: &[u8]) -> Result<Option<(String, Zeroizing<String>)>, Error> {
-    let Some(encoded) = credentials(header, "Basic") else {
+    let encoded = credentials(header, "Basic");
+    let Some(encoded) = encoded.filter(|encoded| !encoded.is_empty()) else {
         return Ok(None);
     };
     let pair = BASE64.decode(encoded).map_err(|_| Error::Basic)?;
     let pair = Zeroizing::new(pair);
     let at = pair.iter().position(|&b| b == b':').ok_or(Error::Basic)?;
     let (name, secret) = (&pair[..at], &pair[at + 1..]);
+    if name.is_empty() && secret.is_empty() {
+        return Ok(None);
+    }
     let text = |half: &[u8]| decode(half, 1).map_err(|_| Error::Basic);
     Ok(Some((text(name)?, Zeroizing::new(text(secret)?))))
 }
@@ -172,8 +176,9 @@ mod tests {
         assert_eq!((name.as_str(), secret.as_str()), ("na:me", "se cret:x"));
         assert!(of("no colon").is_err());
         assert!(basic(b"basic !!").is_err());
-        assert!(basic(b"Bearer x").unwrap().is_none());
-        assert!(basic(b"").unwrap().is_none());
+        for none in ["Bearer x", "", "Basic", "Basic ", "Basic Og=="] {
+            assert!(basic(none.as_bytes()).unwrap().is_none(), "{none:?}");
+        }
     }
 
     #[test]

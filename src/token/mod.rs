@@ -5,6 +5,8 @@
 //! | `index` | yes | all keys in memory, fed by watches |
 //! | `verify` | yes | is this the secret of that key |
 //! | `claims`, `signer` | yes | what a token says, and how it is signed |
+//! | `size` | yes | how long a token can be |
+//! | `live` | yes | is a token still to be trusted, by its key as it is now |
 //! | `form`, `refusal`, `limits` | yes | requests, refusals, budgets for them |
 //! | `service` | no | a request from secret to token |
 //! | `argon2`, `trail`, `last_used` | no | the slow path, the audit trail, `lastUsedAt` |
@@ -18,6 +20,7 @@ pub mod gauges;
 pub mod index;
 pub mod last_used;
 pub mod limits;
+pub mod live;
 pub mod metrics;
 pub mod openapi;
 pub mod refusal;
@@ -28,6 +31,7 @@ pub mod routes;
 pub mod server;
 pub mod service;
 pub mod signer;
+pub mod size;
 pub mod span;
 #[cfg(test)]
 mod testing;
@@ -97,6 +101,7 @@ fn service(
     config: &TokenServer,
     process: &Process,
 ) -> Result<Service, Box<dyn std::error::Error>> {
+    size::check_audiences(&config.audiences)?;
     let index = Arc::new(Index::new(common.require_organizations));
     let threads = common.hash_threads;
     Ok(Service {

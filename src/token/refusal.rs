@@ -21,8 +21,13 @@ pub enum Refusal {
     Deleted,
     /// The rules of its organization do not allow the key.
     NotAllowed,
-    /// The access token is not one of ours, or its time is over.
+    /// The access token is not one of ours, its time is over, or its key or the secret that it was
+    /// made with is no longer accepted.
     InvalidToken,
+    /// The access token is for another audience.
+    WrongAudience,
+    /// Tokens of the key are not for the audience.
+    AudienceNotCovered,
     /// The key does not cover the organization.
     OrganizationNotCovered,
     /// The key lacks a role that was asked for.
@@ -41,7 +46,7 @@ pub enum Refusal {
 
 impl Refusal {
     /// All of them.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 19] = [
         Self::MalformedSecret,
         Self::UnknownKey,
         Self::WrongName,
@@ -52,6 +57,8 @@ impl Refusal {
         Self::Deleted,
         Self::NotAllowed,
         Self::InvalidToken,
+        Self::WrongAudience,
+        Self::AudienceNotCovered,
         Self::OrganizationNotCovered,
         Self::RoleNotHeld,
         Self::TooManyFailures,
@@ -75,6 +82,8 @@ impl Refusal {
             Self::Deleted => "Deleted",
             Self::NotAllowed => "NotAllowed",
             Self::InvalidToken => "InvalidToken",
+            Self::WrongAudience => "WrongAudience",
+            Self::AudienceNotCovered => "AudienceNotCovered",
             Self::OrganizationNotCovered => "OrganizationNotCovered",
             Self::RoleNotHeld => "RoleNotHeld",
             Self::TooManyFailures => "TooManyFailures",

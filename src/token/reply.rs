@@ -83,6 +83,14 @@ pub const fn explain(refused: &Refused) -> (StatusCode, &'static str) {
             "the API key has no access to this organization",
         ),
         Refusal::RoleNotHeld => (StatusCode::FORBIDDEN, "the API key lacks a required role"),
+        Refusal::AudienceNotCovered => (
+            StatusCode::FORBIDDEN,
+            "the API key is not for this audience",
+        ),
+        Refusal::WrongAudience => (
+            StatusCode::UNAUTHORIZED,
+            "the access token is for another audience",
+        ),
         Refusal::Overloaded => (
             StatusCode::SERVICE_UNAVAILABLE,
             "busy: try again in a moment",
@@ -116,7 +124,7 @@ pub const fn explain(refused: &Refused) -> (StatusCode, &'static str) {
 #[must_use]
 pub fn refused(refused: &Refused) -> Response<Body> {
     let (status, text) = explain(refused);
-    let response = if status == StatusCode::UNAUTHORIZED {
+    let response = if refused.refusal.is_unproven() && status == StatusCode::UNAUTHORIZED {
         json(status, UNPROVEN)
     } else {
         bad_request(status, text)

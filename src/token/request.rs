@@ -4,16 +4,16 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use axum::body::{Body, to_bytes};
-use axum::http::{HeaderMap, Request, StatusCode, header};
+use axum::http::{HeaderMap, HeaderName, Request, StatusCode, header};
 use ipnet::IpNet;
 use zeroize::Zeroizing;
 
 use super::form::{self, Form};
+use crate::credential::Secret;
 
-/// Longest body. Unit: bytes.
-pub const MAX_BODY_BYTES: usize = 4096;
 /// Longest wait for a body.
 const BODY_DEADLINE: Duration = Duration::from_secs(10);
+const API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 const FORM: &str = "application/x-www-form-urlencoded";
 
 /// Address of the other end of the connection, in the extensions of each request.
@@ -24,21 +24,21 @@ pub struct Peer(pub SocketAddr);
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Unreadable(pub StatusCode, pub String);
 
-/// Reads a form.
+/// Reads a form of at most this many bytes.
 ///
 /// # Errors
 /// The body is of another type, too long, too slow or not well-formed.
-pub async fn form(request: Request<Body>) -> Result<Form, Unreadable> {
+pub async fn form(request: Request<Body>, max_bytes: usize) -> Result<Form, Unreadable> {
     let (head, body) = request.into_parts();
     if !is_form(&head.headers) {
         let say = "the body must be application/x-www-form-urlencoded".to_owned();
         return Err(Unreadable(StatusCode::UNSUPPORTED_MEDIA_TYPE, say));
     }
-    let reading = tokio::time::timeout(BODY_DEADLINE, to_bytes(body, MAX_BODY_BYTES));
+    let reading = tokio::time::timeout(BODY_DEADLINE, to_bytes(body, max_bytes));
     let body = match reading.await {
         Ok(Ok(body)) => body,
         Ok(Err(_)) => {
-            let say = format!("the body must have at most {MAX_BODY_BYTES} bytes");
+            let say = format!("the body must have at most {max_bytes} bytes");
             return Err(Unreadable(StatusCode::PAYLOAD_TOO_LARGE, say));
         }
         Err(_) => {
@@ -63,17 +63,49 @@ fn is_form(headers: &HeaderMap) -> bool {
 /// # Errors
 /// [`form::Error::Basic`].
 pub fn basic(headers: &HeaderMap) -> Result<Option<(String, Zeroizing<String>)>, form::Error> {
-    match headers.get(header::AUTHORIZATION) {
-        Some(value) => form::basic(value.as_bytes()),
-        None => Ok(None),
-    }
+    let mut values = headers.get_all(header::AUTHORIZATION).iter();
+    let found = values.find_map(|value| form::basic(value.as_bytes()).transpose());
+    found.transpose()
 }
 
-/// The token in the Authorization header, if it has one (RFC 6750 section 2.1).
+/// The token in the Authorization header, if it has one that is not empty (RFC 6750 section 2.1).
 #[must_use]
 pub fn bearer(headers: &HeaderMap) -> Option<&str> {
-    let value = headers.get(header::AUTHORIZATION)?;
-    std::str::from_utf8(form::credentials(value.as_bytes(), "Bearer")?).ok()
+    let values = headers.get_all(header::AUTHORIZATION).iter();
+    let mut tokens = values.filter_map(|value| {
+        std::str::from_utf8(form::credentials(value.as_bytes(), "Bearer")?).ok()
+    });
+    tokens.find(|token| !token.is_empty())
+}
+
+/// What a caller presents to be let through.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Presented<'a> {
+    /// What begins like the secret of a key.
+    Secret(&'a str),
+    /// Anything else, which can only be an access token.
+    Token(&'a str),
+}
+
+/// The credential of a request: in `X-Api-Key` the secret of a key, or in the Authorization header a
+/// secret or a token. What is empty or of another issuer in `X-Api-Key` is not for us: a gateway, or
+/// the service behind it, may have API keys of its own.
+#[must_use]
+pub fn presented(headers: &HeaderMap) -> Option<Presented<'_>> {
+    let values = headers.get_all(API_KEY).iter();
+    let mut api_keys = values
+        .filter_map(|value| value.to_str().ok())
+        .map(str::trim);
+    let api_key = api_keys.find(|text| Secret::is_like(text));
+    if let Some(secret) = api_key {
+        return Some(Presented::Secret(secret));
+    }
+    let bearer = bearer(headers)?;
+    Some(if Secret::is_like(bearer) {
+        Presented::Secret(bearer)
+    } else {
+        Presented::Token(bearer)
+    })
 }
 
 /// Address of the caller. Of X-Forwarded-For counts the last address that no trusted proxy has, and
@@ -125,6 +157,49 @@ mod tests {
         );
         assert_eq!(of("10.0.0.1", "nonsense, 10.0.0.2"), "10.0.0.2");
         assert_eq!(of("10.0.0.1", ""), "10.0.0.1");
+    }
+
+    #[test]
+    fn a_credential_is_found_beside_what_is_empty_or_foreign() {
+        let of = |pairs: &[(&'static str, &'static str)]| {
+            let mut headers = HeaderMap::new();
+            for (name, value) in pairs {
+                headers.append(*name, value.parse().unwrap());
+            }
+            presented(&headers).map(|presented| match presented {
+                Presented::Secret(text) => format!("secret {text}"),
+                Presented::Token(text) => format!("token {text}"),
+            })
+        };
+        let (key, auth) = ("x-api-key", "authorization");
+        for (headers, found) in [
+            (&[(key, " ak_1 ")][..], Some("secret ak_1")),
+            (&[(key, "ak_1"), (auth, "Bearer eyJ")], Some("secret ak_1")),
+            (&[(key, ""), (auth, "Bearer eyJ")], Some("token eyJ")),
+            (&[(key, "  "), (auth, "Bearer ak_2")], Some("secret ak_2")),
+            (
+                &[(key, "sk-live-1"), (auth, "Bearer eyJ")],
+                Some("token eyJ"),
+            ),
+            (&[(key, "eyJ"), (auth, "Bearer ak_2")], Some("secret ak_2")),
+            (
+                &[(key, ""), (key, "other"), (key, "ak_1")],
+                Some("secret ak_1"),
+            ),
+            (
+                &[(auth, "Basic YTpi"), (auth, "Bearer eyJ")],
+                Some("token eyJ"),
+            ),
+            (
+                &[(auth, "Bearer "), (auth, "bearer eyJ")],
+                Some("token eyJ"),
+            ),
+            (&[(auth, "ak_1")], None),
+            (&[(key, "eyJ")], None),
+            (&[], None),
+        ] {
+            assert_eq!(of(headers).as_deref(), found, "{headers:?}");
+        }
     }
 
     #[test]

@@ -20,14 +20,13 @@ use tokio_util::sync::PollSemaphore;
 use tower::Service;
 
 use super::request::Peer;
+use super::size::MAX_HEAD_BYTES;
 use crate::process::Process;
 
 /// Longest wait for the first whole request of a connection.
 const FIRST_REQUEST: Duration = Duration::from_secs(10);
 /// Longest wait for the head of a further request: how long an idle connection is kept.
 const IDLE: Duration = Duration::from_mins(1);
-/// Longest head of a request. Unit: bytes.
-const MAX_HEAD_BYTES: usize = 16 * 1024;
 /// Streams of one HTTP/2 connection at the same time.
 const MAX_STREAMS: u32 = 64;
 /// How often certificate files are looked at.

@@ -7,14 +7,14 @@ use std::time::Duration;
 use k8s_openapi::jiff::SignedDuration;
 use parking_lot::RwLock;
 use tokio::time::Instant;
-use uuid::Uuid;
 
 use super::argon2::{Argon2Path, DEADLINE};
 use super::claims::{self, Claims, Denial, Issuer, Wanted};
 use super::feed;
-use super::index::{Credential, Index, Standing};
+use super::index::{Credential, Index};
 use super::last_used::LastUsed;
 use super::limits::FailureLimits;
+use super::live;
 use super::metrics::TokenMetrics;
 use super::refusal::Refusal;
 use super::route::Route;
@@ -90,6 +90,8 @@ pub struct Issued {
     pub access_token: String,
     /// How long it is valid. Unit: seconds.
     pub expires_in: i64,
+    /// The roles in it, separated by spaces, if some of them were asked for.
+    pub scope: Option<String>,
 }
 
 /// Why no token was issued.
@@ -208,17 +210,15 @@ impl Service {
         let signer = signer.ok_or_else(|| refuse(Refusal::NoSigningKey))?;
         let id = random::bytes::<16>().map_err(|_| refuse(Refusal::NoSigningKey))?;
         let jti = hex::encode(&id);
-        let issuer = Issuer {
-            url: &self.issuer_url,
-            audiences: &self.audiences,
-        };
-        let claims = claims::claims(proven, wanted, issuer, &jti, now).map_err(|e| match e {
-            Denial::Refused(refusal) => refuse(refusal),
-            Denial::Scope(role) => NotIssued::Scope(role),
-        })?;
+        let claims =
+            claims::claims(proven, wanted, self.issuer(), &jti, now).map_err(|e| match e {
+                Denial::Refused(refusal) => refuse(refusal),
+                Denial::Scope(role) => NotIssued::Scope(role),
+            })?;
         let access_token = signer.sign(&claims, now).map_err(refuse)?;
         let (exp, organization_id) = (claims.exp, claims.current_organization_id);
         let expires_in = exp - claims.iat;
+        let scope = claims.scope.as_deref().map(str::to_owned);
         drop(claims);
         self.metrics.issued(caller.route);
         self.trail.record(Entry {
@@ -236,36 +236,35 @@ impl Service {
         Ok(Issued {
             access_token,
             expires_in,
+            scope,
         })
     }
 
-    /// A live look at an access token: its claims, with the roles that its key holds now, and its
-    /// key. `None` for every token that is not to be trusted now.
+    /// What every token of this server has.
+    #[must_use]
+    pub fn issuer(&self) -> Issuer<'_> {
+        Issuer {
+            url: &self.issuer_url,
+            audiences: &self.audiences,
+        }
+    }
+
+    /// A live look at an access token: its claims, with the roles and audiences that its key has now,
+    /// and its key. `None` for every token that is not to be trusted now.
     #[must_use]
     pub fn inspect(&self, token: &str) -> Option<(Claims<'static>, Arc<Credential>)> {
-        let now = self.clock.now();
         let signer = self.signer.read().clone()?;
-        let mut claims = signer.read(token)?;
-        let second = now.as_second();
-        let timely = claims.nbf <= second && second < claims.exp;
-        if !timely || claims.iss != self.issuer_url {
+        let claims = signer.read(token)?;
+        if claims.iss != self.issuer_url {
             return None;
         }
         let id = crate::credential::KeyId::try_from(&*claims.client_id).ok()?;
         let credential = self.index.get(&id)?;
-        if now >= credential.expires_at || !self.is_heard(&credential) {
+        if !self.is_heard(&credential) {
             return None;
         }
-        let Standing::Usable { grants, .. } = &credential.standing else {
-            return None;
-        };
-        let mut grants = grants.iter();
-        let acting = |id: Uuid| move |grant: &&crate::policy::Grant| grant.organization_id == id;
-        let grant = grants.find(acting(claims.current_organization_id))?;
-        claims
-            .roles
-            .retain(|role| grant.roles.iter().any(|held| held == role));
-        (!claims.roles.is_empty()).then_some((claims, credential))
+        let claims = live::live(claims, &credential, self.clock.now())?;
+        Some((claims, credential))
     }
 
     /// Counts a refusal, and puts it into the audit trail. A caller that did not prove itself pays

@@ -11,11 +11,10 @@ use serde::{Deserialize, Serialize};
 
 use super::claims::Claims;
 use super::refusal::Refusal;
+use super::size::MAX_TOKEN_BYTES;
 use crate::credential::signing::{SigningKey, SigningRing};
 
 const TYPE: &str = "at+jwt";
-/// Longest token that is looked at. Unit: bytes.
-const MAX_TOKEN_BYTES: usize = 8192;
 
 /// Makes and reads access tokens.
 #[derive(Debug)]

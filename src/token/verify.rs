@@ -251,10 +251,7 @@ fn conclude(credential: Arc<Credential>, place: usize, path: Path, now: Timestam
     let Some(proof) = credential.evidence.proofs.get(place) else {
         return Verdict::Refused(Refusal::WrongSecret, Some(credential));
     };
-    let until = proof
-        .valid_until
-        .unwrap_or(credential.expires_at)
-        .min(credential.expires_at);
+    let until = credential.end_of(proof);
     let refusal = match &credential.standing {
         _ if now >= credential.expires_at => Some(Refusal::Expired),
         _ if now >= until => Some(Refusal::ReplacedSecret),

@@ -88,6 +88,10 @@ await check('jose verifies the token', async () => {
   const { payload } = await jose.jwtVerify(token, keys, wanted)
   return JSON.stringify(payload.roles) === JSON.stringify(roles)
 })
+await check('jose takes it with a clock 4 s behind', async () => {
+  const currentDate = new Date((jose.decodeJwt(token).iat - 4) * 1000)
+  return (await jose.jwtVerify(token, keys, { ...wanted, currentDate })).payload.iss === ISSUER
+})
 await check('jose refuses it with other claims', () => {
   const [head, , signature] = token.split('.')
   const claims = { ...jose.decodeJwt(token), roles: ['admin'] }

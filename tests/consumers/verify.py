@@ -3,9 +3,11 @@
 Prints a line per check, `ok TEXT` or `not ok TEXT`; started by hack/consumers.sh.
 """
 
+import datetime
 import os
 import sys
 from pathlib import Path
+from unittest import mock
 
 import jwt
 import requests
@@ -94,6 +96,27 @@ check(
     lambda: raises(
         jwt.InvalidAlgorithmError, lambda: decode(access_token, algorithms=["HS256"])
     ),
+)
+
+
+
+def decode_behind(text, seconds, **more):
+    """PyJWT at a time that is so many seconds before the token was made."""
+    made = jwt.decode(text, options={"verify_signature": False})["iat"]
+    with mock.patch("jwt.api_jwt.datetime", wraps=datetime.datetime) as clock:
+        clock.now.return_value = datetime.datetime.fromtimestamp(
+            made - seconds, datetime.timezone.utc
+        )
+        return decode(text, **more)
+
+
+check(
+    "PyJWT without leeway refuses it with a clock 1 s behind, as it does everybody's",
+    lambda: raises(jwt.ImmatureSignatureError, lambda: decode_behind(access_token, 1)),
+)
+check(
+    "PyJWT with a leeway takes it with a clock 4 s behind",
+    lambda: decode_behind(access_token, 4, leeway=10)["roles"] == ROLES,
 )
 
 jwks = requests.get(document["jwks_uri"], timeout=10).json()

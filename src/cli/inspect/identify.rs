@@ -103,7 +103,7 @@ pub(super) fn identify(bytes: &[u8], now: Timestamp) -> Finding {
             None => damaged_age(),
         };
     }
-    if text.starts_with("ak_") && !text.contains(char::is_whitespace) {
+    if Secret::is_like(text) && !text.contains(char::is_whitespace) {
         return secret(text);
     }
     if text

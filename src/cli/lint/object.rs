@@ -244,6 +244,13 @@ mod tests {
             assert_eq!(all.len(), 1, "{spec}: {all:?}");
             assert!(all[0].contains(part), "{part}\n{all:?}");
         }
+        let roles: Vec<_> = (0..40)
+            .map(|n| format!("{n:02}{}", "x".repeat(61)))
+            .collect();
+        let roles = roles.join(", ");
+        let yaml =
+            format!("kind: ApiKey\nmetadata: {{name: ci}}\nspec: {{org: a, roles: [{roles}]}}");
+        assert!(findings(&yaml)[0].contains("at most 1536 characters together"));
         let long = "x".repeat(56);
         let yaml =
             format!("kind: ApiKey\nmetadata: {{name: {long}}}\nspec: {{org: a, roles: [r]}}");

@@ -104,7 +104,21 @@ fn a_scope_narrows_the_roles_and_never_adds_one() {
         made(&key, wanted, NOW).map(|claims| claims.roles.concat())
     };
     assert_eq!(with("c a a"), Ok("ca".into()));
+    let wanted = Wanted {
+        organization_id: None,
+        scope: Some("c  a a"),
+    };
+    let claims = made(&key, wanted, NOW).unwrap();
+    assert_eq!(claims.scope.as_deref(), Some("c a"), "each role once");
     assert_eq!(with("a d"), Err(Denial::Scope("d".into())));
+}
+
+#[test]
+fn a_token_says_honestly_when_it_was_made_and_is_good_for_a_clock_that_is_a_little_behind() {
+    let key = proven(|_| {}, NOW);
+    let claims = made(&key, Wanted::default(), NOW).unwrap();
+    assert_eq!((claims.iat, claims.nbf), (NOW, NOW - 5));
+    assert_eq!(claims.secret_revision, Some(1));
 }
 
 #[test]

@@ -94,6 +94,8 @@ pub struct Credential {
     pub login_name: Arc<str>,
     /// Its organization.
     pub org: Arc<str>,
+    /// The parent of its organization, or its organization if that has none.
+    pub root_org: Arc<str>,
     /// Time from which it is refused.
     pub expires_at: Timestamp,
     /// Whether it may be used before that.
@@ -124,6 +126,8 @@ pub enum Standing {
 pub struct Proof {
     /// Number of the secret.
     pub revision: i64,
+    /// When the secret was minted.
+    pub minted_at: Timestamp,
     /// Which pepper made the fingerprint.
     pub pepper_id: Box<str>,
     /// The fingerprint, if it can be read.
@@ -141,6 +145,7 @@ impl Credential {
         reference: &KeyRef,
         key: &Key,
         evidence: &Arc<Evidence>,
+        parent_org: Option<&str>,
         assessment: Assessment,
     ) -> Self {
         let standing = match assessment.verdict {
@@ -158,6 +163,7 @@ impl Credential {
             uid: Arc::clone(&key.uid),
             login_name: Arc::clone(&key.login_name),
             org: Arc::clone(&key.org),
+            root_org: parent_org.map_or_else(|| Arc::clone(&key.org), Into::into),
             expires_at: assessment.expires_at.map_or(fixed, |at| at.min(fixed)),
             standing,
             evidence: Arc::clone(evidence),
@@ -174,6 +180,34 @@ impl Credential {
     #[must_use]
     pub fn email(&self) -> &str {
         &self.evidence.email
+    }
+
+    /// Audiences that the key names for its tokens and may have; empty: those of the server.
+    #[must_use]
+    pub fn audiences(&self) -> &[String] {
+        match &self.standing {
+            Standing::Usable { audiences, .. } => audiences,
+            Standing::Suspended | Standing::Deleted | Standing::NotAllowed => &[],
+        }
+    }
+
+    /// Time from which this secret of the key is refused: the expiry, or the end of its overlap.
+    #[must_use]
+    pub fn end_of(&self, proof: &Proof) -> Timestamp {
+        let end = proof.valid_until.unwrap_or(self.expires_at);
+        end.min(self.expires_at)
+    }
+
+    /// The secrets of the key that are accepted at this time.
+    pub fn accepted(&self, now: Timestamp) -> impl Iterator<Item = &Proof> {
+        let proofs = self.evidence.proofs.iter();
+        proofs.filter(move |proof| now < self.end_of(proof))
+    }
+
+    /// Whether the two keys belong to one root organization, be it by way of sub-organizations.
+    #[must_use]
+    pub fn is_kin_of(&self, other: &Self) -> bool {
+        self.root_org == other.root_org
     }
 }
 
@@ -195,6 +229,7 @@ impl Proof {
     fn of(entry: &Entry) -> Self {
         Self {
             revision: entry.revision,
+            minted_at: entry.created_at.0,
             pepper_id: entry.fingerprint.pepper_id.as_str().into(),
             fingerprint: entry.fingerprint.bytes(),
             hash: entry.hash.as_str().into(),

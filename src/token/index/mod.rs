@@ -383,7 +383,8 @@ impl Index {
             fixed_expiry: Some(evidence.expires_at),
             require_organizations: state.require_organizations,
         });
-        let credential = Credential::new(reference, key, evidence, assessment);
+        let parent_org = own.and_then(|own| own.spec.parent.as_deref());
+        let credential = Credential::new(reference, key, evidence, parent_org, assessment);
         let id = evidence.key_id.clone();
         self.published.write().insert(id, Arc::new(credential));
     }

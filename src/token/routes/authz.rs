@@ -17,16 +17,16 @@ use crate::policy::Grant;
 use crate::token::index::{Credential, Standing};
 use crate::token::refusal::Refusal;
 use crate::token::reply;
-use crate::token::request;
+use crate::token::request::{self, Presented};
 use crate::token::route::Route;
 use crate::token::service::{Caller, Refused, Service};
 use crate::token::verify::Login;
 use std::sync::Arc;
 
 const CHALLENGE: &str = "Bearer realm=\"apikey-operator\"";
-const API_KEY: HeaderName = HeaderName::from_static("x-api-key");
-/// What a secret begins with and a JWT can't.
-const SECRET_PREFIX: &str = "ak_";
+/// The challenge to who has a token of ours for somebody else (RFC 6750 section 3.1).
+const CHALLENGE_TOKEN: &str = "Bearer realm=\"apikey-operator\", error=\"invalid_token\", \
+     error_description=\"the access token is for another audience\"";
 
 /// What a gateway asks of callers beside being a key.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -35,6 +35,8 @@ pub struct Requirement {
     pub org: Option<String>,
     /// Roles to hold there, all of them.
     pub roles: Vec<String>,
+    /// Audiences of which a token must be for one. None: those of the token server, for tokens alone.
+    pub audiences: Vec<String>,
 }
 
 impl Requirement {
@@ -45,18 +47,19 @@ impl Requirement {
         Self::parse(&percent_decode_str(text).decode_utf8().ok()?)
     }
 
-    /// Reads `org=acme,role=build-viewer,role=build-operator`.
+    /// Reads `org=acme,role=build-viewer,role=build-operator,aud=https://api.example.com`.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         let mut requirement = Self::default();
         for part in text.split(',') {
-            let (kind, value) = part.split_once('=')?;
-            if !is_name(value) {
-                return None;
-            }
-            match kind {
-                "org" if requirement.org.is_none() => requirement.org = Some(value.to_owned()),
-                "role" => requirement.roles.push(value.to_owned()),
+            match part.split_once('=')? {
+                ("org", name) if is_name(name) && requirement.org.is_none() => {
+                    requirement.org = Some(name.to_owned());
+                }
+                ("role", name) if is_name(name) => requirement.roles.push(name.to_owned()),
+                ("aud", audience) if is_audience(audience) => {
+                    requirement.audiences.push(audience.to_owned());
+                }
                 _ => return None,
             }
         }
@@ -68,6 +71,11 @@ impl Requirement {
 fn is_name(text: &str) -> bool {
     let allowed = |b: u8| b.is_ascii_alphanumeric() || b"._:-".contains(&b);
     !text.is_empty() && text.bytes().all(allowed)
+}
+
+/// Whether the text can be an audience, as the API has them.
+fn is_audience(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|b| b.is_ascii_graphic())
 }
 
 /// Who a caller is.
@@ -97,13 +105,15 @@ pub async fn handle(State(app): State<App>, request: Request<Body>) -> Response<
     respond(&app, request, Some(Requirement::default())).await
 }
 
-/// The same with requirements: an organization to act in, and roles to hold there.
+/// The same with requirements: an organization to act in, roles to hold there, and an audience.
 #[utoipa::path(
     get,
     path = "/authz-with/{requirement}/{original}",
     operation_id = "authzWith",
     params(
-        ("requirement" = String, Path, description = "org=NAME and role=NAME, separated by commas",
+        ("requirement" = String, Path, description = "org=NAME, role=NAME and \
+            aud=AUDIENCE, separated by commas; all roles, and one of the audiences. Without aud, access \
+            tokens must be for the token server's own audience (--audience)",
             example = "org=acme,role=build-operator"),
         ("original" = String, Path, description = "Path of the original request; any method"),
     ),
@@ -111,7 +121,7 @@ pub async fn handle(State(app): State<App>, request: Request<Body>) -> Response<
     responses(
         (status = 200, description = "It may; headers as for /authz"),
         (status = 401, description = "No API key, and no access token of one, that may be used", body = reply::ErrorBody),
-        (status = 403, description = "The organization is not covered, a role is not held, or the requirement can't be read", body = reply::ErrorBody),
+        (status = 403, description = "The organization or the audience is not covered, a role is not held, or the requirement can't be read", body = reply::ErrorBody),
         (status = 429, description = "Too many refused attempts", body = reply::ErrorBody),
         (status = 503, description = "Busy, or out of touch with the API server", body = reply::ErrorBody),
     )
@@ -128,17 +138,22 @@ async fn respond(
 ) -> Response<Body> {
     app.answer(Route::Authz, request, async |caller, request| {
         let Some(requirement) = requirement else {
-            let say = "the requirement in the path must be like org=acme,role=build-viewer";
+            let say = "the requirement in the path must be like \
+                       org=acme,role=build-viewer,aud=https:%2F%2Fapi.example.com";
             return reply::bad_request(StatusCode::FORBIDDEN, say);
         };
         match identify(&app.service, caller, request.headers(), &requirement).await {
             Ok(identity) => allow(&identity),
             Err(refused) => {
                 let response = reply::refused(&refused);
-                if response.status() == StatusCode::UNAUTHORIZED {
-                    reply::with(response, header::WWW_AUTHENTICATE, CHALLENGE)
-                } else {
-                    response
+                match (response.status(), refused.refusal) {
+                    (_, Refusal::WrongAudience) => {
+                        reply::with(response, header::WWW_AUTHENTICATE, CHALLENGE_TOKEN)
+                    }
+                    (StatusCode::UNAUTHORIZED, _) => {
+                        reply::with(response, header::WWW_AUTHENTICATE, CHALLENGE)
+                    }
+                    _ => response,
                 }
             }
         }
@@ -152,14 +167,13 @@ async fn identify(
     headers: &HeaderMap,
     requirement: &Requirement,
 ) -> Result<Identity, Refused> {
-    let api_key = headers.get(API_KEY).and_then(|value| value.to_str().ok());
-    let presented = api_key.or_else(|| request::bearer(headers));
-    let presented = presented.map(str::trim);
-    let identity = match presented {
-        Some(secret) if api_key.is_some() || secret.starts_with(SECRET_PREFIX) => {
-            by_secret(service, caller, secret, requirement).await?
+    let identity = match request::presented(headers) {
+        Some(Presented::Secret(secret)) => by_secret(service, caller, secret, requirement).await?,
+        Some(Presented::Token(token)) => by_token(service, caller, token, requirement)?,
+        None => {
+            service.fresh(caller)?;
+            return Err(service.refuse(caller, Refusal::InvalidToken, None));
         }
-        token => by_token(service, caller, token.unwrap_or_default(), requirement)?,
     };
     let lacking = requirement
         .roles
@@ -186,6 +200,13 @@ async fn by_secret(
         Standing::Usable { grants, .. } => grants,
         Standing::Suspended | Standing::Deleted | Standing::NotAllowed => &[],
     };
+    // A secret has no audience of its own: one that is asked for has to be one of the key's tokens.
+    let audiences = service.issuer().audiences_of(credential.audiences());
+    let wanted = &requirement.audiences;
+    if !wanted.is_empty() && !audiences.iter().any(|audience| wanted.contains(audience)) {
+        let refusal = Refusal::AudienceNotCovered;
+        return Err(service.refuse(caller, refusal, Some(credential)));
+    }
     let wanted = requirement.org.as_deref();
     let mut grants = grants.iter();
     let grant = grants.find(|grant| wanted.is_none_or(|org| org == grant.organization));
@@ -210,6 +231,11 @@ fn by_token(
     let Some((claims, credential)) = service.inspect(token) else {
         return Err(service.refuse(caller, Refusal::InvalidToken, None));
     };
+    let wanted = &requirement.audiences;
+    let wanted = service.issuer().audiences_of(wanted);
+    if !claims.aud.has_one_of(wanted) {
+        return Err(service.refuse(caller, Refusal::WrongAudience, Some(credential)));
+    }
     if requirement
         .org
         .as_deref()
@@ -254,6 +280,10 @@ mod tests {
     fn a_requirement_is_read_whole_or_not_at_all() {
         let read = Requirement::parse("org=acme,role=a,role=b").unwrap();
         assert_eq!((read.org.as_deref(), read.roles.len()), (Some("acme"), 2));
+        let audiences = Requirement::parse("aud=https://a/?b=c,aud=kube").unwrap();
+        assert_eq!(audiences.audiences, ["https://a/?b=c", "kube"]);
+        let path = "/authz-with/aud=https:%2F%2Fa%2F%3Fb=c,aud=kube/v1/x";
+        assert_eq!(Requirement::of_path(path), Some(audiences));
         for wrong in [
             "",
             "org",
@@ -262,6 +292,9 @@ mod tests {
             "org=a,org=b",
             "role=a,",
             "role=a;org=b",
+            "aud=",
+            "aud=a b",
+            "aud=\u{fc}",
         ] {
             assert_eq!(Requirement::parse(wrong), None, "{wrong}");
         }

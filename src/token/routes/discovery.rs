@@ -36,7 +36,7 @@ pub struct Discovery {
     introspection_endpoint_auth_methods_supported: [&'static str; 2],
     subject_types_supported: [&'static str; 1],
     id_token_signing_alg_values_supported: Vec<&'static str>,
-    claims_supported: [&'static str; 14],
+    claims_supported: [&'static str; 15],
 }
 
 impl Discovery {
@@ -68,6 +68,7 @@ impl Discovery {
                 "org",
                 "currentOrganizationId",
                 "roles",
+                "secret_revision",
             ],
         }
     }

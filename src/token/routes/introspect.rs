@@ -1,18 +1,24 @@
-//! Token introspection (RFC 7662): a live look, for callers that hold a key themselves.
+//! Token introspection (RFC 7662): a live look, for callers that hold a key of the same root
+//! organization themselves.
 
 use axum::body::Body;
 use axum::extract::State;
-use axum::http::{Request, Response, StatusCode};
+use axum::http::{HeaderMap, Request, Response, StatusCode};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::{App, oauth};
-use crate::token::claims;
+use crate::credential::Secret;
+use crate::token::claims::{self, Audience, Claims};
+use crate::token::form::Form;
+use crate::token::index::Credential;
 use crate::token::reply::{self, oauth_error};
 use crate::token::request;
 use crate::token::route::Route;
-use crate::token::service::Service;
-use crate::token::verify::{Login, Proven, Verdict};
+use crate::token::service::{Caller, Refused, Service};
+use crate::token::size::MAX_INTROSPECTION_BYTES;
+use crate::token::verify::{Login, Proven};
+use std::sync::Arc;
 
 /// Where it is.
 pub const PATH: &str = "/oauth2/introspect";
@@ -57,6 +63,9 @@ pub struct Introspection {
     /// When it was issued; tokens only. Unit: seconds since 1970.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub iat: Option<i64>,
+    /// Who the token is for; for a secret, who tokens of the key are for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub aud: Option<Audience<'static>>,
     /// `apikey:<keyId>`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sub: Option<String>,
@@ -84,6 +93,9 @@ pub struct Introspection {
     /// Roles that the key holds there now.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub roles: Option<Vec<String>>,
+    /// Number of the secret that the token was made with, or of the secret itself.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub secret_revision: Option<i64>,
 }
 
 /// Ask whether an access token or an API key is to be trusted now (RFC 7662).
@@ -107,25 +119,19 @@ pub struct Introspection {
 pub async fn handle(State(app): State<App>, request: Request<Body>) -> Response<Body> {
     app.answer(Route::Introspect, request, async |caller, request| {
         let headers = request.headers().clone();
-        let form = match request::form(request).await {
+        let form = match request::form(request, MAX_INTROSPECTION_BYTES).await {
             Ok(form) => form,
             Err(error) => return oauth::unreadable(&error),
         };
         let service = &app.service;
         let bearer = request::bearer(&headers);
-        if bearer.is_none_or(|token| service.inspect(token).is_none()) {
-            let client = match oauth::client(&headers, &form) {
-                Ok(client) => client,
-                Err(none) => return none.answer(),
-            };
-            let login = Login::NameOrId(&client.id);
-            let proven = service
-                .authenticate(caller, client.secret.trim_ascii(), login)
-                .await;
-            if let Err(refused) = proven {
-                return oauth::refuse(&refused, client.basic);
-            }
-        }
+        let asker = match bearer.and_then(|token| by_token(service, token)) {
+            Some(asker) => asker,
+            None => match by_secret(service, caller, &headers, &form).await {
+                Ok(asker) => asker,
+                Err(refusal) => return refusal,
+            },
+        };
         if let Err(refused) = service.fresh(caller) {
             return oauth::refuse(&refused, false);
         }
@@ -133,65 +139,99 @@ pub async fn handle(State(app): State<App>, request: Request<Body>) -> Response<
             let say = "token is missing";
             return oauth_error(StatusCode::BAD_REQUEST, "invalid_request", say);
         };
-        reply::of(StatusCode::OK, &look_at(service, token.trim_ascii()).await)
+        match look_at(service, caller, &asker, token.trim_ascii()).await {
+            Ok(found) => reply::of(StatusCode::OK, &found),
+            Err(refused) => oauth::refuse(&refused, false),
+        }
     })
     .await
 }
 
-/// A live look at an access token or a secret.
-async fn look_at(service: &Service, token: &str) -> Introspection {
-    if let Some((claims, credential)) = service.inspect(token) {
-        let roles: Vec<String> = claims.roles.into_iter().map(Into::into).collect();
-        return Introspection {
-            active: true,
-            scope: Some(roles.join(" ")),
-            client_id: Some(claims.client_id.into()),
-            username: Some(credential.email().to_owned()),
-            token_type: Some("access_token"),
-            exp: Some(claims.exp),
-            iat: Some(claims.iat),
-            sub: Some(claims.sub.into()),
-            iss: Some(claims.iss.into()),
-            jti: Some(claims.jti.into()),
-            name: Some(claims.name.into()),
-            namespace: Some(claims.namespace.into()),
-            org: Some(claims.org.into()),
-            current_organization_id: Some(claims.current_organization_id.to_string()),
-            roles: Some(roles),
-        };
+/// The caller, by an access token that is for this server: who gets a token for another service must
+/// not be able to ask here in the name of its holder.
+fn by_token(service: &Service, token: &str) -> Option<Arc<Credential>> {
+    let (claims, asker) = service.inspect(token)?;
+    let is_issuer = |name: &str| name == service.issuer_url;
+    let for_us = claims.aud.has_one_of(&service.audiences) || claims.aud.names().any(is_issuer);
+    for_us.then_some(asker)
+}
+
+/// The caller, by the secret of its key.
+async fn by_secret(
+    service: &Service,
+    caller: Caller,
+    headers: &HeaderMap,
+    form: &Form,
+) -> Result<Arc<Credential>, Response<Body>> {
+    let client = oauth::client(headers, form).map_err(|none| none.answer())?;
+    let login = Login::NameOrId(&client.id);
+    let secret = client.secret.trim_ascii();
+    let proven = service.authenticate(caller, secret, login).await;
+    let proven = proven.map_err(|refused| oauth::refuse(&refused, client.basic))?;
+    Ok(proven.credential)
+}
+
+/// A live look at an access token or a secret, for this key. Of keys of another root organization,
+/// nothing is said.
+///
+/// # Errors
+/// Whether a secret is right can't be told now, or too many were wrong.
+async fn look_at(
+    service: &Service,
+    caller: Caller,
+    asker: &Credential,
+    token: &str,
+) -> Result<Introspection, Refused> {
+    if !Secret::is_like(token) {
+        let found = service.inspect(token);
+        let found = found.filter(|(_, credential)| asker.is_kin_of(credential));
+        return Ok(
+            found.map_or_else(Introspection::default, |(claims, credential)| {
+                of_token(claims, &credential)
+            }),
+        );
     }
-    match prove(service, token).await {
-        Some(proven) => of_key(&proven, &service.issuer_url),
-        None => Introspection::default(),
+    match service.authenticate(caller, token, Login::Implied).await {
+        Ok(proven) if asker.is_kin_of(&proven.credential) => Ok(of_key(service, &proven)),
+        Ok(_) => Ok(Introspection::default()),
+        Err(Refused {
+            refusal,
+            retry_after_seconds: None,
+        }) if refusal.is_unproven() => Ok(Introspection::default()),
+        Err(refused) => Err(refused),
     }
 }
 
-/// The key of a secret. Nobody is refused here, so nothing is counted as a refusal.
-async fn prove(service: &Service, secret: &str) -> Option<Proven> {
-    let verdict = match service
-        .verifier
-        .check(secret, Login::Implied, service.clock.now())
-    {
-        Verdict::Undecided(question) => {
-            let place = service.argon2.decide(&question).await.ok()?;
-            service
-                .verifier
-                .decided(&question, place, service.clock.now())
-        }
-        verdict @ (Verdict::Proven(_) | Verdict::Refused(..)) => verdict,
-    };
-    match verdict {
-        Verdict::Proven(proven) => Some(proven),
-        Verdict::Refused(..) | Verdict::Undecided(_) => None,
+fn of_token(claims: Claims<'static>, credential: &Credential) -> Introspection {
+    let roles: Vec<String> = claims.roles.into_iter().map(Into::into).collect();
+    Introspection {
+        active: true,
+        scope: Some(roles.join(" ")),
+        client_id: Some(claims.client_id.into()),
+        username: Some(credential.email().to_owned()),
+        token_type: Some("access_token"),
+        exp: Some(claims.exp),
+        iat: Some(claims.iat),
+        aud: Some(claims.aud),
+        sub: Some(claims.sub.into()),
+        iss: Some(claims.iss.into()),
+        jti: Some(claims.jti.into()),
+        name: Some(claims.name.into()),
+        namespace: Some(claims.namespace.into()),
+        org: Some(claims.org.into()),
+        current_organization_id: Some(claims.current_organization_id.to_string()),
+        roles: Some(roles),
+        secret_revision: claims.secret_revision,
     }
 }
 
-fn of_key(proven: &Proven, issuer_url: &str) -> Introspection {
+fn of_key(service: &Service, proven: &Proven) -> Introspection {
     let Ok(grant) = claims::grant_for(proven, None) else {
         return Introspection::default();
     };
     let credential = &proven.credential;
     let key_id = credential.key_id().as_str();
+    let audiences = service.issuer().audiences_of(credential.audiences());
     Introspection {
         active: true,
         scope: Some(grant.roles.join(" ")),
@@ -200,13 +240,15 @@ fn of_key(proven: &Proven, issuer_url: &str) -> Introspection {
         token_type: Some("api_key"),
         exp: Some(proven.until.as_second()),
         iat: None,
+        aud: Some(Audience::of(audiences).into_owned()),
         sub: Some(format!("apikey:{key_id}")),
-        iss: Some(issuer_url.to_owned()),
+        iss: Some(service.issuer_url.clone()),
         jti: None,
         name: Some(credential.login_name.to_string()),
         namespace: Some(credential.key.namespace.to_string()),
         org: Some(grant.organization.clone()),
         current_organization_id: Some(grant.organization_id.to_string()),
         roles: Some(grant.roles.clone()),
+        secret_revision: Some(proven.revision),
     }
 }

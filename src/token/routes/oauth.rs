@@ -9,12 +9,14 @@ use zeroize::Zeroizing;
 
 use super::App;
 use super::token::{TokenResponse, organization_id};
+use crate::credential::Secret;
 use crate::token::claims::Wanted;
 use crate::token::form::Form;
 use crate::token::reply::{self, oauth_error};
 use crate::token::request::{self, Unreadable};
 use crate::token::route::Route;
 use crate::token::service::{NotIssued, Refused};
+use crate::token::size::MAX_TOKEN_CALL_BYTES;
 use crate::token::verify::Login;
 
 /// Where it is.
@@ -66,7 +68,7 @@ pub struct ClientCredentials {
 pub async fn handle(State(app): State<App>, request: Request<Body>) -> Response<Body> {
     app.answer(Route::OauthToken, request, async |caller, request| {
         let headers = request.headers().clone();
-        let form = match request::form(request).await {
+        let form = match request::form(request, MAX_TOKEN_CALL_BYTES).await {
             Ok(form) => form,
             Err(error) => return unreadable(&error),
         };
@@ -95,13 +97,12 @@ pub async fn handle(State(app): State<App>, request: Request<Body>) -> Response<
             Ok(proven) => proven,
             Err(refused) => return refuse(&refused, client.basic),
         };
-        let scope = form.get("scope");
         let wanted = Wanted {
             organization_id,
-            scope,
+            scope: form.get("scope"),
         };
         match service.issue(caller, &proven, wanted) {
-            Ok(issued) => reply::of(StatusCode::OK, &TokenResponse::new(issued, scope)),
+            Ok(issued) => reply::of(StatusCode::OK, &TokenResponse::from(issued)),
             Err(NotIssued::Refused(refused)) => refuse(&refused, client.basic),
             Err(NotIssued::Scope(role)) => {
                 let printable: String = role.chars().filter(|c| !c.is_control()).take(63).collect();
@@ -142,13 +143,18 @@ impl NoClient {
     }
 }
 
-/// Client id and secret from header or body, but not from both (RFC 6749 section 2.3).
+/// Client id and secret from header or body, but not from both (RFC 6749 section 2.3). Basic
+/// credentials that can't be ours are for somebody on the way, and leave the body to decide.
 pub(super) fn client(headers: &HeaderMap, form: &Form) -> Result<Client, NoClient> {
     const BOTH: NoClient =
         NoClient::Contradiction("use the Authorization header or the body, not both");
     let unreadable = "the Authorization header is not Basic credentials as RFC 7617 has them";
-    let basic = request::basic(headers).map_err(|_| NoClient::NoCredentials(unreadable))?;
     let (id, secret) = (form.get("client_id"), form.get("client_secret"));
+    let basic = match request::basic(headers) {
+        Ok(Some((_, password))) if id.is_some() && secret.is_some() && !is_ours(&password) => None,
+        Err(_) if id.is_some() && secret.is_some() => None,
+        basic => basic.map_err(|_| NoClient::NoCredentials(unreadable))?,
+    };
     match (basic, id, secret) {
         (Some(_), _, Some(_)) => Err(BOTH),
         (Some((id, _)), Some(other), None) if id != other => Err(NoClient::Contradiction(
@@ -169,6 +175,10 @@ pub(super) fn client(headers: &HeaderMap, form: &Form) -> Result<Client, NoClien
              authentication",
         )),
     }
+}
+
+fn is_ours(password: &str) -> bool {
+    Secret::is_like(password.trim_ascii())
 }
 
 /// The answer to a body that can't be read, in the form of RFC 6749 section 5.2.

@@ -15,6 +15,7 @@ use crate::token::reply;
 use crate::token::request::{self, Unreadable};
 use crate::token::route::Route;
 use crate::token::service::{Issued, NotIssued};
+use crate::token::size::MAX_TOKEN_CALL_BYTES;
 use crate::token::verify::Login;
 
 /// Where it is.
@@ -56,18 +57,18 @@ pub struct TokenResponse {
     /// How long it is valid. Unit: seconds.
     #[schema(example = 3600, minimum = 1)]
     pub expires_in: i64,
-    /// The roles in it, if fewer were asked for; only at `/oauth2/token`.
+    /// The roles in it, separated by spaces, if some of them were asked for; only at `/oauth2/token`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub scope: Option<String>,
 }
 
-impl TokenResponse {
-    pub(super) fn new(issued: Issued, scope: Option<&str>) -> Self {
+impl From<Issued> for TokenResponse {
+    fn from(issued: Issued) -> Self {
         Self {
             access_token: issued.access_token,
             token_type: "Bearer",
             expires_in: issued.expires_in,
-            scope: scope.map(str::to_owned),
+            scope: issued.scope,
         }
     }
 }
@@ -92,7 +93,7 @@ impl TokenResponse {
 )]
 pub async fn handle(State(app): State<App>, request: Request<Body>) -> Response<Body> {
     app.answer(Route::Token, request, async |caller, request| {
-        let form = match request::form(request).await {
+        let form = match request::form(request, MAX_TOKEN_CALL_BYTES).await {
             Ok(form) => form,
             Err(Unreadable(status, say)) => return reply::bad_request(status, &say),
         };
@@ -113,7 +114,7 @@ pub async fn handle(State(app): State<App>, request: Request<Body>) -> Response<
             scope: None,
         };
         match service.issue(caller, &proven, wanted) {
-            Ok(issued) => reply::of(StatusCode::OK, &TokenResponse::new(issued, None)),
+            Ok(issued) => reply::of(StatusCode::OK, &TokenResponse::from(issued)),
             Err(NotIssued::Refused(refused)) => reply::refused(&refused),
             Err(NotIssued::Scope(_)) => {
                 let credential = Some(proven.credential);

@@ -33,6 +33,7 @@ fn claims() -> Claims<'static> {
         current_organization_id: uuid::Uuid::nil(),
         roles: vec!["r".into()],
         scope: None,
+        secret_revision: Some(1),
     }
 }
 

@@ -8,7 +8,7 @@ use k8s_openapi::jiff::Timestamp;
 use serde_json::{Value, json};
 use sha2::Sha256;
 
-use crate::support::{Answer, Scope, TokenServer, eventually, part_of};
+use crate::support::{Answer, Login, Scope, TokenServer, eventually, part_of};
 
 fn ask(server: &TokenServer, path: &str, header: &str, value: &str) -> Answer {
     server.get(path, &[(header, value)])
@@ -79,8 +79,11 @@ async fn whoever_is_no_key_is_refused_with_a_challenge() {
     assert_refused(&server.get("/authz/x", &[]));
     // The API key decides where both are there, and a token is no API key.
     let bearer = format!("Bearer {secret}");
-    let both = [("X-Api-Key", "nonsense"), ("Authorization", &bearer)];
-    assert_refused(&server.get("/authz/x", &both));
+    let forged = Login::of(&key).forged(9).secret;
+    for wrong in [forged.as_str(), "ak_nonsense"] {
+        let both = [("X-Api-Key", wrong), ("Authorization", &bearer)];
+        assert_refused(&server.get("/authz/x", &both));
+    }
     for (header, value) in [
         ("X-Api-Key", ""),
         ("X-Api-Key", &*token),
@@ -154,6 +157,82 @@ async fn a_requirement_is_met_by_organization_and_every_role() {
     assert_eq!(allowed.headers["x-apikey-organization-id"], guid);
     assert_eq!(allowed.headers["x-apikey-roles"], "c");
     assert_refused(&ask(server, &path, "X-Api-Key", "nonsense"));
+}
+
+#[tokio::test]
+async fn what_is_empty_or_foreign_beside_a_credential_decides_nothing() {
+    let scope = Scope::shared().await;
+    let server = Scope::token_server().await;
+    let key = scope.usable(server, "app", "").await;
+    let secret = key.data("secret");
+    let token = server.token_for(&key).await.access_token();
+    for bearer in [&secret, &token] {
+        let bearer = format!("Bearer {bearer}");
+        for other in ["", "  ", "nonsense", "sk-live-1", &*token, "Bearer"] {
+            let both = [("X-Api-Key", other), ("Authorization", &bearer)];
+            let answer = server.get("/authz/x", &both);
+            assert_eq!(answer.status, 200, "{other}: {answer:?}");
+        }
+        let headers = [("Authorization", "Basic YTpi"), ("Authorization", &bearer)];
+        assert_eq!(server.get("/authz/x", &headers).status, 200);
+    }
+    for other in ["", "Bearer", "Bearer ", "Bearer eyJ.a.b", "Basic YTpi"] {
+        for headers in [
+            [("X-Api-Key", &*secret), ("Authorization", other)],
+            [("Authorization", other), ("X-Api-Key", &secret)],
+        ] {
+            let answer = server.get("/authz/x", &headers);
+            assert_eq!(answer.status, 200, "{other}: {answer:?}");
+        }
+    }
+    let first_empty = [("X-Api-Key", ""), ("X-Api-Key", &*secret)];
+    assert_eq!(server.get("/authz/x", &first_empty).status, 200);
+}
+
+#[tokio::test]
+async fn a_token_passes_only_for_its_own_audience() {
+    let scope = Scope::shared().await;
+    let server = Scope::token_server().await;
+    let plain = scope.usable(server, "plain", "").await;
+    let audiences = "token: {audiences: [kube, 'https://api.example.com/v1']}";
+    let named = scope.usable(server, "named", audiences).await;
+    let api = "/authz-with/aud=https:%2F%2Fapi.example.com%2Fv1";
+    let issuer = server.token_for(&plain).await.claims()["aud"].clone();
+    let issuer = format!(
+        "/authz-with/aud={}",
+        issuer.as_str().unwrap().replace('/', "%2F")
+    );
+    for (path, of_plain, of_named) in [
+        // Without a requirement: for the token server's own audience, which secrets don't have.
+        ("/authz", [200, 200], [401, 200]),
+        ("/authz-with/role=viewer", [200, 200], [401, 200]),
+        (&issuer, [200, 200], [401, 403]),
+        ("/authz-with/aud=kube", [401, 403], [200, 200]),
+        (api, [401, 403], [200, 200]),
+        (
+            "/authz-with/aud=other,aud=kube,role=viewer",
+            [401, 403],
+            [200, 200],
+        ),
+        ("/authz-with/aud=other", [401, 403], [401, 403]),
+        ("/authz-with/aud=", [403, 403], [403, 403]),
+    ] {
+        for (key, expected) in [(&plain, of_plain), (&named, of_named)] {
+            let (secret, token) = (key.data("secret"), server.token_for(key).await);
+            let token = format!("Bearer {}", token.access_token());
+            let by_token = ask(server, &format!("{path}/x"), "Authorization", &token);
+            let by_secret = ask(server, &format!("{path}/x"), "X-Api-Key", &secret);
+            let seen = [by_token.status, by_secret.status];
+            assert_eq!(seen, expected, "{path}: {by_token:?} {by_secret:?}");
+            if by_token.status == 401 {
+                let challenge = &by_token.headers["www-authenticate"];
+                assert!(challenge.contains("error=\"invalid_token\""), "{challenge}");
+                assert!(by_token.body.contains("another audience"));
+            }
+        }
+    }
+    let refusals = "apikey_refusals_total{route=\"authz\",reason=\"WrongAudience\"}";
+    assert!(server.process.metric(refusals) >= Some(1.0));
 }
 
 fn encode(json: &Value) -> String {

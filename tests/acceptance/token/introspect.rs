@@ -3,7 +3,7 @@
 use apikey_operator::credential::{KeyId, Secret};
 use serde_json::{Value, json};
 
-use crate::support::{Answer, Credential, Scope, TokenServer, basic, eventually, form};
+use crate::support::{Answer, Credential, Login, Scope, TokenServer, basic, eventually, form};
 
 const PATH: &str = "/oauth2/introspect";
 
@@ -35,7 +35,17 @@ async fn a_token_and_a_secret_are_described_to_whoever_holds_a_key() {
     let claims = crate::support::part_of(&token, 1);
 
     let of_token = said(server, &asker, &token);
-    for claim in ["iss", "sub", "exp", "iat", "jti", "client_id", "org"] {
+    for claim in [
+        "iss",
+        "sub",
+        "aud",
+        "exp",
+        "iat",
+        "jti",
+        "client_id",
+        "org",
+        "secret_revision",
+    ] {
         assert_eq!(of_token[claim], claims[claim], "{claim}");
     }
     for (field, value) in [
@@ -55,7 +65,16 @@ async fn a_token_and_a_secret_are_described_to_whoever_holds_a_key() {
     }
 
     let of_secret = said(server, &asker, &key.data("secret"));
-    for field in ["active", "scope", "roles", "username", "sub", "client_id"] {
+    for field in [
+        "active",
+        "scope",
+        "roles",
+        "username",
+        "sub",
+        "aud",
+        "client_id",
+        "secret_revision",
+    ] {
         assert_eq!(of_secret[field], of_token[field], "{field}");
     }
     assert_eq!(of_secret["token_type"], "api_key");
@@ -111,6 +130,78 @@ async fn callers_say_who_they_are_by_header_by_body_or_by_a_token_of_theirs() {
         );
         assert_eq!(answer.json().get("active"), None);
     }
+}
+
+#[tokio::test]
+async fn keys_are_described_to_callers_of_the_same_root_organization_alone() {
+    let scope = Scope::shared().await;
+    let server = Scope::token_server().await;
+    let (root, sub) = (scope.org().to_owned(), format!("{}-sub", scope.org()));
+    scope.declare(&root, "{allowedNamespaces: {from: All}}");
+    let of_root = format!("{{parent: {root}, allowedNamespaces: {{from: All}}}}");
+    scope.declare(&sub, &of_root);
+    let mut keys = Vec::new();
+    for (name, org) in [
+        ("of-root", root.clone()),
+        ("of-sub", sub),
+        ("of-other", format!("{root}-other")),
+    ] {
+        keys.push(scope.usable(server, name, &format!("org: {org}")).await);
+    }
+    for (asker, sees) in [
+        (&keys[0], [true, true, false]),
+        (&keys[1], [true, true, false]),
+        (&keys[2], [false, false, true]),
+    ] {
+        let bearer = format!("Bearer {}", access_token(server, asker).await);
+        for (key, seen) in keys.iter().zip(sees) {
+            for presented in [access_token(server, key).await, key.data("secret")] {
+                let by_secret = said(server, asker, &presented);
+                let body = form(&[("token", &presented)]);
+                let by_token = server.post(PATH, &[("Authorization", &bearer)], &body);
+                for said in [by_secret, by_token.json()] {
+                    assert_eq!(said["active"], seen, "{said}");
+                    assert!(seen || said == json!({"active": false}), "{said}");
+                }
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_token_for_another_service_does_not_ask_in_the_name_of_its_key() {
+    let scope = Scope::shared().await;
+    let server = Scope::token_server().await;
+    let key = scope
+        .usable(server, "app", "token: {audiences: [billing]}")
+        .await;
+    let token = access_token(server, &key).await;
+    let bearer = format!("Bearer {token}");
+    let body = form(&[("token", &token)]);
+    let answer = server.post(PATH, &[("Authorization", &bearer)], &body);
+    assert_eq!(answer.status, 401, "{answer:?}");
+    assert_eq!(said(server, &key, &token)["aud"], "billing");
+}
+
+#[tokio::test]
+async fn guesses_at_secrets_are_paid_for_and_counted_as_anywhere_else() {
+    let scope = Scope::shared().await;
+    let server = scope
+        .cluster
+        .token_server(&["--source-failures-per-second=1"]);
+    server.ready().await;
+    let asker = scope.usable(&server, "asker", "").await;
+    let forged = |n| Login::of(&asker).forged(n).secret;
+    let answers: Vec<_> = (0..8).map(|n| look(&server, &asker, &forged(n))).collect();
+    assert_eq!(answers[0].json(), json!({"active": false}));
+    let told = answers.last().unwrap();
+    assert_eq!(told.status, 429, "{told:?}");
+    assert!(told.headers["retry-after"].parse::<u32>().unwrap() >= 1);
+    let refusals = "apikey_refusals_total{route=\"introspect\",reason=\"WrongSecret\"}";
+    assert_eq!(server.process.metric(refusals), Some(8.0));
+    // What is right is never asked for its budget, nor is what is no secret at all.
+    assert_eq!(said(&server, &asker, &asker.data("secret"))["active"], true);
+    assert_eq!(said(&server, &asker, "nonsense"), json!({"active": false}));
 }
 
 #[tokio::test]

@@ -1,0 +1,14 @@
+//! Bounds of the definitions from which other parts derive theirs: how long a token can be.
+
+/// Most roles of a key in one organization.
+pub const MAX_ROLES: u32 = 64;
+/// Longest role. Unit: characters.
+pub const MAX_ROLE_CHARS: u32 = 63;
+/// Longest that the roles of a key in one organization are together. Unit: characters.
+pub const MAX_ROLES_CHARS: u32 = 1536;
+/// Most audiences of a key.
+pub const MAX_AUDIENCES: u32 = 16;
+/// Longest audience. Unit: characters.
+pub const MAX_AUDIENCE_CHARS: u32 = 253;
+/// Longest that the audiences of a key are together. Unit: characters.
+pub const MAX_AUDIENCES_CHARS: u32 = 1024;
