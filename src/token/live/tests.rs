@@ -1,4 +1,4 @@
-use kube::runtime::watcher::Event;
+use crate::watch::event::Event;
 use proptest::prelude::*;
 
 use super::*;
@@ -17,9 +17,9 @@ use std::sync::Arc;
 fn world() -> (Arc<Index>, Document) {
     let ring = ring();
     let index = index(0, &ring);
-    index.apikey(&Part::Whole, Event::Apply(apikey(1)));
+    index.apikey(&Part::Whole, Event::Apply(apikey(1).into()));
     let document = document(1, &ring);
-    index.verifier(Event::Apply(verifier(document.clone())));
+    index.verifier(Event::Apply(verifier(document.clone()).into()));
     let second = pending(&secret_of_revision(1, 2), 2, &ring);
     (index, document.with_pending(second))
 }
@@ -51,7 +51,7 @@ fn rotate(index: &Index, mut document: Document, overlap_seconds: u32, now: i64)
     document.pending[0].entry.created_at.0 = at(now);
     let digest = document.pending[0].entry.digest();
     let rotated = document.promoted(&digest, at(now)).unwrap();
-    index.verifier(Event::Apply(verifier(rotated)));
+    index.verifier(Event::Apply(verifier(rotated).into()));
 }
 
 #[test]
@@ -76,7 +76,7 @@ fn a_token_ends_with_the_secret_that_it_was_made_with_at_its_second() {
 #[test]
 fn a_token_of_a_secret_that_is_being_delivered_is_good_before_and_after_its_delivery() {
     let (index, document) = world();
-    index.verifier(Event::Apply(verifier(document.clone())));
+    index.verifier(Event::Apply(verifier(document.clone()).into()));
     let early = token(&index, 2, NOW);
     assert!(is_live(&index, &early, NOW));
     rotate(&index, document, 0, NOW + 1);
@@ -116,7 +116,7 @@ fn an_audience_that_a_key_no_longer_has_is_gone_from_its_tokens() {
             audiences: audiences.iter().map(|&name| name.to_owned()).collect(),
             ..TokenSpec::default()
         });
-        index.apikey(&Part::Whole, Event::Apply(key));
+        index.apikey(&Part::Whole, Event::Apply(key.into()));
     };
     let of_server = token(&index, 1, NOW);
     with(&["a", "b"]);
