@@ -26,6 +26,21 @@ fn attack(server: &TokenServer, key: &Login) -> Vec<Answer> {
     })
 }
 
+/// Introspection is no way around the budget: guesses that argon2id would have to decide wait as well.
+fn assert_guesses_by_introspection_wait(server: &TokenServer, key: &Login) {
+    let answers: Vec<_> = std::thread::scope(|threads| {
+        let guess = |n| threads.spawn(move || server.introspect(key, &key.forged(n).secret));
+        let guesses: Vec<_> = (100..120).map(guess).collect();
+        guesses.into_iter().map(|one| one.join().unwrap()).collect()
+    });
+    assert!(
+        answers.iter().any(|answer| answer.status == 429),
+        "{answers:?}"
+    );
+    let active = |answer: &Answer| answer.status == 200 && answer.json()["active"] == true;
+    assert!(!answers.iter().any(active), "{answers:?}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_flood_of_guesses_at_slow_hashes_is_told_to_wait_and_a_known_caller_is_served() {
     let cluster = Cluster::start();
@@ -67,6 +82,9 @@ async fn a_flood_of_guesses_at_slow_hashes_is_told_to_wait_and_a_known_caller_is
             let wait = answer.headers.get("retry-after");
             let wait = wait.map(|wait| wait.parse::<u32>().unwrap());
             assert_eq!(wait.is_some_and(|wait| wait >= 1), answer.status != 401);
+        }
+        if told == 429 {
+            assert_guesses_by_introspection_wait(&server, &key);
         }
         let refusals =
             format!("apikey_refusals_total{{route=\"api-key-token\",reason=\"{reason}\"}}");
