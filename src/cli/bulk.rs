@@ -9,7 +9,7 @@ use futures::stream;
 use super::exit::Failure;
 use super::invocation::Invocation;
 use super::key;
-use super::select::Selected;
+use super::select::{self, Selected};
 use crate::api::ApiKey;
 
 /// Requests at the same time.
@@ -26,8 +26,12 @@ pub(super) async fn each<T: Display>(
     doing: &'static str,
     change: impl AsyncFn(&ApiKey) -> Result<T, Failure>,
 ) -> Result<(), Failure> {
-    let Selected { keys, missing } = selected;
-    let count = keys.len() + missing.len();
+    let Selected {
+        keys,
+        missing,
+        unreadable,
+    } = selected;
+    let count = keys.len() + missing.len() + unreadable.len();
     if count == 0 {
         call.terminal.note("No resources found.");
         return Ok(());
@@ -54,6 +58,11 @@ pub(super) async fn each<T: Display>(
     bar.finish_and_clear();
     for name in missing {
         let failure = Failure::not_found(format!("apikey/{name}: not found"));
+        told(&failure, count, call);
+        failures.push(failure);
+    }
+    for key in &unreadable {
+        let failure = select::unreadable(key);
         told(&failure, count, call);
         failures.push(failure);
     }

@@ -26,7 +26,7 @@ use super::terminal::{Color, Terminal};
 use super::{key, select};
 use crate::api::{ApiKey, Organization};
 use crate::clock::Clock;
-use crate::error::request;
+use crate::object::Answer;
 
 /// The word by which kubectl plugins are asked.
 pub(super) const WORD: &str = "__complete";
@@ -103,27 +103,27 @@ async fn answer(call: &Invocation, asked: Asked) -> Option<Vec<Candidate>> {
     let all = ListParams::default();
     match asked {
         Asked::Keys => {
-            let keys = select::list(&cluster.keys(), "list ApiKeys", all).await;
+            let keys = select::list(cluster.keys(), "list ApiKeys", all).await;
             let told = |key: &ApiKey| {
                 let (phase, _) = key::phase(key);
                 let about = format!("{phase}, of {}", key.spec.org);
                 Candidate::new(key::name(key), &about)
             };
-            Some(keys.ok()?.iter().map(told).collect())
+            Some(keys.ok()?.objects.iter().map(told).collect())
         }
         Asked::Namespaces => {
-            let api: Api<PartialObjectMeta<Namespace>> = Api::all(cluster.client.clone());
-            let found = request("list Namespaces", api.list_metadata(&all)).await;
-            let names = found.ok()?.items.into_iter();
+            let api: Api<Answer<PartialObjectMeta<Namespace>>> = Api::all(cluster.client.clone());
+            let found = select::list(api, "list Namespaces", all).await.ok()?;
+            let names = found.objects.into_iter();
             Some(names.map(|n| Candidate::new(&n.name_any(), "")).collect())
         }
         Asked::Organizations => {
-            let all = select::list(&cluster.organizations(), "list Organizations", all).await;
+            let all = select::list(cluster.organizations(), "list Organizations", all).await;
             let told = |organization: &Organization| {
                 let about = organization.spec.display_name.as_deref();
                 Candidate::new(&organization.name_any(), about.unwrap_or_default())
             };
-            Some(all.ok()?.iter().map(told).collect())
+            Some(all.ok()?.objects.iter().map(told).collect())
         }
     }
 }

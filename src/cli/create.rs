@@ -18,6 +18,7 @@ use super::revoke::DryRun;
 use super::{key, patch, time, wait};
 use crate::api::ApiKey;
 use crate::error::request;
+use crate::object::Answer;
 
 /// Create a key and wait until it is ready.
 ///
@@ -245,8 +246,10 @@ async fn create(cluster: &Cluster, wanted: &ApiKey, dry_run: bool) -> Result<Api
         field_manager: Some(patch::FIELD_MANAGER.to_owned()),
     };
     let api = cluster.keys();
-    let created = request("create the ApiKey", api.create(&params, wanted)).await;
-    created.map_err(|error| {
+    let wanted = Answer(wanted.clone());
+    let created = request("create the ApiKey", api.create(&params, &wanted)).await;
+    let Answer(wanted) = &wanted;
+    created.map(|Answer(key)| key).map_err(|error| {
         let (name, namespace) = (key::name(wanted), &cluster.namespace);
         match error.code() {
             Some(409) => Failure::failed(format!(

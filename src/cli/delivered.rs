@@ -14,6 +14,7 @@ use super::key;
 use crate::api::names::{self, data};
 use crate::api::{ApiKey, conditions};
 use crate::error::request;
+use crate::object::Answer;
 
 /// The secret of a key, as it is delivered.
 pub(super) enum Value {
@@ -86,10 +87,10 @@ fn incomplete() -> Failure {
 
 /// The delivered Secret of a key that keeps it.
 pub(super) async fn read(cluster: &Cluster, key: &ApiKey) -> Result<Delivered, Failure> {
-    let secrets = cluster.here::<CoreSecret>();
+    let secrets = cluster.secrets();
     let name = key.secret_name();
     let found = request("read the Secret", secrets.get_opt(name)).await?;
-    let secret = found.ok_or_else(|| missing(key))?;
+    let Answer(secret) = found.ok_or_else(|| missing(key))?;
     if !is_of(&secret.metadata, key) {
         return Err(foreign(key));
     }

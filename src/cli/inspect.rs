@@ -5,7 +5,6 @@ mod identify;
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
-use kube::Api;
 use kube::api::ListParams;
 use serde_json::{Map, Value};
 
@@ -129,14 +128,13 @@ fn say(flags: &Inspect, finding: &Finding, call: &mut Invocation) -> Result<(), 
 /// The keys with these ids.
 async fn find(ids: &[String], call: &mut Invocation) -> Result<Vec<ApiKey>, Failure> {
     let cluster = call.cluster().await?;
-    let everywhere: Api<ApiKey> = Api::all(cluster.client.clone());
-    let all = select::list(&everywhere, "list ApiKeys", ListParams::default()).await;
+    let all = select::list(cluster.all_keys(), "list ApiKeys", ListParams::default()).await;
     let keys = match all {
         Err(failure) if failure.exit() == Exit::Forbidden => {
             let namespace = &cluster.namespace;
             let text = format!("only namespace '{namespace}' is searched: you may not list others");
             call.terminal.warn(text);
-            select::list(&cluster.keys(), "list ApiKeys", ListParams::default()).await?
+            select::list(cluster.keys(), "list ApiKeys", ListParams::default()).await?
         }
         other => other?,
     };
@@ -145,5 +143,5 @@ async fn find(ids: &[String], call: &mut Invocation) -> Result<Vec<ApiKey>, Fail
         let id = status.and_then(|status| status.key_id.as_ref());
         id.is_some_and(|id| ids.contains(id))
     };
-    Ok(keys.into_iter().filter(wanted).collect())
+    Ok(keys.objects.into_iter().filter(wanted).collect())
 }

@@ -6,7 +6,10 @@ use std::time::Duration;
 
 use clap::Args;
 use k8s_openapi::NamespaceResourceScope;
+use k8s_openapi::api::core::v1::Secret;
+use kube::api::GetParams;
 use kube::config::{KubeConfigOptions, Kubeconfig};
+use kube::core::{PartialObjectMeta, Request};
 use kube::{Api, Client, Config, Resource};
 use tokio::sync::OnceCell;
 
@@ -14,6 +17,7 @@ use super::exit::Failure;
 use super::terminal::Terminal;
 use crate::api::{ApiKey, Organization};
 use crate::clock::Clock;
+use crate::object::Answer;
 
 /// Longest wait for a connection.
 const CONNECT_DEADLINE: Duration = Duration::from_secs(5);
@@ -113,13 +117,42 @@ impl Cluster {
     }
 
     /// The keys of the namespace.
-    pub(super) fn keys(&self) -> Api<ApiKey> {
+    pub(super) fn keys(&self) -> Api<Answer<ApiKey>> {
         self.here()
     }
 
-    /// All organizations.
-    pub(super) fn organizations(&self) -> Api<Organization> {
+    /// The keys of all namespaces.
+    pub(super) fn all_keys(&self) -> Api<Answer<ApiKey>> {
         Api::all(self.client.clone())
+    }
+
+    /// All organizations.
+    pub(super) fn organizations(&self) -> Api<Answer<Organization>> {
+        Api::all(self.client.clone())
+    }
+
+    /// The Secrets of the namespace.
+    pub(super) fn secrets(&self) -> Api<Answer<Secret>> {
+        self.here()
+    }
+
+    /// Metadata of an object, if it is there.
+    pub(super) async fn metadata<K: Resource>(
+        &self,
+        api: Api<K>,
+        name: &str,
+    ) -> kube::Result<Option<PartialObjectMeta<K>>> {
+        let get = Request::new(api.resource_url()).get_metadata(name, &GetParams::default());
+        let get = get.map_err(kube::Error::BuildRequest)?;
+        match self
+            .client
+            .request::<Answer<PartialObjectMeta<K>>>(get)
+            .await
+        {
+            Ok(Answer(found)) => Ok(Some(found)),
+            Err(kube::Error::Api(status)) if status.is_not_found() => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 }
 

@@ -2,16 +2,18 @@
 
 use clap::{Args, ValueEnum};
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
-use kube::Api;
 use kube::api::ListParams;
 use serde_json::json;
 
 use super::exit::Failure;
 use super::format::Machine;
 use super::invocation::Invocation;
+use super::select::Listed;
 use super::table::{self, Cell};
+use super::terminal::BAD;
 use super::{key, select, time};
 use crate::api::{ApiKey, Phase};
+use crate::object::Identity;
 
 /// List keys, with their expiry and last use.
 #[derive(Args, Debug)]
@@ -77,8 +79,8 @@ LAST-USED is exact to 10 minutes; `<none>` is a key that was never used.";
 
 pub(super) async fn run(flags: &List, call: &mut Invocation) -> Result<(), Failure> {
     let cluster = call.cluster().await?;
-    let api: Api<ApiKey> = if flags.all_namespaces {
-        Api::all(cluster.client.clone())
+    let api = if flags.all_namespaces {
+        cluster.all_keys()
     } else {
         cluster.keys()
     };
@@ -86,13 +88,20 @@ pub(super) async fn run(flags: &List, call: &mut Invocation) -> Result<(), Failu
     params.label_selector.clone_from(&flags.selector);
     params.field_selector = flags.org.as_deref().map(select::of_organization);
     let now = call.clock.now();
-    let mut keys = select::list(&api, "list ApiKeys", params).await?;
+    let Listed {
+        objects,
+        unreadable,
+    } = select::list(api, "list ApiKeys", params).await?;
+    for key in &unreadable {
+        call.terminal.warn(select::unreadable(key).message());
+    }
+    let mut keys = objects;
     keys.retain(|key| wanted(key, flags, now));
     sort(&mut keys, flags.sort_by);
     match flags.output {
         Some(Form::Json) => call.terminal.print(Machine::Json.render(&as_list(&keys))?),
         Some(Form::Yaml) => call.terminal.print(Machine::Yaml.render(&as_list(&keys))?),
-        _ if keys.is_empty() => {
+        _ if keys.is_empty() && unreadable.is_empty() => {
             call.terminal.note(if flags.all_namespaces {
                 "No resources found".to_owned()
             } else {
@@ -108,7 +117,7 @@ pub(super) async fn run(flags: &List, call: &mut Invocation) -> Result<(), Failu
         form @ (None | Some(Form::Wide)) => {
             let wide = form == Some(Form::Wide);
             call.terminal
-                .print(table(&keys, flags.all_namespaces, wide, now))
+                .print(table(&keys, &unreadable, (flags.all_namespaces, wide), now))
         }
     }
 }
@@ -149,7 +158,12 @@ fn as_list(keys: &[ApiKey]) -> serde_json::Value {
     json!({"apiVersion": "v1", "kind": "List", "metadata": {}, "items": keys})
 }
 
-fn table(keys: &[ApiKey], with_namespace: bool, wide: bool, now: Timestamp) -> String {
+fn table(
+    keys: &[ApiKey],
+    unreadable: &[Identity],
+    (with_namespace, wide): (bool, bool),
+    now: Timestamp,
+) -> String {
     let mut head = vec![
         "NAME",
         "ORG",
@@ -165,7 +179,7 @@ fn table(keys: &[ApiKey], with_namespace: bool, wide: bool, now: Timestamp) -> S
     if wide {
         head.extend(["ROLES", "EMAIL", "SECRET", "REASON"]);
     }
-    let rows: Vec<_> = keys
+    let mut rows: Vec<_> = keys
         .iter()
         .map(|key| {
             let mut cells = row(key, now);
@@ -178,6 +192,22 @@ fn table(keys: &[ApiKey], with_namespace: bool, wide: bool, now: Timestamp) -> S
             cells
         })
         .collect();
+    rows.extend(unreadable.iter().map(|key| {
+        let mut cells: Vec<Cell> = vec![
+            (&*key.name).into(),
+            "".into(),
+            Cell::new(BAD, "Unreadable"),
+            "".into(),
+            "".into(),
+            "Unknown".into(),
+            "".into(),
+        ];
+        if with_namespace {
+            cells.insert(0, key.namespace.as_deref().unwrap_or_default().into());
+        }
+        cells.resize_with(head.len(), || "".into());
+        cells
+    }));
     table::render(&head, &rows)
 }
 

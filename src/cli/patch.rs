@@ -8,6 +8,7 @@ use super::invocation::Cluster;
 use super::{key, select};
 use crate::api::ApiKey;
 use crate::error::request;
+use crate::object::Answer;
 
 /// Field manager of what this program writes.
 pub(super) const FIELD_MANAGER: &str = "kubectl-apikey";
@@ -59,7 +60,7 @@ pub(super) async fn recomputed(
             api.patch(key::name(&key), &params, &patch),
         );
         match written.await {
-            Ok(key) => return Ok((key, true)),
+            Ok(Answer(key)) => return Ok((key, true)),
             Err(error) if error.code() == Some(409) && tries < TRIES => {}
             Err(error) => return Err(error.into()),
         }
@@ -75,6 +76,7 @@ async fn merge(
     let api = cluster.keys();
     let patch = Patch::Merge(body);
     let written = request("change the ApiKey", api.patch(name, params, &patch)).await;
+    let written = written.map(|Answer(key)| key);
     written.map_err(Failure::from).map_err(|failure| {
         if failure.exit() == Exit::NotFound {
             Failure::not_found(format!("there is no ApiKey '{name}' any more"))

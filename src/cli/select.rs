@@ -1,15 +1,16 @@
 //! Which keys: by name, by label, or all; read page by page.
 
 use clap::Args;
-use kube::Api;
-use kube::api::ListParams;
-use serde::de::DeserializeOwned;
+use kube::api::{GetParams, ListParams};
+use kube::core::Request;
+use kube::{Api, Resource};
 
 use super::exit::Failure;
 use super::invocation::Cluster;
 use super::key;
 use crate::api::ApiKey;
 use crate::error::request;
+use crate::object::{Answer, Decode, Identity, Page, Stored};
 
 /// Objects in one answer of the API server.
 const PAGE: u32 = 500;
@@ -39,7 +40,7 @@ impl Selection {
     /// The selected keys, and the names that no key has.
     pub(super) async fn read(&self, cluster: &Cluster) -> Result<Selected, Failure> {
         if !self.names.is_empty() {
-            return by_name(&cluster.keys(), &self.names).await;
+            return by_name(cluster, &self.names).await;
         }
         if self.selector.is_none() && !self.all {
             return Err(Failure::usage(
@@ -50,9 +51,14 @@ impl Selection {
         let mut params = ListParams::default();
         params.label_selector.clone_from(&self.selector);
         params.field_selector = self.org.as_deref().map(of_organization);
+        let Listed {
+            objects,
+            unreadable,
+        } = list(cluster.keys(), "list ApiKeys", params).await?;
         Ok(Selected {
-            keys: list(&cluster.keys(), "list ApiKeys", params).await?,
+            keys: objects,
             missing: Vec::new(),
+            unreadable,
         })
     }
 }
@@ -62,6 +68,25 @@ impl Selection {
 pub(super) struct Selected {
     pub(super) keys: Vec<ApiKey>,
     pub(super) missing: Vec<String>,
+    pub(super) unreadable: Vec<Identity>,
+}
+
+/// Objects of a list, and which of them can't be read.
+#[derive(Debug)]
+pub(super) struct Listed<K> {
+    pub(super) objects: Vec<K>,
+    pub(super) unreadable: Vec<Identity>,
+}
+
+/// What to say of a key that can't be read.
+pub(super) fn unreadable(key: &Identity) -> Failure {
+    let namespace = key.namespace.as_deref().unwrap_or_default();
+    Failure::failed(format!(
+        "apikey/{name} in namespace '{namespace}' holds what this version can't read, and the operator \
+         refuses it: look at it with `kubectl get apikey {name} -n {namespace} -o yaml` and apply it again, \
+         or delete it with `kubectl delete apikey {name} -n {namespace}`",
+        name = key.name
+    ))
 }
 
 /// The field selector for the keys of an organization.
@@ -69,19 +94,26 @@ pub(super) fn of_organization(org: &str) -> String {
     format!("spec.org={org}")
 }
 
-async fn by_name(api: &Api<ApiKey>, names: &[String]) -> Result<Selected, Failure> {
-    let (mut keys, mut missing) = (Vec::new(), Vec::new());
+async fn by_name(cluster: &Cluster, names: &[String]) -> Result<Selected, Failure> {
+    let (mut keys, mut missing, mut unreadable) = (Vec::new(), Vec::new(), Vec::new());
     for name in names {
         let name = bare(name);
         if keys.iter().any(|other| key::name(other) == name) {
             continue;
         }
-        match request("read the ApiKey", api.get_opt(name)).await? {
-            Some(key) => keys.push(key),
+        match get(cluster, name).await? {
+            Some(Stored {
+                object: Ok(key), ..
+            }) => keys.push(key),
+            Some(Stored { identity, .. }) => unreadable.push(identity),
             None => missing.push(name.to_owned()),
         }
     }
-    Ok(Selected { keys, missing })
+    Ok(Selected {
+        keys,
+        missing,
+        unreadable,
+    })
 }
 
 /// A name without the kind before it, as `kubectl get -o name` prints both.
@@ -94,32 +126,54 @@ pub(super) fn bare(name: &str) -> &str {
 /// One key, by name.
 pub(super) async fn one(cluster: &Cluster, name: &str) -> Result<ApiKey, Failure> {
     let name = bare(name);
-    let found = request("read the ApiKey", cluster.keys().get_opt(name)).await?;
-    found.ok_or_else(|| {
+    let found = get(cluster, name).await?.ok_or_else(|| {
         Failure::not_found(format!(
             "there is no ApiKey '{name}' in namespace '{}'",
             cluster.namespace
         ))
-    })
+    })?;
+    found.object.map_err(|_| unreadable(&found.identity))
 }
 
-/// All objects of a list.
-pub(super) async fn list<K>(
-    api: &Api<K>,
+async fn get(cluster: &Cluster, name: &str) -> Result<Option<Stored<ApiKey>>, Failure> {
+    let url = cluster.keys().resource_url().to_owned();
+    let get = Request::new(url).get(name, &GetParams::default());
+    let get = get.map_err(kube::Error::BuildRequest);
+    let found = async { cluster.client.request::<Stored<ApiKey>>(get?).await };
+    match request("read the ApiKey", found).await {
+        Ok(found) => Ok(Some(found)),
+        Err(error) if error.is_not_found() => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// All objects, page by page. One that can't be read leaves the others.
+pub(super) async fn list<K: Decode + Resource>(
+    api: Api<Answer<K>>,
     doing: &'static str,
     params: ListParams,
-) -> Result<Vec<K>, Failure>
-where
-    K: Clone + DeserializeOwned + std::fmt::Debug,
-{
+) -> Result<Listed<K>, Failure> {
+    let target = Request::new(api.resource_url());
+    let client = api.into_client();
     let mut params = params.limit(PAGE);
-    let mut objects = Vec::new();
+    let mut listed = Listed {
+        objects: Vec::new(),
+        unreadable: Vec::new(),
+    };
     loop {
-        let page = request(doing, api.list(&params)).await?;
-        objects.extend(page.items);
-        match page.metadata.continue_.filter(|token| !token.is_empty()) {
+        let asked = target.list(&params).map_err(kube::Error::BuildRequest);
+        let page = async { client.request::<Page<K>>(asked?).await };
+        let page = request(doing, page).await?;
+        let token = page.token().map(ToOwned::to_owned);
+        for item in page.into_items() {
+            match item.object {
+                Ok(object) => listed.objects.push(object),
+                Err(_) => listed.unreadable.push(item.identity),
+            }
+        }
+        match token {
             Some(token) => params = params.continue_token(&token),
-            None => return Ok(objects),
+            None => return Ok(listed),
         }
     }
 }

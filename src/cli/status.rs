@@ -14,6 +14,7 @@ use super::invocation::{Cluster, Invocation};
 use super::select;
 use crate::api::{ApiKey, Organization};
 use crate::error::request;
+use crate::object::Answer;
 
 /// Show one key with its organization, Secret, revisions, conditions and events.
 ///
@@ -64,11 +65,8 @@ pub(super) async fn run(flags: &Status, call: &mut Invocation) -> Result<(), Fai
 }
 
 async fn observe(program: String, cluster: &Cluster, key: ApiKey) -> View {
-    let secrets: Api<Secret> = cluster.here();
-    let secret = request(
-        "read the Secret",
-        secrets.get_metadata_opt(key.secret_name()),
-    );
+    let secret = cluster.metadata(cluster.here::<Secret>(), key.secret_name());
+    let secret = request("read the Secret", secret);
     let (organization, secret, events) = futures::join!(
         organization(cluster, &key.spec.org),
         async { seen(secret.await) },
@@ -93,15 +91,18 @@ async fn observe(program: String, cluster: &Cluster, key: ApiKey) -> View {
 
 async fn organization(cluster: &Cluster, name: &str) -> Seen<Option<Organization>> {
     let organizations = cluster.organizations();
-    seen(request("read the Organization", organizations.get_opt(name)).await)
+    let found = request("read the Organization", organizations.get_opt(name)).await;
+    seen(found.map(|found| found.map(|Answer(organization)| organization)))
 }
 
 async fn events(cluster: &Cluster, key: &ApiKey) -> Seen<Vec<Event>> {
     let uid = key.metadata.uid.as_deref().unwrap_or_default();
     let params = ListParams::default().fields(&format!("regarding.uid={uid}"));
-    let api: Api<Event> = cluster.here();
-    let events = select::list(&api, "read Events", params).await;
-    events.map_err(|failure| unreadable(&failure))
+    let api: Api<Answer<Event>> = cluster.here();
+    let events = select::list(api, "read Events", params).await;
+    events
+        .map(|listed| listed.objects)
+        .map_err(|failure| unreadable(&failure))
 }
 
 fn seen<T>(answer: Result<T, crate::error::Error>) -> Seen<T> {

@@ -16,6 +16,7 @@ use super::invocation::Invocation;
 use super::{input, select, shell};
 use crate::credential::{Secret, sealed};
 use crate::error::request;
+use crate::object;
 use crate::policy;
 use crate::token::routes::{oauth, token};
 
@@ -191,7 +192,7 @@ async fn organization(text: &str, call: &Invocation) -> Result<Uuid, Failure> {
     let cluster = call.cluster().await?;
     let found = cluster.organizations();
     match request("read the Organization", found.get_opt(text)).await {
-        Ok(Some(organization)) => Ok(policy::organization_id(&organization)),
+        Ok(Some(object::Answer(organization))) => Ok(policy::organization_id(&organization)),
         Ok(None) => Ok(policy::default_organization_id(text)),
         Err(error) => {
             let failure = Failure::from(error);

@@ -5,11 +5,14 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use k8s_openapi::ByteString;
+use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::{Namespace, Secret};
+use k8s_openapi::api::events::v1::Event;
 use kube::Resource;
 use kube::core::PartialObjectMeta;
 use kube::runtime::reflector::Lookup;
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 
 use super::metadata::Metadata;
@@ -84,6 +87,32 @@ impl Decode for Secret {
             ..Self::default()
         })
     }
+}
+
+impl Decode for Event {
+    fn decode(json: &str) -> Result<Self, Unreadable> {
+        typed(json)
+    }
+}
+
+impl Decode for Lease {
+    fn decode(json: &str) -> Result<Self, Unreadable> {
+        typed(json)
+    }
+}
+
+/// An object as k8s-openapi reads it, but for its metadata.
+fn typed<K: DeserializeOwned + Resource>(json: &str) -> Result<K, Unreadable> {
+    #[derive(Deserialize)]
+    struct Parts<'a>(#[serde(borrow)] BTreeMap<&'a str, &'a RawValue>);
+    let unreadable = |error: serde_json::Error| Unreadable::new(&error);
+    let Parts(mut parts) = serde_json::from_str(json).map_err(unreadable)?;
+    let metadata = parts.remove("metadata").map_or("{}", RawValue::get);
+    let metadata: Metadata = serde_json::from_str(metadata).map_err(unreadable)?;
+    let rest = serde_json::to_string(&parts).map_err(unreadable)?;
+    let mut object: K = serde_json::from_str(&rest).map_err(unreadable)?;
+    *object.meta_mut() = metadata.into();
+    Ok(object)
 }
 
 impl<K> Decode for PartialObjectMeta<K> {

@@ -11,6 +11,7 @@ use crate::cli::exit::{Exit, Failure};
 use crate::cli::invocation::Cluster;
 use crate::cli::{select, time};
 use crate::error::request;
+use crate::object::Answer;
 
 const NAME: &str = "controller";
 /// Where the chart is usually installed.
@@ -30,17 +31,17 @@ async fn find(cluster: &Cluster, namespace: Option<&str>) -> Result<Option<Lease
     if namespace.is_none() {
         let params =
             ListParams::default().fields(&format!("metadata.name={}", names::CONTROLLER_LEASE));
-        let api: Api<Lease> = Api::all(cluster.client.clone());
-        match select::list(&api, "list Leases", params).await {
-            Ok(leases) => return Ok(leases.into_iter().max_by_key(renewed)),
+        let api: Api<Answer<Lease>> = Api::all(cluster.client.clone());
+        match select::list(api, "list Leases", params).await {
+            Ok(leases) => return Ok(leases.objects.into_iter().max_by_key(renewed)),
             Err(failure) if failure.exit() == Exit::Forbidden => {}
             Err(failure) => return Err(failure),
         }
     }
     let namespace = namespace.unwrap_or(DEFAULT_NAMESPACE);
-    let api: Api<Lease> = Api::namespaced(cluster.client.clone(), namespace);
+    let api: Api<Answer<Lease>> = Api::namespaced(cluster.client.clone(), namespace);
     let lease = request("read the Lease", api.get_opt(names::CONTROLLER_LEASE));
-    Ok(lease.await?)
+    Ok(lease.await?.map(|Answer(lease)| lease))
 }
 
 fn renewed(lease: &Lease) -> Option<Timestamp> {

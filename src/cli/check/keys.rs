@@ -1,13 +1,13 @@
 //! Whether keys are looked after: their status is about their spec.
 
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
-use kube::Api;
 use kube::api::ListParams;
 
 use super::Finding;
 use crate::api::{ApiKey, conditions};
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::invocation::Cluster;
+use crate::cli::select::Listed;
 use crate::cli::{key, select};
 
 const NAME: &str = "keys";
@@ -24,20 +24,24 @@ pub(super) async fn look(cluster: &Cluster, now: Timestamp) -> Finding {
 }
 
 /// All keys, or those of the namespace if that is all that may be read.
-async fn read(cluster: &Cluster) -> Result<(Vec<ApiKey>, String), Failure> {
-    let api: Api<ApiKey> = Api::all(cluster.client.clone());
-    match select::list(&api, "list ApiKeys", ListParams::default()).await {
+async fn read(cluster: &Cluster) -> Result<(Listed<ApiKey>, String), Failure> {
+    match select::list(cluster.all_keys(), "list ApiKeys", ListParams::default()).await {
         Ok(keys) => Ok((keys, "in all namespaces".to_owned())),
         Err(failure) if failure.exit() == Exit::Forbidden => {
-            let api = cluster.keys();
-            let keys = select::list(&api, "list ApiKeys", ListParams::default()).await?;
+            let keys = select::list(cluster.keys(), "list ApiKeys", ListParams::default()).await?;
             Ok((keys, format!("in namespace '{}'", cluster.namespace)))
         }
         Err(failure) => Err(failure),
     }
 }
 
-fn judge(keys: &[ApiKey], place: &str, now: Timestamp) -> Finding {
+fn judge(listed: &Listed<ApiKey>, place: &str, now: Timestamp) -> Finding {
+    if let Some(key) = listed.unreadable.first() {
+        let count = listed.unreadable.len();
+        let message = format!("{count} {place} can't be read, for example '{}'", key.name);
+        return Finding::failed(NAME, message, select::unreadable(key).message());
+    }
+    let keys = &listed.objects;
     let grace = SignedDuration::from_secs(GRACE_SECONDS);
     let is_old =
         |key: &&ApiKey| key::created(key).is_none_or(|created| now.duration_since(created) > grace);

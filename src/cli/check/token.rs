@@ -1,18 +1,16 @@
 //! Whether the token server answers.
 
-use k8s_openapi::api::core::v1::Secret;
-use kube::Api;
 use kube::api::ListParams;
 
 use super::{Finding, State};
 use crate::api::names::data;
 use crate::cli::http;
 use crate::cli::invocation::Cluster;
+use crate::cli::select;
 use crate::error::{self, request};
+use crate::object::Answer;
 
 const NAME: &str = "token server";
-/// Keys among which one with a Secret is looked for.
-const SOME_KEYS: u32 = 50;
 /// Path of the seed call, which delivered addresses end with.
 const TOKEN_PATH: &str = "/auth/v1/api-key/token";
 /// What every token server answers.
@@ -31,17 +29,15 @@ pub(super) async fn look(cluster: &Cluster, url: Option<&str>) -> Finding {
 
 /// The address in the Secret of some key of the namespace.
 async fn delivered(cluster: &Cluster) -> Option<String> {
-    let params = ListParams::default().limit(SOME_KEYS);
-    let keys = request("list ApiKeys", cluster.keys().list(&params))
+    let params = ListParams::default();
+    let keys = select::list(cluster.keys(), "list ApiKeys", params)
         .await
         .ok()?;
-    let mut names = keys.items.into_iter().map(|key| key.status?.secret_name);
+    let mut names = keys.objects.into_iter().map(|key| key.status?.secret_name);
     let name = names.find_map(|name| name)?;
-    let api: Api<Secret> = cluster.here();
-    let mut values = request("read the Secret", api.get(&name))
-        .await
-        .ok()?
-        .data?;
+    let api = cluster.secrets();
+    let Answer(secret) = request("read the Secret", api.get(&name)).await.ok()?;
+    let mut values = secret.data?;
     String::from_utf8(values.remove(data::TOKEN_URL)?.0).ok()
 }
 

@@ -1,7 +1,5 @@
 //! What to do with a new key, and its secret if it is to be shown.
 
-use k8s_openapi::api::core::v1::Secret as CoreSecret;
-use kube::Api;
 use zeroize::Zeroizing;
 
 use super::Create;
@@ -12,6 +10,7 @@ use crate::cli::terminal::{BOLD, DIM, styled};
 use crate::cli::{key, time};
 use crate::credential::Secret;
 use crate::error::request;
+use crate::object::Answer;
 
 pub(super) async fn say(
     call: &mut Invocation,
@@ -73,8 +72,7 @@ fn hint(key: &ApiKey, namespace: &str, program: &str) -> String {
 /// The secret as it was delivered.
 async fn delivered(cluster: &Cluster, key: &ApiKey) -> Result<Secret, Failure> {
     let name = key.secret_name();
-    let api: Api<CoreSecret> = cluster.here();
-    let found = request("read the Secret", api.get(name)).await?;
+    let Answer(found) = request("read the Secret", cluster.secrets().get(name)).await?;
     let text = found.data.and_then(|mut data| data.remove(data::SECRET));
     let text = text
         .and_then(|bytes| String::from_utf8(bytes.0).ok())

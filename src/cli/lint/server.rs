@@ -15,6 +15,7 @@ use crate::cli::exit::Failure;
 use crate::cli::invocation::Cluster;
 use crate::cli::{patch, select};
 use crate::error::{Error, request};
+use crate::object::Answer;
 
 /// Tries objects on the cluster, which keeps nothing.
 pub(super) async fn check(
@@ -24,8 +25,8 @@ pub(super) async fn check(
     now: Timestamp,
 ) -> Result<Vec<Problem>, Failure> {
     let api = cluster.organizations();
-    let listed = select::list(&api, "list Organizations", ListParams::default()).await?;
-    for organization in listed {
+    let listed = select::list(api, "list Organizations", ListParams::default()).await?;
+    for organization in listed.objects {
         world.add(organization);
     }
     let mut problems = Vec::new();
@@ -56,11 +57,12 @@ async fn try_one(
     let client = cluster.client.clone();
     match document.kind {
         Kind::ApiKey => {
-            let api: Api<ApiKey> = Api::namespaced(client, namespace);
-            dry_run(&api, document).await.map(Some)
+            let api: Api<Answer<ApiKey>> = Api::namespaced(client, namespace);
+            let tried = dry_run(&api, document).await;
+            tried.map(|Answer(key)| Some(key))
         }
         Kind::Organization => {
-            let api: Api<Organization> = Api::all(client);
+            let api: Api<Answer<Organization>> = Api::all(client);
             dry_run(&api, document).await.map(|_| None)
         }
     }
@@ -94,7 +96,8 @@ fn with_creation(mut key: ApiKey, now: Timestamp) -> ApiKey {
 /// Labels that may not be read leave a selector undecided.
 async fn learn_namespace(cluster: &Cluster, world: &mut World, name: &str) {
     let api: Api<Namespace> = Api::all(cluster.client.clone());
-    if let Ok(found) = request("read the Namespace", api.get_metadata(name)).await {
+    let found = request("read the Namespace", cluster.metadata(api, name)).await;
+    if let Ok(Some(found)) = found {
         let labels = found.metadata.labels.unwrap_or_default();
         world.add_namespace(name.to_owned(), labels);
     }

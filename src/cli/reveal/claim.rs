@@ -14,6 +14,7 @@ use crate::cli::exit::Failure;
 use crate::cli::invocation::Cluster;
 use crate::cli::{key, patch, select};
 use crate::error::request;
+use crate::object::Answer;
 
 /// How often a claim is tried again because something else of the Secret changed in between.
 const TRIES: usize = 5;
@@ -22,7 +23,7 @@ const TRIES: usize = 5;
 pub(super) struct Claim<'a> {
     cluster: &'a Cluster,
     key: &'a ApiKey,
-    secrets: Api<CoreSecret>,
+    secrets: Api<Answer<CoreSecret>>,
 }
 
 impl<'a> Claim<'a> {
@@ -31,7 +32,7 @@ impl<'a> Claim<'a> {
         Self {
             cluster,
             key,
-            secrets: cluster.here(),
+            secrets: cluster.secrets(),
         }
     }
 
@@ -57,7 +58,7 @@ impl<'a> Claim<'a> {
             let written = self.secrets.patch(name, &params, &patch);
             tries += 1;
             match request("claim the secret", written).await {
-                Ok(secret) => return Delivered::take(secret),
+                Ok(Answer(secret)) => return Delivered::take(secret),
                 Err(error) if error.code() == Some(409) && tries < TRIES => {}
                 Err(error) if error.code() == Some(404) => return Err(self.gone().await),
                 Err(error) if error.code().is_some() => return Err(error.into()),
@@ -71,8 +72,10 @@ impl<'a> Claim<'a> {
     /// after a rotation it is older than the Secret.
     pub(super) async fn look(&self) -> Result<Option<String>, Failure> {
         let name = self.key.secret_name();
-        let found = request("read the Secret", self.secrets.get_metadata_opt(name)).await?;
-        let Some(secret) = found else {
+        let found = self
+            .cluster
+            .metadata(self.cluster.here::<CoreSecret>(), name);
+        let Some(secret) = request("read the Secret", found).await? else {
             return Err(self.gone().await);
         };
         if !delivered::is_of(&secret.metadata, self.key) {
@@ -88,7 +91,7 @@ impl<'a> Claim<'a> {
     async fn own(&self, stamp: &str) -> Option<Delivered> {
         let name = self.key.secret_name();
         let secret = request("read the Secret", self.secrets.get(name)).await;
-        let secret = secret.ok()?;
+        let Answer(secret) = secret.ok()?;
         let ours = claimed_at(&secret.metadata) == Some(stamp);
         let delivered = Delivered::take(secret).ok();
         delivered.filter(|_| ours)

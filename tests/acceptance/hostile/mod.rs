@@ -8,6 +8,7 @@ mod delivered_secret;
 mod large;
 mod namespace;
 mod organization;
+mod plugin;
 mod set_back;
 
 use axum::http::Request;
