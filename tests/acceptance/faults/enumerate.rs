@@ -7,7 +7,7 @@ use rand::seq::IndexedRandom as _;
 use rand::{RngExt as _, SeedableRng as _};
 
 use super::stories::Story;
-use crate::support::{Call, Fault, Harm, Kind, Moment, Object, Passing};
+use crate::support::{Call, Damage, Fault, Harm, Kind, Moment, Object, Passing, Sort, Until, Verb};
 
 /// The calls of stories in which nothing goes wrong.
 pub(super) type Calls = BTreeMap<Story, Vec<Call>>;
@@ -30,10 +30,63 @@ impl Case {
             name,
         }
     }
+
+    /// Whether the key is deleted: by its story, or by somebody else while its status is written.
+    pub(super) fn is_deleted(&self) -> bool {
+        let mut faults = self.faults.iter();
+        self.story == Story::Delete || faults.any(|fault| removes(fault, Object::ApiKey))
+    }
+
+    /// Whether a Secret is delivered at the end.
+    pub(super) fn is_delivered(&self) -> bool {
+        self.story.is_delivered() && !self.is_deleted()
+    }
+
+    /// Whether the last secret gets a token at the end.
+    pub(super) fn is_usable(&self) -> bool {
+        self.story.is_usable() && !self.is_deleted()
+    }
+
+    /// Whether the key is told of in a form that can't be read.
+    pub(super) fn is_unreadable(&self) -> bool {
+        let mut faults = self.faults.iter();
+        faults.any(|fault| {
+            matches!(
+                fault.kind,
+                Kind::Undecodable(Damage::Needed) | Kind::UndecodableItem(Damage::Needed)
+            )
+        })
+    }
+
+    /// Whether it has watches end, which others feel, or events come late, which those after them do.
+    pub(super) fn is_felt_by_others(&self) -> [bool; 2] {
+        let any = |is_such: fn(&Fault) -> bool| self.faults.iter().any(is_such);
+        [any(ends_watches), any(holds_up)]
+    }
+}
+
+/// Whether the watches of all keys list anew.
+const fn ends_watches(fault: &Fault) -> bool {
+    match fault.kind {
+        Kind::Gone | Kind::Events(Passing::Reordered) => true,
+        Kind::UndecodableItem(_) => !matches!(fault.moment, Moment::Begin),
+        _ => false,
+    }
+}
+
+/// Whether the events of other keys are late as well.
+const fn holds_up(fault: &Fault) -> bool {
+    matches!(fault.kind, Kind::Events(Passing::Held | Passing::Lagging))
+}
+
+/// Whether what was written is removed by somebody else.
+fn removes(fault: &Fault, object: Object) -> bool {
+    matches!(fault.moment, Moment::Call(call) if call.sort.object == object)
+        && fault.kind == Kind::Late(Until::Gone)
 }
 
 /// Kinds that happen to a call.
-const OF_CALLS: [Kind; 10] = [
+const OF_CALLS: [Kind; 11] = [
     Kind::Before(Harm::Crash),
     Kind::After(Harm::Crash),
     Kind::Before(Harm::Lost),
@@ -44,58 +97,95 @@ const OF_CALLS: [Kind; 10] = [
     Kind::Answer(410),
     Kind::Answer(429),
     Kind::Answer(500),
+    Kind::Late(Until::Overdue),
 ];
 /// Kinds that happen to what is heard of a key.
-const OF_EVENTS: [Kind; 4] = [
+const OF_EVENTS: [Kind; 7] = [
     Kind::Events(Passing::Held),
     Kind::Events(Passing::Lagging),
     Kind::Events(Passing::Twice),
     Kind::Events(Passing::Reordered),
+    Kind::Undecodable(Damage::ManagedFields),
+    Kind::Undecodable(Damage::Status),
+    Kind::Undecodable(Damage::Needed),
 ];
-
+/// Kinds that happen to all watches, or to what is heard of a key when they list anew.
+const OF_LISTS: [Kind; 4] = [
+    Kind::Gone,
+    Kind::UndecodableItem(Damage::ManagedFields),
+    Kind::UndecodableItem(Damage::Status),
+    Kind::UndecodableItem(Damage::Needed),
+];
+/// Kinds that happen to the answer of a write that the watches tell of.
+const OF_ANSWERS: [Kind; 2] = [Kind::Late(Until::Told), Kind::Late(Until::Gone)];
 /// How many kinds there are.
-pub(super) const KINDS: usize = OF_CALLS.len() + OF_EVENTS.len() + 1;
+pub(super) const KINDS: usize =
+    OF_CALLS.len() + OF_EVENTS.len() + OF_LISTS.len() + OF_ANSWERS.len();
 
 /// Every call of every story with every kind, once each. Nothing is heard after an Event is written, so
 /// of these only the call can fail.
 pub(super) fn depth_one(calls: &Calls) -> Vec<Case> {
     let all = calls.iter().flat_map(|(story, calls)| {
-        let of_story = single_faults(calls);
+        let of_story = single_faults(*story, calls);
         let numbered = of_story.into_iter().enumerate();
         numbered.map(|(n, fault)| Case::new(*story, vec![fault], &format!("one-{n}")))
     });
     all.collect()
 }
 
-fn single_faults(calls: &[Call]) -> Vec<Fault> {
-    let begin = OF_EVENTS.map(|kind| Fault {
+fn single_faults(story: Story, calls: &[Call]) -> Vec<Fault> {
+    let items = OF_LISTS.into_iter().filter(|kind| *kind != Kind::Gone);
+    let begin = OF_EVENTS.into_iter().chain(items).map(|kind| Fault {
         moment: Moment::Begin,
         kind,
     });
     let at_calls = calls.iter().flat_map(|call| {
-        let heard = OF_EVENTS.into_iter().chain([Kind::Gone]);
+        let heard = OF_EVENTS.into_iter().chain(OF_LISTS);
         let heard = heard.filter(|_| call.sort.object != Object::Event);
-        OF_CALLS.into_iter().chain(heard).map(|kind| Fault {
+        let answers = OF_ANSWERS.into_iter();
+        let answers = answers.filter(move |kind| may_answer_late(story, *call, *kind));
+        let kinds = OF_CALLS.into_iter().chain(heard).chain(answers);
+        kinds.map(|kind| Fault {
             moment: Moment::Call(*call),
             kind,
         })
     });
-    begin.into_iter().chain(at_calls).collect()
+    begin.chain(at_calls).collect()
+}
+
+/// Whether the watches tell of what this call does, and the story has an end if somebody else removes
+/// what it wrote.
+fn may_answer_late(story: Story, call: Call, kind: Kind) -> bool {
+    let Sort { verb, object } = call.sort;
+    let is_told = verb != Verb::Read && object != Object::Event;
+    let may_be_removed = match object {
+        Object::ApiKey => call.nth == 1 && !story.restores(),
+        Object::Delivered => story.has_secret_replaced(),
+        Object::Verifier | Object::Organization | Object::Event => false,
+    };
+    is_told && (kind != Kind::Late(Until::Gone) || (may_be_removed && verb != Verb::Remove))
 }
 
 /// This many pairs: any single fault, and any kind at one of the calls that the story still has after it.
 pub(super) fn depth_two(calls: &Calls, pairs: usize, seed: u64) -> Vec<Case> {
     let mut random = StdRng::seed_from_u64(seed);
     let stories: Vec<_> = calls.iter().collect();
-    let kinds = [&OF_CALLS[..], &OF_EVENTS, &[Kind::Gone]].concat();
+    let kinds = [
+        &OF_CALLS[..],
+        &OF_EVENTS,
+        &OF_LISTS,
+        &[Kind::Late(Until::Told)],
+    ]
+    .concat();
     let pair = |n| {
-        let (story, calls) = *stories.choose(&mut random).unwrap();
-        let first = *single_faults(calls).choose(&mut random).unwrap();
+        let (&story, calls) = *stories.choose(&mut random).unwrap();
+        let singles = single_faults(story, calls);
+        let first = *singles.choose(&mut random).unwrap();
         let second = Fault {
             moment: Moment::Later(random.random_range(1..=calls_from(first.moment, calls))),
             kind: *kinds.choose(&mut random).unwrap(),
         };
-        Case::new(*story, vec![first, second], &format!("two-{n}"))
+        Case::new(story, vec![first, second], &format!("two-{n}"))
     };
     (0..pairs).map(pair).collect()
 }

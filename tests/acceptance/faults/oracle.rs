@@ -14,10 +14,12 @@ use kube::api::ListParams;
 use super::enumerate::Case;
 use super::run::Run;
 use super::stories::Story;
-use crate::support::{Answer, form, send};
+use crate::support::{Answer, eventually, form, send};
 
 /// Keys that are judged at the same time.
 const JUDGES: usize = 16;
+/// Annotation by which a key is changed.
+const TOUCHED: &str = "example.com/touched";
 /// So much of a secret, in clear or in base 64, is none of anything else.
 const FRAGMENT: usize = 40;
 
@@ -37,7 +39,7 @@ pub(super) async fn settled(run: &Run<'_>) {
         let of_keys: BTreeSet<_> = of_keys.flatten().collect();
         let proven: BTreeSet<_> = records.verifiers.keys().collect();
         assert_eq!(of_keys, proven, "a verifier for each key, and none else");
-        let delivering = run.cases.iter().filter(|case| case.story.is_delivered());
+        let delivering = run.cases.iter().filter(|case| case.is_delivered());
         let delivering: BTreeSet<_> = delivering.map(|case| &case.name).collect();
         let delivered: BTreeSet<_> = records.delivered.keys().collect();
         assert_eq!(
@@ -73,16 +75,48 @@ async fn key_is_settled(run: &Run<'_>, case: &Case) {
         .handled_rotate_request
         .as_deref();
     assert_eq!(handled, case.story.handled_request(), "{case:?}");
-    if case.story.is_delivered() {
+    if case.is_delivered() {
         run.scope.credential(&key).await.assert_sound();
     }
+}
+
+/// A key that can't be read is refused at once, and no other; it is as before once it can be read.
+pub(super) async fn refused_while_unreadable(run: &Run<'_>, server: SocketAddr) {
+    let usable = run.cases.iter().filter(|case| case.is_usable());
+    let (unreadable, others): (Vec<_>, Vec<_>) = usable.partition(|case| case.is_unreadable());
+    let touch = async |value| {
+        for case in &unreadable {
+            run.scope.annotate(&case.name, &[(TOUCHED, value)]).await;
+        }
+    };
+    let all_get = |cases: &[&Case], status| {
+        let mut answers = cases.iter().map(|case| ask(run, case, server).status);
+        answers.all(|answer| answer == status)
+    };
+    unreadable
+        .iter()
+        .for_each(|case| run.faults.spoil(&case.name));
+    touch("unreadable").await;
+    eventually("keys that can't be read are refused", async || {
+        all_get(&unreadable, 401).then_some(())
+    })
+    .await;
+    assert!(all_get(&others, 200), "a key that can be read is refused");
+    unreadable
+        .iter()
+        .for_each(|case| run.faults.mend(&case.name));
+    touch("readable").await;
+    eventually("keys that can be read again get tokens", async || {
+        all_get(&unreadable, 200).then_some(())
+    })
+    .await;
 }
 
 /// The secret that was delivered last gets a token that ends with the key, if it should.
 pub(super) fn tokens_before_expiry(run: &Run<'_>, server: SocketAddr) {
     for case in run.cases {
         let answer = ask(run, case, server);
-        if !case.story.is_usable() {
+        if !case.is_usable() {
             assert_eq!(answer.status, 401, "{case:?}");
             continue;
         }

@@ -9,6 +9,7 @@ use tokio::time::Instant;
 
 use super::enumerate::Case;
 use super::oracle;
+use super::others::Others;
 use super::stories::{FORGOTTEN_SECONDS, LEFT_SECONDS, LIFE_SECONDS, MOVED_SECONDS};
 use super::witness::Witness;
 use crate::support::{
@@ -57,8 +58,9 @@ pub(super) struct Run<'a> {
     pub(super) cases: &'a [Case],
     /// Logs and metrics of processes that have ended.
     pub(super) shown: Vec<(&'static str, String)>,
+    pub(super) faults: Faults,
     clock: MovedClock,
-    faults: Faults,
+    _others: Others,
 }
 
 impl<'a> Run<'a> {
@@ -66,9 +68,12 @@ impl<'a> Run<'a> {
     async fn harmed(cluster: &'a Cluster, cases: &'a [Case]) -> Self {
         let scope = cluster.scope().await;
         let clock = MovedClock::default();
+        let (faults, errands) = Faults::new();
+        let (client, namespace) = (scope.client.clone(), scope.namespace.clone());
         let mut run = Self {
             witness: Witness::start(&scope, clock.clock()),
-            faults: Faults::default(),
+            _others: Others::start(faults.clone(), errands, client, namespace),
+            faults,
             shown: Vec::new(),
             cluster,
             scope,
@@ -163,6 +168,7 @@ impl<'a> Run<'a> {
         self.until_over("each key has its end").await;
         self.until_silent_for(QUIET).await;
         oracle::settled(self).await;
+        oracle::refused_while_unreadable(self, address).await;
         let passed = MOVED_SECONDS + FORGOTTEN_SECONDS;
         self.clock.advance(LIFE_SECONDS - passed - LEFT_SECONDS);
         oracle::tokens_before_expiry(self, address);
@@ -185,8 +191,13 @@ impl<'a> Run<'a> {
     }
 
     fn is_open(&self, case: &Case) -> bool {
-        let is_dead = self.faults.is_dead(&case.name);
-        !is_dead && !case.story.is_over(&self.witness.state(&case.name))
+        let state = self.witness.state(&case.name);
+        let is_over = if case.is_deleted() {
+            state.is_gone()
+        } else {
+            case.story.is_over(&state)
+        };
+        !is_over && !self.faults.is_dead(&case.name)
     }
 
     async fn until_over(&self, what: &str) {

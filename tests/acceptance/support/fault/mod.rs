@@ -1,22 +1,25 @@
-//! Faults of API calls, by key: a layer of the kube client that has the n-th call for a key fail, or
-//! what the watches tell of the key come late, twice or in another order.
+//! Faults of API calls, by key: a layer of the kube client that has the n-th call for a key fail or be
+//! answered late, or what the watches tell of the key come late, twice, in another order or damaged.
 
 mod call;
+mod damage;
 mod events;
+mod late;
 mod layer;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex};
 
 use axum::http::{Method, Request};
 use futures::FutureExt as _;
 use kube::client::{Body, ClientBuilder};
 use kube::{Client, Config};
-use serde_json::Value;
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 
 use self::call::About;
-pub(crate) use self::call::{Call, Object, Sort};
+pub(crate) use self::call::{Call, Object, Sort, Verb};
+pub(crate) use self::damage::Damage;
+use self::late::Passed;
 use self::layer::FaultLayer;
 
 /// How a call goes wrong.
@@ -39,8 +42,19 @@ pub(crate) enum Passing {
     Lagging,
     /// Each one twice.
     Twice,
-    /// Every other one late, so that the next one overtakes it.
+    /// Every other one late, so that the next one overtakes it: versions go backwards.
     Reordered,
+}
+
+/// Until when an answer is held back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Until {
+    /// Until a watch has told of what was done.
+    Told,
+    /// Until a watch has told that what was written is gone, for somebody else removes it meanwhile.
+    Gone,
+    /// Until the deadline of the request is over.
+    Overdue,
 }
 
 /// A sort of fault.
@@ -56,6 +70,12 @@ pub(crate) enum Kind {
     Events(Passing),
     /// All watches end with 410 Gone.
     Gone,
+    /// From this call on, events come with this part damaged, until the object changes again.
+    Undecodable(Damage),
+    /// All watches end with 410 Gone, and the lists that follow show objects damaged likewise.
+    UndecodableItem(Damage),
+    /// The API server does what was asked, and the answer comes late.
+    Late(Until),
 }
 
 /// When a fault happens.
@@ -87,11 +107,60 @@ struct Progress {
     since: usize,
     is_dead: bool,
     events: Option<Passing>,
-    /// Whether no event has met this fault yet.
+    damaging: Option<Damaging>,
+    /// Whether nothing has met this fault yet.
     is_unmet: bool,
-    /// Events that are held back, and whether the next one is to be.
+    /// Events that are held back, and whether the next one is to be overtaken.
     held: usize,
-    hold_next: bool,
+    overtake_next: bool,
+}
+
+/// How objects of a key are damaged on their way.
+#[derive(Debug)]
+struct Damaging {
+    damage: Damage,
+    lists_only: bool,
+    /// Whether each is changed a moment later, so that it can be read again.
+    mends: bool,
+    damaged: BTreeSet<(Object, String)>,
+    mended: BTreeSet<(Object, String)>,
+}
+
+impl Damaging {
+    const fn new(damage: Damage) -> Self {
+        Self {
+            damage,
+            lists_only: false,
+            mends: true,
+            damaged: BTreeSet::new(),
+            mended: BTreeSet::new(),
+        }
+    }
+}
+
+/// What somebody else is to do with an object.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Act {
+    /// Change it, so that there is an event that can be read.
+    Touch,
+    Remove,
+}
+
+/// A request to somebody else.
+#[derive(Debug)]
+pub(crate) struct Errand {
+    pub(crate) key: String,
+    pub(crate) object: Object,
+    pub(crate) name: String,
+    pub(crate) act: Act,
+}
+
+/// A call that meets a fault.
+#[derive(Clone, Debug)]
+struct Meeting {
+    key: String,
+    sort: Sort,
+    kind: Kind,
 }
 
 impl Progress {
@@ -120,14 +189,24 @@ impl Progress {
         match kind {
             Kind::Before(harm) | Kind::After(harm) => self.is_dead = harm == Harm::Crash,
             Kind::Events(passing) => self.events = Some(passing),
-            Kind::Answer(_) | Kind::Gone => {}
+            Kind::Undecodable(damage) => self.damaging = Some(Damaging::new(damage)),
+            Kind::UndecodableItem(damage) => {
+                self.damaging = Some(Damaging {
+                    lists_only: true,
+                    ..Damaging::new(damage)
+                });
+            }
+            Kind::Answer(_) | Kind::Gone | Kind::Late(_) => {}
         }
-        self.is_unmet = matches!(kind, Kind::Events(_));
+        self.is_unmet = matches!(
+            kind,
+            Kind::Events(_) | Kind::Undecodable(_) | Kind::UndecodableItem(_) | Kind::Late(_)
+        );
         self.happened += usize::from(!self.is_unmet);
         kind
     }
 
-    /// An event met the fault.
+    /// Something met the fault.
     fn meet(&mut self) {
         self.happened += usize::from(std::mem::take(&mut self.is_unmet));
     }
@@ -137,6 +216,8 @@ impl Progress {
         self.is_dead = false;
         self.is_unmet = false;
         self.events = None;
+        self.damaging = None;
+        self.held = 0;
         if self
             .faults
             .front()
@@ -156,18 +237,20 @@ struct State {
     requests: usize,
     /// Those of them that have no answer yet.
     open: usize,
+    /// What the watches of this process have told.
+    passed: BTreeSet<Passed>,
 }
 
 impl State {
-    fn progress(&mut self, about: &About) -> Option<&mut Progress> {
-        let key = match (about.key.clone(), about.uid.clone()) {
+    /// Name of the key.
+    fn name(&mut self, about: &About) -> Option<String> {
+        match (about.key.clone(), about.uid.clone()) {
             (Some(key), uid) => {
                 self.uids.extend(uid.map(|uid| (uid, key.clone())));
-                key
+                Some(key)
             }
-            (None, uid) => self.uids.get(&uid?)?.clone(),
-        };
-        self.keys.get_mut(&key)
+            (None, uid) => self.uids.get(&uid?).cloned(),
+        }
     }
 }
 
@@ -176,18 +259,78 @@ impl State {
 pub(crate) struct Faults {
     state: Arc<Mutex<State>>,
     gone: watch::Sender<()>,
-}
-
-impl Default for Faults {
-    fn default() -> Self {
-        Self {
-            state: Arc::default(),
-            gone: watch::Sender::new(()),
-        }
-    }
+    /// Watches have told something.
+    moved: watch::Sender<()>,
+    errands: mpsc::UnboundedSender<Errand>,
 }
 
 impl Faults {
+    /// Without faults, and what somebody else is asked for.
+    pub(crate) fn new() -> (Self, mpsc::UnboundedReceiver<Errand>) {
+        let (errands, asked) = mpsc::unbounded_channel();
+        let faults = Self {
+            state: Arc::default(),
+            gone: watch::Sender::new(()),
+            moved: watch::Sender::new(()),
+            errands,
+        };
+        (faults, asked)
+    }
+
+    /// From now on, what is told of this key can't be read, until it is mended.
+    pub(crate) fn spoil(&self, key: &str) {
+        let mut state = self.state.lock().unwrap();
+        state.keys.get_mut(key).unwrap().damaging = Some(Damaging {
+            mends: false,
+            ..Damaging::new(Damage::Needed)
+        });
+    }
+
+    /// From now on, what is told of this key can be read.
+    pub(crate) fn mend(&self, key: &str) {
+        let mut state = self.state.lock().unwrap();
+        state.keys.get_mut(key).unwrap().damaging = None;
+    }
+
+    /// From now on, what is told of this object can be read.
+    pub(crate) fn mend_object(&self, key: &str, object: Object, name: &str) {
+        let mut state = self.state.lock().unwrap();
+        if let Some(damaging) = state
+            .keys
+            .get_mut(key)
+            .and_then(|key| key.damaging.as_mut())
+        {
+            damaging.mended.insert((object, name.to_owned()));
+        }
+    }
+
+    fn ask(&self, key: &str, object: Object, name: &str, act: Act) {
+        let (key, name) = (key.to_owned(), name.to_owned());
+        let errand = Errand {
+            key,
+            object,
+            name,
+            act,
+        };
+        // Nobody is asked after the end of a run.
+        let _ = self.errands.send(errand);
+    }
+
+    /// Something met the fault of this key.
+    fn meet(&self, key: &str) {
+        let mut state = self.state.lock().unwrap();
+        if let Some(progress) = state.keys.get_mut(key) {
+            progress.meet();
+        }
+    }
+
+    async fn until_passed(&self, awaited: &Passed) {
+        let mut moved = self.moved.subscribe();
+        while !self.state.lock().unwrap().passed.contains(awaited) {
+            let _ = moved.changed().await;
+        }
+    }
+
     /// Has these faults happen to a key, one after the other, from the next client on.
     pub(crate) fn insert(&self, key: &str, faults: &[Fault]) {
         let progress = Progress {
@@ -224,29 +367,32 @@ impl Faults {
     pub(crate) fn client(&self, config: Config) -> Client {
         let mut state = self.state.lock().unwrap();
         state.keys.values_mut().for_each(Progress::restart);
+        state.passed.clear();
         drop(state);
         let builder = ClientBuilder::try_from(config).unwrap();
         builder.with_layer(&FaultLayer(self.clone())).build()
     }
 
     /// What is to happen to this request.
-    fn take(&self, request: &Request<Body>) -> Option<Kind> {
+    fn take(&self, request: &Request<Body>) -> Option<Meeting> {
         let body = request.body().try_clone()?;
         // A body that is at hand is there at once.
         let body = body.collect_bytes().now_or_never()?.unwrap();
         let body = serde_json::from_slice(&body).unwrap_or_default();
         let (sort, about) = call::read(request.method(), request.uri().path(), &body)?;
         let mut state = self.state.lock().unwrap();
-        let progress = state.progress(&about)?;
-        if progress.is_dead {
-            return Some(Kind::Before(Harm::Crash));
-        }
-        let kind = progress.call(sort)?;
+        let key = state.name(&about)?;
+        let progress = state.keys.get_mut(&key)?;
+        let kind = if progress.is_dead {
+            Kind::Before(Harm::Crash)
+        } else {
+            progress.call(sort)?
+        };
         drop(state);
-        if kind == Kind::Gone {
+        if matches!(kind, Kind::Gone | Kind::UndecodableItem(_)) {
             self.gone.send_replace(());
         }
-        Some(kind)
+        Some(Meeting { key, sort, kind })
     }
 
     /// Counts a request that is sent, until the result is dropped.
@@ -262,8 +408,13 @@ impl Faults {
 }
 
 fn is_watch(request: &Request<Body>) -> bool {
+    *request.method() == Method::GET && has(request, "watch=true")
+}
+
+/// Whether a request has this parameter.
+fn has(request: &Request<Body>, parameter: &str) -> bool {
     let query = request.uri().query().unwrap_or_default();
-    *request.method() == Method::GET && query.split('&').any(|pair| pair.starts_with("watch="))
+    query.split('&').any(|pair| pair == parameter)
 }
 
 /// A request without an answer.
@@ -272,24 +423,5 @@ struct Open(Faults);
 impl Drop for Open {
     fn drop(&mut self) {
         self.0.state.lock().unwrap().open -= 1;
-    }
-}
-
-/// The object of a line of a watch, and whether it is gone.
-struct Told {
-    about: About,
-    is_key: bool,
-    is_deletion: bool,
-}
-
-impl Told {
-    fn parse(line: &[u8]) -> Option<Self> {
-        let event: Value = serde_json::from_slice(line).ok()?;
-        let about = call::of_object(&event["object"])?;
-        Some(Self {
-            about,
-            is_key: event["object"]["kind"] == "ApiKey",
-            is_deletion: event["type"] == "DELETED",
-        })
     }
 }
