@@ -31,22 +31,6 @@ impl Case {
         }
     }
 
-    /// Whether the key is deleted: by its story, or by somebody else while its status is written.
-    pub(super) fn is_deleted(&self) -> bool {
-        let mut faults = self.faults.iter();
-        self.story == Story::Delete || faults.any(|fault| removes(fault, Object::ApiKey))
-    }
-
-    /// Whether a Secret is delivered at the end.
-    pub(super) fn is_delivered(&self) -> bool {
-        self.story.is_delivered() && !self.is_deleted()
-    }
-
-    /// Whether the last secret gets a token at the end.
-    pub(super) fn is_usable(&self) -> bool {
-        self.story.is_usable() && !self.is_deleted()
-    }
-
     /// Whether the key is told of in a form that can't be read.
     pub(super) fn is_unreadable(&self) -> bool {
         let mut faults = self.faults.iter();
@@ -77,12 +61,6 @@ const fn ends_watches(fault: &Fault) -> bool {
 /// Whether the events of other keys are late as well.
 const fn holds_up(fault: &Fault) -> bool {
     matches!(fault.kind, Kind::Events(Passing::Held | Passing::Lagging))
-}
-
-/// Whether what was written is removed by somebody else.
-fn removes(fault: &Fault, object: Object) -> bool {
-    matches!(fault.moment, Moment::Call(call) if call.sort.object == object)
-        && fault.kind == Kind::Late(Until::Gone)
 }
 
 /// Kinds that happen to a call.
@@ -134,7 +112,9 @@ pub(super) fn depth_one(calls: &Calls) -> Vec<Case> {
 }
 
 fn single_faults(story: Story, calls: &[Call]) -> Vec<Fault> {
-    let items = OF_LISTS.into_iter().filter(|kind| *kind != Kind::Gone);
+    // What a list shows when the process starts is there before.
+    let items = OF_LISTS.into_iter();
+    let items = items.filter(|kind| *kind != Kind::Gone && story.is_prepared());
     let begin = OF_EVENTS.into_iter().chain(items).map(|kind| Fault {
         moment: Moment::Begin,
         kind,

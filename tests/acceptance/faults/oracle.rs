@@ -39,7 +39,7 @@ pub(super) async fn settled(run: &Run<'_>) {
         let of_keys: BTreeSet<_> = of_keys.flatten().collect();
         let proven: BTreeSet<_> = records.verifiers.keys().collect();
         assert_eq!(of_keys, proven, "a verifier for each key, and none else");
-        let delivering = run.cases.iter().filter(|case| case.is_delivered());
+        let delivering = run.cases.iter().filter(|case| run.is_delivered(case));
         let delivering: BTreeSet<_> = delivering.map(|case| &case.name).collect();
         let delivered: BTreeSet<_> = records.delivered.keys().collect();
         assert_eq!(
@@ -75,14 +75,14 @@ async fn key_is_settled(run: &Run<'_>, case: &Case) {
         .handled_rotate_request
         .as_deref();
     assert_eq!(handled, case.story.handled_request(), "{case:?}");
-    if case.is_delivered() {
+    if run.is_delivered(case) {
         run.scope.credential(&key).await.assert_sound();
     }
 }
 
 /// A key that can't be read is refused at once, and no other; it is as before once it can be read.
 pub(super) async fn refused_while_unreadable(run: &Run<'_>, server: SocketAddr) {
-    let usable = run.cases.iter().filter(|case| case.is_usable());
+    let usable = run.cases.iter().filter(|case| run.is_usable(case));
     let (unreadable, others): (Vec<_>, Vec<_>) = usable.partition(|case| case.is_unreadable());
     let touch = async |value| {
         for case in &unreadable {
@@ -116,7 +116,7 @@ pub(super) async fn refused_while_unreadable(run: &Run<'_>, server: SocketAddr) 
 pub(super) fn tokens_before_expiry(run: &Run<'_>, server: SocketAddr) {
     for case in run.cases {
         let answer = ask(run, case, server);
-        if !case.is_usable() {
+        if !run.is_usable(case) {
             assert_eq!(answer.status, 401, "{case:?}");
             continue;
         }

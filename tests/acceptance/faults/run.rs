@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use super::enumerate::Case;
 use super::oracle;
 use super::others::Others;
-use super::stories::{FORGOTTEN_SECONDS, LEFT_SECONDS, LIFE_SECONDS, MOVED_SECONDS};
+use super::stories::{FORGOTTEN_SECONDS, LEFT_SECONDS, LIFE_SECONDS, MOVED_SECONDS, Story};
 use super::witness::Witness;
 use crate::support::{
     Call, Cluster, Faults, Inside, MovedClock, Scope, eventually, free_address, ready_reason,
@@ -178,6 +178,21 @@ impl<'a> Run<'a> {
         oracle::nothing_leaks(self).await;
     }
 
+    /// Whether the key is deleted, by its story or by somebody else.
+    fn is_deleted(&self, case: &Case) -> bool {
+        case.story == Story::Delete || self.faults.is_removed(&case.name)
+    }
+
+    /// Whether a Secret is delivered at the end.
+    pub(super) fn is_delivered(&self, case: &Case) -> bool {
+        case.story.is_delivered() && !self.is_deleted(case)
+    }
+
+    /// Whether the last secret gets a token at the end.
+    pub(super) fn is_usable(&self, case: &Case) -> bool {
+        case.story.is_usable() && !self.is_deleted(case)
+    }
+
     fn restores(&self) -> bool {
         self.cases.iter().any(|case| case.story.restores())
     }
@@ -192,7 +207,7 @@ impl<'a> Run<'a> {
 
     fn is_open(&self, case: &Case) -> bool {
         let state = self.witness.state(&case.name);
-        let is_over = if case.is_deleted() {
+        let is_over = if self.is_deleted(case) {
             state.is_gone()
         } else {
             case.story.is_over(&state)

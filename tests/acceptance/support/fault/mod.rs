@@ -102,6 +102,8 @@ struct Progress {
     /// Still to come, one after the other.
     faults: VecDeque<Fault>,
     happened: usize,
+    /// Whether somebody else removes the key.
+    is_removed: bool,
     calls: Vec<Call>,
     /// Calls since the last fault, Events aside.
     since: usize,
@@ -305,6 +307,10 @@ impl Faults {
     }
 
     fn ask(&self, key: &str, object: Object, name: &str, act: Act) {
+        if act == Act::Remove && object == Object::ApiKey {
+            let mut state = self.state.lock().unwrap();
+            state.keys.get_mut(key).unwrap().is_removed = true;
+        }
         let (key, name) = (key.to_owned(), name.to_owned());
         let errand = Errand {
             key,
@@ -344,6 +350,11 @@ impl Faults {
     /// How many faults of this key have happened.
     pub(crate) fn happened(&self, key: &str) -> usize {
         self.state.lock().unwrap().keys[key].happened
+    }
+
+    /// Whether somebody else removes this key.
+    pub(crate) fn is_removed(&self, key: &str) -> bool {
+        self.state.lock().unwrap().keys[key].is_removed
     }
 
     /// Whether the process of this key is dead.

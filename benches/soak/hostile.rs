@@ -1,0 +1,192 @@
+//! A tenant that does all the time what could stop everybody: it writes objects that nobody but the API
+//! server can read, and large ones, with the rights of an admin of its own namespace.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use apikey_operator::api::names;
+use axum::http::Method;
+use k8s_openapi::api::rbac::v1::RoleBinding;
+use kube::Api;
+use kube::api::PostParams;
+use serde_json::{Value, json};
+use tokio::time::MissedTickBehavior;
+
+use crate::common::cluster::{Cluster, ORGANIZATION};
+use crate::raw;
+use crate::world::World;
+
+pub(crate) const NAMESPACE: &str = "hostile";
+const USER: &str = "mallory";
+const API_VERSION: &str = "apikey-operator.dev/v1alpha1";
+const KEYS: &str = "/apis/apikey-operator.dev/v1alpha1/namespaces/hostile/apikeys";
+const SECRETS: &str = "/api/v1/namespaces/hostile/secrets";
+/// Nine changes a second: more often than a watch that waits after each failure is opened anew.
+const PACE: Duration = Duration::from_millis(111);
+/// From one change of a status and of a Secret to the next, and of a large object.
+const RARELY: Duration = Duration::from_secs(1);
+const SELDOM: Duration = Duration::from_secs(5);
+/// Objects of each kind.
+const COUNT: usize = 3;
+/// Size of a large object, and of the annotations of one, of which the API server takes 256 KiB. Unit:
+/// bytes.
+const LARGE: usize = 1_000_000;
+const ANNOTATIONS: usize = 250_000;
+/// More than a JSON reader that recurses takes, and the API server stores it.
+const DEEP: usize = 200;
+/// A time that no calendar has.
+const NO_TIME: &str = "2026-01-01T00:00:00+99:99";
+
+/// Kinds of hostile object.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    ManagedFields,
+    Status,
+    Secret,
+    Finalizers,
+    Annotations,
+}
+
+impl Kind {
+    pub(crate) const ALL: [Self; 5] = [
+        Self::ManagedFields,
+        Self::Status,
+        Self::Secret,
+        Self::Finalizers,
+        Self::Annotations,
+    ];
+
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::ManagedFields => "ApiKeys with managedFields that only the API server can read",
+            Self::Status => "statuses that can't be read",
+            Self::Secret => "Secrets with managedFields that only the API server can read",
+            Self::Finalizers => "ApiKeys with 1 MB of finalizers",
+            Self::Annotations => "ApiKeys with 250 KB of annotations",
+        }
+    }
+
+    /// What shows that such an object was stored as it was sent.
+    fn mark(self) -> String {
+        match self {
+            Self::ManagedFields | Self::Secret => "9999-12-31T23:59:59Z".into(),
+            Self::Status => NO_TIME.into(),
+            Self::Finalizers => "example.com/00".into(),
+            Self::Annotations => "x".repeat(ANNOTATIONS),
+        }
+    }
+
+    fn object_name(self, n: usize) -> String {
+        format!("{self:?}-{n}").to_lowercase()
+    }
+
+    /// Path of all such objects.
+    const fn collection(self) -> &'static str {
+        match self {
+            Self::Secret => SECRETS,
+            Self::ManagedFields | Self::Status | Self::Finalizers | Self::Annotations => KEYS,
+        }
+    }
+
+    fn new(self, n: usize) -> Value {
+        let name = self.object_name(n);
+        if self == Self::Secret {
+            let labels = json!({ names::LABEL_COMPONENT: names::COMPONENT_API_KEY });
+            return json!({ "metadata": { "name": name, "labels": labels } });
+        }
+        json!({
+            "apiVersion": API_VERSION, "kind": "ApiKey", "metadata": { "name": name },
+            "spec": { "org": ORGANIZATION, "roles": ["viewer"] },
+        })
+    }
+
+    /// What is merged into such an object.
+    fn change(self, turn: usize) -> Value {
+        let touched = json!({ "example.com/touched": turn.to_string() });
+        match self {
+            Self::ManagedFields => json!({ "metadata": {
+                "annotations": touched, "managedFields": raw::managed_fields(API_VERSION, &nested()),
+            }}),
+            Self::Secret => json!({ "metadata": {
+                "annotations": touched, "managedFields": raw::managed_fields("v1", &nested()),
+            }}),
+            Self::Status => json!({ "status": { "rotatedAt": NO_TIME } }),
+            Self::Finalizers => json!({ "metadata": {
+                "annotations": touched, "finalizers": raw::finalizers(LARGE),
+            }}),
+            Self::Annotations => json!({ "metadata": { "annotations": {
+                "example.com/touched": turn.to_string(), "example.com/x": "x".repeat(ANNOTATIONS),
+            }}}),
+        }
+    }
+}
+
+/// Gives the tenant its namespace.
+pub(crate) async fn settle(cluster: &Cluster) {
+    cluster.namespace(NAMESPACE);
+    let binding: RoleBinding = serde_json::from_value(json!({
+        "metadata": { "name": "admin" },
+        "roleRef": { "apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "admin" },
+        "subjects": [{ "apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": USER }],
+    }))
+    .unwrap();
+    let bindings = Api::namespaced(cluster.client.clone(), NAMESPACE);
+    bindings
+        .create(&PostParams::default(), &binding)
+        .await
+        .unwrap();
+}
+
+/// Writes such objects for ever. The API server may be away.
+pub(crate) async fn trouble(world: Arc<World>) {
+    for (kind, n) in Kind::ALL
+        .into_iter()
+        .flat_map(|kind| (0..COUNT).map(move |n| (kind, n)))
+    {
+        let (path, object) = (kind.collection(), kind.new(n));
+        let created = raw::send(&world.client, Some(USER), Method::POST, path, &object).await;
+        created.expect("a tenant with the rights of an admin");
+    }
+    tokio::join!(
+        every(&world, PACE, &[Kind::ManagedFields]),
+        every(&world, RARELY, &[Kind::Status, Kind::Secret]),
+        every(&world, SELDOM, &[Kind::Finalizers, Kind::Annotations]),
+    );
+}
+
+/// Changes objects of these kinds for ever, one of each kind in turn.
+async fn every(world: &World, pace: Duration, kinds: &[Kind]) {
+    let mut tick = tokio::time::interval(pace);
+    tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    for turn in 0.. {
+        tick.tick().await;
+        for kind in kinds {
+            write(world, *kind, turn).await;
+        }
+    }
+}
+
+fn nested() -> Value {
+    (0..DEEP).fold(json!({}), |inner, _| json!({ "f:x": inner }))
+}
+
+async fn write(world: &World, kind: Kind, turn: usize) {
+    let name = kind.object_name(turn % COUNT);
+    // An admin of a namespace may not write a status; somebody who may does it for him.
+    let (user, part) = match kind {
+        Kind::Status => (None, "/status"),
+        _ => (Some(USER), ""),
+    };
+    let path = format!("{}/{name}{part}", kind.collection());
+    let stored = raw::send(
+        &world.client,
+        user,
+        Method::PATCH,
+        &path,
+        &kind.change(turn),
+    )
+    .await;
+    if stored.is_ok_and(|stored| stored.contains(&kind.mark())) {
+        world.tally.lock().counts.hostile[kind as usize] += 1;
+    }
+}
