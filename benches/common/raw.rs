@@ -1,5 +1,6 @@
 //! Requests with objects that this program can't read.
 
+use apikey_operator::api::names;
 use axum::http::header::CONTENT_TYPE;
 use axum::http::{Method, Request};
 use kube::Client;
@@ -34,6 +35,14 @@ pub(crate) fn managed_fields(api_version: &str, fields: &Value) -> Value {
         "manager": "x", "operation": "Update", "apiVersion": api_version, "fieldsType": "FieldsV1",
         "time": "9999-12-31T23:59:59Z", "fieldsV1": fields,
     }])
+}
+
+/// Labels by which the operator takes a Secret for a delivered one.
+pub(crate) fn delivered_labels() -> Value {
+    json!({
+        names::LABEL_MANAGED_BY: names::MANAGED_BY,
+        names::LABEL_COMPONENT: names::COMPONENT_API_KEY,
+    })
 }
 
 /// Finalizers of about so many bytes.

@@ -218,6 +218,12 @@ async fn create(cluster: &Cluster, kind: &Kind, count: usize) {
         );
     });
     creating.buffer_unordered(CREATORS).collect::<()>().await;
+    if kind.plural == "secrets" {
+        let selector = names::component_selector(names::COMPONENT_API_KEY);
+        let watched = format!("{}?limit=1&labelSelector={selector}", kind.collection);
+        let first = raw::send(&cluster.client, None, Method::GET, &watched, &json!({})).await;
+        assert!(first.unwrap().len() > FILLING, "no large Secret is watched");
+    }
 }
 
 impl Kind {
@@ -245,7 +251,8 @@ impl Kind {
             }
         }
         if self.plural == "secrets" {
-            metadata["labels"][names::LABEL_COMPONENT] = json!(names::COMPONENT_API_KEY);
+            let labels = metadata["labels"].as_object_mut().unwrap();
+            labels.extend(raw::delivered_labels().as_object().unwrap().clone());
         }
         object
     }

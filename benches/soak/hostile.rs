@@ -4,7 +4,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use apikey_operator::api::names;
 use axum::http::Method;
 use k8s_openapi::api::rbac::v1::RoleBinding;
 use kube::Api;
@@ -91,7 +90,7 @@ impl Kind {
     fn new(self, n: usize) -> Value {
         let name = self.object_name(n);
         if self == Self::Secret {
-            let labels = json!({ names::LABEL_COMPONENT: names::COMPONENT_API_KEY });
+            let labels = raw::delivered_labels();
             return json!({ "metadata": { "name": name, "labels": labels } });
         }
         json!({

@@ -31,14 +31,12 @@ impl Case {
         }
     }
 
-    /// Whether the key is told of in a form that can't be read.
-    pub(super) fn is_unreadable(&self) -> bool {
-        let mut faults = self.faults.iter();
-        faults.any(|fault| {
-            matches!(
-                fault.kind,
-                Kind::Undecodable(Damage::Needed) | Kind::UndecodableItem(Damage::Needed)
-            )
+    /// Where the key can't be read.
+    pub(super) fn unreadable(&self) -> Option<Unreadable> {
+        self.faults.iter().find_map(|fault| match fault.kind {
+            Kind::Undecodable(Damage::Needed) => Some(Unreadable::Event),
+            Kind::UndecodableItem(Damage::Needed) => Some(Unreadable::Item),
+            _ => None,
         })
     }
 
@@ -61,6 +59,13 @@ const fn ends_watches(fault: &Fault) -> bool {
 /// Whether the events of other keys are late as well.
 const fn holds_up(fault: &Fault) -> bool {
     matches!(fault.kind, Kind::Events(Passing::Held | Passing::Lagging))
+}
+
+/// Where a key can't be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Unreadable {
+    Event,
+    Item,
 }
 
 /// Kinds that happen to a call.

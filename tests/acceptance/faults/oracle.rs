@@ -11,7 +11,7 @@ use k8s_openapi::api::events::v1::Event;
 use kube::Api;
 use kube::api::ListParams;
 
-use super::enumerate::Case;
+use super::enumerate::{Case, Unreadable};
 use super::run::Run;
 use super::stories::Story;
 use crate::support::{Answer, eventually, form, send};
@@ -80,32 +80,40 @@ async fn key_is_settled(run: &Run<'_>, case: &Case) {
     }
 }
 
-/// A key that can't be read is refused at once, and no other; it is as before once it can be read.
+/// A key that can't be read is refused, and no other; it is as before once it can be read.
 pub(super) async fn refused_while_unreadable(run: &Run<'_>, server: SocketAddr) {
     let usable = run.cases.iter().filter(|case| run.is_usable(case));
-    let (unreadable, others): (Vec<_>, Vec<_>) = usable.partition(|case| case.is_unreadable());
-    let touch = async |value| {
-        for case in &unreadable {
-            run.scope.annotate(&case.name, &[(TOUCHED, value)]).await;
-        }
+    let sorts = usable.map(|case| (case, case.unreadable()));
+    let (unreadable, others): (Vec<_>, Vec<_>) = sorts.partition(|(_, sort)| sort.is_some());
+    let touch = async |case: &Case, value| {
+        run.scope.annotate(&case.name, &[(TOUCHED, value)]).await;
     };
-    let all_get = |cases: &[&Case], status| {
-        let mut answers = cases.iter().map(|case| ask(run, case, server).status);
+    let all_get = |cases: &[(&Case, Option<Unreadable>)], status| {
+        let mut answers = cases.iter().map(|(case, _)| ask(run, case, server).status);
         answers.all(|answer| answer == status)
     };
-    unreadable
+    for (case, sort) in &unreadable {
+        let in_list = *sort == Some(Unreadable::Item);
+        run.faults.spoil(&case.name, in_list);
+        if !in_list {
+            touch(case, "unreadable").await;
+        }
+    }
+    if unreadable
         .iter()
-        .for_each(|case| run.faults.spoil(&case.name));
-    touch("unreadable").await;
+        .any(|(_, sort)| *sort == Some(Unreadable::Item))
+    {
+        run.faults.end_watches();
+    }
     eventually("keys that can't be read are refused", async || {
         all_get(&unreadable, 401).then_some(())
     })
     .await;
     assert!(all_get(&others, 200), "a key that can be read is refused");
-    unreadable
-        .iter()
-        .for_each(|case| run.faults.mend(&case.name));
-    touch("readable").await;
+    for (case, _) in &unreadable {
+        run.faults.mend(&case.name);
+        touch(case, "readable").await;
+    }
     eventually("keys that can be read again get tokens", async || {
         all_get(&unreadable, 200).then_some(())
     })

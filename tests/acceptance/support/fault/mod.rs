@@ -279,13 +279,19 @@ impl Faults {
         (faults, asked)
     }
 
-    /// From now on, what is told of this key can't be read, until it is mended.
-    pub(crate) fn spoil(&self, key: &str) {
+    /// From now on, what is told of this key, or what lists show of it, can't be read, until it is mended.
+    pub(crate) fn spoil(&self, key: &str, lists_only: bool) {
         let mut state = self.state.lock().unwrap();
         state.keys.get_mut(key).unwrap().damaging = Some(Damaging {
             mends: false,
+            lists_only,
             ..Damaging::new(Damage::Needed)
         });
+    }
+
+    /// All watches end with 410 Gone.
+    pub(crate) fn end_watches(&self) {
+        self.gone.send_replace(());
     }
 
     /// From now on, what is told of this key can be read.
@@ -401,7 +407,7 @@ impl Faults {
         };
         drop(state);
         if matches!(kind, Kind::Gone | Kind::UndecodableItem(_)) {
-            self.gone.send_replace(());
+            self.end_watches();
         }
         Some(Meeting { key, sort, kind })
     }
