@@ -143,13 +143,6 @@ impl Stream {
         let Some((key, how)) = event else {
             return self.push(line);
         };
-        let is_overtaking = self
-            .overtaken
-            .iter()
-            .any(|line| line.held.as_ref() == Some(&key));
-        if how == How::Now && is_overtaking {
-            self.faults.meet(&key);
-        }
         match how {
             How::Now => self.push(line),
             How::Late | How::Overtaken => {
@@ -311,9 +304,7 @@ impl Progress {
         let is_late = matches!(how, How::Late | How::Overtaken);
         let is_met = match passing {
             Passing::Twice | Passing::Held => true,
-            Passing::Lagging => how == How::Now && self.held > 0,
-            // That is seen where the lines are.
-            Passing::Reordered => false,
+            Passing::Lagging | Passing::Reordered => how == How::Now && self.held > 0,
         };
         self.held += usize::from(is_late);
         if is_met {
