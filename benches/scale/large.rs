@@ -9,7 +9,6 @@ use futures::StreamExt as _;
 use serde_json::{Value, json};
 
 use crate::common::cluster::{Cluster, ORGANIZATION, SERVICE_ACCOUNT};
-use crate::common::operator::Operator;
 use crate::common::report::{Report, progress};
 use crate::measured::{Measurements, show};
 use crate::raw;
@@ -172,13 +171,11 @@ async fn measure(
         assert!(begun.elapsed() < PATIENCE, "{plural} are not listed anew");
         idle(LOOK).await;
     }
-    both.iter().for_each(|operator| assert_alive(operator));
+    for operator in both {
+        assert!(operator.get("/livez").is_some(), "a process has ended");
+    }
     idle(IDLE).await;
     note("after new lists");
-}
-
-fn assert_alive(operator: &Operator) {
-    assert!(operator.get("/livez").is_some(), "a process has ended");
 }
 
 /// How often an account has read such a list to its end, as a stream.

@@ -104,14 +104,12 @@ async fn start(cluster: &Cluster, servers: &Servers, keys: u32) -> Numbers {
     let reconciled = controller.begun.elapsed();
     let server = servers.start(&[]);
     server.ready().await;
-    let serves = server.operator.begun.elapsed();
+    let up_again = server.operator.begun.elapsed();
     idle(IDLE).await;
-    let [controller, server] = [&controller, &server.operator].map(|it| it.memory().peak);
-    let [ready, reconciled, serves] = [ready, reconciled, serves].map(|it| it.as_secs_f64());
-    progress(&format!(
-        "peaks of {WHO:?}: {controller:.1} and {server:.1} MiB"
-    ));
-    [ready, reconciled, serves, controller, server]
+    let peaks = [&controller, &server.operator].map(|operator| operator.memory().peak);
+    progress(&format!("peaks of {WHO:?}: {peaks:.1?} MiB"));
+    let times = [ready, reconciled, up_again].map(|time| time.as_secs_f64());
+    [times[0], times[1], times[2], peaks[0], peaks[1]]
 }
 
 fn median(values: impl Iterator<Item = f64>) -> f64 {

@@ -87,7 +87,7 @@ impl Kind {
         }
     }
 
-    fn new(self, n: usize) -> Value {
+    fn object(self, n: usize) -> Value {
         let name = self.object_name(n);
         if self == Self::Secret {
             let labels = raw::delivered_labels();
@@ -142,7 +142,7 @@ pub(crate) async fn trouble(world: Arc<World>) {
         .into_iter()
         .flat_map(|kind| (0..COUNT).map(move |n| (kind, n)))
     {
-        let (path, object) = (kind.collection(), kind.new(n));
+        let (path, object) = (kind.collection(), kind.object(n));
         let created = raw::send(&world.client, Some(USER), Method::POST, path, &object).await;
         created.expect("a tenant with the rights of an admin");
     }
@@ -174,7 +174,9 @@ async fn write(world: &World, kind: Kind, turn: usize) {
     // An admin of a namespace may not write a status; somebody who may does it for him.
     let (user, part) = match kind {
         Kind::Status => (None, "/status"),
-        _ => (Some(USER), ""),
+        Kind::ManagedFields | Kind::Secret | Kind::Finalizers | Kind::Annotations => {
+            (Some(USER), "")
+        }
     };
     let path = format!("{}/{name}{part}", kind.collection());
     let stored = raw::send(

@@ -32,6 +32,10 @@ impl Case {
     }
 
     /// Where the key can't be read.
+    #[expect(
+        clippy::wildcard_enum_match_arm,
+        reason = "the two kinds that make a key unreadable"
+    )]
     pub(super) fn unreadable(&self) -> Option<Unreadable> {
         self.faults.iter().find_map(|fault| match fault.kind {
             Kind::Undecodable(Damage::Needed) => Some(Unreadable::Event),
@@ -48,6 +52,7 @@ impl Case {
 }
 
 /// Whether the watches of all keys list anew.
+#[expect(clippy::wildcard_enum_match_arm, reason = "the kinds that end watches")]
 const fn ends_watches(fault: &Fault) -> bool {
     match fault.kind {
         Kind::Gone | Kind::Events(Passing::Reordered) => true,

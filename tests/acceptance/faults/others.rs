@@ -10,7 +10,7 @@ use serde::de::DeserializeOwned;
 use serde_json::json;
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::task::JoinSet;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep_until};
 
 use crate::support::{Act, Errand, Faults, OPERATOR_NAMESPACE, Object};
 
@@ -53,7 +53,7 @@ async fn go(faults: &Faults, errand: &Errand, client: Client, namespace: &str) {
         act,
     } = errand;
     if *act == Act::Touch {
-        sleep(UNREADABLE).await;
+        sleep_until(Instant::now() + UNREADABLE).await;
         faults.mend_object(key, *object, name);
     }
     match object {

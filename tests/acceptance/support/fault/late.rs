@@ -6,7 +6,7 @@ use apikey_operator::error::REQUEST_DEADLINE;
 use axum::body::{Body, to_bytes};
 use axum::http::Response;
 use serde_json::Value;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep_until, timeout};
 use tower::BoxError;
 
 use super::{Act, Faults, Meeting, Until, Verb};
@@ -39,7 +39,7 @@ pub(super) async fn hold(
     let body = to_bytes(body, usize::MAX).await?;
     if until == Until::Overdue {
         faults.meet(&meeting.key);
-        sleep(REQUEST_DEADLINE + OVERDUE).await;
+        sleep_until(Instant::now() + REQUEST_DEADLINE + OVERDUE).await;
     } else {
         let answer: Value = serde_json::from_slice(&body)?;
         let removes = meeting.sort.verb == Verb::Remove;
@@ -57,7 +57,7 @@ pub(super) async fn hold(
             .await
             .is_ok()
         {
-            sleep(TAKEN_IN).await;
+            sleep_until(Instant::now() + TAKEN_IN).await;
             faults.meet(&meeting.key);
         }
     }

@@ -102,8 +102,6 @@ struct Progress {
     /// Still to come, one after the other.
     faults: VecDeque<Fault>,
     happened: usize,
-    /// Whether somebody else removes the key.
-    is_removed: bool,
     calls: Vec<Call>,
     /// Calls since the last fault, Events aside.
     since: usize,
@@ -241,6 +239,8 @@ struct State {
     open: usize,
     /// What the watches of this process have told.
     passed: BTreeSet<Passed>,
+    /// Keys that somebody else removes.
+    removed: BTreeSet<String>,
 }
 
 impl State {
@@ -315,7 +315,7 @@ impl Faults {
     fn ask(&self, key: &str, object: Object, name: &str, act: Act) {
         if act == Act::Remove && object == Object::ApiKey {
             let mut state = self.state.lock().unwrap();
-            state.keys.get_mut(key).unwrap().is_removed = true;
+            state.removed.insert(key.to_owned());
         }
         let (key, name) = (key.to_owned(), name.to_owned());
         let errand = Errand {
@@ -360,7 +360,7 @@ impl Faults {
 
     /// Whether somebody else removes this key.
     pub(crate) fn is_removed(&self, key: &str) -> bool {
-        self.state.lock().unwrap().keys[key].is_removed
+        self.state.lock().unwrap().removed.contains(key)
     }
 
     /// Whether the process of this key is dead.
