@@ -10,6 +10,10 @@ N ?= 1000 10000
 MINUTES ?= 30
 # Profile of what both measure; dev uses what the tests have built.
 PROFILE ?= bench
+# Objects of each kind for make large; keys and pairs of starts for make streams.
+OBJECTS ?= 200
+KEYS ?= 10000
+PAIRS ?= 5
 # Pairs of faults of make faults.
 FAULTS_PAIRS ?= 300
 # A KUBECONFIG of the environment is not taken: it may be that of a cluster of importance.
@@ -144,6 +148,14 @@ faults: need controlplane ## Fail every API call of every scenario in every way 
 .PHONY: scale
 scale: need controlplane ## Measure how the operator grows with the number of keys (N="1000 10000 50000")
 	cargo bench --locked --profile $(PROFILE) --bench scale -- $(N)
+
+.PHONY: large
+large: need controlplane ## Measure memory with objects as large as the API server takes (OBJECTS=200)
+	cargo bench --locked --profile $(PROFILE) --bench scale -- large $(OBJECTS)
+
+.PHONY: streams
+streams: need controlplane ## Measure restarts with lists as a stream and in pages, in pairs (KEYS=10000 PAIRS=5)
+	cargo bench --locked --profile $(PROFILE) --bench scale -- streams $(KEYS) $(PAIRS)
 
 .PHONY: soak
 soak: need controlplane ## Load the operator while things break, for MINUTES=30

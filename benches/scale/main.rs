@@ -4,6 +4,10 @@
 //! `cargo bench --locked --bench scale -- 1000 10000` measures with these numbers of keys, prints one
 //! Markdown table and writes it to `target/scale/report.md`. From two numbers on it says how each
 //! measurement grows. It fails if something that must not happen did.
+//!
+//! `-- large 200` measures memory with so many objects of each kind, each as large as the API server takes, and
+//! writes `target/scale/large.md`. `-- streams 10000 5` measures restarts with so many keys, in so many pairs with
+//! and without lists that come as a stream, and writes `target/scale/streams.md`.
 
 #![expect(
     clippy::unwrap_used,
@@ -25,10 +29,13 @@ mod growth;
 mod headline;
 #[path = "../common/holder.rs"]
 mod holder;
+mod large;
 #[path = "../common/measured.rs"]
 mod measured;
 #[path = "../common/percentile.rs"]
 mod percentile;
+#[path = "../common/raw.rs"]
+mod raw;
 #[path = "../common/reconciled.rs"]
 mod reconciled;
 #[path = "../common/requests.rs"]
@@ -38,6 +45,7 @@ mod scenarios;
 mod server;
 #[path = "../common/sightings.rs"]
 mod sightings;
+mod streams;
 #[path = "../common/wire.rs"]
 mod wire;
 
@@ -52,25 +60,66 @@ fn main() -> ExitCode {
         Ok(arguments) => arguments,
         Err(code) => return code,
     };
-    let sizes: Result<Vec<u32>, _> = arguments.iter().map(|keys| keys.parse()).collect();
-    let Some(sizes) = sizes
-        .ok()
-        .filter(|sizes| !sizes.is_empty() && !sizes.contains(&0))
-    else {
-        eprintln!("usage: cargo bench --locked --bench scale -- KEYS...");
+    let Some(wanted) = Wanted::parse(&arguments) else {
+        eprintln!(
+            "usage: cargo bench --locked --bench scale -- KEYS... | large OBJECTS | streams KEYS PAIRS"
+        );
         return ExitCode::from(2);
     };
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
         .unwrap();
-    let mut report = growth::report(&sizes);
-    let mut runs = Vec::new();
-    for keys in &sizes {
-        progress(&format!("Starting a control plane for {keys} keys"));
-        runs.push(runtime.block_on(scenarios::run(*keys, &mut report)));
+    match wanted {
+        Wanted::Growth(sizes) => {
+            let mut report = growth::report(&sizes);
+            let mut runs = Vec::new();
+            for keys in &sizes {
+                progress(&format!("Starting a control plane for {keys} keys"));
+                runs.push(runtime.block_on(scenarios::run(*keys, &mut report)));
+            }
+            growth::tell(&sizes, &runs, &mut report);
+            common::publish("scale/report", &report, false, SHARED);
+            measured::verdict(&runs)
+        }
+        Wanted::Large(count) => {
+            let mut report = large::report();
+            let measured = runtime.block_on(large::run(count, &mut report));
+            common::publish("scale/large", &report, false, SHARED);
+            measured::verdict([&measured])
+        }
+        Wanted::Streams { keys, pairs } => {
+            let mut report = streams::report();
+            runtime.block_on(streams::run(keys, pairs, &mut report));
+            common::publish("scale/streams", &report, false, SHARED);
+            ExitCode::SUCCESS
+        }
     }
-    growth::tell(&sizes, &runs, &mut report);
-    common::publish("scale/report", &report, false, SHARED);
-    measured::verdict(&runs)
+}
+
+/// What is to be measured.
+enum Wanted {
+    Growth(Vec<u32>),
+    Large(usize),
+    Streams { keys: u32, pairs: usize },
+}
+
+impl Wanted {
+    fn parse(arguments: &[String]) -> Option<Self> {
+        let (word, numbers) = match arguments {
+            [word, numbers @ ..] if word.parse::<u32>().is_err() => (word.as_str(), numbers),
+            numbers => ("", numbers),
+        };
+        let numbers: Result<Vec<u32>, _> = numbers.iter().map(|number| number.parse()).collect();
+        let numbers = numbers.ok().filter(|numbers| !numbers.contains(&0))?;
+        match (word, &numbers[..]) {
+            ("", [_, ..]) => Some(Self::Growth(numbers)),
+            ("large", [count]) => Some(Self::Large(usize::try_from(*count).ok()?)),
+            ("streams", &[keys, pairs]) => Some(Self::Streams {
+                keys,
+                pairs: usize::try_from(pairs).ok()?,
+            }),
+            _ => None,
+        }
+    }
 }

@@ -9,7 +9,7 @@ use crate::caller::Caller;
 use crate::claims;
 use crate::common::report::progress;
 use crate::ledger::{Judgement, Question};
-use crate::world::World;
+use crate::world::{IN_TIME, World};
 
 /// Consumers at work.
 pub(crate) const CONSUMERS: usize = 8;
@@ -58,6 +58,8 @@ pub(crate) async fn consume(world: Arc<World>, first: usize) {
         };
         *count += 1;
         if let Judgement::IssuedAfterDeletion(after) = judgement {
+            let known = world.since_known(sent - after, sent);
+            tally.counts.deletions_unseen += u32::from(known > IN_TIME);
             tally.longest_after_deletion = tally.longest_after_deletion.max(after);
         }
     }

@@ -76,7 +76,11 @@ pub(crate) async fn inject(site: &mut Site, world: &Arc<World>, time: Duration) 
         match planned.fault {
             Fault::ControllerKilled => site.kill_controller().await,
             Fault::TokenServerKilled => site.kill_server().await,
-            Fault::ApiServerRestarted => site.restart_apiserver().await,
+            Fault::ApiServerRestarted => {
+                *world.back.lock() = None;
+                site.restart_apiserver().await;
+                *world.back.lock() = Some(world.clock.now());
+            }
             Fault::Flood => flood::flood(world).await,
         }
     }

@@ -1,133 +1,193 @@
-//! A tenant whose objects are as hostile as the API server takes them, written all the time. Nobody else
-//! may notice.
+//! A tenant that does all the time what could stop everybody: it writes objects that nobody but the API
+//! server can read, and large ones, with the rights of an admin of its own namespace.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::http::Request;
-use axum::http::header::CONTENT_TYPE;
-use serde_json::json;
+use axum::http::Method;
+use k8s_openapi::api::rbac::v1::RoleBinding;
+use kube::Api;
+use kube::api::PostParams;
+use serde_json::{Value, json};
 use tokio::time::MissedTickBehavior;
 
+use crate::common::cluster::{Cluster, ORGANIZATION};
+use crate::raw;
 use crate::world::World;
 
-/// Namespace and organization of the tenant.
-pub(crate) const TENANT: &str = "hostile";
-/// From one write to the next: nine a second.
-const PACE: Duration = Duration::from_millis(110);
-/// Its keys, and as many labelled Secrets.
-const OBJECTS: usize = 4;
-/// Finalizers of one object, about a megabyte.
-const FINALIZERS: usize = 15_000;
-const GROUP: &str = "/apis/apikey-operator.dev/v1alpha1";
+pub(crate) const NAMESPACE: &str = "hostile";
+const USER: &str = "mallory";
+const API_VERSION: &str = "apikey-operator.dev/v1alpha1";
+const KEYS: &str = "/apis/apikey-operator.dev/v1alpha1/namespaces/hostile/apikeys";
+const SECRETS: &str = "/api/v1/namespaces/hostile/secrets";
+/// Nine changes a second: more often than a watch that waits after each failure is opened anew.
+const PACE: Duration = Duration::from_millis(111);
+/// From one change of a status and of a Secret to the next, and of a large object.
+const RARELY: Duration = Duration::from_secs(1);
+const SELDOM: Duration = Duration::from_secs(5);
+/// Objects of each kind.
+const COUNT: usize = 3;
+/// Size of a large object, and of the annotations of one, of which the API server takes 256 KiB. Unit:
+/// bytes.
+const LARGE: usize = 1_000_000;
+const ANNOTATIONS: usize = 250_000;
+/// More than a JSON reader that recurses takes, and the API server stores it.
+const DEEP: usize = 200;
+/// A time that no calendar has.
+const NO_TIME: &str = "2026-01-01T00:00:00+99:99";
 
-/// Writes for ever. While the API server is away, nothing is written.
-pub(crate) async fn write(world: Arc<World>) {
-    let mut tick = tokio::time::interval(PACE);
+/// Kinds of hostile object.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    ManagedFields,
+    Status,
+    Secret,
+    Finalizers,
+    Annotations,
+}
+
+impl Kind {
+    pub(crate) const ALL: [Self; 5] = [
+        Self::ManagedFields,
+        Self::Status,
+        Self::Secret,
+        Self::Finalizers,
+        Self::Annotations,
+    ];
+
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::ManagedFields => "ApiKeys with managedFields that only the API server can read",
+            Self::Status => "statuses that can't be read",
+            Self::Secret => "Secrets with managedFields that only the API server can read",
+            Self::Finalizers => "ApiKeys with 1 MB of finalizers",
+            Self::Annotations => "ApiKeys with 250 KB of annotations",
+        }
+    }
+
+    /// What shows that such an object was stored as it was sent.
+    fn mark(self) -> String {
+        match self {
+            Self::ManagedFields | Self::Secret => "9999-12-31T23:59:59Z".into(),
+            Self::Status => NO_TIME.into(),
+            Self::Finalizers => "example.com/00".into(),
+            Self::Annotations => "x".repeat(ANNOTATIONS),
+        }
+    }
+
+    fn object_name(self, n: usize) -> String {
+        format!("{self:?}-{n}").to_lowercase()
+    }
+
+    /// Path of all such objects.
+    const fn collection(self) -> &'static str {
+        match self {
+            Self::Secret => SECRETS,
+            Self::ManagedFields | Self::Status | Self::Finalizers | Self::Annotations => KEYS,
+        }
+    }
+
+    fn object(self, n: usize) -> Value {
+        let name = self.object_name(n);
+        if self == Self::Secret {
+            let labels = raw::delivered_labels();
+            return json!({ "metadata": { "name": name, "labels": labels } });
+        }
+        json!({
+            "apiVersion": API_VERSION, "kind": "ApiKey", "metadata": { "name": name },
+            "spec": { "org": ORGANIZATION, "roles": ["viewer"] },
+        })
+    }
+
+    /// What is merged into such an object.
+    fn change(self, turn: usize) -> Value {
+        let touched = json!({ "example.com/touched": turn.to_string() });
+        match self {
+            Self::ManagedFields => json!({ "metadata": {
+                "annotations": touched, "managedFields": raw::managed_fields(API_VERSION, &nested()),
+            }}),
+            Self::Secret => json!({ "metadata": {
+                "annotations": touched, "managedFields": raw::managed_fields("v1", &nested()),
+            }}),
+            Self::Status => json!({ "status": { "rotatedAt": NO_TIME } }),
+            Self::Finalizers => json!({ "metadata": {
+                "annotations": touched, "finalizers": raw::finalizers(LARGE),
+            }}),
+            Self::Annotations => json!({ "metadata": { "annotations": {
+                "example.com/touched": turn.to_string(), "example.com/x": "x".repeat(ANNOTATIONS),
+            }}}),
+        }
+    }
+}
+
+/// Gives the tenant its namespace.
+pub(crate) async fn settle(cluster: &Cluster) {
+    cluster.namespace(NAMESPACE);
+    let binding: RoleBinding = serde_json::from_value(json!({
+        "metadata": { "name": "admin" },
+        "roleRef": { "apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "admin" },
+        "subjects": [{ "apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": USER }],
+    }))
+    .unwrap();
+    let bindings = Api::namespaced(cluster.client.clone(), NAMESPACE);
+    bindings
+        .create(&PostParams::default(), &binding)
+        .await
+        .unwrap();
+}
+
+/// Writes such objects for ever. The API server may be away.
+pub(crate) async fn trouble(world: Arc<World>) {
+    for (kind, n) in Kind::ALL
+        .into_iter()
+        .flat_map(|kind| (0..COUNT).map(move |n| (kind, n)))
+    {
+        let (path, object) = (kind.collection(), kind.object(n));
+        let created = raw::send(&world.client, Some(USER), Method::POST, path, &object).await;
+        created.expect("a tenant with the rights of an admin");
+    }
+    tokio::join!(
+        every(&world, PACE, &[Kind::ManagedFields]),
+        every(&world, RARELY, &[Kind::Status, Kind::Secret]),
+        every(&world, SELDOM, &[Kind::Finalizers, Kind::Annotations]),
+    );
+}
+
+/// Changes objects of these kinds for ever, one of each kind in turn.
+async fn every(world: &World, pace: Duration, kinds: &[Kind]) {
+    let mut tick = tokio::time::interval(pace);
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let tenant = Tenant(&world);
     for turn in 0.. {
         tick.tick().await;
-        let n = turn / 6 % OBJECTS;
-        let written = match turn % 6 {
-            0 => tenant.create(n, turn < 6).await,
-            1 => tenant.poison(&key(n), "9999-12-31T23:59:59Z", 1).await,
-            2 => tenant.poison(&key(n), "2026-01-01T00:00:00Z", 200).await,
-            3 => tenant.poison(&secret(n), "9999-12-31T23:59:59Z", 200).await,
-            4 => tenant.break_status(&key(n)).await,
-            _ => tenant.touch(&key(n), turn).await,
-        };
-        world.tally.lock().counts.hostile_writes += u32::from(written.is_ok());
+        for kind in kinds {
+            write(world, *kind, turn).await;
+        }
     }
 }
 
-fn key(n: usize) -> String {
-    format!("{GROUP}/namespaces/{TENANT}/apikeys/bad-{n}")
+fn nested() -> Value {
+    (0..DEEP).fold(json!({}), |inner, _| json!({ "f:x": inner }))
 }
 
-fn secret(n: usize) -> String {
-    format!("/api/v1/namespaces/{TENANT}/secrets/bad-secret-{n}")
-}
-
-struct Tenant<'a>(&'a World);
-
-impl Tenant<'_> {
-    /// A key and a labelled Secret; one that is there already stays.
-    async fn create(&self, n: usize, is_large: bool) -> kube::Result<String> {
-        let finalizers: Vec<_> = (0..if is_large { FINALIZERS } else { 0 })
-            .map(|n| format!("example.com/{}-{n}", "f".repeat(48)))
-            .collect();
-        let key = json!({
-            "apiVersion": "apikey-operator.dev/v1alpha1", "kind": "ApiKey",
-            "metadata": {"name": format!("bad-{n}"), "finalizers": finalizers},
-            "spec": {"org": TENANT, "roles": ["viewer"]},
-        });
-        let secret = json!({
-            "apiVersion": "v1", "kind": "Secret",
-            "metadata": {"name": format!("bad-secret-{n}"), "labels": {
-                "app.kubernetes.io/managed-by": "apikey-operator",
-                "app.kubernetes.io/component": "api-key",
-            }},
-        });
-        let keys = format!("{GROUP}/namespaces/{TENANT}/apikeys");
-        let secrets = format!("/api/v1/namespaces/{TENANT}/secrets");
-        let _ = self
-            .send("POST", &secrets, "application/json", secret.to_string())
-            .await;
-        self.send("POST", &keys, "application/json", key.to_string())
-            .await
-    }
-
-    /// Sets `managedFields` that nobody else can read. What is patched is not read before, for nobody
-    /// could.
-    async fn poison(&self, path: &str, time: &str, depth: usize) -> kube::Result<String> {
-        let fields = r#"{"f:a":"#.repeat(depth) + "{}" + &"}".repeat(depth);
-        let version = path.split('/').nth(2).filter(|_| path.starts_with("/api/"));
-        let version = version.unwrap_or("apikey-operator.dev/v1alpha1");
-        let patch = format!(
-            r#"{{"metadata": {{"managedFields": [{{"manager": "x", "operation": "Update",
-                "apiVersion": "{version}", "time": "{time}", "fieldsType": "FieldsV1",
-                "fieldsV1": {fields}}}]}}}}"#
-        );
-        self.send("PATCH", path, "application/merge-patch+json", patch)
-            .await
-    }
-
-    async fn break_status(&self, path: &str) -> kube::Result<String> {
-        let status = json!({"status": {"rotatedAt": "2026-01-01T00:00:00+99:99"}});
-        let path = format!("{path}/status");
-        self.send(
-            "PATCH",
-            &path,
-            "application/merge-patch+json",
-            status.to_string(),
-        )
-        .await
-    }
-
-    async fn touch(&self, path: &str, turn: usize) -> kube::Result<String> {
-        let touched = json!({"metadata": {"annotations": {"turn": turn.to_string()}}});
-        self.send(
-            "PATCH",
-            path,
-            "application/merge-patch+json",
-            touched.to_string(),
-        )
-        .await
-    }
-
-    async fn send(
-        &self,
-        method: &str,
-        path: &str,
-        content: &str,
-        body: String,
-    ) -> kube::Result<String> {
-        let request = Request::builder()
-            .method(method)
-            .uri(path)
-            .header(CONTENT_TYPE, content);
-        let request = request.body(body.into_bytes()).expect("a request");
-        self.0.client.request_text(request).await
+async fn write(world: &World, kind: Kind, turn: usize) {
+    let name = kind.object_name(turn % COUNT);
+    // An admin of a namespace may not write a status; somebody who may does it for him.
+    let (user, part) = match kind {
+        Kind::Status => (None, "/status"),
+        Kind::ManagedFields | Kind::Secret | Kind::Finalizers | Kind::Annotations => {
+            (Some(USER), "")
+        }
+    };
+    let path = format!("{}/{name}{part}", kind.collection());
+    let stored = raw::send(
+        &world.client,
+        user,
+        Method::PATCH,
+        &path,
+        &kind.change(turn),
+    )
+    .await;
+    if stored.is_ok_and(|stored| stored.contains(&kind.mark())) {
+        world.tally.lock().counts.hostile[kind as usize] += 1;
     }
 }

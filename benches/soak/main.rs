@@ -3,7 +3,8 @@
 //!
 //! `cargo bench --locked --bench soak -- 30` runs for 30 minutes. Owners create, rotate, change and
 //! delete keys, consumers ask for tokens all the time, forged secrets come in floods, processes are
-//! killed, and the API server restarts. All the time a tenant writes objects that nobody can read. What came of it is printed and written to
+//! killed, and the API server restarts. A hostile tenant writes objects that only the API server can
+//! read, and large ones, all the time. What came of it is printed and written to
 //! `target/soak/report.md`, with pictures beside it. It fails if something that must not happen did.
 
 #![expect(
@@ -33,7 +34,10 @@ mod hostile;
 mod ledger;
 #[path = "../common/measured.rs"]
 mod measured;
+mod neighbour;
 mod plots;
+#[path = "../common/raw.rs"]
+mod raw;
 mod run;
 mod samples;
 #[path = "../common/server.rs"]

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use apikey_operator::clock::Clock;
+use k8s_openapi::jiff::Timestamp;
 use parking_lot::Mutex;
 use tokio::task::JoinSet;
 
@@ -17,7 +18,7 @@ use crate::measured::Measurements;
 use crate::samples::Sample;
 use crate::site::Site;
 use crate::world::{Tally, World, pass};
-use crate::{deliveries, hostile, plots, samples, settled, told};
+use crate::{deliveries, hostile, neighbour, plots, samples, settled, told};
 
 /// Longest wait until all keys of the begin are in use.
 const BEGIN: Duration = Duration::from_mins(1);
@@ -46,18 +47,22 @@ pub(crate) async fn soak(time: Duration) -> Measurements {
         clock: Clock::system(),
         ledger: Mutex::new(Ledger::default()),
         tally: Mutex::new(Tally::new()),
+        back: Mutex::new(Some(Timestamp::UNIX_EPOCH)),
     });
+    site.cluster.namespace(neighbour::NAMESPACE);
+    hostile::settle(&site.cluster).await;
     let mut background = JoinSet::new();
     background.spawn(deliveries::follow(Arc::clone(&world)));
-    background.spawn(hostile::write(Arc::clone(&world)));
     for first in 0..CONSUMERS {
         background.spawn(consume(Arc::clone(&world), first));
     }
+    background.spawn(neighbour::live(Arc::clone(&world)));
+    background.spawn(hostile::trouble(Arc::clone(&world)));
     let outcome = tokio::select! {
         outcome = go(&mut site, &world, time) => outcome,
         ended = background.join_next() => {
             ended.unwrap().unwrap();
-            unreachable!("consumers and the watch go on for ever")
+            unreachable!("tenants and the watch go on for ever")
         }
     };
     background.shutdown().await;

@@ -15,7 +15,7 @@ use crate::common::cluster::OPERATOR_NAMESPACE;
 use crate::deliveries;
 use crate::holder::Holder;
 use crate::ledger::{Key, Revoked};
-use crate::world::{World, pass};
+use crate::world::{NAMESPACE, World, pass};
 
 /// Longest wait until everything is at rest.
 const PATIENCE: Duration = Duration::from_mins(2);
@@ -48,7 +48,11 @@ async fn look(world: &World) -> Vec<String> {
 
     let uids: BTreeSet<_> = objects.iter().filter_map(ApiKey::uid).collect();
     let expected: BTreeSet<_> = uids.iter().map(|uid| names::verifier_secret(uid)).collect();
-    let stale = verifiers.items.iter().map(Secret::name_any);
+    let ours = verifiers.items.iter().filter(|verifier| {
+        let owner = verifier.annotations().get(names::ANNOTATION_OWNER);
+        owner.is_some_and(|owner| owner.split_once('/').is_some_and(|(n, _)| n == NAMESPACE))
+    });
+    let stale = ours.map(Secret::name_any);
     let stale = stale.filter(|name| !expected.contains(name));
     let mut left: Vec<_> = stale
         .map(|name| format!("{name} proves a deleted key"))

@@ -7,7 +7,6 @@ use parking_lot::Mutex;
 
 use crate::common::cluster::Cluster;
 use crate::common::operator::{Memory, Operator};
-use crate::hostile;
 use crate::server::{Server, Servers};
 use crate::world::{NAMESPACE, pass};
 
@@ -31,7 +30,6 @@ impl Site {
     pub(crate) async fn start() -> Self {
         let cluster = Cluster::start().await;
         cluster.namespace(NAMESPACE);
-        cluster.namespace(hostile::TENANT);
         let servers = Servers::of(&cluster, &[]);
         let controller = cluster.operator(&CHEAP).await;
         let server = servers.start(&[]);

@@ -2,17 +2,23 @@
 
 use crate::common::report::{Report, progress};
 use crate::faults::Fault;
+use crate::hostile::Kind;
 use crate::ledger::Ledger;
 use crate::measured::{Measured, Measurements, show};
 use crate::run::Outcome;
 use crate::samples::growth;
 use crate::site::Site;
+use crate::world::IN_TIME;
 
 pub(crate) const SHARED: &str =
     "API server, etcd, controller, token server and this program share it.";
 const CONDITIONS: &str = "60 keys without an expiry and as many as come and go, 4 changes a second by \
     their owners; 8 consumers, each of which asks every 20 ms at most, by turns with the newest secret of \
     a key and with the one that it replaced, as long as that has to be accepted. Hashing is of the least cost. \
+    Another tenant suspends and resumes its key. A hostile tenant, admin of its own namespace, changes nine times \
+    a second an ApiKey with `managedFields` that no program but the API server can read, and in between labelled \
+    Secrets with such `managedFields`, ApiKeys with 1 MB of finalizers or 250 KB of annotations, and statuses \
+    with a time that does not exist. \
     Processes are killed in the first half only, so that memory in the second half is that of processes \
     that go on.";
 const RULES: &str = "A refusal is wrong if the secret was delivered, neither it nor its key is over, and \
@@ -45,6 +51,18 @@ pub(crate) fn tell(outcome: &Outcome, site: &Site, measured: &mut Measurements) 
         let count = u32::try_from(times.count()).unwrap();
         measured.note(format!("Times: {}", fault.name()), "", count.into());
     }
+    for kind in Kind::ALL {
+        let count = counts.hostile[kind as usize];
+        let what = format!("Stored by the hostile tenant: {}", kind.name());
+        measured.note(what, "", count.into());
+        let what = format!("Nothing stored by it: {}", kind.name());
+        measured.must_be_zero(what, u32::from(count == 0));
+    }
+    measured.note(
+        "Suspensions of another tenant",
+        "",
+        counts.suspensions.into(),
+    );
     measured.note("Tokens issued", "", counts.issued.into());
     measured.note(
         "Tokens issued per second",
@@ -53,6 +71,10 @@ pub(crate) fn tell(outcome: &Outcome, site: &Site, measured: &mut Measurements) 
     );
     measured.must_be_zero("Wrong refusals", counts.wrongly_refused);
     measured.must_be_zero("Tokens issued at or after an expiry", counts.late);
+    let late = format!("Changes of `suspended` without an effect within {IN_TIME:#}");
+    measured.must_be_zero(late, counts.suspensions_unseen);
+    let late = format!("Tokens more than {IN_TIME:#} after a confirmed deletion");
+    measured.must_be_zero(late, counts.deletions_unseen);
     measured.must_be_zero("Tokens that outlive their key", counts.outliving);
     measured.must_be_zero("Forged secrets accepted", counts.forged_accepted);
     measured.must_be_zero("Revisions of a secret with two values", ledger.doubles);
@@ -86,6 +108,7 @@ pub(crate) fn tell(outcome: &Outcome, site: &Site, measured: &mut Measurements) 
         measured.must_be_zero(what, u32::from(growth.grown > MAY_GROW_MIB));
     }
     let after = tally.longest_after_deletion.as_secs_f64();
+    let suspended = tally.longest_to_suspension.as_secs_f64();
     for (what, unit, value) in [
         (
             "Refusals of an expired, replaced or deleted secret",
@@ -122,6 +145,11 @@ pub(crate) fn tell(outcome: &Outcome, site: &Site, measured: &mut Measurements) 
             "Longest time from a confirmed deletion to a token",
             "s",
             after,
+        ),
+        (
+            "Longest time from a confirmed change of `suspended` to its effect",
+            "s",
+            suspended,
         ),
     ] {
         measured.note(what, unit, value);

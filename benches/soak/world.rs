@@ -5,14 +5,17 @@ use std::time::Duration;
 
 use apikey_operator::clock::Clock;
 use hdrhistogram::Histogram;
-use k8s_openapi::jiff::SignedDuration;
+use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use kube::Client;
 use parking_lot::Mutex;
 
+use crate::hostile::Kind;
 use crate::ledger::Ledger;
 
 /// Namespace of all keys.
 pub(crate) const NAMESPACE: &str = "soak";
+/// Within what time a deletion or a suspension has its effect, while the API server is there.
+pub(crate) const IN_TIME: SignedDuration = SignedDuration::from_secs(15);
 
 /// What all tasks share.
 pub(crate) struct World {
@@ -22,6 +25,18 @@ pub(crate) struct World {
     pub(crate) clock: Clock,
     pub(crate) ledger: Mutex<Ledger>,
     pub(crate) tally: Mutex<Tally>,
+    /// When the API server was there again, if it was away; `None` while it is away.
+    pub(crate) back: Mutex<Option<Timestamp>>,
+}
+
+impl World {
+    /// How long the operator could know at this time what was confirmed then.
+    pub(crate) fn since_known(&self, confirmed: Timestamp, now: Timestamp) -> SignedDuration {
+        let back = self.back.lock();
+        back.map_or(SignedDuration::ZERO, |back| {
+            now.duration_since(back.max(confirmed))
+        })
+    }
 }
 
 /// What happened so far.
@@ -31,6 +46,8 @@ pub(crate) struct Tally {
     pub(crate) times: Histogram<u64>,
     /// Longest time from a confirmed deletion to a question that was answered with a token.
     pub(crate) longest_after_deletion: SignedDuration,
+    /// Longest time from a confirmed change of `suspended` to a question that was answered as before.
+    pub(crate) longest_to_suspension: SignedDuration,
 }
 
 /// Numbers of what happened so far.
@@ -54,8 +71,12 @@ pub(crate) struct Counts {
     /// Questions of holders of keys without an answer.
     pub(crate) unanswered: u32,
 
-    /// What the hostile tenant wrote.
-    pub(crate) hostile_writes: u32,
+    pub(crate) suspensions: u32,
+    /// Changes of `suspended` and deletions that had no effect in time.
+    pub(crate) suspensions_unseen: u32,
+    pub(crate) deletions_unseen: u32,
+    /// Objects that the hostile tenant stored, by kind.
+    pub(crate) hostile: [u32; Kind::ALL.len()],
 
     pub(crate) forged_accepted: u32,
     pub(crate) forged_refused: u32,
@@ -68,6 +89,7 @@ impl Tally {
             counts: Counts::default(),
             times: Histogram::new(3).unwrap(),
             longest_after_deletion: SignedDuration::ZERO,
+            longest_to_suspension: SignedDuration::ZERO,
         }
     }
 }

@@ -6,6 +6,8 @@ mod issue;
 mod restart;
 mod steady;
 
+pub(crate) use self::restart::ALONE;
+
 use std::time::Duration;
 
 use apikey_operator::api::{ApiKey, Phase};
@@ -22,17 +24,17 @@ use crate::requests::{Requests, Seen, per_key};
 use crate::server::{ACCOUNT, Server, Servers};
 use crate::sightings::Sightings;
 
-const CREATORS: usize = 32;
-const CHEAP: [&str; 2] = ["--argon2-memory-kib=8", "--argon2-iterations=1"];
-const NAMESPACE: &str = "bench";
+pub(crate) const CREATORS: usize = 32;
+pub(crate) const CHEAP: [&str; 2] = ["--argon2-memory-kib=8", "--argon2-iterations=1"];
+pub(crate) const NAMESPACE: &str = "bench";
 /// Role that all keys keep.
 const KEPT: &str = "viewer";
 /// Role that the organization takes from all keys.
 const TAKEN: &str = "editor";
 /// The processes, in the order in which they are told of.
-const WHO: [&str; 2] = ["controller", "token server"];
+pub(crate) const WHO: [&str; 2] = ["controller", "token server"];
 /// Before memory of idle processes is read.
-const IDLE: Duration = Duration::from_secs(2);
+pub(crate) const IDLE: Duration = Duration::from_secs(2);
 
 /// What all parts use.
 struct Setting {
@@ -130,7 +132,7 @@ pub(crate) async fn run(keys: u32, report: &mut Report) -> Measurements {
 
 /// Has one key issued. In the first second of a definition the API server refuses watches, so that
 /// a first key may have to wait for the next attempt.
-async fn warm_up(cluster: &Cluster) {
+pub(crate) async fn warm_up(cluster: &Cluster) {
     cluster.namespace("warm-up");
     let mut active = Sightings::of_phase(cluster, "warm-up", Phase::Active).await;
     let keys = Api::namespaced(cluster.client.clone(), "warm-up");
@@ -139,13 +141,13 @@ async fn warm_up(cluster: &Cluster) {
 }
 
 /// A key with both roles.
-fn key(n: u32, expiry: Option<Timestamp>) -> ApiKey {
+pub(crate) fn key(n: u32, expiry: Option<Timestamp>) -> ApiKey {
     let mut key = keys::key(n, expiry);
     key.spec.roles = vec![KEPT.into(), TAKEN.into()];
     key
 }
 
 /// Gives the processes time for what they do without being asked.
-async fn idle(time: Duration) {
+pub(crate) async fn idle(time: Duration) {
     let _ = tokio::time::timeout(time, std::future::pending::<()>()).await;
 }

@@ -6,7 +6,7 @@ use super::{CHEAP, IDLE, Processes, Setting, idle};
 
 /// Nobody else is there to lead, and the lease of the killed predecessor has not run out; and the
 /// metrics of each key, read again and again, would take the time that is measured.
-const ALONE: [&str; 2] = ["--leader-elect=false", "--per-key-metrics=false"];
+pub(crate) const ALONE: [&str; 2] = ["--leader-elect=false", "--per-key-metrics=false"];
 const LOOK: Duration = Duration::from_millis(50);
 
 /// Kills both and returns those that follow them.

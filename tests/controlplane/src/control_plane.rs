@@ -179,8 +179,16 @@ impl ControlPlane {
     /// # Errors
     /// [`Error::NotReady`] when it ends or is not ready by the deadline.
     pub fn restart_apiserver(&mut self) -> Result<()> {
+        self.restart_apiserver_with(&[])
+    }
+
+    /// The same, with these flags as well, until it is started again.
+    ///
+    /// # Errors
+    /// As [`Self::restart_apiserver`].
+    pub fn restart_apiserver_with(&mut self, flags: &[&str]) -> Result<()> {
         self.stop_apiserver();
-        self.run_apiserver(Instant::now())
+        self.run_apiserver(Instant::now(), flags)
             .map_err(|failure| self.explain(failure))
     }
 
@@ -251,7 +259,7 @@ impl ControlPlane {
     pub(crate) fn bring_up(&mut self) -> std::result::Result<(), Failure> {
         let started = Instant::now();
         self.etcd = Some(self.site().etcd()?);
-        self.run_apiserver(started)?;
+        self.run_apiserver(started, &[])?;
         // Only now: earlier, the controller manager would find the apiserver not ready and look
         // again a whole second later.
         let user = "system:kube-controller-manager";
@@ -274,11 +282,14 @@ impl ControlPlane {
         Ok(())
     }
 
-    fn run_apiserver(&mut self, started: Instant) -> std::result::Result<(), Failure> {
-        self.apiserver = Some(
-            self.site()
-                .apiserver(self.port, &self.settings.apiserver_args)?,
-        );
+    fn run_apiserver(
+        &mut self,
+        started: Instant,
+        flags: &[&str],
+    ) -> std::result::Result<(), Failure> {
+        let mut args = self.settings.apiserver_args.clone();
+        args.extend(flags.iter().map(ToString::to_string));
+        self.apiserver = Some(self.site().apiserver(self.port, &args)?);
         self.wait("/readyz?verbose", started)?;
         Ok(())
     }
