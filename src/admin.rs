@@ -8,6 +8,7 @@ use std::fmt::Write as _;
 use std::future::Future;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use axum::extract::State;
@@ -18,6 +19,19 @@ use parking_lot::Mutex;
 use tokio::net::TcpListener;
 
 use crate::metrics::Metrics;
+use crate::server::connection::Lifetime;
+use crate::server::metrics::PortMetrics;
+use crate::server::{self, Limits};
+
+/// Connections open at the same time: those of probes, and of what reads the metrics.
+const MAX_CONNECTIONS: usize = 256;
+/// Those of one address.
+const MAX_SOURCE_CONNECTIONS: usize = 64;
+/// Prometheus asks again within a minute.
+const LIFETIME: Lifetime = Lifetime {
+    idle: Duration::from_secs(90),
+    max_age: Duration::from_hours(1),
+};
 
 /// What has to hold before this process is ready, by name.
 #[derive(Clone, Debug, Default)]
@@ -57,6 +71,7 @@ pub async fn serve(
     listen: SocketAddr,
     readiness: Readiness,
     metrics: Metrics,
+    connections: PortMetrics,
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> std::io::Result<impl Future<Output = ()>> {
     let listener = TcpListener::bind(listen).await?;
@@ -71,12 +86,20 @@ pub async fn serve(
                 .route("/metrics", get(self::metrics))
                 .with_state(metrics),
         );
-    let server = axum::serve(listener, routes).with_graceful_shutdown(shutdown);
-    Ok(async move {
-        if let Err(error) = server.await {
-            tracing::error!(%error, "The admin port failed");
-        }
-    })
+    let limits = Limits {
+        connections: MAX_CONNECTIONS,
+        source_connections: MAX_SOURCE_CONNECTIONS,
+        exempt: Arc::default(),
+        lifetime: LIFETIME,
+    };
+    Ok(server::serve(
+        listener,
+        None,
+        routes,
+        limits,
+        connections,
+        shutdown,
+    ))
 }
 
 async fn readyz(State(readiness): State<Readiness>) -> impl IntoResponse {

@@ -1,6 +1,6 @@
 //! Reads requests: within bounds, within a deadline, and whom they come from.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
 use axum::body::{Body, to_bytes};
@@ -9,16 +9,13 @@ use ipnet::IpNet;
 use zeroize::Zeroizing;
 
 use super::form::{self, Form};
+use crate::server::Peer;
 
 /// Longest body. Unit: bytes.
 pub const MAX_BODY_BYTES: usize = 4096;
 /// Longest wait for a body.
 const BODY_DEADLINE: Duration = Duration::from_secs(10);
 const FORM: &str = "application/x-www-form-urlencoded";
-
-/// Address of the other end of the connection, in the extensions of each request.
-#[derive(Clone, Copy, Debug)]
-pub struct Peer(pub SocketAddr);
 
 /// A body that can't be read: status code, and a sentence for its sender.
 #[derive(Clone, Debug, PartialEq, Eq)]
