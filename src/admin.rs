@@ -12,13 +12,13 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::extract::State;
-use axum::http::{StatusCode, header};
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::IntoResponse;
 use axum::routing::get;
 use parking_lot::Mutex;
 use tokio::net::TcpListener;
 
-use crate::metrics::Metrics;
+use crate::metrics::{Metrics, classic};
 use crate::server::connection::Lifetime;
 use crate::server::metrics::PortMetrics;
 use crate::server::{self, Limits};
@@ -112,16 +112,23 @@ async fn readyz(State(readiness): State<Readiness>) -> impl IntoResponse {
     (code, report)
 }
 
-async fn metrics(State(metrics): State<Metrics>) -> impl IntoResponse {
-    const TEXT: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-    match metrics.encode() {
-        Ok(text) => (StatusCode::OK, [(header::CONTENT_TYPE, TEXT)], text),
+async fn metrics(State(metrics): State<Metrics>, headers: HeaderMap) -> impl IntoResponse {
+    let accept = headers.get_all(header::ACCEPT).iter();
+    let accept: Vec<_> = accept.filter_map(|value| value.to_str().ok()).collect();
+    let (code, media_type, text) = match metrics.encode() {
+        Ok(text) if classic::is_preferred(&accept.join(",")) => (
+            StatusCode::OK,
+            classic::CLASSIC,
+            classic::of_open_metrics(&text),
+        ),
+        Ok(text) => (StatusCode::OK, classic::OPEN_METRICS, text),
         Err(error) => {
             let plain = "text/plain; charset=utf-8";
             let code = StatusCode::INTERNAL_SERVER_ERROR;
-            (code, [(header::CONTENT_TYPE, plain)], format!("{error}\n"))
+            (code, plain, format!("{error}\n"))
         }
-    }
+    };
+    (code, [(header::CONTENT_TYPE, media_type)], text)
 }
 
 #[cfg(test)]
