@@ -109,30 +109,10 @@ dashboard_of_the_chart() {
     cmp <(jq -S . "$work/dashboard.json") <(jq -S . "$chart/files/dashboard.json")
 }
 
-# promtool knows the older text format only, where a family has the name of its series, and no
-# families of type info.
-older_format() {
-    awk '
-        /^# EOF/ || $2 == "UNIT" { next }
-        $2 == "HELP" { help = $0; next }
-        $2 == "TYPE" { type = $0; next }
-        {
-            if (type != "") {
-                kind = type
-                sub(/.* /, "", kind)
-                suffix = kind == "counter" ? "_total" : kind == "info" ? "_info" : ""
-                sub(/^# HELP [^ ]+/, "&" suffix, help)
-                sub(/^# TYPE [^ ]+/, "&" suffix, type)
-                sub(/ info$/, " gauge", type)
-                print help "\n" type
-                type = ""
-            }
-            print
-        }' "$1"
-}
+# promtool knows the classic text format only.
 metrics_of() {
-    curl --silent --fail "http://127.0.0.1:$1/metrics" >"$work/metrics"
-    older_format "$work/metrics" | promtool check metrics
+    curl --silent --fail --header "Accept: text/plain" "http://127.0.0.1:$1/metrics" >"$work/metrics"
+    promtool check metrics <"$work/metrics"
 }
 
 # Asks Prometheus, and fails if it does not understand.

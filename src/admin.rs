@@ -8,16 +8,30 @@ use std::fmt::Write as _;
 use std::future::Future;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use axum::extract::State;
-use axum::http::{StatusCode, header};
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::IntoResponse;
 use axum::routing::get;
 use parking_lot::Mutex;
 use tokio::net::TcpListener;
 
-use crate::metrics::Metrics;
+use crate::metrics::{Metrics, classic};
+use crate::server::connection::Lifetime;
+use crate::server::metrics::PortMetrics;
+use crate::server::{self, Limits};
+
+/// Connections open at the same time: those of probes, and of what reads the metrics.
+const MAX_CONNECTIONS: usize = 256;
+/// Those of one address.
+const MAX_SOURCE_CONNECTIONS: usize = 64;
+/// Prometheus asks again within a minute.
+const LIFETIME: Lifetime = Lifetime {
+    idle: Duration::from_secs(90),
+    max_age: Duration::from_hours(1),
+};
 
 /// What has to hold before this process is ready, by name.
 #[derive(Clone, Debug, Default)]
@@ -57,6 +71,7 @@ pub async fn serve(
     listen: SocketAddr,
     readiness: Readiness,
     metrics: Metrics,
+    connections: PortMetrics,
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> std::io::Result<impl Future<Output = ()>> {
     let listener = TcpListener::bind(listen).await?;
@@ -71,12 +86,20 @@ pub async fn serve(
                 .route("/metrics", get(self::metrics))
                 .with_state(metrics),
         );
-    let server = axum::serve(listener, routes).with_graceful_shutdown(shutdown);
-    Ok(async move {
-        if let Err(error) = server.await {
-            tracing::error!(%error, "The admin port failed");
-        }
-    })
+    let limits = Limits {
+        connections: MAX_CONNECTIONS,
+        source_connections: MAX_SOURCE_CONNECTIONS,
+        exempt: Arc::default(),
+        lifetime: LIFETIME,
+    };
+    Ok(server::serve(
+        listener,
+        None,
+        routes,
+        limits,
+        connections,
+        shutdown,
+    ))
 }
 
 async fn readyz(State(readiness): State<Readiness>) -> impl IntoResponse {
@@ -89,16 +112,23 @@ async fn readyz(State(readiness): State<Readiness>) -> impl IntoResponse {
     (code, report)
 }
 
-async fn metrics(State(metrics): State<Metrics>) -> impl IntoResponse {
-    const TEXT: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-    match metrics.encode() {
-        Ok(text) => (StatusCode::OK, [(header::CONTENT_TYPE, TEXT)], text),
+async fn metrics(State(metrics): State<Metrics>, headers: HeaderMap) -> impl IntoResponse {
+    let accept = headers.get_all(header::ACCEPT).iter();
+    let accept: Vec<_> = accept.filter_map(|value| value.to_str().ok()).collect();
+    let (code, media_type, text) = match metrics.encode() {
+        Ok(text) if classic::is_preferred(&accept.join(",")) => (
+            StatusCode::OK,
+            classic::CLASSIC,
+            classic::of_open_metrics(&text),
+        ),
+        Ok(text) => (StatusCode::OK, classic::OPEN_METRICS, text),
         Err(error) => {
             let plain = "text/plain; charset=utf-8";
             let code = StatusCode::INTERNAL_SERVER_ERROR;
-            (code, [(header::CONTENT_TYPE, plain)], format!("{error}\n"))
+            (code, plain, format!("{error}\n"))
         }
-    }
+    };
+    (code, [(header::CONTENT_TYPE, media_type)], text)
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@
 //! | [`controller`] | `apikey::{plan, status, notes, delivered}` | watches, caches, reconcilers |
 //! | [`token`] | `index`, `verify`, `claims`, `signer`, `form`, `limits` | the token server |
 //! | [`object`] | yes | objects as the API server stores them, whatever stands in them |
+//! | [`server`] | `connection`, `table`, `source` | the connections of a port |
 //! | [`watch`] | all but `stream`, `body` | watches of the API server, for both processes |
 //! | [`cli`] | renderings and decisions | the kubectl plugin |
 //! | [`admin`], [`audit`], [`client`], [`clock`], [`config`], [`error`], [`memory`], [`metrics`], [`process`], [`telemetry`] | no | the edge |
@@ -32,6 +33,7 @@ pub mod metrics;
 pub mod object;
 pub mod policy;
 pub mod process;
+pub mod server;
 pub mod telemetry;
 pub mod token;
 pub mod watch;

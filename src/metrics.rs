@@ -1,6 +1,8 @@
 //! Counts, in the Prometheus text format. Names of the controllers are those of controller-runtime,
 //! so that existing dashboards and alerts work.
 
+pub mod classic;
+
 use std::sync::Arc;
 use std::time::Duration;
 

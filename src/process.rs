@@ -8,6 +8,7 @@ use crate::admin::{self, Readiness};
 use crate::clock::Clock;
 use crate::config::Common;
 use crate::metrics::Metrics;
+use crate::server::metrics::ConnectionMetrics;
 use crate::watch::quarantine::Quarantine;
 
 /// What the parts of one process share.
@@ -21,6 +22,8 @@ pub struct Process {
     pub quarantine: Quarantine,
     /// Counts.
     pub metrics: Metrics,
+    /// Counts of connections, of all ports.
+    pub connections: ConnectionMetrics,
     /// What has to hold before the process is ready.
     pub readiness: Readiness,
     /// Becomes true when the process has to end.
@@ -48,11 +51,13 @@ pub async fn run(
     let (stop, stopped) = watch::channel(false);
     let quarantine = Quarantine::default();
     metrics.collect_from(quarantine.clone());
+    let connections = ConnectionMetrics::register(&metrics);
     let process = Process {
         client,
         clock,
         quarantine,
         metrics,
+        connections,
         readiness: Readiness::default(),
         stopped,
     };
@@ -67,6 +72,7 @@ pub async fn run(
         common.admin_listen,
         readiness.clone(),
         metrics,
+        process.connections.port("admin"),
         until_stopped,
     )
     .await?;

@@ -8,6 +8,8 @@ use ipnet::IpNet;
 use k8s_openapi::jiff::SignedDuration;
 
 use super::common::Common;
+use crate::server::Limits;
+use crate::server::connection::Lifetime;
 
 /// Flags of the token server.
 #[derive(Args, Clone, Debug)]
@@ -56,10 +58,29 @@ pub struct TokenFlags {
         value_parser = positive_duration, value_name = "DURATION")]
     pub max_staleness: SignedDuration,
 
-    /// Connections open at the same time. Above it, new ones wait to be accepted.
+    /// Connections open at the same time. Above it, the oldest idle one is closed for a new one, then
+    /// one whose caller does not take its answer; new ones wait while all are in use.
     #[arg(long, env = "APIKEY_OPERATOR_MAX_CONNECTIONS", default_value_t = 4096,
         value_parser = clap::value_parser!(u32).range(1..=1_000_000), value_name = "N")]
     pub max_connections: u32,
+
+    /// Connections of one source open at the same time: of one IPv4 address, or of one IPv6 /64.
+    /// Above it, its oldest idle one is closed for a new one, and a new one is closed at once if none
+    /// is idle. Networks in --trusted-proxies are exempt. Default: a quarter of --max-connections.
+    #[arg(long, env = "APIKEY_OPERATOR_MAX_CONNECTIONS_PER_SOURCE",
+        value_parser = clap::value_parser!(u32).range(1..=1_000_000), value_name = "N")]
+    pub max_connections_per_source: Option<u32>,
+
+    /// How long a connection without a request is kept. Longer than the idle time of the load
+    /// balancer in front, or requests meet a connection that closes.
+    #[arg(long, env = "APIKEY_OPERATOR_IDLE_TIMEOUT", default_value = "90s",
+        value_parser = positive_duration, value_name = "DURATION")]
+    pub idle_timeout: SignedDuration,
+
+    /// How old a connection gets before its caller is asked to open another one.
+    #[arg(long, env = "APIKEY_OPERATOR_MAX_CONNECTION_AGE", default_value = "1h",
+        value_parser = positive_duration, value_name = "DURATION")]
+    pub max_connection_age: SignedDuration,
 
     /// Networks of proxies whose X-Forwarded-For is believed, with commas, for example 10.0.0.0/8.
     /// Default: none.
@@ -106,10 +127,8 @@ pub struct TokenServer {
     pub tls_files: Option<(PathBuf, PathBuf)>,
     /// Longest time to serve without hearing from the API server.
     pub max_staleness: SignedDuration,
-    /// Connections open at the same time.
-    pub max_connections: usize,
-    /// Networks whose X-Forwarded-For is believed.
-    pub trusted_proxies: Vec<IpNet>,
+    /// Limits of connections; networks exempt from them are those whose X-Forwarded-For is believed.
+    pub limits: Limits,
     /// Refusals per second and source.
     pub source_failures_per_second: u32,
     /// Refusals per second.
@@ -127,6 +146,10 @@ impl TokenFlags {
             let scheme = if tls_files.is_some() { "https" } else { "http" };
             format!("{scheme}://apikey-operator-token.{}.svc", common.namespace)
         });
+        let source_connections = self
+            .max_connections_per_source
+            .unwrap_or_else(|| self.max_connections.div_ceil(4));
+        let count = |n: u32| usize::try_from(n).unwrap_or(usize::MAX);
         TokenServer {
             listen: self.token_listen,
             audiences: if self.audience.is_empty() {
@@ -137,8 +160,15 @@ impl TokenFlags {
             issuer_url,
             tls_files,
             max_staleness: self.max_staleness,
-            max_connections: usize::try_from(self.max_connections).unwrap_or(usize::MAX),
-            trusted_proxies: self.trusted_proxies,
+            limits: Limits {
+                connections: count(self.max_connections),
+                source_connections: count(source_connections),
+                exempt: self.trusted_proxies.into(),
+                lifetime: Lifetime {
+                    idle: self.idle_timeout.unsigned_abs(),
+                    max_age: self.max_connection_age.unsigned_abs(),
+                },
+            },
             source_failures_per_second: self.source_failures_per_second,
             failures_per_second: self.failures_per_second,
             record_last_used: self.record_last_used,

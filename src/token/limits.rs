@@ -14,6 +14,8 @@ use governor::middleware::NoOpMiddleware;
 use governor::state::{InMemoryState, NotKeyed};
 use governor::{Quota, RateLimiter};
 
+use crate::server::source::Source;
+
 /// Budgets of sources. Sources share one when they fall into the same place of the table, which
 /// keeps memory fixed however many there are; governor's own keyed store grows with them.
 const SLOTS: usize = 4096;
@@ -65,7 +67,7 @@ impl<C: Clock + Clone> FailureLimits<C> {
     }
 
     fn slot(&self, source: IpAddr) -> usize {
-        let hash = self.place.hash_one(network(source));
+        let hash = self.place.hash_one(Source::of(source));
         usize::try_from(hash % SLOTS as u64).unwrap_or_default()
     }
 }
@@ -80,14 +82,6 @@ fn quota(per_second: u32) -> Quota {
     let per_second = NonZeroU32::new(per_second).unwrap_or(NonZeroU32::MIN);
     let burst = NonZeroU32::new(BURST_SECONDS).unwrap_or(NonZeroU32::MIN);
     Quota::per_second(per_second).allow_burst(per_second.saturating_mul(burst))
-}
-
-/// The address, or for IPv6 its /64, of which one subscriber has all addresses.
-fn network(source: IpAddr) -> u128 {
-    match source.to_canonical() {
-        IpAddr::V4(v4) => u128::from(u32::from(v4)),
-        IpAddr::V6(v6) => u128::from(v6) >> 64 << 64 | 1 << 63,
-    }
 }
 
 #[cfg(test)]
@@ -126,21 +120,5 @@ mod tests {
             .filter(|&source| limits.take(source).is_ok())
             .count();
         assert_eq!(taken, 20 * BURST_SECONDS as usize);
-    }
-
-    #[test]
-    fn addresses_of_one_ipv6_network_are_one_source() {
-        assert_eq!(
-            network(source("2001:db8::1")),
-            network(source("2001:db8::2:3"))
-        );
-        assert_ne!(
-            network(source("2001:db8::1")),
-            network(source("2001:db8:0:1::1"))
-        );
-        assert_eq!(
-            network(source("::ffff:192.0.2.1")),
-            network(source("192.0.2.1"))
-        );
     }
 }

@@ -7,13 +7,14 @@
 //! | `claims`, `signer` | yes | what a token says, and how it is signed |
 //! | `size` | yes | how long a token can be |
 //! | `live` | yes | is a token still to be trusted, by its key as it is now |
-//! | `form`, `refusal`, `limits` | yes | requests, refusals, budgets for them |
+//! | `form`, `document`, `refusal`, `limits` | yes | requests, public documents, refusals, budgets for them |
 //! | `service` | no | a request from secret to token |
 //! | `argon2`, `trail`, `last_used` | no | the slow path, the audit trail, `lastUsedAt` |
-//! | `feed`, `server`, `routes` | no | watches, connections, HTTP |
+//! | `feed`, `routes` | no | watches, HTTP |
 
 pub mod argon2;
 pub mod claims;
+pub mod document;
 pub mod feed;
 pub mod form;
 pub mod gauges;
@@ -28,7 +29,6 @@ pub mod reply;
 pub mod request;
 pub mod route;
 pub mod routes;
-pub mod server;
 pub mod service;
 pub mod signer;
 pub mod size;
@@ -41,7 +41,9 @@ pub mod verify;
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::Router;
 use parking_lot::RwLock;
+use tokio::net::TcpListener;
 
 use self::argon2::Argon2Path;
 use self::gauges::Gauges;
@@ -50,12 +52,15 @@ use self::last_used::LastUsed;
 use self::limits::FailureLimits;
 use self::metrics::TokenMetrics;
 use self::routes::App;
+use self::routes::discovery::Discovery;
 use self::service::Service;
 use self::trail::Trail;
 use self::verify::Verifier;
 use crate::config::{Common, TokenServer};
 use crate::credential::{Argon2Cost, Hasher};
 use crate::process::Process;
+use crate::server;
+use crate::server::tls::Tls;
 use crate::watch::progress::Progress;
 
 /// How often readiness is looked at.
@@ -78,13 +83,12 @@ pub async fn run(
     let progress = feed.progress();
     let app = App {
         service: Arc::clone(&service),
-        trusted_proxies: config.trusted_proxies.as_slice().into(),
+        discovery: Discovery::document(&config.issuer_url),
+        trusted_proxies: Arc::clone(&config.limits.exempt),
     };
     let serving = async {
         wait_until_filled(&service, &progress, process).await;
-        let router = routes::router(app);
-        let (listen, tls) = (config.listen, config.tls_files.clone());
-        server::serve(listen, tls, config.max_connections, router, process).await
+        serve(routes::router(app), config, process).await
     };
     let result = tokio::select! {
         result = serving => result,
@@ -94,6 +98,31 @@ pub async fn run(
     drop(feed);
     service.trail.close();
     result
+}
+
+/// Serves callers until the process is stopped.
+async fn serve(
+    router: Router,
+    config: &TokenServer,
+    process: &Process,
+) -> Result<(), Box<dyn std::error::Error>> {
+    let listen = config.listen;
+    let listener = TcpListener::bind(listen).await;
+    let listener = listener.map_err(|error| format!("--token-listen {listen}: {error}"))?;
+    let address = listener.local_addr()?;
+    let tls = match config.tls_files.clone() {
+        Some(files) => Some(Tls::load(files).await?),
+        None => None,
+    };
+    if tls.is_some() {
+        tracing::info!(%address, "Serving tokens over TLS");
+    } else {
+        tracing::info!(%address, "Serving tokens without TLS, for use behind what ends TLS");
+    }
+    let metrics = process.connections.port("token");
+    let limits = config.limits.clone();
+    server::serve(listener, tls, router, limits, metrics, process.stopped()).await;
+    Ok(())
 }
 
 fn service(

@@ -1,6 +1,6 @@
 //! Reads requests: within bounds, within a deadline, and whom they come from.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
 use axum::body::{Body, to_bytes};
@@ -10,15 +10,12 @@ use zeroize::Zeroizing;
 
 use super::form::{self, Form};
 use crate::credential::Secret;
+use crate::server::Peer;
 
 /// Longest wait for a body.
 const BODY_DEADLINE: Duration = Duration::from_secs(10);
 const API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 const FORM: &str = "application/x-www-form-urlencoded";
-
-/// Address of the other end of the connection, in the extensions of each request.
-#[derive(Clone, Copy, Debug)]
-pub struct Peer(pub SocketAddr);
 
 /// A body that can't be read: status code, and a sentence for its sender.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -10,6 +10,7 @@ use k8s_openapi::jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::claims::Claims;
+use super::document::Document;
 use super::refusal::Refusal;
 use super::size::MAX_TOKEN_BYTES;
 use crate::credential::signing::{SigningKey, SigningRing};
@@ -22,7 +23,7 @@ pub struct Signer {
     ring: SigningRing,
     /// The encoded header for each key of the ring.
     headers: Vec<(Arc<SigningKey>, String)>,
-    jwks: String,
+    jwks: Document,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -57,13 +58,13 @@ impl Signer {
         Ok(Self {
             ring,
             headers,
-            jwks,
+            jwks: Document::new(jwks),
         })
     }
 
     /// The JSON Web Key Set (RFC 7517): all keys, those to come and those retired included.
     #[must_use]
-    pub fn jwks(&self) -> &str {
+    pub const fn jwks(&self) -> &Document {
         &self.jwks
     }
 

@@ -1,18 +1,17 @@
 //! Public documents: where things are, and the keys that check tokens.
 //!
-//! Sources: RFC 8414, OpenID Connect Discovery 1.0 section 4, RFC 7517, RFC 9110 section 13.1.2.
+//! Sources: RFC 8414, OpenID Connect Discovery 1.0 section 4, RFC 7517.
 
 use axum::body::Body;
 use axum::extract::State;
-use axum::http::{HeaderMap, HeaderValue, Request, Response, StatusCode, header};
+use axum::http::{Request, Response, StatusCode, header};
 use serde::Serialize;
-use sha2::{Digest as _, Sha256};
 use utoipa::ToSchema;
 
 use super::App;
-use crate::credential::hex;
 use crate::credential::signing::Algorithm;
-use crate::token::reply::{self, PUBLIC_MAX_AGE_SECONDS};
+use crate::token::document::Document;
+use crate::token::reply;
 use crate::token::route::Route;
 
 /// Where OpenID clients look.
@@ -40,6 +39,13 @@ pub struct Discovery {
 }
 
 impl Discovery {
+    /// The document of this issuer.
+    #[must_use]
+    pub fn document(issuer_url: &str) -> Document {
+        let json = serde_json::to_string(&Self::of(issuer_url));
+        Document::new(json.unwrap_or_default())
+    }
+
     fn of(issuer_url: &str) -> Self {
         let auth_methods = ["client_secret_basic", "client_secret_post"];
         Self {
@@ -86,9 +92,7 @@ impl Discovery {
 )]
 pub async fn handle(State(app): State<App>, request: Request<Body>) -> Response<Body> {
     app.answer(Route::Discovery, request, async |_, request| {
-        let document = Discovery::of(&app.service.issuer_url);
-        let json = serde_json::to_string(&document).unwrap_or_default();
-        public(request.headers(), json)
+        app.discovery.answer(request.headers())
     })
     .await
 }
@@ -122,38 +126,11 @@ pub async fn jwks(State(app): State<App>, request: Request<Body>) -> Response<Bo
     app.answer(Route::Jwks, request, async |_, request| {
         let signer = app.service.signer.read().clone();
         if let Some(signer) = signer {
-            return public(request.headers(), signer.jwks().to_owned());
+            return signer.jwks().answer(request.headers());
         }
         let say = "no signing key yet: try again in a moment";
         let response = reply::bad_request(StatusCode::SERVICE_UNAVAILABLE, say);
         reply::with(response, header::RETRY_AFTER, "1")
     })
     .await
-}
-
-/// A document that anybody may keep for a while, unless the caller has it already.
-pub(super) fn public(headers: &HeaderMap, json: String) -> Response<Body> {
-    let tag = format!(
-        "\"{}\"",
-        hex::encode(&Sha256::digest(json.as_bytes())[..16])
-    );
-    let known = headers.get_all(header::IF_NONE_MATCH).iter().any(|value| {
-        let tags = value.to_str().unwrap_or_default().split(',');
-        let mut tags = tags.map(|known| known.trim().trim_start_matches("W/"));
-        tags.any(|known| known == tag || known == "*")
-    });
-    let mut response = if known {
-        let mut response = Response::new(Body::empty());
-        *response.status_mut() = StatusCode::NOT_MODIFIED;
-        response
-    } else {
-        reply::json(StatusCode::OK, json)
-    };
-    let cache = format!("public, max-age={PUBLIC_MAX_AGE_SECONDS}");
-    let headers = response.headers_mut();
-    if let (Ok(cache), Ok(tag)) = (HeaderValue::from_str(&cache), HeaderValue::from_str(&tag)) {
-        headers.insert(header::CACHE_CONTROL, cache);
-        headers.insert(header::ETAG, tag);
-    }
-    response
 }

@@ -6,7 +6,7 @@ pub mod introspect;
 pub mod oauth;
 pub mod token;
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use axum::Router;
 use axum::body::Body;
@@ -17,16 +17,22 @@ use ipnet::IpNet;
 use tokio::time::Instant;
 use tracing::Instrument as _;
 
+use super::document::Document;
 use super::request::remote;
 use super::route::Route;
 use super::service::{Caller, Service};
 use super::{openapi, reply, span};
+
+/// The description of the routes.
+static OPENAPI: LazyLock<Document> = LazyLock::new(|| Document::new(openapi::json()));
 
 /// What each handler gets.
 #[derive(Clone, Debug)]
 pub struct App {
     /// What the routes share.
     pub service: Arc<Service>,
+    /// Where the endpoints are.
+    pub discovery: Document,
     /// Networks whose X-Forwarded-For is believed.
     pub trusted_proxies: Arc<[IpNet]>,
 }
@@ -79,7 +85,7 @@ impl App {
 
 async fn describe(State(app): State<App>, request: Request<Body>) -> Response<Body> {
     app.answer(Route::Openapi, request, async |_, request| {
-        discovery::public(request.headers(), openapi::json())
+        OPENAPI.answer(request.headers())
     })
     .await
 }

@@ -11,6 +11,7 @@ use apikey_operator::clock::Clock;
 use apikey_operator::config::{Cli, Command, RunCommand};
 use apikey_operator::metrics::Metrics;
 use apikey_operator::process::Process;
+use apikey_operator::server::metrics::ConnectionMetrics;
 use apikey_operator::watch::quarantine::Quarantine;
 use apikey_operator::{controller as controllers, token as tokens};
 use clap::Parser as _;
@@ -138,6 +139,7 @@ impl Inside {
             clock,
             quarantine: Quarantine::default(),
             metrics: metrics.clone(),
+            connections: ConnectionMetrics::register(&metrics),
             readiness: readiness.clone(),
             stopped,
         };

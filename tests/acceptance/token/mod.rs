@@ -4,6 +4,7 @@ mod audit;
 mod authz;
 mod away;
 mod canary;
+mod connections;
 mod discovery;
 mod errors;
 mod expiry;

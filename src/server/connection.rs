@@ -1,0 +1,358 @@
+//! What is known about one connection, and when it has to end. Pure: the time comes from the caller.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+/// Longest wait for the head of the first request, TLS handshake included.
+pub const FIRST_REQUEST: Duration = Duration::from_secs(10);
+/// Longest time to take an answer, from its head to its last byte.
+pub const TAKE_ANSWER: Duration = Duration::from_secs(20);
+/// How long a connection that is to end is quiet before it is closed: a caller that is about to
+/// send a request gets its answer, with `Connection: close`.
+pub const QUIET: Duration = Duration::from_secs(2);
+/// Longest time from the order to close until the connection is cut.
+pub const DRAIN: Duration = Duration::from_secs(15);
+/// A connection makes room for others once it waits for its caller this long.
+pub const MAKES_ROOM_AFTER: Duration = Duration::from_millis(250);
+/// A connection whose request takes this long makes room if none waits for its caller.
+pub const SLOW_REQUEST: Duration = Duration::from_secs(5);
+
+/// How long connections may last.
+#[derive(Clone, Copy, Debug)]
+pub struct Lifetime {
+    /// Longest time between two requests.
+    pub idle: Duration,
+    /// Longest time from the first byte until the connection is asked to end.
+    pub max_age: Duration,
+}
+
+/// Why a connection ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Reason {
+    /// The caller ended it.
+    Caller,
+    /// TLS or HTTP failed.
+    Failed,
+    /// No request came in time.
+    NoRequest,
+    /// No further request came in time.
+    Idle,
+    /// It is older than connections may be.
+    MaxAge,
+    /// The caller did not take an answer in time.
+    SlowReader,
+    /// Its source has too many.
+    SourceLimit,
+    /// It made room for others.
+    Evicted,
+    /// The server ends.
+    Shutdown,
+}
+
+impl Reason {
+    /// All of them.
+    pub const ALL: [Self; 9] = [
+        Self::Caller,
+        Self::Failed,
+        Self::NoRequest,
+        Self::Idle,
+        Self::MaxAge,
+        Self::SlowReader,
+        Self::SourceLimit,
+        Self::Evicted,
+        Self::Shutdown,
+    ];
+
+    /// The name in metrics.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Caller => "Caller",
+            Self::Failed => "Failed",
+            Self::NoRequest => "NoRequest",
+            Self::Idle => "Idle",
+            Self::MaxAge => "MaxAge",
+            Self::SlowReader => "SlowReader",
+            Self::SourceLimit => "SourceLimit",
+            Self::Evicted => "Evicted",
+            Self::Shutdown => "Shutdown",
+        }
+    }
+}
+
+/// What has to happen to a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// Nothing.
+    Keep,
+    /// Tell the caller to use another one, and close it when it is quiet.
+    Retire(Reason),
+    /// Close it: no request is under way.
+    Close(Reason),
+    /// Cut it.
+    Cut(Reason),
+}
+
+/// How readily a connection makes room for others; the least comes first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Evictable {
+    /// No request is under way since then.
+    Idle(Instant),
+    /// The caller has not taken an answer since then.
+    Stalled(Instant),
+    /// A request is under way since then.
+    Slow(Instant),
+}
+
+/// What is known about one connection.
+#[derive(Clone, Debug)]
+pub struct Connection {
+    opened: Instant,
+    /// When the last request began or ended.
+    last: Instant,
+    requested: bool,
+    http2: bool,
+    /// When the requests began that have no answer yet.
+    working: Vec<Instant>,
+    /// When the answers began that are not handed to the connection whole.
+    answering: Vec<Instant>,
+    /// Since when bytes wait for the caller to take them.
+    unsent: Option<Instant>,
+    retired: Option<Reason>,
+    closing: Option<(Instant, Reason)>,
+}
+
+impl Connection {
+    /// One that is opened now.
+    #[must_use]
+    pub const fn new(now: Instant) -> Self {
+        Self {
+            opened: now,
+            last: now,
+            requested: false,
+            http2: false,
+            working: Vec::new(),
+            answering: Vec::new(),
+            unsent: None,
+            retired: None,
+            closing: None,
+        }
+    }
+
+    /// A request begins.
+    pub fn begin(&mut self, http2: bool, now: Instant) {
+        self.requested = true;
+        self.http2 = http2;
+        self.last = now;
+        self.working.push(now);
+    }
+
+    /// The request that began then has its answer.
+    pub fn answered(&mut self, began: Instant, now: Instant) {
+        remove(&mut self.working, began);
+        self.answering.push(now);
+    }
+
+    /// The request that began then has no answer and gets none.
+    pub fn dropped(&mut self, began: Instant, now: Instant) {
+        remove(&mut self.working, began);
+        self.last = now;
+    }
+
+    /// The answer that began then is handed over, or nobody wants it.
+    pub fn ended(&mut self, began: Instant, now: Instant) {
+        remove(&mut self.answering, began);
+        self.last = now;
+    }
+
+    /// Bytes wait for the caller, or no longer.
+    pub fn unsent(&mut self, waits: bool, now: Instant) {
+        self.unsent = if waits {
+            self.unsent.or(Some(now))
+        } else {
+            None
+        };
+    }
+
+    /// The caller is told to use another connection.
+    pub fn retire(&mut self, reason: Reason) {
+        self.retired.get_or_insert(reason);
+    }
+
+    /// It is being closed.
+    pub fn close(&mut self, reason: Reason, now: Instant) {
+        self.closing.get_or_insert((now, reason));
+    }
+
+    /// Whether answers say that no more are given here.
+    #[must_use]
+    pub const fn is_retired(&self) -> bool {
+        self.retired.is_some()
+    }
+
+    /// Whether it speaks HTTP/2: a GOAWAY tells the caller without a race.
+    #[must_use]
+    pub const fn is_http2(&self) -> bool {
+        self.http2
+    }
+
+    /// Why it was told to end.
+    #[must_use]
+    pub fn reason(&self) -> Option<Reason> {
+        self.closing.map(|(_, reason)| reason).or(self.retired)
+    }
+
+    fn is_idle(&self) -> bool {
+        self.working.is_empty() && self.answering.is_empty() && self.unsent.is_none()
+    }
+
+    /// Since when the caller has to take an answer.
+    fn stalled(&self) -> Option<Instant> {
+        self.answering.iter().copied().chain(self.unsent).min()
+    }
+
+    /// What has to happen to it.
+    #[must_use]
+    pub fn judge(&self, lifetime: &Lifetime, now: Instant) -> Verdict {
+        let over = |since: Instant, longest: Duration| now.duration_since(since) >= longest;
+        if self.stalled().is_some_and(|since| over(since, TAKE_ANSWER)) {
+            return Verdict::Cut(Reason::SlowReader);
+        }
+        if let Some((since, reason)) = self.closing {
+            return if over(since, DRAIN) {
+                Verdict::Cut(reason)
+            } else {
+                Verdict::Keep
+            };
+        }
+        if !self.requested && over(self.opened, FIRST_REQUEST) {
+            return Verdict::Cut(Reason::NoRequest);
+        }
+        let idle = self.is_idle();
+        if idle && over(self.last, lifetime.idle) {
+            return Verdict::Close(Reason::Idle);
+        }
+        match self.retired {
+            Some(reason) if self.http2 || idle && over(self.last, QUIET) => Verdict::Close(reason),
+            None if over(self.opened, lifetime.max_age) => Verdict::Retire(Reason::MaxAge),
+            _ => Verdict::Keep,
+        }
+    }
+
+    /// Whether it can make room for others, and how readily.
+    #[must_use]
+    pub fn evictable(&self, now: Instant) -> Option<Evictable> {
+        let over = |since: Instant, least: Duration| now.duration_since(since) >= least;
+        if self.is_idle() {
+            return over(self.last, MAKES_ROOM_AFTER).then_some(Evictable::Idle(self.last));
+        }
+        if let Some(since) = self.stalled() {
+            return over(since, MAKES_ROOM_AFTER).then_some(Evictable::Stalled(since));
+        }
+        let oldest = self.working.iter().copied().min()?;
+        over(oldest, SLOW_REQUEST).then_some(Evictable::Slow(oldest))
+    }
+}
+
+fn remove(moments: &mut Vec<Instant>, moment: Instant) {
+    if let Some(at) = moments.iter().position(|known| *known == moment) {
+        moments.swap_remove(at);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+    const LIFETIME: Lifetime = Lifetime {
+        idle: Duration::from_secs(90),
+        max_age: Duration::from_secs(600),
+    };
+
+    fn after(connection: &Connection, seconds: u32) -> Verdict {
+        connection.judge(&LIFETIME, connection.opened + SECOND * seconds)
+    }
+
+    /// A connection with this many whole exchanges, a second each.
+    fn used(exchanges: u32, http2: bool) -> Connection {
+        let opened = Instant::now();
+        let mut connection = Connection::new(opened);
+        for n in 0..exchanges {
+            let now = opened + SECOND * n;
+            connection.begin(http2, now);
+            connection.answered(now, now);
+            connection.ended(now, now + SECOND);
+        }
+        connection
+    }
+
+    #[test]
+    fn a_connection_without_a_request_is_cut_and_an_idle_one_is_closed() {
+        assert_eq!(after(&used(0, false), 9), Verdict::Keep);
+        assert_eq!(after(&used(0, false), 10), Verdict::Cut(Reason::NoRequest));
+        assert_eq!(after(&used(1, false), 90), Verdict::Keep);
+        assert_eq!(after(&used(1, false), 91), Verdict::Close(Reason::Idle));
+    }
+
+    #[test]
+    fn whoever_does_not_take_an_answer_is_cut_however_many_others_come_meanwhile() {
+        let mut connection = used(1, true);
+        let opened = connection.opened;
+        connection.begin(true, opened + SECOND);
+        connection.answered(opened + SECOND, opened + SECOND);
+        for n in 2..30 {
+            let now = opened + SECOND * n;
+            connection.begin(true, now);
+            connection.answered(now, now);
+            connection.ended(now, now);
+        }
+        assert_eq!(after(&connection, 20), Verdict::Keep);
+        assert_eq!(after(&connection, 21), Verdict::Cut(Reason::SlowReader));
+
+        let mut connection = used(1, false);
+        connection.unsent(true, opened + SECOND);
+        connection.unsent(true, opened + SECOND * 15);
+        let later = connection.opened + SECOND * 22;
+        assert_eq!(
+            connection.judge(&LIFETIME, later),
+            Verdict::Cut(Reason::SlowReader)
+        );
+        connection.unsent(false, later);
+        assert_eq!(connection.judge(&LIFETIME, later), Verdict::Keep);
+    }
+
+    #[test]
+    fn an_old_connection_is_retired_then_closed_when_it_is_quiet_or_speaks_http_2() {
+        let mut connection = used(600, false);
+        assert_eq!(after(&connection, 600), Verdict::Retire(Reason::MaxAge));
+        connection.retire(Reason::MaxAge);
+        assert_eq!(after(&connection, 601), Verdict::Keep);
+        assert_eq!(after(&connection, 602), Verdict::Close(Reason::MaxAge));
+        let mut connection = used(600, true);
+        connection.retire(Reason::Shutdown);
+        assert_eq!(after(&connection, 600), Verdict::Close(Reason::Shutdown));
+        connection.close(Reason::Shutdown, connection.opened + SECOND * 600);
+        assert_eq!(after(&connection, 614), Verdict::Keep);
+        assert_eq!(after(&connection, 615), Verdict::Cut(Reason::Shutdown));
+    }
+
+    #[test]
+    fn idle_connections_make_room_first_then_stalled_ones_then_slow_ones() {
+        let idle = used(1, false);
+        let mut stalled = used(1, false);
+        stalled.unsent(true, stalled.opened);
+        let mut slow = used(1, false);
+        slow.begin(false, slow.opened);
+        let of = |connection: &Connection, seconds| {
+            connection.evictable(connection.opened + SECOND * seconds)
+        };
+        let order = [of(&idle, 9), of(&stalled, 9), of(&slow, 9)];
+        assert!(
+            order.is_sorted() && order.iter().all(Option::is_some),
+            "{order:?}"
+        );
+        assert_eq!((of(&slow, 4), of(&idle, 1)), (None, None));
+    }
+}

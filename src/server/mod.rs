@@ -1,0 +1,305 @@
+//! Connections of a port: TLS, limits, deadlines, and an end without broken requests.
+//!
+//! | file | pure | what |
+//! | --- | --- | --- |
+//! | `connection` | yes | what is known about one connection, and when it has to end |
+//! | `table` | yes | the open connections by source: who may come in, who goes for it |
+//! | `source` | yes | which connections come from the same caller |
+//! | `service`, `io` | no | requests and unsent bytes of a connection are noted |
+//! | `tls`, `metrics` | no | certificates, counts |
+//!
+//! A connection needs no timer of its own: one pass over all of them, twice a second, finds those
+//! that are over.
+
+pub mod connection;
+mod io;
+pub mod metrics;
+mod service;
+pub mod source;
+pub mod table;
+pub mod tls;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use futures::FutureExt as _;
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use hyper_util::server::conn::auto;
+use ipnet::IpNet;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::{AbortHandle, Id, JoinError, JoinSet};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use self::connection::{Lifetime, Reason, Verdict};
+use self::io::Watched;
+use self::metrics::PortMetrics;
+pub use self::service::Peer;
+use self::service::{Service, Shared};
+use self::source::Source;
+use self::table::{Room, Table};
+use self::tls::{Acceptor, Tls};
+
+/// Longest head of a request: [`crate::token::size::MAX_HEAD_BYTES`], as a type that fits all settings.
+/// Unit: bytes.
+const MAX_HEAD_BYTES: u16 = 32 * 1024;
+const _: () = assert!(MAX_HEAD_BYTES as usize == crate::token::size::MAX_HEAD_BYTES);
+/// Streams of one HTTP/2 connection at the same time.
+const MAX_STREAMS: u32 = 64;
+/// Bytes of request bodies that one HTTP/2 connection takes before somebody reads them: the least
+/// that RFC 9113 section 6.9.2 allows. No body that is read is longer than 32 KiB.
+const HTTP2_WINDOW_BYTES: u32 = 65_535;
+/// Bytes of answers that one HTTP/2 stream keeps until the caller takes them.
+const HTTP2_UNSENT_BYTES: usize = 16 * 1024;
+/// How often connections that are over are looked for.
+const SWEEP: Duration = Duration::from_millis(500);
+/// How long nobody is accepted after the system had no room for another connection.
+const AFTER_FAILED_ACCEPT: Duration = Duration::from_millis(50);
+
+/// How many connections a port takes and how long they last.
+#[derive(Clone, Debug)]
+pub struct Limits {
+    /// Connections open at the same time.
+    pub connections: usize,
+    /// Those of one source.
+    pub source_connections: usize,
+    /// Networks that the limit per source is not for.
+    pub exempt: Arc<[IpNet]>,
+    /// How long they may last.
+    pub lifetime: Lifetime,
+}
+
+/// Serves until `stopped`, then tells callers to go elsewhere and lets running requests end.
+pub async fn serve(
+    listener: TcpListener,
+    tls: Option<Tls>,
+    router: Router,
+    limits: Limits,
+    metrics: PortMetrics,
+    stopped: impl Future<Output = ()>,
+) {
+    let mut server = Server {
+        builder: Arc::new(builder()),
+        acceptor: tls.as_ref().map(Tls::acceptor),
+        router,
+        table: Table::new(limits.connections, limits.source_connections),
+        limits,
+        metrics,
+        tasks: JoinSet::new(),
+    };
+    let reload = async {
+        match tls {
+            Some(tls) => tls.reload().await,
+            None => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        () = server.accept(&listener) => {}
+        () = reload => {}
+        () = stopped => {}
+    }
+    server.drain(listener).await;
+}
+
+fn builder() -> auto::Builder<TokioExecutor> {
+    let mut builder = auto::Builder::new(TokioExecutor::new());
+    builder
+        .http1()
+        .header_read_timeout(None)
+        .max_buf_size(MAX_HEAD_BYTES.into());
+    builder
+        .http2()
+        .max_concurrent_streams(MAX_STREAMS)
+        .max_header_list_size(MAX_HEAD_BYTES.into())
+        .initial_stream_window_size(HTTP2_WINDOW_BYTES)
+        .initial_connection_window_size(HTTP2_WINDOW_BYTES)
+        .max_send_buf_size(HTTP2_UNSENT_BYTES);
+    builder
+}
+
+struct Server {
+    builder: Arc<auto::Builder<TokioExecutor>>,
+    acceptor: Option<Acceptor>,
+    router: Router,
+    table: Table<Id, Open>,
+    limits: Limits,
+    metrics: PortMetrics,
+    tasks: JoinSet<Reason>,
+}
+
+/// An open connection.
+struct Open {
+    connection: Shared,
+    close: CancellationToken,
+    task: AbortHandle,
+}
+
+impl Server {
+    /// Takes connections, for ever.
+    async fn accept(&mut self, listener: &TcpListener) {
+        let mut sweep = tokio::time::interval(SWEEP);
+        let mut waiting = None;
+        loop {
+            waiting = waiting.and_then(|(stream, peer)| self.admit(stream, peer));
+            tokio::select! {
+                biased;
+                Some(ended) = self.tasks.join_next_with_id() => self.ended(ended),
+                now = sweep.tick() => self.sweep(now),
+                accepted = listener.accept(), if waiting.is_none() => match accepted {
+                    Ok(newcomer) => waiting = Some(newcomer),
+                    Err(error) => {
+                        tracing::debug!(%error, "A connection can't be accepted");
+                        tokio::time::sleep(AFTER_FAILED_ACCEPT).await;
+                    }
+                },
+            }
+        }
+    }
+
+    /// Takes a connection in, or gives it back if it has to wait.
+    fn admit(&mut self, stream: TcpStream, peer: SocketAddr) -> Option<(TcpStream, SocketAddr)> {
+        let now = Instant::now();
+        let source = Source::of(peer.ip());
+        let exempt = source::is_in(peer.ip(), &self.limits.exempt);
+        let evictable = |open: &Open| open.connection.with(|connection| connection.evictable(now));
+        match self.table.room(source, exempt, evictable) {
+            Room::Wait => return Some((stream, peer)),
+            Room::SourceLimit => {
+                self.metrics.refused(Reason::SourceLimit);
+                return None;
+            }
+            Room::After(evicted) => {
+                for id in evicted {
+                    self.cut(id, Reason::Evicted);
+                }
+            }
+        }
+        self.start(stream, peer, source);
+        None
+    }
+
+    fn start(&mut self, stream: TcpStream, peer: SocketAddr, source: Source) {
+        let connection = Shared::new(Instant::now());
+        let close = CancellationToken::new();
+        let service = Service {
+            router: self.router.clone(),
+            peer: Peer(peer),
+            connection: connection.clone(),
+        };
+        let (builder, told) = (Arc::clone(&self.builder), close.clone());
+        let acceptor = self.acceptor.clone();
+        let task = self.tasks.spawn(async move {
+            // Without it answers are late by the delayed acknowledgement of their first part.
+            let _ = stream.set_nodelay(true);
+            match acceptor {
+                None => exchange(&builder, stream, service, told).await,
+                Some(acceptor) => match acceptor.now().accept(stream).await {
+                    Ok(stream) => exchange(&builder, stream, service, told).await,
+                    Err(_) => Reason::Failed,
+                },
+            }
+        });
+        self.metrics.opened();
+        let id = task.id();
+        let open = Open {
+            connection,
+            close,
+            task,
+        };
+        self.table.insert(source, id, open);
+    }
+
+    /// Ends connections that are over.
+    fn sweep(&mut self, now: Instant) {
+        let mut cut = Vec::new();
+        for (id, open) in self.table.iter() {
+            open.connection.with(|connection| {
+                let verdict = connection.judge(&self.limits.lifetime, now);
+                match verdict {
+                    Verdict::Keep => {}
+                    Verdict::Retire(reason) => connection.retire(reason),
+                    Verdict::Close(reason) => {
+                        connection.close(reason, now);
+                        open.close.cancel();
+                    }
+                    Verdict::Cut(reason) => cut.push((id, reason)),
+                }
+            });
+        }
+        for (id, reason) in cut {
+            self.cut(id, reason);
+        }
+    }
+
+    fn cut(&mut self, id: Id, reason: Reason) {
+        if let Some(open) = self.table.remove(id) {
+            open.task.abort();
+            self.metrics.closed(reason);
+        }
+    }
+
+    fn ended(&mut self, ended: Result<(Id, Reason), JoinError>) {
+        let (id, reason) = match ended {
+            Ok(ended) => ended,
+            Err(error) => (error.id(), Reason::Failed),
+        };
+        if let Some(open) = self.table.remove(id) {
+            let told = open.connection.with(|connection| connection.reason());
+            self.metrics.closed(told.unwrap_or(reason));
+        }
+    }
+
+    /// Tells every caller to go elsewhere and waits until running requests have ended.
+    async fn drain(mut self, listener: TcpListener) {
+        // Those that the system has accepted for us would be reset.
+        while let Some(Ok((stream, peer))) = listener.accept().now_or_never() {
+            let _ = self.admit(stream, peer);
+        }
+        drop(listener);
+        for (_, open) in self.table.iter() {
+            let retire = |connection: &mut connection::Connection| {
+                connection.retire(Reason::Shutdown);
+            };
+            open.connection.with(retire);
+        }
+        let end = tokio::time::sleep(connection::DRAIN);
+        let mut end = std::pin::pin!(end);
+        let mut sweep = tokio::time::interval(SWEEP);
+        while !self.table.is_empty() {
+            tokio::select! {
+                Some(ended) = self.tasks.join_next_with_id() => self.ended(ended),
+                now = sweep.tick() => self.sweep(now),
+                () = &mut end => return,
+            }
+        }
+    }
+}
+
+/// Answers the requests of a connection until it ends.
+async fn exchange<S>(
+    builder: &auto::Builder<TokioExecutor>,
+    stream: S,
+    service: Service,
+    close: CancellationToken,
+) -> Reason
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let stream = Watched::new(stream, service.connection.clone());
+    let serving = builder.serve_connection(TokioIo::new(stream), service);
+    let mut serving = std::pin::pin!(serving);
+    let result = tokio::select! {
+        result = serving.as_mut() => result,
+        () = close.cancelled() => {
+            serving.as_mut().graceful_shutdown();
+            serving.await
+        }
+    };
+    match result {
+        Ok(()) => Reason::Caller,
+        Err(_) => Reason::Failed,
+    }
+}

@@ -1,0 +1,144 @@
+//! Requests of one connection: each is noted from its head to the end of its answer.
+
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use axum::Router;
+use axum::body::{Body, Bytes, HttpBody};
+use axum::http::{HeaderValue, Request, Response, Version, header};
+use hyper::body::{Frame, Incoming, SizeHint};
+use parking_lot::Mutex;
+use tokio::time::Instant;
+use tower::Service as _;
+
+use super::connection::Connection;
+
+/// Address of the other end of the connection, in the extensions of each request.
+#[derive(Clone, Copy, Debug)]
+pub struct Peer(pub SocketAddr);
+
+/// What is known about one connection, for its task and for the server.
+#[derive(Clone, Debug)]
+pub(super) struct Shared(Arc<Mutex<Connection>>);
+
+impl Shared {
+    pub(super) fn new(now: Instant) -> Self {
+        Self(Arc::new(Mutex::new(Connection::new(now))))
+    }
+
+    /// Looks at it or notes something.
+    pub(super) fn with<T>(&self, note: impl FnOnce(&mut Connection) -> T) -> T {
+        note(&mut self.0.lock())
+    }
+
+    pub(super) fn unsent(&self, waits: bool) {
+        self.0.lock().unsent(waits, Instant::now());
+    }
+}
+
+/// Answers the requests of one connection.
+#[derive(Clone, Debug)]
+pub(super) struct Service {
+    pub(super) router: Router,
+    pub(super) peer: Peer,
+    pub(super) connection: Shared,
+}
+
+impl hyper::service::Service<Request<Incoming>> for Service {
+    type Response = Response<Noted>;
+    type Error = Infallible;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>> + Send>>;
+
+    fn call(&self, request: Request<Incoming>) -> Self::Future {
+        let http1 = request.version() < Version::HTTP_2;
+        let mut exchange = Exchange::begin(&self.connection, !http1);
+        let mut request = request.map(Body::new);
+        request.extensions_mut().insert(self.peer);
+        let answer = self.router.clone().call(request);
+        Box::pin(async move {
+            let mut response = answer.await?;
+            let retired = exchange.answered();
+            if retired && http1 {
+                let close = HeaderValue::from_static("close");
+                response.headers_mut().insert(header::CONNECTION, close);
+            }
+            Ok(response.map(|body| Noted {
+                body,
+                _exchange: exchange,
+            }))
+        })
+    }
+}
+
+/// A request from its head to the end of its answer.
+#[derive(Debug)]
+struct Exchange {
+    connection: Shared,
+    since: Instant,
+    has_answer: bool,
+}
+
+impl Exchange {
+    fn begin(connection: &Shared, http2: bool) -> Self {
+        let since = Instant::now();
+        connection.with(|connection| connection.begin(http2, since));
+        Self {
+            connection: connection.clone(),
+            since,
+            has_answer: false,
+        }
+    }
+
+    /// There is an answer; says whether the connection is retired.
+    fn answered(&mut self) -> bool {
+        let began = std::mem::replace(&mut self.since, Instant::now());
+        self.has_answer = true;
+        self.connection.with(|connection| {
+            connection.answered(began, self.since);
+            connection.is_retired()
+        })
+    }
+}
+
+impl Drop for Exchange {
+    fn drop(&mut self) {
+        let now = Instant::now();
+        self.connection.with(|connection| {
+            if self.has_answer {
+                connection.ended(self.since, now);
+            } else {
+                connection.dropped(self.since, now);
+            }
+        });
+    }
+}
+
+/// The body of an answer, which is dropped when it is handed over.
+#[derive(Debug)]
+pub(super) struct Noted {
+    body: Body,
+    _exchange: Exchange,
+}
+
+impl HttpBody for Noted {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        Pin::new(&mut self.body).poll_frame(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}

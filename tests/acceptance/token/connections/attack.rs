@@ -1,0 +1,204 @@
+//! Each attack holds every connection that it gets, from more sources than there are places.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::time::{Duration, Instant};
+
+use tokio::io::{AsyncWriteExt as _, BufReader};
+use tokio::task::JoinSet;
+
+use super::{LONG, SMALL, breathe, closed, connect, get, request, source};
+use crate::support::{SOON, Scope, TokenServer};
+
+/// Stands for the 4096 of the default.
+const MAX_CONNECTIONS: &str = "--max-connections=40";
+/// Connections that each attacking source holds, or tries to.
+const PER_SOURCE: usize = 14;
+/// Other callers that come during an attack, one after the other.
+const OTHERS: usize = 30;
+/// Longest time for one of them, connection included.
+const SERVED_WITHIN: Duration = Duration::from_secs(1);
+const WINDOW_0_CONNECTIONS: usize = 250;
+const WINDOW_0_REQUESTS: usize = 64;
+
+/// What a caller does with its connections.
+#[derive(Clone, Copy, Debug)]
+enum Attack {
+    /// Asks for much and reads nothing.
+    ReadSlowly,
+    /// Asks once and waits.
+    AskRarely,
+    /// Answers the PINGs of HTTP/2.
+    AnswerPings,
+    /// Asks for all that HTTP/2 lets it, and takes no byte.
+    Window0,
+    /// Sends the half of a head.
+    HalfHead,
+    /// Sends nothing.
+    Silence,
+}
+
+const ATTACKS: [Attack; 6] = [
+    Attack::ReadSlowly,
+    Attack::AskRarely,
+    Attack::AnswerPings,
+    Attack::Window0,
+    Attack::HalfHead,
+    Attack::Silence,
+];
+
+impl Attack {
+    /// Holds one connection until the server ends it.
+    async fn hold(
+        self,
+        from: Ipv4Addr,
+        to: SocketAddr,
+    ) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+        let mut stream = connect(from, to).await?;
+        match self {
+            Self::ReadSlowly => while stream.write_all(get(LONG).as_bytes()).await.is_ok() {},
+            Self::AskRarely => {
+                let mut stream = BufReader::new(stream);
+                request(&mut stream, SMALL).await?;
+                closed(stream.get_mut()).await;
+            }
+            Self::AnswerPings => {
+                let (_requests, connection) = h2::client::handshake(stream).await?;
+                connection.await?;
+            }
+            Self::Window0 => window_0(stream).await?,
+            Self::HalfHead => {
+                stream.write_all(b"GET / HTTP/1.1\r\nHo").await?;
+                closed(&mut stream).await;
+            }
+            Self::Silence => closed(&mut stream).await,
+        }
+        Ok(())
+    }
+}
+
+/// Asks for the longest document again and again with a window of 0, until the server ends it.
+async fn window_0(
+    stream: tokio::net::TcpStream,
+) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+    let mut builder = h2::client::Builder::new();
+    builder.initial_window_size(0);
+    let (requests, connection) = builder.handshake::<_, &[u8]>(stream).await?;
+    let asking = async {
+        let mut answers = Vec::new();
+        for _ in 0..WINDOW_0_REQUESTS {
+            let mut requests = requests.clone().ready().await?;
+            let uri = format!("http://test{LONG}");
+            let request = axum::http::Request::get(uri).body(())?;
+            let (answer, _) = requests.send_request(request, true)?;
+            answers.push(answer.await?);
+        }
+        std::future::pending::<()>().await;
+        Ok::<_, Box<dyn std::error::Error + Send + Sync>>(())
+    };
+    tokio::select! {
+        result = connection => Ok(result?),
+        result = asking => result,
+    }
+}
+
+/// The slowest of other callers that come one after the other.
+async fn slowest(server: &TokenServer) -> Duration {
+    let mut slowest = Duration::ZERO;
+    for _ in 0..OTHERS {
+        let begun = Instant::now();
+        let serving = async {
+            let mut stream = BufReader::new(connect(source(2), server.address).await?);
+            request(&mut stream, SMALL).await
+        };
+        let served = tokio::time::timeout(Duration::from_secs(10), serving).await;
+        let took = begun.elapsed();
+        let served = served.unwrap_or_else(|_| Err(std::io::ErrorKind::TimedOut.into()));
+        served.unwrap_or_else(|error| panic!("not served after {took:?}: {error}"));
+        slowest = slowest.max(took);
+        breathe().await;
+    }
+    slowest
+}
+
+async fn assert_others_are_served(sources: std::ops::Range<u8>) {
+    let scope = Scope::shared().await;
+    for attack in ATTACKS {
+        let server = scope.cluster.token_server(&[MAX_CONNECTIONS]);
+        server.ready().await;
+        let mut attackers = JoinSet::new();
+        for n in sources.clone() {
+            for _ in 0..PER_SOURCE {
+                let address = server.address;
+                attackers.spawn(async move {
+                    loop {
+                        let _ = attack.hold(source(n), address).await.is_ok();
+                        breathe().await;
+                    }
+                });
+            }
+        }
+        let took = slowest(&server).await;
+        println!("{attack:?} from {sources:?}: the slowest caller waited {took:?}");
+        assert!(took < SERVED_WITHIN, "{attack:?}: {took:?}");
+        let open = server.process.metric("apikey_connections{port=\"token\"}");
+        assert!(open.unwrap() <= 40.0, "{open:?}");
+        attackers.shutdown().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_source_that_holds_connections_keeps_nobody_else_out() {
+    assert_others_are_served(10..11).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn many_sources_that_hold_all_connections_keep_nobody_else_out() {
+    assert_others_are_served(10..17).await;
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test(flavor = "multi_thread")]
+async fn memory_stays_when_250_connections_ask_for_much_with_a_window_of_0() {
+    let scope = Scope::shared().await;
+    let server = scope.cluster.token_server(&[]);
+    server.ready().await;
+    assert_eq!(server.get(LONG, &[]).status, 200);
+    let before = resident_mib(&server);
+    let mut attackers = JoinSet::new();
+    for _ in 0..WINDOW_0_CONNECTIONS {
+        let address = server.address;
+        attackers.spawn(async move {
+            let _ = Attack::Window0.hold(source(10), address).await.is_ok();
+        });
+    }
+    let asked = "apikey_http_requests_total{route=\"openapi\",code=\"200\"}";
+    let all = (WINDOW_0_CONNECTIONS * WINDOW_0_REQUESTS) as f64;
+    let mut most = before;
+    let deadline = Instant::now() + SOON;
+    let mut served = 0.0;
+    while served < all && !attackers.is_empty() {
+        assert!(Instant::now() < deadline, "{served} requests");
+        most = most.max(resident_mib(&server));
+        served = server.process.metric(asked).unwrap_or(served);
+        while attackers.try_join_next().is_some() {}
+        breathe().await;
+    }
+    most = most.max(resident_mib(&server));
+    println!("{before} MiB before, {most} MiB at most, {served} requests");
+    assert!(
+        most <= before + 64,
+        "{before} MiB before, {most} MiB at most"
+    );
+    assert_eq!(server.get(SMALL, &[]).status, 200);
+    attackers.shutdown().await;
+}
+
+/// Resident memory of the server. Unit: MiB.
+#[cfg(target_os = "linux")]
+fn resident_mib(server: &TokenServer) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{}/status", server.process.pid()));
+    let status = status.unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let kib = line.unwrap().trim().trim_end_matches(" kB");
+    kib.parse::<u64>().unwrap() / 1024
+}
