@@ -97,10 +97,10 @@ pub enum Verdict {
 /// How readily a connection makes room for others; the least comes first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Evictable {
-    /// No request is under way since then.
-    Idle(Instant),
-    /// The caller has not taken an answer since then.
-    Stalled(Instant),
+    /// It was used, and waits since then for the caller: for a request, or to take an answer.
+    Waiting(Instant),
+    /// It was opened then and has brought no request: a newcomer gets its time where it can.
+    Unused(Instant),
     /// A request is under way since then.
     Slow(Instant),
 }
@@ -244,11 +244,13 @@ impl Connection {
     #[must_use]
     pub fn evictable(&self, now: Instant) -> Option<Evictable> {
         let over = |since: Instant, least: Duration| now.duration_since(since) >= least;
-        if self.is_idle() {
-            return over(self.last, MAKES_ROOM_AFTER).then_some(Evictable::Idle(self.last));
+        if !self.requested {
+            let opened = self.opened;
+            return over(opened, MAKES_ROOM_AFTER).then_some(Evictable::Unused(opened));
         }
-        if let Some(since) = self.stalled() {
-            return over(since, MAKES_ROOM_AFTER).then_some(Evictable::Stalled(since));
+        let waiting = self.is_idle().then_some(self.last).or(self.stalled());
+        if let Some(since) = waiting {
+            return over(since, MAKES_ROOM_AFTER).then_some(Evictable::Waiting(since));
         }
         let oldest = self.working.iter().copied().min()?;
         over(oldest, SLOW_REQUEST).then_some(Evictable::Slow(oldest))
@@ -339,16 +341,17 @@ mod tests {
     }
 
     #[test]
-    fn idle_connections_make_room_first_then_stalled_ones_then_slow_ones() {
+    fn those_that_wait_for_their_caller_make_room_then_newcomers_then_slow_requests() {
         let idle = used(1, false);
         let mut stalled = used(1, false);
         stalled.unsent(true, stalled.opened);
         let mut slow = used(1, false);
         slow.begin(false, slow.opened);
+        let unused = used(0, false);
         let of = |connection: &Connection, seconds| {
             connection.evictable(connection.opened + SECOND * seconds)
         };
-        let order = [of(&idle, 9), of(&stalled, 9), of(&slow, 9)];
+        let order = [of(&stalled, 9), of(&idle, 9), of(&unused, 9), of(&slow, 9)];
         assert!(
             order.is_sorted() && order.iter().all(Option::is_some),
             "{order:?}"

@@ -136,7 +136,7 @@ mod tests {
         let start = Instant::now();
         let mut table = Table::new(4, 2);
         for (n, id, idle) in entries {
-            let idle = idle.map(|seconds| Evictable::Idle(start + Duration::from_secs(seconds)));
+            let idle = idle.map(|seconds| Evictable::Waiting(start + Duration::from_secs(seconds)));
             table.insert(source(*n), *id, idle);
         }
         table
