@@ -18,6 +18,8 @@ use super::{KeyId, Unreadable, hex, versioned};
 
 /// Version that this program writes and reads.
 const VERSION: u32 = 1;
+/// Number of the first secret of a document.
+pub const FIRST_REVISION: i64 = 1;
 /// Most pending entries.
 pub const MAX_PENDING: usize = 4;
 /// A pending entry that was not delivered may go when it is older than this.
@@ -39,6 +41,9 @@ pub struct Document {
     pub email: String,
     /// Public id, for life.
     pub key_id: KeyId,
+    /// When the public id was made. `None`: before documents said so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key_id_since: Option<Time>,
     /// Time from which the key is refused, fixed at the first mint.
     pub expires_at: Time,
     /// The delivered secret.
@@ -202,6 +207,7 @@ impl Document {
             org,
             email,
             key_id,
+            key_id_since: Some(current.created_at.clone()),
             expires_at: Time(expires_at),
             current,
             previous: None,

@@ -34,6 +34,11 @@ impl Collector for Gauges {
                 Some(count(service.index.argon2_only())),
             ),
             (
+                "apikey_index_refused_ids",
+                "Keys that are refused because an earlier key has their id",
+                Some(count(service.index.refused_ids())),
+            ),
+            (
                 "apikey_index_unheard_seconds",
                 "Time since a watch last took in a change or a bookmark, for the one that is stalest",
                 Some(service.watches.longest_staleness(now).as_secs()),

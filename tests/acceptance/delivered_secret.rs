@@ -171,21 +171,42 @@ async fn labels_annotations_and_data_of_others_survive_a_new_value() {
 }
 
 #[tokio::test]
-async fn a_lost_verifier_is_made_anew_with_the_same_key_id() {
+async fn a_lost_verifier_is_made_anew_with_another_key_id_whatever_the_status_says() {
     let scope = Scope::shared().await;
     scope.apply_key("ci", "");
     let key = scope.ready("ci").await;
     let before = scope.credential(&key).await;
+    scope.apply_key("other", "");
+    let other = scope.ready("other").await.status.unwrap();
+    let forged = serde_json::json!({"status": {"keyId": other.key_id, "revision": i64::MAX}});
+    scope.kubectl(&[
+        "patch",
+        "apikey",
+        "ci",
+        "--subresource=status",
+        "--type=merge",
+        "-p",
+        &forged.to_string(),
+    ]);
     let verifier = names::verifier_secret(key.metadata.uid.as_deref().unwrap());
     scope
         .verifiers()
         .delete(&verifier, &DeleteParams::default())
         .await
         .unwrap();
-    let key = scope.key("ci", "minted again", revision(2)).await;
+    let old = before.data("key-id").to_owned();
+    let key = scope
+        .key("ci", "minted again", |key| {
+            let status = key.status.as_ref();
+            let id = status.and_then(|status| status.key_id.as_ref());
+            id.is_some_and(|id| *id != old && Some(id) != other.key_id.as_ref())
+        })
+        .await;
+    assert_eq!(key.status.as_ref().unwrap().revision, Some(1));
     let after = scope.credential(&key).await;
     after.assert_sound();
-    assert_eq!(after.data("key-id"), before.data("key-id"));
+    assert_ne!(after.data("key-id"), old);
+    assert_ne!(Some(after.data("key-id")), other.key_id);
     assert_eq!(after.document.expires_at, before.document.expires_at);
 }
 

@@ -166,6 +166,10 @@ async fn nonsense_is_refused_at_creation_with_the_fix() {
             "must not set",
         ),
         (
+            "secret: {template: {labels: {argocd.argoproj.io/secret-type: cluster}}}",
+            "for their own configuration",
+        ),
+        (
             "secret: {template: {annotations: {apikey-operator.dev/x: x}}}",
             "must not set",
         ),

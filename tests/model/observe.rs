@@ -238,8 +238,8 @@ pub(crate) fn digest(secret: SecretNumber) -> String {
     entry(secret, 0, Cause::First, 0).digest()
 }
 
-/// What stays with the key of this uid for life. A new public id comes from the secret's number.
-pub(crate) fn identity(of: Uid, key_id: Option<KeyId>, secret: SecretNumber) -> Identity {
+/// What stays with the key of this uid. The public id comes from the number of its first secret.
+pub(crate) fn identity(of: Uid, secret: SecretNumber) -> Identity {
     Identity {
         owner: Owner {
             namespace: "team".into(),
@@ -248,6 +248,6 @@ pub(crate) fn identity(of: Uid, key_id: Option<KeyId>, secret: SecretNumber) -> 
         },
         org: "acme".into(),
         email: "ci@acme.apikeys.internal".into(),
-        key_id: key_id.unwrap_or_else(|| KeyId::from_entropy([secret; 10])),
+        key_id: KeyId::from_entropy([secret; 10]),
     }
 }

@@ -9,7 +9,7 @@ use apikey_operator::controller::apikey::MAX_ROUNDS;
 use apikey_operator::controller::apikey::execute::DELIVER_WITHIN;
 use apikey_operator::controller::apikey::observe::needs_confirmation;
 use apikey_operator::controller::apikey::plan::{Action, MAX_REPLACEMENTS};
-use apikey_operator::credential::verifier::{Cause, Document, Entry, Pending};
+use apikey_operator::credential::verifier::{Cause, Document, Entry, FIRST_REVISION, Pending};
 
 use super::observe::{self, Decisions, World, digest, timestamp};
 use super::state::{
@@ -191,15 +191,9 @@ impl Step<'_> {
 
     fn act(&mut self, action: &Action) -> Outcome {
         match action {
-            Action::CreateVerifier {
-                key_id,
-                revision,
-                expires_at,
-            } => {
-                // A key id that is known has had a secret before.
-                let cause = key_id.as_ref().map_or(Cause::First, |_| Cause::Replacement);
-                let (secret, entry) = self.mint(*revision, cause);
-                let identity = observe::identity(self.run.view.key.uid, key_id.clone(), secret);
+            Action::CreateVerifier { expires_at } => {
+                let (secret, entry) = self.mint(FIRST_REVISION, Cause::First);
+                let identity = observe::identity(self.run.view.key.uid, secret);
                 let mut document = Document::new(identity, *expires_at, entry);
                 document.remember(self.request());
                 self.write_minted(document)

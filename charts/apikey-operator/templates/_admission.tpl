@@ -1,7 +1,8 @@
 {{/* CEL: an ApiKey controls the Secret. Of its variable. */}}
 {{- define "apikey-operator.ownsSecret" -}}
 (has({{ . }}.metadata.ownerReferences) && {{ . }}.metadata.ownerReferences.exists(owner,
-  has(owner.controller) && owner.controller && owner.kind == 'ApiKey' &&
+  has(owner.controller) && owner.controller && owner.kind == 'ApiKey' && size(owner.name) > 0 &&
+  owner.uid.matches('^[0-9a-f-]{36}$') &&
   owner.apiVersion.startsWith('apikey-operator.dev/')))
 {{- end -}}
 
@@ -44,4 +45,19 @@ has({{ . }}.metadata.annotations) &&
 {{/* CEL: who asks may grant the role. Of an expression that is the name of the role. */}}
 {{- define "apikey-operator.mayGrant" -}}
 authorizer.group('apikey-operator.dev').resource('roles').namespace(request.namespace).name({{ . }}).check('grant').allowed()
+{{- end -}}
+
+{{/* CEL: the rotation that an ApiKey asks for; '' if none. Of its variable. */}}
+{{- define "apikey-operator.rotateRequest" -}}
+(has({{ . }}.metadata.annotations) && 'apikey-operator.dev/rotate-requested-at' in {{ . }}.metadata.annotations ? {{ . }}.metadata.annotations['apikey-operator.dev/rotate-requested-at'] : '')
+{{- end -}}
+
+{{/* CEL: the request gives the Secret no label by which another program takes it for its own
+     configuration. One that somebody else set stays. */}}
+{{- define "apikey-operator.labelsOfNobody" -}}
+(!has(object.metadata.labels) || object.metadata.labels.all(key,
+  !['argocd.argoproj.io/', 'cluster.x-k8s.io/', 'sealedsecrets.bitnami.com/'].exists(prefix,
+    key.startsWith(prefix)) ||
+  request.operation == 'UPDATE' && has(oldObject.metadata.labels) &&
+  key in oldObject.metadata.labels && oldObject.metadata.labels[key] == object.metadata.labels[key]))
 {{- end -}}

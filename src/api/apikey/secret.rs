@@ -145,6 +145,13 @@ pub struct SecretDataKeys {
          'app.kubernetes.io/component' or 'apikey-operator.dev/...': the operator sets those"
     ),
     validation = Rule::new(
+        "!has(self.labels) || self.labels.all(k, !(k.startsWith('argocd.argoproj.io/') \
+         || k.startsWith('cluster.x-k8s.io/') || k.startsWith('sealedsecrets.bitnami.com/')))"
+    ).message(
+        "`template.labels` must not set labels of 'argocd.argoproj.io', 'cluster.x-k8s.io' or \
+         'sealedsecrets.bitnami.com': by these, programs take a Secret for their own configuration"
+    ),
+    validation = Rule::new(
         "!has(self.annotations) || \
          self.annotations.all(k, !k.startsWith('apikey-operator.dev/'))"
     ).message(

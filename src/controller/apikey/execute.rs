@@ -10,7 +10,7 @@ use k8s_openapi::jiff::SignedDuration;
 use tokio::time::Instant;
 
 use super::delivered::Delivered;
-use super::mint::{Minted, mint, mint_new, seal};
+use super::mint::{Minted, mint, mint_first, seal};
 use super::plan::{Action, Observed};
 use super::writes::{adopt_delivered, apply, create, remove_delivered, write_verifier};
 use super::{observe, render, rotation, status};
@@ -42,15 +42,8 @@ pub async fn execute(
     for action in actions {
         match action {
             Action::Confirm => observe::confirm(ctx, observed).await?,
-            Action::CreateVerifier {
-                key_id,
-                revision,
-                expires_at,
-            } => {
-                let fresh = match key_id {
-                    Some(key_id) => mint(ctx, key_id, *revision, Cause::Replacement).await?,
-                    None => mint_new(ctx, *revision).await?,
-                };
+            Action::CreateVerifier { expires_at } => {
+                let fresh = mint_first(ctx).await?;
                 let identity = identity(observed, fresh.secret.key_id().clone());
                 let mut document = Document::new(identity, *expires_at, fresh.entry.clone());
                 document.remember(rotation::request(&observed.apikey));

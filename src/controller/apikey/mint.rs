@@ -5,7 +5,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use crate::api::ApiKey;
 use crate::controller::context::Context;
 use crate::credential::sealed::Recipients;
-use crate::credential::verifier::{Cause, Entry};
+use crate::credential::verifier::{Cause, Entry, FIRST_REVISION};
 use crate::credential::{Blank, KeyId, Secret};
 use crate::error::Error;
 
@@ -16,10 +16,10 @@ pub(super) struct Minted {
 }
 
 /// A first secret, with a new public id.
-pub(super) async fn mint_new(ctx: &Context, revision: i64) -> Result<Minted, Error> {
+pub(super) async fn mint_first(ctx: &Context) -> Result<Minted, Error> {
     let blank = ctx.stock.take().await;
     let Blank { secret, hash } = blank.map_err(|error| Error::internal("mint a secret", &error))?;
-    prove(ctx, secret, hash, revision, Cause::First)
+    prove(ctx, secret, hash, FIRST_REVISION, Cause::First)
 }
 
 /// A further secret of a key.

@@ -14,7 +14,6 @@ use super::rotation::{self, NextSecret, Rotation};
 use super::{handover, render, status};
 use crate::api::conditions::reason;
 use crate::api::{ApiKey, ApiKeyStatus, Organization};
-use crate::credential::KeyId;
 use crate::credential::sealed::{BadRecipient, Recipients};
 use crate::credential::verifier::{Document, Handover};
 use crate::error::{Class, Error};
@@ -83,12 +82,8 @@ pub struct Settings {
 pub enum Action {
     /// Read the verifier and the Secret from the API server: the caches suggest a rare step.
     Confirm,
-    /// Mint a secret and store what proves it as the current one of a new verifier.
+    /// Mint a secret with a new public id and store what proves it as the first one of a new verifier.
     CreateVerifier {
-        /// Public id; `None`: a new one.
-        key_id: Option<KeyId>,
-        /// Number of the secret.
-        revision: i64,
         /// Expiry of the key, for good.
         expires_at: Timestamp,
     },
@@ -349,26 +344,19 @@ fn unusable_recipient(bad: &BadRecipient) -> Denial {
 }
 
 fn first_mint(observed: &Observed, assessment: &Assessment) -> (Vec<Action>, Situation) {
+    // The status is a hint to look twice, and no more: whoever may write it could name another's id.
     let known = observed.apikey.status.as_ref();
-    let key_id = known.and_then(|status| KeyId::try_from(status.key_id.clone()?).ok());
-    if (key_id.is_some() || observed.delivered.is_some()) && !observed.confirmed {
+    let had_one = known.is_some_and(|status| status.key_id.is_some());
+    if (had_one || observed.delivered.is_some()) && !observed.confirmed {
         return (vec![Action::Confirm], Situation::Working);
     }
     let Some(expires_at) = assessment.expires_at else {
         return (Vec::new(), Situation::Working);
     };
-    let revision = known
-        .and_then(|status| status.revision)
-        .unwrap_or(0)
-        .saturating_add(1);
     let deliver = Action::Deliver {
         replaces: rotation::replaced(observed),
     };
-    let create = Action::CreateVerifier {
-        key_id,
-        revision,
-        expires_at,
-    };
+    let create = Action::CreateVerifier { expires_at };
     (vec![create, deliver], Situation::Working)
 }
 

@@ -69,7 +69,9 @@ pub(super) fn compute(
         expires_at: fixed_expiry
             .map(Time)
             .or_else(|| old.expires_at.clone().filter(|_| kept)),
-        revision: document.map(|d| d.current.revision).or(old.revision),
+        revision: document
+            .map(|d| d.current.revision)
+            .or(old.revision.filter(|_| kept)),
         secret_name: Some(apikey.secret_name().to_owned()),
         previous_secret: document.and_then(|document| {
             let (previous, end) = document.accepted_previous(observed.now)?;
@@ -86,7 +88,7 @@ pub(super) fn compute(
             .and_then(|document| rotation::scheduled_at(apikey, document, observed.now))
             .map(Time),
         handled_rotate_request: document.map_or_else(
-            || old.handled_rotate_request.clone(),
+            || old.handled_rotate_request.clone().filter(|_| kept),
             |document| document.handled_rotate_requests.last().cloned(),
         ),
         revealed_at: document.and_then(|document| match &document.handover {

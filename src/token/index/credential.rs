@@ -75,6 +75,8 @@ impl Key {
 pub struct Evidence {
     /// Public id of the key.
     pub key_id: KeyId,
+    /// When it was made, if that is known.
+    pub key_id_since: Option<Timestamp>,
     /// E-mail address that stands for it.
     pub email: Box<str>,
     /// Time from which it is refused, as fixed at the first mint.
@@ -218,6 +220,7 @@ impl Evidence {
         let entries = delivered.into_iter().flatten().chain(pending);
         Self {
             key_id: document.key_id.clone(),
+            key_id_since: document.key_id_since.as_ref().map(|time| time.0),
             email: document.email.as_str().into(),
             expires_at: document.expires_at.0,
             proofs: entries.map(Proof::of).collect(),

@@ -5,6 +5,7 @@
 //! look-up. A list that is under way removes nothing before it is complete, so a half-listed state
 //! is never served.
 
+mod claims;
 mod credential;
 
 #[cfg(test)]
@@ -17,6 +18,7 @@ use k8s_openapi::jiff::Timestamp;
 use kube::ResourceExt as _;
 use parking_lot::{Mutex, RwLock};
 
+use self::claims::Claims;
 pub use self::credential::{Credential, Evidence, Key, Proof, Standing};
 use crate::api::{ApiKey, Organization, names};
 use crate::credential::KeyId;
@@ -46,6 +48,7 @@ struct State {
     keys: BTreeMap<KeyRef, Key>,
     /// By uid of the `ApiKey`.
     verifiers: BTreeMap<Arc<str>, Arc<Evidence>>,
+    claims: Claims,
     organizations: BTreeMap<String, Declared>,
     roster: Roster,
     listed_keys: BTreeMap<Part, Relist<KeyRef>>,
@@ -80,6 +83,7 @@ impl Index {
             require_organizations,
             keys: BTreeMap::new(),
             verifiers: BTreeMap::new(),
+            claims: Claims::default(),
             organizations: BTreeMap::new(),
             roster: Roster::default(),
             listed_keys: BTreeMap::new(),
@@ -128,6 +132,12 @@ impl Index {
     #[must_use]
     pub fn argon2_only(&self) -> usize {
         self.state.lock().argon2_only.len()
+    }
+
+    /// Number of keys that are refused because their id is that of an earlier key.
+    #[must_use]
+    pub fn refused_ids(&self) -> usize {
+        self.state.lock().claims.refused()
     }
 
     /// The peppers, if there are any.
@@ -318,6 +328,7 @@ impl Index {
                 let evidence = Arc::new(Evidence::of(&document));
                 let known = state.keys.get(&owner).map(|key| &key.uid);
                 let uid = known.filter(|known| **known == uid).cloned().unwrap_or(uid);
+                self.claim(state, &uid, &evidence);
                 self.note_path(state, Arc::clone(&uid), &evidence);
                 state.verifiers.insert(uid, evidence);
                 self.publish(state, &owner);
@@ -329,9 +340,39 @@ impl Index {
         }
     }
 
+    /// Notes that the verifier of this uid has this id. It takes an id only from a later one.
+    fn claim(&self, state: &mut State, uid: &Arc<str>, evidence: &Evidence) {
+        let known = state.verifiers.get(uid);
+        if known.is_some_and(|known| known.claim(uid) != evidence.claim(uid)) {
+            self.forget(state, uid);
+        }
+        let id = &evidence.key_id;
+        state.claims.add(evidence.claim(uid));
+        let Some(winner) = state.claims.winner(id).filter(|winner| *winner != uid) else {
+            // What a later one had published under it.
+            let mut published = self.published.write();
+            if published
+                .get(id)
+                .is_some_and(|credential| credential.uid != *uid)
+            {
+                published.remove(id);
+            }
+            return;
+        };
+        tracing::error!(key_id = %id, %uid, %winner,
+            "Refusing a key whose id is that of an earlier one: delete its verifier to make a new \
+             id and secret");
+    }
+
     fn forget(&self, state: &mut State, uid: &str) {
         self.withdraw(state, uid);
-        state.verifiers.remove(uid);
+        if let Some(evidence) = state.verifiers.remove(uid) {
+            let heir = state.claims.remove(&evidence.claim(&uid.into()));
+            let heir = heir.and_then(|uid| state.keys.iter().find(|(_, key)| key.uid == uid));
+            if let Some(heir) = heir.map(|(reference, _)| reference.clone()) {
+                self.publish(state, &heir);
+            }
+        }
         if state.argon2_only.remove(uid).is_some() {
             *self.decoy.write() = state.argon2_only.values().next().cloned();
         }
@@ -358,6 +399,9 @@ impl Index {
         let Some(evidence) = state.verifiers.get(&key.uid) else {
             return;
         };
+        if state.claims.winner(&evidence.key_id) != Some(&key.uid) {
+            return;
+        }
         let organization = |name: &str| state.organizations.get(name)?.readable();
         let own = organization(&key.org);
         let parent_name = own.and_then(|own| own.spec.parent.as_deref());

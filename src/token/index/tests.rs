@@ -2,7 +2,10 @@ use crate::watch::event::Event;
 
 use super::*;
 use crate::credential::verifier::Document;
-use crate::token::testing::{apikey, document, index, organization, ring, secret, verifier};
+use crate::token::testing::{
+    NOW, apikey, at, document, index, organization, ring, secret, verifier,
+};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 fn standing(index: &Index, n: u8) -> Option<Standing> {
     Some(index.get(secret(n).key_id())?.standing.clone())
@@ -130,6 +133,65 @@ fn a_key_made_again_under_its_name_does_not_inherit_the_secret() {
     again.metadata.uid = Some("another".into());
     index.apikey(&Part::Whole, Event::Apply(again.into()));
     assert_eq!(standing(&index, 1), None);
+}
+
+#[test]
+fn an_id_stays_with_the_earlier_verifier_in_any_order_and_passes_on_only_with_it() {
+    let ring = ring();
+    let first = document(1, &ring);
+    let mut second = document(2, &ring);
+    second.key_id = first.key_id.clone();
+    second.key_id_since = Some(Time(at(NOW + 60)));
+    let uid = |index: &Index| index.get(&first.key_id).map(|known| known.uid.to_string());
+    let arrivals = [
+        Event::Apply(verifier(first.clone()).into()),
+        Event::Apply(verifier(second.clone()).into()),
+    ];
+    for reversed in [false, true] {
+        for keys in [[1, 2], [2, 1]] {
+            for verifiers_first in [false, true] {
+                let index = Index::new(false);
+                let mut arrivals = arrivals.clone();
+                if reversed {
+                    arrivals.reverse();
+                }
+                let give_keys = || {
+                    for n in keys {
+                        index.apikey(&Part::Whole, Event::Apply(apikey(n).into()));
+                    }
+                };
+                if !verifiers_first {
+                    give_keys();
+                }
+                for arrival in arrivals {
+                    index.verifier(arrival);
+                }
+                if verifiers_first {
+                    give_keys();
+                }
+                assert_eq!(uid(&index).as_deref(), Some("uid-1"));
+                assert_eq!(index.refused_ids(), 1);
+                // A key that is gone leaves its id to nobody while its verifier is there.
+                index.apikey(&Part::Whole, Event::Delete(Identity::of(&apikey(1))));
+                assert_eq!(uid(&index), None);
+                let gone = verifier(first.clone());
+                index.verifier(Event::Delete(Identity::of(&gone)));
+                assert_eq!(uid(&index).as_deref(), Some("uid-2"));
+                assert_eq!(index.refused_ids(), 0);
+            }
+        }
+    }
+}
+
+#[test]
+fn a_verifier_with_another_id_takes_the_earlier_id_out_of_service() {
+    let ring = ring();
+    let index = index(1, &ring);
+    let old = document(1, &ring);
+    let mut new = document(1, &ring);
+    new.key_id = crate::credential::KeyId::from_entropy([99; 10]);
+    index.verifier(Event::Apply(verifier(new.clone()).into()));
+    assert!(index.get(&old.key_id).is_none() && index.get(&new.key_id).is_some());
 }
 
 #[test]

@@ -186,6 +186,68 @@ async fn a_change_needs_the_roles_that_it_adds_and_none_that_were_there() {
 }
 
 #[tokio::test]
+async fn whoever_may_not_grant_a_role_cannot_have_its_secret_handed_to_them() {
+    let (scope, user) = checked().await;
+    let org = scope.org();
+    let [theirs, mine] = [(); 2].map(|()| age::x25519::Identity::generate().to_public());
+    let with =
+        |more: &str| format!("roles: [build], subOrgs: [{{org: {org}-tr, roles: [view]}}], {more}");
+    scope.apply_key(
+        "sealed",
+        &with(&format!("secret: {{recipients: ['{theirs}']}}")),
+    );
+    scope.apply_key("once", &with("secret: {delivery: RevealOnce}"));
+    scope.apply_key("kept", &with(""));
+    let patch = |key: &str, patch: &str| {
+        let patch = ["patch", "apikey", key, "--type=merge", "-p", patch];
+        scope.kubectl_as(&user, "", &patch)
+    };
+    let annotate = |token: &str| {
+        format!(
+            r#"{{"metadata": {{"annotations": {{"apikey-operator.dev/rotate-requested-at": {token}}}}}}}"#
+        )
+    };
+    let recipients = format!(r#"{{"spec": {{"secret": {{"recipients": ["{mine}"]}}}}}}"#);
+    // Controllers that copy Secrets elsewhere are told to by annotations of the Secret.
+    let copied =
+        r#"{"spec": {"secret": {"template": {"annotations": {"example.com/copy-to": "mine"}}}}}"#;
+    let days = |days: &str| format!(r#"{{"spec": {{"rotation": {{"everyDays": {days}}}}}}}"#);
+    let handed_out = [
+        ("sealed", recipients.clone()),
+        ("sealed", annotate("\"now\"")),
+        ("once", annotate("\"now\"")),
+        ("sealed", days("1")),
+        ("kept", copied.to_owned()),
+        ("sealed", copied.to_owned()),
+    ];
+    let refuse = |missing: &str| {
+        for (key, change) in &handed_out {
+            let message = patch(key, change).failed(1);
+            assert!(message.contains(missing), "{key} {change}: {message}");
+            assert!(message.contains("hands it out"), "{message}");
+        }
+    };
+    refuse(&format!("'{org}:build'"));
+    // What hands nothing out needs no grant.
+    patch("kept", &annotate("\"now\"")).done();
+    patch("kept", &days("1")).done();
+    patch(
+        "sealed",
+        r#"{"spec": {"description": "d", "suspended": true}}"#,
+    )
+    .done();
+    patch("sealed", &annotate("null")).done();
+    // Roles in sub-organizations are among those held.
+    scope.let_grant(&user, &[&format!("{org}:build")]).await;
+    refuse(&format!("'{org}-tr:view'"));
+    scope.let_grant(&user, &[&format!("{org}-tr:view")]).await;
+    for (key, change) in &handed_out {
+        patch(key, change).done();
+    }
+    patch("sealed", &days("2")).done();
+}
+
+#[tokio::test]
 async fn who_administers_a_namespace_cannot_help_themselves_to_a_role() {
     let (scope, user) = checked().await;
     let admin = [

@@ -68,6 +68,49 @@ async fn the_operator_can_write_no_secret_that_is_not_its_own() {
 }
 
 #[tokio::test]
+async fn the_operator_can_write_no_secret_that_another_program_takes_for_its_configuration() {
+    let scope = Scope::shared().await;
+    let labelled = |label: &str, owner: &str| {
+        let yaml = secret("cluster", "Opaque", true, owner);
+        yaml.replace("labels: {", &format!("labels: {{{label}"))
+    };
+    let create = |yaml: &str| {
+        let dry = ["create", "--dry-run=server", "-f", "-"];
+        scope.kubectl_as(OPERATOR, yaml, &dry)
+    };
+    create(&labelled("team: a, ", &owner(true))).done();
+    for label in [
+        "argocd.argoproj.io/secret-type: cluster, ",
+        "cluster.x-k8s.io/cluster-name: a, ",
+        "sealedsecrets.bitnami.com/sealed-secrets-key: active, ",
+    ] {
+        let message = eventually("the guard is in force", async || {
+            let made = create(&labelled(label, &owner(true)));
+            (made.code != 0).then_some(made.stderr)
+        })
+        .await;
+        assert!(
+            message.contains(REFUSED) && message.contains("no label"),
+            "{message}"
+        );
+    }
+    let made_up = owner(true).replace(&uuid::Uuid::nil().to_string(), "made-up");
+    let message = create(&labelled("", &made_up)).failed(1);
+    assert!(message.contains("an ApiKey controls"), "{message}");
+}
+
+#[tokio::test]
+async fn a_label_that_somebody_else_set_does_not_stop_a_new_secret() {
+    let scope = Scope::shared().await;
+    scope.apply_key("ci", "");
+    scope.ready("ci").await;
+    scope.kubectl(&["label", "secret", "ci", "argocd.argoproj.io/instance=app"]);
+    scope.rotate("ci", "once").await;
+    let labels = scope.delivered("ci").await.metadata.labels.unwrap();
+    assert_eq!(labels["argocd.argoproj.io/instance"], "app");
+}
+
+#[tokio::test]
 async fn a_secret_of_somebody_else_can_neither_be_taken_over_nor_removed() {
     let scope = Scope::shared().await;
     scope.kubectl(&[

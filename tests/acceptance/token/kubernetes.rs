@@ -60,7 +60,7 @@ fn who(control_plane: &ControlPlane, token: &str) -> Result<Value, String> {
 }
 
 #[tokio::test]
-async fn an_api_server_takes_a_token_for_it_with_roles_as_groups() {
+async fn an_api_server_takes_a_token_for_it_with_roles_as_groups_that_nobody_else_has() {
     let scope = Scope::shared().await;
     let folder = scope.cluster.control_plane.dir().join(&scope.namespace);
     let authority = Authority::new();
@@ -95,9 +95,14 @@ async fn an_api_server_takes_a_token_for_it_with_roles_as_groups() {
         who(&relying, &token).ok()
     })
     .await;
-    assert_eq!(user["username"], claims["email"]);
+    let email = claims["email"].as_str().unwrap();
+    assert_eq!(user["username"], format!("apikey:{email}"));
     assert_eq!(user["uid"], claims["sub"]);
-    let groups = json!(["build-viewer", "build-operator", "system:authenticated"]);
+    let groups = json!([
+        "apikey:build-viewer",
+        "apikey:build-operator",
+        "system:authenticated"
+    ]);
     assert_eq!(user["groups"], groups);
     let organization = &user["extra"]["apikey-operator.dev/organization"];
     assert_eq!(organization, &json!([scope.org()]));
@@ -110,7 +115,7 @@ async fn an_api_server_takes_a_token_for_it_with_roles_as_groups() {
         "clusterrolebinding",
         "b",
         "--clusterrole=view",
-        "--group=build-viewer",
+        "--group=apikey:build-viewer",
     ];
     run(relying.kubectl().args(binding));
     eventually("the group may read", async || {
@@ -122,16 +127,23 @@ async fn an_api_server_takes_a_token_for_it_with_roles_as_groups() {
     .await;
 
     let elsewhere = scope.usable(&server, "elsewhere", "").await;
-    let system = format!("roles: ['system:masters'], {audience}");
+    let refusal = who(&relying, &server.token_for(&elsewhere).await.access_token()).unwrap_err();
+    assert!(
+        refusal.contains("Unauthorized"),
+        "another audience: {refusal}"
+    );
+
+    // A role with the name of a group of Kubernetes, or of one that others bind, is neither.
+    let system = format!("roles: ['system:masters', admins], {audience}");
     let system = scope.usable(&server, "system", &system).await;
-    for (what, key) in [
-        ("another audience", elsewhere),
-        ("a group of the system", system),
-    ] {
-        let token = server.token_for(&key).await.access_token();
-        let refusal = who(&relying, &token).unwrap_err();
-        assert!(refusal.contains("Unauthorized"), "{what}: {refusal}");
-    }
+    let system = server.token_for(&system).await.access_token();
+    let groups = json!([
+        "apikey:system:masters",
+        "apikey:admins",
+        "system:authenticated"
+    ]);
+    assert_eq!(who(&relying, &system).unwrap()["groups"], groups);
+    assert!(!kubectl(&relying, &system, &list).status.success());
     let mut tampered = token.clone();
     tampered.pop();
     assert!(

@@ -74,6 +74,7 @@ async fn metrics_are_well_formed_and_tell_of_requests_keys_and_freshness() {
         ("apikey_secrets_verified", "counter"),
         ("apikey_index_keys", "gauge"),
         ("apikey_index_argon2_only_keys", "gauge"),
+        ("apikey_index_refused_ids", "gauge"),
         ("apikey_index_unheard_seconds", "gauge"),
         ("apikey_argon2_checks_in_flight", "gauge"),
         ("apikey_signing_key_age_seconds", "gauge"),

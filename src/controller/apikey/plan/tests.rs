@@ -15,6 +15,7 @@ use crate::api::{
     DeliveredSecretSpec, OrganizationSpec, Phase, RotationSpec, SecretTemplate, SubOrganization,
     TokenSpec, names,
 };
+use crate::credential::KeyId;
 use crate::credential::verifier::{Cause, MAX_PENDING};
 
 #[test]
@@ -37,6 +38,31 @@ fn rare_steps_are_confirmed_before_they_are_taken() {
     lost.observed.verifier = None;
     lost.observed.confirmed = false;
     assert_eq!(plan(&lost.observed).actions, [Action::Confirm]);
+}
+
+#[test]
+fn a_lost_verifier_means_a_new_key_id_whatever_the_status_says() {
+    let mut world = minted();
+    let before = world.observed.document().unwrap().clone();
+    world.observed.verifier = None;
+    let theirs = KeyId::from_entropy([0xaa; 10]);
+    world.change(|key| {
+        let status = key.status.get_or_insert_default();
+        status.key_id = Some(theirs.as_str().to_owned());
+        status.email = Some("victim@acme".into());
+        status.revision = Some(i64::MAX);
+    });
+    assert!(world.run(usize::MAX));
+    let after = world.observed.document().unwrap();
+    assert_ne!(after.key_id, before.key_id);
+    assert_ne!(after.key_id, theirs);
+    assert_eq!(after.expires_at, before.expires_at);
+    let status = world.status();
+    assert_eq!(status.key_id.as_deref(), Some(after.key_id.as_str()));
+    assert_eq!(
+        (status.revision, status.email),
+        (Some(1), Some(after.email.clone()))
+    );
 }
 
 #[test]

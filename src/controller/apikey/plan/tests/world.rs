@@ -7,9 +7,10 @@ use crate::api::conditions::{self, READY};
 use crate::api::{ApiKeySpec, Phase, names};
 use crate::controller::apikey::delivered::Controller;
 use crate::controller::apikey::{notes, render};
+use crate::credential::KeyId;
 use crate::credential::fingerprint::Fingerprint;
 use crate::credential::verifier::{
-    Cause, Entry, Identity, MAX_PENDING, Owner as KeyOwner, Pending,
+    Cause, Entry, FIRST_REVISION, Identity, MAX_PENDING, Owner as KeyOwner, Pending,
 };
 
 pub(super) const CREATED: i64 = 1_800_000_000;
@@ -127,16 +128,10 @@ impl World {
         let document = self.observed.document().cloned();
         match action {
             Action::Confirm => self.observed.confirmed = true,
-            Action::CreateVerifier {
-                key_id,
-                revision,
-                expires_at,
-            } => {
+            Action::CreateVerifier { expires_at } => {
                 assert!(document.is_none(), "a verifier would be overwritten");
-                let entry = self.mint(*revision, Cause::First);
-                let key_id = key_id
-                    .clone()
-                    .unwrap_or_else(|| KeyId::from_entropy([7; 10]));
+                let entry = self.mint(FIRST_REVISION, Cause::First);
+                let key_id = KeyId::from_entropy([u8::try_from(self.writes).unwrap(); 10]);
                 let owner = KeyOwner {
                     namespace: "team".into(),
                     name: "ci".into(),
