@@ -71,7 +71,7 @@ pub(super) fn compute(
             .or_else(|| old.expires_at.clone().filter(|_| kept)),
         revision: document
             .map(|d| d.current.revision)
-            .or(old.revision.filter(|_| kept)),
+            .or_else(|| old.revision.filter(|_| kept)),
         secret_name: Some(apikey.secret_name().to_owned()),
         previous_secret: document.and_then(|document| {
             let (previous, end) = document.accepted_previous(observed.now)?;
