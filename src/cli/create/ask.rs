@@ -54,14 +54,15 @@ pub(super) async fn complete(mut flags: Create, call: &mut Invocation) -> Result
 async fn organizations(cluster: &Cluster, call: &mut Invocation) -> Vec<Organization> {
     let api = cluster.organizations();
     let listed = select::list(api, "list Organizations", ListParams::default()).await;
-    listed
-        .map(|listed| listed.objects)
-        .unwrap_or_else(|failure| {
+    match listed {
+        Ok(listed) => listed.objects,
+        Err(failure) => {
             let message = failure.message();
             call.terminal
                 .note(format!("Organizations can't be offered: {message}"));
             Vec::new()
-        })
+        }
+    }
 }
 
 fn name() -> Result<String, Failure> {
