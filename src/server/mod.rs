@@ -148,12 +148,12 @@ impl Server {
                 biased;
                 Some(ended) = self.tasks.join_next_with_id() => self.ended(ended),
                 now = sweep.tick() => self.sweep(now),
-                () = tokio::time::sleep(TRY_AGAIN), if waiting.is_some() => {}
+                () = tokio::time::sleep_until(Instant::now() + TRY_AGAIN), if waiting.is_some() => {}
                 accepted = listener.accept(), if waiting.is_none() => match accepted {
                     Ok(newcomer) => waiting = Some(newcomer),
                     Err(error) => {
                         tracing::debug!(%error, "A connection can't be accepted");
-                        tokio::time::sleep(AFTER_FAILED_ACCEPT).await;
+                        tokio::time::sleep_until(Instant::now() + AFTER_FAILED_ACCEPT).await;
                     }
                 },
             }
@@ -266,7 +266,7 @@ impl Server {
             };
             open.connection.with(retire);
         }
-        let end = tokio::time::sleep(connection::DRAIN);
+        let end = tokio::time::sleep_until(Instant::now() + connection::DRAIN);
         let mut end = std::pin::pin!(end);
         let mut sweep = tokio::time::interval(SWEEP);
         while !self.table.is_empty() {
