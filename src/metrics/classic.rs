@@ -1,18 +1,18 @@
-//! The classic text format of Prometheus (version 0.0.4), made from OpenMetrics text.
+//! The classic text format of Prometheus (version 0.0.4), made from `OpenMetrics` text.
 //!
 //! The samples are the same: what differs are the lines that describe them. A counter has the name
 //! of its samples there, with `_total`; there are no types `info`, `stateset` and `unknown`, no
 //! `# UNIT` and no `# EOF`. This program writes no exemplars.
 //!
-//! Sources: OpenMetrics 1.0, section "Negotiation" of the Prometheus exposition formats, RFC 9110
+//! Sources: `OpenMetrics` 1.0, section "Negotiation" of the Prometheus exposition formats, RFC 9110
 //! section 12.5.1.
 
-/// Media type of OpenMetrics text.
+/// Media type of `OpenMetrics` text.
 pub const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 /// Media type of the classic text format.
 pub const CLASSIC: &str = "text/plain; version=0.0.4; charset=utf-8";
 
-/// Whether this Accept header prefers the classic format. OpenMetrics wins if both are as welcome.
+/// Whether this Accept header prefers the classic format. `OpenMetrics` wins if both are as welcome.
 #[must_use]
 pub fn is_preferred(accept: &str) -> bool {
     let quality = |wanted: &str| {
@@ -21,15 +21,15 @@ pub fn is_preferred(accept: &str) -> bool {
             let name = parts
                 .next()
                 .filter(|name| name.eq_ignore_ascii_case(wanted));
-            let quality = parts.filter_map(|part| part.strip_prefix("q=")?.parse::<f32>().ok());
-            name.map(|_| quality.last().unwrap_or(1.0))
+            let mut quality = parts.filter_map(|part| part.strip_prefix("q=")?.parse::<f32>().ok());
+            name.map(|_| quality.next().unwrap_or(1.0))
         });
         ranges.fold(0.0, f32::max)
     };
     quality("text/plain") > quality("application/openmetrics-text")
 }
 
-/// The metrics of this OpenMetrics text in the classic format.
+/// The metrics of this `OpenMetrics` text in the classic format.
 #[must_use]
 pub fn of_open_metrics(text: &str) -> String {
     let mut classic = String::with_capacity(text.len());

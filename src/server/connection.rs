@@ -248,7 +248,10 @@ impl Connection {
             let opened = self.opened;
             return over(opened, MAKES_ROOM_AFTER).then_some(Evictable::Unused(opened));
         }
-        let waiting = self.is_idle().then_some(self.last).or(self.stalled());
+        let waiting = self
+            .is_idle()
+            .then_some(self.last)
+            .or_else(|| self.stalled());
         if let Some(since) = waiting {
             return over(since, MAKES_ROOM_AFTER).then_some(Evictable::Waiting(since));
         }

@@ -56,6 +56,8 @@ const HTTP2_WINDOW_BYTES: u32 = 65_535;
 const HTTP2_UNSENT_BYTES: usize = 16 * 1024;
 /// How often connections that are over are looked for.
 const SWEEP: Duration = Duration::from_millis(500);
+/// How often a connection that finds no room tries again.
+const TRY_AGAIN: Duration = Duration::from_millis(20);
 /// How long nobody is accepted after the system had no room for another connection.
 const AFTER_FAILED_ACCEPT: Duration = Duration::from_millis(50);
 
@@ -148,11 +150,12 @@ impl Server {
                 biased;
                 Some(ended) = self.tasks.join_next_with_id() => self.ended(ended),
                 now = sweep.tick() => self.sweep(now),
+                () = tokio::time::sleep_until(Instant::now() + TRY_AGAIN), if waiting.is_some() => {}
                 accepted = listener.accept(), if waiting.is_none() => match accepted {
                     Ok(newcomer) => waiting = Some(newcomer),
                     Err(error) => {
                         tracing::debug!(%error, "A connection can't be accepted");
-                        tokio::time::sleep(AFTER_FAILED_ACCEPT).await;
+                        tokio::time::sleep_until(Instant::now() + AFTER_FAILED_ACCEPT).await;
                     }
                 },
             }
@@ -265,7 +268,7 @@ impl Server {
             };
             open.connection.with(retire);
         }
-        let end = tokio::time::sleep(connection::DRAIN);
+        let end = tokio::time::sleep_until(Instant::now() + connection::DRAIN);
         let mut end = std::pin::pin!(end);
         let mut sweep = tokio::time::interval(SWEEP);
         while !self.table.is_empty() {

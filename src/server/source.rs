@@ -6,7 +6,7 @@ use ipnet::IpNet;
 
 /// The address that limits count by: an IPv4 address, or the /64 of an IPv6 address, because one
 /// subscriber has all addresses of a /64 (RFC 6177). An IPv4-mapped address is its IPv4 address.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Source(u128);
 
 impl Source {

@@ -1,7 +1,6 @@
 //! The open connections by source: may a new one come in, and which has to go for it. Pure.
 
-use std::collections::HashMap;
-use std::hash::Hash;
+use std::collections::BTreeMap;
 
 use super::connection::Evictable;
 use super::source::Source;
@@ -15,8 +14,8 @@ const EVICTED_AT_ONCE: usize = 64;
 pub struct Table<Id, Entry> {
     limit: usize,
     source_limit: usize,
-    sources: HashMap<Source, HashMap<Id, Entry>>,
-    places: HashMap<Id, Source>,
+    sources: BTreeMap<Source, BTreeMap<Id, Entry>>,
+    places: BTreeMap<Id, Source>,
 }
 
 /// Whether there is room for a connection.
@@ -30,15 +29,15 @@ pub enum Room<Id> {
     Wait,
 }
 
-impl<Id: Copy + Eq + Hash, Entry> Table<Id, Entry> {
+impl<Id: Copy + Ord, Entry> Table<Id, Entry> {
     /// An empty one: at most so many connections, and so many of one source.
     #[must_use]
     pub fn new(limit: usize, source_limit: usize) -> Self {
         Self {
             limit,
             source_limit,
-            sources: HashMap::new(),
-            places: HashMap::new(),
+            sources: BTreeMap::new(),
+            places: BTreeMap::new(),
         }
     }
 

@@ -63,5 +63,6 @@ async fn closed(stream: &mut TcpStream) {
 
 /// A pause that keeps a loop from being a flood.
 async fn breathe() {
-    tokio::time::sleep(Duration::from_millis(50)).await;
+    let later = tokio::time::Instant::now() + Duration::from_millis(50);
+    tokio::time::sleep_until(later).await;
 }
