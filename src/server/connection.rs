@@ -273,7 +273,7 @@ mod tests {
     const SECOND: Duration = Duration::from_secs(1);
     const LIFETIME: Lifetime = Lifetime {
         idle: Duration::from_secs(90),
-        max_age: Duration::from_secs(600),
+        max_age: Duration::from_mins(10),
     };
 
     fn after(connection: &Connection, seconds: u32) -> Verdict {

@@ -53,14 +53,15 @@ impl Error {
     }
 
     fn status(&self) -> Option<&Status> {
-        match self {
-            Self::Ended(status) => Some(status),
-            Self::Request(error) => match &**error {
-                kube::Error::Api(status) => Some(status),
-                _ => None,
-            },
-            _ => None,
+        if let Self::Ended(status) = self {
+            return Some(status);
         }
+        if let Self::Request(error) = self
+            && let kube::Error::Api(status) = &**error
+        {
+            return Some(status);
+        }
+        None
     }
 
     pub(super) fn has_code(&self, codes: &[u16]) -> bool {

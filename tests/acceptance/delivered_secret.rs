@@ -194,7 +194,7 @@ async fn a_lost_verifier_is_made_anew_with_another_key_id_whatever_the_status_sa
         .delete(&verifier, &DeleteParams::default())
         .await
         .unwrap();
-    let old = before.data("key-id").to_owned();
+    let old = before.data("key-id");
     let key = scope
         .key("ci", "minted again", |key| {
             let status = key.status.as_ref();

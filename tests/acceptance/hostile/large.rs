@@ -106,10 +106,10 @@ fn finalizers(bytes: usize) -> Vec<String> {
 
 fn labels(bytes: usize) -> serde_json::Map<String, Value> {
     let mut key = String::new();
-    let mut one = |n| {
+    let one = |n| {
         key.clear();
         write!(key, "example.com/{}-{n:05}", "l".repeat(50)).unwrap();
         (key.clone(), json!("v".repeat(60)))
     };
-    (0..bytes / 136).map(|n| one(n)).collect()
+    (0..bytes / 136).map(one).collect()
 }

@@ -110,10 +110,10 @@ async fn slowest(server: &TokenServer) -> Duration {
             let mut stream = BufReader::new(connect(source(2), server.address).await?);
             request(&mut stream, SMALL).await
         };
-        let served = tokio::time::timeout(Duration::from_secs(10), serving).await;
+        let answer = tokio::time::timeout(Duration::from_secs(10), serving).await;
         let took = begun.elapsed();
-        let served = served.unwrap_or_else(|_| Err(std::io::ErrorKind::TimedOut.into()));
-        served.unwrap_or_else(|error| panic!("not served after {took:?}: {error}"));
+        let answer = answer.unwrap_or_else(|_| Err(std::io::ErrorKind::TimedOut.into()));
+        answer.unwrap_or_else(|error| panic!("not served after {took:?}: {error}"));
         slowest = slowest.max(took);
         breathe().await;
     }
@@ -172,19 +172,19 @@ async fn memory_stays_when_250_connections_ask_for_much_with_a_window_of_0() {
         });
     }
     let asked = "apikey_http_requests_total{route=\"openapi\",code=\"200\"}";
-    let all = (WINDOW_0_CONNECTIONS * WINDOW_0_REQUESTS) as f64;
+    let all = f64::from(u32::try_from(WINDOW_0_CONNECTIONS * WINDOW_0_REQUESTS).unwrap());
     let mut most = before;
     let deadline = Instant::now() + SOON;
-    let mut served = 0.0;
-    while served < all && !attackers.is_empty() {
-        assert!(Instant::now() < deadline, "{served} requests");
+    let mut taken = 0.0;
+    while taken < all && !attackers.is_empty() {
+        assert!(Instant::now() < deadline, "{taken} requests");
         most = most.max(resident_mib(&server));
-        served = server.process.metric(asked).unwrap_or(served);
+        taken = server.process.metric(asked).unwrap_or(taken);
         while attackers.try_join_next().is_some() {}
         breathe().await;
     }
     most = most.max(resident_mib(&server));
-    println!("{before} MiB before, {most} MiB at most, {served} requests");
+    println!("{before} MiB before, {most} MiB at most, {taken} requests");
     assert!(
         most <= before + 64,
         "{before} MiB before, {most} MiB at most"
