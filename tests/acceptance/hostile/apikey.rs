@@ -2,6 +2,8 @@
 
 use std::time::{Duration, Instant};
 
+use tokio::time::MissedTickBehavior;
+
 use super::{Poison, World, apikey_path, poison, refused};
 use crate::support::{Cluster, Login, Scope};
 
@@ -99,6 +101,7 @@ async fn touching_such_a_key_all_the_time_delays_nothing_of_others() {
     poison(attacker, &apikey_path(attacker, "bad"), Poison::Time).await;
     let touching = async {
         let mut tick = tokio::time::interval(Duration::from_millis(20));
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         for n in 0.. {
             tick.tick().await;
             attacker.kubectl(&[
