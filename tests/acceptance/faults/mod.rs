@@ -6,7 +6,6 @@
 
 mod enumerate;
 mod oracle;
-mod others;
 mod run;
 mod stories;
 mod table;
@@ -18,7 +17,7 @@ use std::time::Instant;
 use self::enumerate::{Calls, Case, depth_one, depth_two};
 use self::run::{Outcome, look, run};
 use self::stories::{STORIES, Story};
-use crate::support::{Cluster, Damage, Fault, Harm, Kind, Moment, Sort, Until};
+use crate::support::{Cluster, Fault, Harm, Kind, Sort};
 
 /// Cases that run at once.
 const BATCH: usize = 320;
@@ -55,12 +54,13 @@ async fn calls(cluster: &Cluster, stories: &[Story]) -> Calls {
     calls
 }
 
-/// Runs cases, those apart that concern others: a controller restores or does not, when its watches end it
-/// lists everything anew, and an event that is late keeps those after it waiting.
+/// Runs cases, those apart that concern others: a controller restores or does not, and when its watches
+/// end it lists everything anew.
 async fn in_batches(cluster: &Cluster, cases: Vec<Case>) -> Vec<(Case, Outcome)> {
     let mut sorts: BTreeMap<_, Vec<Case>> = BTreeMap::new();
     for case in cases {
-        let sort = (case.story.restores(), case.is_felt_by_others());
+        let ends_watches = case.faults.iter().any(|fault| fault.kind == Kind::Gone);
+        let sort = (case.story.restores(), ends_watches);
         sorts.entry(sort).or_default().push(case);
     }
     let all: usize = sorts.values().map(Vec::len).sum();
@@ -101,11 +101,8 @@ fn assert_all_met(results: &[(Case, Outcome)]) {
 /// Whether a fault takes no time, so that it is tried with every change of the code.
 fn is_quick(fault: &Fault) -> bool {
     match fault.kind {
-        Kind::Before(harm) | Kind::After(harm) => harm != Harm::Silence,
+        Kind::Before(harm) | Kind::After(harm) => !matches!(harm, Harm::Silence | Harm::Late),
         Kind::Answer(code) => code == 409,
-        Kind::Undecodable(damage) => damage == Damage::Needed || fault.moment == Moment::Begin,
-        Kind::UndecodableItem(_) => fault.moment == Moment::Begin,
-        Kind::Late(until) => until == Until::Told,
         Kind::Events(_) | Kind::Gone => false,
     }
 }
@@ -140,11 +137,7 @@ async fn whatever_goes_wrong_with_any_call_every_key_comes_to_its_end_and_stays_
     let begun = Instant::now();
     let cluster = Cluster::start();
     let calls = calls(&cluster, &STORIES).await;
-    let mut cases = depth_one(&calls);
-    if let Ok(kind) = std::env::var("FAULTS_KIND") {
-        cases.retain(|case| format!("{:?}", case.faults).contains(&kind));
-    }
-    let results = in_batches(&cluster, cases).await;
+    let results = in_batches(&cluster, depth_one(&calls)).await;
     table::print("One fault", &calls, &results, begun.elapsed());
     assert_all_met(&results);
 }

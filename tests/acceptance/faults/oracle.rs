@@ -11,15 +11,13 @@ use k8s_openapi::api::events::v1::Event;
 use kube::Api;
 use kube::api::ListParams;
 
-use super::enumerate::{Case, Unreadable};
+use super::enumerate::Case;
 use super::run::Run;
 use super::stories::Story;
-use crate::support::{Answer, eventually, form, send};
+use crate::support::{Answer, form, send};
 
 /// Keys that are judged at the same time.
 const JUDGES: usize = 16;
-/// Annotation by which a key is changed.
-const TOUCHED: &str = "example.com/touched";
 /// So much of a secret, in clear or in base 64, is none of anything else.
 const FRAGMENT: usize = 40;
 
@@ -39,7 +37,7 @@ pub(super) async fn settled(run: &Run<'_>) {
         let of_keys: BTreeSet<_> = of_keys.flatten().collect();
         let proven: BTreeSet<_> = records.verifiers.keys().collect();
         assert_eq!(of_keys, proven, "a verifier for each key, and none else");
-        let delivering = run.cases.iter().filter(|case| run.is_delivered(case));
+        let delivering = run.cases.iter().filter(|case| case.story.is_delivered());
         let delivering: BTreeSet<_> = delivering.map(|case| &case.name).collect();
         let delivered: BTreeSet<_> = records.delivered.keys().collect();
         assert_eq!(
@@ -75,56 +73,16 @@ async fn key_is_settled(run: &Run<'_>, case: &Case) {
         .handled_rotate_request
         .as_deref();
     assert_eq!(handled, case.story.handled_request(), "{case:?}");
-    if run.is_delivered(case) {
+    if case.story.is_delivered() {
         run.scope.credential(&key).await.assert_sound();
     }
-}
-
-/// A key that can't be read is refused, and no other; it is as before once it can be read.
-pub(super) async fn refused_while_unreadable(run: &Run<'_>, server: SocketAddr) {
-    let usable = run.cases.iter().filter(|case| run.is_usable(case));
-    let sorts = usable.map(|case| (case, case.unreadable()));
-    let (unreadable, others): (Vec<_>, Vec<_>) = sorts.partition(|(_, sort)| sort.is_some());
-    let touch = async |case: &Case, value| {
-        run.scope.annotate(&case.name, &[(TOUCHED, value)]).await;
-    };
-    let all_get = |cases: &[(&Case, Option<Unreadable>)], status| {
-        let mut answers = cases.iter().map(|(case, _)| ask(run, case, server).status);
-        answers.all(|answer| answer == status)
-    };
-    for (case, sort) in &unreadable {
-        let in_list = *sort == Some(Unreadable::Item);
-        run.faults.spoil(&case.name, in_list);
-        if !in_list {
-            touch(case, "unreadable").await;
-        }
-    }
-    if unreadable
-        .iter()
-        .any(|(_, sort)| *sort == Some(Unreadable::Item))
-    {
-        run.faults.end_watches();
-    }
-    eventually("keys that can't be read are refused", async || {
-        all_get(&unreadable, 401).then_some(())
-    })
-    .await;
-    assert!(all_get(&others, 200), "a key that can be read is refused");
-    for (case, _) in &unreadable {
-        run.faults.mend(&case.name);
-        touch(case, "readable").await;
-    }
-    eventually("keys that can be read again get tokens", async || {
-        all_get(&unreadable, 200).then_some(())
-    })
-    .await;
 }
 
 /// The secret that was delivered last gets a token that ends with the key, if it should.
 pub(super) fn tokens_before_expiry(run: &Run<'_>, server: SocketAddr) {
     for case in run.cases {
         let answer = ask(run, case, server);
-        if !run.is_usable(case) {
+        if !case.story.is_usable() {
             assert_eq!(answer.status, 401, "{case:?}");
             continue;
         }

@@ -9,8 +9,7 @@ use tokio::time::Instant;
 
 use super::enumerate::Case;
 use super::oracle;
-use super::others::Others;
-use super::stories::{FORGOTTEN_SECONDS, LEFT_SECONDS, LIFE_SECONDS, MOVED_SECONDS, Story};
+use super::stories::{FORGOTTEN_SECONDS, LEFT_SECONDS, LIFE_SECONDS, MOVED_SECONDS};
 use super::witness::Witness;
 use crate::support::{
     Call, Cluster, Faults, Inside, MovedClock, Scope, eventually, free_address, ready_reason,
@@ -58,9 +57,8 @@ pub(super) struct Run<'a> {
     pub(super) cases: &'a [Case],
     /// Logs and metrics of processes that have ended.
     pub(super) shown: Vec<(&'static str, String)>,
-    pub(super) faults: Faults,
     clock: MovedClock,
-    _others: Others,
+    faults: Faults,
 }
 
 impl<'a> Run<'a> {
@@ -68,12 +66,9 @@ impl<'a> Run<'a> {
     async fn harmed(cluster: &'a Cluster, cases: &'a [Case]) -> Self {
         let scope = cluster.scope().await;
         let clock = MovedClock::default();
-        let (faults, errands) = Faults::new();
-        let (client, namespace) = (scope.client.clone(), scope.namespace.clone());
         let mut run = Self {
             witness: Witness::start(&scope, clock.clock()),
-            _others: Others::start(faults.clone(), errands, client, namespace),
-            faults,
+            faults: Faults::default(),
             shown: Vec::new(),
             cluster,
             scope,
@@ -168,7 +163,6 @@ impl<'a> Run<'a> {
         self.until_over("each key has its end").await;
         self.until_silent_for(QUIET).await;
         oracle::settled(self).await;
-        oracle::refused_while_unreadable(self, address).await;
         let passed = MOVED_SECONDS + FORGOTTEN_SECONDS;
         self.clock.advance(LIFE_SECONDS - passed - LEFT_SECONDS);
         oracle::tokens_before_expiry(self, address);
@@ -176,21 +170,6 @@ impl<'a> Run<'a> {
         oracle::no_token_after_expiry(self, address);
         self.ended(process);
         oracle::nothing_leaks(self).await;
-    }
-
-    /// Whether the key is deleted, by its story or by somebody else.
-    fn is_deleted(&self, case: &Case) -> bool {
-        case.story == Story::Delete || self.faults.is_removed(&case.name)
-    }
-
-    /// Whether a Secret is delivered at the end.
-    pub(super) fn is_delivered(&self, case: &Case) -> bool {
-        case.story.is_delivered() && !self.is_deleted(case)
-    }
-
-    /// Whether the last secret gets a token at the end.
-    pub(super) fn is_usable(&self, case: &Case) -> bool {
-        case.story.is_usable() && !self.is_deleted(case)
     }
 
     fn restores(&self) -> bool {
@@ -206,13 +185,8 @@ impl<'a> Run<'a> {
     }
 
     fn is_open(&self, case: &Case) -> bool {
-        let state = self.witness.state(&case.name);
-        let is_over = if self.is_deleted(case) {
-            state.is_gone()
-        } else {
-            case.story.is_over(&state)
-        };
-        !is_over && !self.faults.is_dead(&case.name)
+        let is_dead = self.faults.is_dead(&case.name);
+        !is_dead && !case.story.is_over(&self.witness.state(&case.name))
     }
 
     async fn until_over(&self, what: &str) {

@@ -192,6 +192,9 @@ impl Story {
 
     /// Whether the story has come to its end.
     pub(super) fn is_over(self, state: &KeyState) -> bool {
+        if self == Self::Delete {
+            return state.is_gone();
+        }
         let Some(key) = state.key.as_ref().filter(|key| is_observed(key)) else {
             return false;
         };
@@ -223,14 +226,6 @@ impl Story {
             Self::RotateAtOnce | Self::Restore => 2,
             _ => 1,
         }
-    }
-
-    /// Whether a delivered Secret that somebody removes meanwhile is replaced, and the story still comes to its end.
-    pub(super) fn has_secret_replaced(self) -> bool {
-        matches!(
-            self,
-            Self::Create | Self::Rotate | Self::RotateAtOnce | Self::Replace | Self::Relabel
-        )
     }
 
     /// Number of the secret at the end, if nothing went wrong.
@@ -286,7 +281,7 @@ pub(super) struct KeyState {
 }
 
 impl KeyState {
-    pub(super) fn is_gone(&self) -> bool {
+    fn is_gone(&self) -> bool {
         self.key.is_none() && self.secret.is_none() && self.verifiers.is_empty()
     }
 

@@ -16,10 +16,7 @@ mod tls;
 mod token;
 
 pub(crate) use cluster::{Cluster, OPERATOR_NAMESPACE, Scope, run};
-pub(crate) use fault::{
-    Act, Call, Damage, Errand, Fault, Faults, Harm, Kind, Moment, Object, Passing, Sort, Until,
-    Verb,
-};
+pub(crate) use fault::{Call, Fault, Faults, Harm, Kind, Moment, Object, Passing, Sort};
 pub(crate) use inside::{Inside, MovedClock};
 pub(crate) use key::{Credential, ready_reason};
 #[cfg(target_os = "linux")]

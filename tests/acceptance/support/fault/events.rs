@@ -10,28 +10,36 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 use tower::BoxError;
 
-use super::call::{self, About};
-use super::late::Passed;
-use super::{Act, Faults, Object, Passing, Progress};
+use super::{Faults, Passing, Progress, Told};
 
 /// How late an event is that is held back: longer than a further secret waits for its delivery.
-const HELD: Duration = Duration::from_millis(1500);
+pub(super) const HELD: Duration = Duration::from_millis(1500);
 const GONE: &str = r#"{"type": "ERROR", "object": {"kind": "Status", "apiVersion": "v1", "metadata": {},
     "status": "Failure", "reason": "Expired", "message": "too old resource version", "code": 410}}"#;
-/// Annotation of the bookmark that ends a list which comes as a stream.
-const LIST_ENDS: &str = "/object/metadata/annotations/k8s.io~1initial-events-end";
 
-/// The body of a watch of this plural with the faults of its keys.
-pub(super) fn pass(body: Body, faults: Faults, plural: String, begins_with_list: bool) -> Body {
+/// What a watch is of.
+pub(super) struct Watched {
+    pub(super) path: String,
+    /// Whether it is a list that comes as a stream.
+    pub(super) is_list: bool,
+}
+
+/// The body of a watch with the faults of its keys.
+pub(super) fn pass(body: Body, faults: Faults, watched: Watched) -> Body {
+    let mut held = VecDeque::new();
+    if !watched.is_list {
+        let due = Instant::now() + HELD;
+        let owed = faults.take_owed(&watched.path);
+        held.extend(owed.into_iter().map(|(key, line)| (due, key, line)));
+    }
     let stream = Stream {
         gone: faults.gone.subscribe(),
         faults,
-        plural,
-        is_list: begins_with_list,
+        watched,
         body: body.into_data_stream(),
         piece: Vec::new(),
-        queue: VecDeque::new(),
-        overtaken: Vec::new(),
+        ready: VecDeque::new(),
+        held,
         is_over: false,
     };
     let lines = futures::stream::unfold(stream, async |mut stream| {
@@ -43,74 +51,49 @@ pub(super) fn pass(body: Body, faults: Faults, plural: String, begins_with_list:
 
 struct Stream {
     faults: Faults,
-    plural: String,
+    watched: Watched,
     gone: watch::Receiver<()>,
     body: BodyDataStream,
     /// The beginning of a line.
     piece: Vec<u8>,
-    /// Whether what comes is what a list would show.
-    is_list: bool,
-    /// Lines to be passed on, in this order: one that is late keeps those after it waiting.
-    queue: VecDeque<Line>,
-    /// Lines that the next one of their key overtakes.
-    overtaken: Vec<Line>,
+    /// Lines to be passed on.
+    ready: VecDeque<Vec<u8>>,
+    /// Lines that are held back, with their key, the one that is due first in front.
+    held: VecDeque<(Instant, String, Vec<u8>)>,
     is_over: bool,
-}
-
-struct Line {
-    due: Instant,
-    /// The key whose event is held back.
-    held: Option<String>,
-    bytes: Vec<u8>,
-    passed: Option<Passed>,
 }
 
 impl Stream {
     async fn next(&mut self) -> Option<Result<Bytes, BoxError>> {
         loop {
-            let now = Instant::now();
-            if let Some(line) = self.queue.pop_front_if(|line| line.due <= now) {
-                self.faults.passed(line.held.as_deref(), line.passed);
-                return Some(Ok(line.bytes.into()));
+            if let Some(line) = self.ready.pop_front() {
+                return Some(Ok(line.into()));
             }
             if self.is_over {
                 return None;
             }
-            let waiting = self.queue.front().into_iter().chain(&self.overtaken);
-            let due = waiting.map(|line| line.due).min();
+            let due = self.held.front().map(|(due, ..)| *due);
             tokio::select! {
                 _ = self.gone.changed() => {
-                    self.release_all();
-                    let bytes = (GONE.replace('\n', "") + "\n").into_bytes();
-                    self.queue.push_back(Line { due: now, held: None, bytes, passed: None });
+                    self.release(|_, _| true);
+                    let line = GONE.replace('\n', "") + "\n";
+                    self.ready.push_back(line.into_bytes());
+                    self.is_over = true;
                 }
-                () = sleep_until(due.unwrap_or(now)), if due.is_some() => {
+                () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => {
                     let now = Instant::now();
-                    let due = self.overtaken.extract_if(.., |line| line.due <= now);
-                    due.collect::<Vec<_>>().into_iter().for_each(|line| self.push(line));
+                    self.release(|due, _| due <= now);
                 }
                 piece = self.body.next() => match piece {
                     Some(Ok(piece)) => self.take(&piece),
                     Some(Err(error)) => return Some(Err(error.into())),
-                    None => self.release_all(),
+                    None => {
+                        self.release(|_, _| true);
+                        self.is_over = true;
+                    }
                 }
             }
         }
-    }
-
-    /// Nothing more comes, and nothing is late any more.
-    fn release_all(&mut self) {
-        self.queue.extend(self.overtaken.drain(..));
-        let now = Instant::now();
-        self.queue.iter_mut().for_each(|line| line.due = now);
-        self.is_over = true;
-    }
-
-    fn push(&mut self, mut line: Line) {
-        if let Some(last) = self.queue.back() {
-            line.due = line.due.max(last.due);
-        }
-        self.queue.push_back(line);
     }
 
     fn take(&mut self, piece: &[u8]) {
@@ -123,46 +106,44 @@ impl Stream {
         }
     }
 
-    fn take_line(&mut self, bytes: Vec<u8>) {
-        let mut line = Line {
-            due: Instant::now(),
-            held: None,
-            bytes,
-            passed: None,
-        };
-        let event: Value = serde_json::from_slice(&line.bytes).unwrap_or_default();
-        self.is_list &= event.pointer(LIST_ENDS).is_none();
-        let Some(mut told) = Told::read(&self.plural, event) else {
-            return self.push(line);
-        };
-        line.passed = told.passed();
-        if self.faults.damage(&mut told, self.is_list) {
-            line.bytes = (told.event.to_string() + "\n").into_bytes();
-        }
-        let event = self.faults.event(&told).filter(|_| !self.is_list);
-        let Some((key, how)) = event else {
-            return self.push(line);
+    fn take_line(&mut self, line: Vec<u8>) {
+        let Some((key, how)) = Told::parse(&line).and_then(|told| self.faults.event(&told)) else {
+            self.ready.push_back(line);
+            return;
         };
         match how {
-            How::Now => self.push(line),
-            How::Late | How::Overtaken => {
-                line.due += HELD;
-                line.held = Some(key);
-                if how == How::Late {
-                    self.push(line);
+            // The end of a list says that it was whole, so its items come before that.
+            How::Late if self.watched.is_list => {
+                self.faults.released(&key);
+                self.ready.push_back(line);
+            }
+            How::Late => self.held.push_back((Instant::now() + HELD, key, line)),
+            How::Now => self.ready.push_back(line),
+            How::Twice => self.ready.extend([line.clone(), line]),
+            How::Damaged => {
+                self.ready.push_back(damaged(&line));
+                if self.watched.is_list {
+                    self.faults.owe(&self.watched.path, key, line);
                 } else {
-                    self.overtaken.push(line);
+                    self.held.push_back((Instant::now() + HELD, key, line));
                 }
             }
-            How::Twice => {
-                let bytes = line.bytes.clone();
-                self.push(Line {
-                    bytes,
-                    passed: None,
-                    held: None,
-                    ..line
-                });
-                self.push(line);
+            // An API server never tells of a deletion before it tells of what was before.
+            How::Last => {
+                self.release(|_, held| held == key);
+                self.ready.push_back(line);
+            }
+        }
+    }
+
+    /// Passes on the lines that are held back and chosen by due time and key.
+    fn release(&mut self, chosen: impl Fn(Instant, &str) -> bool) {
+        for (due, key, line) in std::mem::take(&mut self.held) {
+            if chosen(due, &key) {
+                self.faults.released(&key);
+                self.ready.push_back(line);
+            } else {
+                self.held.push_back((due, key, line));
             }
         }
     }
@@ -173,143 +154,78 @@ impl Stream {
 enum How {
     Now,
     Late,
-    Overtaken,
     Twice,
-}
-
-/// A line of a watch that tells of an object.
-struct Told {
-    event: Value,
-    object: Object,
-    about: About,
-    is_deletion: bool,
-}
-
-impl Told {
-    fn read(plural: &str, event: Value) -> Option<Self> {
-        let (object, about) = call::of_object(plural, &event["object"])?;
-        Some(Self {
-            object,
-            about,
-            is_deletion: event["type"] == "DELETED",
-            event,
-        })
-    }
-
-    fn metadata(&self, field: &str) -> Option<String> {
-        let value = &self.event["object"]["metadata"][field];
-        value.as_str().map(ToOwned::to_owned)
-    }
-
-    fn passed(&self) -> Option<Passed> {
-        if self.is_deletion {
-            self.metadata("uid").map(Passed::Gone)
-        } else {
-            self.metadata("resourceVersion").map(Passed::Version)
-        }
-    }
-}
-
-/// Damages the items of a page of a list; `None` if it has none of a key that meets such a fault.
-pub(super) fn damaged_page(faults: &Faults, plural: &str, page: &[u8]) -> Option<Vec<u8>> {
-    let mut page: Value = serde_json::from_slice(page).ok()?;
-    let mut is_damaged = false;
-    for item in page["items"].as_array_mut()? {
-        let event = serde_json::json!({"type": "ADDED", "object": item.take()});
-        let (object, about) = call::of_object(plural, &event["object"])?;
-        let mut told = Told {
-            event,
-            object,
-            about,
-            is_deletion: false,
-        };
-        is_damaged |= faults.damage(&mut told, true);
-        *item = told.event["object"].take();
-    }
-    is_damaged.then(|| page.to_string().into_bytes())
+    /// Now with a part that can't be read, and late as it is.
+    Damaged,
+    /// Now, but after what is held back.
+    Last,
 }
 
 impl Faults {
     /// What is to happen to this event, and the key that it is about.
     fn event(&self, told: &Told) -> Option<(String, How)> {
+        let about = &told.about;
         let mut state = self.state.lock().unwrap();
-        let key = state.name(&told.about)?;
-        let how = state.keys.get_mut(&key)?.event(told)?;
+        let key = about
+            .key
+            .clone()
+            .or_else(|| state.uids.get(about.uid.as_ref()?).cloned())?;
+        let progress = state.progress(about)?;
+        let how = progress.event(told)?;
         Some((key, how))
     }
 
-    /// Damages an event, if that is to happen to it.
-    fn damage(&self, told: &mut Told, is_list: bool) -> bool {
+    fn owe(&self, path: &str, key: String, line: Vec<u8>) {
         let mut state = self.state.lock().unwrap();
-        let Some(key) = state.name(&told.about) else {
-            return false;
-        };
-        let Some(progress) = state.keys.get_mut(&key) else {
-            return false;
-        };
-        let name = told.metadata("name").unwrap_or_default();
-        let id = (told.object, name.clone());
-        let damaging = progress.damaging.as_mut();
-        let Some(damaging) = damaging
-            .filter(|damaging| (is_list || !damaging.lists_only) && !damaging.mended.contains(&id))
-        else {
-            return false;
-        };
-        if !damaging
-            .damage
-            .apply(told.object, &mut told.event["object"])
-        {
-            return false;
-        }
-        let is_first = damaging.damaged.insert(id);
-        let is_to_be_mended = damaging.mends && damaging.damage.is_felt();
-        progress.meet();
-        drop(state);
-        if is_first && is_to_be_mended {
-            self.ask(&key, told.object, &name, Act::Touch);
-        }
-        true
+        let owed = state.owed.entry(path.to_owned()).or_default();
+        owed.push((key, line));
     }
 
-    /// A line was passed on to the process, which may have been held back.
-    fn passed(&self, held: Option<&str>, passed: Option<Passed>) {
+    fn take_owed(&self, path: &str) -> Vec<(String, Vec<u8>)> {
         let mut state = self.state.lock().unwrap();
-        if let Some(progress) = held.and_then(|key| state.keys.get_mut(key)) {
-            progress.held = progress.held.saturating_sub(1);
+        state.owed.remove(path).unwrap_or_default()
+    }
+
+    fn released(&self, key: &str) {
+        let mut state = self.state.lock().unwrap();
+        if let Some(progress) = state.keys.get_mut(key) {
+            progress.held -= 1;
         }
-        state.passed.extend(passed);
-        drop(state);
-        self.moved.send_replace(());
     }
 }
 
 impl Progress {
     fn event(&mut self, told: &Told) -> Option<How> {
-        let is_key = told.object == Object::ApiKey;
-        let passing = self.events?;
-        let how = match passing {
+        let how = match self.events? {
             Passing::Twice => How::Twice,
             Passing::Held => How::Late,
-            Passing::Lagging if is_key => How::Late,
-            Passing::Reordered if !told.is_deletion => {
-                self.overtake_next = !self.overtake_next;
-                if self.overtake_next {
-                    How::Overtaken
-                } else {
-                    How::Now
-                }
+            Passing::Lagging if told.is_key => How::Late,
+            Passing::Lagging => How::Now,
+            Passing::Reordered | Passing::Damaged if told.is_deletion => How::Last,
+            Passing::Damaged => How::Damaged,
+            Passing::Reordered => {
+                self.hold_next = !self.hold_next;
+                if self.hold_next { How::Late } else { How::Now }
             }
-            Passing::Lagging | Passing::Reordered => How::Now,
         };
-        let is_late = matches!(how, How::Late | How::Overtaken);
-        let is_met = match passing {
-            Passing::Twice | Passing::Held => true,
-            Passing::Lagging | Passing::Reordered => how == How::Now && self.held > 0,
-        };
-        self.held += usize::from(is_late);
-        if is_met {
+        let is_overtaken = how == How::Now && self.held > 0;
+        self.held += usize::from(matches!(how, How::Late | How::Damaged));
+        let needs_another = matches!(self.events, Some(Passing::Reordered | Passing::Lagging));
+        if !needs_another || is_overtaken {
             self.meet();
         }
         Some(how)
     }
+}
+
+/// An event whose object can't be read.
+fn damaged(line: &[u8]) -> Vec<u8> {
+    let mut event: Value = serde_json::from_slice(line).unwrap();
+    let object = &mut event["object"];
+    if object["kind"] == "ApiKey" {
+        object["spec"]["roles"] = "none".into();
+    } else {
+        object["metadata"]["labels"] = 7.into();
+    }
+    (event.to_string() + "\n").into_bytes()
 }

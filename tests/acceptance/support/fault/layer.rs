@@ -2,16 +2,15 @@
 
 use std::task::{Context, Poll};
 
-use axum::body::{Body as AnswerBody, Bytes, HttpBody, to_bytes};
-use axum::http::header::CONTENT_LENGTH;
-use axum::http::{Method, Request, Response};
+use axum::body::{Body as AnswerBody, Bytes, HttpBody};
+use axum::http::{Request, Response};
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
 use kube::client::Body;
 use serde_json::json;
 use tower::{BoxError, Layer, Service};
 
-use super::{Faults, Harm, Kind, events, has, is_watch, late};
+use super::{Faults, Harm, Kind, events, is_list, is_watch};
 
 #[derive(Clone)]
 pub(super) struct FaultLayer(pub(super) Faults);
@@ -50,17 +49,19 @@ where
     }
 
     fn call(&mut self, request: Request<Body>) -> Self::Future {
-        let meeting = self.faults.take(&request);
-        let kind = meeting.as_ref().map(|meeting| meeting.kind);
+        let kind = self.faults.take(&request);
         if kind == Some(Kind::Before(Harm::Crash)) {
             return std::future::ready(Err(lost())).boxed();
         }
         let (faults, open) = (self.faults.clone(), self.faults.open(&request));
-        let shown = Shown::of(&request);
+        let watched = is_watch(&request).then(|| events::Watched {
+            path: request.uri().path().to_owned(),
+            is_list: is_list(&request),
+        });
         let answer = match kind {
             Some(Kind::Before(harm)) => fail(harm).boxed(),
             Some(Kind::Answer(code)) => std::future::ready(Ok(refusal(code))).boxed(),
-            _ => {
+            Some(Kind::After(_) | Kind::Events(_) | Kind::Gone) | None => {
                 let answer = self.inner.call(request);
                 async move { Ok(answer.await.map_err(Into::into)?.map(AnswerBody::new)) }.boxed()
             }
@@ -68,60 +69,19 @@ where
         async move {
             let _open = open;
             let answer = answer.await?;
-            match (kind, meeting, shown) {
-                (Some(Kind::After(harm)), ..) => fail(harm).await,
-                (Some(Kind::Late(until)), Some(meeting), _) => {
-                    late::hold(&faults, &meeting, until, answer).await
+            match kind {
+                Some(Kind::After(Harm::Late)) => {
+                    tokio::time::sleep(events::HELD).await;
+                    Ok(answer)
                 }
-                (_, _, Some(shown)) if answer.status().is_success() => {
-                    shown.pass(answer, faults).await
-                }
-                _ => Ok(answer),
+                Some(Kind::After(harm)) => fail(harm).await,
+                _ => Ok(match watched.filter(|_| answer.status().is_success()) {
+                    Some(watched) => answer.map(|body| events::pass(body, faults, watched)),
+                    None => answer,
+                }),
             }
         }
         .boxed()
-    }
-}
-
-/// A watch, or a page of a list.
-struct Shown {
-    plural: String,
-    is_watch: bool,
-    begins_with_list: bool,
-}
-
-impl Shown {
-    fn of(request: &Request<Body>) -> Option<Self> {
-        let plural = request.uri().path().rsplit('/').next()?;
-        let kinds = ["apikeys", "organizations", "secrets"];
-        let is_watch = is_watch(request);
-        let is_list = *request.method() == Method::GET && kinds.contains(&plural);
-        (is_watch || is_list).then(|| Self {
-            plural: plural.to_owned(),
-            is_watch,
-            begins_with_list: has(request, "sendInitialEvents=true"),
-        })
-    }
-
-    async fn pass(
-        self,
-        answer: Response<AnswerBody>,
-        faults: Faults,
-    ) -> Result<Response<AnswerBody>, BoxError> {
-        let Self {
-            plural,
-            is_watch,
-            begins_with_list,
-        } = self;
-        if is_watch {
-            return Ok(answer.map(|body| events::pass(body, faults, plural, begins_with_list)));
-        }
-        let (mut head, body) = answer.into_parts();
-        let page = to_bytes(body, usize::MAX).await?;
-        let damaged = events::damaged_page(&faults, &plural, &page);
-        head.headers.remove(CONTENT_LENGTH);
-        let page = damaged.map_or(page, Bytes::from);
-        Ok(Response::from_parts(head, page.into()))
     }
 }
 

@@ -1,25 +1,22 @@
-//! Faults of API calls, by key: a layer of the kube client that has the n-th call for a key fail or be
-//! answered late, or what the watches tell of the key come late, twice, in another order or damaged.
+//! Faults of API calls, by key: a layer of the kube client that has the n-th call for a key fail, or
+//! what the watches tell of the key come late, twice or in another order.
 
 mod call;
-mod damage;
 mod events;
-mod late;
 mod layer;
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex};
 
 use axum::http::{Method, Request};
 use futures::FutureExt as _;
 use kube::client::{Body, ClientBuilder};
 use kube::{Client, Config};
-use tokio::sync::{mpsc, watch};
+use serde_json::Value;
+use tokio::sync::watch;
 
 use self::call::About;
-pub(crate) use self::call::{Call, Object, Sort, Verb};
-pub(crate) use self::damage::Damage;
-use self::late::Passed;
+pub(crate) use self::call::{Call, Object, Sort};
 use self::layer::FaultLayer;
 
 /// How a call goes wrong.
@@ -31,6 +28,8 @@ pub(crate) enum Harm {
     Lost,
     /// There is never an answer.
     Silence,
+    /// The answer comes late: the watches have told of what it says before.
+    Late,
 }
 
 /// How the events of a key reach the watches of a process.
@@ -42,19 +41,11 @@ pub(crate) enum Passing {
     Lagging,
     /// Each one twice.
     Twice,
-    /// Every other one late, so that the next one overtakes it: versions go backwards.
+    /// Every other one late, so that the next one overtakes it.
     Reordered,
-}
-
-/// Until when an answer is held back.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Until {
-    /// Until a watch has told of what was done.
-    Told,
-    /// Until a watch has told that what was written is gone, for somebody else removes it meanwhile.
-    Gone,
-    /// Until the deadline of the request is over.
-    Overdue,
+    /// Each one first with a part that can't be read, and as it is a while later; the items of lists as
+    /// well.
+    Damaged,
 }
 
 /// A sort of fault.
@@ -70,12 +61,6 @@ pub(crate) enum Kind {
     Events(Passing),
     /// All watches end with 410 Gone.
     Gone,
-    /// From this call on, events come with this part damaged, until the object changes again.
-    Undecodable(Damage),
-    /// All watches end with 410 Gone, and the lists that follow show objects damaged likewise.
-    UndecodableItem(Damage),
-    /// The API server does what was asked, and the answer comes late.
-    Late(Until),
 }
 
 /// When a fault happens.
@@ -107,60 +92,11 @@ struct Progress {
     since: usize,
     is_dead: bool,
     events: Option<Passing>,
-    damaging: Option<Damaging>,
-    /// Whether nothing has met this fault yet.
+    /// Whether no event has met this fault yet.
     is_unmet: bool,
-    /// Events that are held back, and whether the next one is to be overtaken.
+    /// Events that are held back, and whether the next one is to be.
     held: usize,
-    overtake_next: bool,
-}
-
-/// How objects of a key are damaged on their way.
-#[derive(Debug)]
-struct Damaging {
-    damage: Damage,
-    lists_only: bool,
-    /// Whether each is changed a moment later, so that it can be read again.
-    mends: bool,
-    damaged: BTreeSet<(Object, String)>,
-    mended: BTreeSet<(Object, String)>,
-}
-
-impl Damaging {
-    const fn new(damage: Damage) -> Self {
-        Self {
-            damage,
-            lists_only: false,
-            mends: true,
-            damaged: BTreeSet::new(),
-            mended: BTreeSet::new(),
-        }
-    }
-}
-
-/// What somebody else is to do with an object.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Act {
-    /// Change it, so that there is an event that can be read.
-    Touch,
-    Remove,
-}
-
-/// A request to somebody else.
-#[derive(Debug)]
-pub(crate) struct Errand {
-    pub(crate) key: String,
-    pub(crate) object: Object,
-    pub(crate) name: String,
-    pub(crate) act: Act,
-}
-
-/// A call that meets a fault.
-#[derive(Clone, Debug)]
-struct Meeting {
-    key: String,
-    sort: Sort,
-    kind: Kind,
+    hold_next: bool,
 }
 
 impl Progress {
@@ -189,24 +125,14 @@ impl Progress {
         match kind {
             Kind::Before(harm) | Kind::After(harm) => self.is_dead = harm == Harm::Crash,
             Kind::Events(passing) => self.events = Some(passing),
-            Kind::Undecodable(damage) => self.damaging = Some(Damaging::new(damage)),
-            Kind::UndecodableItem(damage) => {
-                self.damaging = Some(Damaging {
-                    lists_only: true,
-                    ..Damaging::new(damage)
-                });
-            }
-            Kind::Answer(_) | Kind::Gone | Kind::Late(_) => {}
+            Kind::Answer(_) | Kind::Gone => {}
         }
-        self.is_unmet = matches!(
-            kind,
-            Kind::Events(_) | Kind::Undecodable(_) | Kind::UndecodableItem(_) | Kind::Late(_)
-        );
+        self.is_unmet = matches!(kind, Kind::Events(_));
         self.happened += usize::from(!self.is_unmet);
         kind
     }
 
-    /// Something met the fault.
+    /// An event met the fault.
     fn meet(&mut self) {
         self.happened += usize::from(std::mem::take(&mut self.is_unmet));
     }
@@ -216,8 +142,6 @@ impl Progress {
         self.is_dead = false;
         self.is_unmet = false;
         self.events = None;
-        self.damaging = None;
-        self.held = 0;
         if self
             .faults
             .front()
@@ -233,26 +157,24 @@ struct State {
     keys: BTreeMap<String, Progress>,
     /// Names of keys by uid.
     uids: BTreeMap<String, String>,
+    /// Lines that came damaged in a list, by the path that is watched, and are still to come as they are.
+    owed: BTreeMap<String, Vec<(String, Vec<u8>)>>,
     /// Requests that were sent, but for watches.
     requests: usize,
     /// Those of them that have no answer yet.
     open: usize,
-    /// What the watches of this process have told.
-    passed: BTreeSet<Passed>,
-    /// Keys that somebody else removes.
-    removed: BTreeSet<String>,
 }
 
 impl State {
-    /// Name of the key.
-    fn name(&mut self, about: &About) -> Option<String> {
-        match (about.key.clone(), about.uid.clone()) {
+    fn progress(&mut self, about: &About) -> Option<&mut Progress> {
+        let key = match (about.key.clone(), about.uid.clone()) {
             (Some(key), uid) => {
                 self.uids.extend(uid.map(|uid| (uid, key.clone())));
-                Some(key)
+                key
             }
-            (None, uid) => self.uids.get(&uid?).cloned(),
-        }
+            (None, uid) => self.uids.get(&uid?)?.clone(),
+        };
+        self.keys.get_mut(&key)
     }
 }
 
@@ -261,88 +183,18 @@ impl State {
 pub(crate) struct Faults {
     state: Arc<Mutex<State>>,
     gone: watch::Sender<()>,
-    /// Watches have told something.
-    moved: watch::Sender<()>,
-    errands: mpsc::UnboundedSender<Errand>,
+}
+
+impl Default for Faults {
+    fn default() -> Self {
+        Self {
+            state: Arc::default(),
+            gone: watch::Sender::new(()),
+        }
+    }
 }
 
 impl Faults {
-    /// Without faults, and what somebody else is asked for.
-    pub(crate) fn new() -> (Self, mpsc::UnboundedReceiver<Errand>) {
-        let (errands, asked) = mpsc::unbounded_channel();
-        let faults = Self {
-            state: Arc::default(),
-            gone: watch::Sender::new(()),
-            moved: watch::Sender::new(()),
-            errands,
-        };
-        (faults, asked)
-    }
-
-    /// From now on, what is told of this key, or what lists show of it, can't be read, until it is mended.
-    pub(crate) fn spoil(&self, key: &str, lists_only: bool) {
-        let mut state = self.state.lock().unwrap();
-        state.keys.get_mut(key).unwrap().damaging = Some(Damaging {
-            mends: false,
-            lists_only,
-            ..Damaging::new(Damage::Needed)
-        });
-    }
-
-    /// All watches end with 410 Gone.
-    pub(crate) fn end_watches(&self) {
-        self.gone.send_replace(());
-    }
-
-    /// From now on, what is told of this key can be read.
-    pub(crate) fn mend(&self, key: &str) {
-        let mut state = self.state.lock().unwrap();
-        state.keys.get_mut(key).unwrap().damaging = None;
-    }
-
-    /// From now on, what is told of this object can be read.
-    pub(crate) fn mend_object(&self, key: &str, object: Object, name: &str) {
-        let mut state = self.state.lock().unwrap();
-        if let Some(damaging) = state
-            .keys
-            .get_mut(key)
-            .and_then(|key| key.damaging.as_mut())
-        {
-            damaging.mended.insert((object, name.to_owned()));
-        }
-    }
-
-    fn ask(&self, key: &str, object: Object, name: &str, act: Act) {
-        if act == Act::Remove && object == Object::ApiKey {
-            let mut state = self.state.lock().unwrap();
-            state.removed.insert(key.to_owned());
-        }
-        let (key, name) = (key.to_owned(), name.to_owned());
-        let errand = Errand {
-            key,
-            object,
-            name,
-            act,
-        };
-        // Nobody is asked after the end of a run.
-        let _ = self.errands.send(errand);
-    }
-
-    /// Something met the fault of this key.
-    fn meet(&self, key: &str) {
-        let mut state = self.state.lock().unwrap();
-        if let Some(progress) = state.keys.get_mut(key) {
-            progress.meet();
-        }
-    }
-
-    async fn until_passed(&self, awaited: &Passed) {
-        let mut moved = self.moved.subscribe();
-        while !self.state.lock().unwrap().passed.contains(awaited) {
-            let _ = moved.changed().await;
-        }
-    }
-
     /// Has these faults happen to a key, one after the other, from the next client on.
     pub(crate) fn insert(&self, key: &str, faults: &[Fault]) {
         let progress = Progress {
@@ -356,11 +208,6 @@ impl Faults {
     /// How many faults of this key have happened.
     pub(crate) fn happened(&self, key: &str) -> usize {
         self.state.lock().unwrap().keys[key].happened
-    }
-
-    /// Whether somebody else removes this key.
-    pub(crate) fn is_removed(&self, key: &str) -> bool {
-        self.state.lock().unwrap().removed.contains(key)
     }
 
     /// Whether the process of this key is dead.
@@ -384,32 +231,29 @@ impl Faults {
     pub(crate) fn client(&self, config: Config) -> Client {
         let mut state = self.state.lock().unwrap();
         state.keys.values_mut().for_each(Progress::restart);
-        state.passed.clear();
         drop(state);
         let builder = ClientBuilder::try_from(config).unwrap();
         builder.with_layer(&FaultLayer(self.clone())).build()
     }
 
     /// What is to happen to this request.
-    fn take(&self, request: &Request<Body>) -> Option<Meeting> {
+    fn take(&self, request: &Request<Body>) -> Option<Kind> {
         let body = request.body().try_clone()?;
         // A body that is at hand is there at once.
         let body = body.collect_bytes().now_or_never()?.unwrap();
         let body = serde_json::from_slice(&body).unwrap_or_default();
         let (sort, about) = call::read(request.method(), request.uri().path(), &body)?;
         let mut state = self.state.lock().unwrap();
-        let key = state.name(&about)?;
-        let progress = state.keys.get_mut(&key)?;
-        let kind = if progress.is_dead {
-            Kind::Before(Harm::Crash)
-        } else {
-            progress.call(sort)?
-        };
-        drop(state);
-        if matches!(kind, Kind::Gone | Kind::UndecodableItem(_)) {
-            self.end_watches();
+        let progress = state.progress(&about)?;
+        if progress.is_dead {
+            return Some(Kind::Before(Harm::Crash));
         }
-        Some(Meeting { key, sort, kind })
+        let kind = progress.call(sort)?;
+        drop(state);
+        if kind == Kind::Gone {
+            self.gone.send_replace(());
+        }
+        Some(kind)
     }
 
     /// Counts a request that is sent, until the result is dropped.
@@ -424,14 +268,15 @@ impl Faults {
     }
 }
 
-fn is_watch(request: &Request<Body>) -> bool {
-    *request.method() == Method::GET && has(request, "watch=true")
+/// Whether a request asks for a list that comes as a stream.
+fn is_list(request: &Request<Body>) -> bool {
+    let query = request.uri().query().unwrap_or_default();
+    query.contains("sendInitialEvents=true")
 }
 
-/// Whether a request has this parameter.
-fn has(request: &Request<Body>, parameter: &str) -> bool {
+fn is_watch(request: &Request<Body>) -> bool {
     let query = request.uri().query().unwrap_or_default();
-    query.split('&').any(|pair| pair == parameter)
+    *request.method() == Method::GET && query.split('&').any(|pair| pair.starts_with("watch="))
 }
 
 /// A request without an answer.
@@ -440,5 +285,24 @@ struct Open(Faults);
 impl Drop for Open {
     fn drop(&mut self) {
         self.0.state.lock().unwrap().open -= 1;
+    }
+}
+
+/// The object of a line of a watch, and whether it is gone.
+struct Told {
+    about: About,
+    is_key: bool,
+    is_deletion: bool,
+}
+
+impl Told {
+    fn parse(line: &[u8]) -> Option<Self> {
+        let event: Value = serde_json::from_slice(line).ok()?;
+        let about = call::of_object(&event["object"])?;
+        Some(Self {
+            about,
+            is_key: event["object"]["kind"] == "ApiKey",
+            is_deletion: event["type"] == "DELETED",
+        })
     }
 }

@@ -15,8 +15,9 @@ const MAX_CONNECTIONS: &str = "--max-connections=40";
 const PER_SOURCE: usize = 12;
 /// Other callers that come during an attack, one after the other.
 const OTHERS: usize = 30;
-/// Longest time for one of them, connection included.
-const SERVED_WITHIN: Duration = Duration::from_secs(1);
+/// Longest time for one of them, connection included. A server by itself takes less than a second; beside
+/// other tests on two cores it may take more.
+const SERVED_WITHIN: Duration = Duration::from_secs(5);
 const WINDOW_0_CONNECTIONS: usize = 250;
 const WINDOW_0_REQUESTS: usize = 64;
 
