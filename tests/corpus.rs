@@ -32,6 +32,11 @@ fn whatever_is_stored_has_one_plan_that_can_be_carried_out() {
 }
 
 #[test]
+fn any_object_is_read_or_known_by_its_identity() {
+    replay("object", checks::object::check);
+}
+
+#[test]
 fn any_document_is_a_verifier_or_refused() {
     replay("verifier", checks::verifier::check);
 }
