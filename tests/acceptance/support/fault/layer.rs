@@ -71,7 +71,7 @@ where
             let answer = answer.await?;
             match kind {
                 Some(Kind::After(Harm::Late)) => {
-                    tokio::time::sleep(events::HELD).await;
+                    tokio::time::sleep_until(tokio::time::Instant::now() + events::HELD).await;
                     Ok(answer)
                 }
                 Some(Kind::After(harm)) => fail(harm).await,
