@@ -3,7 +3,7 @@
 use apikey_operator::api::{ApiKey, names};
 use kube::api::DeleteParams;
 
-use crate::support::{Cluster, Scope, api_requests, eventually, run};
+use crate::support::{Cluster, Operator, Scope, api_requests, eventually, run};
 
 async fn gone(scope: &Scope<'_>, key: &ApiKey) {
     eventually("the delivered Secret is collected", async || {
@@ -30,16 +30,20 @@ async fn a_deleted_key_is_gone_at_once_and_its_secret_and_verifier_follow() {
     assert!(key.metadata.finalizers.is_none());
     scope.kubectl(&["delete", "apikey", "ci", "--timeout=5s"]);
     gone(&scope, &key).await;
-    Scope::operator(|operator| {
-        let key_id = key.status.unwrap().key_id.unwrap();
-        let actions: Vec<_> = operator
-            .audit()
-            .into_iter()
-            .filter(|line| line["keyId"] == key_id.as_str())
-            .map(|line| line["action"].as_str().unwrap().to_owned())
-            .collect();
-        assert_eq!(actions, ["Create", "Revoke"]);
-    });
+    let key_id = key.status.unwrap().key_id.unwrap();
+    // The line of a revocation follows the removal of the verifier.
+    eventually(
+        "both are in the audit lines, and nothing else",
+        async || {
+            let lines = Scope::operator(Operator::audit);
+            let of_key = lines.iter().filter(|line| line["keyId"] == key_id.as_str());
+            let actions: Vec<_> = of_key
+                .map(|line| line["action"].as_str().unwrap())
+                .collect();
+            (actions == ["Create", "Revoke"]).then_some(())
+        },
+    )
+    .await;
 }
 
 #[tokio::test]

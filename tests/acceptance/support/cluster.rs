@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{LazyLock, Mutex};
+use std::sync::{LazyLock, Mutex, PoisonError};
 
 use controlplane::{Builder, ControlPlane};
 use kube::config::{KubeConfigOptions, Kubeconfig};
@@ -243,7 +243,9 @@ impl Scope<'static> {
 
     /// Asks the shared operator.
     pub(crate) fn operator<T>(ask: impl FnOnce(&Operator) -> T) -> T {
-        ask(&SHARED.1.lock().unwrap())
+        // A test that failed meanwhile leaves it as it was.
+        let operator = SHARED.1.lock().unwrap_or_else(PoisonError::into_inner);
+        ask(&operator)
     }
 }
 
