@@ -194,6 +194,11 @@ inside() {
     done
     kubectl apply -f - >/dev/null <<END
 apiVersion: apikey-operator.dev/v1alpha1
+kind: Organization
+metadata: {name: acme}
+spec: {allowedNamespaces: {from: All}}
+---
+apiVersion: apikey-operator.dev/v1alpha1
 kind: ApiKey
 metadata: {name: app}
 spec: {org: acme, roles: [build-viewer, build-operator]}

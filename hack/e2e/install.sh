@@ -11,7 +11,7 @@ helm_release() {
     read -ra image <<<"$(image_options "$3")"
     shift 3
     helm "$verb" "$release" "$chart" --namespace "$namespace" --wait --timeout 3m \
-        --set organizations.required=true "${image[@]}" "$@"
+        "${image[@]}" "$@"
 }
 make_namespace() {
     quietly "namespace $namespace" kubectl create namespace "$namespace"

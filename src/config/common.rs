@@ -39,11 +39,12 @@ pub struct CommonFlags {
     #[arg(long, env = "APIKEY_OPERATOR_ISSUER_URL", value_name = "URL", value_parser = issuer_url)]
     pub issuer_url: Option<String>,
 
-    /// Refuse keys whose Organization is not declared. Production should set it: without it, such a
-    /// key may have any role. Give it to controller and token server alike.
+    /// Refuse keys whose Organization does not exist. With `false`, such a key may have any role and
+    /// audience, and deleting an Organization opens its keys: for trials. Give it to controller and
+    /// token server alike.
     #[arg(long, env = "APIKEY_OPERATOR_REQUIRE_ORGANIZATIONS", num_args = 0..=1,
-        default_value_t = false, default_missing_value = "true", require_equals = true,
-        value_name = "BOOL")]
+        default_value_t = true, default_missing_value = "true", require_equals = true,
+        action = clap::ArgAction::Set, value_name = "BOOL")]
     pub require_organizations: bool,
 
     /// argon2id hashes made or checked at the same time. Default: one per core.

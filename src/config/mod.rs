@@ -105,8 +105,8 @@ Examples:
     kubectl create namespace apikeys
     apikey-operator controller --namespace apikeys
 
-  In production, refuse organizations that are not declared:
-    apikey-operator controller --require-organizations --log-format json";
+  In production, with logs for machines and keys of some namespaces only:
+    apikey-operator controller --log-format json --watch-namespaces builds,deploys";
 
 const TOKEN_EXAMPLES: &str = "\
 Examples:
@@ -162,14 +162,16 @@ mod tests {
         let token = flags.token.check(&common);
         let controller = flags.controller.check();
         assert_eq!(controller.argon2, Argon2Cost::default());
-        assert!(controller.leader_elect && !common.require_organizations);
+        assert!(controller.leader_elect && common.require_organizations);
         assert_eq!(token.issuer_url, "http://apikey-operator-token.ns.svc");
         assert_eq!(token.audiences, [token.issuer_url.as_str()]);
         assert!(common.watched.contains("any"));
         let some = run(&["--watch-namespaces=a,b"]).unwrap().common.check("ns");
         assert!(some.watched.contains("b") && !some.watched.contains("c"));
-        let given = run(&["--require-organizations", "--leader-elect=false"]).unwrap();
-        assert!(given.common.require_organizations && !given.controller.leader_elect);
+        let given = run(&["--require-organizations=false", "--leader-elect=false"]).unwrap();
+        assert!(!given.common.require_organizations && !given.controller.leader_elect);
+        let bare = run(&["--require-organizations"]).unwrap();
+        assert!(bare.common.require_organizations, "as scripts of before have it");
         for bad in [
             "--argon2-memory-kib=4",
             "--email-domain=A b",

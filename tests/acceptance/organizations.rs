@@ -3,7 +3,7 @@
 use apikey_operator::api::{ApiKey, Organization, conditions};
 use kube::Api;
 
-use crate::support::{Cluster, Scope, eventually};
+use crate::support::{Cluster, Login, Scope, eventually};
 
 const ALL: &str = "{allowedNamespaces: {from: All}}";
 
@@ -15,8 +15,11 @@ fn roles(key: &ApiKey) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn an_undeclared_organization_works_and_comes_under_the_rules_once_declared() {
-    let scope = Scope::shared().await;
+async fn an_undeclared_organization_works_where_none_is_required_and_comes_under_the_rules_once_declared()
+ {
+    let cluster = Cluster::start();
+    let _operator = cluster.operator(&["--require-organizations=false"]);
+    let scope = cluster.undeclared_scope().await;
     scope.apply_key("ci", "roles: [anything]");
     let key = scope.ready("ci").await;
     let message = &key.status.unwrap().conditions[1].message;
@@ -41,10 +44,8 @@ async fn an_undeclared_organization_works_and_comes_under_the_rules_once_declare
 }
 
 #[tokio::test]
-async fn with_required_organizations_a_key_waits_for_its_own_and_then_heals() {
-    let cluster = Cluster::start();
-    let _operator = cluster.operator(&["--require-organizations"]);
-    let scope = cluster.scope().await;
+async fn a_key_waits_for_its_organization_and_then_heals() {
+    let scope = Scope::shared_and_undeclared().await;
     scope.apply_key("ci", "");
     let message = scope.refused("ci", "OrganizationNotFound").await;
     assert!(message.contains("create it"), "{message}");
@@ -60,6 +61,48 @@ async fn with_required_organizations_a_key_waits_for_its_own_and_then_heals() {
 }
 
 #[tokio::test]
+async fn an_organization_that_is_deleted_closes_its_keys_and_one_that_comes_back_opens_them() {
+    let scope = Scope::shared().await;
+    let server = Scope::token_server().await;
+    let credential = scope.usable(server, "ci", "").await;
+    let login = Login::of(&credential);
+    let before = scope.delivered("ci").await.metadata.uid;
+    scope.kubectl(&["delete", "organization", scope.org()]);
+    let refusal = "no token without the Organization";
+    eventually(refusal, async || {
+        (server.token_of(&login).status == 401).then_some(())
+    })
+    .await;
+    let message = scope.refused("ci", "OrganizationNotFound").await;
+    assert!(message.contains("create it"), "{message}");
+    scope.declare_own();
+    scope.ready("ci").await;
+    server.token_for(&credential).await;
+    assert_eq!(scope.delivered("ci").await.metadata.uid, before);
+}
+
+#[tokio::test]
+async fn keys_of_before_organizations_were_required_wait_with_their_secrets_until_theirs_exists() {
+    let cluster = Cluster::start();
+    let open = ["--require-organizations=false"];
+    let scope = cluster.undeclared_scope().await;
+    let credential = {
+        let _operator = cluster.operator(&open);
+        let server = cluster.token_server(&open);
+        server.ready().await;
+        scope.usable(&server, "ci", "roles: [anything]").await
+    };
+    let _operator = cluster.operator(&[]);
+    let server = cluster.token_server(&[]);
+    server.ready().await;
+    scope.refused("ci", "OrganizationNotFound").await;
+    assert_eq!(server.token_of(&Login::of(&credential)).status, 401);
+    scope.declare_own();
+    scope.ready("ci").await;
+    server.token_for(&credential).await;
+}
+
+#[tokio::test]
 async fn only_allowed_namespaces_make_keys_by_name_and_by_label() {
     let scope = Scope::shared().await;
     scope.declare(
@@ -69,7 +112,7 @@ async fn only_allowed_namespaces_make_keys_by_name_and_by_label() {
     scope.apply_key("ci", "");
     scope.refused("ci", "NamespaceNotAllowed").await;
     let selector = "{allowedNamespaces: {from: Selector, selector: {matchLabels: {tier: prod}}}}";
-    scope.kubectl(&["delete", "organization", scope.org()]);
+    scope.declare(scope.org(), ALL);
     scope.ready("ci").await;
     scope.declare(scope.org(), selector);
     scope.refused("ci", "NamespaceNotAllowed").await;

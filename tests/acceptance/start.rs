@@ -41,6 +41,6 @@ async fn a_key_may_come_before_its_organization_and_both_before_the_operator() {
         scope.org(),
         "{allowedNamespaces: {from: All}, roles: [{key: build}]}",
     );
-    let _operator = cluster.operator(&["--require-organizations"]);
+    let _operator = cluster.operator(&[]);
     scope.ready("ci").await;
 }

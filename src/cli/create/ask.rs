@@ -132,7 +132,7 @@ fn expiry() -> Result<Option<Expiry>, Failure> {
 }
 
 fn organization(declared: &[Organization]) -> Result<String, Failure> {
-    const ANOTHER: &str = "another one, not declared";
+    const ANOTHER: &str = "another one, which does not exist yet";
     let names = declared.iter().filter_map(|o| o.metadata.name.clone());
     let mut names: Vec<_> = names.collect();
     if !names.is_empty() {
@@ -143,7 +143,7 @@ fn organization(declared: &[Organization]) -> Result<String, Failure> {
         }
     }
     let ask = Text::new("Organization")
-        .with_help_message("its name; one that is not declared has default rules")
+        .with_help_message("its name; a key waits until its Organization exists")
         .with_validator(|text: &str| {
             Ok(valid(is_name(text), "use lower-case letters, digits, '-'"))
         });

@@ -87,7 +87,7 @@ impl World {
             namespace_labels: labels,
             over_quota: None,
             fixed_expiry: None,
-            require_organizations: false,
+            require_organizations: true,
         });
         let known = |name: &String| self.organizations.contains_key(name);
         told(document, &key.spec.org, &assessment, known)

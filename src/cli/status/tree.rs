@@ -87,13 +87,17 @@ fn organization(view: &View) -> Tree<String> {
         Err(why) => Tree::new(title(format!("{org}: {why}"))),
         Ok(None) => {
             let id = policy::default_organization_id(org);
-            let rules = format!(
-                "any role, {} days by default, {} at most",
-                policy::DEFAULT_LIFETIME_DAYS,
-                policy::DEFAULT_MAX_LIFETIME_DAYS
-            );
+            let rules = if waits_for_organization(&view.key) {
+                "the key waits until it exists: kubectl explain organization.spec".to_owned()
+            } else {
+                format!(
+                    "default rules: any role, {} days by default, {} at most",
+                    policy::DEFAULT_LIFETIME_DAYS,
+                    policy::DEFAULT_MAX_LIFETIME_DAYS
+                )
+            };
             Tree::new(title(format!("{org}  {}", styled(WARN, "not declared"))))
-                .with_leaves([format!("id: {id}"), format!("default rules: {rules}")])
+                .with_leaves([format!("id: {id}"), rules])
         }
         Ok(Some(organization)) => {
             let mut leaves = vec![format!("id: {}", policy::organization_id(organization))];
@@ -132,6 +136,12 @@ fn parent_line(name: &str, parent: &Seen<Option<Organization>>) -> String {
         Ok(None) => format!("parent: {name} {}", styled(BAD, "(does not exist)")),
         Err(why) => format!("parent: {name}: {why}"),
     }
+}
+
+fn waits_for_organization(key: &ApiKey) -> bool {
+    let status = key.status.as_ref();
+    let ready = status.and_then(|s| conditions::find(&s.conditions, conditions::READY));
+    ready.is_some_and(|ready| ready.reason == conditions::reason::ORGANIZATION_NOT_FOUND)
 }
 
 fn secret(key: &ApiKey, secret: &Seen<Option<PartialObjectMeta<Secret>>>) -> Tree<String> {

@@ -66,7 +66,13 @@ async fn status_tells_a_secret_that_is_not_ours() {
     scope.refused("ci", "SecretConflict").await;
     let tree = scope.plugin(&["status", "ci"]).done();
     assert!(tree.contains("belongs to somebody else"), "{tree}");
-    assert!(tree.contains("not declared"), "{tree}");
+    scope.apply_key("early", &format!("org: {}-undeclared", scope.org()));
+    scope.refused("early", "OrganizationNotFound").await;
+    let tree = scope.plugin(&["status", "early"]).done();
+    assert!(
+        tree.contains("not declared") && tree.contains("the key waits until it exists"),
+        "{tree}"
+    );
     let missing = scope.plugin(&["status", "nothing"]).failed(3);
     assert!(missing.contains("'nothing'"), "{missing}");
 }

@@ -32,7 +32,7 @@ fn commit(folder: &Path, name: &str, from: &str, to: &str) -> std::path::PathBuf
 #[tokio::test]
 async fn keys_of_the_example_are_made_rotated_suspended_and_revoked_from_git() {
     let cluster = Cluster::start();
-    let _operator = cluster.operator(&["--require-organizations"]);
+    let _operator = cluster.operator(&[]);
     let scope = cluster.scope_of("builds".to_owned()).await;
     let clone = tempfile::tempdir().unwrap();
     let keys = clone.path();

@@ -380,7 +380,7 @@ async fn every_state_has_one_verdict_for_kubectl_helm_argo_cd_and_flux() {
     drop(operator);
     scope.apply_key("ci", "description: changed, and nobody has seen it");
     album.key("progressing_changed", "ci", InProgress, "Progressing");
-    let _operator = cluster.operator(&["--leader-elect=false", "--require-organizations"]);
+    let _operator = cluster.operator(&["--leader-elect=false"]);
     scope.apply_key("early", &format!("org: {org}-undeclared"));
     scope.refused("early", "OrganizationNotFound").await;
     album.key(

@@ -181,8 +181,15 @@ impl Cluster {
         TokenServer::start(free_address(), admin, logs, arguments)
     }
 
-    /// A namespace of one's own in this cluster.
+    /// A namespace of one's own in this cluster, with an Organization of its name.
     pub(crate) async fn scope(&self) -> Scope<'_> {
+        let scope = self.undeclared_scope().await;
+        scope.declare_own();
+        scope
+    }
+
+    /// A namespace of one's own in this cluster, without its Organization.
+    pub(crate) async fn undeclared_scope(&self) -> Scope<'_> {
         static COUNT: AtomicUsize = AtomicUsize::new(0);
         let namespace = format!("test-{}", COUNT.fetch_add(1, Ordering::Relaxed));
         let scope = self.scope_of(namespace).await;
@@ -190,7 +197,7 @@ impl Cluster {
         scope
     }
 
-    /// A namespace that is there already.
+    /// A namespace that is there already, as its Organization is or not.
     pub(crate) async fn scope_of(&self, namespace: String) -> Scope<'_> {
         let kubeconfig = Kubeconfig::read_from(self.control_plane.admin_kubeconfig()).unwrap();
         let options = KubeConfigOptions::default();
@@ -233,6 +240,11 @@ impl Scope<'static> {
     /// A scope in the shared cluster.
     pub(crate) async fn shared() -> Self {
         SHARED.0.scope().await
+    }
+
+    /// A scope in the shared cluster without its Organization.
+    pub(crate) async fn shared_and_undeclared() -> Self {
+        SHARED.0.undeclared_scope().await
     }
 
     /// The shared token server, once it is ready.
@@ -308,6 +320,11 @@ impl Scope<'_> {
     pub(crate) fn apply(&self, yaml: &str) {
         self.try_apply(yaml)
             .unwrap_or_else(|error| panic!("{error}\n{yaml}"));
+    }
+
+    /// Declares the organization of this scope, without any rule.
+    pub(crate) fn declare_own(&self) {
+        self.declare(self.org(), "{allowedNamespaces: {from: All}}");
     }
 
     /// Declares an organization, with the rest of its spec in YAML flow style.
