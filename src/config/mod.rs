@@ -171,7 +171,10 @@ mod tests {
         let given = run(&["--require-organizations=false", "--leader-elect=false"]).unwrap();
         assert!(!given.common.require_organizations && !given.controller.leader_elect);
         let bare = run(&["--require-organizations"]).unwrap();
-        assert!(bare.common.require_organizations, "as scripts of before have it");
+        assert!(
+            bare.common.require_organizations,
+            "as scripts of before have it"
+        );
         for bad in [
             "--argon2-memory-kib=4",
             "--email-domain=A b",

@@ -14,7 +14,7 @@ pub const QUIET: Duration = Duration::from_secs(2);
 /// Longest time from the order to close until the connection is cut.
 pub const DRAIN: Duration = Duration::from_secs(15);
 /// A connection makes room for others once it waits for its caller this long.
-pub const MAKES_ROOM_AFTER: Duration = Duration::from_millis(250);
+pub const MAKES_ROOM_AFTER: Duration = Duration::from_millis(100);
 /// A connection whose request takes this long makes room if none waits for its caller.
 pub const SLOW_REQUEST: Duration = Duration::from_secs(5);
 
@@ -97,7 +97,7 @@ pub enum Verdict {
 /// How readily a connection makes room for others; the least comes first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Evictable {
-    /// It was used, and waits since then for the caller: for a request, or to take an answer.
+    /// It was used, and waits since then for the caller: for a request or its body, or to take an answer.
     Waiting(Instant),
     /// It was opened then and has brought no request: a newcomer gets its time where it can.
     Unused(Instant),
@@ -113,7 +113,9 @@ pub struct Connection {
     last: Instant,
     requested: bool,
     http2: bool,
-    /// When the requests began that have no answer yet.
+    /// When the requests began whose body is not here whole.
+    receiving: Vec<Instant>,
+    /// When the requests began that are here whole and have no answer yet.
     working: Vec<Instant>,
     /// When the answers began that are not handed to the connection whole.
     answering: Vec<Instant>,
@@ -132,6 +134,7 @@ impl Connection {
             last: now,
             requested: false,
             http2: false,
+            receiving: Vec::new(),
             working: Vec::new(),
             answering: Vec::new(),
             unsent: None,
@@ -140,24 +143,42 @@ impl Connection {
         }
     }
 
-    /// A request begins.
-    pub fn begin(&mut self, http2: bool, now: Instant) {
+    /// A request begins; its body is here whole with the head, or comes later.
+    pub fn begin(&mut self, http2: bool, whole: bool, now: Instant) {
         self.requested = true;
         self.http2 = http2;
         self.last = now;
-        self.working.push(now);
+        let requests = if whole {
+            &mut self.working
+        } else {
+            &mut self.receiving
+        };
+        requests.push(now);
+    }
+
+    /// Nothing more comes of the body of the request that began then, or nobody wants it.
+    pub fn received(&mut self, began: Instant) {
+        if remove(&mut self.receiving, began) {
+            self.working.push(began);
+        }
     }
 
     /// The request that began then has its answer.
     pub fn answered(&mut self, began: Instant, now: Instant) {
-        remove(&mut self.working, began);
+        self.forget(began);
         self.answering.push(now);
     }
 
     /// The request that began then has no answer and gets none.
     pub fn dropped(&mut self, began: Instant, now: Instant) {
-        remove(&mut self.working, began);
+        self.forget(began);
         self.last = now;
+    }
+
+    fn forget(&mut self, began: Instant) {
+        if !remove(&mut self.receiving, began) {
+            remove(&mut self.working, began);
+        }
     }
 
     /// The answer that began then is handed over, or nobody wants it.
@@ -204,7 +225,8 @@ impl Connection {
     }
 
     fn is_idle(&self) -> bool {
-        self.working.is_empty() && self.answering.is_empty() && self.unsent.is_none()
+        let requests = [&self.receiving, &self.working, &self.answering];
+        requests.iter().all(|requests| requests.is_empty()) && self.unsent.is_none()
     }
 
     /// Since when the caller has to take an answer.
@@ -248,10 +270,12 @@ impl Connection {
             let opened = self.opened;
             return over(opened, MAKES_ROOM_AFTER).then_some(Evictable::Unused(opened));
         }
-        let waiting = self
-            .is_idle()
-            .then_some(self.last)
-            .or_else(|| self.stalled());
+        let receives = || {
+            let alone = self.working.is_empty();
+            self.receiving.iter().copied().min().filter(|_| alone)
+        };
+        let idle = self.is_idle().then_some(self.last);
+        let waiting = idle.or_else(|| self.stalled()).or_else(receives);
         if let Some(since) = waiting {
             return over(since, MAKES_ROOM_AFTER).then_some(Evictable::Waiting(since));
         }
@@ -260,10 +284,10 @@ impl Connection {
     }
 }
 
-fn remove(moments: &mut Vec<Instant>, moment: Instant) {
-    if let Some(at) = moments.iter().position(|known| *known == moment) {
-        moments.swap_remove(at);
-    }
+/// Takes one of these moments out; says whether there was one.
+fn remove(moments: &mut Vec<Instant>, moment: Instant) -> bool {
+    let at = moments.iter().position(|known| *known == moment);
+    at.map(|at| moments.swap_remove(at)).is_some()
 }
 
 #[cfg(test)]
@@ -286,7 +310,7 @@ mod tests {
         let mut connection = Connection::new(opened);
         for n in 0..exchanges {
             let now = opened + SECOND * n;
-            connection.begin(http2, now);
+            connection.begin(http2, true, now);
             connection.answered(now, now);
             connection.ended(now, now + SECOND);
         }
@@ -305,11 +329,11 @@ mod tests {
     fn whoever_does_not_take_an_answer_is_cut_however_many_others_come_meanwhile() {
         let mut connection = used(1, true);
         let opened = connection.opened;
-        connection.begin(true, opened + SECOND);
+        connection.begin(true, true, opened + SECOND);
         connection.answered(opened + SECOND, opened + SECOND);
         for n in 2..30 {
             let now = opened + SECOND * n;
-            connection.begin(true, now);
+            connection.begin(true, true, now);
             connection.answered(now, now);
             connection.ended(now, now);
         }
@@ -349,16 +373,20 @@ mod tests {
         let mut stalled = used(1, false);
         stalled.unsent(true, stalled.opened);
         let mut slow = used(1, false);
-        slow.begin(false, slow.opened);
+        slow.begin(false, true, slow.opened);
+        let mut half = used(1, false);
+        half.begin(false, false, half.opened + SECOND);
         let unused = used(0, false);
         let of = |connection: &Connection, seconds| {
             connection.evictable(connection.opened + SECOND * seconds)
         };
-        let order = [of(&stalled, 9), of(&idle, 9), of(&unused, 9), of(&slow, 9)];
+        let order = [&stalled, &idle, &half, &unused, &slow].map(|connection| of(connection, 9));
         assert!(
             order.is_sorted() && order.iter().all(Option::is_some),
             "{order:?}"
         );
         assert_eq!((of(&slow, 4), of(&idle, 1)), (None, None));
+        half.received(half.opened + SECOND);
+        assert_eq!(of(&half, 5), None, "it works at the request");
     }
 }

@@ -54,8 +54,9 @@ impl hyper::service::Service<Request<Incoming>> for Service {
 
     fn call(&self, request: Request<Incoming>) -> Self::Future {
         let http1 = request.version() < Version::HTTP_2;
-        let mut exchange = Exchange::begin(&self.connection, !http1);
-        let mut request = request.map(Body::new);
+        let whole = request.body().is_end_stream();
+        let mut exchange = Exchange::begin(&self.connection, !http1, whole);
+        let mut request = request.map(|body| exchange.receive(body, whole));
         request.extensions_mut().insert(self.peer);
         let answer = self.router.clone().call(request);
         Box::pin(async move {
@@ -82,14 +83,26 @@ struct Exchange {
 }
 
 impl Exchange {
-    fn begin(connection: &Shared, http2: bool) -> Self {
+    fn begin(connection: &Shared, http2: bool, whole: bool) -> Self {
         let since = Instant::now();
-        connection.with(|connection| connection.begin(http2, since));
+        connection.with(|connection| connection.begin(http2, whole, since));
         Self {
             connection: connection.clone(),
             since,
             has_answer: false,
         }
+    }
+
+    /// The body of the request, whose end is noted.
+    fn receive(&self, body: Incoming, whole: bool) -> Body {
+        if whole {
+            return Body::new(body);
+        }
+        Body::new(Receiving {
+            body,
+            connection: self.connection.clone(),
+            since: self.since,
+        })
     }
 
     /// There is an answer; says whether the connection is retired.
@@ -113,6 +126,46 @@ impl Drop for Exchange {
                 connection.dropped(self.since, now);
             }
         });
+    }
+}
+
+/// The body of a request, which is dropped when it is read or nobody wants it.
+#[derive(Debug)]
+struct Receiving {
+    body: Incoming,
+    connection: Shared,
+    since: Instant,
+}
+
+impl HttpBody for Receiving {
+    type Data = Bytes;
+    type Error = hyper::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        let polled = Pin::new(&mut self.body).poll_frame(cx);
+        if matches!(polled, Poll::Ready(None)) || self.body.is_end_stream() {
+            self.connection
+                .with(|connection| connection.received(self.since));
+        }
+        polled
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+impl Drop for Receiving {
+    fn drop(&mut self) {
+        self.connection
+            .with(|connection| connection.received(self.since));
     }
 }
 

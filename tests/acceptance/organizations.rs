@@ -228,7 +228,7 @@ async fn a_lifetime_beyond_the_limit_is_refused_with_the_latest_date() {
 
 #[tokio::test]
 async fn a_sub_organization_waits_for_its_parent_and_inherits_the_catalogue() {
-    let scope = Scope::shared().await;
+    let scope = Scope::shared_and_undeclared().await;
     let sub = format!("{}-sub", scope.org());
     scope.declare(
         &sub,

@@ -57,6 +57,8 @@ async fn so_it_is_where_namespaces_are_named_the_operators_own_among_them() {
     let processes = Processes::start(&cluster, &[&watched]).await;
     let team = cluster.scope_of("team-a".into()).await;
     let ours = cluster.scope_of(OPERATOR_NAMESPACE.into()).await;
+    team.declare_own();
+    ours.declare_own();
     futures::join!(
         live(&team, &processes.server),
         live(&ours, &processes.server)

@@ -9,6 +9,8 @@ async fn a_namespace_without_our_rights_or_not_there_yet_holds_up_no_other() {
     let flags = ["--watch-namespaces=team-a,team-b,team-new"];
     let a = cluster.scope_of("team-a".into()).await;
     let b = cluster.scope_of("team-b".into()).await;
+    a.declare_own();
+    b.declare_own();
     let operator = cluster.operator(&flags);
     let server = cluster.token_server(&[flags[0], "--max-staleness=6s"]);
     operator.logged("Going on without").await;
@@ -37,6 +39,7 @@ async fn a_namespace_without_our_rights_or_not_there_yet_holds_up_no_other() {
     cluster.create_namespace("team-new");
     install_for(&cluster, "team-a,team-b,team-new");
     let new = cluster.scope_of("team-new".into()).await;
+    new.declare_own();
     new.usable(&restarted, "ci", "").await;
     for server in [&server, &restarted] {
         eventually("the keys of the namespace are served", async || {

@@ -31,6 +31,9 @@ async fn keys_of_named_namespaces_live_whole_and_those_of_others_are_not_touched
         cluster.scope_of(b).await,
         cluster.scope_of(c).await,
     ];
+    for scope in [&a, &b, &c] {
+        scope.declare_own();
+    }
     c.apply_key("other", "");
     let processes = Processes::start(&cluster, &["--watch-namespaces=team-a,team-b"]).await;
     futures::join!(live(&a, &processes.server), live(&b, &processes.server));
@@ -50,6 +53,8 @@ async fn a_namespace_taken_out_is_not_served_and_put_back_it_goes_on_with_the_sa
     let both = ["--watch-namespaces=team-a,team-b"];
     let a = cluster.scope_of("team-a".into()).await;
     let b = cluster.scope_of("team-b".into()).await;
+    a.declare_own();
+    b.declare_own();
     let first = Processes::start(&cluster, &both).await;
     let kept = b.usable(&first.server, "kept", "").await;
     let doomed = b.usable(&first.server, "doomed", "").await;

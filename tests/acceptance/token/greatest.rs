@@ -85,6 +85,7 @@ async fn the_greatest_token_is_taken_at_every_endpoint_and_fits_through_gateways
     server.ready().await;
     let scope = cluster.scope_of("n".repeat(63)).await;
     scope.kubectl(&["create", "namespace", &scope.namespace]);
+    scope.declare_own();
 
     let roles = texts("roles", usize::try_from(MAX_ROLES_CHARS).unwrap());
     let audiences = texts(

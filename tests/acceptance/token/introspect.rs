@@ -140,12 +140,10 @@ async fn keys_are_described_to_callers_of_the_same_root_organization_alone() {
     scope.declare(&root, "{allowedNamespaces: {from: All}}");
     let of_root = format!("{{parent: {root}, allowedNamespaces: {{from: All}}}}");
     scope.declare(&sub, &of_root);
+    let other = format!("{root}-other");
+    scope.declare(&other, "{allowedNamespaces: {from: All}}");
     let mut keys = Vec::new();
-    for (name, org) in [
-        ("of-root", root.clone()),
-        ("of-sub", sub),
-        ("of-other", format!("{root}-other")),
-    ] {
+    for (name, org) in [("of-root", root), ("of-sub", sub), ("of-other", other)] {
         keys.push(scope.usable(server, name, &format!("org: {org}")).await);
     }
     for (asker, sees) in [

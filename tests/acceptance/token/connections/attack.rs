@@ -15,9 +15,11 @@ const MAX_CONNECTIONS: &str = "--max-connections=40";
 const PER_SOURCE: usize = 12;
 /// Other callers that come during an attack, one after the other.
 const OTHERS: usize = 30;
-/// Longest time for one of them, connection included. A server by itself takes less than a second; beside
-/// other tests on two cores it may take more.
-const SERVED_WITHIN: Duration = Duration::from_secs(5);
+/// Longest time for one of them, connection included, on a machine where callers that nobody attacks wait
+/// for nothing.
+const SERVED_WITHIN: Duration = Duration::from_secs(1);
+/// How many times longer than the slowest caller without an attack, on a machine that is busy otherwise.
+const BUSY: u32 = 20;
 const WINDOW_0_CONNECTIONS: usize = 250;
 const WINDOW_0_REQUESTS: usize = 64;
 
@@ -34,16 +36,19 @@ enum Attack {
     Window0,
     /// Sends the half of a head.
     HalfHead,
+    /// Sends a body of which one byte lacks.
+    HalfBody,
     /// Sends nothing.
     Silence,
 }
 
-const ATTACKS: [Attack; 6] = [
+const ATTACKS: [Attack; 7] = [
     Attack::ReadSlowly,
     Attack::AskRarely,
     Attack::AnswerPings,
     Attack::Window0,
     Attack::HalfHead,
+    Attack::HalfBody,
     Attack::Silence,
 ];
 
@@ -69,6 +74,12 @@ impl Attack {
             Self::Window0 => window_0(stream).await?,
             Self::HalfHead => {
                 stream.write_all(b"GET / HTTP/1.1\r\nHo").await?;
+                closed(&mut stream).await;
+            }
+            Self::HalfBody => {
+                let head = "POST /auth/v1/api-key/token HTTP/1.1\r\nHost: test\r\n\
+                    Content-Type: application/x-www-form-urlencoded\r\nContent-Length: 2\r\n\r\nn";
+                stream.write_all(head.as_bytes()).await?;
                 closed(&mut stream).await;
             }
             Self::Silence => closed(&mut stream).await,
@@ -126,6 +137,7 @@ async fn assert_others_are_served(sources: std::ops::Range<u8>) {
     for attack in ATTACKS {
         let server = scope.cluster.token_server(&[MAX_CONNECTIONS]);
         server.ready().await;
+        let alone = slowest(&server).await;
         let mut attackers = JoinSet::new();
         for n in sources.clone() {
             for _ in 0..PER_SOURCE {
@@ -139,8 +151,13 @@ async fn assert_others_are_served(sources: std::ops::Range<u8>) {
             }
         }
         let took = slowest(&server).await;
-        println!("{attack:?} from {sources:?}: the slowest caller waited {took:?}");
-        assert!(took < SERVED_WITHIN, "{attack:?}: {took:?}");
+        println!(
+            "{attack:?} from {sources:?}: the slowest caller waited {took:?}, before {alone:?}"
+        );
+        assert!(
+            took < SERVED_WITHIN + alone * BUSY,
+            "{attack:?}: {took:?}, before {alone:?}"
+        );
         let open = server.process.metric("apikey_connections{port=\"token\"}");
         assert!(open.unwrap() <= 40.0, "{open:?}");
         attackers.shutdown().await;
