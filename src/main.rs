@@ -87,6 +87,11 @@ fn run(
         let token = token.map(|flags| flags.check(&common));
         let version = env!("CARGO_PKG_VERSION");
         tracing::info!(?common, ?controller, ?token, version, "Starting");
+        if !common.require_organizations {
+            tracing::warn!(
+                "--require-organizations=false: keys whose Organization does not exist may have any role"
+            );
+        }
         process::run(&common, (client, clock), metrics, async |process| {
             let controller = async {
                 match &controller {

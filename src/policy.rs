@@ -16,7 +16,7 @@ use uuid::Uuid;
 
 use self::limits::Limits;
 use crate::api::conditions::reason;
-use crate::api::{ApiKey, Organization, SubOrganization, TokenSpec};
+use crate::api::{ApiKey, Organization, SubOrganization, TokenSpec, expiry};
 
 pub use self::grants::Grant;
 pub use self::limits::{
@@ -166,7 +166,7 @@ pub fn organization_id(organization: &Organization) -> Uuid {
     declared.unwrap_or_else(|| default_organization_id(name))
 }
 
-/// `spec.expiry` as a time, to the second below.
+/// `spec.expiry` as a time; see [`expiry::parse`].
 ///
 /// # Errors
 /// A [`Denial`] that says what is wrong with the value.
@@ -174,13 +174,9 @@ pub fn spec_expiry(expiry: Option<&str>) -> Result<Option<Timestamp>, Denial> {
     let Some(text) = expiry else {
         return Ok(None);
     };
-    let parsed = text.parse::<Timestamp>().ok();
-    let to_the_second = parsed.and_then(|time| Timestamp::from_second(time.as_second()).ok());
-    to_the_second.map(Some).ok_or_else(|| Denial {
+    expiry::parse(text).map(Some).map_err(|bad| Denial {
         reason: reason::INVALID_SPEC,
-        message: format!(
-            "`expiry` '{text}' is not a time: use RFC 3339, for example '2027-05-24T00:00:00Z'"
-        ),
+        message: format!("`expiry` '{text}' {bad}"),
     })
 }
 
@@ -201,7 +197,11 @@ pub fn assess(input: &Input<'_>) -> Assessment {
         Err(_) => None,
     };
     let catalogue = grants::catalogue(organization, input.parent);
-    let (roles, unknown_roles) = grants::split(subject.roles, &catalogue);
+    let (roles, unknown_roles) = if resolvable {
+        grants::split(subject.roles, &catalogue)
+    } else {
+        (Vec::new(), Vec::new())
+    };
     let allowed_audiences = grants::audiences(organization, input.parent);
     let (audiences, unknown_audiences) = grants::split(subject.audiences(), &allowed_audiences);
     let verdict = match expiry {
@@ -259,7 +259,10 @@ fn judge(
     if input.organization.is_none() && input.require_organizations {
         return waiting(
             reason::ORGANIZATION_NOT_FOUND,
-            format!("`org` names Organization '{org}', which does not exist: create it"),
+            format!(
+                "`org` names Organization '{org}', which does not exist: a cluster administrator has to \
+                 create it"
+            ),
         );
     }
     if let Some(verdict) = judge_parent(input) {

@@ -94,7 +94,8 @@ pub use token::{SubOrganization, TokenSpec};
     ),
     validation = Rule::new(
         "has(self.expiry) == has(oldSelf.expiry) && \
-         (!has(self.expiry) || self.expiry == oldSelf.expiry)"
+         (!has(self.expiry) || self.expiry == oldSelf.expiry || \
+         timestamp(self.expiry) == timestamp(oldSelf.expiry))"
     ).message(
         "`expiry` is immutable, adding and removing included: delete this ApiKey and create a new \
          one with the other expiry"
@@ -154,13 +155,11 @@ pub struct ApiKeySpec {
     /// Login name at the token endpoint: lower-case letters, digits, '-', '_' and '.', at most 55.
     /// Defaults to `metadata.name`. Immutable.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(
-        length(min = 1, max = 55),
-        regex(pattern = r"^[a-z0-9]([a-z0-9._-]*[a-z0-9])?$")
-    )]
+    #[schemars(schema_with = "schema::login_name")]
     pub name: Option<String>,
 
-    /// Name of the Organization that the key belongs to. Immutable.
+    /// Name of the Organization that the key belongs to. Until it exists the key waits, without a
+    /// secret or refused. Immutable.
     #[schemars(
         length(min = 1, max = 63),
         regex(pattern = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$")
@@ -185,7 +184,7 @@ pub struct ApiKeySpec {
     /// the organization's default lifetime, counted from the creation of this object and fixed
     /// when the secret is minted. Immutable.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(schema_with = "schema::optional_date_time")]
+    #[schemars(schema_with = "schema::expiry")]
     pub expiry: Option<String>,
 
     /// What the key is for, in a sentence for the people who review keys.

@@ -12,3 +12,8 @@ pub const MAX_AUDIENCES: u32 = 16;
 pub const MAX_AUDIENCE_CHARS: u32 = 253;
 /// Longest that the audiences of a key are together. Unit: characters.
 pub const MAX_AUDIENCES_CHARS: u32 = 1024;
+/// Longest that the annotations of a key's template are together, keys included. Unit: characters.
+pub const MAX_ANNOTATIONS_CHARS: u32 = 8192;
+/// Longest spec of a key that is read. The API server takes 256 KiB of annotations on a Secret, so that
+/// a key with more than this never got its own. Unit: bytes.
+pub const MAX_SPEC_BYTES: usize = 384 * 1024;

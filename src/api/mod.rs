@@ -4,6 +4,7 @@ mod apikey;
 pub mod bounds;
 pub mod conditions;
 pub mod crds;
+pub mod expiry;
 pub mod names;
 mod organization;
 mod schema;

@@ -8,9 +8,10 @@ use schemars::{Schema, SchemaGenerator, json_schema};
 use serde_json::{Value, json};
 
 use super::bounds::{
-    MAX_AUDIENCE_CHARS, MAX_AUDIENCES, MAX_AUDIENCES_CHARS, MAX_ROLE_CHARS, MAX_ROLES,
-    MAX_ROLES_CHARS,
+    MAX_ANNOTATIONS_CHARS, MAX_AUDIENCE_CHARS, MAX_AUDIENCES, MAX_AUDIENCES_CHARS, MAX_ROLE_CHARS,
+    MAX_ROLES, MAX_ROLES_CHARS,
 };
+use super::expiry;
 
 const LABEL_KEY_MAX_CHARS: u32 = 317;
 
@@ -72,6 +73,26 @@ pub(super) fn recipients(_: &mut SchemaGenerator) -> Schema {
             "maxLength": 62,
             "pattern": "^age1[ac-hj-np-z02-9]{58}$",
         },
+    })
+}
+
+/// Without `format`, by which rules would see a time in place of the text: one in a form that they can't
+/// read, stored before there was a pattern, would be an error of every rule and of every write.
+pub(super) fn expiry(_: &mut SchemaGenerator) -> Schema {
+    let (form, late) = (expiry::BadExpiry::Form, expiry::BadExpiry::TooLate);
+    json_schema!({
+        "type": "string",
+        "maxLength": 64,
+        "x-kubernetes-validations": [
+            {"rule": format!("self.matches('{}')", expiry::PATTERN), "message": format!("`expiry` {form}")},
+            {
+                "rule": format!(
+                    "!self.matches('{}') || timestamp(self) < timestamp('{}')",
+                    expiry::PATTERN, expiry::END
+                ),
+                "message": format!("`expiry` {late}"),
+            },
+        ],
     })
 }
 
@@ -268,6 +289,31 @@ fn string_map(max_value_chars: u32) -> Schema {
     })
 }
 
+/// A label or annotation key: an optional prefix, which is a DNS subdomain of at most 253 characters, and a
+/// name of at most 63.
+const QUALIFIED_NAME: &str = "^([a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*/)?\
+    [A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?$";
+
+/// The rule that keys of this map are qualified names.
+fn qualified_keys(field: &str) -> Value {
+    json!({
+        "rule": format!(
+            "self.all(k, k.matches('{QUALIFIED_NAME}') && k.matches('^([^/]{{1,253}}/)?[^/]{{1,63}}$'))"
+        ),
+        "message": format!(
+            "`{field}` must have keys like 'team' or 'example.com/team': at most 63 letters, digits, '-', \
+             '_' and '.' after an optional DNS name and '/'"
+        ),
+    })
+}
+
+pub(super) fn template_labels(generator: &mut SchemaGenerator) -> Schema {
+    let mut schema = labels(generator);
+    let rules = json!([qualified_keys("template.labels")]);
+    schema.insert("x-kubernetes-validations".to_owned(), rules);
+    schema
+}
+
 pub(super) fn labels(_: &mut SchemaGenerator) -> Schema {
     json_schema!({
         "type": "object",
@@ -286,8 +332,46 @@ pub(super) fn match_labels(generator: &mut SchemaGenerator) -> Schema {
     schema
 }
 
-pub(super) fn annotations(_: &mut SchemaGenerator) -> Schema {
-    string_map(4096)
+/// Together they are bounded as well: the controller has them of every key in memory.
+pub(super) fn template_annotations(_: &mut SchemaGenerator) -> Schema {
+    let mut schema = string_map(4096);
+    let together = json!({
+        "rule": format!("self.map(k, size(k) + size(self[k])).sum() <= {MAX_ANNOTATIONS_CHARS}"),
+        "message": format!(
+            "`template.annotations` must have at most {MAX_ANNOTATIONS_CHARS} characters together, keys \
+             included: remove some, or shorten them"
+        ),
+    });
+    let rules = json!([qualified_keys("template.annotations"), together]);
+    schema.insert("x-kubernetes-validations".to_owned(), rules);
+    schema
+}
+
+pub(super) fn login_name(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({
+        "type": "string",
+        "minLength": 1,
+        "maxLength": 55,
+        "pattern": "^[a-z0-9]([a-z0-9._-]*[a-z0-9])?$",
+        "x-kubernetes-validations": [{
+            "rule": "!self.contains('..')",
+            "message": "`name` must not have '..' in it: it becomes part of an e-mail address",
+        }],
+    })
+}
+
+/// A key of the data of a Secret.
+pub(super) fn data_key(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({
+        "type": "string",
+        "minLength": 1,
+        "maxLength": 253,
+        "pattern": "^[-._a-zA-Z0-9]+$",
+        "x-kubernetes-validations": [{
+            "rule": "self != '.' && !self.startsWith('..')",
+            "message": "it must not be '.' or begin with '..': no Secret has such a data key",
+        }],
+    })
 }
 
 pub(super) fn match_expressions(_: &mut SchemaGenerator) -> Schema {

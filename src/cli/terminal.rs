@@ -109,6 +109,7 @@ impl Terminal {
     /// Something that turns while one thing is waited for; hidden unless on a terminal.
     pub(super) fn spinner(&self, text: impl Into<String>) -> ProgressBar {
         let bar = ProgressBar::with_draw_target(None, self.target());
+        bar.set_style(ProgressStyle::default_spinner());
         bar.set_message(text.into());
         bar.enable_steady_tick(Duration::from_millis(100));
         bar

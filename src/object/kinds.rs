@@ -17,6 +17,7 @@ use serde_json::value::RawValue;
 
 use super::metadata::Metadata;
 use super::{Decode, Unreadable, status};
+use crate::api::bounds::MAX_SPEC_BYTES;
 use crate::api::{ApiKey, Organization};
 
 /// Labels of one namespace that are kept. One with more is unreadable: it matches no selector. Unit:
@@ -47,6 +48,11 @@ impl<'a> Declared<'a> {
 impl Decode for ApiKey {
     fn decode(json: &str) -> Result<Self, Unreadable> {
         let read = Declared::read(json)?;
+        let bytes = read.spec.get().len();
+        if bytes > MAX_SPEC_BYTES {
+            let reason = format_args!("spec: {bytes} bytes, and at most {MAX_SPEC_BYTES} are read");
+            return Err(Unreadable::new(&reason));
+        }
         Ok(Self {
             spec: read.spec()?,
             status: status::read(read.status),

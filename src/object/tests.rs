@@ -176,3 +176,16 @@ proptest! {
         prop_assert!(Stored::<NamespaceLabels>::read(&text).is_ok());
     }
 }
+
+#[test]
+fn a_spec_that_could_never_be_delivered_is_not_kept_in_memory() {
+    let annotated = |chars: usize| {
+        let mut object = apikey();
+        let note = "x".repeat(chars);
+        object["spec"]["secret"] = json!({"template": {"annotations": {"note": note}}});
+        read(&object).object
+    };
+    assert!(annotated(256 * 1024).is_ok());
+    let unreadable = annotated(1024 * 1024).unwrap_err().to_string();
+    assert!(unreadable.starts_with("spec: 104"), "{unreadable}");
+}

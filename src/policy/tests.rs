@@ -306,13 +306,6 @@ fn an_expiry_fixed_at_the_first_mint_outlasts_a_new_default() {
 }
 
 #[test]
-fn an_expiry_is_taken_to_the_second_below() {
-    let expected = "2027-05-24T00:00:00Z".parse().unwrap();
-    let parsed = spec_expiry(Some("2027-05-24T01:00:00.999+01:00"));
-    assert_eq!(parsed, Ok(Some(expected)));
-}
-
-#[test]
 fn an_expiry_that_is_no_time_is_refused_with_the_value_and_the_fix() {
     let mut key = apikey(&["r"]);
     key.spec.expiry = Some("tomorrow".into());

@@ -26,6 +26,7 @@ mod encrypted;
 mod examples;
 mod expiry;
 mod faults;
+mod forms;
 mod gitops;
 mod hostile;
 mod immutable;

@@ -123,12 +123,12 @@ impl DeliveredSecretSpec {
 pub struct SecretDataKeys {
     /// Data key that also holds the login name, for example "API_KEY_NAME".
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 253), regex(pattern = r"^[-._a-zA-Z0-9]+$"))]
+    #[schemars(schema_with = "schema::data_key")]
     pub name: Option<String>,
 
     /// Data key that also holds the secret, for example "API_KEY_SECRET".
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 253), regex(pattern = r"^[-._a-zA-Z0-9]+$"))]
+    #[schemars(schema_with = "schema::data_key")]
     pub secret: Option<String>,
 }
 
@@ -169,12 +169,12 @@ pub struct SecretDataKeys {
 pub struct SecretTemplate {
     /// Labels to set on the Secret, at most 64. Labels that others add are left alone.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    #[schemars(schema_with = "schema::labels")]
+    #[schemars(schema_with = "schema::template_labels")]
     pub labels: BTreeMap<String, String>,
 
-    /// Annotations to set on the Secret, at most 64. Annotations that others add are left alone.
+    /// Annotations to set on the Secret, at most 64, with at most 8192 characters together. Annotations that others add are left alone.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    #[schemars(schema_with = "schema::annotations")]
+    #[schemars(schema_with = "schema::template_annotations")]
     pub annotations: BTreeMap<String, String>,
 
     /// Type of the Secret. Defaults to 'Opaque'. Immutable.

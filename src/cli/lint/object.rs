@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::Problem;
 use super::read::{Document, Kind};
 use super::schema;
-use crate::api::{ApiKey, Organization, crds, names};
+use crate::api::{ApiKey, Organization, crds, expiry, names};
 use crate::cli::exit::Failure;
 use crate::credential::sealed::Recipients;
 use crate::policy;
@@ -58,6 +58,9 @@ impl Checker {
         }
         let mut found = identity(&value);
         schema::check(&definition.schema, &value, "", &mut found);
+        if found.is_empty() && document.kind == Kind::ApiKey {
+            found.extend(bad_expiry(&value));
+        }
         if found.is_empty() {
             found = self.rules(definition, &value);
         }
@@ -91,6 +94,13 @@ impl Checker {
             })
             .collect()
     }
+}
+
+/// An expiry that the definition refuses as well, without the value in its message.
+fn bad_expiry(value: &Value) -> Option<schema::Finding> {
+    let text = value.pointer("/spec/expiry")?.as_str()?;
+    let bad = expiry::parse(text).err()?;
+    Some(("spec.expiry".to_owned(), format!("'{text}' {bad}")))
 }
 
 /// A recipient whose checksum is wrong, which the schema can't tell.
