@@ -61,8 +61,8 @@ pub(super) struct Run<'a> {
     pub(super) cases: &'a [Case],
     /// Logs and metrics of processes that have ended.
     pub(super) shown: Vec<(&'static str, String)>,
+    pub(super) faults: Faults,
     clock: MovedClock,
-    faults: Faults,
 }
 
 impl<'a> Run<'a> {
@@ -168,6 +168,7 @@ impl<'a> Run<'a> {
         self.until_over("each key has its end").await;
         self.until_silent_for(QUIET).await;
         oracle::settled(self).await;
+        oracle::refused_while_unreadable(self, address).await;
         let passed = MOVED_SECONDS + FORGOTTEN_SECONDS;
         self.clock.advance(LIFE_SECONDS - passed - LEFT_SECONDS);
         oracle::tokens_before_expiry(self, address);

@@ -92,6 +92,8 @@ struct Progress {
     since: usize,
     is_dead: bool,
     events: Option<Passing>,
+    /// Whether the key can't be read wherever a watch tells of it.
+    is_unreadable: bool,
     /// Whether no event has met this fault yet.
     is_unmet: bool,
     /// Events that are held back, and whether the next one is to be.
@@ -210,6 +212,18 @@ impl Faults {
         self.state.lock().unwrap().keys[key].happened
     }
 
+    /// Whether this key can be read from now on where a watch tells of it, in its events and in the items of
+    /// lists.
+    pub(crate) fn set_readable(&self, key: &str, is_readable: bool) {
+        let mut state = self.state.lock().unwrap();
+        state.keys.get_mut(key).unwrap().is_unreadable = !is_readable;
+    }
+
+    /// Ends all watches with 410 Gone.
+    pub(crate) fn end_watches(&self) {
+        self.gone.send_replace(());
+    }
+
     /// Whether the process of this key is dead.
     pub(crate) fn is_dead(&self, key: &str) -> bool {
         let state = self.state.lock().unwrap();
@@ -251,7 +265,7 @@ impl Faults {
         let kind = progress.call(sort)?;
         drop(state);
         if kind == Kind::Gone {
-            self.gone.send_replace(());
+            self.end_watches();
         }
         Some(kind)
     }
