@@ -240,6 +240,7 @@ fn warn_of<K: Keep>(ctx: &Context, identity: &Identity) {
 }
 
 /// Name of an object in [`super::context::Failures`].
+#[must_use]
 pub fn failure_key<K: Lookup<DynamicType = ()>>(identity: &Identity) -> String {
     let namespace = identity.namespace.as_deref().unwrap_or_default();
     format!("{}/{namespace}/{}", K::kind(&()), identity.name)

@@ -173,6 +173,9 @@ impl Faults {
             .key
             .clone()
             .or_else(|| state.uids.get(about.uid.as_ref()?).cloned())?;
+        if told.is_key && !told.is_deletion && state.unreadable.contains(&key) {
+            return Some((key, How::Unreadable));
+        }
         let progress = state.progress(about)?;
         let how = progress.event(told)?;
         Some((key, how))
@@ -199,9 +202,6 @@ impl Faults {
 
 impl Progress {
     fn event(&mut self, told: &Told) -> Option<How> {
-        if self.is_unreadable && told.is_key && !told.is_deletion {
-            return Some(How::Unreadable);
-        }
         let how = match self.events? {
             Passing::Twice => How::Twice,
             Passing::Held => How::Late,

@@ -5,7 +5,7 @@ mod call;
 mod events;
 mod layer;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex};
 
 use axum::http::{Method, Request};
@@ -92,8 +92,6 @@ struct Progress {
     since: usize,
     is_dead: bool,
     events: Option<Passing>,
-    /// Whether the key can't be read wherever a watch tells of it.
-    is_unreadable: bool,
     /// Whether no event has met this fault yet.
     is_unmet: bool,
     /// Events that are held back, and whether the next one is to be.
@@ -157,6 +155,8 @@ impl Progress {
 #[derive(Default)]
 struct State {
     keys: BTreeMap<String, Progress>,
+    /// Keys that can't be read where a watch tells of them.
+    unreadable: BTreeSet<String>,
     /// Names of keys by uid.
     uids: BTreeMap<String, String>,
     /// Lines that came damaged in a list, by the path that is watched, and are still to come as they are.
@@ -216,7 +216,11 @@ impl Faults {
     /// lists.
     pub(crate) fn set_readable(&self, key: &str, is_readable: bool) {
         let mut state = self.state.lock().unwrap();
-        state.keys.get_mut(key).unwrap().is_unreadable = !is_readable;
+        if is_readable {
+            state.unreadable.remove(key);
+        } else {
+            state.unreadable.insert(key.to_owned());
+        }
     }
 
     /// Ends all watches with 410 Gone.
