@@ -31,6 +31,26 @@ pub struct Process {
 }
 
 impl Process {
+    /// A process that has to end when it is `stopped`; what it shares is in its metrics.
+    #[must_use]
+    pub fn new(
+        (client, clock): (Client, Clock),
+        metrics: Metrics,
+        stopped: watch::Receiver<bool>,
+    ) -> Self {
+        let quarantine = Quarantine::default();
+        metrics.collect_from(quarantine.clone());
+        Self {
+            client,
+            clock,
+            quarantine,
+            connections: ConnectionMetrics::register(&metrics),
+            metrics,
+            readiness: Readiness::default(),
+            stopped,
+        }
+    }
+
     /// Waits until the process has to end.
     pub async fn stopped(&self) {
         let mut stopped = self.stopped.clone();
@@ -49,18 +69,7 @@ pub async fn run(
     parts: impl AsyncFnOnce(Process) -> Result<(), Box<dyn std::error::Error>>,
 ) -> Result<(), Box<dyn std::error::Error>> {
     let (stop, stopped) = watch::channel(false);
-    let quarantine = Quarantine::default();
-    metrics.collect_from(quarantine.clone());
-    let connections = ConnectionMetrics::register(&metrics);
-    let process = Process {
-        client,
-        clock,
-        quarantine,
-        metrics,
-        connections,
-        readiness: Readiness::default(),
-        stopped,
-    };
+    let process = Process::new((client, clock), metrics, stopped);
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let (readiness, metrics) = (process.readiness.clone(), process.metrics.clone());

@@ -9,7 +9,8 @@
 //! known of a part (its version, whether a list is under way) says nothing about the others. A list
 //! adds and changes at once, and removes when it is complete, and only in its own part.
 //!
-//! An object that can't be read is in no store, so nothing is done about it; that it is there is known.
+//! An object that can't be read is in no store, so nothing is done about it. That it is there is known, and
+//! its deletion is news like any other.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -69,8 +70,13 @@ pub enum News<K> {
         /// As it was, if it was there.
         old: Option<Arc<K>>,
     },
-    /// An object is gone.
-    Deleted(Arc<K>),
+    /// An object is gone, whether it could be read or not.
+    Deleted {
+        /// Which one.
+        identity: Identity,
+        /// As it was, if it could be read.
+        old: Option<Arc<K>>,
+    },
     /// An object is there, and can't be read any more, or could not be read before.
     Unreadable {
         /// Which one.
@@ -118,20 +124,22 @@ impl<K: Lookup<DynamicType = ()> + Clone + 'static> Cache<K> {
             Step::Put(object) => {
                 let identity = Identity::of(&object);
                 listing.seen = listing.seen.max(identity.version());
+                let replaced = self.replaced(state, &identity, of_list);
                 state.unreadable.remove(&id(&identity));
-                self.put(&mut state.writer, object, of_list)
+                let put = self.put(&mut state.writer, object, of_list);
+                replaced.into_iter().chain(put).collect()
             }
             Step::Unreadable(identity) => {
                 listing.seen = listing.seen.max(identity.version());
+                let replaced = self.replaced(state, &identity, of_list);
                 state.unreadable.insert(id(&identity), identity.clone());
                 let old = self.remove(&mut state.writer, &id(&identity));
-                vec![News::Unreadable { identity, old }]
+                let unreadable = News::Unreadable { identity, old };
+                replaced.into_iter().chain([unreadable]).collect()
             }
             Step::Gone(identity) => {
                 listing.seen = listing.seen.max(identity.version());
-                state.unreadable.remove(&id(&identity));
-                let old = self.remove(&mut state.writer, &id(&identity));
-                old.map(News::Deleted).into_iter().collect()
+                self.forget(state, &id(&identity)).into_iter().collect()
             }
             Step::Complete => {
                 let readable = self.all();
@@ -143,49 +151,57 @@ impl<K: Lookup<DynamicType = ()> + Clone + 'static> Cache<K> {
                     .collect();
                 let gone = listing.relist.gone(here.iter());
                 gone.iter()
-                    .filter_map(|id| {
-                        state.unreadable.remove(id);
-                        self.remove(&mut state.writer, id).map(News::Deleted)
-                    })
+                    .filter_map(|id| self.forget(state, id))
                     .collect()
             }
         }
     }
 
-    fn put(&self, writer: &mut Writer<K>, object: K, of_list: bool) -> Vec<News<K>> {
+    /// Removes the object of this name, if one is known.
+    fn forget(&self, state: &mut State<K>, id: &Id) -> Option<News<K>> {
+        let unreadable = state.unreadable.remove(id);
+        let old = self.remove(&mut state.writer, id);
+        let known = old.as_deref().map(Identity::of);
+        let identity = known.or(unreadable)?;
+        Some(News::Deleted { identity, old })
+    }
+
+    /// Removes the object in whose place a list shows another of its name. A watch tells of the deletion
+    /// before.
+    fn replaced(&self, state: &mut State<K>, new: &Identity, of_list: bool) -> Option<News<K>> {
+        let id = id(new);
+        let known = self.stored(&id).as_deref().map(Identity::of);
+        let known = known.or_else(|| state.unreadable.get(&id).cloned());
+        let is_other = of_list && known.is_some_and(|known| known.uid != new.uid);
+        is_other.then(|| self.forget(state, &id)).flatten()
+    }
+
+    fn put(&self, writer: &mut Writer<K>, object: K, of_list: bool) -> Option<News<K>> {
         let reference = ObjectRef::from_obj(&object);
-        let mut old = self.reader.get(&reference);
-        let mut news = Vec::new();
-        if of_list {
-            old = old.filter(|old| {
-                let same = old.uid() == object.uid();
-                if !same {
-                    news.push(News::Deleted(Arc::clone(old)));
-                }
-                same
-            });
-        }
+        let old = self.reader.get(&reference);
         let is_known = old.as_ref().is_some_and(|old| {
             // After a restored backup, what a list says may have a lower version.
             let (old, new) = (version(&**old), version(&object));
             if of_list { old == new } else { old >= new }
         });
         if is_known {
-            return news;
+            return None;
         }
         writer.apply_watcher_event(&watcher::Event::Apply(object));
         let new = self.reader.get(&reference);
-        news.extend(new.map(|new| News::Applied { new, old }));
-        news
+        new.map(|new| News::Applied { new, old })
+    }
+
+    fn stored(&self, (namespace, name): &Id) -> Option<Arc<K>> {
+        let reference = ObjectRef::new(name);
+        self.reader.get(&match namespace {
+            Some(namespace) => reference.within(namespace),
+            None => reference,
+        })
     }
 
     fn remove(&self, writer: &mut Writer<K>, id: &Id) -> Option<Arc<K>> {
-        let (namespace, name) = id;
-        let reference = ObjectRef::new(name);
-        let old = self.reader.get(&match namespace {
-            Some(namespace) => reference.within(namespace),
-            None => reference,
-        })?;
+        let old = self.stored(id)?;
         writer.apply_watcher_event(&watcher::Event::Delete(K::clone(&old)));
         Some(old)
     }
@@ -296,7 +312,9 @@ mod tests {
             .iter()
             .map(|news| match news {
                 News::Applied { new, old } => format!("{} {}", new.name_any(), old.is_some()),
-                News::Deleted(old) => format!("-{}", old.name_any()),
+                News::Deleted { identity, old } => {
+                    format!("-{} {} {}", identity.name, identity.uid, old.is_some())
+                }
                 News::Unreadable { identity, old } => {
                     format!("?{} {}", identity.name, old.is_some())
                 }
@@ -382,10 +400,16 @@ mod tests {
         for event in events {
             news.extend(cache.apply(&Part::Whole, event));
         }
-        let so_far = ["-again", "again false", "changed true", "new false"];
+        let so_far = [
+            "-again again true",
+            "again false",
+            "changed true",
+            "new false",
+        ];
         assert_eq!(told(&news), so_far);
         assert_eq!(stored(&cache, "gone"), Some(1));
-        assert_eq!(told(&cache.apply(&Part::Whole, Event::InitDone)), ["-gone"]);
+        let gone = cache.apply(&Part::Whole, Event::InitDone);
+        assert_eq!(told(&gone), ["-gone gone true"]);
         assert_eq!(stored(&cache, "gone"), None);
         assert_eq!(stored(&cache, "changed"), Some(6));
     }
@@ -402,11 +426,11 @@ mod tests {
         list(&cache, &b, &[object_in("b", "one", 3)]);
         assert_eq!(
             told(&list(&cache, &a, &[object_in("a", "two", 2)])),
-            ["-one"]
+            ["-one one true"]
         );
         assert_eq!(stored_in(&cache, "a", "one"), None);
         assert_eq!(stored_in(&cache, "b", "one"), Some(3));
-        assert_eq!(told(&list(&cache, &b, &[])), ["-one"]);
+        assert_eq!(told(&list(&cache, &b, &[])), ["-one one true"]);
         assert_eq!(stored_in(&cache, "a", "two"), Some(2));
     }
 
@@ -447,10 +471,36 @@ mod tests {
         assert!(!is_unreadable("a"));
         cache.apply(&Part::Whole, Event::Apply(unreadable("a", 9)));
         cache.apply(&Part::Whole, Event::Apply(unreadable("b", 10)));
-        cache.apply(&Part::Whole, Event::Delete(Identity::of(&object("b", 11))));
+        let deletion = Event::Delete(Identity::of(&object("b", 11)));
+        let deleted = cache.apply(&Part::Whole, deletion);
+        assert_eq!(told(&deleted), ["-b b false"]);
         assert!(is_unreadable("a") && !is_unreadable("b"));
-        list(&cache, &Part::Whole, &[]);
+        let gone = list(&cache, &Part::Whole, &[]);
+        assert_eq!(told(&gone), ["-a a false"]);
         assert!(!is_unreadable("a"));
+    }
+
+    #[test]
+    fn an_object_is_gone_when_a_list_shows_another_in_its_place_whether_either_can_be_read() {
+        let with_uid = |mut object: ConfigMap, uid: &str| {
+            object.metadata.uid = Some(uid.into());
+            object
+        };
+        let first = || unreadable("a", 5);
+        let mut second = unreadable("a", 6);
+        second.identity.uid = "second".into();
+        let third = with_uid(object("a", 7), "third");
+        let cache = synced(&[with_uid(object("a", 4), "zeroth")]);
+        let tell = |stored: Stored<ConfigMap>| {
+            cache.apply(&Part::Whole, Event::Init);
+            let mut news = cache.apply(&Part::Whole, Event::InitApply(stored));
+            news.extend(cache.apply(&Part::Whole, Event::InitDone));
+            told(&news)
+        };
+        assert_eq!(tell(first()), ["-a zeroth true", "?a false"]);
+        assert_eq!(tell(first()), ["?a false"]);
+        assert_eq!(tell(second), ["-a a false", "?a false"]);
+        assert_eq!(tell(third.into()), ["-a second false", "a false"]);
     }
 
     #[test]

@@ -21,6 +21,7 @@ use super::{apikey, keyrings, organization, verifiers, watches};
 use crate::credential::fingerprint::PepperRing;
 use crate::credential::signing::SigningRing;
 use crate::error::{Class, Error};
+use crate::object::Identity;
 use crate::telemetry::RECONCILE;
 use crate::watch::roster::KeyRef;
 
@@ -202,7 +203,7 @@ where
         otel.status_code = Empty,
     );
     let metrics = ctx.metrics.clone();
-    let key = failure_key(&*object);
+    let key = failure_key::<K>(&Identity::of(&*object));
     let failures = Arc::clone(&ctx);
     metrics.reconcile_begins(controller);
     let begun = Instant::now();
@@ -228,6 +229,8 @@ fn after_failure<K: Resource<DynamicType = ()>>(
     error: &Error,
     ctx: &Context,
 ) -> Action {
-    let wait = ctx.failures.wait(&failure_key(object), error.class());
+    let wait = ctx
+        .failures
+        .wait(&failure_key::<K>(&Identity::of(object)), error.class());
     wait.map_or_else(Action::await_change, Action::requeue)
 }

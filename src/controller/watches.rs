@@ -88,33 +88,34 @@ where
 }
 
 fn on_apikey(ctx: &Context, news: News<ApiKey>) {
-    let (org, changed) = match news {
+    let (counted, changed) = match news {
         News::Applied { new, .. } => {
             ctx.enqueue(&KeyRef::of(&new));
             let changed = ctx.roster.lock().upsert(&new);
-            (new.spec.org.clone(), changed)
+            (Some(new), changed)
         }
-        News::Deleted(old) => {
-            let key = KeyRef::of(&old);
-            ctx.failures.clear(&failure_key(&*old));
+        News::Deleted { identity, old } => {
+            let key = KeyRef::identified(&identity);
+            ctx.failures.clear(&failure_key::<ApiKey>(&identity));
             ctx.replacements.lock().remove(&key);
-            let uid = old.metadata.uid.as_deref().unwrap_or_default();
-            let verifier = ObjectRef::new(&names::verifier_secret(uid)).within(&ctx.namespace);
+            let verifier = names::verifier_secret(&identity.uid);
+            let verifier = ObjectRef::new(&verifier).within(&ctx.namespace);
             ctx.queues.verifiers.push(verifier);
-            let changed = ctx.roster.lock().remove(&key);
-            (old.spec.org.clone(), changed)
+            (old, ctx.roster.lock().remove(&key))
         }
         News::Unreadable { identity, old } => {
             warn_of::<ApiKey>(ctx, &identity);
-            let changed = ctx.roster.lock().remove(&KeyRef::identified(&identity));
-            let Some(old) = old else { return };
-            (old.spec.org.clone(), changed)
+            let key = KeyRef::identified(&identity);
+            (old, ctx.roster.lock().remove(&key))
         }
     };
     for key in &changed {
         ctx.enqueue(key);
     }
-    ctx.recount.lock().insert(org);
+    // One that could not be read was not counted.
+    if let Some(counted) = counted {
+        ctx.recount.lock().insert(counted.spec.org.clone());
+    }
 }
 
 fn on_organization(ctx: &Context, news: News<Organization>) {
@@ -126,9 +127,9 @@ fn on_organization(ctx: &Context, news: News<Organization>) {
             }
             (new.name_any(), Some(new))
         }
-        News::Deleted(old) => {
-            ctx.failures.clear(&failure_key(&*old));
-            (old.name_any(), None)
+        News::Deleted { identity, .. } => {
+            ctx.failures.clear(&failure_key::<Organization>(&identity));
+            (identity.name.into(), None)
         }
         News::Unreadable { identity, .. } => {
             warn_of::<Organization>(ctx, &identity);
@@ -153,7 +154,7 @@ fn on_namespace(ctx: &Context, news: News<NamespaceLabels>) {
             }
             (new.name.clone(), Some(Arc::clone(&new.labels)))
         }
-        News::Deleted(old) => (old.name.clone(), None),
+        News::Deleted { identity, .. } => (identity.name, None),
         News::Unreadable { identity, .. } => {
             warn_of::<NamespaceLabels>(ctx, &identity);
             (identity.name, None)
@@ -167,14 +168,14 @@ fn on_namespace(ctx: &Context, news: News<NamespaceLabels>) {
 
 fn on_delivered(ctx: &Context, news: News<Delivered>) {
     let secret = match news {
-        News::Applied { new, .. } => new,
-        News::Deleted(old) => old,
+        News::Applied { new, .. } => Some(new),
+        News::Deleted { old, .. } => old,
         News::Unreadable { identity, old } => {
             warn_of::<Delivered>(ctx, &identity);
-            let Some(old) = old else { return };
             old
         }
     };
+    let Some(secret) = secret else { return };
     if let Some(name) = secret.owner_name() {
         ctx.enqueue(&KeyRef::new(&secret.namespace, name));
     }
@@ -182,17 +183,17 @@ fn on_delivered(ctx: &Context, news: News<Delivered>) {
 
 fn on_verifier(ctx: &Context, news: News<Verifier>) {
     let (verifier, is_there) = match news {
-        News::Applied { new, .. } => (new, true),
-        News::Deleted(old) => {
-            ctx.failures.clear(&failure_key(&*old));
+        News::Applied { new, .. } => (Some(new), true),
+        News::Deleted { identity, old } => {
+            ctx.failures.clear(&failure_key::<Verifier>(&identity));
             (old, false)
         }
         News::Unreadable { identity, old } => {
             warn_of::<Verifier>(ctx, &identity);
-            let Some(old) = old else { return };
             (old, false)
         }
     };
+    let Some(verifier) = verifier else { return };
     if let Some(owner) = &verifier.owner {
         ctx.enqueue(&KeyRef::new(&owner.namespace, &owner.name));
     }
@@ -239,8 +240,8 @@ fn warn_of<K: Keep>(ctx: &Context, identity: &Identity) {
 }
 
 /// Name of an object in [`super::context::Failures`].
-pub fn failure_key<K: Lookup<DynamicType = ()>>(object: &K) -> String {
-    let namespace = object.namespace().unwrap_or_default();
-    let name = object.name().unwrap_or_default();
-    format!("{}/{namespace}/{name}", K::kind(&()))
+#[must_use]
+pub fn failure_key<K: Lookup<DynamicType = ()>>(identity: &Identity) -> String {
+    let namespace = identity.namespace.as_deref().unwrap_or_default();
+    format!("{}/{namespace}/{}", K::kind(&()), identity.name)
 }

@@ -30,6 +30,12 @@ impl Case {
             name,
         }
     }
+
+    /// Whether one of its faults makes it unreadable.
+    pub(super) fn is_damaged(&self) -> bool {
+        let mut kinds = self.faults.iter().map(|fault| fault.kind);
+        kinds.any(|kind| kind == Kind::Events(Passing::Damaged))
+    }
 }
 
 /// Kinds that happen to a call.

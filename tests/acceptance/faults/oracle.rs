@@ -14,10 +14,12 @@ use kube::api::ListParams;
 use super::enumerate::Case;
 use super::run::Run;
 use super::stories::Story;
-use crate::support::{Answer, form, send};
+use crate::support::{Answer, eventually, form, send};
 
 /// Keys that are judged at the same time.
 const JUDGES: usize = 16;
+/// Annotation by which a key is changed, so that a watch tells of it.
+const TOUCHED: &str = "example.com/touched";
 /// So much of a secret, in clear or in base 64, is none of anything else.
 const FRAGMENT: usize = 40;
 
@@ -75,6 +77,49 @@ async fn key_is_settled(run: &Run<'_>, case: &Case) {
     assert_eq!(handled, case.story.handled_request(), "{case:?}");
     if case.story.is_delivered() {
         run.scope.credential(&key).await.assert_sound();
+    }
+}
+
+/// A key that can't be read is refused, and no other, be it in a list or in an event. It gets tokens again
+/// once a watch has told of it as it can be read.
+pub(super) async fn refused_while_unreadable(run: &Run<'_>, server: SocketAddr) {
+    let usable = run.cases.iter().filter(|case| case.story.is_usable());
+    let (damaged, others): (Vec<_>, Vec<_>) = usable.partition(|case| case.is_damaged());
+    if damaged.is_empty() {
+        return;
+    }
+    let touch = async |value| {
+        for case in &damaged {
+            run.scope.annotate(&case.name, &[(TOUCHED, value)]).await;
+        }
+    };
+    let set_readable = |is_readable| {
+        for case in &damaged {
+            run.faults.set_readable(&case.name, is_readable);
+        }
+    };
+    let until_all_get = async |status: u16| {
+        let what = format!("keys that are made unreadable, and readable again, get {status}");
+        eventually(&what, async || {
+            let mut answers = damaged.iter().map(|case| ask(run, case, server).status);
+            answers.all(|answer| answer == status).then_some(())
+        })
+        .await;
+    };
+    for place in ["list", "event"] {
+        set_readable(false);
+        if place == "list" {
+            run.faults.end_watches();
+        } else {
+            touch("unreadable").await;
+        }
+        until_all_get(401).await;
+        for case in &others {
+            assert_eq!(ask(run, case, server).status, 200, "{case:?} in a {place}");
+        }
+        set_readable(true);
+        touch(place).await;
+        until_all_get(200).await;
     }
 }
 

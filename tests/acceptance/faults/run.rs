@@ -4,6 +4,10 @@
 use std::time::Duration;
 
 use futures::StreamExt as _;
+use k8s_openapi::api::core::v1::Secret;
+use kube::api::{Patch, PatchParams};
+use kube::{Api, Client, Resource as _};
+use serde_json::json;
 use tokio::net::TcpStream;
 use tokio::time::Instant;
 
@@ -57,8 +61,8 @@ pub(super) struct Run<'a> {
     pub(super) cases: &'a [Case],
     /// Logs and metrics of processes that have ended.
     pub(super) shown: Vec<(&'static str, String)>,
+    pub(super) faults: Faults,
     clock: MovedClock,
-    faults: Faults,
 }
 
 impl<'a> Run<'a> {
@@ -123,6 +127,7 @@ impl<'a> Run<'a> {
         if self.restores() {
             let chart = ["--set", "controller.restore=true"];
             self.cluster.install_chart(&chart);
+            self.until_adoption_is_allowed().await;
             flags.push("--restore");
         }
         let mut has_begun = false;
@@ -163,6 +168,7 @@ impl<'a> Run<'a> {
         self.until_over("each key has its end").await;
         self.until_silent_for(QUIET).await;
         oracle::settled(self).await;
+        oracle::refused_while_unreadable(self, address).await;
         let passed = MOVED_SECONDS + FORGOTTEN_SECONDS;
         self.clock.advance(LIFE_SECONDS - passed - LEFT_SECONDS);
         oracle::tokens_before_expiry(self, address);
@@ -170,6 +176,26 @@ impl<'a> Run<'a> {
         oracle::no_token_after_expiry(self, address);
         self.ended(process);
         oracle::nothing_leaks(self).await;
+    }
+
+    /// Waits until the API server lets the controller take over Secrets: it reads an admission policy some time
+    /// after it was stored.
+    async fn until_adoption_is_allowed(&self) {
+        let controller = Client::try_from(self.cluster.operator_config().await).unwrap();
+        let secrets: Api<Secret> = Api::namespaced(controller, &self.scope.namespace);
+        let name = &self.cases[0].name;
+        let key = self.scope.keys().get(name).await.unwrap();
+        let owners = [key.controller_owner_ref(&())];
+        let adoption = Patch::Merge(json!({"metadata": {"ownerReferences": owners}}));
+        let params = PatchParams {
+            dry_run: true,
+            ..PatchParams::default()
+        };
+        eventually("the controller may take over Secrets", async || {
+            let answer = secrets.patch_metadata(name, &params, &adoption).await;
+            answer.map(drop).ok()
+        })
+        .await;
     }
 
     fn restores(&self) -> bool {

@@ -4,8 +4,12 @@ use std::time::{Duration, Instant};
 
 use tokio::time::MissedTickBehavior;
 
-use super::{Poison, World, apikey_path, poison, refused};
-use crate::support::{Cluster, Login, Scope};
+use apikey_operator::api::{ApiKey, names};
+use kube::api::{DeleteParams, Patch, PatchParams};
+use serde_json::json;
+
+use super::{Poison, World, apikey_path, make_unreadable, poison, refused};
+use crate::support::{Cluster, Login, Operator, Scope, eventually};
 
 /// Longest time until a suspension counts while another tenant writes all the time. A watch that
 /// breaks waits for longer.
@@ -167,4 +171,72 @@ async fn a_status_that_nobody_can_read_hides_neither_a_suspension_nor_a_deletion
 
 fn rotated_at(scope: &Scope<'_>, name: &str) -> String {
     scope.kubectl(&["get", "apikey", name, "-o", "jsonpath={.status.rotatedAt}"])
+}
+
+#[tokio::test]
+async fn a_key_that_can_t_be_read_keeps_its_verifier_and_leaves_none_when_it_is_deleted() {
+    let cluster = Cluster::start();
+    let operator = cluster.operator(&super::CONTROLLER);
+    let scope = cluster.scope().await;
+    let mut keys = Vec::new();
+    for name in ["seen", "listed"] {
+        scope.apply_key(name, "");
+        keys.push(scope.ready(name).await);
+    }
+    for name in ["seen", "listed"] {
+        make_unreadable(&scope, name).await;
+    }
+    let [seen, listed] = keys.try_into().unwrap();
+    keeps_until_deleted(&scope, &operator, &seen, 2.0).await;
+    operator.kill();
+    // This one has never been able to read it.
+    let operator = cluster.operator(&super::CONTROLLER);
+    keeps_until_deleted(&scope, &operator, &listed, 1.0).await;
+}
+
+/// The sweeper leaves the verifier alone while the key is there, and revokes it once when it is gone.
+async fn keeps_until_deleted(
+    scope: &Scope<'_>,
+    operator: &Operator,
+    key: &ApiKey,
+    unreadable: f64,
+) {
+    let series = r#"apikey_unreadable_objects{kind="ApiKey"}"#;
+    eventually("the keys can't be read", async || {
+        (operator.metric(series) == Some(unreadable)).then_some(())
+    })
+    .await;
+    let swept = r#"controller_runtime_reconcile_total{controller="verifier",result="success"}"#;
+    let before = operator.metric(swept).unwrap_or_default();
+    let verifier = names::verifier_secret(key.metadata.uid.as_deref().unwrap());
+    let touch = Patch::Merge(json!({"metadata": {"annotations": {"example.com/touched": "true"}}}));
+    let params = PatchParams::default();
+    let verifiers = scope.verifiers();
+    verifiers.patch(&verifier, &params, &touch).await.unwrap();
+    eventually("the sweeper looks at the verifier", async || {
+        (operator.metric(swept)? > before).then_some(())
+    })
+    .await;
+    let document = scope.document(key).await.expect("the verifier stays");
+    let name = key.metadata.name.as_deref().unwrap();
+    let params = DeleteParams::default();
+    scope.keys().delete(name, &params).await.unwrap();
+    eventually("the verifier is swept", async || {
+        scope.document(key).await.is_none().then_some(())
+    })
+    .await;
+    let revocations = || {
+        let lines = operator.audit().into_iter();
+        let of_key = lines.filter(|line| line["keyId"] == document.key_id.as_str());
+        of_key.filter(|line| line["action"] == "Revoke").count()
+    };
+    eventually("the revocation is in the audit lines", async || {
+        (revocations() > 0).then_some(())
+    })
+    .await;
+    eventually("nothing is left unreadable of it", async || {
+        (operator.metric(series) == Some(unreadable - 1.0)).then_some(())
+    })
+    .await;
+    assert_eq!(revocations(), 1);
 }

@@ -64,6 +64,20 @@ fn apikey_path(scope: &Scope<'_>, name: &str) -> String {
     format!("/{group}/namespaces/{}/apikeys/{name}", scope.namespace)
 }
 
+/// Stores a key as a newer version may, so that this one can't read it.
+async fn make_unreadable(scope: &Scope<'_>, name: &str) {
+    let path = "/spec/versions/0/schema/openAPIV3Schema/properties/spec/properties/suspended";
+    let newer =
+        format!(r#"[{{"op": "replace", "path": "{path}", "value": {{"type": "string"}}}}]"#);
+    let crd = "apikeys.apikey-operator.dev";
+    scope.kubectl(&["patch", "crd", crd, "--type=json", "-p", &newer]);
+    let odd = scope.key_yaml(name, "suspended: 'until-friday'");
+    eventually("the API server takes the newer form", async || {
+        scope.try_apply(&odd).ok()
+    })
+    .await;
+}
+
 /// Both processes, and two tenants with an organization each.
 struct World<'a> {
     operator: Operator,

@@ -36,17 +36,7 @@ async fn a_key_that_the_plugin_can_t_read_is_a_row_of_its_own_with_what_to_do() 
     let scope = cluster.scope().await;
     scope.declare(scope.org(), "{allowedNamespaces: {from: All}}");
     scope.apply_key("good", "");
-    // As a newer version may store it.
-    let path = "/spec/versions/0/schema/openAPIV3Schema/properties/spec/properties/suspended";
-    let newer =
-        format!(r#"[{{"op": "replace", "path": "{path}", "value": {{"type": "string"}}}}]"#);
-    let crd = "apikeys.apikey-operator.dev";
-    scope.kubectl(&["patch", "crd", crd, "--type=json", "-p", &newer]);
-    let odd = scope.key_yaml("odd", "suspended: 'until-friday'");
-    crate::support::eventually("the API server takes the newer form", async || {
-        scope.try_apply(&odd).ok()
-    })
-    .await;
+    super::make_unreadable(&scope, "odd").await;
     let listed = scope.plugin(&["list"]);
     assert!(listed.stdout.contains("good"), "{listed:?}");
     assert!(listed.stdout.contains("Unreadable"), "{listed:?}");

@@ -23,6 +23,9 @@ const TOKEN_SERVICE_ACCOUNT: &str = "apikey-operator-token";
 
 pub(crate) struct Cluster {
     pub(crate) control_plane: ControlPlane,
+    /// The chart as it was when the cluster started. A definition that somebody edits meanwhile would end
+    /// all watches of its objects at the next upgrade, with 410.
+    chart: std::path::PathBuf,
     service_account: std::path::PathBuf,
     token_service_account: std::path::PathBuf,
 }
@@ -65,7 +68,11 @@ impl Cluster {
 
     fn of(control_plane: Builder) -> Self {
         let control_plane = control_plane.start().expect("a control plane");
+        let chart = control_plane.dir().join("chart");
+        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("charts/apikey-operator");
+        run(Command::new("cp").arg("-R").arg(source).arg(&chart));
         Self {
+            chart,
             service_account: control_plane.dir().join("operator.kubeconfig"),
             token_service_account: control_plane.dir().join("token.kubeconfig"),
             control_plane,
@@ -75,12 +82,11 @@ impl Cluster {
     /// Installs or upgrades the chart with the real helm, and writes the kubeconfig of its
     /// ServiceAccount.
     pub(crate) fn install_chart(&self, more: &[&str]) {
-        let chart = Path::new(env!("CARGO_MANIFEST_DIR")).join("charts/apikey-operator");
         run(self
             .control_plane
             .helm()
             .args(["upgrade", "--install", "--reset-values", "apikey-operator"])
-            .arg(chart)
+            .arg(&self.chart)
             .args([
                 "--namespace",
                 OPERATOR_NAMESPACE,

@@ -11,8 +11,6 @@ use apikey_operator::clock::Clock;
 use apikey_operator::config::{Cli, Command, RunCommand};
 use apikey_operator::metrics::Metrics;
 use apikey_operator::process::Process;
-use apikey_operator::server::metrics::ConnectionMetrics;
-use apikey_operator::watch::quarantine::Quarantine;
 use apikey_operator::{controller as controllers, token as tokens};
 use clap::Parser as _;
 use k8s_openapi::jiff::SignedDuration;
@@ -130,19 +128,11 @@ impl Inside {
         } = *flags;
         let common = common.check(OPERATOR_NAMESPACE);
         let (kill, mut killed) = watch::channel(false);
-        let readiness = Readiness::default();
         // Of this one, nobody asks for an orderly end.
         let (stop, stopped) = watch::channel(false);
         let (metrics, log) = (Metrics::new(), Log::default());
-        let process = Process {
-            client,
-            clock,
-            quarantine: Quarantine::default(),
-            metrics: metrics.clone(),
-            connections: ConnectionMetrics::register(&metrics),
-            readiness: readiness.clone(),
-            stopped,
-        };
+        let process = Process::new((client, clock), metrics.clone(), stopped);
+        let readiness = process.readiness.clone();
         let config = controller.check();
         let token_config = token_listen.map(|_| token.check(&common));
         // A runtime of its own, whose end is the end of everything that runs in it.

@@ -120,6 +120,7 @@ impl Stream {
             How::Late => self.held.push_back((Instant::now() + HELD, key, line)),
             How::Now => self.ready.push_back(line),
             How::Twice => self.ready.extend([line.clone(), line]),
+            How::Unreadable => self.ready.push_back(damaged(&line)),
             How::Damaged => {
                 self.ready.push_back(damaged(&line));
                 if self.watched.is_list {
@@ -155,6 +156,8 @@ enum How {
     Now,
     Late,
     Twice,
+    /// Now with a part that can't be read.
+    Unreadable,
     /// Now with a part that can't be read, and late as it is.
     Damaged,
     /// Now, but after what is held back.
@@ -170,6 +173,9 @@ impl Faults {
             .key
             .clone()
             .or_else(|| state.uids.get(about.uid.as_ref()?).cloned())?;
+        if told.is_key && !told.is_deletion && state.unreadable.contains(&key) {
+            return Some((key, How::Unreadable));
+        }
         let progress = state.progress(about)?;
         let how = progress.event(told)?;
         Some((key, how))

@@ -5,7 +5,7 @@ mod call;
 mod events;
 mod layer;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex};
 
 use axum::http::{Method, Request};
@@ -155,6 +155,8 @@ impl Progress {
 #[derive(Default)]
 struct State {
     keys: BTreeMap<String, Progress>,
+    /// Keys that can't be read where a watch tells of them.
+    unreadable: BTreeSet<String>,
     /// Names of keys by uid.
     uids: BTreeMap<String, String>,
     /// Lines that came damaged in a list, by the path that is watched, and are still to come as they are.
@@ -210,6 +212,22 @@ impl Faults {
         self.state.lock().unwrap().keys[key].happened
     }
 
+    /// Whether this key can be read from now on where a watch tells of it, in its events and in the items of
+    /// lists.
+    pub(crate) fn set_readable(&self, key: &str, is_readable: bool) {
+        let mut state = self.state.lock().unwrap();
+        if is_readable {
+            state.unreadable.remove(key);
+        } else {
+            state.unreadable.insert(key.to_owned());
+        }
+    }
+
+    /// Ends all watches with 410 Gone.
+    pub(crate) fn end_watches(&self) {
+        self.gone.send_replace(());
+    }
+
     /// Whether the process of this key is dead.
     pub(crate) fn is_dead(&self, key: &str) -> bool {
         let state = self.state.lock().unwrap();
@@ -251,7 +269,7 @@ impl Faults {
         let kind = progress.call(sort)?;
         drop(state);
         if kind == Kind::Gone {
-            self.gone.send_replace(());
+            self.end_watches();
         }
         Some(kind)
     }
