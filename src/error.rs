@@ -136,6 +136,15 @@ impl Error {
         matches!(&self.cause, Cause::Deadline)
     }
 
+    /// Whether the server answered with an object that can't be read.
+    #[must_use]
+    pub fn is_unreadable(&self) -> bool {
+        let Cause::Client(error) = &self.cause else {
+            return false;
+        };
+        matches!(**error, kube::Error::SerdeError(_))
+    }
+
     /// What the server answered, if it did.
     #[must_use]
     pub fn answer(&self) -> Option<&kube::core::Status> {

@@ -37,6 +37,11 @@ fn any_object_is_read_or_known_by_its_identity() {
 }
 
 #[test]
+fn any_line_of_a_watch_is_read_or_refused() {
+    replay("line", checks::line::check);
+}
+
+#[test]
 fn any_document_is_a_verifier_or_refused() {
     replay("verifier", checks::verifier::check);
 }

@@ -1,6 +1,7 @@
 //! What holds for any bytes that a caller may send or that may be stored. The fuzzer looks for bytes for
 //! which it does not; `tests/corpus.rs` of the operator replays what it found worth keeping.
 
+pub mod line;
 pub mod object;
 pub mod plan;
 pub mod verifier;

@@ -10,6 +10,8 @@ use k8s_openapi::api::core::v1::Secret;
 use k8s_openapi::api::events::v1::Event;
 use serde_json::value::RawValue;
 
+use super::line;
+
 /// Parts of an object, separated by a zero byte: `managedFields`, finalizers, labels, annotations, owners,
 /// spec, status, data. What is no JSON is null.
 const PARTS: usize = 8;
@@ -37,6 +39,7 @@ fn read<K: Decode>(text: &str, made: &str) {
     let page = format!(r#"{{"metadata": {{}}, "items": [{made}, {made}]}}"#);
     let page: Page<K> = serde_json::from_str(&page).expect("a page is read item by item");
     assert_eq!(page.into_items().len(), 2);
+    line::tells_of::<K>(made);
     if let Err(error) = stored.object {
         let error = error.to_string();
         assert!(error.chars().count() <= 256 && !error.chars().any(char::is_control));

@@ -22,8 +22,9 @@ use kube::{Api, ResourceExt as _};
 
 use self::line::{Candidate, Line, Next};
 use super::invocation::{Invocation, Target};
+use super::key;
+use super::select::{self, Listed, Unread};
 use super::terminal::{Color, Terminal};
-use super::{key, select};
 use crate::api::{ApiKey, Organization};
 use crate::clock::Clock;
 use crate::object::Answer;
@@ -104,28 +105,34 @@ async fn answer(call: &Invocation, asked: Asked) -> Option<Vec<Candidate>> {
     match asked {
         Asked::Keys => {
             let keys = select::list(cluster.keys(), "list ApiKeys", all).await;
-            let told = |key: &ApiKey| {
+            Some(candidates(&keys.ok()?, |key: &ApiKey| {
                 let (phase, _) = key::phase(key);
                 let about = format!("{phase}, of {}", key.spec.org);
                 Candidate::new(key::name(key), &about)
-            };
-            Some(keys.ok()?.objects.iter().map(told).collect())
+            }))
         }
         Asked::Namespaces => {
             let api: Api<Answer<PartialObjectMeta<Namespace>>> = Api::all(cluster.client.clone());
             let found = select::list(api, "list Namespaces", all).await.ok()?;
-            let names = found.objects.into_iter();
-            Some(names.map(|n| Candidate::new(&n.name_any(), "")).collect())
+            Some(candidates(&found, |namespace| {
+                Candidate::new(&namespace.name_any(), "")
+            }))
         }
         Asked::Organizations => {
             let all = select::list(cluster.organizations(), "list Organizations", all).await;
-            let told = |organization: &Organization| {
+            Some(candidates(&all.ok()?, |organization: &Organization| {
                 let about = organization.spec.display_name.as_deref();
                 Candidate::new(&organization.name_any(), about.unwrap_or_default())
-            };
-            Some(all.ok()?.objects.iter().map(told).collect())
+            }))
         }
     }
+}
+
+/// All objects; of those that can't be read, the name.
+fn candidates<K>(listed: &Listed<K>, told: impl Fn(&K) -> Candidate) -> Vec<Candidate> {
+    let unread = |object: &Unread| Candidate::new(&object.identity.name, "Unreadable");
+    let unreadable = listed.unreadable.iter().map(unread);
+    listed.objects.iter().map(told).chain(unreadable).collect()
 }
 
 fn contexts(line: &Line<'_>) -> Vec<Candidate> {

@@ -9,16 +9,17 @@ use std::time::Duration;
 use clap::{ArgAction, Args, ValueEnum};
 use k8s_openapi::jiff::SignedDuration;
 use kube::api::PostParams;
+use kube::core::Request;
 
 use self::build::{Expiry, SubOrg};
 use super::exit::Failure;
-use super::format::Machine;
+use super::format::{self, Machine};
 use super::invocation::{Cluster, Invocation};
 use super::revoke::DryRun;
 use super::{key, patch, time, wait};
 use crate::api::ApiKey;
 use crate::error::request;
-use crate::object::Answer;
+use crate::object::{Answer, Sent};
 
 /// Create a key and wait until it is ready.
 ///
@@ -185,25 +186,25 @@ pub(super) async fn run(flags: Create, call: &mut Invocation) -> Result<(), Fail
     let cluster = call.cluster().await?;
     let created = create(&cluster, &wanted, flags.dry_run.is_some()).await?;
     if flags.dry_run.is_some() {
-        return say(call, &created, flags.output, "created (server dry run)");
+        return say_sent(call, &created, flags.output, "created (server dry run)");
     }
     let shows = flags.show_secret || (asked && call.terminal.shown_to_a_person());
     if flags.show_secret {
-        let name = key::name(&created);
+        let name = key::name(&created.object);
         call.terminal.note(format!("apikey/{name} created"));
     } else if flags.output.is_none() {
-        say(call, &created, None, "created")?;
+        say(call, &created.object, None, "created")?;
     }
     let ready = if flags.wait || shows {
         let longest = Duration::try_from(flags.timeout).unwrap_or_default();
-        wait::until_ready(call, &cluster, key::name(&created), longest).await?
+        wait::until_ready(call, &cluster, key::name(&created.object), longest).await?
     } else {
         created
     };
     if flags.output.is_some() {
-        return say(call, &ready, flags.output, "created");
+        return say_sent(call, &ready, flags.output, "created");
     }
-    next::say(call, &cluster, &ready, &flags, shows).await
+    next::say(call, &cluster, &ready.object, &flags, shows).await
 }
 
 /// There is no secret in clear to print where it is encrypted, or goes to whoever claims it.
@@ -240,15 +241,22 @@ fn missing(flags: &Create) -> Vec<&'static str> {
     missing
 }
 
-async fn create(cluster: &Cluster, wanted: &ApiKey, dry_run: bool) -> Result<ApiKey, Failure> {
+async fn create(
+    cluster: &Cluster,
+    wanted: &ApiKey,
+    dry_run: bool,
+) -> Result<Sent<ApiKey>, Failure> {
     let params = PostParams {
         dry_run,
         field_manager: Some(patch::FIELD_MANAGER.to_owned()),
     };
-    let api = cluster.keys();
-    let wanted = Answer(wanted.clone());
-    let created = request("create the ApiKey", api.create(&params, &wanted)).await;
-    let Answer(wanted) = &wanted;
+    let created = async {
+        let body = serde_json::to_vec(wanted).map_err(kube::Error::SerdeError)?;
+        let post = Request::new(cluster.keys().resource_url()).create(&params, body);
+        let post = post.map_err(kube::Error::BuildRequest)?;
+        cluster.client.request::<Answer<Sent<ApiKey>>>(post).await
+    };
+    let created = request("create the ApiKey", created).await;
     created.map(|Answer(key)| key).map_err(|error| {
         let (name, namespace) = (key::name(wanted), &cluster.namespace);
         match error.code() {
@@ -263,6 +271,20 @@ async fn create(cluster: &Cluster, wanted: &ApiKey, dry_run: bool) -> Result<Api
             _ => error.into(),
         }
     })
+}
+
+fn say_sent(
+    call: &mut Invocation,
+    key: &Sent<ApiKey>,
+    form: Option<Machine>,
+    what: &str,
+) -> Result<(), Failure> {
+    match form {
+        Some(form) => call
+            .terminal
+            .print(form.render(&format::sent(&key.whole)?)?),
+        None => say(call, &key.object, None, what),
+    }
 }
 
 fn say(

@@ -174,6 +174,12 @@ impl From<error::Error> for Failure {
                 "{error}: see that the cluster can be reached (`kubectl cluster-info`)"
             ));
         }
+        if error.is_unreadable() {
+            return Self::failed(format!(
+                "{error}: it holds what this version can't read; look at it with `kubectl get ... -o \
+                 yaml`, and update this program if the operator is newer"
+            ));
+        }
         match error.code() {
             Some(401) => Self::forbidden(format!(
                 "{error}: the cluster does not know you; log in again, or choose another --context"

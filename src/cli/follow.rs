@@ -14,7 +14,8 @@ pub(super) const DEFAULT_TIMEOUT: &str = "2m";
 /// Time between looks. A watch would need a permission more than the one to read the key.
 const EVERY: Duration = Duration::from_millis(300);
 
-/// Looks at one key until `found` has an answer or a failure. `what` is not so at the end of the time.
+/// Looks at one key until `found` has an answer or a failure. `what` is not so at the end of the time. A
+/// key that can't be read ends it: no time changes that.
 pub(super) async fn until<T>(
     cluster: &Cluster,
     name: &str,
@@ -27,8 +28,9 @@ pub(super) async fn until<T>(
         let mut tick = tokio::time::interval(EVERY);
         loop {
             tick.tick().await;
-            match select::one(cluster, name).await {
+            match select::stored(cluster, name).await {
                 Ok(key) => {
+                    let key = select::readable(key)?;
                     if let Some(answer) = found(&key)? {
                         return Ok(answer);
                     }

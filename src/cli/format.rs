@@ -4,6 +4,7 @@ use clap::ValueEnum;
 use serde::Serialize;
 
 use super::exit::Failure;
+use crate::object::Whole;
 
 /// Forms for programs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -24,4 +25,10 @@ impl Machine {
         let text = text.map_err(|error| Failure::failed(format!("can't be shown: {error}")))?;
         Ok(text.trim_end().to_owned())
     }
+}
+
+/// An object as the API server sent it.
+pub(super) fn sent(whole: &Whole) -> Result<serde_json::Value, Failure> {
+    let value = serde_json::to_value(whole);
+    value.map_err(|error| Failure::failed(format!("an object can't be shown: {error}")))
 }

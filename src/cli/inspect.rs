@@ -5,15 +5,18 @@ mod identify;
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
+use kube::Api;
 use kube::api::ListParams;
+use kube::core::Request;
 use serde_json::{Map, Value};
 
 use self::identify::{Finding, Kind, identify};
 use super::exit::{Exit, Failure};
 use super::invocation::Invocation;
 use super::terminal::{BOLD, styled};
-use super::{input, jwt, key, select};
+use super::{format, input, jwt, key, select};
 use crate::api::ApiKey;
+use crate::object::{Answer, Sent, Stored, Unreadable};
 
 /// Say what a secret, an access token or an encrypted secret is.
 ///
@@ -71,15 +74,15 @@ pub(super) async fn run(flags: &Inspect, call: &mut Invocation) -> Result<(), Fa
     let mut finding = identify(&bytes, call.clock.now());
     let mut owners = Vec::new();
     if flags.find && !finding.key_ids.is_empty() {
-        for key in find(&finding.key_ids, call).await? {
-            let place = format!("{}/{}", key::namespace(&key), key::name(&key));
-            let (phase, _) = key::phase(&key);
-            owners.push(format!("{place} ({phase})"));
-            let (namespace, name) = (key::namespace(&key), key::name(&key));
-            finding.advice.push(format!(
-                "to revoke it: {} revoke {name} -n {namespace}",
-                call.program
-            ));
+        for Stored { identity, object } in find(&finding.key_ids, call).await? {
+            let (namespace, name) = (identity.namespace.unwrap_or_default(), identity.name);
+            let (phase, revoke) = match object {
+                Ok(key) => (key::phase(&key).0, format!("{} revoke", call.program)),
+                Err(_) => ("Unreadable".to_owned(), "kubectl delete apikey".to_owned()),
+            };
+            owners.push(format!("{namespace}/{name} ({phase})"));
+            let advice = format!("to revoke it: {revoke} {name} -n {namespace}");
+            finding.advice.push(advice);
         }
         let text = if owners.is_empty() {
             "none: revoked, or of another cluster".to_owned()
@@ -125,23 +128,36 @@ fn say(flags: &Inspect, finding: &Finding, call: &mut Invocation) -> Result<(), 
     Ok(())
 }
 
-/// The keys with these ids.
-async fn find(ids: &[String], call: &mut Invocation) -> Result<Vec<ApiKey>, Failure> {
+/// The keys with these ids, those among them that can't be read included.
+async fn find(ids: &[String], call: &mut Invocation) -> Result<Vec<Stored<ApiKey>>, Failure> {
     let cluster = call.cluster().await?;
-    let all = select::list(cluster.all_keys(), "list ApiKeys", ListParams::default()).await;
-    let keys = match all {
+    let keys = match list(cluster.all_keys()).await {
         Err(failure) if failure.exit() == Exit::Forbidden => {
             let namespace = &cluster.namespace;
             let text = format!("only namespace '{namespace}' is searched: you may not list others");
             call.terminal.warn(text);
-            select::list(cluster.keys(), "list ApiKeys", ListParams::default()).await?
+            list(cluster.keys()).await?
         }
         other => other?,
     };
-    let wanted = |key: &ApiKey| {
-        let status = key.status.as_ref();
-        let id = status.and_then(|status| status.key_id.as_ref());
-        id.is_some_and(|id| ids.contains(id))
-    };
-    Ok(keys.objects.into_iter().filter(wanted).collect())
+    let mut found = Vec::new();
+    for stored in keys {
+        let identity = stored.identity.clone();
+        let Sent { object, whole } = select::readable(stored)?;
+        let sent = format::sent(&whole)?;
+        let id = sent.pointer("/status/keyId").and_then(Value::as_str);
+        if id.is_some_and(|id| ids.iter().any(|wanted| wanted == id)) {
+            found.push(Stored { identity, object });
+        }
+    }
+    Ok(found)
 }
+
+async fn list(api: Api<Answer<ApiKey>>) -> Result<Vec<Stored<Kept>>, Failure> {
+    let target = Request::new(api.resource_url());
+    let all = ListParams::default();
+    select::all(api.into_client(), target, "list ApiKeys", all).await
+}
+
+/// A key with all of it, whether it can be read or not.
+type Kept = Sent<Result<ApiKey, Unreadable>>;

@@ -1,21 +1,28 @@
 //! `list`: keys as a table, with what is about to expire or not used.
 
+use std::cmp::Ordering;
+
 use clap::{Args, ValueEnum};
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use kube::api::ListParams;
+use kube::core::Request;
 use serde_json::json;
 
 use super::exit::Failure;
-use super::format::Machine;
+use super::format::{self, Machine};
 use super::invocation::Invocation;
-use super::select::Listed;
+use super::select::Unread;
 use super::table::{self, Cell};
 use super::terminal::BAD;
 use super::{key, select, time};
 use crate::api::{ApiKey, Phase};
-use crate::object::Identity;
+use crate::object::{Sent, Stored, Unreadable, Whole};
 
 /// List keys, with their expiry and last use.
+///
+/// Keys that can't be read come last, as `Unreadable`, and standard error says why. Whether they expire
+/// or are used is not known: with --expiring or --unused, tables show them all the same, and the other
+/// forms leave them out, so that no program takes them for unused.
 #[derive(Args, Debug)]
 #[command(visible_alias = "ls", after_help = EXAMPLES)]
 pub(super) struct List {
@@ -43,7 +50,8 @@ pub(super) struct List {
     #[arg(long, value_name = "COLUMN", default_value = "name")]
     sort_by: Order,
 
-    /// Form: `wide` has more columns; the others are for programs.
+    /// Form: `wide` has more columns; the others are for programs. `json` and `yaml` have each key as the
+    /// API server sent it, without `managedFields`.
     #[arg(short, long, value_name = "FORM")]
     output: Option<Form>,
 }
@@ -88,19 +96,25 @@ pub(super) async fn run(flags: &List, call: &mut Invocation) -> Result<(), Failu
     params.label_selector.clone_from(&flags.selector);
     params.field_selector = flags.org.as_deref().map(select::of_organization);
     let now = call.clock.now();
-    let Listed {
-        objects,
-        unreadable,
-    } = select::list(api, "list ApiKeys", params).await?;
-    for key in &unreadable {
-        call.terminal.warn(select::unreadable(key).message());
+    let target = Request::new(api.resource_url());
+    let found = select::all(api.into_client(), target, "list ApiKeys", params).await?;
+    let (mut keys, mut unreadable) = split(found)?;
+    keys.retain(|(key, _)| wanted(key, flags, now));
+    keys.sort_by(|(a, _), (b, _)| flags.sort_by.compare(a, b));
+    let is_table = matches!(flags.output, None | Some(Form::Wide));
+    tell_of(&unreadable, flags, is_table, call);
+    if flags.is_filtered() && !is_table {
+        unreadable.clear();
     }
-    let mut keys = objects;
-    keys.retain(|key| wanted(key, flags, now));
-    sort(&mut keys, flags.sort_by);
     match flags.output {
-        Some(Form::Json) => call.terminal.print(Machine::Json.render(&as_list(&keys))?),
-        Some(Form::Yaml) => call.terminal.print(Machine::Yaml.render(&as_list(&keys))?),
+        Some(Form::Json) => {
+            let list = as_list(&keys, &unreadable)?;
+            call.terminal.print(Machine::Json.render(&list)?)
+        }
+        Some(Form::Yaml) => {
+            let list = as_list(&keys, &unreadable)?;
+            call.terminal.print(Machine::Yaml.render(&list)?)
+        }
         _ if keys.is_empty() && unreadable.is_empty() => {
             call.terminal.note(if flags.all_namespaces {
                 "No resources found".to_owned()
@@ -110,7 +124,9 @@ pub(super) async fn run(flags: &List, call: &mut Invocation) -> Result<(), Failu
             Ok(())
         }
         Some(Form::Name) => {
-            let names = keys.iter().map(|k| format!("apikey/{}", key::name(k)));
+            let read = keys.iter().map(|(key, _)| key::name(key));
+            let others = unreadable.iter().map(|(key, _)| &*key.identity.name);
+            let names = read.chain(others).map(|name| format!("apikey/{name}"));
             let names: Vec<_> = names.collect();
             call.terminal.print(names.join("\n"))
         }
@@ -119,6 +135,43 @@ pub(super) async fn run(flags: &List, call: &mut Invocation) -> Result<(), Failu
             call.terminal
                 .print(table(&keys, &unreadable, (flags.all_namespaces, wide), now))
         }
+    }
+}
+
+/// Keys that can be read, and others.
+type Split = (Vec<(ApiKey, Whole)>, Vec<(Unread, Whole)>);
+
+fn split(all: Vec<Stored<Sent<Result<ApiKey, Unreadable>>>>) -> Result<Split, Failure> {
+    let (mut keys, mut unreadable) = (Vec::new(), Vec::new());
+    for stored in all {
+        let identity = stored.identity.clone();
+        let Sent { object, whole } = select::readable(stored)?;
+        match object {
+            Ok(key) => keys.push((key, whole)),
+            Err(why) => unreadable.push((Unread { identity, why }, whole)),
+        }
+    }
+    Ok((keys, unreadable))
+}
+
+/// Says what can't be read, and what that means for the filters.
+fn tell_of(unreadable: &[(Unread, Whole)], flags: &List, is_table: bool, call: &mut Invocation) {
+    for (key, _) in unreadable {
+        call.terminal.warn(select::unreadable(key).message());
+    }
+    if flags.is_filtered() && !unreadable.is_empty() {
+        let what = if is_table { "shown" } else { "left out" };
+        call.terminal.warn(format!(
+            "whether keys that can't be read expire or are used is not known: {} of them {what}",
+            unreadable.len()
+        ));
+    }
+}
+
+impl List {
+    /// Whether only some keys are wanted, by what only a key that can be read says.
+    fn is_filtered(&self) -> bool {
+        self.expiring.is_some() || self.unused.is_some()
     }
 }
 
@@ -135,32 +188,36 @@ fn wanted(key: &ApiKey, flags: &List, now: Timestamp) -> bool {
     expiring && unused
 }
 
-fn sort(keys: &mut [ApiKey], order: Order) {
-    let by_name = |a: &ApiKey, b: &ApiKey| {
-        (key::namespace(a), key::name(a)).cmp(&(key::namespace(b), key::name(b)))
-    };
-    keys.sort_by(|a, b| {
+impl Order {
+    fn compare(self, a: &ApiKey, b: &ApiKey) -> Ordering {
         let by_time = |time: fn(&ApiKey) -> Option<Timestamp>| {
             let of = |key| time(key).map_or(i64::MAX, Timestamp::as_second);
             of(a).cmp(&of(b))
         };
-        let first = match order {
-            Order::Name => std::cmp::Ordering::Equal,
-            Order::Expires => by_time(key::expires_at),
-            Order::LastUsed => by_time(key::last_used),
-            Order::Age => by_time(key::created),
+        let first = match self {
+            Self::Name => Ordering::Equal,
+            Self::Expires => by_time(key::expires_at),
+            Self::LastUsed => by_time(key::last_used),
+            Self::Age => by_time(key::created),
         };
-        first.then_with(|| by_name(a, b))
-    });
+        let name = |key| (key::namespace(key), key::name(key));
+        first.then_with(|| name(a).cmp(&name(b)))
+    }
 }
 
-fn as_list(keys: &[ApiKey]) -> serde_json::Value {
-    json!({"apiVersion": "v1", "kind": "List", "metadata": {}, "items": keys})
+fn as_list(
+    keys: &[(ApiKey, Whole)],
+    unreadable: &[(Unread, Whole)],
+) -> Result<serde_json::Value, Failure> {
+    let read = keys.iter().map(|(_, whole)| whole);
+    let all = read.chain(unreadable.iter().map(|(_, whole)| whole));
+    let items: Vec<_> = all.map(format::sent).collect::<Result<_, _>>()?;
+    Ok(json!({"apiVersion": "v1", "kind": "List", "metadata": {}, "items": items}))
 }
 
 fn table(
-    keys: &[ApiKey],
-    unreadable: &[Identity],
+    keys: &[(ApiKey, Whole)],
+    unreadable: &[(Unread, Whole)],
     (with_namespace, wide): (bool, bool),
     now: Timestamp,
 ) -> String {
@@ -181,7 +238,7 @@ fn table(
     }
     let mut rows: Vec<_> = keys
         .iter()
-        .map(|key| {
+        .map(|(key, _)| {
             let mut cells = row(key, now);
             if with_namespace {
                 cells.insert(0, key::namespace(key).into());
@@ -192,9 +249,9 @@ fn table(
             cells
         })
         .collect();
-    rows.extend(unreadable.iter().map(|key| {
+    rows.extend(unreadable.iter().map(|(Unread { identity, .. }, _)| {
         let mut cells: Vec<Cell> = vec![
-            (&*key.name).into(),
+            (&*identity.name).into(),
             "".into(),
             Cell::new(BAD, "Unreadable"),
             "".into(),
@@ -203,7 +260,7 @@ fn table(
             "".into(),
         ];
         if with_namespace {
-            cells.insert(0, key.namespace.as_deref().unwrap_or_default().into());
+            cells.insert(0, identity.namespace.as_deref().unwrap_or_default().into());
         }
         cells.resize_with(head.len(), || "".into());
         cells

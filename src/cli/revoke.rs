@@ -2,6 +2,7 @@
 
 use clap::{Args, ValueEnum};
 use kube::api::{DeleteParams, Preconditions};
+use kube::core::Request;
 
 use super::exit::Failure;
 use super::invocation::{Cluster, Invocation};
@@ -116,8 +117,13 @@ async fn delete(
         }),
         ..DeleteParams::default()
     };
-    let api = cluster.keys();
-    request("delete the ApiKey", api.delete(key::name(key), &params)).await?;
+    let delete = Request::new(cluster.keys().resource_url()).delete(key::name(key), &params);
+    let deleted = async {
+        let delete = delete.map_err(kube::Error::BuildRequest)?;
+        // The answer may be the object, whatever stands in it.
+        cluster.client.request_text(delete).await
+    };
+    request("delete the ApiKey", deleted).await?;
     Ok(if dry_run.is_some() {
         "revoked (server dry run)"
     } else {

@@ -3,14 +3,14 @@
 use clap::Args;
 use kube::api::{GetParams, ListParams};
 use kube::core::Request;
-use kube::{Api, Resource};
+use kube::{Api, Client, Resource};
 
 use super::exit::Failure;
 use super::invocation::Cluster;
 use super::key;
 use crate::api::ApiKey;
 use crate::error::request;
-use crate::object::{Answer, Decode, Identity, Page, Stored};
+use crate::object::{Answer, Decode, Identity, Page, Stored, Unreadable};
 
 /// Objects in one answer of the API server.
 const PAGE: u32 = 500;
@@ -68,24 +68,33 @@ impl Selection {
 pub(super) struct Selected {
     pub(super) keys: Vec<ApiKey>,
     pub(super) missing: Vec<String>,
-    pub(super) unreadable: Vec<Identity>,
+    pub(super) unreadable: Vec<Unread>,
 }
 
 /// Objects of a list, and which of them can't be read.
 #[derive(Debug)]
 pub(super) struct Listed<K> {
     pub(super) objects: Vec<K>,
-    pub(super) unreadable: Vec<Identity>,
+    pub(super) unreadable: Vec<Unread>,
+}
+
+/// An object that can't be read.
+#[derive(Debug)]
+pub(super) struct Unread {
+    pub(super) identity: Identity,
+    pub(super) why: Unreadable,
 }
 
 /// What to say of a key that can't be read.
-pub(super) fn unreadable(key: &Identity) -> Failure {
-    let namespace = key.namespace.as_deref().unwrap_or_default();
+pub(super) fn unreadable(key: &Unread) -> Failure {
+    let Unread { identity, why } = key;
+    let namespace = identity.namespace.as_deref().unwrap_or_default();
     Failure::failed(format!(
-        "apikey/{name} in namespace '{namespace}' holds what this version can't read, and the operator \
-         refuses it: look at it with `kubectl get apikey {name} -n {namespace} -o yaml` and apply it again, \
-         or delete it with `kubectl delete apikey {name} -n {namespace}`",
-        name = key.name
+        "apikey/{name} in namespace '{namespace}' can't be read: {why}. An operator of this version \
+         refuses it. Look at it with `kubectl get apikey {name} -n {namespace} -o yaml`, and apply it \
+         again, update this program if the operator is newer, or delete it with `kubectl delete apikey \
+         {name} -n {namespace}`",
+        name = identity.name
     ))
 }
 
@@ -101,11 +110,9 @@ async fn by_name(cluster: &Cluster, names: &[String]) -> Result<Selected, Failur
         if keys.iter().any(|other| key::name(other) == name) {
             continue;
         }
-        match get(cluster, name).await? {
-            Some(Stored {
-                object: Ok(key), ..
-            }) => keys.push(key),
-            Some(Stored { identity, .. }) => unreadable.push(identity),
+        match get(cluster, name).await?.map(read) {
+            Some(Ok(key)) => keys.push(key),
+            Some(Err(key)) => unreadable.push(key),
             None => missing.push(name.to_owned()),
         }
     }
@@ -125,21 +132,34 @@ pub(super) fn bare(name: &str) -> &str {
 
 /// One key, by name.
 pub(super) async fn one(cluster: &Cluster, name: &str) -> Result<ApiKey, Failure> {
+    readable(stored(cluster, name).await?)
+}
+
+/// One key, by name, whether it can be read or not.
+pub(super) async fn stored<K: Decode>(cluster: &Cluster, name: &str) -> Result<Stored<K>, Failure> {
     let name = bare(name);
-    let found = get(cluster, name).await?.ok_or_else(|| {
+    get(cluster, name).await?.ok_or_else(|| {
         Failure::not_found(format!(
             "there is no ApiKey '{name}' in namespace '{}'",
             cluster.namespace
         ))
-    })?;
-    found.object.map_err(|_| unreadable(&found.identity))
+    })
 }
 
-async fn get(cluster: &Cluster, name: &str) -> Result<Option<Stored<ApiKey>>, Failure> {
+/// A key that can be read, or what to say of it.
+pub(super) fn readable<K>(key: Stored<K>) -> Result<K, Failure> {
+    read(key).map_err(|key| unreadable(&key))
+}
+
+fn read<K>(Stored { identity, object }: Stored<K>) -> Result<K, Unread> {
+    object.map_err(|why| Unread { identity, why })
+}
+
+async fn get<K: Decode>(cluster: &Cluster, name: &str) -> Result<Option<Stored<K>>, Failure> {
     let url = cluster.keys().resource_url().to_owned();
     let get = Request::new(url).get(name, &GetParams::default());
     let get = get.map_err(kube::Error::BuildRequest);
-    let found = async { cluster.client.request::<Stored<ApiKey>>(get?).await };
+    let found = async { cluster.client.request::<Stored<K>>(get?).await };
     match request("read the ApiKey", found).await {
         Ok(found) => Ok(Some(found)),
         Err(error) if error.is_not_found() => Ok(None),
@@ -147,33 +167,45 @@ async fn get(cluster: &Cluster, name: &str) -> Result<Option<Stored<ApiKey>>, Fa
     }
 }
 
-/// All objects, page by page. One that can't be read leaves the others.
+/// All objects that can be read, and the others.
 pub(super) async fn list<K: Decode + Resource>(
     api: Api<Answer<K>>,
     doing: &'static str,
     params: ListParams,
 ) -> Result<Listed<K>, Failure> {
     let target = Request::new(api.resource_url());
-    let client = api.into_client();
-    let mut params = params.limit(PAGE);
+    let all = all(api.into_client(), target, doing, params).await?;
     let mut listed = Listed {
         objects: Vec::new(),
         unreadable: Vec::new(),
     };
+    for item in all {
+        match read(item) {
+            Ok(object) => listed.objects.push(object),
+            Err(unread) => listed.unreadable.push(unread),
+        }
+    }
+    Ok(listed)
+}
+
+/// All objects, page by page. One that can't be read leaves the others.
+pub(super) async fn all<K: Decode>(
+    client: Client,
+    target: Request,
+    doing: &'static str,
+    params: ListParams,
+) -> Result<Vec<Stored<K>>, Failure> {
+    let mut params = params.limit(PAGE);
+    let mut all = Vec::new();
     loop {
         let asked = target.list(&params).map_err(kube::Error::BuildRequest);
         let page = async { client.request::<Page<K>>(asked?).await };
         let page = request(doing, page).await?;
         let token = page.token().map(ToOwned::to_owned);
-        for item in page.into_items() {
-            match item.object {
-                Ok(object) => listed.objects.push(object),
-                Err(_) => listed.unreadable.push(item.identity),
-            }
-        }
+        all.extend(page.into_items());
         match token {
             Some(token) => params = params.continue_token(&token),
-            None => return Ok(listed),
+            None => return Ok(all),
         }
     }
 }

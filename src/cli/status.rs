@@ -9,12 +9,12 @@ use kube::Api;
 use kube::api::{ListParams, PartialObjectMeta};
 
 use super::exit::{Exit, Failure};
-use super::format::Machine;
+use super::format::{self, Machine};
 use super::invocation::{Cluster, Invocation};
-use super::select;
+use super::select::{self, Listed};
 use crate::api::{ApiKey, Organization};
 use crate::error::request;
-use crate::object::Answer;
+use crate::object::{Answer, Sent, Unreadable};
 
 /// Show one key with its organization, Secret, revisions, conditions and events.
 ///
@@ -27,7 +27,7 @@ pub(super) struct Status {
     #[arg(value_name = "NAME")]
     name: String,
 
-    /// Print the object instead.
+    /// Print the object instead, as the API server sent it, without `managedFields`.
     #[arg(short, long, value_name = "FORM")]
     output: Option<Machine>,
 }
@@ -51,15 +51,19 @@ struct View {
     organization: Seen<Option<Organization>>,
     parent: Seen<Option<Organization>>,
     secret: Seen<Option<PartialObjectMeta<Secret>>>,
-    events: Seen<Vec<Event>>,
+    events: Seen<Listed<Event>>,
 }
 
 pub(super) async fn run(flags: &Status, call: &mut Invocation) -> Result<(), Failure> {
     let cluster = call.cluster().await?;
-    let key = select::one(&cluster, &flags.name).await?;
     if let Some(form) = flags.output {
-        return call.terminal.print(form.render(&key)?);
+        let key = select::stored::<Sent<Result<ApiKey, Unreadable>>>(&cluster, &flags.name).await?;
+        let key = select::readable(key)?;
+        return call
+            .terminal
+            .print(form.render(&format::sent(&key.whole)?)?);
     }
+    let key = select::one(&cluster, &flags.name).await?;
     let view = Box::pin(observe(call.program.clone(), &cluster, key)).await;
     call.terminal.print(tree::render(&view, call.clock.now()))
 }
@@ -95,14 +99,12 @@ async fn organization(cluster: &Cluster, name: &str) -> Seen<Option<Organization
     seen(found.map(|found| found.map(|Answer(organization)| organization)))
 }
 
-async fn events(cluster: &Cluster, key: &ApiKey) -> Seen<Vec<Event>> {
+async fn events(cluster: &Cluster, key: &ApiKey) -> Seen<Listed<Event>> {
     let uid = key.metadata.uid.as_deref().unwrap_or_default();
     let params = ListParams::default().fields(&format!("regarding.uid={uid}"));
     let api: Api<Answer<Event>> = cluster.here();
     let events = select::list(api, "read Events", params).await;
-    events
-        .map(|listed| listed.objects)
-        .map_err(|failure| unreadable(&failure))
+    events.map_err(|failure| unreadable(&failure))
 }
 
 fn seen<T>(answer: Result<T, crate::error::Error>) -> Seen<T> {

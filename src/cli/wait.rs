@@ -6,6 +6,7 @@ use super::exit::Failure;
 use super::invocation::{Cluster, Invocation};
 use super::{key, select};
 use crate::api::{ApiKey, conditions};
+use crate::object::Sent;
 
 /// Time between looks. A watch would need a permission more than the one to read the key.
 const EVERY: Duration = Duration::from_millis(300);
@@ -27,15 +28,16 @@ pub(super) async fn until_ready(
     cluster: &Cluster,
     name: &str,
     longest: Duration,
-) -> Result<ApiKey, Failure> {
+) -> Result<Sent<ApiKey>, Failure> {
     let spinner = call.terminal.spinner("Waiting for the key");
     let mut last = "no controller has seen it".to_owned();
     let waiting = async {
         let mut tick = tokio::time::interval(EVERY);
         loop {
             tick.tick().await;
-            let key = select::one(cluster, name).await?;
-            match progress(&key) {
+            let key = select::stored::<Sent<ApiKey>>(cluster, name).await?;
+            let key = select::readable(key)?;
+            match progress(&key.object) {
                 Progress::Ready => return Ok(key),
                 Progress::Failed(failure) => return Err(failure),
                 Progress::Waiting(why) => {

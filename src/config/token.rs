@@ -58,15 +58,16 @@ pub struct TokenFlags {
         value_parser = positive_duration, value_name = "DURATION")]
     pub max_staleness: SignedDuration,
 
-    /// Connections open at the same time. Above it, the oldest idle one is closed for a new one, then
-    /// one whose caller does not take its answer; new ones wait while all are in use.
+    /// Connections open at the same time. Above it, the one that has waited longest for its caller is
+    /// closed for a new one: for a request or its body, or to take an answer. Next come those without
+    /// any request, then those whose request takes longer than 5s; new ones wait while there is none.
     #[arg(long, env = "APIKEY_OPERATOR_MAX_CONNECTIONS", default_value_t = 4096,
         value_parser = clap::value_parser!(u32).range(1..=1_000_000), value_name = "N")]
     pub max_connections: u32,
 
     /// Connections of one source open at the same time: of one IPv4 address, or of one IPv6 /64.
-    /// Above it, its oldest idle one is closed for a new one, and a new one is closed at once if none
-    /// is idle. Networks in --trusted-proxies are exempt. Default: a quarter of --max-connections.
+    /// Above it, one of its own is closed for a new one, in the order of --max-connections, and a new
+    /// one is closed at once if there is none. Networks in --trusted-proxies are exempt. Default: a quarter of --max-connections.
     #[arg(long, env = "APIKEY_OPERATOR_MAX_CONNECTIONS_PER_SOURCE",
         value_parser = clap::value_parser!(u32).range(1..=1_000_000), value_name = "N")]
     pub max_connections_per_source: Option<u32>,

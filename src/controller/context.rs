@@ -254,13 +254,7 @@ impl Context {
         }
     }
 
-    /// The Secrets of the operator's namespace, as they are.
-    #[must_use]
-    pub fn own_secrets(&self) -> Api<Secret> {
-        Api::namespaced(self.client.0.clone(), &self.namespace)
-    }
-
-    /// The same, for verifiers: without metadata that nobody needs.
+    /// The verifiers, without metadata that nobody needs.
     #[must_use]
     pub fn verifiers(&self) -> Api<Answer<Secret>> {
         Api::namespaced(self.client.0.clone(), &self.namespace)

@@ -14,6 +14,7 @@ mod answer;
 mod kinds;
 mod metadata;
 mod status;
+mod whole;
 
 use std::fmt;
 
@@ -24,6 +25,7 @@ use serde_json::value::RawValue;
 
 pub use self::answer::{Answer, Page};
 pub use self::kinds::NamespaceLabels;
+pub use self::whole::{Sent, Whole};
 
 /// Longest text of an [`Unreadable`]. Unit: characters.
 const MAX_REASON_CHARS: usize = 256;

@@ -40,7 +40,8 @@ impl Collector for Gauges {
             ),
             (
                 "apikey_index_unheard_seconds",
-                "Time since a watch last took in a change or a bookmark, for the one that is stalest",
+                "Time since a watch last took in a change, a bookmark, or the orderly end of a watch that \
+                 told nothing, for the one that is stalest",
                 Some(service.watches.longest_staleness(now).as_secs()),
             ),
             (

@@ -1,10 +1,13 @@
 //! Why lists and watches break off.
 
-use std::io;
+use std::{fmt, io};
 
 use kube::core::Status;
 
 use crate::error::chain;
+
+/// Longest text of an error that the other side wrote. Unit: characters.
+const MAX_TEXT_CHARS: usize = 256;
 
 /// Why a list or watch broke off. It is opened anew.
 #[derive(Debug, thiserror::Error)]
@@ -43,13 +46,27 @@ pub enum Error {
     },
 }
 
+/// As much of a text as is of use in a log.
+fn shown(text: &str) -> String {
+    let shown = text.chars().filter(|c| !c.is_control());
+    shown.take(MAX_TEXT_CHARS).collect()
+}
+
 impl Error {
+    /// Something came that is no event, for this reason.
+    pub(super) fn no_event(reason: &dyn fmt::Display) -> Self {
+        Self::NoEvent(shown(&reason.to_string()))
+    }
+
     /// The error that the API server tells of in a watch.
     pub(super) fn told(status: &str) -> Self {
-        serde_json::from_str::<Status>(status).map_or_else(
-            |error| Self::NoEvent(error.to_string()),
-            |s| Self::Ended(Box::new(s)),
-        )
+        match serde_json::from_str::<Status>(status) {
+            Ok(mut status) => {
+                status.message = shown(&status.message);
+                Self::Ended(Box::new(status))
+            }
+            Err(error) => Self::no_event(&error),
+        }
     }
 
     fn status(&self) -> Option<&Status> {

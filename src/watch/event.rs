@@ -28,11 +28,20 @@ const INITIAL_EVENTS_END: &str = "k8s.io/initial-events-end";
 
 /// One line of a watch.
 #[derive(Debug)]
-pub(super) enum Line<K> {
+pub enum Line<K> {
+    /// An object is new, or shown by a list that comes as a stream.
     Added(Stored<K>),
+    /// An object is different.
     Modified(Stored<K>),
+    /// An object is gone.
     Deleted(Identity),
-    Bookmark { version: String, ends_list: bool },
+    /// Nothing changed up to this version.
+    Bookmark {
+        /// The version.
+        version: String,
+        /// Whether a list that comes as a stream is complete.
+        ends_list: bool,
+    },
 }
 
 #[derive(Deserialize)]
@@ -59,14 +68,13 @@ struct BookmarkMetadata<'a> {
 }
 
 impl<K: Decode> Line<K> {
-    /// Reads a line.
+    /// Reads a line. An object that can't be read is no error, as long as it has name, uid and version.
     ///
     /// # Errors
     /// It is an error that the API server tells of, or nothing that an API server sends.
-    pub(super) fn read(line: &[u8]) -> Result<Self, Error> {
-        let text =
-            std::str::from_utf8(line).map_err(|_| Error::NoEvent("it is not UTF-8".into()))?;
-        let no_event = |error: serde_json::Error| Error::NoEvent(error.to_string());
+    pub fn read(line: &[u8]) -> Result<Self, Error> {
+        let text = std::str::from_utf8(line).map_err(|_| Error::no_event(&"it is not UTF-8"))?;
+        let no_event = |error: serde_json::Error| Error::no_event(&error);
         let Parts { type_, object } = serde_json::from_str(text).map_err(no_event)?;
         match &*type_ {
             "ADDED" => Stored::read(object.get())
@@ -90,7 +98,7 @@ impl<K: Decode> Line<K> {
                 })
             }
             "ERROR" => Err(Error::told(object.get())),
-            other => Err(Error::NoEvent(format!("its type is '{other}'"))),
+            other => Err(Error::no_event(&format_args!("its type is '{other}'"))),
         }
     }
 }

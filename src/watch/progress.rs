@@ -97,7 +97,8 @@ impl Progress {
         id
     }
 
-    /// It took in a change or a bookmark: it knows all that was the case at this time.
+    /// It took in a change, a bookmark, or the orderly end of a watch that told nothing: it knows all that
+    /// was the case at this time.
     pub(super) fn fresh(&self, id: Id, now: Timestamp) {
         let mut watches = self.watches.lock();
         let Some(watch) = watches.get_mut(id.0) else {

@@ -48,7 +48,7 @@ impl Requests {
         };
         let json = timeout(PAGE_DEADLINE, body.whole(most)).await;
         let json = json.map_err(|_| Error::Silence)??;
-        serde_json::from_slice(&json).map_err(|error| Error::NoEvent(error.to_string()))
+        serde_json::from_slice(&json).map_err(|error| Error::no_event(&error))
     }
 
     pub(super) async fn watch(&self, version: &str) -> Result<Body, Error> {

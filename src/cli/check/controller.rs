@@ -9,7 +9,8 @@ use super::Finding;
 use crate::api::names;
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::invocation::Cluster;
-use crate::cli::{select, time};
+use crate::cli::select::{self, Listed, Unread};
+use crate::cli::time;
 use crate::error::request;
 use crate::object::Answer;
 
@@ -33,7 +34,7 @@ async fn find(cluster: &Cluster, namespace: Option<&str>) -> Result<Option<Lease
             ListParams::default().fields(&format!("metadata.name={}", names::CONTROLLER_LEASE));
         let api: Api<Answer<Lease>> = Api::all(cluster.client.clone());
         match select::list(api, "list Leases", params).await {
-            Ok(leases) => return Ok(leases.objects.into_iter().max_by_key(renewed)),
+            Ok(leases) => return newest(leases),
             Err(failure) if failure.exit() == Exit::Forbidden => {}
             Err(failure) => return Err(failure),
         }
@@ -42,6 +43,19 @@ async fn find(cluster: &Cluster, namespace: Option<&str>) -> Result<Option<Lease
     let api: Api<Answer<Lease>> = Api::namespaced(cluster.client.clone(), namespace);
     let lease = request("read the Lease", api.get_opt(names::CONTROLLER_LEASE));
     Ok(lease.await?.map(|Answer(lease)| lease))
+}
+
+/// The Lease that was renewed last. One that can't be read counts only if it is all there is.
+fn newest(leases: Listed<Lease>) -> Result<Option<Lease>, Failure> {
+    let newest = leases.objects.into_iter().max_by_key(renewed);
+    match (newest, leases.unreadable.first()) {
+        (None, Some(Unread { identity, why })) => Err(Failure::failed(format!(
+            "the Lease '{}' in namespace '{}' can't be read: {why}",
+            identity.name,
+            identity.namespace.as_deref().unwrap_or_default()
+        ))),
+        (newest, _) => Ok(newest),
+    }
 }
 
 fn renewed(lease: &Lease) -> Option<Timestamp> {

@@ -38,7 +38,10 @@ async fn read(cluster: &Cluster) -> Result<(Listed<ApiKey>, String), Failure> {
 fn judge(listed: &Listed<ApiKey>, place: &str, now: Timestamp) -> Finding {
     if let Some(key) = listed.unreadable.first() {
         let count = listed.unreadable.len();
-        let message = format!("{count} {place} can't be read, for example '{}'", key.name);
+        let message = format!(
+            "{count} {place} can't be read, for example '{}'",
+            key.identity.name
+        );
         return Finding::failed(NAME, message, select::unreadable(key).message());
     }
     let keys = &listed.objects;

@@ -13,7 +13,7 @@ use crate::api::Organization;
 use crate::cli::dialogue::{answered, confirm};
 use crate::cli::exit::Failure;
 use crate::cli::invocation::{Cluster, Invocation};
-use crate::cli::select;
+use crate::cli::select::{self, Unread};
 use crate::cli::terminal::{DIM, styled};
 
 /// Lifetimes that are offered. Unit: days.
@@ -55,7 +55,15 @@ async fn organizations(cluster: &Cluster, call: &mut Invocation) -> Vec<Organiza
     let api = cluster.organizations();
     let listed = select::list(api, "list Organizations", ListParams::default()).await;
     match listed {
-        Ok(listed) => listed.objects,
+        Ok(listed) => {
+            for Unread { identity, why } in &listed.unreadable {
+                let name = &identity.name;
+                call.terminal.note(format!(
+                    "Organization '{name}' can't be read, so its roles are not offered: {why}"
+                ));
+            }
+            listed.objects
+        }
         Err(failure) => {
             let message = failure.message();
             call.terminal

@@ -17,6 +17,8 @@ use crate::policy::{self, Assessment, Input, Subject, Verdict};
 pub(super) struct World {
     organizations: BTreeMap<String, Arc<Organization>>,
     namespace_labels: BTreeMap<String, BTreeMap<String, String>>,
+    /// Organizations of the cluster that can't be read, and why.
+    unreadable: BTreeMap<String, String>,
 }
 
 impl World {
@@ -37,6 +39,13 @@ impl World {
         self.organizations
             .entry(name)
             .or_insert_with(|| Arc::new(organization));
+    }
+
+    /// Adds an Organization that can't be read; one of the files is what counts after they are applied.
+    pub(super) fn add_unreadable(&mut self, name: String, why: String) {
+        if !self.organizations.contains_key(&name) {
+            self.unreadable.insert(name, why);
+        }
     }
 
     /// Adds the labels of a namespace.
@@ -66,10 +75,17 @@ impl World {
 
     /// What the Organizations say of the key of a document; nothing if its own is not known.
     pub(super) fn assess(&self, document: &Document, key: &ApiKey) -> Vec<Problem> {
+        if let Some(problem) = self.unreadable_of(document, &key.spec.org) {
+            return vec![problem];
+        }
         let Some(organization) = self.organizations.get(&key.spec.org) else {
             return Vec::new();
         };
         let parent = organization.spec.parent.as_ref();
+        let unread = parent.and_then(|name| self.unreadable_of(document, name));
+        if let Some(problem) = unread {
+            return vec![problem];
+        }
         let parent = parent.and_then(|name| self.organizations.get(name));
         let namespace = key.metadata.namespace.as_deref();
         let labels = namespace.and_then(|name| self.namespace_labels.get(name));
@@ -91,6 +107,19 @@ impl World {
         });
         let known = |name: &String| self.organizations.contains_key(name);
         told(document, &key.spec.org, &assessment, known)
+    }
+}
+
+impl World {
+    /// What a key waits for whose organization, or its parent, can't be read.
+    fn unreadable_of(&self, document: &Document, name: &str) -> Option<Problem> {
+        let why = self.unreadable.get(name)?;
+        let text = format!(
+            "Organization '{name}' of the cluster can't be read by this version, so what it allows is not \
+             known ({why}): apply it again as docs/api.md describes it, or update this program if the \
+             operator is newer"
+        );
+        Some(document.problem("spec.org", text))
     }
 }
 

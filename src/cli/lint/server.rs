@@ -13,7 +13,8 @@ use super::rules::World;
 use crate::api::{ApiKey, Organization};
 use crate::cli::exit::Failure;
 use crate::cli::invocation::Cluster;
-use crate::cli::{patch, select};
+use crate::cli::patch;
+use crate::cli::select::{self, Unread};
 use crate::error::{Error, request};
 use crate::object::Answer;
 
@@ -29,6 +30,9 @@ pub(super) async fn check(
     for organization in listed.objects {
         world.add(organization);
     }
+    for Unread { identity, why } in listed.unreadable {
+        world.add_unreadable(identity.name.into(), why.to_string());
+    }
     let mut problems = Vec::new();
     for document in documents {
         let namespace = document.text("/metadata/namespace");
@@ -41,6 +45,12 @@ pub(super) async fn check(
                 }
             }
             Err(error) if matches!(error.code(), Some(401 | 403)) => return Err(error.into()),
+            Err(error) if error.is_unreadable() => {
+                let text = format!(
+                    "with what the cluster holds already, it can't be read by this version: {error}"
+                );
+                problems.push(document.problem("", text));
+            }
             Err(error) if error.code().is_none() => return Err(error.into()),
             Err(error) => problems.extend(refused(document, &error)),
         }

@@ -8,6 +8,7 @@ use termtree::Tree;
 
 use super::{Seen, View};
 use crate::api::{ApiKey, ApiKeyStatus, Organization, conditions, names};
+use crate::cli::select::Listed;
 use crate::cli::terminal::{BAD, BOLD, DIM, GOOD, WARN, styled};
 use crate::cli::{key, time};
 use crate::policy;
@@ -278,14 +279,19 @@ fn all_conditions(view: &View, now: Timestamp) -> Tree<String> {
     Tree::new(title).with_leaves(lines)
 }
 
-fn events(events: &Seen<Vec<Event>>, now: Timestamp) -> Tree<String> {
+fn events(events: &Seen<Listed<Event>>, now: Timestamp) -> Tree<String> {
     let title = styled(BOLD, "Events");
-    let events = match events {
+    let listed = match events {
         Err(why) => return Tree::new(format!("{title}: {why}")),
-        Ok(events) if events.is_empty() => return Tree::new(format!("{title}: none")),
-        Ok(events) => events,
+        Ok(listed) if listed.objects.is_empty() && listed.unreadable.is_empty() => {
+            return Tree::new(format!("{title}: none"));
+        }
+        Ok(listed) => listed,
     };
-    let mut events: Vec<_> = events
+    let unread = listed.unreadable.len();
+    let unread = (unread > 0).then(|| styled(WARN, format!("{unread} can't be read")));
+    let mut events: Vec<_> = listed
+        .objects
         .iter()
         .map(|event| (last_seen(event), event))
         .collect();
@@ -303,7 +309,7 @@ fn events(events: &Seen<Vec<Event>>, now: Timestamp) -> Tree<String> {
             event.note.as_deref().unwrap_or_default()
         )
     });
-    Tree::new(title).with_leaves(lines)
+    Tree::new(title).with_leaves(lines.chain(unread))
 }
 
 fn last_seen(event: &Event) -> Option<Timestamp> {

@@ -6,13 +6,18 @@ use std::sync::Arc;
 use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::Secret;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use kube::Resource as _;
+use kube::api::GetParams;
+use kube::core::Request;
 use parking_lot::RwLock;
+use serde_json::value::to_raw_value;
 use zeroize::Zeroize as _;
 
 use super::Ring;
 use crate::api::names;
 use crate::controller::context::{Context, post_params};
 use crate::error::{Error, request};
+use crate::object::{Answer, Decode as _, Sent, Whole};
 use crate::watch::stored::value;
 
 /// The newest usable ring that this process has seen, and the Secret that it is in.
@@ -23,7 +28,7 @@ pub struct Slot<R>(RwLock<Option<Known<R>>>);
 struct Known<R> {
     ring: Arc<R>,
     /// The Secret without the ring; `None` if it is not there.
-    shell: Option<Secret>,
+    shell: Option<Whole>,
 }
 
 impl<R> Default for Slot<R> {
@@ -46,11 +51,11 @@ impl<R> Slot<R> {
         self.shell().is_some()
     }
 
-    fn shell(&self) -> Option<Secret> {
+    fn shell(&self) -> Option<Whole> {
         self.0.read().as_ref()?.shell.clone()
     }
 
-    fn set(&self, ring: Arc<R>, shell: Secret) {
+    fn set(&self, ring: Arc<R>, shell: Whole) {
         let shell = Some(shell);
         *self.0.write() = Some(Known { ring, shell });
     }
@@ -74,15 +79,6 @@ impl Drop for Wiped {
 }
 
 impl Wiped {
-    /// The Secret without the ring: what is to stay when the ring is replaced.
-    fn shell(mut self) -> Secret {
-        let data = self.0.data.get_or_insert_default();
-        if let Some(mut ring) = data.remove(names::KEY_RING_DATA_KEY) {
-            ring.0.zeroize();
-        }
-        std::mem::take(&mut self.0)
-    }
-
     fn ring(&self) -> &[u8] {
         value(&self.0, names::KEY_RING_DATA_KEY)
     }
@@ -97,24 +93,60 @@ struct Unreadable<E> {
     fix: String,
 }
 
+/// The Secret without the ring: what is to stay when the ring is replaced, whatever it is.
+fn shell(mut secret: Whole) -> Result<Whole, Error> {
+    put(&mut secret, None)?;
+    Ok(secret)
+}
+
+/// Sets the ring in a Secret, or removes it.
+fn put(secret: &mut Whole, ring: Option<&ByteString>) -> Result<(), Error> {
+    let mut put = || {
+        let ring = ring.map(to_raw_value).transpose()?;
+        secret.set("data", names::KEY_RING_DATA_KEY, ring)
+    };
+    put().map_err(|error| Error::internal("write a key ring", &error))
+}
+
+/// Sends a request whose answer is the Secret of a ring.
+async fn send(
+    ctx: &Context,
+    doing: &'static str,
+    built: Result<axum::http::Request<Vec<u8>>, kube::core::request::Error>,
+) -> Result<(Wiped, Whole), Error> {
+    let answer = async {
+        let built = built.map_err(kube::Error::BuildRequest)?;
+        ctx.client.0.request::<Answer<Sent<Secret>>>(built).await
+    };
+    let Answer(Sent { object, whole }) = request(doing, answer).await?;
+    Ok((Wiped(object), whole))
+}
+
+fn requests(ctx: &Context) -> Request {
+    Request::new(Secret::url_path(&(), Some(&ctx.namespace)))
+}
+
 /// Takes in what is stored.
 ///
 /// # Errors
 /// The request failed, or the ring can't be read: then the known one stays.
 pub(super) async fn read<R: Ring>(ctx: &Context) -> Result<(), Error> {
     let slot = R::slot(ctx);
-    let secrets = ctx.own_secrets();
-    let stored = request("read a key ring", secrets.get_opt(R::SECRET)).await?;
-    let Some(stored) = stored.map(Wiped) else {
-        ctx.metrics.ring_unreadable(R::SECRET, false);
-        slot.is_gone();
-        return Ok(());
+    let get = requests(ctx).get(R::SECRET, &GetParams::default());
+    let (stored, whole) = match send(ctx, "read a key ring", get).await {
+        Ok(stored) => stored,
+        Err(error) if error.is_not_found() => {
+            ctx.metrics.ring_unreadable(R::SECRET, false);
+            slot.is_gone();
+            return Ok(());
+        }
+        Err(error) => return Err(error),
     };
     let parsed = R::parse(stored.ring());
     ctx.metrics.ring_unreadable(R::SECRET, parsed.is_err());
     match parsed {
         Ok(ring) => {
-            slot.set(Arc::new(ring), stored.shell());
+            slot.set(Arc::new(ring), shell(whole)?);
             Ok(())
         }
         Err(cause) => {
@@ -144,34 +176,34 @@ pub(super) async fn write<R: Ring>(ctx: &Context, ring: Arc<R>) -> Result<(), Er
     let json = ring.document();
     let json = json.map_err(|error| Error::internal("write a key ring", &error))?;
     let slot = R::slot(ctx);
-    let shell = slot.shell();
-    let is_stored = shell.is_some();
-    let mut secret = Wiped(shell.unwrap_or_else(|| new_shell(R::SECRET, &ctx.namespace)));
-    let data = secret.0.data.get_or_insert_default();
-    data.insert(
-        names::KEY_RING_DATA_KEY.to_owned(),
-        ByteString(json.to_vec()),
-    );
-    let secrets = ctx.own_secrets();
+    let stored = slot.shell();
+    let is_stored = stored.is_some();
+    let mut secret = match stored {
+        Some(shell) => shell,
+        None => new_shell(R::SECRET, &ctx.namespace)?,
+    };
+    put(&mut secret, Some(&ByteString(json.to_vec())))?;
+    let body = serde_json::to_vec(&secret);
+    let body = body.map_err(|error| Error::internal("write a key ring", &error))?;
     let params = post_params();
-    let answer = if is_stored {
-        let replaced = secrets.replace(R::SECRET, &params, &secret.0);
-        request("replace a key ring", replaced).await?
+    let (_, whole) = if is_stored {
+        let replace = requests(ctx).replace(R::SECRET, &params, body);
+        send(ctx, "replace a key ring", replace).await?
     } else {
-        let created = secrets.create(&params, &secret.0);
-        request("store a key ring", created).await?
+        let create = requests(ctx).create(&params, body);
+        send(ctx, "store a key ring", create).await?
     };
     tracing::info!(secret = R::SECRET, "Stored the {}", R::NAME);
-    slot.set(ring, Wiped(answer).shell());
+    slot.set(ring, shell(whole)?);
     Ok(())
 }
 
-fn new_shell(name: &str, namespace: &str) -> Secret {
+fn new_shell(name: &str, namespace: &str) -> Result<Whole, Error> {
     let labels = [
         (names::LABEL_MANAGED_BY, names::MANAGED_BY),
         (names::LABEL_COMPONENT, names::COMPONENT_KEY_RING),
     ];
-    Secret {
+    let secret = Secret {
         metadata: ObjectMeta {
             name: Some(name.to_owned()),
             namespace: Some(namespace.to_owned()),
@@ -184,5 +216,8 @@ fn new_shell(name: &str, namespace: &str) -> Secret {
         },
         type_: Some(names::KEY_RING_SECRET_TYPE.to_owned()),
         ..Secret::default()
-    }
+    };
+    let json = serde_json::to_string(&secret);
+    let json = json.map_err(|error| Error::internal("write a key ring", &error))?;
+    Whole::decode(&json).map_err(|error| Error::internal("write a key ring", &error))
 }

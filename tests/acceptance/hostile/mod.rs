@@ -5,6 +5,7 @@
 
 mod apikey;
 mod delivered_secret;
+mod key_ring;
 mod large;
 mod namespace;
 mod organization;

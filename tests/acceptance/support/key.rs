@@ -6,6 +6,7 @@ use apikey_operator::api::{ApiKey, conditions, names};
 use apikey_operator::credential::fingerprint::PepperRing;
 use apikey_operator::credential::verifier::{Document, Entry};
 use apikey_operator::credential::{Secret, hash};
+use apikey_operator::object::Answer;
 use k8s_openapi::api::core::v1::Secret as CoreSecret;
 use kube::Api;
 use kube::api::{Patch, PatchParams};
@@ -150,7 +151,9 @@ impl Scope<'_> {
     pub(crate) async fn credential(&self, key: &ApiKey) -> Credential {
         let delivered = self.delivered(key.secret_name()).await;
         let document = self.document(key).await.expect("a verifier");
-        let ring = self.verifiers().get(names::PEPPERS_SECRET).await.unwrap();
+        let secrets =
+            Api::<Answer<CoreSecret>>::namespaced(self.client.clone(), OPERATOR_NAMESPACE);
+        let Answer(ring) = secrets.get(names::PEPPERS_SECRET).await.unwrap();
         let ring = PepperRing::parse(&ring.data.unwrap()[names::KEY_RING_DATA_KEY].0).unwrap();
         Credential {
             delivered,
