@@ -7,10 +7,11 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::future::Future;
 use std::net::SocketAddr;
-use std::sync::Arc;
-use std::time::Duration;
+use std::sync::{Arc, Weak};
+use std::time::{Duration, Instant};
 
 use axum::Router;
+use axum::body::Bytes;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::IntoResponse;
@@ -32,6 +33,9 @@ const LIFETIME: Lifetime = Lifetime {
     idle: Duration::from_secs(90),
     max_age: Duration::from_hours(1),
 };
+
+/// How old a text of the metrics may be that is shared with somebody who still takes it.
+const SHARED_FOR: Duration = Duration::from_secs(5);
 
 /// What has to hold before this process is ready, by name.
 #[derive(Clone, Debug, Default)]
@@ -84,7 +88,7 @@ pub async fn serve(
         .merge(
             Router::new()
                 .route("/metrics", get(self::metrics))
-                .with_state(metrics),
+                .with_state(Texts::new(metrics)),
         );
     let limits = Limits {
         connections: MAX_CONNECTIONS,
@@ -112,20 +116,72 @@ async fn readyz(State(readiness): State<Readiness>) -> impl IntoResponse {
     (code, report)
 }
 
-async fn metrics(State(metrics): State<Metrics>, headers: HeaderMap) -> impl IntoResponse {
+/// Text of the metrics, and what it was made of. Whoever asks while somebody still takes a text that is
+/// younger than [`SHARED_FOR`] gets the same one: callers that take nothing hold few texts.
+#[derive(Clone)]
+struct Texts {
+    metrics: Metrics,
+    open_metrics: Arc<Mutex<Last>>,
+    classic: Arc<Mutex<Last>>,
+}
+
+/// The text that was made last, while somebody takes it.
+#[derive(Default)]
+struct Last(Option<(Instant, Weak<String>)>);
+
+/// The bytes of a text that others may take as well.
+struct Shared(Arc<String>);
+
+impl AsRef<[u8]> for Shared {
+    fn as_ref(&self) -> &[u8] {
+        self.0.as_bytes()
+    }
+}
+
+impl Texts {
+    fn new(metrics: Metrics) -> Self {
+        Self {
+            metrics,
+            open_metrics: Arc::default(),
+            classic: Arc::default(),
+        }
+    }
+
+    fn text(&self, is_classic: bool) -> Result<Bytes, std::fmt::Error> {
+        let last = if is_classic {
+            &self.classic
+        } else {
+            &self.open_metrics
+        };
+        // While one text is made, others wait for it.
+        let mut last = last.lock();
+        let now = Instant::now();
+        let young = last.0.as_ref().filter(|(made, _)| now - *made < SHARED_FOR);
+        if let Some(text) = young.and_then(|(_, text)| text.upgrade()) {
+            return Ok(Bytes::from_owner(Shared(text)));
+        }
+        let text = self.metrics.encode()?;
+        let text = Arc::new(if is_classic {
+            classic::of_open_metrics(&text)
+        } else {
+            text
+        });
+        last.0 = Some((now, Arc::downgrade(&text)));
+        Ok(Bytes::from_owner(Shared(text)))
+    }
+}
+
+async fn metrics(State(texts): State<Texts>, headers: HeaderMap) -> impl IntoResponse {
     let accept = headers.get_all(header::ACCEPT).iter();
     let accept: Vec<_> = accept.filter_map(|value| value.to_str().ok()).collect();
-    let (code, media_type, text) = match metrics.encode() {
-        Ok(text) if classic::is_preferred(&accept.join(",")) => (
-            StatusCode::OK,
-            classic::CLASSIC,
-            classic::of_open_metrics(&text),
-        ),
+    let is_classic = classic::is_preferred(&accept.join(","));
+    let (code, media_type, text) = match texts.text(is_classic) {
+        Ok(text) if is_classic => (StatusCode::OK, classic::CLASSIC, text),
         Ok(text) => (StatusCode::OK, classic::OPEN_METRICS, text),
         Err(error) => {
             let plain = "text/plain; charset=utf-8";
             let code = StatusCode::INTERNAL_SERVER_ERROR;
-            (code, plain, format!("{error}\n"))
+            (code, plain, format!("{error}\n").into())
         }
     };
     (code, [(header::CONTENT_TYPE, media_type)], text)
@@ -134,6 +190,24 @@ async fn metrics(State(metrics): State<Metrics>, headers: HeaderMap) -> impl Int
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_text_is_shared_while_somebody_takes_it_and_made_anew_otherwise() {
+        let texts = Texts::new(Metrics::new());
+        let one = texts.text(false).unwrap();
+        let same = texts.text(false).unwrap();
+        assert_eq!(one.as_ptr(), same.as_ptr());
+        assert_ne!(texts.text(true).unwrap().as_ptr(), one.as_ptr());
+        texts.metrics.event_dropped();
+        assert_eq!(texts.text(false).unwrap(), one);
+        drop((one, same));
+        let new = texts.text(false).unwrap();
+        assert!(
+            String::from_utf8(new.to_vec())
+                .unwrap()
+                .contains("apikey_events_dropped_total 1")
+        );
+    }
 
     #[test]
     fn ready_means_that_every_check_holds_and_the_report_names_the_one_that_does_not() {

@@ -13,7 +13,9 @@ use super::delivered::{self, Value as Delivered};
 use super::exit::{Exit, Failure};
 use super::http::{self, Answer, Http, Trust};
 use super::invocation::Invocation;
-use super::{input, select, shell};
+use super::{input, key, select, shell};
+use crate::api::ApiKey;
+use crate::api::conditions::reason;
 use crate::credential::{Secret, sealed};
 use crate::error::request;
 use crate::object;
@@ -94,6 +96,8 @@ struct Login {
     name: String,
     secret: Zeroizing<String>,
     url: Option<Url>,
+    /// Why the key would be refused, as its status says.
+    refused_because: Option<String>,
 }
 
 pub(super) async fn run(flags: &Token, call: &mut Invocation) -> Result<(), Failure> {
@@ -103,6 +107,7 @@ pub(super) async fn run(flags: &Token, call: &mut Invocation) -> Result<(), Fail
             name: login.clone().unwrap_or_default(),
             secret: from_file(flags)?,
             url: None,
+            refused_because: None,
         },
     };
     let organization_id = match &flags.organization {
@@ -124,7 +129,12 @@ pub(super) async fn run(flags: &Token, call: &mut Invocation) -> Result<(), Fail
     }
     let form = form(&url, &login, organization_id, flags.scope.as_deref());
     let answer = Http::new(&flags.trust)?.post(&url, form).await?;
-    let token = accepted(&url, &answer)?;
+    let token = accepted(&url, &answer).map_err(|failure| match &login.refused_because {
+        Some(why) if answer.status == 401 => {
+            Failure::new(failure.exit(), format!("{}. {why}", failure.message()))
+        }
+        _ => failure,
+    })?;
     let text = match flags.output {
         None => token,
         Some(Form::Export) => shell::exports(&[("API_TOKEN", token.as_str())]),
@@ -137,11 +147,13 @@ pub(super) async fn run(flags: &Token, call: &mut Invocation) -> Result<(), Fail
 async fn of_key(flags: &Token, name: &str, call: &Invocation) -> Result<Login, Failure> {
     let cluster = call.cluster().await?;
     let key = select::one(&cluster, name).await?;
+    let refused_because = refused_because(&key);
     if flags.secret_file.is_some() {
         return Ok(Login {
             name: key.login_name().to_owned(),
             secret: from_file(flags)?,
             url: None,
+            refused_because,
         });
     }
     if key.reveals_once() {
@@ -170,7 +182,15 @@ async fn of_key(flags: &Token, name: &str, call: &Invocation) -> Result<Login, F
         name: found.name,
         secret,
         url: url.map_err(|why| Failure::failed(format!("data key 'token-url': {why}")))?,
+        refused_because,
     })
+}
+
+/// What the status says of a key that gets no tokens.
+fn refused_because(key: &ApiKey) -> Option<String> {
+    let ready = key::ready(key)?;
+    let refused = ready.status != "True" || ready.reason == reason::SUSPENDED;
+    refused.then(|| format!("ApiKey '{}': {}", key::name(key), ready.message))
 }
 
 fn from_file(flags: &Token) -> Result<Zeroizing<String>, Failure> {

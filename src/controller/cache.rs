@@ -214,19 +214,21 @@ impl<K: Lookup<DynamicType = ()> + Clone + 'static> Cache<K> {
     }
 
     /// Stores the answer of a write of ours, unless the watch has already told of it or of what
-    /// came after.
-    pub fn record(&self, ticket: Ticket, object: K) {
+    /// came after; says whether it did.
+    pub fn record(&self, ticket: Ticket, object: K) -> bool {
         let state = &mut *self.state.lock();
         let mut parts = state.parts.iter();
         let identity = Identity::of(&object);
-        let Some((_, listing)) = parts.find(|(part, _)| part.has_object(&identity)) else {
-            return;
-        };
-        if listing.epoch <= ticket.lists && identity.version() > listing.seen {
+        let listing = parts.find(|(part, _)| part.has_object(&identity));
+        let is_newest = listing.is_some_and(|(_, listing)| {
+            listing.epoch <= ticket.lists && identity.version() > listing.seen
+        });
+        if is_newest {
             state
                 .writer
                 .apply_watcher_event(&watcher::Event::Apply(object));
         }
+        is_newest
     }
 
     /// Whether an object of this name is there and can't be read.

@@ -270,12 +270,19 @@ impl Context {
     /// Takes in the answer of a status write.
     pub fn record_apikey(&self, ticket: Ticket, mut apikey: ApiKey) {
         apikey.prune();
-        let changed = self.roster.lock().upsert(&apikey);
+        let org = apikey.spec.org.clone();
+        let changed = {
+            // Locked around both, so that a deletion that the watch tells of meanwhile comes after both.
+            let mut roster = self.roster.lock();
+            if !self.caches.apikeys.record(ticket, apikey.clone()) {
+                return;
+            }
+            roster.upsert(&apikey)
+        };
         for key in &changed {
             self.enqueue(key);
         }
-        self.recount.lock().insert(apikey.spec.org.clone());
-        self.caches.apikeys.record(ticket, apikey);
+        self.recount.lock().insert(org);
     }
 
     /// The newest pepper ring.

@@ -13,6 +13,7 @@ use crate::metrics::Metrics;
 pub struct ConnectionMetrics {
     open: Family<PortLabels, Gauge>,
     closed: Family<ClosedLabels, Counter>,
+    shed: Family<PortLabels, Counter>,
 }
 
 /// Counts of the connections of one port.
@@ -20,6 +21,7 @@ pub struct ConnectionMetrics {
 pub struct PortMetrics {
     open: Gauge,
     closed: [(Reason, Counter); Reason::ALL.len()],
+    shed: Counter,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -49,6 +51,11 @@ impl ConnectionMetrics {
                 "Connections that ended, by port and reason",
                 ours.closed.clone(),
             );
+            registry.register(
+                "apikey_requests_shed",
+                "Requests that got 503 because those under way took all the memory that they may, by port",
+                ours.shed.clone(),
+            );
         });
         ours
     }
@@ -66,6 +73,7 @@ impl ConnectionMetrics {
         PortMetrics {
             open: self.open.get_or_create_owned(&PortLabels { port }),
             closed: Reason::ALL.map(closed),
+            shed: self.shed.get_or_create_owned(&PortLabels { port }),
         }
     }
 }
@@ -80,6 +88,11 @@ impl PortMetrics {
     pub(super) fn closed(&self, reason: Reason) {
         self.open.dec();
         self.refused(reason);
+    }
+
+    /// Counts a request that was refused at once.
+    pub(super) fn shed(&self) {
+        self.shed.inc();
     }
 
     /// Counts one that was not taken in.

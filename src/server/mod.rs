@@ -4,6 +4,7 @@
 //! | --- | --- | --- |
 //! | `connection` | yes | what is known about one connection, and when it has to end |
 //! | `table` | yes | the open connections by source: who may come in, who goes for it |
+//! | `budget` | yes | memory of requests under way |
 //! | `source` | yes | which connections come from the same caller |
 //! | `service`, `io` | no | requests and unsent bytes of a connection are noted |
 //! | `tls`, `metrics` | no | certificates, counts |
@@ -11,6 +12,7 @@
 //! A connection needs no timer of its own: one pass over all of them, twice a second, finds those
 //! that are over.
 
+pub mod budget;
 pub mod connection;
 mod io;
 pub mod metrics;
@@ -34,6 +36,7 @@ use tokio::task::{AbortHandle, Id, JoinError, JoinSet};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use self::budget::Budget;
 use self::connection::{Lifetime, Reason, Verdict};
 use self::io::Watched;
 use self::metrics::PortMetrics;
@@ -90,6 +93,7 @@ pub async fn serve(
         table: Table::new(limits.connections, limits.source_connections),
         limits,
         metrics,
+        budget: Arc::default(),
         tasks: JoinSet::new(),
     };
     let reload = async {
@@ -129,6 +133,7 @@ struct Server {
     table: Table<Id, Open>,
     limits: Limits,
     metrics: PortMetrics,
+    budget: Arc<Budget>,
     tasks: JoinSet<Reason>,
 }
 
@@ -180,17 +185,21 @@ impl Server {
                 }
             }
         }
-        self.start(stream, peer, source);
+        self.start(stream, peer, (source, exempt));
         None
     }
 
-    fn start(&mut self, stream: TcpStream, peer: SocketAddr, source: Source) {
+    fn start(&mut self, stream: TcpStream, peer: SocketAddr, (source, exempt): (Source, bool)) {
         let connection = Shared::new(Instant::now());
         let close = CancellationToken::new();
         let service = Service {
             router: self.router.clone(),
             peer: Peer(peer),
             connection: connection.clone(),
+            budget: Arc::clone(&self.budget),
+            source,
+            exempt,
+            metrics: self.metrics.clone(),
         };
         let (builder, told) = (Arc::clone(&self.builder), close.clone());
         let acceptor = self.acceptor.clone();

@@ -8,13 +8,19 @@ use std::task::{Context, Poll};
 
 use axum::Router;
 use axum::body::{Body, Bytes, HttpBody};
-use axum::http::{HeaderValue, Request, Response, Version, header};
+use axum::http::{HeaderValue, Request, Response, StatusCode, Version, header};
 use hyper::body::{Frame, Incoming, SizeHint};
 use parking_lot::Mutex;
 use tokio::time::Instant;
 use tower::Service as _;
 
+use super::budget::{self, Budget, Share};
 use super::connection::Connection;
+use super::metrics::PortMetrics;
+use super::source::Source;
+
+/// Longest body of a request that is read. Unit: bytes.
+const MAX_BODY_BYTES: usize = 32 * 1024;
 
 /// Address of the other end of the connection, in the extensions of each request.
 #[derive(Clone, Copy, Debug)]
@@ -45,6 +51,25 @@ pub(super) struct Service {
     pub(super) router: Router,
     pub(super) peer: Peer,
     pub(super) connection: Shared,
+    /// What requests of this port may take.
+    pub(super) budget: Arc<Budget>,
+    pub(super) source: Source,
+    /// Whether the part of one source is not for it.
+    pub(super) exempt: bool,
+    pub(super) metrics: PortMetrics,
+}
+
+impl Service {
+    /// Room for the request, if there is any.
+    fn room(&self, request: &Request<Incoming>) -> Option<Share> {
+        let fields = request.headers().iter();
+        let fields = fields.map(|(name, value)| (name.as_str(), value.as_bytes()));
+        let body = request.body();
+        let length = body.size_hint().upper().unwrap_or(u64::MAX);
+        let body_bytes = usize::try_from(length).map_or(MAX_BODY_BYTES, |n| n.min(MAX_BODY_BYTES));
+        let bytes = budget::cost_bytes(fields, body_bytes);
+        self.budget.take(self.source, self.exempt, bytes)
+    }
 }
 
 impl hyper::service::Service<Request<Incoming>> for Service {
@@ -55,7 +80,17 @@ impl hyper::service::Service<Request<Incoming>> for Service {
     fn call(&self, request: Request<Incoming>) -> Self::Future {
         let http1 = request.version() < Version::HTTP_2;
         let whole = request.body().is_end_stream();
+        let room = self.room(&request);
         let mut exchange = Exchange::begin(&self.connection, !http1, whole);
+        let Some(room) = room else {
+            self.metrics.shed();
+            exchange.answered();
+            return Box::pin(std::future::ready(Ok(busy().map(|body| Noted {
+                body,
+                _exchange: exchange,
+                _room: None,
+            }))));
+        };
         let mut request = request.map(|body| exchange.receive(body, whole));
         request.extensions_mut().insert(self.peer);
         let answer = self.router.clone().call(request);
@@ -69,9 +104,19 @@ impl hyper::service::Service<Request<Incoming>> for Service {
             Ok(response.map(|body| Noted {
                 body,
                 _exchange: exchange,
+                _room: Some(room),
             }))
         })
     }
+}
+
+/// Requests under way take all the memory that they may.
+fn busy() -> Response<Body> {
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
+    let later = HeaderValue::from_static("1");
+    response.headers_mut().insert(header::RETRY_AFTER, later);
+    response
 }
 
 /// A request from its head to the end of its answer.
@@ -174,6 +219,7 @@ impl Drop for Receiving {
 pub(super) struct Noted {
     body: Body,
     _exchange: Exchange,
+    _room: Option<Share>,
 }
 
 impl HttpBody for Noted {

@@ -1,10 +1,13 @@
 //! Whether keys are looked after: their status is about their spec.
 
+use std::collections::BTreeSet;
+
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use kube::api::ListParams;
 
 use super::Finding;
-use crate::api::{ApiKey, conditions};
+use crate::api::ApiKey;
+use crate::api::conditions::{self, reason};
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::invocation::Cluster;
 use crate::cli::select::Listed;
@@ -56,20 +59,47 @@ fn judge(listed: &Listed<ApiKey>, place: &str, now: Timestamp) -> Finding {
             .iter()
             .filter(|key| conditions::is_true(key::conditions_of(key), conditions::READY));
         let message = format!("{count} {place}, all reconciled, {} ready", ready.count());
-        return Finding::ok(NAME, message);
+        let waits = |key: &&ApiKey| {
+            key::ready(key).is_some_and(|ready| ready.reason == reason::ORGANIZATION_NOT_FOUND)
+        };
+        let waiting: Vec<_> = keys.iter().filter(waits).collect();
+        if waiting.is_empty() {
+            return Finding::ok(NAME, message);
+        }
+        let orgs: BTreeSet<_> = waiting.iter().map(|key| key.spec.org.as_str()).collect();
+        let orgs: Vec<_> = orgs.into_iter().take(NAMED).collect();
+        return Finding {
+            fix: format!(
+                "create the Organizations, for example '{}', or correct `org`",
+                orgs.join("', '")
+            ),
+            ..Finding::ok(
+                NAME,
+                format!(
+                    "{message}, {} without tokens because their Organization does not exist: {}",
+                    waiting.len(),
+                    named(&waiting)
+                ),
+            )
+        };
     }
-    let names = unseen.iter().take(NAMED);
-    let names: Vec<_> = names
-        .map(|key| format!("{}/{}", key::namespace(key), key::name(key)))
-        .collect();
-    let more = if unseen.len() > NAMED { ", ..." } else { "" };
     Finding::failed(
         NAME,
         format!(
-            "{} of {count} {place} are not reconciled: {}{more}",
+            "{} of {count} {place} are not reconciled: {}",
             unseen.len(),
-            names.join(", ")
+            named(&unseen)
         ),
         "see that the controller runs and watches their namespaces (--watch-namespaces)",
     )
+}
+
+/// The first of these keys, by name.
+fn named(keys: &[&ApiKey]) -> String {
+    let names = keys.iter().take(NAMED);
+    let names: Vec<_> = names
+        .map(|key| format!("{}/{}", key::namespace(key), key::name(key)))
+        .collect();
+    let more = if keys.len() > NAMED { ", ..." } else { "" };
+    format!("{}{more}", names.join(", "))
 }

@@ -1,8 +1,11 @@
 //! Each attack holds every connection that it gets, from more sources than there are places.
 
 use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+use axum::body::Bytes;
 use tokio::io::{AsyncWriteExt as _, BufReader};
 use tokio::task::JoinSet;
 
@@ -22,6 +25,8 @@ const SERVED_WITHIN: Duration = Duration::from_secs(1);
 const BUSY: u32 = 20;
 const WINDOW_0_CONNECTIONS: usize = 250;
 const WINDOW_0_REQUESTS: usize = 64;
+/// Those that one HTTP/2 connection lets a caller have under way.
+const UNFINISHED_REQUESTS: usize = 60;
 
 /// What a caller does with its connections.
 #[derive(Clone, Copy, Debug)]
@@ -209,6 +214,91 @@ async fn memory_stays_when_250_connections_ask_for_much_with_a_window_of_0() {
     );
     assert_eq!(server.get(SMALL, &[]).status, 200);
     attackers.shutdown().await;
+}
+
+/// What requests are made of that are never finished.
+#[derive(Clone, Copy, Debug)]
+enum Unfinished {
+    /// As many fields as a head may have: a byte each on the wire, as all are the same (RFC 7541).
+    Fields,
+    /// A body of which one byte lacks.
+    Body,
+}
+
+impl Unfinished {
+    /// Sends as many requests as one HTTP/2 connection lets it, says so, and holds them.
+    async fn hold(
+        self,
+        to: SocketAddr,
+        sent: &AtomicUsize,
+    ) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+        let stream = connect(source(10), to).await?;
+        let (requests, connection) = h2::client::handshake(stream).await?;
+        let asking = async {
+            let mut held = Vec::new();
+            for _ in 0..UNFINISHED_REQUESTS {
+                let mut requests = requests.clone().ready().await?;
+                let mut request = axum::http::Request::post("http://test/auth/v1/api-key/token");
+                let fields = if matches!(self, Self::Fields) { 900 } else { 0 };
+                for _ in 0..fields {
+                    request = request.header("a", "b");
+                }
+                let (answer, mut body) = requests.send_request(request.body(())?, false)?;
+                if matches!(self, Self::Body) {
+                    body.send_data(Bytes::from_static(&[b'a'; 16 * 1024 - 1]), false)?;
+                }
+                held.push((answer, body));
+            }
+            sent.fetch_add(1, Ordering::Relaxed);
+            std::future::pending::<()>().await;
+            Ok::<_, Box<dyn std::error::Error + Send + Sync>>(())
+        };
+        tokio::select! {
+            result = connection => Ok(result?),
+            result = asking => result,
+        }
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test(flavor = "multi_thread")]
+async fn memory_stays_when_250_connections_send_requests_that_they_never_finish() {
+    let scope = Scope::shared().await;
+    for unfinished in [Unfinished::Fields, Unfinished::Body] {
+        let server = scope.cluster.token_server(&[]);
+        server.ready().await;
+        let (before, sent) = (resident_mib(&server), Arc::new(AtomicUsize::new(0)));
+        let mut attackers = JoinSet::new();
+        for _ in 0..WINDOW_0_CONNECTIONS {
+            let (address, sent) = (server.address, Arc::clone(&sent));
+            attackers.spawn(async move {
+                let _ = unfinished.hold(address, &sent).await.is_ok();
+            });
+        }
+        let (mut most, deadline) = (before, Instant::now() + SOON);
+        while sent.load(Ordering::Relaxed) < WINDOW_0_CONNECTIONS && !attackers.is_empty() {
+            assert!(
+                Instant::now() < deadline,
+                "{unfinished:?}: {sent:?} connections"
+            );
+            most = most.max(resident_mib(&server));
+            while attackers.try_join_next().is_some() {}
+            breathe().await;
+        }
+        most = most.max(resident_mib(&server));
+        println!("{unfinished:?}: {before} MiB before, {most} MiB at most");
+        assert!(
+            most <= before + 64,
+            "{unfinished:?}: {before} MiB before, {most} MiB at most"
+        );
+        let shed = server
+            .process
+            .metric("apikey_requests_shed_total{port=\"token\"}");
+        assert!(shed.unwrap() > 0.0);
+        let mut other = BufReader::new(connect(source(2), server.address).await.unwrap());
+        request(&mut other, SMALL).await.unwrap();
+        attackers.shutdown().await;
+    }
 }
 
 /// Resident memory of the server. Unit: MiB.
