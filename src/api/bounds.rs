@@ -6,6 +6,8 @@ pub const MAX_ROLES: u32 = 64;
 pub const MAX_ROLE_CHARS: u32 = 63;
 /// Longest that the roles of a key in one organization are together. Unit: characters.
 pub const MAX_ROLES_CHARS: u32 = 1536;
+/// Most roles that a key lists for sub-organizations, together.
+pub const MAX_SUB_ORG_ROLES: u32 = 256;
 /// Most audiences of a key.
 pub const MAX_AUDIENCES: u32 = 16;
 /// Longest audience. Unit: characters.

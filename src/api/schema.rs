@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::bounds::{
     MAX_ANNOTATIONS_CHARS, MAX_AUDIENCE_CHARS, MAX_AUDIENCES, MAX_AUDIENCES_CHARS, MAX_ROLE_CHARS,
-    MAX_ROLES, MAX_ROLES_CHARS,
+    MAX_ROLES, MAX_ROLES_CHARS, MAX_SUB_ORG_ROLES,
 };
 use super::expiry;
 
@@ -169,6 +169,15 @@ pub(super) fn sub_organizations(generator: &mut SchemaGenerator) -> Schema {
             "required": ["org"],
             "properties": {"org": org, "roles": roles},
         },
+        "x-kubernetes-validations": [{
+            "rule": format!(
+                "self.map(sub, has(sub.roles) ? size(sub.roles) : 0).sum() <= {MAX_SUB_ORG_ROLES}"
+            ),
+            "message": format!(
+                "`subOrgs` must have at most {MAX_SUB_ORG_ROLES} roles together: leave `roles` out where \
+                 those of the key will do, or make a key for each"
+            ),
+        }],
     })
 }
 

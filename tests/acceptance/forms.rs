@@ -102,6 +102,14 @@ fn specs() -> Vec<(Value, bool)> {
     ] {
         specs.push((json!({"name": name}), sound));
     }
+    for (subs, sound) in [(4, true), (5, false)] {
+        let roles: Vec<_> = (0..64).map(|n| format!("role-{n}")).collect();
+        let sub = |n| json!({"org": format!("sub-{n}"), "roles": roles});
+        specs.push((
+            json!({"subOrgs": (0..subs).map(sub).collect::<Vec<_>>()}),
+            sound,
+        ));
+    }
     for (chars, sound) in [(2046, true), (2048, false)] {
         let annotations =
             ["a", "b", "c", "d"].map(|key| (key.to_owned(), json!("x".repeat(chars))));
