@@ -18,9 +18,11 @@ const MAX_CONNECTIONS: &str = "--max-connections=40";
 const PER_SOURCE: usize = 12;
 /// Other callers that come during an attack, one after the other.
 const OTHERS: usize = 30;
-/// Longest time for one of them, connection included, on a machine where callers that nobody attacks wait
-/// for nothing.
+/// Longest time for one of them while one source attacks, connection included, on a machine where callers
+/// that nobody attacks wait for nothing.
 const SERVED_WITHIN: Duration = Duration::from_secs(1);
+/// The same while so many sources attack that together they hold every place.
+const SERVED_AMONG_MANY_WITHIN: Duration = Duration::from_secs(5);
 /// How many times longer than the slowest caller without an attack, on a machine that is busy otherwise.
 const BUSY: u32 = 20;
 const WINDOW_0_CONNECTIONS: usize = 250;
@@ -139,12 +141,12 @@ async fn slowest(server: &TokenServer) -> Duration {
     slowest
 }
 
-async fn assert_others_are_served(sources: std::ops::Range<u8>) {
+async fn assert_others_are_served(sources: std::ops::Range<u8>, within: Duration) {
     let scope = Scope::shared().await;
     for attack in ATTACKS {
         let server = scope.cluster.token_server(&[MAX_CONNECTIONS]);
         server.ready().await;
-        let alone = slowest(&server).await;
+        let before = slowest(&server).await;
         let mut attackers = JoinSet::new();
         for n in sources.clone() {
             for _ in 0..PER_SOURCE {
@@ -158,27 +160,26 @@ async fn assert_others_are_served(sources: std::ops::Range<u8>) {
             }
         }
         let took = slowest(&server).await;
-        println!(
-            "{attack:?} from {sources:?}: the slowest caller waited {took:?}, before {alone:?}"
-        );
-        assert!(
-            took < SERVED_WITHIN + alone * BUSY,
-            "{attack:?}: {took:?}, before {alone:?}"
-        );
         let open = server.process.metric("apikey_connections{port=\"token\"}");
         assert!(open.unwrap() <= 40.0, "{open:?}");
         attackers.shutdown().await;
+        let alone = before.max(slowest(&server).await);
+        println!("{attack:?} from {sources:?}: the slowest caller waited {took:?}, else {alone:?}");
+        assert!(
+            took < within + alone * BUSY,
+            "{attack:?}: {took:?}, else {alone:?}"
+        );
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn one_source_that_holds_connections_keeps_nobody_else_out() {
-    assert_others_are_served(10..11).await;
+    assert_others_are_served(10..11, SERVED_WITHIN).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn many_sources_that_hold_all_connections_keep_nobody_else_out() {
-    assert_others_are_served(10..15).await;
+    assert_others_are_served(10..15, SERVED_AMONG_MANY_WITHIN).await;
 }
 
 #[cfg(target_os = "linux")]
