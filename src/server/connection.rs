@@ -14,7 +14,7 @@ pub const QUIET: Duration = Duration::from_secs(2);
 /// Longest time from the order to close until the connection is cut.
 pub const DRAIN: Duration = Duration::from_secs(15);
 /// A connection makes room for others once it waits for its caller this long.
-pub const MAKES_ROOM_AFTER: Duration = Duration::from_millis(100);
+pub const MAKES_ROOM_AFTER: Duration = Duration::from_millis(250);
 /// A connection whose request takes this long makes room if none waits for its caller.
 pub const SLOW_REQUEST: Duration = Duration::from_secs(5);
 
