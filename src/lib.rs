@@ -10,6 +10,7 @@
 //! | [`object`] | yes | objects as the API server stores them, whatever stands in them |
 //! | [`server`] | `connection`, `table`, `source` | the connections of a port |
 //! | [`watch`] | all but `stream`, `body` | watches of the API server, for both processes |
+//! | [`text`] | yes | text of others for a log, an Event or a terminal |
 //! | [`cli`] | renderings and decisions | the kubectl plugin |
 //! | [`admin`], [`audit`], [`client`], [`clock`], [`config`], [`error`], [`memory`], [`metrics`], [`process`], [`telemetry`] | no | the edge |
 //!
@@ -35,5 +36,6 @@ pub mod policy;
 pub mod process;
 pub mod server;
 pub mod telemetry;
+pub mod text;
 pub mod token;
 pub mod watch;

@@ -4,7 +4,6 @@ mod controller;
 mod keys;
 mod token;
 
-use std::fmt;
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
@@ -14,7 +13,8 @@ use serde_json::json;
 
 use super::exit::{Exit, Failure};
 use super::invocation::{Cluster, Invocation};
-use super::terminal::{BAD, DIM, GOOD, WARN, styled};
+use super::terminal::{BAD, DIM, GOOD, WARN};
+use super::text::{Text, styled};
 use super::{time, version};
 use crate::api::names;
 use crate::error::request;
@@ -113,21 +113,20 @@ impl Finding {
         };
         Self::new(name, state, failure.message())
     }
-}
 
-impl fmt::Display for Finding {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    /// What is shown to people.
+    fn text(&self) -> Text {
         let (mark, style) = match self.state {
             State::Ok => ("✓", GOOD),
             State::Failed => ("✗", BAD),
             State::Unknown => ("?", WARN),
         };
-        write!(f, "{} {}: {}", styled(style, mark), self.name, self.message)?;
+        let line = styled(style, mark) + format!(" {}: {}", self.name, self.message);
         if self.fix.is_empty() {
-            Ok(())
-        } else {
-            write!(f, "\n  {} {}", styled(DIM, "fix:"), self.fix)
+            return line;
         }
+        let fix = Text::from("  ") + styled(DIM, "fix:") + " " + &self.fix;
+        Text::lines([line, fix])
     }
 }
 
@@ -144,11 +143,11 @@ pub(super) async fn run(flags: &Check, call: &mut Invocation) -> Result<(), Fail
     match flags.output {
         Some(Form::Json) => {
             let report = json!({"healthy": healthy, "checks": findings});
-            call.terminal.print(format!("{report:#}"))?;
+            call.terminal.exact(&format!("{report:#}"))?;
         }
         None => {
             for finding in &findings {
-                call.terminal.print(finding)?;
+                call.terminal.print(finding.text())?;
             }
         }
     }
@@ -188,14 +187,14 @@ async fn until_healthy(
             match failed {
                 None => return,
                 Some(finding) => {
-                    spinner.set_message(format!("Waiting: {}: {}", finding.name, finding.message));
+                    spinner.say(format!("Waiting: {}: {}", finding.name, finding.message));
                 }
             }
         }
     };
     // What was found before the time was up is in `findings`.
     let _ = tokio::time::timeout(longest, looking).await;
-    spinner.finish_and_clear();
+    spinner.end();
     if findings.is_empty() {
         findings = look(flags, cluster, call.clock.now()).await;
     }

@@ -282,7 +282,7 @@ fn say_sent(
     match form {
         Some(form) => call
             .terminal
-            .print(form.render(&format::sent(&key.whole)?)?),
+            .exact(&form.render(&format::sent(&key.whole)?)?),
         None => say(call, &key.object, None, what),
     }
 }
@@ -294,7 +294,7 @@ fn say(
     what: &str,
 ) -> Result<(), Failure> {
     match form {
-        Some(form) => call.terminal.print(form.render(key)?),
+        Some(form) => call.terminal.exact(&form.render(key)?),
         None => call
             .terminal
             .print(format!("apikey/{} {what}", key::name(key))),

@@ -85,6 +85,14 @@ fn incomplete() -> Failure {
     )
 }
 
+/// What is in the Secret is nothing that the operator put there.
+pub(super) fn changed() -> Failure {
+    Failure::no(
+        "what the Secret holds is no secret that the operator made, so somebody changed it: rotate to have \
+         it written anew",
+    )
+}
+
 /// The delivered Secret of a key that keeps it.
 pub(super) async fn read(cluster: &Cluster, key: &ApiKey) -> Result<Delivered, Failure> {
     let secrets = cluster.secrets();

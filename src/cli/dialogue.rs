@@ -1,14 +1,67 @@
 //! Questions on a terminal. Esc and Ctrl-C end the call, with nothing done.
 
+use std::fmt::{self, Display};
+
 use inquire::error::InquireError;
-use inquire::{Confirm, InquireError as Asked};
+use inquire::list_option::ListOption;
+use inquire::validator::Validation;
+use inquire::{Confirm, InquireError as Asked, MultiSelect, Select};
 
 use super::exit::Failure;
 use super::terminal::Terminal;
+use super::text::Text;
 
 /// A yes or no.
 pub(super) fn confirm(question: &str, default: bool) -> Result<bool, Failure> {
-    answered(Confirm::new(question).with_default(default).prompt())
+    let question = Text::from(question);
+    let ask = Confirm::new(question.as_str()).with_default(default);
+    answered(ask.prompt())
+}
+
+/// One of the options.
+pub(super) fn one_of<T: Display>(
+    question: &str,
+    options: Vec<T>,
+    help: &str,
+) -> Result<T, Failure> {
+    let ask = Select::new(question, shown(options)).with_help_message(help);
+    answered(ask.prompt()).map(|Shown(option, _)| option)
+}
+
+/// Some of the options, at least one.
+pub(super) fn some_of<T: Display>(
+    question: &str,
+    options: Vec<T>,
+    help: &str,
+) -> Result<Vec<T>, Failure> {
+    let ask = MultiSelect::new(question, shown(options))
+        .with_help_message(help)
+        .with_validator(|chosen: &[ListOption<&Shown<T>>]| {
+            Ok(if chosen.is_empty() {
+                Validation::Invalid("choose at least one, with space".into())
+            } else {
+                Validation::Valid
+            })
+        });
+    let chosen = answered(ask.prompt())?.into_iter();
+    Ok(chosen.map(|Shown(option, _)| option).collect())
+}
+
+/// An option, and how it is shown.
+struct Shown<T>(T, Text);
+
+impl<T> Display for Shown<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.1.as_str())
+    }
+}
+
+fn shown<T: Display>(options: Vec<T>) -> Vec<Shown<T>> {
+    let options = options.into_iter().map(|option| {
+        let text = Text::from(&option);
+        Shown(option, text)
+    });
+    options.collect()
 }
 
 /// A change that is not made without a yes.
@@ -16,7 +69,7 @@ pub(super) struct Change<'a> {
     /// What would be done, for example "revoke 3 key(s) for good".
     pub(super) would: String,
     /// To what, as it is shown before the question.
-    pub(super) shown: String,
+    pub(super) shown: Text,
     /// The question.
     pub(super) question: String,
     /// What is so after a no, for example "nothing was revoked".

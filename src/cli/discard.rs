@@ -9,6 +9,7 @@ use super::invocation::{Cluster, Invocation};
 use super::revoke::DryRun;
 use super::rotate::Wait;
 use super::select::{Selected, Selection};
+use super::text::Text;
 use super::{bulk, dialogue, follow, key, patch, time};
 use crate::api::{ApiKey, PreviousSecret, names};
 use crate::clock::Clock;
@@ -77,7 +78,7 @@ fn agree(selected: &Selected, call: &mut Invocation) -> Result<(), Failure> {
     let count = lines.len();
     let change = dialogue::Change {
         would: format!("refuse {count} replaced secret(s) for good"),
-        shown: lines.join("\n"),
+        shown: Text::lines(lines),
         question: format!("Refuse {count} replaced secret(s) from now on?"),
         otherwise: "nothing was discarded",
     };

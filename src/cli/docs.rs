@@ -35,7 +35,7 @@ Examples:
 
 pub(super) fn run(flags: &Docs, call: &mut Invocation) -> Result<(), Failure> {
     let Some(folder) = &flags.out else {
-        return call.terminal.print(reference().trim_end());
+        return call.terminal.exact(reference().trim_end());
     };
     let written = write(folder);
     written.map_err(|error| Failure::failed(format!("{}: {error}", folder.display())))

@@ -1,6 +1,7 @@
 //! HTTP for verbs that talk to the token server. Nothing is sent where it was not meant to go: no
 //! redirect is followed.
 
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -64,8 +65,7 @@ impl Answer {
             (Some(error), None) => error.to_owned(),
             (None, _) => self.body.trim().to_owned(),
         };
-        let printable = said.chars().map(|c| if c.is_control() { ' ' } else { c });
-        printable.take(MAX_SAID_CHARS).collect()
+        said.chars().take(MAX_SAID_CHARS).collect()
     }
 }
 
@@ -175,9 +175,15 @@ pub(super) fn under(base: &Url, path: &str) -> Url {
 
 /// Whether what is sent can be read on the way.
 pub(super) fn is_open(url: &Url) -> bool {
+    url.scheme() == "http" && !is_this_machine(url)
+}
+
+/// Whether the host is a loopback address, or `localhost`: of other names, the name server decides.
+fn is_this_machine(url: &Url) -> bool {
     let host = url.host_str().unwrap_or_default();
-    let is_here = host == "localhost" || host == "[::1]" || host.starts_with("127.");
-    url.scheme() == "http" && !is_here
+    let address = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
+    let address = address.unwrap_or(host).parse::<IpAddr>();
+    host == "localhost" || address.is_ok_and(|address| address.is_loopback())
 }
 
 #[cfg(test)]
@@ -208,9 +214,26 @@ mod tests {
 
     #[test]
     fn only_this_machine_is_reached_in_the_open_unnoticed() {
-        assert!(is_open(&address("http://keys.example.com").unwrap()));
-        assert!(!is_open(&address("http://127.0.0.1:1").unwrap()));
-        assert!(!is_open(&address("https://keys.example.com").unwrap()));
+        for open in [
+            "http://keys.example.com",
+            "http://127.evil.com",
+            "http://127.0.0.1.evil.com",
+            "http://localhost.evil.com",
+            "http://128.0.0.1",
+            "http://[::2]",
+        ] {
+            assert!(is_open(&address(open).unwrap()), "{open}");
+        }
+        for unseen in [
+            "http://127.0.0.1:1",
+            "http://127.1.2.3",
+            "http://[::1]:1",
+            "http://localhost",
+            "http://LOCALHOST:1",
+            "https://keys.example.com",
+        ] {
+            assert!(!is_open(&address(unseen).unwrap()), "{unseen}");
+        }
     }
 
     #[test]
@@ -226,6 +249,6 @@ mod tests {
         assert_eq!(said(r#"{"error":"no"}"#), "no");
         let oauth = r#"{"error":"invalid_scope","error_description":"no such role"}"#;
         assert_eq!(said(oauth), "invalid_scope: no such role");
-        assert_eq!(said("<html>\u{1b}[31m"), "<html> [31m");
+        assert_eq!(said("<html>\n"), "<html>");
     }
 }

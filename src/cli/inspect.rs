@@ -13,7 +13,8 @@ use serde_json::{Map, Value};
 use self::identify::{Finding, Kind, identify};
 use super::exit::{Exit, Failure};
 use super::invocation::Invocation;
-use super::terminal::{BOLD, styled};
+use super::terminal::BOLD;
+use super::text::styled;
 use super::{format, input, jwt, key, select};
 use crate::api::ApiKey;
 use crate::object::{Answer, Sent, Stored, Unreadable};
@@ -116,7 +117,7 @@ fn say(flags: &Inspect, finding: &Finding, call: &mut Invocation) -> Result<(), 
         });
         let text = serde_json::to_string_pretty(&document);
         let text = text.map_err(|_| Failure::failed("it can't be shown as JSON"))?;
-        return call.terminal.print(text);
+        return call.terminal.exact(&text);
     }
     call.terminal.print(styled(BOLD, finding.kind.words()))?;
     for (name, value) in &finding.facts {

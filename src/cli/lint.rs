@@ -166,7 +166,7 @@ fn show(
 ) -> Result<(), Failure> {
     if flags.output == Some(Form::Json) {
         let report = json!({"checked": checked, "skipped": skipped, "problems": problems});
-        call.terminal.print(format!("{report:#}"))?;
+        call.terminal.exact(&format!("{report:#}"))?;
     } else {
         for problem in problems {
             call.terminal.print(problem)?;

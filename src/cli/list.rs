@@ -14,6 +14,7 @@ use super::invocation::Invocation;
 use super::select::Unread;
 use super::table::{self, Cell};
 use super::terminal::BAD;
+use super::text::Text;
 use super::{key, select, time};
 use crate::api::{ApiKey, Phase};
 use crate::object::{Sent, Stored, Unreadable, Whole};
@@ -109,11 +110,11 @@ pub(super) async fn run(flags: &List, call: &mut Invocation) -> Result<(), Failu
     match flags.output {
         Some(Form::Json) => {
             let list = as_list(&keys, &unreadable)?;
-            call.terminal.print(Machine::Json.render(&list)?)
+            call.terminal.exact(&Machine::Json.render(&list)?)
         }
         Some(Form::Yaml) => {
             let list = as_list(&keys, &unreadable)?;
-            call.terminal.print(Machine::Yaml.render(&list)?)
+            call.terminal.exact(&Machine::Yaml.render(&list)?)
         }
         _ if keys.is_empty() && unreadable.is_empty() => {
             call.terminal.note(if flags.all_namespaces {
@@ -128,7 +129,7 @@ pub(super) async fn run(flags: &List, call: &mut Invocation) -> Result<(), Failu
             let others = unreadable.iter().map(|(key, _)| &*key.identity.name);
             let names = read.chain(others).map(|name| format!("apikey/{name}"));
             let names: Vec<_> = names.collect();
-            call.terminal.print(names.join("\n"))
+            call.terminal.exact(&names.join("\n"))
         }
         form @ (None | Some(Form::Wide)) => {
             let wide = form == Some(Form::Wide);
@@ -220,7 +221,7 @@ fn table(
     unreadable: &[(Unread, Whole)],
     (with_namespace, wide): (bool, bool),
     now: Timestamp,
-) -> String {
+) -> Text {
     let mut head = vec![
         "NAME",
         "ORG",

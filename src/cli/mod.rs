@@ -38,6 +38,7 @@ mod status;
 mod suspend;
 mod table;
 mod terminal;
+mod text;
 mod time;
 mod token;
 mod verify;

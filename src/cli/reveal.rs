@@ -11,6 +11,7 @@ use zeroize::Zeroizing;
 use super::delivered::{self, Delivered, Value};
 use super::exit::Failure;
 use super::invocation::Invocation;
+use super::text::{self, Text};
 use super::{dialogue, input, key, select, shell};
 use crate::api::ApiKey;
 use crate::credential::sealed;
@@ -84,7 +85,7 @@ pub(super) async fn run(flags: &Reveal, call: &mut Invocation) -> Result<(), Fai
         delivered::read(&cluster, &key).await?
     };
     let text = render(flags, &key, &delivered, identity.as_ref(), call)?;
-    call.terminal.print(text.trim_end())
+    call.terminal.exact(text.trim_end())
 }
 
 /// The private keys that open the secret of the key, if it is encrypted and has to be opened.
@@ -178,7 +179,7 @@ fn render(
             Err(error) => {
                 // It may be claimed by now: nothing that was got is thrown away.
                 let file = String::from_utf8_lossy(file);
-                call.terminal.note(file.trim_end());
+                call.terminal.note(Text::lines(file.trim_end().lines()));
                 return Err(Failure::no(format!(
                     "{error}. The encrypted secret is above: keep it, and open it with the private \
                      key of a recipient (`age --decrypt -i FILE`)"
@@ -186,11 +187,19 @@ fn render(
             }
         },
         (Value::Sealed(file), None) if flags.output == Some(Form::Age) => {
-            return Ok(Zeroizing::new(String::from_utf8_lossy(file).into_owned()));
+            let file = Zeroizing::new(String::from_utf8_lossy(file).into_owned());
+            return if text::is_plain(&file) {
+                Ok(file)
+            } else {
+                Err(delivered::changed())
+            };
         }
         (Value::Sealed(_), None) => return Err(Failure::no(sealed_advice(key))),
     };
     Ok(match flags.output {
+        None | Some(Form::Age) if !text::is_visible_ascii(&secret) => {
+            return Err(delivered::changed());
+        }
         None | Some(Form::Age) => secret,
         Some(Form::Env) => shell::exports(&[
             ("API_KEY_NAME", delivered.name.as_str()),

@@ -8,6 +8,7 @@ use super::exit::Failure;
 use super::invocation::{Cluster, Invocation};
 use super::revoke::DryRun;
 use super::select::{Selected, Selection};
+use super::text::Text;
 use super::{bulk, dialogue, follow, key, patch, time};
 use crate::api::{ApiKey, MAX_OVERLAP_SECONDS, ROTATION_WAITS, names};
 use crate::clock::Clock;
@@ -101,7 +102,7 @@ fn agree(selected: &Selected, call: &mut Invocation) -> Result<(), Failure> {
     let names: Vec<_> = selected.keys.iter().map(key::name).collect();
     let change = dialogue::Change {
         would: format!("rotate {count} keys"),
-        shown: names.join("\n"),
+        shown: Text::lines(names),
         question: format!("Rotate these {count} keys?"),
         otherwise: "nothing was rotated",
     };

@@ -61,7 +61,7 @@ pub(super) async fn run(flags: &Status, call: &mut Invocation) -> Result<(), Fai
         let key = select::readable(key)?;
         return call
             .terminal
-            .print(form.render(&format::sent(&key.whole)?)?);
+            .exact(&form.render(&format::sent(&key.whole)?)?);
     }
     let key = select::one(&cluster, &flags.name).await?;
     let view = Box::pin(observe(call.program.clone(), &cluster, key)).await;

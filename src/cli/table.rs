@@ -2,17 +2,17 @@
 
 use anstyle::Style;
 
-use super::terminal::styled;
+use super::text::{Text, styled};
 
 /// One cell.
 #[derive(Clone, Debug)]
 pub(super) struct Cell {
-    text: String,
+    text: Text,
     style: Style,
 }
 
 impl Cell {
-    pub(super) fn new(style: Style, text: impl Into<String>) -> Self {
+    pub(super) fn new(style: Style, text: impl Into<Text>) -> Self {
         Self {
             text: text.into(),
             style,
@@ -20,26 +20,26 @@ impl Cell {
     }
 }
 
-impl<T: Into<String>> From<T> for Cell {
+impl<T: Into<Text>> From<T> for Cell {
     fn from(text: T) -> Self {
         Self::new(Style::new(), text)
     }
 }
 
 /// The lines of a table, without a line break at the end. An empty cell is shown as `<none>`.
-pub(super) fn render(head: &[&str], rows: &[Vec<Cell>]) -> String {
+pub(super) fn render(head: &[&str], rows: &[Vec<Cell>]) -> Text {
     let head: Vec<Cell> = head.iter().map(|name| Cell::from(*name)).collect();
     let rows: Vec<_> = std::iter::once(&head).chain(rows).collect();
     let shown = |cell: &Cell| {
         if cell.text.is_empty() {
-            "<none>".to_owned()
+            Text::from("<none>")
         } else {
             cell.text.clone()
         }
     };
     let width = |column: usize| {
         let cells = rows.iter().filter_map(|row| row.get(column));
-        cells.map(|cell| shown(cell).chars().count()).max()
+        cells.map(|cell| shown(cell).width()).max()
     };
     let widths: Vec<usize> = (0..head.len()).map_while(width).collect();
     let line = |row: &&Vec<Cell>| {
@@ -50,13 +50,13 @@ pub(super) fn render(head: &[&str], rows: &[Vec<Cell>]) -> String {
             let gap = if last {
                 0
             } else {
-                width + 3 - text.chars().count()
+                width + 3 - text.width()
             };
-            format!("{}{}", styled(cell.style, text), " ".repeat(gap))
+            styled(cell.style, text) + " ".repeat(gap)
         });
-        cells.collect::<String>()
+        cells.fold(Text::default(), |line, cell| line + cell)
     };
-    rows.iter().map(line).collect::<Vec<_>>().join("\n")
+    Text::lines(rows.iter().map(line))
 }
 
 #[cfg(test)]
@@ -70,7 +70,7 @@ mod tests {
             vec!["bcd".into(), "".into(), "2".into()],
         ];
         assert_eq!(
-            render(&["NAME", "X", "Y"], &rows),
+            render(&["NAME", "X", "Y"], &rows).as_str(),
             "NAME   X          Y\na      long one   1\nbcd    <none>     2"
         );
     }

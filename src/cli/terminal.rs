@@ -1,7 +1,6 @@
 //! Where output goes. Answers go to standard output, everything else to standard error; colours,
 //! progress and questions need a terminal.
 
-use std::fmt::Display;
 use std::io::{self, IsTerminal as _, Write};
 use std::time::Duration;
 
@@ -11,6 +10,7 @@ use clap::ValueEnum;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::exit::Failure;
+use super::text::{Text, styled};
 
 /// When to use colours.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -34,12 +34,7 @@ pub(super) const DIM: Style = Style::new().dimmed();
 /// A heading.
 pub(super) const BOLD: Style = Style::new().bold();
 
-/// The text in a style. A [`Terminal`] drops styles where colours are off.
-pub(super) fn styled(style: Style, text: impl Display) -> String {
-    format!("{style}{text}{style:#}")
-}
-
-/// Standard output and standard error.
+/// Standard output and standard error. People get a [`Text`], which can't hold what steers a terminal.
 pub(super) struct Terminal {
     out: Box<dyn Write>,
     err: Box<dyn Write>,
@@ -68,26 +63,29 @@ impl Terminal {
     }
 
     /// Writes a line, or lines, of the answer.
-    pub(super) fn print(&mut self, text: impl Display) -> Result<(), Failure> {
+    pub(super) fn print(&mut self, text: impl Into<Text>) -> Result<(), Failure> {
+        self.exact(text.into().as_str())
+    }
+
+    /// Writes an answer for programs, or a secret, character by character.
+    pub(super) fn exact(&mut self, text: &str) -> Result<(), Failure> {
         Ok(writeln!(self.out, "{text}")?)
     }
 
     /// Writes a line that is not part of the answer. If nobody can read it, nothing is lost.
-    pub(super) fn note(&mut self, text: impl Display) {
-        let _ = writeln!(self.err, "{text}");
+    pub(super) fn note(&mut self, text: impl Into<Text>) {
+        let _ = writeln!(self.err, "{}", text.into().as_str());
     }
 
     /// Writes a line that the user should heed.
-    pub(super) fn warn(&mut self, text: impl Display) {
-        let head = styled(WARN, "warning:");
-        self.note(format!("{head} {text}"));
+    pub(super) fn warn(&mut self, text: impl Into<Text>) {
+        self.note(styled(WARN, "warning:") + " " + text);
     }
 
     /// Writes why the call failed.
     pub(super) fn fail(&mut self, why: &str) {
         if !why.is_empty() {
-            let head = styled(BAD, "error:");
-            self.note(format!("{head} {why}"));
+            self.note(styled(BAD, "error:") + " " + why);
         }
     }
 
@@ -107,12 +105,13 @@ impl Terminal {
     }
 
     /// Something that turns while one thing is waited for; hidden unless on a terminal.
-    pub(super) fn spinner(&self, text: impl Into<String>) -> ProgressBar {
+    pub(super) fn spinner(&self, text: impl Into<Text>) -> Spinner {
         let bar = ProgressBar::with_draw_target(None, self.target());
         bar.set_style(ProgressStyle::default_spinner());
-        bar.set_message(text.into());
         bar.enable_steady_tick(Duration::from_millis(100));
-        bar
+        let spinner = Spinner(bar);
+        spinner.say(text);
+        spinner
     }
 
     /// A bar for so many things; hidden unless on a terminal.
@@ -131,5 +130,20 @@ impl Terminal {
         } else {
             ProgressDrawTarget::hidden()
         }
+    }
+}
+
+/// Something that turns while one thing is waited for.
+pub(super) struct Spinner(ProgressBar);
+
+impl Spinner {
+    /// Says what is waited for.
+    pub(super) fn say(&self, text: impl Into<Text>) {
+        self.0.set_message(text.into().as_str().to_owned());
+    }
+
+    /// Takes it from the terminal.
+    pub(super) fn end(&self) {
+        self.0.finish_and_clear();
     }
 }

@@ -13,7 +13,7 @@ use super::delivered::{self, Value as Delivered};
 use super::exit::{Exit, Failure};
 use super::http::{self, Answer, Http, Trust};
 use super::invocation::Invocation;
-use super::{input, key, select, shell};
+use super::{input, key, select, shell, text};
 use crate::api::ApiKey;
 use crate::api::conditions::reason;
 use crate::credential::{Secret, sealed};
@@ -49,8 +49,10 @@ pub(super) struct Token {
     #[arg(short, long, value_name = "FILE", conflicts_with = "secret_file")]
     identity: Option<PathBuf>,
 
-    /// Address of the token server or of its token endpoint; default: that in the delivered Secret.
-    #[arg(long, value_name = "URL", value_parser = http::address)]
+    /// Address of the token server or of its token endpoint; default: that in the delivered Secret. For an
+    /// encrypted secret it has to be given.
+    #[arg(long, value_name = "URL", value_parser = http::address, env = URL_VARIABLE,
+        hide_env_values = true)]
     url: Option<Url>,
 
     /// Organization to act in, by name or GUID; default: that of the key.
@@ -90,6 +92,9 @@ Examples:
 
   For a sub-organization, with one role:
     kubectl apikey token ci-upload --organization acme-tr --scope build-viewer";
+
+/// The variable with the address of the token server, if the flag is not given.
+const URL_VARIABLE: &str = "KUBECTL_APIKEY_URL";
 
 /// Who asks where.
 struct Login {
@@ -138,9 +143,9 @@ pub(super) async fn run(flags: &Token, call: &mut Invocation) -> Result<(), Fail
     let text = match flags.output {
         None => token,
         Some(Form::Export) => shell::exports(&[("API_TOKEN", token.as_str())]),
-        Some(Form::Json) => Zeroizing::new(answer.body.trim_end().to_owned()),
+        Some(Form::Json) => Zeroizing::new(plain(&url, answer.body.trim_end())?.to_owned()),
     };
-    call.terminal.print(text.as_str())
+    call.terminal.exact(text.as_str())
 }
 
 /// Login of a key of the cluster.
@@ -166,6 +171,9 @@ async fn of_key(flags: &Token, name: &str, call: &Invocation) -> Result<Login, F
     let found = delivered::read(&cluster, &key).await?;
     let secret = match (found.value, &flags.identity) {
         (Delivered::Clear(secret), _) => secret,
+        (Delivered::Sealed(_), Some(_)) if flags.url.is_none() => {
+            return Err(address_not_trusted(name, found.token_url.as_deref()));
+        }
         (Delivered::Sealed(file), Some(path)) => {
             let identity = input::text(path, "the identity")?;
             sealed::open(&file, &identity).map_err(|error| Failure::no(error.to_string()))?
@@ -184,6 +192,20 @@ async fn of_key(flags: &Token, name: &str, call: &Invocation) -> Result<Login, F
         url: url.map_err(|why| Failure::failed(format!("data key 'token-url': {why}")))?,
         refused_because,
     })
+}
+
+/// An encrypted secret is for the owner of a private key alone, and more people may write the Secret than
+/// may know what is sealed in it.
+fn address_not_trusted(name: &str, found: Option<&str>) -> Failure {
+    let found = found.map_or_else(
+        || "the Secret names none".to_owned(),
+        |url| format!("the Secret names {url}; if that is the address of the token server, give it"),
+    );
+    Failure::usage(format!(
+        "the secret of '{name}' is encrypted, so it is sent only to an address that you give (--url, or \
+         the environment variable {URL_VARIABLE}), and not to one that everybody who may change the Secret \
+         can put there: {found}"
+    ))
 }
 
 /// What the status says of a key that gets no tokens.
@@ -275,6 +297,7 @@ fn accepted(url: &Url, answer: &Answer) -> Result<Zeroizing<String>, Failure> {
     if answer.status == 200 {
         let json: Value = serde_json::from_str(&answer.body).unwrap_or_default();
         let token = json.get("access_token").and_then(Value::as_str);
+        let token = token.filter(|token| text::is_visible_ascii(token));
         let token = token.map(|token| Zeroizing::new(token.to_owned()));
         return token.ok_or_else(|| {
             Failure::failed(format!(
@@ -306,9 +329,39 @@ fn accepted(url: &Url, answer: &Answer) -> Result<Zeroizing<String>, Failure> {
     ))
 }
 
+/// An answer that can be shown as it is.
+fn plain<'a>(url: &Url, body: &'a str) -> Result<&'a str, Failure> {
+    if text::is_plain(body) {
+        return Ok(body);
+    }
+    Err(Failure::failed(format!(
+        "{url} answers with control characters: is it a token server?"
+    )))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_answer_that_would_steer_the_terminal_is_no_token() {
+        let url = http::address("https://x").unwrap();
+        let answer = |token: &str| Answer {
+            status: 200,
+            retry_after: None,
+            body: serde_json::json!({"access_token": token}).to_string().into(),
+        };
+        let good = accepted(&url, &answer("eyJ.a-_.b")).unwrap();
+        assert_eq!(*good, "eyJ.a-_.b");
+        for bad in ["", "a b", "a\nb", "a\u{1b}[2J", "a\u{9b}", "ä", "\u{202e}"] {
+            let refused = accepted(&url, &answer(bad)).unwrap_err();
+            assert!(refused.message().contains("no token"), "{bad:?}");
+        }
+        assert!(plain(&url, "{\n\t\"a\": 1\n}").is_ok());
+        for bad in ["{\r}", "{\"a\": \"\u{202e}\"}", "\u{9b}"] {
+            assert!(plain(&url, bad).is_err(), "{bad:?}");
+        }
+    }
 
     #[test]
     fn an_address_of_the_server_or_of_either_endpoint_will_do() {

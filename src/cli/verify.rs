@@ -13,7 +13,8 @@ use super::exit::Failure;
 use super::http::{self, Http, Trust};
 use super::invocation::Invocation;
 use super::jwt::{self, Jwt};
-use super::terminal::{DIM, GOOD, styled};
+use super::terminal::{DIM, GOOD};
+use super::text::styled;
 use super::{input, table};
 use crate::token::routes::discovery::{JWKS_PATH, OPENID_PATH};
 
@@ -90,13 +91,13 @@ pub(super) async fn run(flags: &Verify, call: &mut Invocation) -> Result<(), Fai
             let document = json!({"header": token.header, "claims": token.claims});
             let text = serde_json::to_string_pretty(&document);
             let text = text.map_err(|_| Failure::failed("the claims can't be shown"))?;
-            call.terminal.print(text)
+            call.terminal.exact(&text)
         }
         None => {
             let algorithm = token.header("alg").unwrap_or_default();
             let valid = styled(GOOD, "valid");
             let by = styled(DIM, format!("signed by {algorithm} key {kid} of {source}"));
-            call.terminal.note(format!("{valid}, {by}"));
+            call.terminal.note(valid + ", " + by);
             let lines = token.lines(wanted.now).into_iter();
             let rows: Vec<_> = lines
                 .map(|(name, value)| vec![name.into(), value.into()])

@@ -8,6 +8,7 @@ use serde::Serialize;
 use super::exit::Failure;
 use super::format::Machine;
 use super::invocation::Invocation;
+use super::text::Text;
 use crate::api::names;
 use crate::error::request;
 
@@ -73,12 +74,11 @@ pub(super) async fn run(flags: &Version, call: &mut Invocation) -> Result<(), Fa
         api_version: format!("{}/{}", names::GROUP, names::VERSION),
         server,
     };
-    let text = match flags.output {
-        None => render(&versions),
-        Some(Form::Json) => Machine::Json.render(&versions)?,
-        Some(Form::Yaml) => Machine::Yaml.render(&versions)?,
-    };
-    call.terminal.print(text)
+    match flags.output {
+        None => call.terminal.print(Text::lines(lines(&versions))),
+        Some(Form::Json) => call.terminal.exact(&Machine::Json.render(&versions)?),
+        Some(Form::Yaml) => call.terminal.exact(&Machine::Yaml.render(&versions)?),
+    }
 }
 
 /// The versions of our API group that the cluster serves; none if it does not know the group.
@@ -98,19 +98,19 @@ pub(super) async fn served(client: &Client) -> Result<Option<APIGroup>, Failure>
     Ok(groups.find(|group| group.name == names::GROUP))
 }
 
-fn render(versions: &Versions) -> String {
-    let client = format!(
-        "Client version: {}\nClient API: {}",
-        versions.client_version, versions.api_version
-    );
-    match &versions.server {
-        None => client,
-        Some(Server { api_versions }) if api_versions.is_empty() => format!(
-            "{client}\nServer API: none; install the definitions: \
-             apikey-operator crds | kubectl apply --server-side -f -"
-        ),
-        Some(Server { api_versions }) => {
-            format!("{client}\nServer API: {}", api_versions.join(", "))
+fn lines(versions: &Versions) -> Vec<String> {
+    let mut lines = vec![
+        format!("Client version: {}", versions.client_version),
+        format!("Client API: {}", versions.api_version),
+    ];
+    lines.extend(versions.server.as_ref().map(|Server { api_versions }| {
+        if api_versions.is_empty() {
+            "Server API: none; install the definitions: apikey-operator crds | kubectl apply \
+             --server-side -f -"
+                .to_owned()
+        } else {
+            format!("Server API: {}", api_versions.join(", "))
         }
-    }
+    }));
+    lines
 }

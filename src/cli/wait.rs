@@ -41,14 +41,14 @@ pub(super) async fn until_ready(
                 Progress::Ready => return Ok(key),
                 Progress::Failed(failure) => return Err(failure),
                 Progress::Waiting(why) => {
-                    spinner.set_message(why.clone());
+                    spinner.say(&why);
                     last = why;
                 }
             }
         }
     };
     let waited = tokio::time::timeout(longest, waiting).await;
-    spinner.finish_and_clear();
+    spinner.end();
     waited.unwrap_or_else(|_| {
         let (seconds, program) = (longest.as_secs(), &call.program);
         Err(Failure::timed_out(format!(

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use clap::{Arg, ArgAction, Command};
 
+use crate::text::printable;
+
 /// Something that may stand next.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Candidate {
@@ -14,8 +16,8 @@ pub(super) struct Candidate {
 impl Candidate {
     pub(super) fn new(text: &str, about: &str) -> Self {
         Self {
-            text: text.to_owned(),
-            about: about.to_owned(),
+            text: printable(text).into_owned(),
+            about: printable(about).into_owned(),
         }
     }
 }

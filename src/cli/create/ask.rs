@@ -3,18 +3,19 @@
 use std::fmt;
 
 use inquire::validator::Validation;
-use inquire::{MultiSelect, Select, Text};
+use inquire::Text;
 use k8s_openapi::jiff::SignedDuration;
 use kube::api::ListParams;
 
 use super::Create;
 use super::build::{self, Expiry};
 use crate::api::Organization;
-use crate::cli::dialogue::{answered, confirm};
+use crate::cli::dialogue::{answered, confirm, one_of, some_of};
 use crate::cli::exit::Failure;
 use crate::cli::invocation::{Cluster, Invocation};
 use crate::cli::select::{self, Unread};
-use crate::cli::terminal::{DIM, styled};
+use crate::cli::terminal::DIM;
+use crate::cli::text::styled;
 
 /// Lifetimes that are offered. Unit: days.
 const DAYS: [i64; 3] = [30, 90, 180];
@@ -119,9 +120,8 @@ impl fmt::Display for End {
 fn expiry() -> Result<Option<Expiry>, Failure> {
     let mut ends: Vec<_> = DAYS.into_iter().map(End::Days).collect();
     ends.extend([End::Default, End::Own]);
-    let ask = Select::new("It expires after", ends)
-        .with_help_message("fixed for the life of the key; the default is often 180 days");
-    match answered(ask.prompt())? {
+    let help = "fixed for the life of the key; the default is often 180 days";
+    match one_of("It expires after", ends, help)? {
         End::Default => Ok(None),
         End::Days(days) => Ok(Some(Expiry::In(SignedDuration::from_hours(24 * days)))),
         End::Own => {
@@ -145,7 +145,7 @@ fn organization(declared: &[Organization]) -> Result<String, Failure> {
     let mut names: Vec<_> = names.collect();
     if !names.is_empty() {
         names.push(ANOTHER.to_owned());
-        let chosen = answered(Select::new("Organization", names).prompt())?;
+        let chosen = one_of("Organization", names, "typing filters")?;
         if chosen != ANOTHER {
             return Ok(chosen);
         }
@@ -170,12 +170,8 @@ fn roles(org: &str, declared: &[Organization]) -> Result<Vec<String>, Failure> {
             .with_validator(move |text: &str| Ok(valid(!split(text).is_empty(), "name a role")));
         return Ok(split(&answered(ask.prompt())?));
     }
-    let ask = MultiSelect::new("Roles", choices)
-        .with_help_message("space chooses, enter ends, typing filters")
-        .with_validator(|chosen: &[inquire::list_option::ListOption<&Choice>]| {
-            Ok(valid(!chosen.is_empty(), "choose at least one, with space"))
-        });
-    let chosen = answered(ask.prompt())?;
+    let help = "space chooses, enter ends, typing filters";
+    let chosen = some_of("Roles", choices, help)?;
     Ok(chosen.into_iter().map(|choice| choice.role).collect())
 }
 

@@ -6,7 +6,8 @@ use super::Create;
 use crate::api::{ApiKey, names::data};
 use crate::cli::exit::Failure;
 use crate::cli::invocation::{Cluster, Invocation};
-use crate::cli::terminal::{BOLD, DIM, styled};
+use crate::cli::terminal::{BOLD, DIM};
+use crate::cli::text::styled;
 use crate::cli::{key, time};
 use crate::credential::Secret;
 use crate::error::request;
@@ -30,16 +31,17 @@ pub(super) async fn say(
     }
     let secret = delivered(cluster, key).await?;
     if flags.show_secret {
-        return call.terminal.print(secret.expose());
+        return call.terminal.exact(secret.expose());
     }
     let login = key.login_name();
     call.terminal
-        .print(format!("{}   {login}", styled(BOLD, "name")))?;
+        .print(styled(BOLD, "name") + format!("   {login}"))?;
     call.terminal
-        .print(format!("{} {}", styled(BOLD, "secret"), secret.expose()))?;
+        .print(styled(BOLD, "secret") + format!(" {}", secret.expose()))?;
     let once = "The secret is shown once; it stays in the Secret, for programs and for those who \
                 may read it.";
-    call.terminal.note(format!("{once}\n{}", styled(DIM, how)));
+    call.terminal.note(once);
+    call.terminal.note(styled(DIM, how));
     Ok(())
 }
 

@@ -4,12 +4,12 @@ use k8s_openapi::api::core::v1::Secret;
 use k8s_openapi::api::events::v1::Event;
 use k8s_openapi::jiff::Timestamp;
 use kube::api::PartialObjectMeta;
-use termtree::Tree;
 
 use super::{Seen, View};
 use crate::api::{ApiKey, ApiKeyStatus, Organization, conditions, names};
 use crate::cli::select::Listed;
-use crate::cli::terminal::{BAD, BOLD, DIM, GOOD, WARN, styled};
+use crate::cli::terminal::{BAD, BOLD, DIM, GOOD, WARN};
+use crate::cli::text::{Text, styled};
 use crate::cli::{key, time};
 use crate::policy;
 
@@ -25,67 +25,69 @@ const NEWS: [&str; 3] = [
     conditions::SUSPENDED,
 ];
 
-pub(super) fn render(view: &View, now: Timestamp) -> String {
+/// A title and what is below it.
+type Branch = (Text, Vec<Text>);
+
+pub(super) fn render(view: &View, now: Timestamp) -> Text {
     let key = &view.key;
     let (phase, style) = key::phase(key);
-    let title = format!(
-        "{} {}  {}",
-        styled(BOLD, "ApiKey"),
-        styled(BOLD, format!("{}/{}", key::namespace(key), key::name(key))),
-        styled(style, phase)
-    );
-    let leaves = identity(key, now).into_iter().map(Tree::new).chain([
+    let name = format!("{}/{}", key::namespace(key), key::name(key));
+    let title =
+        styled(BOLD, "ApiKey") + " " + styled(BOLD, name) + "  " + styled(style, phase);
+    let lines = identity(key, now).into_iter();
+    let branches = lines.map(|line| (line, Vec::new())).chain([
         organization(view),
         secret(key, &view.secret),
         revisions(key, now),
         all_conditions(view, now),
         events(&view.events, now),
     ]);
-    let tree = Tree::new(title).with_leaves(leaves);
-    tree.to_string().trim_end().to_owned()
+    Text::tree(title, branches)
 }
 
-fn identity(key: &ApiKey, now: Timestamp) -> Vec<String> {
+fn identity(key: &ApiKey, now: Timestamp) -> Vec<Text> {
     let status = key.status.clone().unwrap_or_default();
     let when = |time: Timestamp| format!("{time} ({})", time::relative(time, now));
     let expires = key::expires_at(key).map_or_else(|| "not known yet".to_owned(), when);
     let used = key::last_used(key).map_or_else(|| "never".to_owned(), when);
-    let mut lines = vec![format!("login name: {}", key.login_name())];
+    let mut lines: Vec<Text> = vec![format!("login name: {}", key.login_name()).into()];
     if let (Some(id), Some(email)) = (&status.key_id, &status.email) {
-        lines.push(format!("key id: {id}, e-mail: {email}"));
+        lines.push(format!("key id: {id}, e-mail: {email}").into());
     }
-    lines.push(format!("roles: {}", roles(key, &status)));
-    lines.push(format!("expires: {expires}"));
-    lines.push(format!("last used: {used}"));
+    lines.push(Text::from("roles: ") + roles(key, &status));
+    lines.push(format!("expires: {expires}").into());
+    lines.push(format!("last used: {used}").into());
     if let Some(text) = &key.spec.description {
-        lines.push(format!("description: {text}"));
+        lines.push(format!("description: {text}").into());
     }
     lines
 }
 
-fn roles(key: &ApiKey, status: &ApiKeyStatus) -> String {
+fn roles(key: &ApiKey, status: &ApiKeyStatus) -> Text {
     let wanted = &key.spec.roles;
     if status.phase.is_none() {
-        return wanted.join(", ");
+        return wanted.join(", ").into();
     }
     let (held, dropped): (Vec<_>, Vec<_>) = wanted
         .iter()
         .cloned()
         .partition(|role| status.roles.contains(role));
     if dropped.is_empty() {
-        return held.join(", ");
+        return held.join(", ").into();
     }
-    let note = format!("not in the catalogue: {}", dropped.join(", "));
-    format!("{} {}", held.join(", "), styled(WARN, format!("({note})")))
-        .trim_start()
-        .to_owned()
+    let note = format!("(not in the catalogue: {})", dropped.join(", "));
+    let dropped = styled(WARN, note);
+    if held.is_empty() {
+        return dropped;
+    }
+    Text::from(held.join(", ")) + " " + dropped
 }
 
-fn organization(view: &View) -> Tree<String> {
+fn organization(view: &View) -> Branch {
     let org = &view.key.spec.org;
-    let title = |text: String| format!("{} {text}", styled(BOLD, "Organization"));
+    let title = styled(BOLD, "Organization") + format!(" {org}");
     match &view.organization {
-        Err(why) => Tree::new(title(format!("{org}: {why}"))),
+        Err(why) => (title + format!(": {why}"), Vec::new()),
         Ok(None) => {
             let id = policy::default_organization_id(org);
             let rules = if waits_for_organization(&view.key) {
@@ -97,19 +99,21 @@ fn organization(view: &View) -> Tree<String> {
                     policy::DEFAULT_MAX_LIFETIME_DAYS
                 )
             };
-            Tree::new(title(format!("{org}  {}", styled(WARN, "not declared"))))
-                .with_leaves([format!("id: {id}"), rules])
+            let leaves = vec![format!("id: {id}").into(), rules.into()];
+            (title + "  " + styled(WARN, "not declared"), leaves)
         }
         Ok(Some(organization)) => {
-            let mut leaves = vec![format!("id: {}", policy::organization_id(organization))];
-            leaves.push(format!("catalogue: {}", catalogue(organization, view)));
+            let id = policy::organization_id(organization);
+            let mut leaves: Vec<Text> = vec![format!("id: {id}").into()];
+            leaves.push(format!("catalogue: {}", catalogue(organization, view)).into());
             if !organization.spec.owners.is_empty() {
-                leaves.push(format!("owners: {}", organization.spec.owners.join(", ")));
+                let owners = organization.spec.owners.join(", ");
+                leaves.push(format!("owners: {owners}").into());
             }
             if let Some(parent) = &organization.spec.parent {
                 leaves.push(parent_line(parent, &view.parent));
             }
-            Tree::new(title(format!("{org}  {}", styled(GOOD, "declared")))).with_leaves(leaves)
+            (title + "  " + styled(GOOD, "declared"), leaves)
         }
     }
 }
@@ -131,11 +135,12 @@ fn catalogue(organization: &Organization, view: &View) -> String {
     }
 }
 
-fn parent_line(name: &str, parent: &Seen<Option<Organization>>) -> String {
+fn parent_line(name: &str, parent: &Seen<Option<Organization>>) -> Text {
+    let line = Text::from("parent: ") + name;
     match parent {
-        Ok(Some(parent)) => format!("parent: {name}, id: {}", policy::organization_id(parent)),
-        Ok(None) => format!("parent: {name} {}", styled(BAD, "(does not exist)")),
-        Err(why) => format!("parent: {name}: {why}"),
+        Ok(Some(parent)) => line + format!(", id: {}", policy::organization_id(parent)),
+        Ok(None) => line + " " + styled(BAD, "(does not exist)"),
+        Err(why) => line + format!(": {why}"),
     }
 }
 
@@ -145,10 +150,10 @@ fn waits_for_organization(key: &ApiKey) -> bool {
     ready.is_some_and(|ready| ready.reason == conditions::reason::ORGANIZATION_NOT_FOUND)
 }
 
-fn secret(key: &ApiKey, secret: &Seen<Option<PartialObjectMeta<Secret>>>) -> Tree<String> {
-    let title = format!("{} {}", styled(BOLD, "Secret"), key.secret_name());
+fn secret(key: &ApiKey, secret: &Seen<Option<PartialObjectMeta<Secret>>>) -> Branch {
+    let title = styled(BOLD, "Secret") + format!(" {}", key.secret_name());
     match secret {
-        Err(why) => Tree::new(format!("{title}: {why}")),
+        Err(why) => (title + format!(": {why}"), Vec::new()),
         Ok(None) => {
             let status = key.status.as_ref();
             let claimed = status.is_some_and(|status| status.revealed_at.is_some());
@@ -157,7 +162,7 @@ fn secret(key: &ApiKey, secret: &Seen<Option<PartialObjectMeta<Secret>>>) -> Tre
             } else {
                 styled(BAD, "does not exist")
             };
-            Tree::new(format!("{title}  {why}"))
+            (title + "  " + why, Vec::new())
         }
         Ok(Some(found)) => {
             let problems = mismatches(key, found);
@@ -172,8 +177,8 @@ fn secret(key: &ApiKey, secret: &Seen<Option<PartialObjectMeta<Secret>>>) -> Tre
                 annotation(names::ANNOTATION_REVISION),
                 annotation(names::ANNOTATION_VERIFIER)
             );
-            let leaves = std::iter::once(facts).chain(problems);
-            Tree::new(format!("{title}  {verdict}")).with_leaves(leaves)
+            let leaves = std::iter::once(facts).chain(problems).map(Text::from);
+            (title + "  " + verdict, leaves.collect())
         }
     }
 }
@@ -221,7 +226,7 @@ fn mismatches(key: &ApiKey, secret: &PartialObjectMeta<Secret>) -> Vec<String> {
     problems
 }
 
-fn revisions(key: &ApiKey, now: Timestamp) -> Tree<String> {
+fn revisions(key: &ApiKey, now: Timestamp) -> Branch {
     let status = key.status.clone().unwrap_or_default();
     let mut leaves = Vec::new();
     if let Some(revision) = status.revision {
@@ -248,16 +253,17 @@ fn revisions(key: &ApiKey, now: Timestamp) -> Tree<String> {
     if leaves.is_empty() {
         leaves.push("none yet".to_owned());
     }
-    Tree::new(styled(BOLD, "Revisions")).with_leaves(leaves)
+    let leaves = leaves.into_iter().map(Text::from).collect();
+    (styled(BOLD, "Revisions"), leaves)
 }
 
-fn all_conditions(view: &View, now: Timestamp) -> Tree<String> {
+fn all_conditions(view: &View, now: Timestamp) -> Branch {
     let title = styled(BOLD, "Conditions");
     let all = key::conditions_of(&view.key);
     if all.is_empty() {
         let check = format!("{} check", view.program);
         let hint = format!("none yet: has a controller seen the key? See `{check}`");
-        return Tree::new(title).with_leaves([hint]);
+        return (title, vec![hint.into()]);
     }
     let lines = all.iter().map(|condition| {
         let type_ = condition.type_.as_str();
@@ -268,23 +274,23 @@ fn all_conditions(view: &View, now: Timestamp) -> Tree<String> {
         } else {
             key::truth(&condition.status)
         };
-        format!(
-            "{type_} {} {} {}: {}",
-            styled(style, &condition.status),
-            condition.reason,
-            styled(DIM, time::age(condition.last_transition_time.0, now)),
-            condition.message
-        )
+        let age = time::age(condition.last_transition_time.0, now);
+        Text::from(type_)
+            + " "
+            + styled(style, &condition.status)
+            + format!(" {} ", condition.reason)
+            + styled(DIM, age)
+            + format!(": {}", condition.message)
     });
-    Tree::new(title).with_leaves(lines)
+    (title, lines.collect())
 }
 
-fn events(events: &Seen<Listed<Event>>, now: Timestamp) -> Tree<String> {
+fn events(events: &Seen<Listed<Event>>, now: Timestamp) -> Branch {
     let title = styled(BOLD, "Events");
     let listed = match events {
-        Err(why) => return Tree::new(format!("{title}: {why}")),
+        Err(why) => return (title + format!(": {why}"), Vec::new()),
         Ok(listed) if listed.objects.is_empty() && listed.unreadable.is_empty() => {
-            return Tree::new(format!("{title}: none"));
+            return (title + ": none", Vec::new());
         }
         Ok(listed) => listed,
     };
@@ -301,15 +307,11 @@ fn events(events: &Seen<Listed<Event>>, now: Timestamp) -> Tree<String> {
         let age = time.map_or_else(|| "?".to_owned(), |time| time::age(time, now));
         let type_ = event.type_.as_deref().unwrap_or_default();
         let style = if type_ == "Warning" { WARN } else { DIM };
-        format!(
-            "{} {} {}: {}",
-            styled(DIM, age),
-            styled(style, type_),
-            event.reason.as_deref().unwrap_or_default(),
-            event.note.as_deref().unwrap_or_default()
-        )
+        let reason = event.reason.as_deref().unwrap_or_default();
+        let note = event.note.as_deref().unwrap_or_default();
+        styled(DIM, age) + " " + styled(style, type_) + format!(" {reason}: {note}")
     });
-    Tree::new(title).with_leaves(lines.chain(unread))
+    (title, lines.chain(unread).collect())
 }
 
 fn last_seen(event: &Event) -> Option<Timestamp> {
