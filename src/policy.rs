@@ -18,7 +18,7 @@ use self::limits::Limits;
 use crate::api::conditions::reason;
 use crate::api::{ApiKey, Organization, SubOrganization, TokenSpec, expiry};
 
-pub use self::grants::Grant;
+pub use self::grants::{Grant, catalogue, in_sub_organizations};
 pub use self::limits::{
     DEFAULT_LIFETIME_DAYS, DEFAULT_MAX_LIFETIME_DAYS, DEFAULT_TOKEN_TTL_SECONDS,
 };

@@ -16,7 +16,7 @@ use super::exit::Failure;
 use super::format::{self, Machine};
 use super::invocation::{Cluster, Invocation};
 use super::revoke::DryRun;
-use super::{key, patch, time, wait};
+use super::{key, organization, patch, time, wait};
 use crate::api::ApiKey;
 use crate::error::request;
 use crate::object::{Answer, Sent};
@@ -186,6 +186,7 @@ pub(super) async fn run(flags: Create, call: &mut Invocation) -> Result<(), Fail
     let cluster = call.cluster().await?;
     let created = create(&cluster, &wanted, flags.dry_run.is_some()).await?;
     if flags.dry_run.is_some() {
+        warn(call, &cluster, &created.object).await;
         return say_sent(call, &created, flags.output, "created (server dry run)");
     }
     let shows = flags.show_secret || (asked && call.terminal.shown_to_a_person());
@@ -195,6 +196,7 @@ pub(super) async fn run(flags: Create, call: &mut Invocation) -> Result<(), Fail
     } else if flags.output.is_none() {
         say(call, &created.object, None, "created")?;
     }
+    warn(call, &cluster, &created.object).await;
     let ready = if flags.wait || shows {
         let longest = Duration::try_from(flags.timeout).unwrap_or_default();
         wait::until_ready(call, &cluster, key::name(&created.object), longest).await?
@@ -205,6 +207,20 @@ pub(super) async fn run(flags: Create, call: &mut Invocation) -> Result<(), Fail
         return say_sent(call, &ready, flags.output, "created");
     }
     next::say(call, &cluster, &ready.object, &flags, shows).await
+}
+
+/// Warns of an Organization that is not there, and of what else of the key is left out.
+async fn warn(call: &mut Invocation, cluster: &Cluster, key: &ApiKey) {
+    let around = organization::around(cluster, key).await;
+    for text in around.left_out(key) {
+        call.terminal.warn(text);
+    }
+    if let Some(name) = around.missing(key) {
+        let missing = organization::missing(cluster, name).await;
+        call.terminal.warn(format!(
+            "{missing}: the key waits, without a secret, until a cluster administrator creates it"
+        ));
+    }
 }
 
 /// There is no secret in clear to print where it is encrypted, or goes to whoever claims it.

@@ -12,6 +12,7 @@ use super::terminal::Terminal;
 use super::text::Text;
 
 /// A yes or no.
+#[expect(clippy::disallowed_methods, reason = "what is shown is a Text")]
 pub(super) fn confirm(question: &str, default: bool) -> Result<bool, Failure> {
     let question = Text::from(question);
     let ask = Confirm::new(question.as_str()).with_default(default);
@@ -19,6 +20,7 @@ pub(super) fn confirm(question: &str, default: bool) -> Result<bool, Failure> {
 }
 
 /// One of the options.
+#[expect(clippy::disallowed_methods, reason = "what is shown is a Text")]
 pub(super) fn one_of<T: Display>(
     question: &str,
     options: Vec<T>,
@@ -29,6 +31,7 @@ pub(super) fn one_of<T: Display>(
 }
 
 /// Some of the options, at least one.
+#[expect(clippy::disallowed_methods, reason = "what is shown is a Text")]
 pub(super) fn some_of<T: Display>(
     question: &str,
     options: Vec<T>,

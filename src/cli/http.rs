@@ -181,7 +181,9 @@ pub(super) fn is_open(url: &Url) -> bool {
 /// Whether the host is a loopback address, or `localhost`: of other names, the name server decides.
 fn is_this_machine(url: &Url) -> bool {
     let host = url.host_str().unwrap_or_default();
-    let address = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
+    let address = host
+        .strip_prefix('[')
+        .and_then(|host| host.strip_suffix(']'));
     let address = address.unwrap_or(host).parse::<IpAddr>();
     host == "localhost" || address.is_ok_and(|address| address.is_loopback())
 }

@@ -23,10 +23,11 @@ use super::invocation::Invocation;
 /// Checked are fields, formats and the rules of the definitions, expiries that have passed, names
 /// that stand twice, and keys against Organizations of the same files. Objects of other kinds are
 /// skipped. With --server each object is also tried on the cluster, which keeps nothing, and keys are
-/// checked against its Organizations.
+/// checked against its Organizations, if you may list them.
 ///
 /// Problems go to standard output, one a line; with any, the exit code is 5. What the operator would
-/// leave out of a key that is good otherwise, such as one of two roles, is a warning.
+/// leave out of a key that is good otherwise, such as one of two roles, is a warning. So is, without
+/// --server, an Organization that is in none of the files; with it, one that does not exist is a problem.
 #[derive(Args, Debug)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Lint {
@@ -38,7 +39,7 @@ pub(super) struct Lint {
     #[arg(long)]
     server: bool,
 
-    /// Count warnings as problems.
+    /// Count warnings as problems, but for those of Organizations that may be on the cluster.
     #[arg(long)]
     strict: bool,
 
@@ -71,6 +72,8 @@ enum Severity {
     Error,
     /// A part of it would be left out.
     Warning,
+    /// Whether it would be refused depends on what was not read.
+    Unknown,
 }
 
 /// Something that is wrong with an object, or with a file.
@@ -95,8 +98,9 @@ impl fmt::Display for Problem {
                 write!(f, "{part}: ")?;
             }
         }
-        if self.severity == Severity::Warning {
-            write!(f, "warning: ")?;
+        match self.severity {
+            Severity::Error => {}
+            Severity::Warning | Severity::Unknown => write!(f, "warning: ")?,
         }
         write!(f, "{}", self.message)
     }
@@ -112,6 +116,14 @@ impl Document {
             field: field.to_owned(),
             severity: Severity::Error,
             message: message.into(),
+        }
+    }
+
+    /// Something of this object that can't be judged.
+    fn unknown(&self, field: &str, message: impl Into<String>) -> Problem {
+        Problem {
+            severity: Severity::Unknown,
+            ..self.problem(field, message)
         }
     }
 
@@ -147,6 +159,9 @@ pub(super) async fn run(flags: &Lint, call: &mut Invocation) -> Result<(), Failu
     let by_server = flags.server || call.target().context.is_some();
     if by_server {
         let cluster = call.cluster().await?;
+        if let Some(why) = server::learn(&cluster, &mut world).await? {
+            call.terminal.warn(why);
+        }
         problems.extend(server::check(&cluster, &mut world, &sound, now).await?);
     } else {
         let namespace = call.target().namespace.clone();
@@ -175,11 +190,13 @@ fn show(
     let errors = problems.iter().filter(|p| p.severity == Severity::Error);
     let errors = errors.count();
     let warnings = problems.len() - errors;
+    let unknown = problems.iter().filter(|p| p.severity == Severity::Unknown);
+    let is_strictly_fine = warnings == unknown.count();
     let summary = format!(
         "{checked} object(s) checked, {skipped} of other kinds skipped: {errors} problem(s), \
          {warnings} warning(s)"
     );
-    if errors == 0 && (warnings == 0 || !flags.strict) {
+    if errors == 0 && (is_strictly_fine || !flags.strict) {
         call.terminal.note(summary);
         return Ok(());
     }

@@ -15,7 +15,7 @@ use super::select::Unread;
 use super::table::{self, Cell};
 use super::terminal::BAD;
 use super::text::Text;
-use super::{key, select, time};
+use super::{key, organization, select, time};
 use crate::api::{ApiKey, Phase};
 use crate::object::{Sent, Stored, Unreadable, Whole};
 
@@ -117,6 +117,12 @@ pub(super) async fn run(flags: &List, call: &mut Invocation) -> Result<(), Failu
             call.terminal.exact(&Machine::Yaml.render(&list)?)
         }
         _ if keys.is_empty() && unreadable.is_empty() => {
+            if let Some(org) = &flags.org
+                && let Ok(None) = organization::find(&cluster, org).await
+            {
+                let why = organization::missing(&cluster, org).await;
+                call.terminal.warn(why);
+            }
             call.terminal.note(if flags.all_namespaces {
                 "No resources found".to_owned()
             } else {

@@ -26,6 +26,8 @@ mod jwt;
 mod key;
 mod lint;
 mod list;
+mod nearest;
+mod organization;
 mod patch;
 mod program;
 mod reveal;

@@ -14,8 +14,9 @@ use crate::error::request;
 
 /// Delete keys: their secrets are refused from then on, for good.
 ///
-/// The delivered Secrets go with them. Tokens that were issued live to their end, at most an hour by
-/// default. To take a key out of service for a while, suspend it.
+/// The delivered Secrets go with them. `/authz` and introspection refuse their tokens at once; where only
+/// the signature is checked, tokens live to their end, an hour by default. To take a key out of service
+/// for a while, suspend it.
 #[derive(Args, Debug)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Revoke {

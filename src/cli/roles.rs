@@ -5,7 +5,7 @@ use serde_json::json;
 
 use super::exit::Failure;
 use super::invocation::Invocation;
-use super::{gitops, key, patch};
+use super::{gitops, key, organization, patch};
 
 /// Change what a key may do. The secret stays; it takes effect with the next token.
 #[derive(Args, Debug)]
@@ -61,6 +61,9 @@ pub(super) async fn run(flags: &Roles, call: &mut Invocation) -> Result<(), Fail
     let name = key::name(&key);
     if let Some(tool) = gitops::keeper(&key.metadata).filter(|_| is_changed) {
         call.terminal.warn(gitops::warning(name, tool));
+    }
+    for text in organization::around(&cluster, &key).await.left_out(&key) {
+        call.terminal.warn(text);
     }
     let what = if is_changed { "changed" } else { "unchanged" };
     call.terminal

@@ -7,7 +7,7 @@ use kube::{Api, Client, Resource};
 
 use super::exit::Failure;
 use super::invocation::Cluster;
-use super::key;
+use super::{key, organization};
 use crate::api::ApiKey;
 use crate::error::request;
 use crate::object::{Answer, Decode, Identity, Page, Stored, Unreadable};
@@ -31,7 +31,8 @@ pub(super) struct Selection {
     #[arg(long)]
     pub(super) all: bool,
 
-    /// Of the selected keys, only those of this organization.
+    /// Of the selected keys, only those of this organization. None, and no such Organization, ends with
+    /// code 3.
     #[arg(long, value_name = "ORG", conflicts_with = "names")]
     pub(super) org: Option<String>,
 }
@@ -55,11 +56,32 @@ impl Selection {
             objects,
             unreadable,
         } = list(cluster.keys(), "list ApiKeys", params).await?;
+        if objects.is_empty()
+            && unreadable.is_empty()
+            && let Some(org) = &self.org
+        {
+            refuse_missing(cluster, org).await?;
+        }
         Ok(Selected {
             keys: objects,
             missing: Vec::new(),
             unreadable,
         })
+    }
+}
+
+/// A name that no Organization has is a slip, and not one without keys. Whoever may not read
+/// Organizations gets the benefit of the doubt.
+async fn refuse_missing(cluster: &Cluster, org: &str) -> Result<(), Failure> {
+    match organization::find(cluster, org).await {
+        Ok(None) => {
+            let why = organization::missing(cluster, org).await;
+            Err(Failure::not_found(format!(
+                "{why}, and no key of namespace '{}' names it",
+                cluster.namespace
+            )))
+        }
+        Ok(Some(_)) | Err(_) => Ok(()),
     }
 }
 

@@ -8,11 +8,12 @@ use k8s_openapi::api::events::v1::Event;
 use kube::Api;
 use kube::api::{ListParams, PartialObjectMeta};
 
-use super::exit::{Exit, Failure};
+use super::exit::Failure;
 use super::format::{self, Machine};
 use super::invocation::{Cluster, Invocation};
+use super::organization::{self, Around, Seen, unreadable};
 use super::select::{self, Listed};
-use crate::api::{ApiKey, Organization};
+use crate::api::ApiKey;
 use crate::error::request;
 use crate::object::{Answer, Sent, Unreadable};
 
@@ -40,16 +41,12 @@ Examples:
   In another namespace, in colour, page by page:
     kubectl apikey status ci-upload -n team-a --color always | less -R";
 
-/// What was read, or why it can't be.
-type Seen<T> = Result<T, String>;
-
 /// Everything that the tree shows.
 struct View {
     /// What the program is called, for hints.
     program: String,
     key: ApiKey,
-    organization: Seen<Option<Organization>>,
-    parent: Seen<Option<Organization>>,
+    organizations: Around,
     secret: Seen<Option<PartialObjectMeta<Secret>>>,
     events: Seen<Listed<Event>>,
 }
@@ -71,32 +68,18 @@ pub(super) async fn run(flags: &Status, call: &mut Invocation) -> Result<(), Fai
 async fn observe(program: String, cluster: &Cluster, key: ApiKey) -> View {
     let secret = cluster.metadata(cluster.here::<Secret>(), key.secret_name());
     let secret = request("read the Secret", secret);
-    let (organization, secret, events) = futures::join!(
-        organization(cluster, &key.spec.org),
+    let (organizations, secret, events) = futures::join!(
+        organization::around(cluster, &key),
         async { seen(secret.await) },
         events(cluster, &key),
     );
-    let parent = match &organization {
-        Ok(Some(organization)) => match &organization.spec.parent {
-            Some(parent) => self::organization(cluster, parent).await,
-            None => Ok(None),
-        },
-        Ok(None) | Err(_) => Ok(None),
-    };
     View {
         program,
         key,
-        organization,
-        parent,
+        organizations,
         secret,
         events,
     }
-}
-
-async fn organization(cluster: &Cluster, name: &str) -> Seen<Option<Organization>> {
-    let organizations = cluster.organizations();
-    let found = request("read the Organization", organizations.get_opt(name)).await;
-    seen(found.map(|found| found.map(|Answer(organization)| organization)))
 }
 
 async fn events(cluster: &Cluster, key: &ApiKey) -> Seen<Listed<Event>> {
@@ -109,12 +92,4 @@ async fn events(cluster: &Cluster, key: &ApiKey) -> Seen<Listed<Event>> {
 
 fn seen<T>(answer: Result<T, crate::error::Error>) -> Seen<T> {
     answer.map_err(|error| unreadable(&error.into()))
-}
-
-fn unreadable(failure: &Failure) -> String {
-    if failure.exit() == Exit::Forbidden {
-        "you may not read it".to_owned()
-    } else {
-        failure.message().to_owned()
-    }
 }

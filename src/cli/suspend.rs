@@ -10,8 +10,8 @@ use super::{bulk, gitops, key, patch};
 
 /// Take keys out of service: no token is issued for them until they are resumed.
 ///
-/// Nothing is deleted, and tokens that were issued live to their end. A key still expires at its
-/// time.
+/// Nothing is deleted. `/authz` and introspection refuse its tokens at once; where only the signature is
+/// checked, tokens live to their end. A key still expires at its time.
 #[derive(Args, Debug)]
 #[command(after_help = SUSPEND_EXAMPLES)]
 pub(super) struct Suspend {

@@ -47,11 +47,7 @@ pub(super) fn render(head: &[&str], rows: &[Vec<Cell>]) -> Text {
         let cells = cells.map(|(column, (cell, width))| {
             let text = shown(cell);
             let last = column + 1 == row.len();
-            let gap = if last {
-                0
-            } else {
-                width + 3 - text.width()
-            };
+            let gap = if last { 0 } else { width + 3 - text.width() };
             styled(cell.style, text) + " ".repeat(gap)
         });
         cells.fold(Text::default(), |line, cell| line + cell)

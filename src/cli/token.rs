@@ -49,8 +49,9 @@ pub(super) struct Token {
     #[arg(short, long, value_name = "FILE", conflicts_with = "secret_file")]
     identity: Option<PathBuf>,
 
-    /// Address of the token server or of its token endpoint; default: that in the delivered Secret. For an
-    /// encrypted secret it has to be given.
+    /// Address of the token server or of its token endpoint; default: $KUBECTL_APIKEY_URL, then that in the
+    /// delivered Secret. For an encrypted secret, that in the Secret is not used: whoever may change the
+    /// Secret could have put it there.
     #[arg(long, value_name = "URL", value_parser = http::address, env = URL_VARIABLE,
         hide_env_values = true)]
     url: Option<Url>,
@@ -199,7 +200,9 @@ async fn of_key(flags: &Token, name: &str, call: &Invocation) -> Result<Login, F
 fn address_not_trusted(name: &str, found: Option<&str>) -> Failure {
     let found = found.map_or_else(
         || "the Secret names none".to_owned(),
-        |url| format!("the Secret names {url}; if that is the address of the token server, give it"),
+        |url| {
+            format!("the Secret names {url}; if that is the address of the token server, give it")
+        },
     );
     Failure::usage(format!(
         "the secret of '{name}' is encrypted, so it is sent only to an address that you give (--url, or \
@@ -349,7 +352,9 @@ mod tests {
         let answer = |token: &str| Answer {
             status: 200,
             retry_after: None,
-            body: serde_json::json!({"access_token": token}).to_string().into(),
+            body: serde_json::json!({"access_token": token})
+                .to_string()
+                .into(),
         };
         let good = accepted(&url, &answer("eyJ.a-_.b")).unwrap();
         assert_eq!(*good, "eyJ.a-_.b");

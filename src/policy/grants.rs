@@ -31,7 +31,8 @@ pub(super) fn split(wanted: &[String], list: &[&str]) -> (Vec<String>, Vec<Strin
 }
 
 /// The roles that keys may hold in this organization; empty: any.
-pub(super) fn catalogue<'a>(
+#[must_use]
+pub fn catalogue<'a>(
     organization: Option<&'a Organization>,
     parent: Option<&'a Organization>,
 ) -> Vec<&'a str> {
@@ -69,7 +70,8 @@ pub(super) fn token_ttl_seconds(input: &Input<'_>, limits: Limits) -> i64 {
 }
 
 /// The grants in the listed sub-organizations, and the names of those without.
-pub(super) fn in_sub_organizations(input: &Input<'_>) -> (Vec<Grant>, Vec<String>) {
+#[must_use]
+pub fn in_sub_organizations(input: &Input<'_>) -> (Vec<Grant>, Vec<String>) {
     let (mut grants, mut uncovered) = (Vec::new(), Vec::new());
     for listed in input.subject.sub_orgs {
         match in_sub_organization(input, listed) {

@@ -79,13 +79,21 @@ fn judge(lease: Option<&Lease>, namespace: Option<&str>, now: Timestamp) -> Find
     let seconds = spec.lease_duration_seconds.unwrap_or(DEFAULT_SECONDS);
     let life = SignedDuration::from_secs(i64::from(seconds));
     let renewed = renewed(lease);
-    if holder.is_empty() || renewed.is_none_or(|time| now.duration_since(time) > life) {
-        let since = renewed.map_or_else(|| "ever".to_owned(), |time| time::age(time, now));
-        return Finding::failed(
-            NAME,
-            format!("nobody has renewed the Lease in namespace '{namespace}' for {since}"),
-            format!("see the operator's pods: kubectl get pods -n {namespace}"),
-        );
+    let fix = format!("see the operator's pods: kubectl get pods -n {namespace}");
+    let age = renewed.map(|time| (time, now.duration_since(time)));
+    match age {
+        Some((_, age)) if age <= life && !holder.is_empty() => {}
+        // A controller that ends gives its Lease back.
+        Some((time, _)) if !holder.is_empty() => {
+            let since = time::age(time, now);
+            let message =
+                format!("nobody has renewed the Lease in namespace '{namespace}' for {since}");
+            return Finding::failed(NAME, message, fix);
+        }
+        Some(_) | None => {
+            let message = format!("nobody holds the Lease in namespace '{namespace}'");
+            return Finding::failed(NAME, message, fix);
+        }
     }
     let message = format!("'{holder}' leads in namespace '{namespace}'");
     Finding::ok(NAME, message)
@@ -116,5 +124,11 @@ mod tests {
         assert_eq!(state(Some(&lease("pod")), 116), State::Failed);
         assert_eq!(state(Some(&lease("")), 110), State::Failed);
         assert_eq!(state(None, 110), State::Failed);
+        let mut given_back = lease("");
+        given_back.spec.as_mut().unwrap().renew_time = None;
+        let said = judge(Some(&given_back), None, at(110)).message;
+        assert_eq!(said, "nobody holds the Lease in namespace ''");
+        let said = judge(Some(&lease("pod")), None, at(400)).message;
+        assert!(said.ends_with("for 5m"), "{said}");
     }
 }

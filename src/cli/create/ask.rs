@@ -2,8 +2,8 @@
 
 use std::fmt;
 
-use inquire::validator::Validation;
 use inquire::Text;
+use inquire::validator::Validation;
 use k8s_openapi::jiff::SignedDuration;
 use kube::api::ListParams;
 
@@ -13,6 +13,7 @@ use crate::api::Organization;
 use crate::cli::dialogue::{answered, confirm, one_of, some_of};
 use crate::cli::exit::Failure;
 use crate::cli::invocation::{Cluster, Invocation};
+use crate::cli::nearest::question;
 use crate::cli::select::{self, Unread};
 use crate::cli::terminal::DIM;
 use crate::cli::text::styled;
@@ -21,8 +22,8 @@ use crate::cli::text::styled;
 const DAYS: [i64; 3] = [30, 90, 180];
 
 pub(super) async fn complete(mut flags: Create, call: &mut Invocation) -> Result<Create, Failure> {
-    let organizations = if flags.dry_run == Some(super::DryRun::Client) {
-        Vec::new()
+    let known = if flags.dry_run == Some(super::DryRun::Client) {
+        Known::default()
     } else {
         let cluster = call.cluster().await?;
         organizations(&cluster, call).await
@@ -35,24 +36,67 @@ pub(super) async fn complete(mut flags: Create, call: &mut Invocation) -> Result
     }
     let org = match flags.org.take() {
         Some(org) => org,
-        None => organization(&organizations)?,
+        None => organization(&known)?,
     };
+    let missing = known.missing(&org);
+    if let Some(why) = &missing {
+        call.terminal.warn(why);
+    }
     if flags.roles.is_empty() {
-        flags.roles = roles(&org, &organizations)?;
+        flags.roles = roles(&org, &known)?;
     }
     flags.org = Some(org);
     let command = command(&flags, &call.program);
     call.terminal
         .note(styled(DIM, format!("Without questions: {command}")));
-    if confirm("Create it?", true)? {
+    let question = if missing.is_some() {
+        "Create it all the same?"
+    } else {
+        "Create it?"
+    };
+    if confirm(question, missing.is_none())? {
         Ok(flags)
     } else {
         Err(Failure::failed("stopped; nothing was created"))
     }
 }
 
-/// The declared organizations; none if they may not be listed.
-async fn organizations(cluster: &Cluster, call: &mut Invocation) -> Vec<Organization> {
+/// What is known of the Organizations of the cluster.
+#[derive(Default)]
+struct Known {
+    /// Those that can be read.
+    declared: Vec<Organization>,
+    /// Names of the others.
+    unreadable: Vec<String>,
+    /// Whether these are all.
+    is_complete: bool,
+}
+
+impl Known {
+    fn has(&self, org: &str) -> bool {
+        let mut names = self.declared.iter().map(|o| o.metadata.name.as_deref());
+        names.any(|name| name == Some(org))
+    }
+
+    /// That the Organization is not there, if that is known.
+    fn missing(&self, org: &str) -> Option<String> {
+        let declared = self.declared.iter();
+        let names = declared.filter_map(|o| o.metadata.name.as_deref());
+        let names = names.chain(self.unreadable.iter().map(String::as_str));
+        let names: Vec<_> = names.collect();
+        if !self.is_complete || names.contains(&org) {
+            return None;
+        }
+        let meant = question(org, names);
+        Some(format!(
+            "Organization '{org}' does not exist{meant}: the key would wait, without a secret, until a \
+             cluster administrator creates it"
+        ))
+    }
+}
+
+/// The Organizations of the cluster, as far as they may be listed.
+async fn organizations(cluster: &Cluster, call: &mut Invocation) -> Known {
     let api = cluster.organizations();
     let listed = select::list(api, "list Organizations", ListParams::default()).await;
     match listed {
@@ -63,13 +107,18 @@ async fn organizations(cluster: &Cluster, call: &mut Invocation) -> Vec<Organiza
                     "Organization '{name}' can't be read, so its roles are not offered: {why}"
                 ));
             }
-            listed.objects
+            let unreadable = listed.unreadable.into_iter();
+            Known {
+                declared: listed.objects,
+                unreadable: unreadable.map(|one| one.identity.name.into()).collect(),
+                is_complete: true,
+            }
         }
         Err(failure) => {
             let message = failure.message();
             call.terminal
                 .note(format!("Organizations can't be offered: {message}"));
-            Vec::new()
+            Known::default()
         }
     }
 }
@@ -139,9 +188,12 @@ fn expiry() -> Result<Option<Expiry>, Failure> {
     }
 }
 
-fn organization(declared: &[Organization]) -> Result<String, Failure> {
-    const ANOTHER: &str = "another one, which does not exist yet";
-    let names = declared.iter().filter_map(|o| o.metadata.name.clone());
+fn organization(known: &Known) -> Result<String, Failure> {
+    const ANOTHER: &str = "another one: the key waits until a cluster administrator creates it";
+    let names = known
+        .declared
+        .iter()
+        .filter_map(|o| o.metadata.name.clone());
     let mut names: Vec<_> = names.collect();
     if !names.is_empty() {
         names.push(ANOTHER.to_owned());
@@ -158,15 +210,19 @@ fn organization(declared: &[Organization]) -> Result<String, Failure> {
     answered(ask.prompt())
 }
 
-fn roles(org: &str, declared: &[Organization]) -> Result<Vec<String>, Failure> {
-    let choices = catalogue(org, declared);
+fn roles(org: &str, known: &Known) -> Result<Vec<String>, Failure> {
+    let choices = catalogue(org, &known.declared);
     if choices.is_empty() {
         let split = |text: &str| -> Vec<String> {
             let roles = text.split([',', ' ']).filter(|role| !role.is_empty());
             roles.map(str::to_owned).collect()
         };
         let ask = Text::new("Roles")
-            .with_help_message("with commas; the organization has no catalogue")
+            .with_help_message(if known.has(org) {
+                "with commas; the organization has no catalogue, so any will do"
+            } else {
+                "with commas; the catalogue of the organization is not known"
+            })
             .with_validator(move |text: &str| Ok(valid(!split(text).is_empty(), "name a role")));
         return Ok(split(&answered(ask.prompt())?));
     }
@@ -256,6 +312,20 @@ mod tests {
         assert_eq!(roles("sub"), ["a", "b"]);
         assert_eq!(roles("own"), ["c"]);
         assert!(roles("unknown").is_empty());
+    }
+
+    #[test]
+    fn only_where_all_are_known_an_organization_is_said_to_be_missing() {
+        let mut known = Known {
+            declared: vec![organization("acme", None, &[])],
+            unreadable: vec!["newer".to_owned()],
+            is_complete: true,
+        };
+        assert!(known.missing("acme").is_none() && known.missing("newer").is_none());
+        let missing = known.missing("acmee").unwrap();
+        assert!(missing.contains("do you mean 'acme'?"), "{missing}");
+        known.is_complete = false;
+        assert!(known.missing("acmee").is_none());
     }
 
     #[test]

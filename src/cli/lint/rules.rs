@@ -10,11 +10,25 @@ use super::Problem;
 use super::read::{Document, Kind};
 use crate::api::conditions::reason;
 use crate::api::{ApiKey, FromNamespaces, Organization};
+use crate::cli::nearest::question;
 use crate::policy::{self, Assessment, Input, Subject, Verdict};
+
+/// Which Organizations there may be beside those that are known.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Others {
+    /// Those of a cluster that was not asked.
+    #[default]
+    Unasked,
+    /// Those of a cluster that does not let them be listed.
+    Unlisted,
+    /// None.
+    None,
+}
 
 /// The Organizations that are known, and the labels of namespaces.
 #[derive(Debug, Default)]
 pub(super) struct World {
+    others: Others,
     organizations: BTreeMap<String, Arc<Organization>>,
     namespace_labels: BTreeMap<String, BTreeMap<String, String>>,
     /// Organizations of the cluster that can't be read, and why.
@@ -48,6 +62,11 @@ impl World {
         }
     }
 
+    /// Says which others there may be.
+    pub(super) fn set_others(&mut self, others: Others) {
+        self.others = others;
+    }
+
     /// Adds the labels of a namespace.
     pub(super) fn add_namespace(&mut self, name: String, labels: BTreeMap<String, String>) {
         self.namespace_labels.insert(name, labels);
@@ -61,8 +80,8 @@ impl World {
         namespace: Option<&str>,
         now: Timestamp,
     ) -> Vec<Problem> {
-        if document.kind != Kind::ApiKey {
-            return Vec::new();
+        if document.kind == Kind::Organization {
+            return self.of_organization(document);
         }
         let Ok(mut key) = serde_json::from_value::<ApiKey>(document.value.clone()) else {
             return Vec::new();
@@ -73,23 +92,37 @@ impl World {
         self.assess(document, &key)
     }
 
-    /// What the Organizations say of the key of a document; nothing if its own is not known.
+    /// What the Organizations say of the key of a document.
     pub(super) fn assess(&self, document: &Document, key: &ApiKey) -> Vec<Problem> {
         if let Some(problem) = self.unreadable_of(document, &key.spec.org) {
             return vec![problem];
         }
         let Some(organization) = self.organizations.get(&key.spec.org) else {
-            return Vec::new();
+            let org = &key.spec.org;
+            let missing = self.missing(document, "spec.org", org);
+            return vec![missing.unwrap_or_else(|| {
+                let meant = self.meant(org);
+                let text = format!(
+                    "Organization '{org}' does not exist{meant}: a cluster administrator has to create it"
+                );
+                document.problem("spec.org", text)
+            })];
         };
         let parent = organization.spec.parent.as_ref();
         let unread = parent.and_then(|name| self.unreadable_of(document, name));
         if let Some(problem) = unread {
             return vec![problem];
         }
+        let absent = parent.filter(|name| !self.organizations.contains_key(*name));
+        let absent = absent.and_then(|name| self.missing(document, "spec.org", name));
         let parent = parent.and_then(|name| self.organizations.get(name));
         let namespace = key.metadata.namespace.as_deref();
         let labels = namespace.and_then(|name| self.namespace_labels.get(name));
-        let organization = decidable(organization, namespace, labels.is_some());
+        let mut organization = decidable(organization, namespace, labels.is_some());
+        if absent.is_some() {
+            // What the parent says is not known, and nothing is held against the key.
+            organization.spec.parent = None;
+        }
         let subs = key.spec.sub_orgs.iter();
         let subs: Vec<_> = subs
             .filter_map(|sub| self.organizations.get(&sub.org).cloned())
@@ -105,21 +138,95 @@ impl World {
             fixed_expiry: None,
             require_organizations: true,
         });
-        let known = |name: &String| self.organizations.contains_key(name);
-        told(document, &key.spec.org, &assessment, known)
+        let leaves_out = |name: &String| self.uncovered(document, &key.spec.org, name);
+        let mut problems = told(document, &key.spec.org, &assessment, leaves_out);
+        problems.extend(absent);
+        problems
+    }
+
+    /// A listed sub-organization in which the key gets nothing.
+    fn uncovered(&self, document: &Document, org: &str, sub: &str) -> Problem {
+        const FIELD: &str = "spec.subOrgs";
+        if self.organizations.contains_key(sub) || self.unreadable.contains_key(sub) {
+            let message = format!(
+                "Organization '{sub}' is no sub-organization of '{org}', or has none of the roles: it \
+                 is left out"
+            );
+            return document.warning(FIELD, message);
+        }
+        self.missing(document, FIELD, sub).unwrap_or_else(|| {
+            let meant = self.meant(sub);
+            let message = format!("Organization '{sub}' does not exist{meant}: it is left out");
+            document.warning(FIELD, message)
+        })
+    }
+
+    /// What the operator would say of an Organization of the files.
+    pub(super) fn of_organization(&self, document: &Document) -> Vec<Problem> {
+        const FIELD: &str = "spec.parent";
+        let Some(parent) = document.text("/spec/parent") else {
+            return Vec::new();
+        };
+        if self.unreadable.contains_key(parent) {
+            return self
+                .unreadable_at(document, FIELD, parent)
+                .into_iter()
+                .collect();
+        }
+        match self.organizations.get(parent) {
+            Some(found) if found.spec.parent.is_some() => {
+                let text =
+                    format!("'{parent}' is a sub-organization itself: only one level is possible");
+                vec![document.problem(FIELD, text)]
+            }
+            Some(_) => Vec::new(),
+            None => {
+                let missing = self.missing(document, FIELD, parent);
+                vec![missing.unwrap_or_else(|| {
+                    let meant = self.meant(parent);
+                    let text = format!("Organization '{parent}' does not exist{meant}: create it");
+                    document.problem(FIELD, text)
+                })]
+            }
+        }
+    }
+
+    /// That an Organization is not known here, if it may exist all the same.
+    fn missing(&self, document: &Document, field: &str, name: &str) -> Option<Problem> {
+        let meant = self.meant(name);
+        let message = match self.others {
+            Others::None => return None,
+            Others::Unasked => format!(
+                "Organization '{name}' is in none of these files{meant}: if it is not on the cluster \
+                 either, keys wait for it; --server asks the cluster"
+            ),
+            Others::Unlisted => format!(
+                "Organization '{name}' is in none of these files{meant}, and you may not list those of \
+                 the cluster: if it is not there either, keys wait for it"
+            ),
+        };
+        Some(document.unknown(field, message))
+    }
+
+    fn meant(&self, name: &str) -> String {
+        question(name, self.organizations.keys().map(String::as_str))
     }
 }
 
 impl World {
     /// What a key waits for whose organization, or its parent, can't be read.
     fn unreadable_of(&self, document: &Document, name: &str) -> Option<Problem> {
+        self.unreadable_at(document, "spec.org", name)
+    }
+
+    fn unreadable_at(&self, document: &Document, field: &str, name: &str) -> Option<Problem> {
         let why = self.unreadable.get(name)?;
         let text = format!(
             "Organization '{name}' of the cluster can't be read by this version, so what it allows is not \
              known ({why}): apply it again as docs/api.md describes it, or update this program if the \
              operator is newer"
         );
-        Some(document.problem("spec.org", text))
+        Some(document.problem(field, text))
     }
 }
 
@@ -146,7 +253,7 @@ fn told(
     document: &Document,
     org: &str,
     assessment: &Assessment,
-    known: impl Fn(&String) -> bool,
+    uncovered: impl Fn(&String) -> Problem,
 ) -> Vec<Problem> {
     if let Verdict::Waiting(denial) | Verdict::Refused(denial) = &assessment.verdict {
         let field = match denial.reason {
@@ -167,19 +274,8 @@ fn told(
     let roles = dropped("spec.roles", "roles", &assessment.unknown_roles);
     let audiences = &assessment.unknown_audiences;
     let audiences = dropped("spec.token.audiences", "audiences", audiences);
-    let uncovered = assessment.uncovered.iter().filter(|name| known(name));
-    let uncovered = uncovered.map(|name| {
-        let message = format!(
-            "Organization '{name}' is no sub-organization of '{org}', or has none of the roles: it \
-             is left out"
-        );
-        document.warning("spec.subOrgs", message)
-    });
-    roles
-        .into_iter()
-        .chain(audiences)
-        .chain(uncovered)
-        .collect()
+    let subs = assessment.uncovered.iter().map(uncovered);
+    roles.into_iter().chain(audiences).chain(subs).collect()
 }
 
 /// Objects of the same name, and keys that deliver to the same Secret.

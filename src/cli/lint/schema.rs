@@ -6,8 +6,7 @@ use std::collections::BTreeSet;
 use regex::Regex;
 use serde_json::{Map, Value};
 
-/// Closeness from which an unknown field is taken for a slip of the pen.
-const SIMILAR: f64 = 0.75;
+use crate::cli::nearest::nearest;
 
 /// A path and what is wrong there.
 pub(super) type Finding = (String, String);
@@ -75,12 +74,7 @@ fn object(schema: &Value, fields: &Map<String, Value>, path: &str, found: &mut V
 
 fn unknown(field: &str, known: &Value) -> String {
     let names: Vec<_> = known.as_object().into_iter().flat_map(Map::keys).collect();
-    let similarity = |name: &&&String| strsim::jaro_winkler(field, name);
-    let nearest = names
-        .iter()
-        .filter(|name| similarity(name) > SIMILAR)
-        .max_by(|a, b| similarity(a).total_cmp(&similarity(b)));
-    if let Some(name) = nearest {
+    if let Some(name) = nearest(field, names.iter().map(|name| name.as_str())) {
         return format!("is not a field: do you mean `{name}`?");
     }
     let names: Vec<_> = names.iter().map(|name| name.as_str()).collect();

@@ -9,14 +9,39 @@ use serde_json::Value;
 
 use super::Problem;
 use super::read::{Document, Kind};
-use super::rules::World;
+use super::rules::{Others, World};
 use crate::api::{ApiKey, Organization};
-use crate::cli::exit::Failure;
+use crate::cli::exit::{Exit, Failure};
 use crate::cli::invocation::Cluster;
 use crate::cli::patch;
 use crate::cli::select::{self, Unread};
 use crate::error::{Error, request};
 use crate::object::Answer;
+
+/// Adds the Organizations of the cluster; or says that they may not be listed.
+pub(super) async fn learn(cluster: &Cluster, world: &mut World) -> Result<Option<String>, Failure> {
+    let api = cluster.organizations();
+    let listed = select::list(api, "list Organizations", ListParams::default()).await;
+    let listed = match listed {
+        Ok(listed) => listed,
+        Err(failure) if failure.exit() == Exit::Forbidden => {
+            world.set_others(Others::Unlisted);
+            return Ok(Some(format!(
+                "keys are checked only against Organizations of the files: {}",
+                failure.message()
+            )));
+        }
+        Err(failure) => return Err(failure),
+    };
+    world.set_others(Others::None);
+    for organization in listed.objects {
+        world.add(organization);
+    }
+    for Unread { identity, why } in listed.unreadable {
+        world.add_unreadable(identity.name.into(), why.to_string());
+    }
+    Ok(None)
+}
 
 /// Tries objects on the cluster, which keeps nothing.
 pub(super) async fn check(
@@ -25,14 +50,6 @@ pub(super) async fn check(
     documents: &[&Document],
     now: Timestamp,
 ) -> Result<Vec<Problem>, Failure> {
-    let api = cluster.organizations();
-    let listed = select::list(api, "list Organizations", ListParams::default()).await?;
-    for organization in listed.objects {
-        world.add(organization);
-    }
-    for Unread { identity, why } in listed.unreadable {
-        world.add_unreadable(identity.name.into(), why.to_string());
-    }
     let mut problems = Vec::new();
     for document in documents {
         let namespace = document.text("/metadata/namespace");
@@ -42,9 +59,16 @@ pub(super) async fn check(
                 if let Some(key) = tried {
                     learn_namespace(cluster, world, namespace).await;
                     problems.extend(world.assess(document, &with_creation(key, now)));
+                } else {
+                    problems.extend(world.of_organization(document));
                 }
             }
-            Err(error) if matches!(error.code(), Some(401 | 403)) => return Err(error.into()),
+            Err(error) if error.code() == Some(401) => return Err(error.into()),
+            // Somebody else may apply it; what can be told without the cluster is.
+            Err(error) if error.code() == Some(403) => {
+                problems.extend(refused(document, &error));
+                problems.extend(world.judge(document, Some(namespace), now));
+            }
             Err(error) if error.is_unreadable() => {
                 let text = format!(
                     "with what the cluster holds already, it can't be read by this version: {error}"

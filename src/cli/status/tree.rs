@@ -5,8 +5,9 @@ use k8s_openapi::api::events::v1::Event;
 use k8s_openapi::jiff::Timestamp;
 use kube::api::PartialObjectMeta;
 
-use super::{Seen, View};
-use crate::api::{ApiKey, ApiKeyStatus, Organization, conditions, names};
+use super::View;
+use crate::api::{ApiKey, ApiKeyStatus, Organization, SubOrganization, conditions, names};
+use crate::cli::organization::{Found, Seen, uncovered};
 use crate::cli::select::Listed;
 use crate::cli::terminal::{BAD, BOLD, DIM, GOOD, WARN};
 use crate::cli::text::{Text, styled};
@@ -32,11 +33,11 @@ pub(super) fn render(view: &View, now: Timestamp) -> Text {
     let key = &view.key;
     let (phase, style) = key::phase(key);
     let name = format!("{}/{}", key::namespace(key), key::name(key));
-    let title =
-        styled(BOLD, "ApiKey") + " " + styled(BOLD, name) + "  " + styled(style, phase);
+    let title = styled(BOLD, "ApiKey") + " " + styled(BOLD, name) + "  " + styled(style, phase);
     let lines = identity(key, now).into_iter();
-    let branches = lines.map(|line| (line, Vec::new())).chain([
-        organization(view),
+    let branches = lines.map(|line| (line, Vec::new()));
+    let branches = branches.chain([organization(view)]);
+    let branches = branches.chain(sub_organizations(view)).chain([
         secret(key, &view.secret),
         revisions(key, now),
         all_conditions(view, now),
@@ -86,7 +87,7 @@ fn roles(key: &ApiKey, status: &ApiKeyStatus) -> Text {
 fn organization(view: &View) -> Branch {
     let org = &view.key.spec.org;
     let title = styled(BOLD, "Organization") + format!(" {org}");
-    match &view.organization {
+    match &view.organizations.own {
         Err(why) => (title + format!(": {why}"), Vec::new()),
         Ok(None) => {
             let id = policy::default_organization_id(org);
@@ -111,7 +112,7 @@ fn organization(view: &View) -> Branch {
                 leaves.push(format!("owners: {owners}").into());
             }
             if let Some(parent) = &organization.spec.parent {
-                leaves.push(parent_line(parent, &view.parent));
+                leaves.push(parent_line(parent, &view.organizations.parent));
             }
             (title + "  " + styled(GOOD, "declared"), leaves)
         }
@@ -126,7 +127,7 @@ fn catalogue(organization: &Organization, view: &View) -> String {
     if !organization.spec.roles.is_empty() {
         return roles(organization);
     }
-    match &view.parent {
+    match &view.organizations.parent {
         Ok(Some(parent)) if !parent.spec.roles.is_empty() => {
             format!("{} (the parent's)", roles(parent))
         }
@@ -135,13 +136,36 @@ fn catalogue(organization: &Organization, view: &View) -> String {
     }
 }
 
-fn parent_line(name: &str, parent: &Seen<Option<Organization>>) -> Text {
+fn parent_line(name: &str, parent: &Found) -> Text {
     let line = Text::from("parent: ") + name;
     match parent {
         Ok(Some(parent)) => line + format!(", id: {}", policy::organization_id(parent)),
         Ok(None) => line + " " + styled(BAD, "(does not exist)"),
         Err(why) => line + format!(": {why}"),
     }
+}
+
+/// Where the key may act beside its own organization, with its roles there.
+fn sub_organizations(view: &View) -> Option<Branch> {
+    let (key, around) = (&view.key, &view.organizations);
+    let granted = around.sub_grants(key);
+    let line = |(sub, found): (&SubOrganization, &Found)| {
+        let name = Text::from(&sub.org);
+        if let Some(grant) = granted.iter().find(|grant| grant.organization == sub.org) {
+            return name + format!(": {}", grant.roles.join(", "));
+        }
+        match (found, &around.own) {
+            (Err(why), _) | (Ok(_), Err(why)) => name + format!(": {why}"),
+            (Ok(None), Ok(_)) => name + " " + styled(BAD, "(does not exist, left out)"),
+            (Ok(Some(_)), Ok(_)) => {
+                let why = uncovered(&key.spec.org, &sub.org, found).unwrap_or_default();
+                name + " " + styled(WARN, format!("(left out: {why})"))
+            }
+        }
+    };
+    let subs = key.spec.sub_orgs.iter().zip(&around.subs);
+    let lines: Vec<_> = subs.map(line).collect();
+    (!lines.is_empty()).then(|| (styled(BOLD, "Sub-organizations"), lines))
 }
 
 fn waits_for_organization(key: &ApiKey) -> bool {

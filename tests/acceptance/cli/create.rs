@@ -1,8 +1,10 @@
 //! `kubectl apikey create`.
 
+use std::time::Instant;
+
 use k8s_openapi::jiff::Timestamp;
 
-use crate::support::{BACKSPACE, DOWN, ENTER, ESC, Scope, ahead, press};
+use crate::support::{BACKSPACE, DOWN, ENTER, ESC, SOON, Scope, ahead, outcome, press};
 
 #[tokio::test]
 async fn create_waits_until_the_key_is_ready_and_prints_no_secret() {
@@ -239,4 +241,123 @@ async fn a_key_that_is_claimed_or_encrypted_comes_with_the_way_to_its_secret() {
         assert!(refused.contains("does not go with"), "{refused}");
     }
     assert!(scope.keys().get_opt("shown").await.unwrap().is_none());
+}
+
+#[tokio::test]
+async fn a_misspelt_organization_ends_create_at_once() {
+    let scope = Scope::shared().await;
+    let org = scope.org();
+    let typo = format!("{org}x");
+    let create = |name: &str, more: &[&str]| {
+        let fixed = [
+            "create",
+            name,
+            "--org",
+            &typo,
+            "--role",
+            "viewer",
+            "--timeout",
+            "10m",
+        ];
+        scope.plugin(&[&fixed, more].concat())
+    };
+    let begun = Instant::now();
+    let refused = create("ci", &[]).failed(1);
+    assert!(begun.elapsed() < SOON, "{refused}");
+    let meant = format!("Organization '{typo}' does not exist (do you mean '{org}'?)");
+    assert!(refused.contains(&meant), "{refused}");
+    assert!(
+        refused.contains("was created, but: `org` names"),
+        "{refused}"
+    );
+    for more in ["--wait=false", "--dry-run=server"] {
+        let said = create(
+            more.trim_start_matches('-').split('=').next().unwrap(),
+            &[more],
+        );
+        assert!(said.stderr.contains(&meant), "{said:?}");
+        said.done();
+    }
+
+    // Who may not read Organizations learns it from the status.
+    let user = "namespace-admin";
+    scope.kubectl(&[
+        "create",
+        "rolebinding",
+        user,
+        "--clusterrole=admin",
+        "--user",
+        user,
+    ]);
+    let begun = Instant::now();
+    let refused = create("ours", &["--as", user]).failed(1);
+    assert!(begun.elapsed() < SOON, "{refused}");
+    assert!(
+        refused.contains("was created, but: `org` names"),
+        "{refused}"
+    );
+}
+
+#[tokio::test]
+async fn create_waits_for_an_organization_that_the_controller_has_not_seen_yet() {
+    let scope = Scope::shared_and_undeclared().await;
+    let org = scope.org();
+    let mut create = scope.plugin_command();
+    create.args(["create", "ci", "--org", org, "--role", "viewer"]);
+    scope.declare_own();
+    tokio::task::spawn_blocking(move || outcome(&mut create, ""))
+        .await
+        .unwrap()
+        .done();
+}
+
+#[tokio::test]
+async fn create_warns_of_what_is_left_out() {
+    let scope = Scope::shared().await;
+    let org = scope.org();
+    scope.declare(
+        org,
+        "{allowedNamespaces: {from: All}, roles: [{key: viewer}, {key: editor}]}",
+    );
+    let sub = format!("{org}-nowhere=viewer");
+    let create = [
+        "create",
+        "ci",
+        "--org",
+        org,
+        "--role",
+        "viewer,edtor",
+        "--sub-org",
+        &sub,
+    ];
+    let said = scope.plugin(&create);
+    for part in [
+        format!("[edtor] not in the catalogue of Organization '{org}', which has [viewer, editor]"),
+        format!("Organization '{org}-nowhere' does not exist: it is left out"),
+    ] {
+        assert!(said.stderr.contains(&part), "{part}\n{said:?}");
+    }
+    said.done();
+    let tree = scope.plugin(&["status", "ci"]).done();
+    let line = format!("{org}-nowhere (does not exist, left out)");
+    assert!(tree.contains(&line), "{tree}");
+}
+
+#[tokio::test]
+async fn the_dialogue_warns_of_an_organization_that_does_not_exist() {
+    let scope = Scope::shared().await;
+    let typo = format!("{}x", scope.org());
+    let mut session = scope.plugin_on_terminal(&["create", "ci", "--org", &typo]);
+    session.exp_string("It expires after").unwrap();
+    press(&mut session, &[ENTER]);
+    session.exp_string("does not exist (do you mean").unwrap();
+    session
+        .exp_string("the catalogue of the organization is not known")
+        .unwrap();
+    press(&mut session, &["viewer", ENTER]);
+    session.exp_string("Create it all the same?").unwrap();
+    press(&mut session, &[ENTER]);
+    session.exp_string("nothing was created").unwrap();
+    session.exp_eof().unwrap();
+    assert!(scope.keys().get_opt("ci").await.unwrap().is_none());
 }

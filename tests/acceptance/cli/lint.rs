@@ -5,7 +5,7 @@ use std::process::Command;
 
 use serde_json::Value;
 
-use crate::support::{Outcome, Scope, outcome, plugin_file};
+use crate::support::{Cluster, Outcome, Scope, eventually, outcome, plugin_file};
 
 const GOOD: &str = "\
 apiVersion: apikey-operator.dev/v1alpha1
@@ -171,4 +171,166 @@ async fn with_a_cluster_its_rules_and_organizations_count_too() {
     );
     other_expiry.failed(5);
     assert!(scope.keys().get_opt("new").await.unwrap().is_none());
+}
+
+const NOWHERE: &str = "\
+apiVersion: apikey-operator.dev/v1alpha1
+kind: Organization
+metadata: {name: ROOT}
+spec: {allowedNamespaces: {from: All}, roles: [{key: viewer}]}
+---
+apiVersion: apikey-operator.dev/v1alpha1
+kind: Organization
+metadata: {name: ROOT-sub}
+spec: {allowedNamespaces: {from: All}, parent: PARENT, roles: [{key: viewer}]}
+---
+apiVersion: apikey-operator.dev/v1alpha1
+kind: ApiKey
+metadata: {name: typo}
+spec: {org: ROOTx, roles: [viewer]}
+---
+apiVersion: apikey-operator.dev/v1alpha1
+kind: ApiKey
+metadata: {name: of-sub}
+spec: {org: ROOT-sub, roles: [viewer, unknown]}
+---
+apiVersion: apikey-operator.dev/v1alpha1
+kind: ApiKey
+metadata: {name: further}
+spec: {org: ROOT, roles: [viewer], subOrgs: [{org: ROOT-typo}]}
+";
+
+#[test]
+fn an_organization_that_is_in_no_file_may_be_on_the_cluster() {
+    let yaml = NOWHERE
+        .replace("PARENT", "elsewhere")
+        .replace("ROOT", "acme");
+    let said = offline(&yaml, &["-f", "-"]);
+    let nowhere = |name: &str| format!("warning: Organization '{name}' is in none of these files");
+    for (object, field, part) in [
+        ("organization/acme-sub", "spec.parent", nowhere("elsewhere")),
+        (
+            "apikey/typo",
+            "spec.org",
+            nowhere("acmex") + " (do you mean 'acme'?)",
+        ),
+        ("apikey/of-sub", "spec.org", nowhere("elsewhere")),
+        (
+            "apikey/of-sub",
+            "spec.roles",
+            "warning: [unknown] not among the roles".to_owned(),
+        ),
+        ("apikey/further", "spec.subOrgs", nowhere("acme-typo")),
+    ] {
+        let line = format!("{object}: {field}: {part}");
+        assert!(said.stdout.contains(&line), "{line}\n{said:?}");
+    }
+    assert_eq!(said.stdout.lines().count(), 5, "{said:?}");
+    assert!(
+        said.stderr.contains("0 problem(s), 5 warning(s)"),
+        "{said:?}"
+    );
+    said.done();
+    // What may be on the cluster is nothing to be strict about.
+    let strict = yaml.replace(", unknown]", "]");
+    offline(&strict, &["-f", "-", "--strict"]).done();
+    offline(&yaml, &["-f", "-", "--strict"]).failed(5);
+}
+
+#[tokio::test]
+async fn with_a_cluster_an_organization_that_is_nowhere_is_a_problem() {
+    let scope = Scope::shared_and_undeclared().await;
+    let root = scope.org();
+    let lint = |parent: &str| {
+        let yaml = NOWHERE.replace("PARENT", parent).replace("ROOT", root);
+        scope.plugin_reads(&yaml, &["lint", "--server", "-f", "-"])
+    };
+    let said = lint(&format!("{root}-elsewhere"));
+    for part in [
+        format!(
+            "organization/{root}-sub: spec.parent: Organization '{root}-elsewhere' does not exist"
+        ),
+        format!(
+            "apikey/typo: spec.org: Organization '{root}x' does not exist (do you mean '{root}'?)"
+        ),
+        format!("apikey/of-sub: spec.org: Organization '{root}-sub' has parent '{root}-elsewhere'"),
+        format!("apikey/further: spec.subOrgs: warning: Organization '{root}-typo' does not exist"),
+    ] {
+        assert!(said.stdout.contains(&part), "{part}\n{said:?}");
+    }
+    assert!(said.failed(5).contains("3 problem(s), 1 warning(s)"));
+    // All of them are on the cluster.
+    for name in ["-elsewhere", "x"].map(|end| format!("{root}{end}")) {
+        scope.declare(&name, "{allowedNamespaces: {from: All}}");
+    }
+    let sub = format!("{{parent: {root}, allowedNamespaces: {{from: All}}}}");
+    scope.declare(&format!("{root}-typo"), &sub);
+    let said = lint(&format!("{root}-elsewhere"));
+    assert!(
+        said.stdout.contains("[unknown] not among the roles"),
+        "{said:?}"
+    );
+    assert_eq!(said.stdout.lines().count(), 1, "{said:?}");
+    said.done();
+}
+
+#[tokio::test]
+async fn who_may_not_list_organizations_gets_the_rest_of_the_checks_and_the_chart_can_change_that()
+{
+    let cluster = Cluster::start();
+    let scope = cluster.scope().await;
+    let org = scope.org();
+    let binding = ["--clusterrole=admin", "--group=team"];
+    scope.kubectl(&[&["create", "rolebinding", "team"], &binding[..]].concat());
+    let user = ["--as", "dev", "--as-group", "team"];
+    let lint = |yaml: &str| {
+        scope.plugin_reads(
+            yaml,
+            &[&["lint", "--server", "-f", "-"], &user[..]].concat(),
+        )
+    };
+    let good = scope.key_yaml("ci", "");
+    let broken = scope.key_yaml("ci", "rotation: {everyDays: 1, overlapSeconds: 90000}");
+    let other = "---\napiVersion: apikey-operator.dev/v1alpha1\nkind: Organization\n\
+                 metadata: {name: other}\nspec: {allowedNamespaces: {from: All}}\n";
+    let said = eventually("the binding is in force", async || {
+        let said = lint(&good);
+        (!said.stdout.contains("cannot patch")).then_some(said)
+    })
+    .await;
+    assert!(
+        said.stderr
+            .contains("warning: keys are checked only against"),
+        "{said:?}"
+    );
+    let part =
+        format!("Organization '{org}' is in none of these files, and you may not list those");
+    assert!(said.stdout.contains(&part), "{said:?}");
+    said.done();
+    let said = lint(&broken);
+    assert!(
+        said.stdout.contains("must not be longer than `everyDays`"),
+        "{said:?}"
+    );
+    said.failed(5);
+    let said = lint(&format!("{good}\n{other}"));
+    assert!(
+        said.stdout
+            .contains("organization/other: the cluster refuses it"),
+        "{said:?}"
+    );
+    said.failed(5);
+
+    cluster.install_chart(&["--set", "rbac.organizationReaders={team}"]);
+    let said = eventually("the chart's binding is in force", async || {
+        let said = lint(&good);
+        said.stderr.starts_with("1 object(s)").then_some(said)
+    })
+    .await;
+    assert_eq!(said.done(), "");
+    scope
+        .plugin(&[&["status", "ci"], &user[..]].concat())
+        .failed(3);
+    let listed = scope.try_kubectl(&["get", "apikeys", "-A", "--as", "x", "--as-group", "team"]);
+    assert!(listed.is_none(), "{listed:?}");
 }

@@ -71,3 +71,26 @@ async fn changes_at_the_same_time_are_all_kept() {
     roles.sort();
     assert_eq!(roles, ["a", "b", "c", "d", "viewer"]);
 }
+
+#[tokio::test]
+async fn a_role_that_the_catalogue_lacks_is_given_with_a_warning() {
+    let scope = Scope::shared().await;
+    scope.declare(
+        scope.org(),
+        "{allowedNamespaces: {from: All}, roles: [{key: viewer}, {key: editor}]}",
+    );
+    scope.apply_key("ci", "");
+    let said = scope.plugin(&["roles", "add", "ci", "editor"]);
+    assert!(!said.stderr.contains("warning"), "{said:?}");
+    let said = scope.plugin(&["roles", "add", "ci", "nonsense"]);
+    assert!(
+        said.stderr
+            .contains("warning: [nonsense] not in the catalogue"),
+        "{said:?}"
+    );
+    assert!(
+        said.stderr.contains("which has [viewer, editor]"),
+        "{said:?}"
+    );
+    assert_eq!(said.done(), "apikey/ci changed\n");
+}

@@ -76,3 +76,33 @@ async fn status_tells_a_secret_that_is_not_ours() {
     let missing = scope.plugin(&["status", "nothing"]).failed(3);
     assert!(missing.contains("'nothing'"), "{missing}");
 }
+
+#[tokio::test]
+async fn status_shows_what_a_key_may_do_in_sub_organizations() {
+    let scope = Scope::shared().await;
+    let org = scope.org();
+    scope.declare(
+        org,
+        "{allowedNamespaces: {from: All}, roles: [{key: viewer}, {key: editor}]}",
+    );
+    let sub = format!("{{parent: {org}, allowedNamespaces: {{from: All}}}}");
+    scope.declare(&format!("{org}-sub"), &sub);
+    scope.declare(&format!("{org}-other"), "{allowedNamespaces: {from: All}}");
+    let more = format!(
+        "roles: [viewer, editor], subOrgs: [{{org: {org}-sub, roles: [editor]}}, {{org: {org}-other}}, \
+         {{org: {org}-typo}}]"
+    );
+    scope.apply_key("ci", &more);
+    scope.ready("ci").await;
+    let tree = scope.plugin(&["status", "ci"]).done();
+    for part in [
+        "Sub-organizations".to_owned(),
+        format!("{org}-sub: editor"),
+        format!(
+            "{org}-other (left out: Organization '{org}-other' is no sub-organization of '{org}'"
+        ),
+        format!("{org}-typo (does not exist, left out)"),
+    ] {
+        assert!(tree.contains(&part), "{part} is missing in\n{tree}");
+    }
+}

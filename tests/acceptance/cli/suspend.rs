@@ -27,3 +27,22 @@ async fn keys_are_suspended_and_resumed_by_name_and_by_label() {
     let unclear = scope.plugin(&["suspend"]).failed(2);
     assert!(unclear.contains("--all"), "{unclear}");
 }
+
+#[tokio::test]
+async fn an_organization_that_does_not_exist_is_a_slip_and_one_without_keys_is_not() {
+    let scope = Scope::shared().await;
+    let org = scope.org();
+    let typo = format!("{org}x");
+    for verb in ["suspend", "resume", "revoke", "rotate", "discard-previous"] {
+        let missing = scope.plugin(&[verb, "--all", "--org", &typo]).failed(3);
+        let meant = format!("Organization '{typo}' does not exist (do you mean '{org}'?)");
+        assert!(missing.contains(&meant), "{missing}");
+        let none = scope.plugin(&[verb, "--all", "--org", org]);
+        assert!(none.stderr.contains("No resources found"), "{none:?}");
+        none.done();
+    }
+    // A key that waits for its Organization is one all the same.
+    scope.apply_key("early", &format!("org: {typo}"));
+    let said = scope.plugin(&["suspend", "--all", "--org", &typo]).done();
+    assert_eq!(said, "apikey/early suspended\n");
+}

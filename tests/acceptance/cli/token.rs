@@ -3,6 +3,7 @@
 use std::process::Command;
 use std::time::Duration;
 
+use age::secrecy::ExposeSecret as _;
 use k8s_openapi::jiff::SignedDuration;
 use serde_json::Value;
 
@@ -330,4 +331,47 @@ async fn a_redirect_is_not_followed() {
     let refused = scope.plugin(&["token", "ci", "--url", &url]).failed(1);
     assert!(refused.contains("it redirects"), "{refused}");
     redirecting.join().unwrap();
+}
+
+#[tokio::test]
+async fn an_encrypted_secret_is_sent_only_to_an_address_that_the_caller_gives() {
+    let scope = Scope::shared().await;
+    let server = Scope::token_server().await;
+    let identity = age::x25519::Identity::generate();
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("key.txt");
+    std::fs::write(&file, identity.to_string().expose_secret()).unwrap();
+    let file = file.to_str().unwrap();
+    let recipients = format!("secret: {{recipients: [{}]}}", identity.to_public());
+    scope.apply_key("sealed", &recipients);
+    scope.ready("sealed").await;
+
+    // Who may change the Secret, and not open it, puts an address of theirs there.
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.set_nonblocking(true).unwrap();
+    let theirs = format!(
+        "http://{}/auth/v1/api-key/token",
+        listener.local_addr().unwrap()
+    );
+    let change = serde_json::json!({"stringData": {"token-url": theirs}}).to_string();
+    scope.kubectl(&["patch", "secret", "sealed", "--type=merge", "-p", &change]);
+    let ask = ["token", "sealed", "--identity", file];
+    let refused = scope.plugin(&ask).failed(2);
+    assert!(
+        refused.contains(&theirs) && refused.contains("--url"),
+        "{refused}"
+    );
+    let untouched = listener.accept().unwrap_err();
+    assert_eq!(untouched.kind(), std::io::ErrorKind::WouldBlock);
+
+    let url = url(server);
+    let token = eventually("the token server knows the key", async || {
+        let got = scope.plugin(&[&ask[..], &["--url", &url]].concat());
+        (got.code == 0).then_some(got.stdout)
+    })
+    .await;
+    assert_eq!(part_of(token.trim_end(), 1)["name"], "sealed");
+    let mut command = scope.plugin_command();
+    let by_variable = command.args(ask).env("KUBECTL_APIKEY_URL", &url);
+    outcome(by_variable, "").done();
 }
