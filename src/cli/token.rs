@@ -49,7 +49,7 @@ pub(super) struct Token {
     #[arg(short, long, value_name = "FILE", conflicts_with = "secret_file")]
     identity: Option<PathBuf>,
 
-    /// Address of the token server or of its token endpoint; default: $KUBECTL_APIKEY_URL, then that in the
+    /// Address of the token server or of its token endpoint; default: `$KUBECTL_APIKEY_URL`, then that in the
     /// delivered Secret. For an encrypted secret, that in the Secret is not used: whoever may change the
     /// Secret could have put it there.
     #[arg(long, value_name = "URL", value_parser = http::address, env = URL_VARIABLE,

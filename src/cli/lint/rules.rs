@@ -13,6 +13,9 @@ use crate::api::{ApiKey, FromNamespaces, Organization};
 use crate::cli::nearest::question;
 use crate::policy::{self, Assessment, Input, Subject, Verdict};
 
+/// The field that lists sub-organizations.
+const SUB_ORGS: &str = "spec.subOrgs";
+
 /// Which Organizations there may be beside those that are known.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) enum Others {
@@ -146,18 +149,17 @@ impl World {
 
     /// A listed sub-organization in which the key gets nothing.
     fn uncovered(&self, document: &Document, org: &str, sub: &str) -> Problem {
-        const FIELD: &str = "spec.subOrgs";
         if self.organizations.contains_key(sub) || self.unreadable.contains_key(sub) {
             let message = format!(
                 "Organization '{sub}' is no sub-organization of '{org}', or has none of the roles: it \
                  is left out"
             );
-            return document.warning(FIELD, message);
+            return document.warning(SUB_ORGS, message);
         }
-        self.missing(document, FIELD, sub).unwrap_or_else(|| {
+        self.missing(document, SUB_ORGS, sub).unwrap_or_else(|| {
             let meant = self.meant(sub);
             let message = format!("Organization '{sub}' does not exist{meant}: it is left out");
-            document.warning(FIELD, message)
+            document.warning(SUB_ORGS, message)
         })
     }
 
@@ -194,15 +196,20 @@ impl World {
     /// That an Organization is not known here, if it may exist all the same.
     fn missing(&self, document: &Document, field: &str, name: &str) -> Option<Problem> {
         let meant = self.meant(name);
+        let then = if field == SUB_ORGS {
+            "it is left out"
+        } else {
+            "keys wait for it"
+        };
         let message = match self.others {
             Others::None => return None,
             Others::Unasked => format!(
                 "Organization '{name}' is in none of these files{meant}: if it is not on the cluster \
-                 either, keys wait for it; --server asks the cluster"
+                 either, {then}; --server asks the cluster"
             ),
             Others::Unlisted => format!(
                 "Organization '{name}' is in none of these files{meant}, and you may not list those of \
-                 the cluster: if it is not there either, keys wait for it"
+                 the cluster: if it is not there either, {then}"
             ),
         };
         Some(document.unknown(field, message))

@@ -22,7 +22,7 @@ async fn create_waits_until_the_key_is_ready_and_prints_no_secret() {
         "--description",
         "uploads",
         "--ttl",
-        "10m",
+        "2m",
         "--rotate-every",
         "30d",
         "--overlap",
@@ -257,7 +257,7 @@ async fn a_misspelt_organization_ends_create_at_once() {
             "--role",
             "viewer",
             "--timeout",
-            "10m",
+            "2m",
         ];
         scope.plugin(&[&fixed, more].concat())
     };
