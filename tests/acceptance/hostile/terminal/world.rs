@@ -193,9 +193,11 @@ pub(super) fn poison(value: &mut Value, hostile: &str, is_linked: bool) {
                 let name = name.as_str();
                 if name == "data" {
                     poison_data(field, hostile);
-                } else if name == "status" && field.is_object()
-                    || !KEPT.contains(&name) && !(is_linked && links.contains(&name))
-                {
+                    continue;
+                }
+                let is_read = KEPT.contains(&name) && !(name == "status" && field.is_object());
+                let is_link = is_linked && links.contains(&name);
+                if !(is_read || is_link) {
                     poison(field, hostile, is_linked);
                 }
             }
@@ -215,7 +217,7 @@ fn poison_data(data: &mut Value, hostile: &str) {
 
 /// What the API server has.
 fn object(method: &Method, path: &str, own: SocketAddr) -> Value {
-    let last = path.rsplit('/').next().unwrap_or_default();
+    let kind_or_name = path.rsplit('/').next().unwrap_or_default();
     let list = |items: Vec<Value>| {
         json!({"apiVersion": "v1", "kind": "List",
         "metadata": {"resourceVersion": "1"}, "items": items})
@@ -225,7 +227,7 @@ fn object(method: &Method, path: &str, own: SocketAddr) -> Value {
         key["spec"]["roles"] = "no list".into();
         key
     };
-    match last {
+    match kind_or_name {
         "apis" => json!({"kind": "APIGroupList", "apiVersion": "v1", "groups": [{
             "name": "apikey-operator.dev", "versions": [{"groupVersion": "apikey-operator.dev/v1alpha1",
             "version": "v1alpha1"}]}]}),
@@ -249,11 +251,11 @@ fn object(method: &Method, path: &str, own: SocketAddr) -> Value {
             "2026-01-01T00:00:00.000000Z", "reason": "Issued", "note": "a note", "type": "Warning",
             "regarding": {"name": "ci"}}),
         ]),
-        _ if path.contains("/apikeys/") => key(last),
+        _ if path.contains("/apikeys/") => key(kind_or_name),
         _ if path.contains("/organizations/") => {
-            organization(last, (last == "acme").then_some("root"))
+            organization(kind_or_name, (kind_or_name == "acme").then_some("root"))
         }
-        _ if path.contains("/secrets/") => secret(last, own),
+        _ if path.contains("/secrets/") => secret(kind_or_name, own),
         _ => json!({"apiVersion": "v1", "kind": "Status", "status": "Failure", "code": 404,
             "reason": "NotFound"}),
     }
