@@ -22,7 +22,7 @@ async fn create_waits_until_the_key_is_ready_and_prints_no_secret() {
         "--description",
         "uploads",
         "--ttl",
-        "2m",
+        "10m",
         "--rotate-every",
         "30d",
         "--overlap",
