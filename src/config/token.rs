@@ -22,8 +22,8 @@ pub struct TokenFlags {
     )]
     pub token_listen: SocketAddr,
 
-    /// Audience of tokens whose key names none, and of the tokens that `/authz` takes (`/authz-with/aud=NAME`
-    /// asks for another); repeat it for several. Default: the issuer.
+    /// Audience of tokens whose key names none, and of the tokens that `/authz` takes (the path
+    /// `/authz-with/aud=NAME` asks for another); repeat it for several. Default: the issuer.
     #[arg(
         long,
         env = "APIKEY_OPERATOR_AUDIENCE",
