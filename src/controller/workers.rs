@@ -210,7 +210,6 @@ mod tests {
         done.into_inner()
     }
 
-    #[expect(clippy::panic, reason = "the subject of the test")]
     #[tokio::test(start_paused = true)]
     async fn a_reconcile_that_panics_ends_no_other_and_is_tried_again() {
         let queue = Queue::default();

@@ -169,12 +169,9 @@ async fn by_secret(
     form: &Form,
 ) -> Result<Arc<Credential>, Response<Body>> {
     let client = oauth::client(headers, form).map_err(|none| {
-        let none = match none {
-            NoClient::NoCredentials(_) if request::bearer(headers).is_some() => {
-                NoClient::NoCredentials(BAD_BEARER)
-            }
-            none => none,
-        };
+        if matches!(none, NoClient::NoCredentials(_)) && request::bearer(headers).is_some() {
+            return NoClient::NoCredentials(BAD_BEARER).answer();
+        }
         none.answer()
     })?;
     let login = Login::NameOrId(&client.id);
