@@ -15,6 +15,7 @@ use tokio::sync::mpsc;
 
 use super::apikey::delivered::Delivered;
 use super::apikey::plan::Settings;
+use super::apikey::reported::Reports;
 use super::cache::{Cache, Ticket};
 use super::events::Events;
 use super::keyrings::Slot;
@@ -75,6 +76,8 @@ pub struct Context {
     pub failures: Failures,
     /// When secrets were replaced lately, per key.
     pub replacements: Mutex<BTreeMap<KeyRef, Vec<Timestamp>>>,
+    /// What Events and audit lines last said of each key.
+    pub reports: Reports,
     /// Takes Events.
     pub events: Events,
     /// Counts.

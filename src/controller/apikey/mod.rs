@@ -8,6 +8,7 @@
 //! | `handover` | no | the end of a secret that is shown once |
 //! | `restore` | no | what is taken over from a backup |
 //! | `status`, `conditions`, `notes` | no | what to say |
+//! | `reported` | no | what was said last |
 //! | `delivered`, `render` | no | what is read of the Secret, and what is written to it |
 //! | `execute` | yes | takes the steps, with `mint` for new secrets and `writes` for requests |
 
@@ -20,6 +21,7 @@ pub mod notes;
 pub mod observe;
 pub mod plan;
 pub mod render;
+pub mod reported;
 pub mod restore;
 pub mod rotation;
 pub mod status;
@@ -29,14 +31,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use kube::runtime::controller::Action;
+use kube::runtime::reflector::ObjectRef;
 use kube::{Resource as _, ResourceExt as _};
 
+use self::notes::Change;
 use self::plan::Observed;
+use self::reported::Reported;
 use super::context::{Context, post_params};
 use crate::api::{ApiKey, ApiKeyStatus};
 use crate::audit;
 use crate::error::{Class, Error, request};
 use crate::object::Answer;
+use crate::watch::stored::Verifier;
 
 /// Name of this controller in metrics and logs.
 pub const CONTROLLER: &str = "apikey";
@@ -53,9 +59,11 @@ pub async fn reconcile(apikey: Arc<ApiKey>, ctx: Arc<Context>) -> Result<Action,
         return Ok(Action::await_change());
     }
     let mut observed = observe::observe(&ctx, apikey);
+    let before = observed.verifier.clone();
     let settled = settle(&ctx, &mut observed).await;
     match settled {
         Ok(plan) => {
+            report(&ctx, &observed, before.as_deref(), &plan.status);
             write_status(&ctx, &observed, plan.status).await?;
             let wait = plan.next.duration_since(observed.now);
             Ok(Action::requeue(
@@ -65,6 +73,7 @@ pub async fn reconcile(apikey: Arc<ApiKey>, ctx: Arc<Context>) -> Result<Action,
         Err(error) => {
             if error.class() != Class::Conflict {
                 let status = plan::status_after(&observed, &error);
+                report(&ctx, &observed, before.as_deref(), &status);
                 write_status(&ctx, &observed, status).await?;
             }
             Err(error)
@@ -106,7 +115,36 @@ async fn settle(ctx: &Context, observed: &mut Observed) -> Result<plan::Plan, Er
     }
 }
 
-/// Writes the status once, if it differs, and tells of the change.
+/// Writes audit lines and Events of what is new, and remembers what they said. What comes next may fail and be
+/// tried again without saying it twice.
+fn report(ctx: &Context, observed: &Observed, before: Option<&Verifier>, status: &ApiKeyStatus) {
+    if observed.deleted {
+        return;
+    }
+    let (apikey, now) = (&observed.apikey, observed.now);
+    let (before, document) = (before.and_then(Verifier::readable), observed.document());
+    let uid = apikey.metadata.uid.as_deref().unwrap_or_default();
+    let reported = ctx.reports.of(uid).unwrap_or_else(|| {
+        let stored = apikey.status.as_ref();
+        stored.map_or_else(Reported::default, |stored| {
+            Reported::stored(stored, (before, document), now)
+        })
+    });
+    let changes = notes::changes(apikey, &reported, status, document, now);
+    let lines = changes.iter().filter_map(|change| change.audit.as_ref());
+    lines.for_each(audit::write);
+    ctx.reports
+        .set(uid, reported.next(status, document, now), || {
+            let known = ctx.caches.apikeys.get(&ObjectRef::from_obj(&**apikey));
+            known.is_some_and(|known| known.metadata.uid == apikey.metadata.uid)
+        });
+    for Change { note, .. } in changes {
+        tracing::info!(reason = note.reason, message = %note.message, "Status changed");
+        ctx.events.publish(apikey.object_ref(&()), note);
+    }
+}
+
+/// Writes the status once, if it differs.
 async fn write_status(
     ctx: &Context,
     observed: &Observed,
@@ -117,11 +155,6 @@ async fn write_status(
     if apikey.status.as_ref().unwrap_or(&nothing) == &status {
         return Ok(());
     }
-    let changes = notes::changes(apikey, &status, observed.document(), observed.now);
-    changes
-        .iter()
-        .filter_map(|change| change.audit.as_ref())
-        .for_each(audit::write);
     let params = post_params();
     let ticket = ctx.caches.apikeys.ticket();
     let new = Answer(ApiKey {
@@ -137,12 +170,8 @@ async fn write_status(
     .await
     {
         Ok(Answer(stored)) => ctx.record_apikey(ticket, stored),
-        Err(error) if error.is_not_found() => return Ok(()),
+        Err(error) if error.is_not_found() => {}
         Err(error) => return Err(error),
-    }
-    for change in changes {
-        tracing::info!(reason = change.note.reason, message = %change.note.message, "Status changed");
-        ctx.events.publish(apikey.object_ref(&()), change.note);
     }
     Ok(())
 }

@@ -11,6 +11,7 @@ mod namespace;
 mod organization;
 mod plugin;
 mod set_back;
+mod status;
 
 use axum::http::Request;
 use serde_json::Value;
