@@ -10,7 +10,7 @@ use super::CONTROLLER;
 use crate::support::{Cluster, Operator, Scope, eventually};
 
 /// A role that nobody has, with what moves a terminal's cursor and turns the direction of text.
-const FORGED: &str = "admin\u{1b}[2J\u{202e}\u{9b}";
+const FORGED: &str = "overlord\u{1b}[2J\u{202e}\u{9b}";
 const FORGERIES: usize = 50;
 
 fn condition(type_: &str, status: &str, reason: &str) -> Value {
@@ -129,7 +129,7 @@ async fn a_status_writer_adds_no_audit_line_and_no_event_to_the_life_of_a_key() 
     reasons.sort_unstable();
     assert_eq!(reasons, ["Issued", "Rotated"], "{notes:#?}");
     assert_eq!(actions(&scope, &operator), ["Create", "Rotate", "Suspend"]);
-    assert!(!operator.stderr().contains("admin"), "a forged role");
+    assert!(!operator.stderr().contains("overlord"), "a forged role");
 
     // What really changes is told, though the status says so already.
     forge(
