@@ -9,10 +9,13 @@ pub mod key_metrics;
 pub mod keyrings;
 pub mod leader;
 pub mod organization;
+pub mod queue;
 pub mod restore;
 pub mod term;
+pub mod turns;
 pub mod verifiers;
 pub mod watches;
+pub mod workers;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;

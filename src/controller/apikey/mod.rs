@@ -30,7 +30,6 @@ mod writes;
 use std::sync::Arc;
 use std::time::Duration;
 
-use kube::runtime::controller::Action;
 use kube::runtime::reflector::ObjectRef;
 use kube::{Resource as _, ResourceExt as _};
 
@@ -38,6 +37,7 @@ use self::notes::Change;
 use self::plan::Observed;
 use self::reported::Reported;
 use super::context::{Context, post_params};
+use super::workers::Next;
 use crate::api::{ApiKey, ApiKeyStatus};
 use crate::audit;
 use crate::error::{Class, Error, request};
@@ -54,9 +54,9 @@ pub const MAX_ROUNDS: usize = 6;
 ///
 /// # Errors
 /// The request that failed; the status says so as well, unless it was a mere conflict.
-pub async fn reconcile(apikey: Arc<ApiKey>, ctx: Arc<Context>) -> Result<Action, Error> {
+pub async fn reconcile(apikey: Arc<ApiKey>, ctx: Arc<Context>) -> Result<Next, Error> {
     if apikey.metadata.deletion_timestamp.is_some() {
-        return Ok(Action::await_change());
+        return Ok(Next::OnChange);
     }
     let mut observed = observe::observe(&ctx, apikey);
     let before = observed.verifier.clone();
@@ -66,9 +66,7 @@ pub async fn reconcile(apikey: Arc<ApiKey>, ctx: Arc<Context>) -> Result<Action,
             report(&ctx, &observed, before.as_deref(), &plan.status);
             write_status(&ctx, &observed, plan.status).await?;
             let wait = plan.next.duration_since(observed.now);
-            Ok(Action::requeue(
-                Duration::try_from(wait).unwrap_or_default(),
-            ))
+            Ok(Next::After(Duration::try_from(wait).unwrap_or_default()))
         }
         Err(error) => {
             if error.class() != Class::Conflict {
