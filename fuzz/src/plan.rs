@@ -193,7 +193,7 @@ fn check_rest(mut observed: Observed, settled: &Plan) {
     }
     let stored = observed.apikey.status.clone().unwrap_or_default();
     let (now, document) = (observed.now, observed.document());
-    let before = Reported::stored(&stored, (document, document), now);
+    let before = Reported::stored(&stored, document, now);
     let told = notes::changes(&observed.apikey, &before, &settled.status, document, now);
     for change in told {
         let message = change.note.message;

@@ -53,12 +53,6 @@ impl Verifier {
         }
     }
 
-    /// The document, if it can be read.
-    #[must_use]
-    pub fn readable(&self) -> Option<&Document> {
-        self.document.as_ref().ok()
-    }
-
     /// The Secret to write. With the version of `metadata`, it replaces exactly that version.
     ///
     /// # Errors

@@ -42,7 +42,6 @@ use crate::api::{ApiKey, ApiKeyStatus};
 use crate::audit;
 use crate::error::{Class, Error, request};
 use crate::object::Answer;
-use crate::watch::stored::Verifier;
 
 /// Name of this controller in metrics and logs.
 pub const CONTROLLER: &str = "apikey";
@@ -59,11 +58,11 @@ pub async fn reconcile(apikey: Arc<ApiKey>, ctx: Arc<Context>) -> Result<Next, E
         return Ok(Next::OnChange);
     }
     let mut observed = observe::observe(&ctx, apikey);
-    let before = observed.verifier.clone();
+    let reported = last_reported(&ctx, &observed);
     let settled = settle(&ctx, &mut observed).await;
     match settled {
         Ok(plan) => {
-            report(&ctx, &observed, before.as_deref(), &plan.status);
+            report(&ctx, &observed, &reported, &plan.status);
             write_status(&ctx, &observed, plan.status).await?;
             let wait = plan.next.duration_since(observed.now);
             Ok(Next::After(Duration::try_from(wait).unwrap_or_default()))
@@ -71,7 +70,7 @@ pub async fn reconcile(apikey: Arc<ApiKey>, ctx: Arc<Context>) -> Result<Next, E
         Err(error) => {
             if error.class() != Class::Conflict {
                 let status = plan::status_after(&observed, &error);
-                report(&ctx, &observed, before.as_deref(), &status);
+                report(&ctx, &observed, &reported, &status);
                 write_status(&ctx, &observed, status).await?;
             }
             Err(error)
@@ -113,29 +112,37 @@ async fn settle(ctx: &Context, observed: &mut Observed) -> Result<plan::Plan, Er
     }
 }
 
+/// What was last said of the key. At the first look in a term, that is remembered before anything is done.
+fn last_reported(ctx: &Context, observed: &Observed) -> Reported {
+    let apikey = &observed.apikey;
+    let uid = apikey.metadata.uid.as_deref().unwrap_or_default();
+    ctx.reports.of(uid).unwrap_or_else(|| {
+        let stored = apikey.status.clone().unwrap_or_default();
+        let reported = Reported::stored(&stored, observed.document(), observed.now);
+        remember(ctx, apikey, reported.clone());
+        reported
+    })
+}
+
+fn remember(ctx: &Context, apikey: &ApiKey, reported: Reported) {
+    let uid = apikey.metadata.uid.as_deref().unwrap_or_default();
+    ctx.reports.set(uid, reported, || {
+        let known = ctx.caches.apikeys.get(&ObjectRef::from_obj(apikey));
+        known.is_some_and(|known| known.metadata.uid.as_deref() == Some(uid))
+    });
+}
+
 /// Writes audit lines and Events of what is new, and remembers what they said. What comes next may fail and be
 /// tried again without saying it twice.
-fn report(ctx: &Context, observed: &Observed, before: Option<&Verifier>, status: &ApiKeyStatus) {
+fn report(ctx: &Context, observed: &Observed, reported: &Reported, status: &ApiKeyStatus) {
     if observed.deleted {
         return;
     }
-    let (apikey, now) = (&observed.apikey, observed.now);
-    let (before, document) = (before.and_then(Verifier::readable), observed.document());
-    let uid = apikey.metadata.uid.as_deref().unwrap_or_default();
-    let reported = ctx.reports.of(uid).unwrap_or_else(|| {
-        let stored = apikey.status.as_ref();
-        stored.map_or_else(Reported::default, |stored| {
-            Reported::stored(stored, (before, document), now)
-        })
-    });
-    let changes = notes::changes(apikey, &reported, status, document, now);
+    let (apikey, document, now) = (&observed.apikey, observed.document(), observed.now);
+    let changes = notes::changes(apikey, reported, status, document, now);
     let lines = changes.iter().filter_map(|change| change.audit.as_ref());
     lines.for_each(audit::write);
-    ctx.reports
-        .set(uid, reported.next(status, document, now), || {
-            let known = ctx.caches.apikeys.get(&ObjectRef::from_obj(&**apikey));
-            known.is_some_and(|known| known.metadata.uid == apikey.metadata.uid)
-        });
+    remember(ctx, apikey, reported.next(status, document, now));
     for Change { note, .. } in changes {
         tracing::info!(reason = note.reason, message = %note.message, "Status changed");
         ctx.events.publish(apikey.object_ref(&()), note);

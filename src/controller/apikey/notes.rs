@@ -1,8 +1,8 @@
 //! What a change of a key means to people: Events and audit lines. Pure.
 
-use super::reported::{Reported, Roles};
+use super::reported::{Expiry, Reported, Roles};
 use crate::api::conditions::{self, DELIVERED, EXPIRING_SOON, READY, SUSPENDED, reason};
-use crate::api::{ApiKey, ApiKeyStatus, Phase};
+use crate::api::{ApiKey, ApiKeyStatus};
 use crate::audit::{Action, KeyIdentity, Record};
 use crate::controller::events::{Note, Severity};
 use crate::credential::verifier::{Cause, Document};
@@ -268,21 +268,21 @@ impl Look<'_> {
     }
 
     fn expiry(&self) -> Option<Change> {
-        if self.new.phase == Some(Phase::Expired) {
-            let (message, action) = (self.message(READY), Some(Action::Expire));
-            let change = || self.change(Severity::Warning, reason::EXPIRED, message, action);
-            return (!self.reported.is_expired).then(change);
+        let expiry = Expiry::of(self.new);
+        if expiry == self.reported.expiry {
+            return None;
         }
-        let soon = conditions::is_true(&self.new.conditions, EXPIRING_SOON);
-        (soon && !self.reported.expires_soon).then(|| {
-            let message = self.message(EXPIRING_SOON);
-            self.change(Severity::Warning, reason::EXPIRING_SOON, message, None)
-        })
+        let (reason, condition, action) = match expiry {
+            Expiry::Ahead => return None,
+            Expiry::Near => (reason::EXPIRING_SOON, EXPIRING_SOON, None),
+            Expiry::Passed => (reason::EXPIRED, READY, Some(Action::Expire)),
+        };
+        Some(self.change(Severity::Warning, reason, self.message(condition), action))
     }
 
     /// Whether the key became unusable, or usable again without a new secret.
     fn refused_or_recovered(&self, has_new_secret: bool) -> Option<Change> {
-        if self.new.phase == Some(Phase::Expired) {
+        if Expiry::of(self.new) == Expiry::Passed {
             return None;
         }
         let is_ready = conditions::is_true(&self.new.conditions, READY);

@@ -229,7 +229,7 @@ impl Observed {
     /// The verifier's document, if it is there and can be read.
     #[must_use]
     pub fn document(&self) -> Option<&Document> {
-        self.verifier.as_ref()?.readable()
+        self.verifier.as_ref()?.document.as_ref().ok()
     }
 
     /// The delivered Secret, if it is there and this key's.

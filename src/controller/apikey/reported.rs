@@ -4,8 +4,13 @@
 //!
 //! - A change is seen by comparing with what this process has said, never with the stored status, which
 //!   others may write.
-//! - What was said before this term of leadership is in the stored status alone. It is compared once, at the
+//! - What was said before this term of leadership is in the stored status alone. It counts once, at the
 //!   first look at a key, and only as far as the credential record does not contradict it.
+//!
+//! # Caveats
+//!
+//! Who writes the status while no controller leads can make one line wrong for each key, have others come again, and
+//! keep a change of that time, such as one of the roles, from being said.
 
 use std::collections::BTreeMap;
 
@@ -38,14 +43,33 @@ pub struct Reported {
     pub(super) roles: Roles,
     /// Whether it is suspended.
     pub(super) is_suspended: bool,
-    /// Whether its expiry has passed.
-    pub(super) is_expired: bool,
-    /// Whether its expiry is near.
-    pub(super) expires_soon: bool,
+    /// How far off its expiry is.
+    pub(super) expiry: Expiry,
     /// How a secret that is shown once ended.
     pub(super) handed: Option<&'static str>,
     /// Why it was refused.
     pub(super) refusal: Option<&'static str>,
+}
+
+/// How far off the expiry of a key is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Expiry {
+    #[default]
+    Ahead,
+    Near,
+    Passed,
+}
+
+impl Expiry {
+    pub(super) fn of(status: &ApiKeyStatus) -> Self {
+        if status.phase == Some(Phase::Expired) {
+            Self::Passed
+        } else if conditions::is_true(&status.conditions, EXPIRING_SOON) {
+            Self::Near
+        } else {
+            Self::Ahead
+        }
+    }
 }
 
 /// A replaced secret.
@@ -71,25 +95,19 @@ impl Roles {
 }
 
 impl Reported {
-    /// What was reported before this term of leadership: what the stored status says, where no credential
-    /// record contradicts it, neither as it was `before` this look nor as it is `after` it.
+    /// What was reported before this term of leadership: what the stored status says, where the credential
+    /// record, as it is before anything is done, does not contradict it.
     #[must_use]
-    pub fn stored(
-        status: &ApiKeyStatus,
-        (before, after): (Option<&Document>, Option<&Document>),
-        now: Timestamp,
-    ) -> Self {
+    pub fn stored(status: &ApiKeyStatus, document: Option<&Document>, now: Timestamp) -> Self {
         let revision = status.revision.unwrap_or(FIRST_REVISION);
-        let delivered = before.or(after).map(|record| record.current.revision);
-        let claimed = status.previous_secret.as_ref().and_then(|claimed| {
-            let mut records = [before, after].into_iter().flatten();
-            records.find_map(|record| shown(record, claimed))
-        });
+        let delivered = document.map(|document| document.current.revision);
+        let claimed = status.previous_secret.as_ref();
+        let claimed = document.zip(claimed).and_then(shown);
         Self {
             is_claimed: true,
             key_id: status.key_id.as_deref().and_then(|id| id.try_into().ok()),
             revision: delivered.map_or(revision, |delivered| revision.min(delivered)),
-            previous: claimed.or_else(|| before.and_then(|record| accepted(record, now))),
+            previous: claimed.or_else(|| accepted(document?, now)),
             ..Self::of_status(status)
         }
     }
@@ -124,8 +142,7 @@ impl Reported {
             generation: status.observed_generation,
             roles: Roles::of(&status.roles),
             is_suspended: conditions::is_true(&status.conditions, SUSPENDED),
-            is_expired: status.phase == Some(Phase::Expired),
-            expires_soon: conditions::is_true(&status.conditions, EXPIRING_SOON),
+            expiry: Expiry::of(status),
             handed: notes::handed(status).map(|(reason, ..)| reason),
             refusal: notes::refusal(status),
             ..Self::default()
@@ -134,7 +151,7 @@ impl Reported {
 }
 
 /// The replaced secret that a status claims to be accepted, if the record has or had it.
-fn shown(record: &Document, claimed: &PreviousSecret) -> Option<Previous> {
+fn shown((record, claimed): (&Document, &PreviousSecret)) -> Option<Previous> {
     let replaced = record.previous.as_ref();
     let replaced = replaced.filter(|entry| entry.revision == claimed.revision);
     let was_discarded = record.discarded_revision == Some(claimed.revision);

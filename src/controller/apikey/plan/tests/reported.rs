@@ -236,6 +236,11 @@ fn a_key_that_is_usable_again_is_told_of() {
 }
 
 #[test]
+fn what_is_remembered_of_a_key_is_small() {
+    assert!(size_of::<Reported>() <= 144, "{}", size_of::<Reported>());
+}
+
+#[test]
 fn a_key_that_was_deleted_is_not_remembered_by_one_who_is_late() {
     let reports = Reports::default();
     let reported = Reported::default;

@@ -288,7 +288,7 @@ impl World {
         let document = self.observed.document();
         let reported = self.reported.take().unwrap_or_else(|| {
             let stored = key.status.clone().unwrap_or_default();
-            Reported::stored(&stored, (document, document), now)
+            Reported::stored(&stored, document, now)
         });
         let changes = notes::changes(key, &reported, &status, document, now);
         self.reported = Some(reported.next(&status, document, now));
