@@ -53,7 +53,7 @@ const _: () = assert!(MAX_HEAD_BYTES as usize == crate::token::size::MAX_HEAD_BY
 /// Streams of one HTTP/2 connection at the same time.
 const MAX_STREAMS: u32 = 64;
 /// Bytes of request bodies that one HTTP/2 connection takes before somebody reads them: the least
-/// that RFC 9113 section 6.9.2 allows. No body that is read is longer than 16 KiB.
+/// that RFC 9113 section 6.9.2 allows. No body that is read is longer than 32 KiB.
 const HTTP2_WINDOW_BYTES: u32 = 65_535;
 /// Bytes of answers that one HTTP/2 stream keeps until the caller takes them.
 const HTTP2_UNSENT_BYTES: usize = 16 * 1024;
