@@ -5,7 +5,8 @@
 //! | [`api`] | yes | custom resources, conditions, names |
 //! | [`credential`] | yes, but for randomness and the hashing threads | secret format, hashes, verifier document |
 //! | [`policy`] | yes | may this key exist, and with what |
-//! | [`controller`] | `apikey::{plan, status, notes, delivered}` | watches, caches, reconcilers |
+//! | [`text`] | yes | text that others wrote, as it is shown |
+//! | [`controller`] | `apikey::{plan, status, notes, reported, delivered}` | watches, caches, reconcilers |
 //! | [`token`] | `index`, `verify`, `claims`, `signer`, `form`, `limits` | the token server |
 //! | [`object`] | yes | objects as the API server stores them, whatever stands in them |
 //! | [`server`] | `connection`, `table`, `source` | the connections of a port |
@@ -35,5 +36,6 @@ pub mod policy;
 pub mod process;
 pub mod server;
 pub mod telemetry;
+pub mod text;
 pub mod token;
 pub mod watch;

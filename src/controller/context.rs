@@ -13,6 +13,7 @@ use parking_lot::Mutex;
 
 use super::apikey::delivered::Delivered;
 use super::apikey::plan::Settings;
+use super::apikey::reported::Reports;
 use super::cache::{Cache, Ticket};
 use super::events::Events;
 use super::keyrings::Slot;
@@ -74,6 +75,8 @@ pub struct Context {
     pub failures: Failures,
     /// When secrets were replaced lately, per key.
     pub replacements: Mutex<BTreeMap<KeyRef, Vec<Timestamp>>>,
+    /// What Events and audit lines last said of each key.
+    pub reports: Reports,
     /// Takes Events.
     pub events: Events,
     /// Counts.

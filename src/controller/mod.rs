@@ -26,6 +26,7 @@ use k8s_openapi::jiff::SignedDuration;
 use parking_lot::Mutex;
 
 use self::apikey::plan::Settings;
+use self::apikey::reported::Reports;
 use self::context::{Caches, Context, DebugClient, Failures, Queues};
 use self::events::Events;
 use self::keyrings::Slot;
@@ -136,6 +137,7 @@ fn context(
         recount: Mutex::new(BTreeSet::new()),
         failures: Failures::default(),
         replacements: Mutex::new(BTreeMap::new()),
+        reports: Reports::default(),
         metrics,
     }
 }

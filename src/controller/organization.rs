@@ -108,11 +108,7 @@ fn warn(ctx: &Context, organization: &Organization, standing: &Standing) {
     if ready.is_some_and(|ready| ready.status == "False" && ready.reason == *reason) {
         return;
     }
-    let note = Note {
-        severity: Severity::Warning,
-        reason,
-        message: message.clone(),
-    };
+    let note = Note::new(Severity::Warning, reason, message);
     ctx.events.publish(organization.object_ref(&()), note);
 }
 

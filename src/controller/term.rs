@@ -50,6 +50,7 @@ pub async fn lead(
             }
         };
         work(ctx, concurrency, ends).await;
+        ctx.reports.clear();
         ctx.metrics.leads(false);
         tracing::info!("No longer leading");
         if *stopped.borrow() {

@@ -113,11 +113,7 @@ fn tell(ctx: &Context, owner: &Owner, document: Option<&Document>) {
         uid: Some(uid),
         ..ObjectReference::default()
     };
-    let message = "The ApiKey was deleted: its secret is revoked".to_owned();
-    let note = Note {
-        severity: Severity::Normal,
-        reason: reason::REVOKED,
-        message,
-    };
+    let message = "The ApiKey was deleted: its secret is revoked";
+    let note = Note::new(Severity::Normal, reason::REVOKED, message);
     ctx.events.publish(regarding, note);
 }

@@ -101,6 +101,7 @@ fn on_apikey(ctx: &Context, news: News<ApiKey>) {
                 &identity.name,
             ));
             ctx.replacements.lock().remove(&key);
+            ctx.reports.forget(&identity.uid);
             ctx.enqueue_verifier_of(&identity);
             (old, ctx.roster.lock().remove(&key))
         }
@@ -236,13 +237,9 @@ fn warn_of<K: Keep>(ctx: &Context, identity: &Identity) {
         uid: Some(identity.uid.to_string()),
         ..ObjectReference::default()
     };
-    let note = Note {
-        severity: Severity::Warning,
-        reason: reason::UNREADABLE,
-        message: "The operator can't read this object, so it refuses what depends on it: apply it \
-                  again, or upgrade the operator; its log says which part it is"
-            .to_owned(),
-    };
+    let message = "The operator can't read this object, so it refuses what depends on it: apply it \
+                   again, or upgrade the operator; its log says which part it is";
+    let note = Note::new(Severity::Warning, reason::UNREADABLE, message);
     ctx.events.publish(regarding, note);
 }
 

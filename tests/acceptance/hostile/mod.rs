@@ -11,6 +11,7 @@ mod namespace;
 mod organization;
 mod plugin;
 mod set_back;
+mod status;
 mod turns;
 
 use axum::http::Request;
