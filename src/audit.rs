@@ -2,7 +2,8 @@
 //!
 //! Logs go to standard error, so that the two can be kept apart. A line is written before the
 //! status that shows the change: if the operator dies in between, the line may come twice, never
-//! not at all. No line holds a secret or a hash.
+//! not at all. What a change is does not depend on the status that is stored, which others may write: see
+//! [`crate::controller::apikey::reported`]. No line holds a secret or a hash.
 
 use std::io::Write as _;
 
@@ -47,9 +48,9 @@ pub struct Record {
     pub time: Time,
     /// What happened.
     pub action: Action,
-    /// E-mail address of the key.
+    /// E-mail address of the key; empty if that is not known.
     pub actor: String,
-    /// Public id of the key.
+    /// Public id of the key; empty if what proves it has not been readable since this controller leads.
     pub key_id: String,
     /// Namespace of the `ApiKey`.
     pub namespace: String,

@@ -5,12 +5,12 @@
 //! | [`api`] | yes | custom resources, conditions, names |
 //! | [`credential`] | yes, but for randomness and the hashing threads | secret format, hashes, verifier document |
 //! | [`policy`] | yes | may this key exist, and with what |
-//! | [`controller`] | `apikey::{plan, status, notes, delivered}` | watches, caches, reconcilers |
+//! | [`text`] | yes | text that others wrote, as it is shown |
+//! | [`controller`] | `apikey::{plan, status, notes, reported, delivered}` | watches, caches, reconcilers |
 //! | [`token`] | `index`, `verify`, `claims`, `signer`, `form`, `limits` | the token server |
 //! | [`object`] | yes | objects as the API server stores them, whatever stands in them |
 //! | [`server`] | `connection`, `table`, `source` | the connections of a port |
 //! | [`watch`] | all but `stream`, `body` | watches of the API server, for both processes |
-//! | [`text`] | yes | text of others for a log, an Event or a terminal |
 //! | [`cli`] | renderings and decisions | the kubectl plugin |
 //! | [`admin`], [`audit`], [`client`], [`clock`], [`config`], [`error`], [`memory`], [`metrics`], [`process`], [`telemetry`] | no | the edge |
 //!

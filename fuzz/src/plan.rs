@@ -8,6 +8,7 @@ use apikey_operator::api::{ApiKey, ApiKeyStatus, Organization, Phase};
 use apikey_operator::controller::apikey::delivered::Delivered;
 use apikey_operator::controller::apikey::notes;
 use apikey_operator::controller::apikey::plan::{Action, MAX_WAIT, Observed, Plan, Settings, plan};
+use apikey_operator::controller::apikey::reported::Reported;
 use apikey_operator::credential::verifier::Document;
 use apikey_operator::policy::OverQuota;
 use apikey_operator::watch::stored::Verifier;
@@ -184,18 +185,24 @@ fn check_status(observed: &Observed, status: &ApiKeyStatus) {
     }
 }
 
-/// A key with nothing left to do and its status stored has nothing left to do or to say.
+/// A key with nothing left to do and its status stored has nothing left to do or to say, and nothing to say
+/// whatever its status becomes.
 fn check_rest(mut observed: Observed, settled: &Plan) {
     if !settled.actions.is_empty() {
         return;
     }
-    let told = notes::changes(
-        &observed.apikey,
-        &settled.status,
-        observed.document(),
-        observed.now,
-    );
-    assert!(told.iter().all(|change| !change.note.message.is_empty()));
+    let stored = observed.apikey.status.clone().unwrap_or_default();
+    let (now, document) = (observed.now, observed.document());
+    let before = Reported::stored(&stored, document, now);
+    let told = notes::changes(&observed.apikey, &before, &settled.status, document, now);
+    for change in told {
+        let message = change.note.message;
+        assert!(!message.is_empty() && !message.contains(char::is_control));
+        let roles = change.audit.and_then(|line| line.previous_roles);
+        let mut roles = roles.iter().flatten();
+        assert!(!roles.any(|role| role.contains(char::is_control)));
+    }
+    let reported = before.next(&settled.status, document, now);
     let stored = serde_json::to_value(&settled.status).expect("JSON");
     let stored: ApiKeyStatus = serde_json::from_value(stored).expect("what was written");
     Arc::make_mut(&mut observed.apikey).status = Some(stored.clone());
@@ -203,6 +210,12 @@ fn check_rest(mut observed: Observed, settled: &Plan) {
     assert_eq!(again.actions, []);
     assert_eq!(again.next, settled.next);
     assert_eq!(again.status, stored);
-    let told = notes::changes(&observed.apikey, &stored, observed.document(), observed.now);
-    assert_eq!(told, []);
+    let silent = |observed: &Observed, status| {
+        let (apikey, document) = (&observed.apikey, observed.document());
+        let told = notes::changes(apikey, &reported, status, document, now);
+        assert_eq!(told, []);
+    };
+    silent(&observed, &stored);
+    Arc::make_mut(&mut observed.apikey).status = None;
+    silent(&observed, &plan(&observed).status);
 }

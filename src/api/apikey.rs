@@ -167,8 +167,8 @@ pub struct ApiKeySpec {
     pub org: String,
 
     /// What the key may do, as keys of the organization's role catalogue: 1 to 64, each once, with at
-    /// most 1536 characters together. A change takes effect with the next token; the secret stays. With server-side apply each role
-    /// belongs to whoever applied it, and stays until all of them drop it.
+    /// most 1536 characters together. A change takes effect with the next token; the secret stays. With
+    /// server-side apply each role belongs to whoever applied it, and stays until all of them drop it.
     #[schemars(schema_with = "schema::roles")]
     pub roles: Vec<String>,
 

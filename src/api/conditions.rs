@@ -47,6 +47,8 @@ pub mod reason {
     pub const PROGRESSING: &str = "Progressing";
     /// A request failed; the operator tries again.
     pub const PROGRESSING_WITH_RETRY: &str = "ProgressingWithRetry";
+    /// What refused the key is over: it is usable again.
+    pub const RECOVERED: &str = "Recovered";
     /// The expiry has passed.
     pub const EXPIRED: &str = "Expired";
     /// The expiry is near.

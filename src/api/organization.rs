@@ -276,12 +276,12 @@ pub struct OrganizationStatus {
     #[schemars(length(max = 36))]
     pub id: Option<String>,
 
-    /// Number of keys in phase 'Active', without those of sub-organizations.
+    /// Number of keys in phase 'Active' from allowed namespaces, without those of sub-organizations.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "schema::key_count")]
     pub active_keys: Option<i64>,
 
-    /// Number of keys in phase 'Expired', without those of sub-organizations.
+    /// Number of keys in phase 'Expired' from allowed namespaces, without those of sub-organizations.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "schema::key_count")]
     pub expired_keys: Option<i64>,

@@ -22,8 +22,8 @@ pub struct TokenFlags {
     )]
     pub token_listen: SocketAddr,
 
-    /// Audience of tokens whose key names none, and of the tokens that `/authz` takes (`/authz-with/aud=NAME`
-    /// asks for another); repeat it for several. Default: the issuer.
+    /// Audience of tokens whose key names none, and of the tokens that `/authz` takes (the path
+    /// `/authz-with/aud=NAME` asks for another); repeat it for several. Default: the issuer.
     #[arg(
         long,
         env = "APIKEY_OPERATOR_AUDIENCE",
@@ -67,7 +67,8 @@ pub struct TokenFlags {
 
     /// Connections of one source open at the same time: of one IPv4 address, or of one IPv6 /64.
     /// Above it, one of its own is closed for a new one, in the order of --max-connections, and a new
-    /// one is closed at once if there is none: one that has just been answered is idle 250 ms later. Networks in --trusted-proxies are exempt. Default: a quarter of --max-connections.
+    /// one is closed at once if there is none: one that was just answered is idle 250 ms later.
+    /// Networks in --trusted-proxies are exempt. Default: a quarter of --max-connections.
     #[arg(long, env = "APIKEY_OPERATOR_MAX_CONNECTIONS_PER_SOURCE",
         value_parser = clap::value_parser!(u32).range(1..=1_000_000), value_name = "N")]
     pub max_connections_per_source: Option<u32>,

@@ -8,16 +8,16 @@ use k8s_openapi::api::core::v1::Secret;
 use k8s_openapi::jiff::Timestamp;
 use kube::api::{GetParams, PostParams};
 use kube::core::{self, PartialObjectMeta};
-use kube::runtime::reflector::ObjectRef;
-use kube::{Api, Client, Resource as _};
+use kube::{Api, Client, Resource as _, ResourceExt as _};
 use parking_lot::Mutex;
-use tokio::sync::mpsc;
 
 use super::apikey::delivered::Delivered;
 use super::apikey::plan::Settings;
+use super::apikey::reported::Reports;
 use super::cache::{Cache, Ticket};
 use super::events::Events;
 use super::keyrings::Slot;
+use super::queue::{ObjectName, Queue};
 use crate::api::{ApiKey, Organization, names};
 use crate::clock::Clock;
 use crate::credential::fingerprint::PepperRing;
@@ -25,7 +25,7 @@ use crate::credential::signing::{RotationPolicy, SigningRing};
 use crate::credential::{Hasher, Stock};
 use crate::error::{Class, Error, request};
 use crate::metrics::Metrics;
-use crate::object::{Answer, NamespaceLabels};
+use crate::object::{Answer, Identity, NamespaceLabels};
 use crate::watch::Keep as _;
 use crate::watch::roster::{KeyRef, Roster};
 use crate::watch::stored::Verifier;
@@ -75,6 +75,8 @@ pub struct Context {
     pub failures: Failures,
     /// When secrets were replaced lately, per key.
     pub replacements: Mutex<BTreeMap<KeyRef, Vec<Timestamp>>>,
+    /// What Events and audit lines last said of each key.
+    pub reports: Reports,
     /// Takes Events.
     pub events: Events,
     /// Counts.
@@ -110,52 +112,11 @@ pub struct Caches {
 #[derive(Debug, Default)]
 pub struct Queues {
     /// Keys.
-    pub apikeys: Queue<ObjectRef<ApiKey>>,
+    pub apikeys: Queue,
     /// Organizations.
-    pub organizations: Queue<ObjectRef<Organization>>,
+    pub organizations: Queue,
     /// Verifiers, to be swept if their key is gone.
-    pub verifiers: Queue<ObjectRef<Verifier>>,
-}
-
-/// A queue that takes nothing while it is closed: only the leader works.
-#[derive(Debug)]
-pub struct Queue<T> {
-    sender: Mutex<Option<mpsc::UnboundedSender<T>>>,
-}
-
-impl<T> Default for Queue<T> {
-    fn default() -> Self {
-        Self {
-            sender: Mutex::new(None),
-        }
-    }
-}
-
-impl<T> Queue<T> {
-    /// Opens the queue and returns its other end.
-    pub fn open(&self) -> mpsc::UnboundedReceiver<T> {
-        let (sender, receiver) = mpsc::unbounded_channel();
-        *self.sender.lock() = Some(sender);
-        receiver
-    }
-
-    /// Closes the queue; the other end sees its end.
-    pub fn close(&self) {
-        self.sender.lock().take();
-    }
-
-    /// Whether the queue is open: this controller leads.
-    pub fn is_open(&self) -> bool {
-        self.sender.lock().is_some()
-    }
-
-    /// Adds to the queue if it is open.
-    pub fn push(&self, item: T) {
-        if let Some(sender) = &*self.sender.lock() {
-            // A receiver that is gone means that the work has ended.
-            let _ = sender.send(item);
-        }
-    }
+    pub verifiers: Queue,
 }
 
 /// Counts failures of one class in a row, to wait ever longer.
@@ -262,9 +223,31 @@ impl Context {
 
     /// Has a key reconciled.
     pub fn enqueue(&self, key: &KeyRef) {
-        self.queues
-            .apikeys
-            .push(ObjectRef::new(&key.name).within(&key.namespace));
+        self.queues.apikeys.push(&key.namespace, key.into());
+    }
+
+    /// Has an organization reconciled. Each is a tenant of its own.
+    pub fn enqueue_organization(&self, name: &str) {
+        let organization = ObjectName::of_cluster(name);
+        self.queues.organizations.push(name, organization);
+    }
+
+    /// Has a verifier looked at, which is swept if its key is gone.
+    pub fn enqueue_verifier(&self, verifier: &Verifier) {
+        if let Some(owner) = &verifier.owner {
+            self.push_verifier(&owner.namespace, &verifier.name_any());
+        }
+    }
+
+    /// Has the verifier of a deleted key looked at.
+    pub fn enqueue_verifier_of(&self, apikey: &Identity) {
+        let namespace = apikey.namespace.as_deref().unwrap_or_default();
+        self.push_verifier(namespace, &names::verifier_secret(&apikey.uid));
+    }
+
+    fn push_verifier(&self, tenant: &str, name: &str) {
+        let verifier = ObjectName::within(&self.namespace, name);
+        self.queues.verifiers.push(tenant, verifier);
     }
 
     /// Takes in the answer of a status write.
@@ -327,19 +310,5 @@ mod tests {
         }
         assert_eq!(failures.wait("a", Class::Forbidden), first);
         assert!(failures.wait("a", Class::Forbidden) > first);
-    }
-
-    #[test]
-    fn a_closed_queue_takes_nothing() {
-        let queue = Queue::default();
-        queue.push(1);
-        let mut open = queue.open();
-        queue.push(2);
-        queue.close();
-        queue.push(3);
-        assert_eq!(
-            (open.try_recv().ok(), open.try_recv().ok()),
-            (Some(2), None)
-        );
     }
 }

@@ -13,6 +13,7 @@ use crate::api::names;
 use crate::clock::Clock;
 use crate::error;
 use crate::metrics::Metrics;
+use crate::text::printable;
 
 /// Events that wait to be written; more are dropped.
 const QUEUE: usize = 16_384;
@@ -28,8 +29,20 @@ pub struct Note {
     pub severity: Severity,
     /// One of [`crate::api::conditions::reason`].
     pub reason: &'static str,
-    /// For people.
+    /// For people, without control characters.
     pub message: String,
+}
+
+impl Note {
+    /// A note whose message may quote what others wrote.
+    #[must_use]
+    pub fn new(severity: Severity, reason: &'static str, message: &str) -> Self {
+        Self {
+            severity,
+            reason,
+            message: printable(message).into_owned(),
+        }
+    }
 }
 
 /// `type` of an Event.

@@ -14,7 +14,7 @@ use crate::api::{ApiKey, Phase};
 /// A time in a key.
 type TimeOf = fn(&ApiKey) -> Option<&Time>;
 
-/// `apikeys{org,phase}`, and per key its phase and times unless that is switched off.
+/// `apikeys{org,phase}`, whose `org` is empty for keys that no Organization allows, and per key its phase and times unless that is switched off.
 #[derive(Debug)]
 pub struct KeyMetrics {
     /// Where the keys are.
@@ -27,11 +27,12 @@ impl Collector for KeyMetrics {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {
         let mut family = encoder.encode_descriptor(
             "apikeys",
-            "Keys by organization and phase",
+            "Keys by organization and phase; without an organization those that none allows",
             None,
             MetricType::Gauge,
         )?;
-        for (org, tally) in self.ctx.roster.lock().tallies() {
+        let required = self.ctx.settings.require_organizations;
+        for (org, tally) in self.ctx.roster.lock().tallies(required) {
             for (phase, count) in [
                 (Phase::Pending, tally.pending),
                 (Phase::Active, tally.active),

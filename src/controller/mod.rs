@@ -9,10 +9,13 @@ pub mod key_metrics;
 pub mod keyrings;
 pub mod leader;
 pub mod organization;
+pub mod queue;
 pub mod restore;
 pub mod term;
+pub mod turns;
 pub mod verifiers;
 pub mod watches;
+pub mod workers;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -23,6 +26,7 @@ use k8s_openapi::jiff::SignedDuration;
 use parking_lot::Mutex;
 
 use self::apikey::plan::Settings;
+use self::apikey::reported::Reports;
 use self::context::{Caches, Context, DebugClient, Failures, Queues};
 use self::events::Events;
 use self::keyrings::Slot;
@@ -133,6 +137,7 @@ fn context(
         recount: Mutex::new(BTreeSet::new()),
         failures: Failures::default(),
         replacements: Mutex::new(BTreeMap::new()),
+        reports: Reports::default(),
         metrics,
     }
 }

@@ -4,12 +4,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use k8s_openapi::jiff::Timestamp;
-use kube::runtime::controller::Action;
 use kube::runtime::reflector::ObjectRef;
 use kube::{Api, Resource as _, ResourceExt as _};
 
 use super::context::{Context, post_params};
 use super::events::{Note, Severity};
+use super::workers::Next;
 use crate::api::conditions::{self, Desired, READY, RECONCILING, STALLED, reason};
 use crate::api::{Organization, OrganizationStatus};
 use crate::error::{Error, request};
@@ -36,7 +36,7 @@ pub fn flush(ctx: &Context) {
             .get(&ObjectRef::new(&name))
             .is_some()
         {
-            ctx.queues.organizations.push(ObjectRef::new(&name));
+            ctx.enqueue_organization(&name);
         }
     }
 }
@@ -45,12 +45,9 @@ pub fn flush(ctx: &Context) {
 ///
 /// # Errors
 /// The status can't be written.
-pub async fn reconcile(
-    organization: Arc<Organization>,
-    ctx: Arc<Context>,
-) -> Result<Action, Error> {
+pub async fn reconcile(organization: Arc<Organization>, ctx: Arc<Context>) -> Result<Next, Error> {
     if organization.metadata.deletion_timestamp.is_some() {
-        return Ok(Action::await_change());
+        return Ok(Next::OnChange);
     }
     let name = organization.name_any();
     let parent_name = organization.spec.parent.as_deref();
@@ -71,7 +68,7 @@ pub async fn reconcile(
     if organization.status.as_ref() != Some(&status) {
         write_status(&ctx, &organization, &standing, status).await?;
     }
-    Ok(Action::requeue(RESYNC))
+    Ok(Next::After(RESYNC))
 }
 
 async fn write_status(
@@ -111,11 +108,7 @@ fn warn(ctx: &Context, organization: &Organization, standing: &Standing) {
     if ready.is_some_and(|ready| ready.status == "False" && ready.reason == *reason) {
         return;
     }
-    let note = Note {
-        severity: Severity::Warning,
-        reason,
-        message: message.clone(),
-    };
+    let note = Note::new(Severity::Warning, reason, message);
     ctx.events.publish(organization.object_ref(&()), note);
 }
 

@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use kube::runtime::controller::Action;
 use kube::runtime::reflector::ObjectRef;
 
 use super::apikey::restore::is_heir;
 use super::context::{Context, post_params};
 use super::verifiers;
+use super::workers::Next;
 use crate::api::ApiKey;
 use crate::credential::verifier::{Document, Owner};
 use crate::error::{Class, Error, request};
@@ -22,8 +22,8 @@ const LOOK_AGAIN: Duration = Duration::from_secs(5);
 ///
 /// # Errors
 /// A request failed.
-pub async fn take_over(ctx: &Context, verifier: &Verifier, owner: &Owner) -> Result<Action, Error> {
-    let later = Action::requeue(LOOK_AGAIN);
+pub async fn take_over(ctx: &Context, verifier: &Verifier, owner: &Owner) -> Result<Next, Error> {
+    let later = Next::After(LOOK_AGAIN);
     let key = ObjectRef::<ApiKey>::new(&owner.name).within(&owner.namespace);
     let (Ok(document), Some(key)) = (&verifier.document, ctx.caches.apikeys.get(&key)) else {
         return Ok(later);
@@ -40,7 +40,7 @@ pub async fn take_over(ctx: &Context, verifier: &Verifier, owner: &Owner) -> Res
     let (namespace, name) = (&owner.namespace, &owner.name);
     let (uid, was) = (&heir.owner.uid, &owner.uid);
     tracing::info!(namespace, name, uid, was, "Took over a key from a backup");
-    Ok(Action::await_change())
+    Ok(Next::OnChange)
 }
 
 /// Creates the verifier; whether it is there. It is not if the key has another one.

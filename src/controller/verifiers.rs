@@ -9,13 +9,13 @@ use std::sync::Arc;
 use k8s_openapi::api::core::v1::{ObjectReference, Secret};
 use kube::api::{DeleteParams, Preconditions};
 use kube::core::Request;
-use kube::runtime::controller::Action;
 use kube::runtime::reflector::ObjectRef;
 use kube::{Resource as _, ResourceExt as _};
 
 use super::context::Context;
 use super::events::{Note, Severity};
 use super::restore;
+use super::workers::Next;
 use crate::api::ApiKey;
 use crate::api::conditions::reason;
 use crate::audit::{self, KeyIdentity, Record};
@@ -31,13 +31,13 @@ pub const CONTROLLER: &str = "verifier";
 ///
 /// # Errors
 /// A request failed.
-pub async fn reconcile(verifier: Arc<Verifier>, ctx: Arc<Context>) -> Result<Action, Error> {
+pub async fn reconcile(verifier: Arc<Verifier>, ctx: Arc<Context>) -> Result<Next, Error> {
     let Some(owner) = &verifier.owner else {
-        return Ok(Action::await_change());
+        return Ok(Next::OnChange);
     };
     // Whether a key is there can't be seen where nothing is watched.
     if !ctx.watched.contains(&owner.namespace) || owner_exists(&ctx, owner).await? {
-        return Ok(Action::await_change());
+        return Ok(Next::OnChange);
     }
     if ctx.settings.restore {
         return restore::take_over(&ctx, &verifier, owner).await;
@@ -45,7 +45,7 @@ pub async fn reconcile(verifier: Arc<Verifier>, ctx: Arc<Context>) -> Result<Act
     if remove(&ctx, &verifier).await? {
         tell(&ctx, owner, verifier.document.as_ref().ok());
     }
-    Ok(Action::await_change())
+    Ok(Next::OnChange)
 }
 
 /// Removes the verifier; whether it was there.
@@ -113,11 +113,7 @@ fn tell(ctx: &Context, owner: &Owner, document: Option<&Document>) {
         uid: Some(uid),
         ..ObjectReference::default()
     };
-    let message = "The ApiKey was deleted: its secret is revoked".to_owned();
-    let note = Note {
-        severity: Severity::Normal,
-        reason: reason::REVOKED,
-        message,
-    };
+    let message = "The ApiKey was deleted: its secret is revoked";
+    let note = Note::new(Severity::Normal, reason::REVOKED, message);
     ctx.events.publish(regarding, note);
 }

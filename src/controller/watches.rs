@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use k8s_openapi::api::core::v1::{ObjectReference, Secret};
 use kube::ResourceExt as _;
-use kube::runtime::reflector::{Lookup, ObjectRef};
+use kube::runtime::reflector::Lookup;
 
 use super::apikey::delivered::Delivered;
 use super::cache::{Cache, News};
@@ -96,11 +96,13 @@ fn on_apikey(ctx: &Context, news: News<ApiKey>) {
         }
         News::Deleted { identity, old } => {
             let key = KeyRef::identified(&identity);
-            ctx.failures.clear(&failure_key::<ApiKey>(&identity));
+            ctx.failures.clear(&failure_key::<ApiKey>(
+                identity.namespace.as_deref(),
+                &identity.name,
+            ));
             ctx.replacements.lock().remove(&key);
-            let verifier = names::verifier_secret(&identity.uid);
-            let verifier = ObjectRef::new(&verifier).within(&ctx.namespace);
-            ctx.queues.verifiers.push(verifier);
+            ctx.reports.forget(&identity.uid);
+            ctx.enqueue_verifier_of(&identity);
             (old, ctx.roster.lock().remove(&key))
         }
         News::Unreadable { identity, old } => {
@@ -121,14 +123,17 @@ fn on_apikey(ctx: &Context, news: News<ApiKey>) {
 fn on_organization(ctx: &Context, news: News<Organization>) {
     let (name, declared) = match news {
         News::Applied { new, old } => {
-            ctx.queues.organizations.push(ObjectRef::from_obj(&*new));
+            ctx.enqueue_organization(&new.name_any());
             if old.is_some_and(|old| old.metadata.generation == new.metadata.generation) {
                 return;
             }
             (new.name_any(), Some(new))
         }
         News::Deleted { identity, .. } => {
-            ctx.failures.clear(&failure_key::<Organization>(&identity));
+            ctx.failures.clear(&failure_key::<Organization>(
+                identity.namespace.as_deref(),
+                &identity.name,
+            ));
             (identity.name.into(), None)
         }
         News::Unreadable { identity, .. } => {
@@ -142,7 +147,7 @@ fn on_organization(ctx: &Context, news: News<Organization>) {
     }
     // Sub-organizations look at their parent, and two with one id at each other.
     for other in ctx.caches.organizations.all() {
-        ctx.queues.organizations.push(ObjectRef::from_obj(&*other));
+        ctx.enqueue_organization(&other.name_any());
     }
 }
 
@@ -185,7 +190,10 @@ fn on_verifier(ctx: &Context, news: News<Verifier>) {
     let (verifier, is_there) = match news {
         News::Applied { new, .. } => (Some(new), true),
         News::Deleted { identity, old } => {
-            ctx.failures.clear(&failure_key::<Verifier>(&identity));
+            ctx.failures.clear(&failure_key::<Verifier>(
+                identity.namespace.as_deref(),
+                &identity.name,
+            ));
             (old, false)
         }
         News::Unreadable { identity, old } => {
@@ -198,7 +206,7 @@ fn on_verifier(ctx: &Context, news: News<Verifier>) {
         ctx.enqueue(&KeyRef::new(&owner.namespace, &owner.name));
     }
     if is_there {
-        ctx.queues.verifiers.push(ObjectRef::from_obj(&*verifier));
+        ctx.enqueue_verifier(&verifier);
     }
 }
 
@@ -229,19 +237,15 @@ fn warn_of<K: Keep>(ctx: &Context, identity: &Identity) {
         uid: Some(identity.uid.to_string()),
         ..ObjectReference::default()
     };
-    let note = Note {
-        severity: Severity::Warning,
-        reason: reason::UNREADABLE,
-        message: "The operator can't read this object, so it refuses what depends on it: apply it \
-                  again, or upgrade the operator; its log says which part it is"
-            .to_owned(),
-    };
+    let message = "The operator can't read this object, so it refuses what depends on it: apply it \
+                   again, or upgrade the operator; its log says which part it is";
+    let note = Note::new(Severity::Warning, reason::UNREADABLE, message);
     ctx.events.publish(regarding, note);
 }
 
 /// Name of an object in [`super::context::Failures`].
 #[must_use]
-pub fn failure_key<K: Lookup<DynamicType = ()>>(identity: &Identity) -> String {
-    let namespace = identity.namespace.as_deref().unwrap_or_default();
-    format!("{}/{namespace}/{}", K::kind(&()), identity.name)
+pub fn failure_key<K: Lookup<DynamicType = ()>>(namespace: Option<&str>, name: &str) -> String {
+    let namespace = namespace.unwrap_or_default();
+    format!("{}/{namespace}/{name}", K::kind(&()))
 }

@@ -57,6 +57,9 @@ pub struct Document {
     /// Highest number of the pending entries that were dropped: it is not given to another secret.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dropped_revision: Option<i64>,
+    /// Number of the replaced secret that was discarded last, before its time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub discarded_revision: Option<i64>,
     /// The last requests for a new secret that were answered, the newest at the end.
     ///
     /// More than one, because a tool that applies from Git puts an earlier request back after
@@ -213,6 +216,7 @@ impl Document {
             previous: None,
             pending: Vec::new(),
             dropped_revision: None,
+            discarded_revision: None,
             handled_rotate_requests: Vec::new(),
             restored_from: None,
             handover: Handover::Unrecorded,
@@ -286,6 +290,17 @@ impl Document {
         Self {
             pending: young,
             dropped_revision: dropped.chain(self.dropped_revision).max(),
+            ..self.clone()
+        }
+    }
+
+    /// The document after the replaced secret is refused before its time.
+    #[must_use]
+    pub fn without_previous(&self) -> Self {
+        let discarded = self.previous.as_ref().map(|previous| previous.revision);
+        Self {
+            previous: None,
+            discarded_revision: discarded.or(self.discarded_revision),
             ..self.clone()
         }
     }

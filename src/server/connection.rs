@@ -242,7 +242,8 @@ impl Connection {
             return Verdict::Cut(Reason::SlowReader);
         }
         if let Some((since, reason)) = self.closing {
-            return if over(since, DRAIN) {
+            // One that is closed without a request and still there has brought a part of a head.
+            return if over(since, DRAIN) || self.is_idle() && over(since, QUIET) {
                 Verdict::Cut(reason)
             } else {
                 Verdict::Keep
@@ -362,7 +363,14 @@ mod tests {
         let mut connection = used(600, true);
         connection.retire(Reason::Shutdown);
         assert_eq!(after(&connection, 600), Verdict::Close(Reason::Shutdown));
-        connection.close(Reason::Shutdown, connection.opened + SECOND * 600);
+        let closed = connection.opened + SECOND * 600;
+        connection.close(Reason::Shutdown, closed);
+        let mut with_part_of_a_head = connection.clone();
+        with_part_of_a_head.http2 = false;
+        assert_eq!(after(&with_part_of_a_head, 601), Verdict::Keep);
+        let cut = Verdict::Cut(Reason::Shutdown);
+        assert_eq!(after(&with_part_of_a_head, 602), cut);
+        connection.begin(true, true, closed);
         assert_eq!(after(&connection, 614), Verdict::Keep);
         assert_eq!(after(&connection, 615), Verdict::Cut(Reason::Shutdown));
     }

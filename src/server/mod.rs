@@ -4,8 +4,8 @@
 //! | --- | --- | --- |
 //! | `connection` | yes | what is known about one connection, and when it has to end |
 //! | `table` | yes | the open connections by source: who may come in, who goes for it |
-//! | `budget` | yes | memory of requests under way |
 //! | `source` | yes | which connections come from the same caller |
+//! | `budget` | no | memory of requests under way, shared by all connections |
 //! | `service`, `io` | no | requests and unsent bytes of a connection are noted |
 //! | `tls`, `metrics` | no | certificates, counts |
 //!

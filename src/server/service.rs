@@ -19,8 +19,8 @@ use super::connection::Connection;
 use super::metrics::PortMetrics;
 use super::source::Source;
 
-/// Longest body of a request that is read. Unit: bytes.
-const MAX_BODY_BYTES: usize = 32 * 1024;
+/// Longest body of a request that is read: that of an introspection. Unit: bytes.
+const MAX_BODY_BYTES: usize = crate::token::size::MAX_INTROSPECTION_BYTES;
 
 /// Address of the other end of the connection, in the extensions of each request.
 #[derive(Clone, Copy, Debug)]
@@ -81,32 +81,16 @@ impl hyper::service::Service<Request<Incoming>> for Service {
         let http1 = request.version() < Version::HTTP_2;
         let whole = request.body().is_end_stream();
         let room = self.room(&request);
-        let mut exchange = Exchange::begin(&self.connection, !http1, whole);
+        let exchange = Exchange::begin(&self.connection, !http1, whole);
         let Some(room) = room else {
             self.metrics.shed();
-            exchange.answered();
-            return Box::pin(std::future::ready(Ok(busy().map(|body| Noted {
-                body,
-                _exchange: exchange,
-                _room: None,
-            }))));
+            let refused = exchange.answer(busy(), http1, None);
+            return Box::pin(std::future::ready(Ok(refused)));
         };
         let mut request = request.map(|body| exchange.receive(body, whole));
         request.extensions_mut().insert(self.peer);
         let answer = self.router.clone().call(request);
-        Box::pin(async move {
-            let mut response = answer.await?;
-            let retired = exchange.answered();
-            if retired && http1 {
-                let close = HeaderValue::from_static("close");
-                response.headers_mut().insert(header::CONNECTION, close);
-            }
-            Ok(response.map(|body| Noted {
-                body,
-                _exchange: exchange,
-                _room: Some(room),
-            }))
-        })
+        Box::pin(async move { Ok(exchange.answer(answer.await?, http1, Some(room))) })
     }
 }
 
@@ -150,13 +134,30 @@ impl Exchange {
         })
     }
 
-    /// There is an answer; says whether the connection is retired.
-    fn answered(&mut self) -> bool {
+    /// There is an answer, which is under way until its body is handed over. Over HTTP/1 it says whether
+    /// the connection ends with it, as it does after a 408 (RFC 9110 section 15.5.9); over HTTP/2 a frame
+    /// says so.
+    fn answer(
+        mut self,
+        mut response: Response<Body>,
+        http1: bool,
+        room: Option<Share>,
+    ) -> Response<Noted> {
         let began = std::mem::replace(&mut self.since, Instant::now());
         self.has_answer = true;
-        self.connection.with(|connection| {
+        let retired = self.connection.with(|connection| {
             connection.answered(began, self.since);
             connection.is_retired()
+        });
+        let ends = retired || response.status() == StatusCode::REQUEST_TIMEOUT;
+        if ends && http1 {
+            let close = HeaderValue::from_static("close");
+            response.headers_mut().insert(header::CONNECTION, close);
+        }
+        response.map(|body| Noted {
+            body,
+            _exchange: self,
+            _room: room,
         })
     }
 }

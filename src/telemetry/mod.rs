@@ -18,13 +18,13 @@ pub use self::parent::adopt;
 pub use self::traces::{RECONCILE, TARGET, Traces};
 use crate::config::{self, LogFormat};
 
-/// Libraries that would log request or TLS bytes at finer levels, or repeat us; they stay here.
-const CAPPED: [(&str, tracing::Level); 6] = [
-    ("h2", tracing::Level::INFO),
+/// Libraries that would log request or TLS bytes at finer levels, or whatever a caller wants logged; they
+/// stay here.
+const CAPPED: [(&str, tracing::Level); 5] = [
+    // Warns of each connection that breaks the rules of HTTP/2: a metric counts these.
+    ("h2", tracing::Level::ERROR),
     ("hyper", tracing::Level::INFO),
     ("hyper_util", tracing::Level::INFO),
-    // Its span around each reconcile would stand around ours.
-    ("kube_runtime", tracing::Level::WARN),
     ("rustls", tracing::Level::INFO),
     ("tower", tracing::Level::INFO),
 ];
@@ -84,7 +84,7 @@ fn cap(targets: Targets) -> Targets {
     let targets = targets.with_target(TARGET, LevelFilter::OFF);
     CAPPED.into_iter().fold(targets, |targets, (target, most)| {
         let next = match most {
-            tracing::Level::WARN => tracing::Level::INFO,
+            tracing::Level::ERROR => tracing::Level::WARN,
             _ => tracing::Level::DEBUG,
         };
         if targets.would_enable(target, &next) {
@@ -107,5 +107,6 @@ mod tests {
         assert!(!cap("hyper=trace".parse().unwrap()).would_enable("hyper", &tracing::Level::TRACE));
         assert!(!cap("trace".parse().unwrap()).would_enable(TARGET, &tracing::Level::ERROR));
         assert!(!cap("error".parse().unwrap()).would_enable("hyper", &tracing::Level::INFO));
+        assert!(!cap("warn".parse().unwrap()).would_enable("h2", &tracing::Level::WARN));
     }
 }

@@ -5,6 +5,7 @@
 //! other, and asking costs O(log n): no reconcile counts keys.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::AddAssign;
 use std::sync::Arc;
 
 use k8s_openapi::jiff::Timestamp;
@@ -63,6 +64,14 @@ pub struct Tally {
     pub expired: i64,
 }
 
+impl AddAssign for Tally {
+    fn add_assign(&mut self, other: Self) {
+        self.pending += other.pending;
+        self.active += other.active;
+        self.expired += other.expired;
+    }
+}
+
 impl Tally {
     const fn of_phase(&mut self, phase: Phase) -> &mut i64 {
         match phase {
@@ -89,6 +98,8 @@ struct Member {
     org: Arc<str>,
     seat: Seat,
     phase: Phase,
+    /// Whether its organization counts it: see [`Roster::counts`].
+    counted: bool,
 }
 
 /// What is known of one organization, declared or only named by keys.
@@ -96,7 +107,10 @@ struct Member {
 struct Entry {
     declared: Option<Arc<Organization>>,
     keys: BTreeSet<KeyRef>,
+    /// Of the keys that it counts.
     tally: Tally,
+    /// Of the other ones.
+    strangers: Tally,
     quota: Quota,
     sub_organizations: BTreeSet<Arc<str>>,
 }
@@ -107,6 +121,17 @@ struct Seat {
     created: Timestamp,
     uid: Arc<str>,
     key: KeyRef,
+}
+
+impl Entry {
+    const fn tally_of(&mut self, member: &Member) -> &mut i64 {
+        let tally = if member.counted {
+            &mut self.tally
+        } else {
+            &mut self.strangers
+        };
+        tally.of_phase(member.phase)
+    }
 }
 
 #[derive(Debug, Default)]
@@ -184,9 +209,9 @@ impl Roster {
                 if known.phase != phase
                     && let Some(entry) = self.organizations.get_mut(&known.org)
                 {
-                    *entry.tally.of_phase(known.phase) -= 1;
-                    *entry.tally.of_phase(phase) += 1;
+                    *entry.tally_of(known) -= 1;
                     known.phase = phase;
+                    *entry.tally_of(known) += 1;
                 }
                 return changed;
             }
@@ -196,9 +221,13 @@ impl Roster {
         let org: Arc<str> = self.org_name(&apikey.spec.org);
         let entry = self.organizations.entry(Arc::clone(&org)).or_default();
         entry.keys.insert(key.clone());
-        *entry.tally.of_phase(phase) += 1;
-        let member = Member { org, seat, phase };
-        changed.extend(self.seat(&member));
+        let mut member = Member {
+            org,
+            seat,
+            phase,
+            counted: false,
+        };
+        changed.extend(self.seat(&mut member));
         self.members.insert(key, member);
         changed
     }
@@ -211,7 +240,6 @@ impl Roster {
         let changed = self.unseat(&member);
         if let Some(entry) = self.organizations.get_mut(&member.org) {
             entry.keys.remove(key);
-            *entry.tally.of_phase(member.phase) -= 1;
         }
         self.forget_if_empty(&member.org);
         changed
@@ -253,8 +281,8 @@ impl Roster {
             let entry = self.organizations.entry(parent).or_default();
             entry.sub_organizations.insert(Arc::clone(&name));
         }
-        for member in members {
-            changed.extend(self.seat(&member));
+        for mut member in members {
+            changed.extend(self.seat(&mut member));
             self.members.insert(member.seat.key.clone(), member);
         }
         self.forget_if_empty(&name);
@@ -288,8 +316,8 @@ impl Roster {
             Some(labels) => self.namespaces.insert(name.into(), labels),
             None => self.namespaces.remove(name),
         };
-        for member in members {
-            keys.extend(self.seat(&member));
+        for mut member in members {
+            keys.extend(self.seat(&mut member));
             self.members.insert(member.seat.key.clone(), member);
         }
         keys.sort();
@@ -325,7 +353,7 @@ impl Roster {
         self.namespaces.keys().map(ToString::to_string).collect()
     }
 
-    /// Keys of one organization, without those of its sub-organizations, by phase.
+    /// Keys that one organization counts, without those of its sub-organizations, by phase.
     #[must_use]
     pub fn tally(&self, org: &str) -> Tally {
         self.organizations
@@ -334,11 +362,25 @@ impl Roster {
             .unwrap_or_default()
     }
 
-    /// Every organization that is declared or has keys, with its keys by phase.
-    pub fn tallies(&self) -> impl Iterator<Item = (&str, Tally)> {
-        self.organizations
-            .iter()
-            .map(|(name, entry)| (&**name, entry.tally))
+    /// Every organization with the keys that it counts, by phase, and under no name the keys that none counts,
+    /// if there are any: whoever makes keys can name any organization. `required` are Organizations that are
+    /// declared; otherwise one counts that keys name.
+    #[must_use]
+    pub fn tallies(&self, required: bool) -> Vec<(&str, Tally)> {
+        let mut tallies = Vec::with_capacity(self.organizations.len());
+        let mut strangers = Tally::default();
+        for (name, entry) in &self.organizations {
+            strangers += entry.strangers;
+            if entry.declared.is_some() || !required {
+                tallies.push((&**name, entry.tally));
+            } else {
+                strangers += entry.tally;
+            }
+        }
+        if strangers != Tally::default() {
+            tallies.push(("", strangers));
+        }
+        tallies
     }
 
     /// One shared text per organization name.
@@ -375,7 +417,7 @@ impl Roster {
         std::iter::once(Arc::clone(org)).chain(parent).collect()
     }
 
-    /// A key that its organization does not allow here takes nobody's place.
+    /// A key that its organization does not allow here takes nobody's place and is not counted.
     fn counts(&self, member: &Member) -> bool {
         let declared = self
             .organizations
@@ -389,8 +431,12 @@ impl Roster {
         })
     }
 
-    fn seat(&mut self, member: &Member) -> Vec<KeyRef> {
-        if !self.counts(member) {
+    fn seat(&mut self, member: &mut Member) -> Vec<KeyRef> {
+        member.counted = self.counts(member);
+        if let Some(entry) = self.organizations.get_mut(&member.org) {
+            *entry.tally_of(member) += 1;
+        }
+        if !member.counted {
             return Vec::new();
         }
         let quotas = self.quotas(&member.org);
@@ -402,6 +448,9 @@ impl Roster {
     }
 
     fn unseat(&mut self, member: &Member) -> Vec<KeyRef> {
+        if let Some(entry) = self.organizations.get_mut(&member.org) {
+            *entry.tally_of(member) -= 1;
+        }
         let quotas = self.quotas(&member.org);
         let unseat_in = |organization| {
             self.organizations

@@ -41,6 +41,31 @@ async fn metrics_tell_of_keys_reconciles_and_requests() {
 }
 
 #[tokio::test]
+async fn keys_that_no_organization_allows_move_no_number_of_one_and_make_no_series() {
+    let (victim, stranger) = (Scope::shared().await, Scope::shared().await);
+    let org = victim.org();
+    let rule = format!("{{allowedNamespaces: {{from: Names, names: [{org}]}}}}");
+    victim.declare(org, &rule);
+    victim.apply_key("ci", "");
+    victim.ready("ci").await;
+    let made_up = format!("{org}-made-up");
+    stranger.apply_key("a", &format!("org: {org}"));
+    stranger.apply_key("b", &format!("org: {made_up}"));
+    stranger.refused("a", "NamespaceNotAllowed").await;
+    stranger.refused("b", "OrganizationNotFound").await;
+    let (_, text) = Scope::operator(|operator| operator.get("/metrics")).unwrap();
+    for line in [
+        format!("apikeys{{org=\"{org}\",phase=\"Active\"}} 1\n"),
+        format!("apikeys{{org=\"{org}\",phase=\"Pending\"}} 0\n"),
+    ] {
+        assert!(text.contains(&line), "{line} is missing in\n{text}");
+    }
+    assert!(!text.contains(&made_up), "{text}");
+    let refused = Scope::operator(|o| o.metric("apikeys{org=\"\",phase=\"Pending\"}"));
+    assert!(refused >= Some(2.0), "{refused:?}");
+}
+
+#[tokio::test]
 async fn metrics_tell_from_when_and_how_long_a_key_and_its_replaced_secret_are_good() {
     let scope = Scope::shared().await;
     scope.apply_key("ci", "");

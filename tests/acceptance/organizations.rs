@@ -79,6 +79,11 @@ async fn an_organization_that_is_deleted_closes_its_keys_and_one_that_comes_back
     scope.ready("ci").await;
     server.token_for(&credential).await;
     assert_eq!(scope.delivered("ci").await.metadata.uid, before);
+    eventually("an Event says that it is usable again", async || {
+        let events = scope.kubectl(&["events", "--for", "apikey/ci", "-o", "json"]);
+        events.contains("\"Recovered\"").then_some(())
+    })
+    .await;
 }
 
 #[tokio::test]

@@ -172,7 +172,8 @@ pub struct SecretTemplate {
     #[schemars(schema_with = "schema::template_labels")]
     pub labels: BTreeMap<String, String>,
 
-    /// Annotations to set on the Secret, at most 64, with at most 8192 characters together. Annotations that others add are left alone.
+    /// Annotations to set on the Secret, at most 64, with at most 8192 characters together. Annotations
+    /// that others add are left alone.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(schema_with = "schema::template_annotations")]
     pub annotations: BTreeMap<String, String>,

@@ -32,9 +32,9 @@ pub struct TokenSpec {
     #[schemars(schema_with = "schema::token_ttl_seconds")]
     pub ttl_seconds: Option<i64>,
 
-    /// Who the tokens are for (claim `aud`), at most 16, with at most 1024 characters together. Those that the organization does not allow
-    /// are left out, and a key left with none is refused. Omitted: the audience that the token
-    /// endpoint was started with.
+    /// Who the tokens are for (claim `aud`), at most 16, with at most 1024 characters together. Those
+    /// that the organization does not allow are left out, and a key left with none is refused. Omitted:
+    /// the audience that the token endpoint was started with.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "schema::token_audiences")]
     pub audiences: Vec<String>,

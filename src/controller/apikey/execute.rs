@@ -77,8 +77,7 @@ pub async fn execute(
                 write_verifier(ctx, observed, &document).await?;
             }
             Action::DiscardPrevious => {
-                let mut document = readable(observed)?;
-                document.previous = None;
+                let document = readable(observed)?.without_previous();
                 write_verifier(ctx, observed, &document).await?;
             }
             Action::RecordHandover(handover) => {

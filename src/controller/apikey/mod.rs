@@ -8,6 +8,7 @@
 //! | `handover` | no | the end of a secret that is shown once |
 //! | `restore` | no | what is taken over from a backup |
 //! | `status`, `conditions`, `notes` | no | what to say |
+//! | `reported` | no | what was said last |
 //! | `delivered`, `render` | no | what is read of the Secret, and what is written to it |
 //! | `execute` | yes | takes the steps, with `mint` for new secrets and `writes` for requests |
 
@@ -20,6 +21,7 @@ pub mod notes;
 pub mod observe;
 pub mod plan;
 pub mod render;
+pub mod reported;
 pub mod restore;
 pub mod rotation;
 pub mod status;
@@ -28,11 +30,14 @@ mod writes;
 use std::sync::Arc;
 use std::time::Duration;
 
-use kube::runtime::controller::Action;
+use kube::runtime::reflector::ObjectRef;
 use kube::{Resource as _, ResourceExt as _};
 
+use self::notes::Change;
 use self::plan::Observed;
+use self::reported::Reported;
 use super::context::{Context, post_params};
+use super::workers::Next;
 use crate::api::{ApiKey, ApiKeyStatus};
 use crate::audit;
 use crate::error::{Class, Error, request};
@@ -48,23 +53,24 @@ pub const MAX_ROUNDS: usize = 6;
 ///
 /// # Errors
 /// The request that failed; the status says so as well, unless it was a mere conflict.
-pub async fn reconcile(apikey: Arc<ApiKey>, ctx: Arc<Context>) -> Result<Action, Error> {
+pub async fn reconcile(apikey: Arc<ApiKey>, ctx: Arc<Context>) -> Result<Next, Error> {
     if apikey.metadata.deletion_timestamp.is_some() {
-        return Ok(Action::await_change());
+        return Ok(Next::OnChange);
     }
     let mut observed = observe::observe(&ctx, apikey);
+    let reported = last_reported(&ctx, &observed);
     let settled = settle(&ctx, &mut observed).await;
     match settled {
         Ok(plan) => {
+            report(&ctx, &observed, &reported, &plan.status);
             write_status(&ctx, &observed, plan.status).await?;
             let wait = plan.next.duration_since(observed.now);
-            Ok(Action::requeue(
-                Duration::try_from(wait).unwrap_or_default(),
-            ))
+            Ok(Next::After(Duration::try_from(wait).unwrap_or_default()))
         }
         Err(error) => {
             if error.class() != Class::Conflict {
                 let status = plan::status_after(&observed, &error);
+                report(&ctx, &observed, &reported, &status);
                 write_status(&ctx, &observed, status).await?;
             }
             Err(error)
@@ -106,7 +112,44 @@ async fn settle(ctx: &Context, observed: &mut Observed) -> Result<plan::Plan, Er
     }
 }
 
-/// Writes the status once, if it differs, and tells of the change.
+/// What was last said of the key. At the first look in a term, that is remembered before anything is done.
+fn last_reported(ctx: &Context, observed: &Observed) -> Reported {
+    let apikey = &observed.apikey;
+    let uid = apikey.metadata.uid.as_deref().unwrap_or_default();
+    ctx.reports.of(uid).unwrap_or_else(|| {
+        let stored = apikey.status.clone().unwrap_or_default();
+        let reported = Reported::stored(&stored, observed.document(), observed.now);
+        remember(ctx, apikey, reported.clone());
+        reported
+    })
+}
+
+fn remember(ctx: &Context, apikey: &ApiKey, reported: Reported) {
+    let uid = apikey.metadata.uid.as_deref().unwrap_or_default();
+    ctx.reports.set(uid, reported, || {
+        let known = ctx.caches.apikeys.get(&ObjectRef::from_obj(apikey));
+        known.is_some_and(|known| known.metadata.uid.as_deref() == Some(uid))
+    });
+}
+
+/// Writes audit lines and Events of what is new, and remembers what they said. What comes next may fail and be
+/// tried again without saying it twice.
+fn report(ctx: &Context, observed: &Observed, reported: &Reported, status: &ApiKeyStatus) {
+    if observed.deleted {
+        return;
+    }
+    let (apikey, document, now) = (&observed.apikey, observed.document(), observed.now);
+    let changes = notes::changes(apikey, reported, status, document, now);
+    let lines = changes.iter().filter_map(|change| change.audit.as_ref());
+    lines.for_each(audit::write);
+    remember(ctx, apikey, reported.next(status, document, now));
+    for Change { note, .. } in changes {
+        tracing::info!(reason = note.reason, message = %note.message, "Status changed");
+        ctx.events.publish(apikey.object_ref(&()), note);
+    }
+}
+
+/// Writes the status once, if it differs.
 async fn write_status(
     ctx: &Context,
     observed: &Observed,
@@ -117,11 +160,6 @@ async fn write_status(
     if apikey.status.as_ref().unwrap_or(&nothing) == &status {
         return Ok(());
     }
-    let changes = notes::changes(apikey, &status, observed.document(), observed.now);
-    changes
-        .iter()
-        .filter_map(|change| change.audit.as_ref())
-        .for_each(audit::write);
     let params = post_params();
     let ticket = ctx.caches.apikeys.ticket();
     let new = Answer(ApiKey {
@@ -137,12 +175,8 @@ async fn write_status(
     .await
     {
         Ok(Answer(stored)) => ctx.record_apikey(ticket, stored),
-        Err(error) if error.is_not_found() => return Ok(()),
+        Err(error) if error.is_not_found() => {}
         Err(error) => return Err(error),
-    }
-    for change in changes {
-        tracing::info!(reason = change.note.reason, message = %change.note.message, "Status changed");
-        ctx.events.publish(apikey.object_ref(&()), change.note);
     }
     Ok(())
 }

@@ -1,7 +1,8 @@
-//! What a change of status means to people: Events and audit lines. Pure.
+//! What a change of a key means to people: Events and audit lines. Pure.
 
+use super::reported::{Expiry, Reported, Roles};
 use crate::api::conditions::{self, DELIVERED, EXPIRING_SOON, READY, SUSPENDED, reason};
-use crate::api::{ApiKey, ApiKeyStatus, Phase, PreviousSecret};
+use crate::api::{ApiKey, ApiKeyStatus};
 use crate::audit::{Action, KeyIdentity, Record};
 use crate::controller::events::{Note, Severity};
 use crate::credential::verifier::{Cause, Document};
@@ -27,73 +28,155 @@ const HANDED: [(&str, Severity, Option<Action>); 3] = [
     (reason::SECRET_REMOVED, Severity::Warning, None),
 ];
 
-/// Whom audit records about this key name; `None` before it has an identity.
-fn identity(apikey: &ApiKey, status: &ApiKeyStatus) -> Option<KeyIdentity> {
-    Some(KeyIdentity {
-        email: status.email.clone()?,
-        key_id: status.key_id.clone()?,
-        namespace: apikey.metadata.namespace.clone()?,
-        name: apikey.metadata.name.clone()?,
-        org: apikey.spec.org.clone(),
-    })
+/// One look at a key: what was last reported, and what is to be said now.
+struct Look<'a> {
+    apikey: &'a ApiKey,
+    reported: &'a Reported,
+    new: &'a ApiKeyStatus,
+    document: Option<&'a Document>,
+    now: Timestamp,
 }
 
-/// The changes between the status as it was and as it will be.
+/// The changes between what was last reported of the key and its status as it will be.
 #[must_use]
 pub fn changes(
     apikey: &ApiKey,
+    reported: &Reported,
     new: &ApiKeyStatus,
     document: Option<&Document>,
     now: Timestamp,
 ) -> Vec<Change> {
-    let none = ApiKeyStatus::default();
-    let old = apikey.status.as_ref().unwrap_or(&none);
-    let record = |action| {
-        let record = Record::new(now, action, identity(apikey, new)?);
+    let look = Look {
+        apikey,
+        reported,
+        new,
+        document,
+        now,
+    };
+    let secret = look.secret();
+    let is_new = secret.is_some();
+    let [suspension, spec] = look.declared();
+    let changes = [
+        look.retired(),
+        secret,
+        look.handed_over(),
+        suspension,
+        spec,
+        look.expiry(),
+        look.refused_or_recovered(is_new),
+    ];
+    changes.into_iter().flatten().collect()
+}
+
+impl Look<'_> {
+    /// Whom audit records about this key name; `None` before it has an identity. Without a credential
+    /// record, the id that a status claims is not repeated.
+    fn identity(&self) -> Option<KeyIdentity> {
+        let (email, key_id) = match (self.document, &self.reported.key_id) {
+            (Some(document), _) => (document.email.clone(), document.key_id.to_string()),
+            (None, Some(key_id)) => match &self.reported.email {
+                Some(email) => (email.to_string(), key_id.to_string()),
+                None => (String::new(), String::new()),
+            },
+            (None, None) => return None,
+        };
+        Some(KeyIdentity {
+            email,
+            key_id,
+            namespace: self.apikey.metadata.namespace.clone()?,
+            name: self.apikey.metadata.name.clone()?,
+            org: self.apikey.spec.org.clone(),
+        })
+    }
+
+    fn record(&self, action: Action) -> Option<Record> {
+        let record = Record::new(self.now, action, self.identity()?);
         Some(Record {
-            roles: new.roles.clone(),
-            revision: new.revision,
-            expires_at: new.expires_at.clone(),
+            roles: self.new.roles.clone(),
+            revision: Some(self.revision()),
+            expires_at: self.document.map(|document| document.expires_at.clone()),
             ..record
         })
-    };
-    let change = |severity, reason, message: String, action: Option<Action>| Change {
-        note: Note {
-            severity,
-            reason,
-            message,
-        },
-        audit: action.and_then(record),
-    };
-    let message_of = |status: &ApiKeyStatus, type_| {
-        conditions::find(&status.conditions, type_)
-            .map(|c| c.message.clone())
-            .unwrap_or_default()
-    };
-    let mut changes = Vec::new();
+    }
 
-    let secret = new.secret_name.as_deref().unwrap_or_default();
-    let revision = new.revision.unwrap_or_default();
-    let issued = old.key_id.is_none() && new.key_id.is_some();
-    let restored = issued && document.is_some_and(|document| document.restored_from.is_some());
-    if restored {
-        let message = format!("Took over revision {revision} of the secret from a backup");
-        let action = Some(Action::Restore);
-        changes.push(change(Severity::Normal, reason::RESTORED, message, action));
-    } else if issued {
-        let message = format!("Delivered revision {revision} of the secret to Secret '{secret}'");
-        changes.push(change(
-            Severity::Normal,
-            reason::ISSUED,
-            message,
-            Some(Action::Create),
-        ));
-    } else if old.revision.is_some_and(|old| old < revision) {
-        let rotated = document.and_then(|document| match document.current.cause {
+    fn change(
+        &self,
+        severity: Severity,
+        reason: &'static str,
+        message: &str,
+        action: Option<Action>,
+    ) -> Change {
+        Change {
+            note: Note::new(severity, reason, message),
+            audit: action.and_then(|action| self.record(action)),
+        }
+    }
+
+    /// Message of a condition.
+    fn message(&self, type_: &str) -> &str {
+        conditions::find(&self.new.conditions, type_).map_or("", |c| &c.message)
+    }
+
+    /// Number of the delivered secret.
+    fn revision(&self) -> i64 {
+        let delivered = self.document.map(|document| document.current.revision);
+        delivered.unwrap_or(self.reported.revision)
+    }
+
+    /// Whether the key has a public id that was not reported.
+    fn is_issued(&self) -> bool {
+        self.document
+            .is_some_and(|document| self.reported.key_id.as_ref() != Some(&document.key_id))
+    }
+
+    fn is_restored(&self) -> bool {
+        let restored = |document: &Document| document.restored_from.is_some();
+        self.is_issued() && self.document.is_some_and(restored)
+    }
+
+    /// A secret that is no longer accepted, though another replaced it.
+    fn retired(&self) -> Option<Change> {
+        let (document, retired) = (self.document?, self.reported.previous?);
+        let accepted = document.accepted_previous(self.now);
+        if self.is_issued() || accepted.is_some_and(|(entry, _)| entry.revision == retired.revision)
+        {
+            return None;
+        }
+        let early =
+            document.discarded_revision == Some(retired.revision) || self.now < retired.valid_until;
+        let message = format!(
+            "Revision {} of the secret is refused from now on{}",
+            retired.revision,
+            if early { ", before its time" } else { "" }
+        );
+        let action = early.then_some(Action::Discard);
+        Some(self.change(Severity::Normal, reason::PREVIOUS_RETIRED, &message, action))
+    }
+
+    /// A secret that was not reported.
+    fn secret(&self) -> Option<Change> {
+        let document = self.document?;
+        let secret = self.apikey.secret_name();
+        let revision = document.current.revision;
+        if self.is_restored() {
+            let message = format!("Took over revision {revision} of the secret from a backup");
+            let action = Some(Action::Restore);
+            return Some(self.change(Severity::Normal, reason::RESTORED, &message, action));
+        }
+        if self.is_issued() {
+            let message =
+                format!("Delivered revision {revision} of the secret to Secret '{secret}'");
+            let action = Some(Action::Create);
+            return Some(self.change(Severity::Normal, reason::ISSUED, &message, action));
+        }
+        if revision <= self.reported.revision {
+            return None;
+        }
+        let rotated = match document.current.cause {
             Cause::Schedule => Some("by schedule"),
             Cause::Request => Some("on request"),
             Cause::First | Cause::Replacement => None,
-        });
+        };
         let (severity, reason, action, because) = match rotated {
             Some(why) => {
                 let message = format!("Rotated {why}");
@@ -106,134 +189,128 @@ pub fn changes(
                 format!("Secret '{secret}' was removed or did not hold the current secret"),
             ),
         };
-        let overlap = match &new.previous_secret {
-            Some(PreviousSecret {
-                revision,
-                valid_until,
-            }) => format!("revision {revision} is accepted until {}", valid_until.0),
+        let overlap = match document.accepted_previous(self.now) {
+            Some((previous, end)) => {
+                format!("revision {} is accepted until {end}", previous.revision)
+            }
             None => "earlier ones are refused".to_owned(),
         };
         let message = format!("{because}: Secret '{secret}' holds revision {revision}; {overlap}");
-        changes.push(change(severity, reason, message, Some(action)));
-    } else if let Some(retired) = &old.previous_secret
-        && new.previous_secret.is_none()
-    {
-        let early = now < retired.valid_until.0;
-        let message = format!(
-            "Revision {} of the secret is refused from now on{}",
-            retired.revision,
-            if early { ", before its time" } else { "" }
-        );
-        let action = early.then_some(Action::Discard);
-        changes.push(change(
-            Severity::Normal,
-            reason::PREVIOUS_RETIRED,
-            message,
-            action,
-        ));
+        Some(self.change(severity, reason, &message, Some(action)))
     }
 
-    let handed = |status: &ApiKeyStatus| {
-        let delivered = conditions::find(&status.conditions, DELIVERED)?;
-        HANDED
-            .into_iter()
-            .find(|(reason, ..)| *reason == delivered.reason)
-    };
-    if let Some((reason, severity, action)) = handed(new)
-        && !restored
-        && handed(old).is_none_or(|(before, ..)| before != reason || old.revision != new.revision)
-    {
-        changes.push(change(severity, reason, message_of(new, DELIVERED), action));
-    }
-
-    let (was, is) = (
-        conditions::is_true(&old.conditions, SUSPENDED),
-        conditions::is_true(&new.conditions, SUSPENDED),
-    );
-    if is && !was {
-        let message = message_of(new, SUSPENDED);
-        changes.push(change(
-            Severity::Normal,
-            reason::SUSPENDED,
-            message,
-            Some(Action::Suspend),
-        ));
-    }
-    if was && !is {
-        let message = "`suspended` is false again: tokens are issued".to_owned();
-        changes.push(change(
-            Severity::Normal,
-            reason::RESUMED,
-            message,
-            Some(Action::Resume),
-        ));
-    }
-
-    let known = old.observed_generation >= 1 && !issued;
-    if known && old.roles != new.roles {
-        let message = format!(
-            "Roles are now [{}], they were [{}]; the secret stays",
-            new.roles.join(", "),
-            old.roles.join(", ")
-        );
-        let mut change = change(
-            Severity::Normal,
-            reason::UPDATED,
-            message,
-            Some(Action::Update),
-        );
-        if let Some(record) = &mut change.audit {
-            record.previous_roles = Some(old.roles.clone());
+    /// The end of a secret that is shown once.
+    fn handed_over(&self) -> Option<Change> {
+        let (reason, severity, action) = handed(self.new)?;
+        let is_known = self.reported.handed == Some(reason)
+            && self.reported.revision == self.revision()
+            && !self.is_issued();
+        if is_known || self.is_restored() {
+            return None;
         }
-        changes.push(change);
-    } else if known && old.observed_generation < new.observed_generation && was == is {
-        let message = "Accepted the change of the spec; the secret stays".to_owned();
-        changes.push(change(
-            Severity::Normal,
-            reason::UPDATED,
-            message,
-            Some(Action::Update),
-        ));
+        Some(self.change(severity, reason, self.message(DELIVERED), action))
     }
 
-    let soon = |status: &ApiKeyStatus| conditions::is_true(&status.conditions, EXPIRING_SOON);
-    if soon(new) && !soon(old) {
-        let message = message_of(new, EXPIRING_SOON);
-        changes.push(change(
-            Severity::Warning,
-            reason::EXPIRING_SOON,
-            message,
-            None,
-        ));
-    }
-    if new.phase == Some(Phase::Expired) {
-        if old.phase != Some(Phase::Expired) {
-            let message = message_of(new, READY);
-            changes.push(change(
-                Severity::Warning,
-                reason::EXPIRED,
-                message,
-                Some(Action::Expire),
-            ));
+    /// What somebody declared otherwise. What was before is in one line if a status is all that says so: it
+    /// may be made up.
+    fn declared(&self) -> [Option<Change>; 2] {
+        match (self.suspension(), self.spec()) {
+            (Some(mut suspension), Some(spec)) if self.reported.is_claimed => {
+                if let (Some(line), Some(roles)) = (&mut suspension.audit, spec.audit) {
+                    line.previous_roles = roles.previous_roles;
+                }
+                [Some(suspension), None]
+            }
+            (suspension, spec) => [suspension, spec],
         }
-        return changes;
     }
 
-    if let Some(refusal) = refusal(new)
-        && Some(refusal) != self::refusal(old)
-    {
-        changes.push(change(
-            Severity::Warning,
-            refusal,
-            message_of(new, READY),
-            None,
-        ));
+    fn suspension(&self) -> Option<Change> {
+        let (reason, message, action) = match (self.reported.is_suspended, self.is_suspended()) {
+            (false, true) => (reason::SUSPENDED, self.message(SUSPENDED), Action::Suspend),
+            (true, false) => (
+                reason::RESUMED,
+                "`suspended` is false again: tokens are issued",
+                Action::Resume,
+            ),
+            (true, true) | (false, false) => return None,
+        };
+        Some(self.change(Severity::Normal, reason, message, Some(action)))
     }
-    changes
+
+    fn is_suspended(&self) -> bool {
+        conditions::is_true(&self.new.conditions, SUSPENDED)
+    }
+
+    /// Roles, or something else of the spec that has no line of its own.
+    fn spec(&self) -> Option<Change> {
+        let is_known = self.reported.generation >= 1 && !self.is_issued();
+        let action = Some(Action::Update);
+        if is_known && self.reported.roles != Roles::of(&self.new.roles) {
+            let before = self.reported.roles.to_vec();
+            let message = format!(
+                "Roles are now [{}], they were [{}]; the secret stays",
+                self.new.roles.join(", "),
+                before.join(", ")
+            );
+            let mut change = self.change(Severity::Normal, reason::UPDATED, &message, action);
+            if let Some(record) = &mut change.audit {
+                record.previous_roles = Some(before);
+            }
+            return Some(change);
+        }
+        let is_changed = self.reported.generation < self.new.observed_generation;
+        if is_known && is_changed && self.reported.is_suspended == self.is_suspended() {
+            let message = "Accepted the change of the spec; the secret stays";
+            return Some(self.change(Severity::Normal, reason::UPDATED, message, action));
+        }
+        None
+    }
+
+    fn expiry(&self) -> Option<Change> {
+        let expiry = Expiry::of(self.new);
+        if expiry == self.reported.expiry {
+            return None;
+        }
+        let (reason, condition, action) = match expiry {
+            Expiry::Ahead => return None,
+            Expiry::Near => (reason::EXPIRING_SOON, EXPIRING_SOON, None),
+            Expiry::Passed => (reason::EXPIRED, READY, Some(Action::Expire)),
+        };
+        Some(self.change(Severity::Warning, reason, self.message(condition), action))
+    }
+
+    /// Whether the key became unusable, or usable again without a new secret.
+    fn refused_or_recovered(&self, has_new_secret: bool) -> Option<Change> {
+        if Expiry::of(self.new) == Expiry::Passed {
+            return None;
+        }
+        let is_ready = conditions::is_true(&self.new.conditions, READY);
+        let message = self.message(READY);
+        match (self.reported.refusal, refusal(self.new)) {
+            (before, Some(refusal)) if before != Some(refusal) => {
+                Some(self.change(Severity::Warning, refusal, message, None))
+            }
+            (Some(before), None)
+                if is_ready && !has_new_secret && before != reason::PROGRESSING_WITH_RETRY =>
+            {
+                Some(self.change(Severity::Normal, reason::RECOVERED, message, None))
+            }
+            _ => None,
+        }
+    }
+}
+
+/// How a secret that is shown once ended, if this status says so.
+pub(super) fn handed(status: &ApiKeyStatus) -> Option<(&'static str, Severity, Option<Action>)> {
+    let delivered = conditions::find(&status.conditions, DELIVERED)?;
+    HANDED
+        .into_iter()
+        .find(|(reason, ..)| *reason == delivered.reason)
 }
 
 /// The reason why the key is not ready, if it is one to tell people of.
-fn refusal(status: &ApiKeyStatus) -> Option<&'static str> {
+pub(super) fn refusal(status: &ApiKeyStatus) -> Option<&'static str> {
     const TOLD: [&str; 13] = [
         reason::SECRET_CONFLICT,
         reason::SECRET_REMOVED_REPEATEDLY,

@@ -8,7 +8,6 @@ use k8s_openapi::api::core::v1::Secret as CoreSecret;
 use kube::Resource as _;
 use kube::api::{DeleteParams, Patch, PatchParams, Preconditions};
 use kube::core::Request;
-use kube::runtime::reflector::ObjectRef;
 
 use super::delivered::Delivered;
 use super::plan::Observed;
@@ -55,7 +54,7 @@ pub(super) async fn write_verifier(
     let verifier = Verifier::read(stored);
     ctx.caches.verifiers.record(ticket, verifier.clone());
     // The key may have been deleted meanwhile, and own writes are no news to the sweeper.
-    ctx.queues.verifiers.push(ObjectRef::from_obj(&verifier));
+    ctx.enqueue_verifier(&verifier);
     observed.verifier = Some(Arc::new(verifier));
     Ok(())
 }

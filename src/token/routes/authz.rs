@@ -8,7 +8,7 @@
 
 use axum::body::Body;
 use axum::extract::State;
-use axum::http::{HeaderMap, HeaderName, Request, Response, StatusCode, header};
+use axum::http::{HeaderMap, HeaderName, Request, Response, StatusCode, Uri, header};
 
 use percent_encoding::percent_decode_str;
 
@@ -97,12 +97,22 @@ struct Identity {
         (status = 200, description = "It may; x-apikey-id, x-apikey-name, x-apikey-namespace, \
             x-apikey-email, x-apikey-org, x-apikey-organization-id and x-apikey-roles say who it is"),
         (status = 401, description = "No API key, and no access token of one, that may be used", body = reply::ErrorBody),
+        (status = 403, description = "A requirement stands in the query of /authz itself, where it would not be looked at", body = reply::ErrorBody),
         (status = 429, description = "Too many refused attempts", body = reply::ErrorBody),
         (status = 503, description = "Busy, or out of touch with the API server", body = reply::ErrorBody),
     )
 )]
 pub async fn handle(State(app): State<App>, request: Request<Body>) -> Response<Body> {
-    respond(&app, request, Some(Requirement::default())).await
+    let requirement = (!is_asked_in_query(request.uri())).then(Requirement::default);
+    respond(&app, request, requirement).await
+}
+
+/// Whether the gateway put a requirement where none is looked for. What comes after `/authz/` is the
+/// original request, which may say what it likes.
+fn is_asked_in_query(uri: &Uri) -> bool {
+    let names = uri.query().unwrap_or_default().split('&');
+    let mut names = names.filter_map(|pair| pair.split_once('='));
+    uri.path() == "/authz" && names.any(|(name, _)| ["org", "role", "aud"].contains(&name))
 }
 
 /// The same with requirements: an organization to act in, roles to hold there, and an audience.
@@ -138,8 +148,8 @@ async fn respond(
 ) -> Response<Body> {
     app.answer(Route::Authz, request, async |caller, request| {
         let Some(requirement) = requirement else {
-            let say = "the requirement in the path must be like \
-                       org=acme,role=build-viewer,aud=https:%2F%2Fapi.example.com";
+            let say = "a requirement has to stand in the path, like \
+                       /authz-with/org=acme,role=build-viewer,aud=https:%2F%2Fapi.example.com";
             return reply::bad_request(StatusCode::FORBIDDEN, say);
         };
         match identify(&app.service, caller, request.headers(), &requirement).await {
@@ -303,5 +313,20 @@ mod tests {
             assert_eq!(Requirement::of_path(&path).as_ref(), Some(&read));
         }
         assert_eq!(Requirement::of_path("/authz-with/%ff/role=a"), None);
+    }
+
+    #[test]
+    fn a_requirement_in_the_query_is_noticed_and_the_query_of_the_original_request_is_not_taken_for_one()
+     {
+        for (uri, misplaced) in [
+            ("/authz?aud=app", true),
+            ("/authz?x=1&role=a", true),
+            ("/authz?audience=app", false),
+            ("/authz", false),
+            ("/authz/?aud=app", false),
+            ("/authz/v1?role=a", false),
+        ] {
+            assert_eq!(is_asked_in_query(&uri.parse().unwrap()), misplaced, "{uri}");
+        }
     }
 }

@@ -7,6 +7,7 @@ use axum::http::{HeaderMap, Request, Response, StatusCode};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use super::oauth::NoClient;
 use super::{App, oauth};
 use crate::credential::Secret;
 use crate::token::claims::{self, Audience, Claims};
@@ -19,6 +20,10 @@ use crate::token::service::{Caller, Refused, Service};
 use crate::token::size::MAX_INTROSPECTION_BYTES;
 use crate::token::verify::{Login, Proven};
 use std::sync::Arc;
+
+/// Said to who asks by an access token that does not do.
+const BAD_BEARER: &str = "the Bearer token is no valid access token for this token server: its audience has \
+                          to be that of the token server or the issuer. Or send client_id and client_secret";
 
 /// Where it is.
 pub const PATH: &str = "/oauth2/introspect";
@@ -163,7 +168,12 @@ async fn by_secret(
     headers: &HeaderMap,
     form: &Form,
 ) -> Result<Arc<Credential>, Response<Body>> {
-    let client = oauth::client(headers, form).map_err(|none| none.answer())?;
+    let client = oauth::client(headers, form).map_err(|none| {
+        if matches!(none, NoClient::NoCredentials(_)) && request::bearer(headers).is_some() {
+            return NoClient::NoCredentials(BAD_BEARER).answer();
+        }
+        none.answer()
+    })?;
     let login = Login::NameOrId(&client.id);
     let secret = client.secret.trim_ascii();
     let proven = service.authenticate(caller, secret, login).await;

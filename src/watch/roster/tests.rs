@@ -128,7 +128,58 @@ fn phases_are_tallied_per_organization() {
         }
     );
     roster.remove(&key("a"));
-    assert_eq!(roster.tallies().count(), 0);
+    assert_eq!(roster.tallies(false), []);
+}
+
+fn pending(keys: i64) -> Tally {
+    Tally {
+        pending: keys,
+        ..Tally::default()
+    }
+}
+
+#[test]
+fn keys_that_no_organization_allows_are_counted_under_no_name() {
+    let mut roster = Roster::default();
+    let mut acme = Organization::clone(&declared(None, None));
+    acme.spec.allowed_namespaces.from = crate::api::FromNamespaces::Names;
+    acme.spec.allowed_namespaces.names = vec!["ns".into()];
+    let mut all = acme.clone();
+    all.spec.allowed_namespaces.from = crate::api::FromNamespaces::All;
+    roster.declare("acme", Some(Arc::new(acme)));
+    assert_eq!(roster.tallies(true), [("acme", pending(0))]);
+    roster.upsert(&apikey("acme", "ns", "own", 1));
+    let mut strange = apikey("acme", "elsewhere", "strange", 1);
+    roster.upsert(&strange);
+    roster.upsert(&apikey("made-up", "elsewhere", "a", 1));
+    roster.upsert(&apikey("made-up-too", "elsewhere", "b", 1));
+    let strangers = roster.tallies(true);
+    assert_eq!(strangers, [("acme", pending(1)), ("", pending(3))]);
+    let named = [
+        ("acme", pending(1)),
+        ("made-up", pending(1)),
+        ("made-up-too", pending(1)),
+        ("", pending(1)),
+    ];
+    assert_eq!(roster.tallies(false), named, "any name will do");
+
+    strange.status = Some(ApiKeyStatus {
+        phase: Some(Phase::Active),
+        ..Default::default()
+    });
+    roster.upsert(&strange);
+    assert_eq!(roster.tally("acme"), pending(1), "whatever its status says");
+    roster.declare("acme", Some(Arc::new(all)));
+    let both = Tally {
+        pending: 1,
+        active: 1,
+        expired: 0,
+    };
+    assert_eq!(roster.tallies(true), [("acme", both), ("", pending(2))]);
+    for name in ["strange", "a", "b"] {
+        roster.remove(&KeyRef::new("elsewhere", name));
+    }
+    assert_eq!(roster.tallies(true), [("acme", pending(1))]);
 }
 
 proptest! {

@@ -11,7 +11,9 @@ mod namespace;
 mod organization;
 mod plugin;
 mod set_back;
+mod status;
 mod terminal;
+mod turns;
 
 use axum::http::Request;
 use serde_json::Value;
@@ -66,18 +68,27 @@ fn apikey_path(scope: &Scope<'_>, name: &str) -> String {
     format!("/{group}/namespaces/{}/apikeys/{name}", scope.namespace)
 }
 
-/// Stores a key as a newer version may, so that this one can't read it.
-async fn make_unreadable(scope: &Scope<'_>, name: &str) {
-    let path = "/spec/versions/0/schema/openAPIV3Schema/properties/spec/properties/suspended";
-    let newer =
-        format!(r#"[{{"op": "replace", "path": "{path}", "value": {{"type": "string"}}}}]"#);
-    let crd = "apikeys.apikey-operator.dev";
+/// Changes a definition as a newer version may, so that a field of its spec has this schema.
+fn take_newer(scope: &Scope<'_>, crd: &str, field: &str, schema: &str) {
+    let path =
+        format!("/spec/versions/0/schema/openAPIV3Schema/properties/spec/properties/{field}");
+    let newer = format!(r#"[{{"op": "replace", "path": "{path}", "value": {schema}}}]"#);
     scope.kubectl(&["patch", "crd", crd, "--type=json", "-p", &newer]);
-    let odd = scope.key_yaml(name, "suspended: 'until-friday'");
+}
+
+/// Stores a key with something of a newer version in its spec, once the API server takes that.
+async fn store_newer(scope: &Scope<'_>, name: &str, newer: &str) {
+    let yaml = scope.key_yaml(name, newer);
     eventually("the API server takes the newer form", async || {
-        scope.try_apply(&odd).ok()
+        scope.try_apply(&yaml).ok()
     })
     .await;
+}
+
+/// Stores a key as a newer version may, so that this one can't read it.
+async fn make_unreadable(scope: &Scope<'_>, name: &str) {
+    take_newer(scope, KEYS, "suspended", r#"{"type": "string"}"#);
+    store_newer(scope, name, "suspended: 'until-friday'").await;
 }
 
 /// Both processes, and two tenants with an organization each.
@@ -88,6 +99,8 @@ struct World<'a> {
     victim: Scope<'a>,
 }
 
+const KEYS: &str = "apikeys.apikey-operator.dev";
+const ORGANIZATIONS: &str = "organizations.apikey-operator.dev";
 const CONTROLLER: [&str; 1] = ["--leader-elect=false"];
 const SERVER: [&str; 2] = ["--record-last-used=false", "--max-staleness=30s"];
 

@@ -5,8 +5,11 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use super::{Poison, World, apikey_path, poison};
+use super::{KEYS, ORGANIZATIONS, Poison, World, apikey_path, poison, store_newer, take_newer};
 use crate::support::{Cluster, Scope, eventually, outcome, plugin_file};
+
+/// Schema of a field that may be a number.
+const ANY: &str = r#"{"x-kubernetes-int-or-string": true}"#;
 
 #[tokio::test]
 async fn the_plugin_lists_changes_and_revokes_keys_that_kubectl_can_read() {
@@ -238,15 +241,7 @@ async fn lint_tells_of_both(scope: &Scope<'_>) {
     assert!(odd.stdout.contains("apikey/odd"), "{odd:?}");
     assert!(odd.stdout.contains("can't be read"), "{odd:?}");
     odd.failed(5);
-    let crd = "organizations.apikey-operator.dev";
-    scope.kubectl(&[
-        "patch",
-        "crd",
-        crd,
-        "--type=json",
-        "-p",
-        &newer("displayName"),
-    ]);
+    take_newer(scope, ORGANIZATIONS, "displayName", ANY);
     let organization = "{apiVersion: apikey-operator.dev/v1alpha1, kind: Organization, \
          metadata: {name: newer}, spec: {displayName: 7, allowedNamespaces: {from: All}}}";
     eventually("the API server takes the newer form", async || {
@@ -265,34 +260,14 @@ async fn lint_tells_of_both(scope: &Scope<'_>) {
     of_another.done();
 }
 
-/// A change of a definition after which the field may be a number, as a newer version may have it.
-fn newer(field: &str) -> String {
-    let path =
-        format!("/spec/versions/0/schema/openAPIV3Schema/properties/spec/properties/{field}");
-    let schema = r#"{"x-kubernetes-int-or-string": true}"#;
-    format!(r#"[{{"op": "replace", "path": "{path}", "value": {schema}}}]"#)
-}
-
 /// Has the API server take descriptions of keys that are no text.
 fn take_newer_keys(scope: &Scope<'_>) {
-    let crd = "apikeys.apikey-operator.dev";
-    scope.kubectl(&[
-        "patch",
-        "crd",
-        crd,
-        "--type=json",
-        "-p",
-        &newer("description"),
-    ]);
+    take_newer(scope, KEYS, "description", ANY);
 }
 
 /// Makes a key, or one of this name that there is, one that this version can't read.
 async fn spoil(scope: &Scope<'_>, name: &str) {
-    let yaml = scope.key_yaml(name, "description: 7");
-    eventually("the API server takes the newer form", async || {
-        scope.try_apply(&yaml).ok()
-    })
-    .await;
+    store_newer(scope, name, "description: 7").await;
 }
 
 /// What is said of a key that can't be read names it, why, and what to do.

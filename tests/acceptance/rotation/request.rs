@@ -213,4 +213,15 @@ async fn a_second_request_waits_for_the_overlap_and_the_status_says_how_to_go_on
         scope.rotated("ci", "2").await.status.unwrap().revision,
         Some(3)
     );
+    let audited = Scope::operator(Operator::audit);
+    let ours = audited
+        .iter()
+        .filter(|l| l["namespace"] == *scope.namespace);
+    let actions: Vec<_> = ours.map(|line| line["action"].as_str().unwrap()).collect();
+    assert_eq!(actions, ["Create", "Rotate", "Discard", "Rotate"]);
+    eventually("the discard is told", async || {
+        let events = scope.kubectl(&["events", "--for", "apikey/ci", "-o", "json"]);
+        events.contains("\"PreviousRetired\"").then_some(())
+    })
+    .await;
 }

@@ -152,14 +152,20 @@ impl Operator {
 
     /// Status code and body of a path of the admin port.
     pub(crate) fn get(&self, path: &str) -> Option<(u16, String)> {
+        let (head, body) = self.ask(path, "")?;
+        let code = head.split(' ').nth(1)?.parse().ok()?;
+        Some((code, body))
+    }
+
+    /// Head and body of the answer of the admin port to a request with these fields, each a whole line.
+    pub(crate) fn ask(&self, path: &str, fields: &str) -> Option<(String, String)> {
         use std::io::{Read as _, Write as _};
         let mut stream = std::net::TcpStream::connect(self.admin()?).ok()?;
-        write!(stream, "GET {path} HTTP/1.0\r\n\r\n").ok()?;
+        write!(stream, "GET {path} HTTP/1.0\r\n{fields}\r\n").ok()?;
         let mut answer = String::new();
         stream.read_to_string(&mut answer).ok()?;
         let (head, body) = answer.split_once("\r\n\r\n")?;
-        let code = head.split(' ').nth(1)?.parse().ok()?;
-        Some((code, body.to_owned()))
+        Some((head.to_owned(), body.to_owned()))
     }
 }
 

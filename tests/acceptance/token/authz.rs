@@ -231,6 +231,14 @@ async fn a_token_passes_only_for_its_own_audience() {
             }
         }
     }
+    let misplaced = ask(
+        server,
+        "/authz?aud=kube",
+        "X-Api-Key",
+        &named.data("secret"),
+    );
+    assert_eq!(misplaced.status, 403, "{misplaced:?}");
+    assert!(misplaced.body.contains("/authz-with/"), "{misplaced:?}");
     let refusals = "apikey_refusals_total{route=\"authz\",reason=\"WrongAudience\"}";
     assert!(server.process.metric(refusals) >= Some(1.0));
 }

@@ -208,7 +208,7 @@ async fn slow_and_idle_clients_take_nothing_from_others() {
     let body = form(&[("name", "good"), ("secret", &credential.data("secret"))]);
     let mut halting = TcpStream::connect(server.address).unwrap();
     let head = format!(
-        "POST /auth/v1/api-key/token HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\
+        "POST /auth/v1/api-key/token HTTP/1.1\r\nHost: x\r\n\
          Content-Type: application/x-www-form-urlencoded\r\nContent-Length: {}\r\n\r\n",
         body.len()
     );
@@ -222,6 +222,7 @@ async fn slow_and_idle_clients_take_nothing_from_others() {
     let mut answer = String::new();
     halting.read_to_string(&mut answer).unwrap();
     assert!(answer.starts_with("HTTP/1.1 408 "), "{answer}");
+    assert!(answer.contains("\r\nconnection: close\r\n"), "{answer}");
     for mut stream in idle.into_iter().chain(slow).step_by(100) {
         let mut rest = Vec::new();
         let _ = stream.read_to_end(&mut rest);

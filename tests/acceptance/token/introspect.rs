@@ -178,6 +178,7 @@ async fn a_token_for_another_service_does_not_ask_in_the_name_of_its_key() {
     let body = form(&[("token", &token)]);
     let answer = server.post(PATH, &[("Authorization", &bearer)], &body);
     assert_eq!(answer.status, 401, "{answer:?}");
+    assert!(answer.body.contains("audience"), "{answer:?}");
     assert_eq!(said(server, &key, &token)["aud"], "billing");
 }
 

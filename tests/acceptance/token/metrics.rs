@@ -91,3 +91,21 @@ async fn metrics_are_well_formed_and_tell_of_requests_keys_and_freshness() {
     assert!((0.0..120.0).contains(&unheard), "{unheard}");
     assert!(server.process.metric("apikey_index_keys").unwrap() >= 1.0);
 }
+
+#[tokio::test]
+async fn whoever_asks_for_the_classic_text_of_prometheus_gets_it() {
+    let server = Scope::token_server().await;
+    let ask = |fields: &str| server.process.ask("/metrics", fields).unwrap();
+    let (head, text) = ask("Accept: text/plain\r\n");
+    assert!(
+        head.contains("content-type: text/plain; version=0.0.4"),
+        "{head}"
+    );
+    assert!(!text.contains("# EOF") && text.contains("# TYPE apikey_index_keys gauge"));
+    // What Prometheus sends: the better format where a server has it.
+    let (head, text) = ask(
+        "Accept: application/openmetrics-text;version=1.0.0;q=0.5,text/plain;version=0.0.4;q=0.4\r\n",
+    );
+    assert!(head.contains("application/openmetrics-text"), "{head}");
+    assert!(text.ends_with("# EOF\n"));
+}

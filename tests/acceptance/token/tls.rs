@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::support::{Authority, Scope, TlsFiles, TokenServer, eventually};
+use crate::support::{Authority, SOON, Scope, TlsFiles, TokenServer, eventually};
 
 /// A server with a certificate of the authority, and the files it has it from.
 async fn start(scope: &Scope<'_>, folder: &Path, authority: &Authority) -> (TokenServer, TlsFiles) {
@@ -94,6 +94,25 @@ async fn a_new_certificate_is_taken_in_and_a_broken_one_is_not() {
     files.put(&(certificate, key));
     eventually("the repaired certificate is in use", async || {
         curl(&server, &ca_3, &[])
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_handshake_that_is_never_finished_is_cut() {
+    use std::io::{Read as _, Write as _};
+    let scope = Scope::shared().await;
+    let folder = scope.cluster.control_plane.dir().join(&scope.namespace);
+    let (server, _files) = start(&scope, &folder, &Authority::new()).await;
+    let mut stream = std::net::TcpStream::connect(server.address).unwrap();
+    // A record of 512 bytes begins, as a ClientHello has it.
+    stream.write_all(&[0x16, 3, 1, 2, 0, 1]).unwrap();
+    stream.set_read_timeout(Some(SOON)).unwrap();
+    let mut rest = Vec::new();
+    let _ = stream.read_to_end(&mut rest);
+    let series = "apikey_connections_closed_total{port=\"token\",reason=\"NoRequest\"}";
+    eventually("it is counted", async || {
+        (server.process.metric(series)? >= 1.0).then_some(())
     })
     .await;
 }

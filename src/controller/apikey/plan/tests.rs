@@ -1,6 +1,7 @@
 //! The plan against a model world that does what the API server would do.
 
 mod handover;
+mod reported;
 mod restore;
 mod rotation;
 mod world;

@@ -199,18 +199,13 @@ async fn memory_stays_when_250_connections_ask_for_much_with_a_window_of_0() {
     }
     let asked = "apikey_http_requests_total{route=\"openapi\",code=\"200\"}";
     let all = f64::from(u32::try_from(WINDOW_0_CONNECTIONS * WINDOW_0_REQUESTS).unwrap());
-    let mut most = before;
-    let deadline = Instant::now() + SOON;
     let mut taken = 0.0;
-    while taken < all && !attackers.is_empty() {
-        assert!(Instant::now() < deadline, "{taken} requests");
-        most = most.max(resident_mib(&server));
+    let most = most_mib_until(&server, &mut attackers, || {
         let counted = [asked, SHED].map(|series| server.process.metric(series).unwrap_or(0.0));
         taken = counted.iter().sum();
-        while attackers.try_join_next().is_some() {}
-        breathe().await;
-    }
-    most = most.max(resident_mib(&server));
+        taken >= all
+    })
+    .await;
     println!("{before} MiB before, {most} MiB at most, {taken} requests");
     assert!(
         most <= before + 64,
@@ -280,17 +275,10 @@ async fn memory_stays_when_many_connections_send_requests_that_they_never_finish
                 let _ = unfinished.hold(address, &sent).await.is_ok();
             });
         }
-        let (mut most, deadline) = (before, Instant::now() + SOON);
-        while sent.load(Ordering::Relaxed) < connections && !attackers.is_empty() {
-            assert!(
-                Instant::now() < deadline,
-                "{unfinished:?}: {sent:?} connections"
-            );
-            most = most.max(resident_mib(&server));
-            while attackers.try_join_next().is_some() {}
-            breathe().await;
-        }
-        most = most.max(resident_mib(&server));
+        let most = most_mib_until(&server, &mut attackers, || {
+            sent.load(Ordering::Relaxed) >= connections
+        })
+        .await;
         println!("{unfinished:?}: {before} MiB before, {most} MiB at most");
         assert!(
             most <= before + 40,
@@ -301,6 +289,24 @@ async fn memory_stays_when_many_connections_send_requests_that_they_never_finish
         request(&mut other, SMALL).await.unwrap();
         attackers.shutdown().await;
     }
+}
+
+/// Most resident memory of the server until the attackers have done what they came for, or were all sent
+/// away. Unit: MiB.
+#[cfg(target_os = "linux")]
+async fn most_mib_until(
+    server: &TokenServer,
+    attackers: &mut JoinSet<()>,
+    mut done: impl FnMut() -> bool,
+) -> u64 {
+    let (mut most, deadline) = (0, Instant::now() + SOON);
+    while !done() && !attackers.is_empty() {
+        assert!(Instant::now() < deadline, "{most} MiB");
+        most = most.max(resident_mib(server));
+        while attackers.try_join_next().is_some() {}
+        breathe().await;
+    }
+    most.max(resident_mib(server))
 }
 
 /// Resident memory of the server. Unit: MiB.

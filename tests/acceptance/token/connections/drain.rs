@@ -3,8 +3,9 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
 
-use tokio::io::BufReader;
+use tokio::io::{AsyncWriteExt as _, BufReader};
 use tokio::task::JoinSet;
 
 use super::{SMALL, connect, request, source};
@@ -89,4 +90,23 @@ async fn busy_callers_see_no_broken_request_when_the_server_ends() {
         assert!(outcome.is_ok(), "{outcomes:?}");
     }
     assert_eq!(server.process.exit_code().await, Some(0));
+}
+
+#[tokio::test]
+async fn a_server_that_ends_waits_only_briefly_for_the_rest_of_a_head() {
+    let scope = Scope::shared().await;
+    let server = scope.cluster.token_server(&[]);
+    server.ready().await;
+    let mut stream = connect(source(2), server.address).await.unwrap();
+    stream.write_all(b"GET / HTTP/1.1\r\nHo").await.unwrap();
+    eventually("the connection is there", async || {
+        let open = server.process.metric("apikey_connections{port=\"token\"}");
+        (open == Some(1.0)).then_some(())
+    })
+    .await;
+    server.process.signal();
+    let begun = Instant::now();
+    assert_eq!(server.process.exit_code().await, Some(0));
+    let took = begun.elapsed();
+    assert!(took < Duration::from_secs(10), "{took:?}");
 }

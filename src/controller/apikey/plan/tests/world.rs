@@ -6,7 +6,9 @@ use super::super::*;
 use crate::api::conditions::{self, READY};
 use crate::api::{ApiKeySpec, Phase, names};
 use crate::controller::apikey::delivered::Controller;
-use crate::controller::apikey::{notes, render};
+use crate::controller::apikey::notes::{self, Change};
+use crate::controller::apikey::render;
+use crate::controller::apikey::reported::Reported;
 use crate::credential::KeyId;
 use crate::credential::fingerprint::Fingerprint;
 use crate::credential::verifier::{
@@ -40,6 +42,8 @@ pub(super) struct World {
     pub(super) observed: Observed,
     minted: Option<Entry>,
     pub(super) writes: usize,
+    /// What people were told, by the process that is at work.
+    pub(super) reported: Option<Reported>,
 }
 
 impl World {
@@ -70,6 +74,7 @@ impl World {
             observed,
             minted: None,
             writes: 0,
+            reported: None,
         }
     }
 
@@ -175,9 +180,7 @@ impl World {
                 self.store(document.unwrap().without_old_pending(self.observed.now));
             }
             Action::DiscardPrevious => {
-                let mut document = document.unwrap();
-                document.previous = None;
-                self.store(document);
+                self.store(document.unwrap().without_previous());
             }
             Action::RecordHandover(handover) => {
                 let mut document = document.unwrap();
@@ -278,11 +281,23 @@ impl World {
         });
     }
 
-    /// What people would be told of what is observed.
-    pub(super) fn reasons(&self) -> Vec<&'static str> {
+    /// Tells people of what is observed.
+    pub(super) fn report(&mut self) -> Vec<Change> {
         let status = plan(&self.observed).status;
         let (key, now) = (&self.observed.apikey, self.observed.now);
-        let changes = notes::changes(key, &status, self.observed.document(), now);
+        let document = self.observed.document();
+        let reported = self.reported.take().unwrap_or_else(|| {
+            let stored = key.status.clone().unwrap_or_default();
+            Reported::stored(&stored, document, now)
+        });
+        let changes = notes::changes(key, &reported, &status, document, now);
+        self.reported = Some(reported.next(&status, document, now));
+        changes
+    }
+
+    /// What people would be told of what is observed.
+    pub(super) fn reasons(&self) -> Vec<&'static str> {
+        let changes = self.clone().report();
         changes
             .into_iter()
             .map(|change| change.note.reason)

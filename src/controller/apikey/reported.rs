@@ -1,0 +1,207 @@
+//! What Events and audit lines last said of each key.
+//!
+//! # Guarantees
+//!
+//! - A change is seen by comparing with what this process has said, never with the stored status, which
+//!   others may write.
+//! - What was said before this term of leadership is in the stored status alone. It counts once, at the
+//!   first look at a key, and only as far as the credential record does not contradict it.
+//!
+//! # Caveats
+//!
+//! Who writes the status while no controller leads can make one line wrong for each key, have others come again, and
+//! keep a change of that time, such as one of the roles, from being said.
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::jiff::Timestamp;
+use parking_lot::Mutex;
+
+use super::notes;
+use crate::api::conditions::{self, EXPIRING_SOON, SUSPENDED};
+use crate::api::{ApiKeyStatus, Phase, PreviousSecret};
+use crate::credential::KeyId;
+use crate::credential::verifier::{Document, FIRST_REVISION};
+use crate::text::printable;
+
+/// What was last said of one key.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Reported {
+    /// Whether a stored status is all that says so, which others may write.
+    pub(super) is_claimed: bool,
+    /// Its public id, if it was issued.
+    pub(super) key_id: Option<KeyId>,
+    /// Its e-mail address, once a credential record was read.
+    pub(super) email: Option<Box<str>>,
+    /// Generation of the spec.
+    pub(super) generation: i64,
+    /// Number of the delivered secret.
+    pub(super) revision: i64,
+    /// The replaced secret that is accepted.
+    pub(super) previous: Option<Previous>,
+    /// Roles in force.
+    pub(super) roles: Roles,
+    /// Whether it is suspended.
+    pub(super) is_suspended: bool,
+    /// How far off its expiry is.
+    pub(super) expiry: Expiry,
+    /// How a secret that is shown once ended.
+    pub(super) handed: Option<&'static str>,
+    /// Why it was refused.
+    pub(super) refusal: Option<&'static str>,
+}
+
+/// How far off the expiry of a key is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Expiry {
+    #[default]
+    Ahead,
+    Near,
+    Passed,
+}
+
+impl Expiry {
+    pub(super) fn of(status: &ApiKeyStatus) -> Self {
+        if status.phase == Some(Phase::Expired) {
+            Self::Passed
+        } else if conditions::is_true(&status.conditions, EXPIRING_SOON) {
+            Self::Near
+        } else {
+            Self::Ahead
+        }
+    }
+}
+
+/// A replaced secret.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Previous {
+    pub(super) revision: i64,
+    pub(super) valid_until: Timestamp,
+}
+
+/// Roles in one piece of memory: no role has a line break.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Roles(Box<str>);
+
+impl Roles {
+    pub(super) fn of(roles: &[String]) -> Self {
+        let printable: Vec<_> = roles.iter().map(|role| printable(role)).collect();
+        Self(printable.join("\n").into())
+    }
+
+    pub(super) fn to_vec(&self) -> Vec<String> {
+        self.0.lines().map(str::to_owned).collect()
+    }
+}
+
+impl Reported {
+    /// What was reported before this term of leadership: what the stored status says, where the credential
+    /// record, as it is before anything is done, does not contradict it.
+    #[must_use]
+    pub fn stored(status: &ApiKeyStatus, document: Option<&Document>, now: Timestamp) -> Self {
+        let revision = status.revision.unwrap_or(FIRST_REVISION);
+        let delivered = document.map(|document| document.current.revision);
+        let claimed = status.previous_secret.as_ref();
+        let claimed = document.zip(claimed).and_then(shown);
+        Self {
+            is_claimed: true,
+            key_id: status.key_id.as_deref().and_then(|id| id.try_into().ok()),
+            revision: delivered.map_or(revision, |delivered| revision.min(delivered)),
+            previous: claimed.or_else(|| accepted(document?, now)),
+            ..Self::of_status(status)
+        }
+    }
+
+    /// What is reported once the change to this status is.
+    #[must_use]
+    pub fn next(&self, status: &ApiKeyStatus, document: Option<&Document>, now: Timestamp) -> Self {
+        let next = Self::of_status(status);
+        match document {
+            Some(document) => Self {
+                key_id: Some(document.key_id.clone()),
+                email: Some(document.email.as_str().into()),
+                revision: document.current.revision,
+                previous: accepted(document, now),
+                ..next
+            },
+            // What proves the key is missing or can't be read.
+            None => Self {
+                key_id: self.key_id.clone(),
+                email: self.email.clone(),
+                revision: self.revision,
+                previous: self.previous,
+                handed: self.handed,
+                ..next
+            },
+        }
+    }
+
+    /// What does not depend on a credential record.
+    fn of_status(status: &ApiKeyStatus) -> Self {
+        Self {
+            generation: status.observed_generation,
+            roles: Roles::of(&status.roles),
+            is_suspended: conditions::is_true(&status.conditions, SUSPENDED),
+            expiry: Expiry::of(status),
+            handed: notes::handed(status).map(|(reason, ..)| reason),
+            refusal: notes::refusal(status),
+            ..Self::default()
+        }
+    }
+}
+
+/// The replaced secret that a status claims to be accepted, if the record has or had it.
+fn shown((record, claimed): (&Document, &PreviousSecret)) -> Option<Previous> {
+    let replaced = record.previous.as_ref();
+    let replaced = replaced.filter(|entry| entry.revision == claimed.revision);
+    let was_discarded = record.discarded_revision == Some(claimed.revision);
+    let valid_until = match replaced {
+        Some(entry) => entry.valid_until.as_ref()?.0,
+        None => claimed.valid_until.0,
+    };
+    (replaced.is_some() || was_discarded).then_some(Previous {
+        revision: claimed.revision,
+        valid_until,
+    })
+}
+
+fn accepted(record: &Document, now: Timestamp) -> Option<Previous> {
+    let (entry, valid_until) = record.accepted_previous(now)?;
+    Some(Previous {
+        revision: entry.revision,
+        valid_until,
+    })
+}
+
+/// What was last said of every key in this term of leadership, by uid.
+#[derive(Debug, Default)]
+pub struct Reports(Mutex<BTreeMap<Box<str>, Reported>>);
+
+impl Reports {
+    /// What was last said of a key; `None`: nothing in this term.
+    #[must_use]
+    pub fn of(&self, uid: &str) -> Option<Reported> {
+        self.0.lock().get(uid).cloned()
+    }
+
+    /// Remembers what was said of a key. One that is not known yet has to be there: its deletion may have been
+    /// seen meanwhile.
+    pub fn set(&self, uid: &str, reported: Reported, is_there: impl FnOnce() -> bool) {
+        let mut reports = self.0.lock();
+        if let Some(known) = reports.get_mut(uid) {
+            *known = reported;
+        } else if is_there() {
+            reports.insert(uid.into(), reported);
+        }
+    }
+
+    /// Forgets a key that was deleted.
+    pub fn forget(&self, uid: &str) {
+        self.0.lock().remove(uid);
+    }
+
+    /// Forgets all keys: another controller may speak of them now.
+    pub fn clear(&self) {
+        self.0.lock().clear();
+    }
+}

@@ -1,0 +1,237 @@
+use k8s_openapi::api::core::v1::ConfigMap;
+use kube::ResourceExt as _;
+
+use super::*;
+use crate::object::Stored;
+
+fn object(name: &str, version: u64) -> ConfigMap {
+    object_in("ns", name, version)
+}
+
+fn object_in(namespace: &str, name: &str, version: u64) -> ConfigMap {
+    let mut object = ConfigMap::default();
+    object.metadata.name = Some(name.into());
+    object.metadata.namespace = Some(namespace.into());
+    object.metadata.uid = Some(name.into());
+    object.metadata.resource_version = Some(version.to_string());
+    object
+}
+
+fn list(cache: &Cache<ConfigMap>, part: &Part, objects: &[ConfigMap]) -> Vec<News<ConfigMap>> {
+    let objects = objects
+        .iter()
+        .cloned()
+        .map(Stored::from)
+        .map(Event::InitApply);
+    std::iter::once(Event::Init)
+        .chain(objects)
+        .chain([Event::InitDone])
+        .flat_map(|event| cache.apply(part, event))
+        .collect()
+}
+
+fn told(news: &[News<ConfigMap>]) -> Vec<String> {
+    let mut told: Vec<_> = news
+        .iter()
+        .map(|news| match news {
+            News::Applied { new, old } => format!("{} {}", new.name_any(), old.is_some()),
+            News::Deleted { identity, old } => {
+                format!("-{} {} {}", identity.name, identity.uid, old.is_some())
+            }
+            News::Unreadable { identity, old } => {
+                format!("?{} {}", identity.name, old.is_some())
+            }
+        })
+        .collect();
+    told.sort();
+    told
+}
+
+fn synced(objects: &[ConfigMap]) -> Cache<ConfigMap> {
+    let cache = Cache::default();
+    list(&cache, &Part::Whole, objects);
+    cache
+}
+
+fn stored(cache: &Cache<ConfigMap>, name: &str) -> Option<u64> {
+    stored_in(cache, "ns", name)
+}
+
+fn stored_in(cache: &Cache<ConfigMap>, namespace: &str, name: &str) -> Option<u64> {
+    let object = cache.get(&ObjectRef::new(name).within(namespace));
+    object.map(|o| version(&*o))
+}
+
+#[test]
+fn our_own_write_is_there_at_once_and_its_event_is_no_news() {
+    let cache = synced(&[object("a", 5)]);
+    cache.record(cache.ticket(), object("a", 7));
+    assert_eq!(stored(&cache, "a"), Some(7));
+    assert!(
+        cache
+            .apply(&Part::Whole, Event::Apply(object("a", 6).into()))
+            .is_empty()
+    );
+    assert!(
+        cache
+            .apply(&Part::Whole, Event::Apply(object("a", 7).into()))
+            .is_empty()
+    );
+    assert_eq!(stored(&cache, "a"), Some(7));
+    assert_eq!(
+        cache
+            .apply(&Part::Whole, Event::Apply(object("a", 8).into()))
+            .len(),
+        1
+    );
+}
+
+#[test]
+fn an_answer_that_comes_after_the_deletion_makes_no_ghost() {
+    let cache = synced(&[object("a", 5)]);
+    let ticket = cache.ticket();
+    cache.apply(&Part::Whole, Event::Apply(object("a", 7).into()));
+    cache.apply(&Part::Whole, Event::Delete(Identity::of(&object("a", 8))));
+    cache.record(ticket, object("a", 7));
+    assert_eq!(stored(&cache, "a"), None);
+}
+
+#[test]
+fn an_answer_from_before_a_list_is_dropped() {
+    let cache = synced(&[object("a", 5)]);
+    let ticket = cache.ticket();
+    cache.apply(&Part::Whole, Event::Init);
+    cache.apply(&Part::Whole, Event::InitDone);
+    cache.record(ticket, object("a", 9));
+    assert_eq!(stored(&cache, "a"), None);
+}
+
+#[test]
+fn a_list_tells_what_changed_since_the_last_and_removes_when_it_is_complete() {
+    let cache = synced(&[object("gone", 1), object("same", 2), object("changed", 9)]);
+    let mut again = object("again", 3);
+    cache.apply(&Part::Whole, Event::Apply(again.clone().into()));
+    again.metadata.uid = Some("another".into());
+    let listed = [
+        object("same", 2),
+        object("changed", 6),
+        object("new", 7),
+        again,
+    ];
+    let events = listed.map(Stored::from).map(Event::InitApply);
+    let mut news = cache.apply(&Part::Whole, Event::Init);
+    for event in events {
+        news.extend(cache.apply(&Part::Whole, event));
+    }
+    let so_far = [
+        "-again again true",
+        "again false",
+        "changed true",
+        "new false",
+    ];
+    assert_eq!(told(&news), so_far);
+    assert_eq!(stored(&cache, "gone"), Some(1));
+    let gone = cache.apply(&Part::Whole, Event::InitDone);
+    assert_eq!(told(&gone), ["-gone gone true"]);
+    assert_eq!(stored(&cache, "gone"), None);
+    assert_eq!(stored(&cache, "changed"), Some(6));
+}
+
+#[test]
+fn a_list_of_one_namespace_leaves_the_others_alone() {
+    let (a, b) = (Part::Namespace("a".into()), Part::Namespace("b".into()));
+    let cache = Cache::default();
+    list(
+        &cache,
+        &a,
+        &[object_in("a", "one", 1), object_in("a", "two", 2)],
+    );
+    list(&cache, &b, &[object_in("b", "one", 3)]);
+    assert_eq!(
+        told(&list(&cache, &a, &[object_in("a", "two", 2)])),
+        ["-one one true"]
+    );
+    assert_eq!(stored_in(&cache, "a", "one"), None);
+    assert_eq!(stored_in(&cache, "b", "one"), Some(3));
+    assert_eq!(told(&list(&cache, &b, &[])), ["-one one true"]);
+    assert_eq!(stored_in(&cache, "a", "two"), Some(2));
+}
+
+#[test]
+fn what_the_watch_of_one_namespace_has_seen_says_nothing_about_another() {
+    let (a, b) = (Part::Namespace("a".into()), Part::Namespace("b".into()));
+    let cache = Cache::default();
+    list(&cache, &a, &[object_in("a", "one", 1)]);
+    list(&cache, &b, &[object_in("b", "one", 2)]);
+    let ticket = cache.ticket();
+    cache.apply(&a, Event::Apply(object_in("a", "one", 9).into()));
+    cache.apply(&a, Event::Init);
+    cache.record(ticket, object_in("b", "one", 5));
+    assert_eq!(stored_in(&cache, "b", "one"), Some(5));
+    cache.record(ticket, object_in("a", "one", 10));
+    assert_eq!(stored_in(&cache, "a", "one"), Some(9), "a list began since");
+    cache.record(cache.ticket(), object_in("elsewhere", "one", 11));
+    assert_eq!(stored_in(&cache, "elsewhere", "one"), None);
+}
+
+fn unreadable(name: &str, version: u64) -> Stored<ConfigMap> {
+    let json = r#"{"metadata": {"name": 1}}"#;
+    let json = serde_json::from_str::<ConfigMap>(json)
+        .unwrap_err()
+        .to_string();
+    Stored::unreadable(Identity::of(&object(name, version)), &json)
+}
+
+#[test]
+fn an_object_that_can_t_be_read_is_in_no_store_but_is_known_until_it_is_gone() {
+    let cache = synced(&[object("a", 5), object("b", 6)]);
+    let is_unreadable = |name| cache.is_unreadable(Some("ns"), name);
+    let news = cache.apply(&Part::Whole, Event::Apply(unreadable("a", 7)));
+    assert_eq!(told(&news), ["?a true"]);
+    assert!(is_unreadable("a") && stored(&cache, "a").is_none());
+    let readable = cache.apply(&Part::Whole, Event::Apply(object("a", 8).into()));
+    assert_eq!(told(&readable), ["a false"]);
+    assert!(!is_unreadable("a"));
+    cache.apply(&Part::Whole, Event::Apply(unreadable("a", 9)));
+    cache.apply(&Part::Whole, Event::Apply(unreadable("b", 10)));
+    let deletion = Event::Delete(Identity::of(&object("b", 11)));
+    let deleted = cache.apply(&Part::Whole, deletion);
+    assert_eq!(told(&deleted), ["-b b false"]);
+    assert!(is_unreadable("a") && !is_unreadable("b"));
+    let gone = list(&cache, &Part::Whole, &[]);
+    assert_eq!(told(&gone), ["-a a false"]);
+    assert!(!is_unreadable("a"));
+}
+
+#[test]
+fn an_object_is_gone_when_a_list_shows_another_in_its_place_whether_either_can_be_read() {
+    let with_uid = |mut object: ConfigMap, uid: &str| {
+        object.metadata.uid = Some(uid.into());
+        object
+    };
+    let first = || unreadable("a", 5);
+    let mut second = unreadable("a", 6);
+    second.identity.uid = "second".into();
+    let third = with_uid(object("a", 7), "third");
+    let cache = synced(&[with_uid(object("a", 4), "zeroth")]);
+    let tell = |stored: Stored<ConfigMap>| {
+        cache.apply(&Part::Whole, Event::Init);
+        let mut news = cache.apply(&Part::Whole, Event::InitApply(stored));
+        news.extend(cache.apply(&Part::Whole, Event::InitDone));
+        told(&news)
+    };
+    assert_eq!(tell(first()), ["-a zeroth true", "?a false"]);
+    assert_eq!(tell(first()), ["?a false"]);
+    assert_eq!(tell(second), ["-a a false", "?a false"]);
+    assert_eq!(tell(third.into()), ["-a second false", "a false"]);
+}
+
+#[test]
+fn after_the_cluster_was_set_back_a_list_of_lower_versions_counts_and_so_do_own_writes() {
+    let cache = synced(&[object("a", 500)]);
+    list(&cache, &Part::Whole, &[object("a", 100)]);
+    cache.apply(&Part::Whole, Event::Apply(object("a", 101).into()));
+    assert_eq!(stored(&cache, "a"), Some(101));
+    cache.record(cache.ticket(), object("a", 102));
+    assert_eq!(stored(&cache, "a"), Some(102));
+}

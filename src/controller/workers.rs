@@ -1,0 +1,241 @@
+//! Works off a queue: each object by one worker at a time, the tenants in turn.
+
+use std::future::Future;
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::FutureExt as _;
+use kube::{Resource, ResourceExt as _};
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+use tracing::Instrument as _;
+use tracing::field::Empty;
+
+use super::cache::Cache;
+use super::context::{Context, Queues};
+use super::queue::{ObjectName, Queue};
+use super::watches::failure_key;
+use crate::error::{Class, Error};
+use crate::telemetry::RECONCILE;
+
+/// When an object is looked at again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Next {
+    /// So long after this reconcile began, or when something changes before.
+    After(Duration),
+    /// When something changes.
+    OnChange,
+}
+
+/// What one controller works on, and how.
+pub struct Controller<K: Resource<DynamicType = ()> + Clone + 'static, F> {
+    /// Its name in metrics and logs.
+    pub name: &'static str,
+    /// Objects reconciled at the same time.
+    pub workers: u16,
+    /// What is to be reconciled.
+    pub queue: fn(&Queues) -> &Queue,
+    /// The objects as they are now.
+    pub cache: fn(&Context) -> &Cache<K>,
+    /// Brings an object to its declared state.
+    pub reconcile: fn(Arc<K>, Arc<Context>) -> F,
+}
+
+/// A reconcile panicked.
+#[derive(Debug, thiserror::Error)]
+#[error("it panicked")]
+struct Panicked;
+
+impl<K, F> Controller<K, F>
+where
+    K: Resource<DynamicType = ()> + Clone + Send + Sync + 'static,
+    F: Future<Output = Result<Next, Error>> + Send + 'static,
+{
+    /// Works until the queue is closed and running work has ended.
+    pub async fn run(self, ctx: &Arc<Context>) {
+        let (queue, cache) = ((self.queue)(&ctx.queues), (self.cache)(ctx));
+        ctx.metrics.allow_workers(self.name, self.workers);
+        let begin = |object: &ObjectName| {
+            if let Some(found) = cache.get(&object.reference()) {
+                let ctx = Arc::clone(ctx);
+                return Some(observed(self.name, found, ctx, self.reconcile));
+            }
+            let namespace = object.namespace.as_deref();
+            let key = failure_key::<K>(namespace, &object.name);
+            ctx.failures.clear(&key);
+            None
+        };
+        work_off(queue, self.workers.into(), begin).await;
+    }
+}
+
+/// Works until the queue is closed and running work has ended. `begin` returns the work on an object, if it
+/// is still there; it ends with when to look at it again.
+async fn work_off<F>(queue: &Queue, workers: usize, begin: impl Fn(&ObjectName) -> Option<F>)
+where
+    F: Future<Output = Option<Instant>> + Send + 'static,
+{
+    let mut running = JoinSet::new();
+    loop {
+        while running.len() < workers
+            && let Some(object) = queue.take()
+        {
+            match begin(&object) {
+                Some(work) => {
+                    running.spawn(work.map(|next| (object, next)));
+                }
+                None => queue.end(object, None),
+            }
+        }
+        if running.is_empty() && !queue.is_open() {
+            return;
+        }
+        let due = queue.next_due().filter(|_| running.len() < workers);
+        let is_due = async {
+            match due {
+                Some(due) => tokio::time::sleep_until(due).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            Some(ended) = running.join_next() => {
+                // Panics are caught where they happen, and nothing aborts a reconcile.
+                if let Ok((object, next)) = ended {
+                    queue.end(object, next);
+                }
+            }
+            () = queue.changed() => {}
+            () = is_due => {}
+        }
+    }
+}
+
+/// The result of a reconcile; a panic is a failure like another.
+async fn caught(running: impl Future<Output = Result<Next, Error>>) -> Result<Next, Error> {
+    let caught = AssertUnwindSafe(running).catch_unwind().await;
+    caught.unwrap_or_else(|_| Err(Error::internal("reconcile", &Panicked)))
+}
+
+/// One reconcile in its span, timed and counted; returns when the object has to be looked at again.
+async fn observed<K, F>(
+    controller: &'static str,
+    object: Arc<K>,
+    ctx: Arc<Context>,
+    reconcile: fn(Arc<K>, Arc<Context>) -> F,
+) -> Option<Instant>
+where
+    K: Resource<DynamicType = ()>,
+    F: Future<Output = Result<Next, Error>>,
+{
+    let span = tracing::info_span!(
+        RECONCILE,
+        controller,
+        namespace = object.namespace(),
+        name = object.name_any(),
+        generation = object.meta().generation,
+        result = Empty,
+        otel.status_code = Empty,
+    );
+    let key = failure_key::<K>(object.namespace().as_deref(), &object.name_any());
+    ctx.metrics.reconcile_begins(controller);
+    let begun = Instant::now();
+    let running = reconcile(object, Arc::clone(&ctx)).instrument(span.clone());
+    let result = caught(running).await;
+    let class = result.as_ref().err().map(|error| error.class().as_str());
+    ctx.metrics
+        .reconcile_ended(controller, begun.elapsed(), class);
+    span.record("result", class.unwrap_or("ok"));
+    if class.is_some() {
+        span.record("otel.status_code", "ERROR");
+    }
+    match result {
+        Ok(next) => {
+            ctx.failures.clear(&key);
+            match next {
+                Next::After(wait) => begun.checked_add(wait),
+                Next::OnChange => None,
+            }
+        }
+        Err(error) => {
+            if error.class() == Class::Conflict {
+                tracing::debug!(parent: &span, %error, "Reconcile met a conflict");
+            } else {
+                tracing::warn!(parent: &span, %error, "Reconcile failed");
+            }
+            let wait = ctx.failures.wait(&key, error.class())?;
+            Instant::now().checked_add(wait)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use parking_lot::Mutex;
+
+    use super::*;
+
+    const LATER: Duration = Duration::from_secs(10);
+
+    fn object(name: &str) -> ObjectName {
+        ObjectName::within("a", name)
+    }
+
+    /// Works objects off until as many were as wanted; returns their names, and when each began.
+    async fn names(
+        queue: &Queue,
+        wanted: usize,
+        work: fn(&str) -> Result<Next, Error>,
+    ) -> Vec<(String, Duration)> {
+        let (begun, done) = (Instant::now(), Mutex::new(Vec::new()));
+        work_off(queue, 2, |object| {
+            let name = object.name.to_string();
+            done.lock().push((name.clone(), begun.elapsed()));
+            if done.lock().len() == wanted {
+                queue.close();
+            }
+            Some(async move {
+                let result = caught(async { work(&name) }).await;
+                match result {
+                    Ok(Next::After(wait)) => Instant::now().checked_add(wait),
+                    Ok(Next::OnChange) => None,
+                    Err(error) => {
+                        assert_eq!(error.class(), Class::Bug);
+                        Instant::now().checked_add(LATER)
+                    }
+                }
+            })
+        })
+        .await;
+        done.into_inner()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_reconcile_that_panics_ends_no_other_and_is_tried_again() {
+        let queue = Queue::default();
+        queue.open(2);
+        for name in ["broken", "good", "other"] {
+            queue.push("a", object(name));
+        }
+        let done = names(&queue, 4, |name| match name {
+            "broken" => panic!("on purpose"),
+            _ => Ok(Next::OnChange),
+        })
+        .await;
+        let order: Vec<_> = done.iter().map(|(name, _)| name.as_str()).collect();
+        assert_eq!(order, ["broken", "good", "other", "broken"]);
+        assert!(done[2].1 < LATER && done[3].1 >= LATER, "{done:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_due_later_comes_later_and_nothing_begins_once_the_queue_is_closed() {
+        let queue = Queue::default();
+        queue.open(2);
+        queue.push("a", object("1"));
+        let done = names(&queue, 3, |_| Ok(Next::After(LATER))).await;
+        let times = done.iter().map(|(_, time)| time.as_secs());
+        assert_eq!(times.collect::<Vec<_>>(), [0, 10, 20]);
+        queue.push("a", object("2"));
+        assert_eq!(queue.take(), None);
+    }
+}
