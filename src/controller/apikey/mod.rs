@@ -47,7 +47,8 @@ pub const MAX_ROUNDS: usize = 6;
 /// Brings one key to its declared state.
 ///
 /// # Errors
-/// The request that failed; the status says so as well, unless it was a mere conflict.
+/// The request that failed; the status says so as well, unless it was a mere conflict that leaves the key a
+/// secret.
 pub async fn reconcile(apikey: Arc<ApiKey>, ctx: Arc<Context>) -> Result<Action, Error> {
     if apikey.metadata.deletion_timestamp.is_some() {
         return Ok(Action::await_change());
@@ -63,7 +64,7 @@ pub async fn reconcile(apikey: Arc<ApiKey>, ctx: Arc<Context>) -> Result<Action,
             ))
         }
         Err(error) => {
-            if error.class() != Class::Conflict {
+            if error.class() != Class::Conflict || observed.is_ending() {
                 let status = plan::status_after(&observed, &error);
                 write_status(&ctx, &observed, status).await?;
             }
