@@ -27,6 +27,8 @@ enum Cause {
     Client(Box<kube::Error>),
     #[error("{0}")]
     Internal(String),
+    #[error("{0}")]
+    HeldUp(&'static str),
 }
 
 /// An error with the causes that it does not tell itself, such as "Connection refused".
@@ -84,6 +86,15 @@ impl Error {
         }
     }
 
+    /// Somebody stands in the way, and says nothing when that ends.
+    #[must_use]
+    pub const fn held_up(doing: &'static str, by: &'static str) -> Self {
+        Self {
+            doing,
+            cause: Cause::HeldUp(by),
+        }
+    }
+
     fn client(doing: &'static str, error: kube::Error) -> Self {
         #[expect(
             clippy::wildcard_enum_match_arm,
@@ -102,6 +113,7 @@ impl Error {
         match &self.cause {
             Cause::Deadline => Class::Transient,
             Cause::Internal(_) => Class::Bug,
+            Cause::HeldUp(_) => Class::Forbidden,
             Cause::Client(error) => {
                 let ours = matches!(
                     **error,
@@ -150,8 +162,30 @@ impl Error {
     pub fn answer(&self) -> Option<&kube::core::Status> {
         match &self.cause {
             Cause::Refused(status) => Some(status),
-            Cause::Deadline | Cause::Client(_) | Cause::Internal(_) => None,
+            Cause::Deadline | Cause::Client(_) | Cause::Internal(_) | Cause::HeldUp(_) => None,
         }
+    }
+
+    /// Whether what was asked for was certainly not done.
+    #[must_use]
+    pub fn is_refusal(&self) -> bool {
+        match &self.cause {
+            Cause::Refused(status) => (400..500).contains(&status.code),
+            Cause::HeldUp(_) => true,
+            Cause::Deadline | Cause::Client(_) | Cause::Internal(_) => false,
+        }
+    }
+
+    /// Whether the server names fields for which it refuses the object as it would be: a field that must
+    /// not change, or all of it too long. What a policy refuses names none.
+    #[must_use]
+    pub fn is_invalid_object(&self) -> bool {
+        let Cause::Refused(status) = &self.cause else {
+            return false;
+        };
+        let causes = status.details.iter().flat_map(|details| &details.causes);
+        let mut fields = causes.map(|cause| &cause.field).peekable();
+        status.code == 422 && fields.peek().is_some() && fields.all(|field| !field.is_empty())
     }
 
     /// The HTTP status code, if the server answered.
@@ -219,6 +253,21 @@ mod tests {
             "code": 403, "details": {"causes": [{"reason": "NamespaceTerminating"}]}
         }));
         assert_eq!(ending.class(), Class::Rejected);
+    }
+
+    #[test]
+    fn a_field_that_must_not_change_is_told_from_a_policy() {
+        let invalid = |causes: serde_json::Value| {
+            let error = refused(serde_json::json!({"code": 422, "details": {"causes": causes}}));
+            assert!(error.is_refusal());
+            error.is_invalid_object()
+        };
+        let field = serde_json::json!({"reason": "FieldValueForbidden", "field": "data"});
+        let policy = serde_json::json!({"message": "ValidatingAdmissionPolicy 'x' denied it"});
+        assert!(invalid(serde_json::json!([field])));
+        assert!(!invalid(serde_json::json!([policy])));
+        assert!(!invalid(serde_json::json!([field, policy])));
+        assert!(!invalid(serde_json::json!([])));
     }
 
     #[tokio::test(start_paused = true)]

@@ -78,6 +78,7 @@ impl Scene {
             delivered: delivered.map(Arc::new),
             confirmed: self.confirmed,
             deleted: self.deleted,
+            unemptied: false,
             replacements: self.replacements.into_iter().map(|time| time.0).collect(),
             settings: Settings {
                 require_organizations: self.require_organizations,
@@ -151,6 +152,13 @@ fn check_steps(observed: &Observed, actions: &[Action]) {
             Action::DiscardPrevious => assert!(document.is_some_and(|d| d.previous.is_some())),
             Action::RecordHandover(handover) => {
                 assert!(document.is_some_and(|d| d.handover != *handover));
+            }
+            Action::EndCurrent => {
+                let document = document.expect("something to end");
+                assert_eq!(document.current_until(), None, "it would end for ever");
+            }
+            Action::EmptyDelivered => {
+                assert!(own.is_some_and(|own| own.is_deleting && own.verifier.is_some()));
             }
             Action::RemoveDelivered | Action::ApplyTemplate => assert!(own.is_some()),
             Action::AdoptDelivered => {

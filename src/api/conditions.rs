@@ -65,6 +65,8 @@ pub mod reason {
     pub const PREVIOUS_SECRET_TERMINATING: &str = "PreviousSecretTerminating";
     /// The Secret has not been delivered yet.
     pub const NOT_DELIVERED: &str = "NotDelivered";
+    /// The delivered secret was to be refused on request, and the new one can't be delivered.
+    pub const DELIVERY_HELD_UP: &str = "DeliveryHeldUp";
     /// Keys are being restored from a backup, and something of this one is not there.
     pub const RESTORE_INCOMPLETE: &str = "RestoreIncomplete";
     /// The key was taken over from a backup.

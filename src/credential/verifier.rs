@@ -3,7 +3,9 @@
 //! It lives in one Secret per key in the operator's namespace and never holds a value. `current` is
 //! the delivered secret, `previous` the one before while it is still accepted, `pending` the
 //! secrets whose delivery has begun. Whichever of them reached the delivered Secret is accepted, so
-//! a crash between two writes never leaves a consumer with a refused value.
+//! a crash between two writes never leaves a consumer with a refused value. The exception is asked
+//! for: a request for a new secret without an overlap gives `current` an end, which holds whether or not
+//! the new one can be delivered.
 //!
 //! What a write has to remember across a crash is in the same document as what it does: the cause of
 //! a secret, the request that it answers, and whether a secret that is shown once was handed over.
@@ -112,7 +114,8 @@ pub struct Entry {
     pub created_at: Time,
     /// Why it was minted.
     pub cause: Cause,
-    /// Only on `previous`: time from which it is refused.
+    /// Time from which it is refused: on `previous`, and on `current` and what was pending then, once a new
+    /// secret was asked for without an overlap.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub valid_until: Option<Time>,
 }
@@ -279,6 +282,43 @@ impl Document {
         next
     }
 
+    /// The document without the pending entry of this digest, which was certainly not delivered and can't
+    /// be any more.
+    #[must_use]
+    pub fn without_pending(&self, digest: &str) -> Self {
+        let (gone, left): (Vec<_>, Vec<_>) = self
+            .pending
+            .iter()
+            .cloned()
+            .partition(|pending| pending.entry.digest() == digest);
+        let dropped = gone.iter().map(|pending| pending.entry.revision);
+        Self {
+            pending: left,
+            dropped_revision: dropped.chain(self.dropped_revision).max(),
+            ..self.clone()
+        }
+    }
+
+    /// The document by which the current secret, and those whose delivery has begun, are refused from `end`
+    /// on, or before if they were to be: any of them may be what is delivered.
+    #[must_use]
+    pub fn ending_at(&self, end: Timestamp) -> Self {
+        let mut next = self.clone();
+        let pending = next.pending.iter_mut().map(|pending| &mut pending.entry);
+        for entry in pending.chain([&mut next.current]) {
+            let before = entry.valid_until.as_ref().map_or(end, |before| before.0);
+            entry.valid_until = Some(Time(end.min(before)));
+        }
+        next
+    }
+
+    /// Time from which the current secret is refused, because a new one was asked for in its place without
+    /// an overlap.
+    #[must_use]
+    pub fn current_until(&self) -> Option<Timestamp> {
+        self.current.valid_until.as_ref().map(|end| end.0)
+    }
+
     /// The document without the pending entries that are too old. None of them may be delivered.
     #[must_use]
     pub fn without_old_pending(&self, now: Timestamp) -> Self {
@@ -313,8 +353,9 @@ impl Document {
     }
 
     /// The document after the pending entry named by `digest` was delivered: it becomes current, the
-    /// old current stays accepted for the overlap and never beyond the expiry. Without an overlap, the
-    /// one that was replaced before keeps its own. `None` if no pending entry has that digest.
+    /// old current stays accepted for the overlap and never beyond the expiry. Without an overlap, and if
+    /// it was asked to end, the one that was replaced before keeps its own. `None` if no pending entry has
+    /// that digest.
     ///
     /// Other attempts to rotate go: each was to replace the version of the Secret that this one replaced.
     /// An attempt to create a missing Secret stays: it may be delivered since or yet, if the Secret
@@ -322,7 +363,8 @@ impl Document {
     #[must_use]
     pub fn promoted(&self, digest: &str, now: Timestamp) -> Option<Self> {
         let delivered = self.pending(digest)?.clone();
-        let previous = if delivered.overlap_seconds == 0 {
+        let ends = delivered.overlap_seconds == 0 || self.current.valid_until.is_some();
+        let previous = if ends {
             self.previous.clone()
         } else {
             Some(Entry {
@@ -561,6 +603,32 @@ mod tests {
         let last = last.promoted(&entry(3, NOW).digest(), at(NOW)).unwrap();
         let (previous, end) = last.accepted_previous(at(NOW)).unwrap();
         assert_eq!((previous.revision, end), (1, at(NOW + 3600)));
+    }
+
+    #[test]
+    fn a_current_secret_that_is_to_end_ends_and_no_promotion_gives_it_more_time() {
+        let ending = document().ending_at(at(NOW + 10));
+        assert_eq!(ending.current_until(), Some(at(NOW + 10)));
+        let again = ending.ending_at(at(NOW + 20));
+        assert_eq!(again.current_until(), Some(at(NOW + 10)));
+        let waiting = ending.with_pending(pending(2, NOW));
+        let promote = |waiting: &Document| {
+            let promoted = waiting.promoted(&entry(2, NOW).digest(), at(NOW)).unwrap();
+            (promoted.current_until(), promoted.previous)
+        };
+        assert_eq!(promote(&waiting), (None, None));
+        let before = document().with_pending(pending(2, NOW));
+        let ended = before.ending_at(at(NOW + 10));
+        assert_eq!(promote(&ended), (Some(at(NOW + 10)), None));
+    }
+
+    #[test]
+    fn an_attempt_that_was_refused_goes_and_its_number_is_not_given_again() {
+        let waiting = document().with_pending(pending(2, NOW));
+        let forgotten = waiting.without_pending(&entry(2, NOW).digest());
+        assert_eq!((forgotten.pending.len(), forgotten.next_revision()), (0, 3));
+        let other = waiting.without_pending(&entry(3, NOW).digest());
+        assert_eq!(other, waiting);
     }
 
     #[test]

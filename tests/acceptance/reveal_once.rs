@@ -1,6 +1,8 @@
 //! A secret that is shown once is shown to one, and is then kept nowhere.
 
 use apikey_operator::api::{ApiKey, conditions};
+use kube::api::{Patch, PatchParams};
+use serde_json::{Value, json};
 
 use crate::support::{
     Cluster, Credential, Inside, Login, MovedClock, Scope, eventually, is_stored,
@@ -73,6 +75,52 @@ async fn of_claims_at_once_one_has_the_secret_and_then_nothing_stored_has_it() {
     assert_eq!(next.data("key-id"), waiting.data("key-id"));
     let told = operator.audit();
     assert!(told.iter().any(|line| line["action"] == "Rotate"));
+}
+
+/// Claims the secret of a key whose Secret somebody changed by a merge patch, and waits for what the status says
+/// of its delivery.
+async fn claimed_of(scope: &Scope<'_>, patch: &Value, says: &str) {
+    awaiting(scope, "ci", ONCE).await;
+    let (params, patch) = (PatchParams::default(), Patch::Merge(patch));
+    scope.secrets().patch("ci", &params, &patch).await.unwrap();
+    scope.claim("ci").await.expect("nobody else claims");
+    let is_said = |key: &ApiKey| {
+        let status = key.status.as_ref();
+        let delivered = status.and_then(|s| conditions::find(&s.conditions, conditions::DELIVERED));
+        delivered.is_some_and(|c| c.reason == "Revealed" && c.message.contains(says))
+    };
+    scope.key("ci", says, is_said).await;
+}
+
+#[tokio::test]
+async fn a_finalizer_keeps_an_empty_shell_after_the_claim() {
+    let scope = Scope::shared().await;
+    let kept = json!({"metadata": {"finalizers": ["example.com/keep"], "labels": null}});
+    claimed_of(&scope, &kept, "is kept nowhere").await;
+    eventually("the Secret is empty", async || {
+        scope.delivered("ci").await.data.is_none().then_some(())
+    })
+    .await;
+    let open = json!({"metadata": {"finalizers": null}});
+    let (params, patch) = (PatchParams::default(), Patch::Merge(&open));
+    scope.secrets().patch("ci", &params, &patch).await.unwrap();
+    assert!(scope.secrets().get_opt("ci").await.unwrap().is_none());
+}
+
+#[tokio::test]
+async fn a_finalizer_that_keeps_what_nobody_can_change_is_told_of() {
+    let scope = Scope::shared().await;
+    let kept = json!({"immutable": true, "metadata": {"finalizers": ["example.com/keep"]}});
+    claimed_of(&scope, &kept, "Remove the finalizer").await;
+    let open = json!({"metadata": {"finalizers": null}});
+    let (params, patch) = (PatchParams::default(), Patch::Merge(&open));
+    scope.secrets().patch("ci", &params, &patch).await.unwrap();
+    let is_said = |key: &ApiKey| {
+        let status = key.status.as_ref().unwrap();
+        let delivered = conditions::find(&status.conditions, conditions::DELIVERED);
+        delivered.unwrap().message.contains("is kept nowhere")
+    };
+    scope.key("ci", "told of the end", is_said).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -21,6 +21,8 @@ pub(crate) enum Edit {
     AsksForRotation,
     DiscardsPrevious,
     RemovesSecret,
+    /// Takes it from the key.
+    TakesSecret,
     ClaimsSecret,
     DeletesKey,
     CreatesKey,
@@ -54,6 +56,7 @@ impl State {
         edits.extend(previous.map(|_| Edit::DiscardsPrevious));
         if let Some(delivered) = delivered {
             edits.push(Edit::RemovesSecret);
+            edits.extend((!delivered.is_taken).then_some(Edit::TakesSecret));
             let claims = world.delivery == Delivery::RevealOnce && delivered.revealed_at.is_none();
             edits.extend(claims.then_some(Edit::ClaimsSecret));
         }
@@ -93,7 +96,13 @@ impl State {
                 *key = None;
                 self.history.replaced = None;
             }
-            (Edit::AsksForRotation, Some(key), _) => key.asked += 1,
+            (Edit::AsksForRotation, Some(key), _) => {
+                key.asked += 1;
+                if world.overlap_seconds == 0 {
+                    let minted = self.history.minted_for.len();
+                    self.history.ending = minted.try_into().unwrap();
+                }
+            }
             (Edit::DiscardsPrevious, Some(key), _) => {
                 key.discarded = previous;
                 self.history.replaced = None;
@@ -106,11 +115,18 @@ impl State {
                 *delivered = None;
                 self.history.replaced = None;
             }
+            (Edit::TakesSecret, _, Some(delivered)) => delivered.is_taken = true,
             (Edit::ClaimsSecret, _, Some(delivered)) => {
                 delivered.revealed_at = Some(now);
                 self.history.claimed = Some(delivered.owner);
             }
-            (Edit::AsksForRotation | Edit::DiscardsPrevious | Edit::ClaimsSecret, ..) => {}
+            (
+                Edit::AsksForRotation
+                | Edit::DiscardsPrevious
+                | Edit::TakesSecret
+                | Edit::ClaimsSecret,
+                ..,
+            ) => {}
         }
     }
 }

@@ -61,7 +61,9 @@ impl Explored {
     }
 
     fn is_known_to_rest(&self, state: &State) -> bool {
-        let rest = (state.moment, &state.objects, state.history.claimed);
+        let history = &state.history;
+        let past = (history.claimed, history.ending, &history.deliveries);
+        let rest = (state.moment, &state.objects, past);
         remembered(&self.rests, &rest, || {
             promises::comes_to_rest(&self.world, &self.decisions, state).is_ok()
         })

@@ -118,6 +118,25 @@ fn one_controller_that_fails_while_somebody_edits_breaks_no_promise() {
     }
 }
 
+#[test]
+fn nothing_keeps_a_secret_in_service_that_is_to_end() {
+    for (name, delivery) in [
+        ("kept, to end", Delivery::Keep),
+        ("shown once, to end", Delivery::RevealOnce),
+    ] {
+        let world = World {
+            delivery,
+            overlap_seconds: 0,
+            edits: 2,
+            moments: &[0, 7200],
+            faults: 1,
+            secrets: 4,
+            ..QUIET
+        };
+        explore(name, world);
+    }
+}
+
 /// Every world that `make model` explores.
 #[test]
 #[ignore = "takes minutes: make model"]
@@ -148,5 +167,10 @@ fn wider_worlds_break_no_promise() {
             ..QUIET
         };
         explore_far(&format!("{name}, one controller, two edits, a fault"), busy);
+        let ending = World {
+            overlap_seconds: 0,
+            ..busy
+        };
+        explore_far(&format!("{name}, to end"), ending);
     }
 }

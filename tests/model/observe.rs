@@ -184,6 +184,7 @@ fn observed(world: &World, view: &View) -> Observed {
         delivered: delivered.map(Arc::new),
         confirmed: view.confirmed,
         deleted: view.deleted,
+        unemptied: false,
         replacements: view.replacements.iter().copied().map(timestamp).collect(),
         settings: Settings {
             require_organizations: false,
@@ -203,7 +204,7 @@ fn delivered(delivered: &Delivered) -> DeliveredMetadata {
         uid: "secret".into(),
         resource_version: "1".into(),
         is_deleting: false,
-        controller: Some(Controller::ApiKey {
+        controller: (!delivered.is_taken).then(|| Controller::ApiKey {
             name: "ci".into(),
             uid: uid(delivered.owner).into(),
         }),

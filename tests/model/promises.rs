@@ -2,6 +2,7 @@
 
 use apikey_operator::api::conditions::{self, READY};
 use apikey_operator::api::{Delivery, Phase};
+use apikey_operator::controller::apikey::rotation::END_WITHIN;
 use apikey_operator::credential::verifier::{Document, Entry, MAX_PENDING};
 
 use super::observe::{Decisions, World, digest, timestamp};
@@ -15,10 +16,10 @@ pub(crate) type Broken = String;
 fn is_accepted(document: &Document, secret: SecretNumber, now: Seconds) -> bool {
     let now = timestamp(now);
     let digest = digest(secret);
-    let previous = document.accepted_previous(now).map(|(entry, _)| entry);
     let pending = document.pending.iter().map(|pending| &pending.entry);
-    let mut entries = pending.chain(previous).chain([&document.current]);
-    now < document.expires_at.0 && entries.any(|entry| entry.digest() == digest)
+    let mut entries = pending.chain(&document.previous).chain([&document.current]);
+    let is_good = |entry: &Entry| entry.valid_until.as_ref().is_none_or(|until| now < until.0);
+    now < document.expires_at.0 && entries.any(|entry| entry.digest() == digest && is_good(entry))
 }
 
 /// The secrets that a document knows.
@@ -31,13 +32,14 @@ fn secrets(document: &Document, minted: usize) -> impl Iterator<Item = SecretNum
         .filter(move |secret| digests.contains(&digest(*secret)))
 }
 
-/// No consumer holds a delivered secret that is refused.
+/// No consumer holds a delivered secret that is refused, unless somebody wants it to end.
 pub(crate) fn delivered_is_accepted(world: &World, state: &State) -> Result<(), Broken> {
     let now = world.moments[state.moment];
     let Some(delivered) = &state.objects.delivered else {
         return Ok(());
     };
-    if !state.objects.has_key(delivered.owner) || now >= world.expiry() {
+    let wanted = delivered.secret <= state.history.ending;
+    if !state.objects.has_key(delivered.owner) || now >= world.expiry() || wanted {
         return Ok(());
     }
     match state.objects.verifier(delivered.owner) {
@@ -215,7 +217,8 @@ fn check_rest(world: &World, state: &State) -> Result<(), Broken> {
         ..
     } = &state.objects;
     let Some(key) = key else {
-        let nothing = state.objects.verifiers == [None; 2] && delivered.is_none();
+        let ours = delivered.as_ref().filter(|delivered| !delivered.is_taken);
+        let nothing = state.objects.verifiers == [None; 2] && ours.is_none();
         return nothing
             .then_some(())
             .ok_or_else(|| format!("a deleted key leaves {:?}", state.objects));
@@ -232,13 +235,26 @@ fn check_rest(world: &World, state: &State) -> Result<(), Broken> {
     if now >= world.expiry() || *refuses {
         return if is_ready { broken("Ready") } else { Ok(()) };
     }
-    let Some(document) = state.objects.verifier(key.uid) else {
-        return broken("no verifier");
+    let is_taken = delivered.as_ref().is_some_and(|secret| secret.is_taken);
+    let document = match state.objects.verifier(key.uid) {
+        Some(document) => document,
+        None if is_taken && !is_ready => return Ok(()),
+        None => return broken("no verifier"),
     };
+    let soon = now + Seconds::try_from(END_WITHIN.as_secs()).unwrap();
+    let of_key = state
+        .history
+        .deliveries
+        .iter()
+        .filter(|(uid, ..)| *uid == key.uid);
+    let mut ending = of_key.filter(|(_, _, secret)| *secret <= state.history.ending);
+    if ending.any(|(_, _, secret)| is_accepted(&document, *secret, soon)) {
+        return broken("a secret that is to end does not");
+    }
     if world.delivery == Delivery::RevealOnce && state.history.claimed == Some(key.uid) {
         return match delivered {
-            Some(_) => broken("a claimed secret is still there"),
-            None => Ok(()),
+            Some(delivered) if !delivered.is_taken => broken("a claimed secret is still there"),
+            Some(_) | None => Ok(()),
         };
     }
     let holds_current = delivered

@@ -141,6 +141,8 @@ impl Key {
 pub(crate) struct Delivered {
     pub(crate) owner: Uid,
     pub(crate) secret: SecretNumber,
+    /// Whether somebody took it from its owner.
+    pub(crate) is_taken: bool,
     pub(crate) revealed_at: Option<Seconds>,
 }
 
@@ -171,7 +173,8 @@ impl Objects {
 
     /// What the garbage collector of Kubernetes does.
     pub(crate) fn collect_garbage(&mut self) {
-        let owner = self.delivered.as_ref().map(|delivered| delivered.owner);
+        let delivered = self.delivered.as_ref();
+        let owner = delivered.filter(|d| !d.is_taken).map(|d| d.owner);
         if owner.is_some_and(|owner| !self.has_key(owner)) {
             self.delivered = None;
         }
@@ -200,6 +203,8 @@ pub(crate) enum Next {
     ReadKey,
     /// The action of the decision with this number, from 0.
     Act(Interned<Decision>, u8),
+    /// Drop what proves the secret whose delivery met a conflict.
+    Forget,
     WriteStatus(Interned<ApiKeyStatus>),
 }
 
@@ -232,6 +237,8 @@ pub(crate) struct History {
     pub(crate) deliveries: Vec<(Uid, i64, SecretNumber)>,
     /// The secret that a rotation replaced last, and until when it was promised to be accepted.
     pub(crate) replaced: Option<(SecretNumber, Seconds)>,
+    /// How many secrets were minted when a new one was asked for without an overlap: those end.
+    pub(crate) ending: SecretNumber,
     /// Whether the secret of this key was claimed, and no further one asked for since.
     pub(crate) claimed: Option<Uid>,
 }

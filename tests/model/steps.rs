@@ -9,6 +9,7 @@ use apikey_operator::controller::apikey::MAX_ROUNDS;
 use apikey_operator::controller::apikey::execute::DELIVER_WITHIN;
 use apikey_operator::controller::apikey::observe::needs_confirmation;
 use apikey_operator::controller::apikey::plan::{Action, MAX_REPLACEMENTS};
+use apikey_operator::controller::apikey::rotation;
 use apikey_operator::credential::verifier::{Cause, Document, Entry, FIRST_REVISION, Pending};
 
 use super::observe::{self, Decisions, World, digest, timestamp};
@@ -127,7 +128,12 @@ pub(crate) fn advance(
 fn go_on(world: &World, decisions: &Decisions, mut run: Run, outcome: Outcome) -> Option<Run> {
     match (outcome, run.next) {
         (Outcome::Failed, _) | (_, Next::WriteStatus(_)) => return None,
-        (Outcome::Conflict, _) => {
+        (Outcome::Conflict, Next::Act(decision, n))
+            if matches!(decision.actions[usize::from(n)], Action::Deliver { .. }) =>
+        {
+            run.next = Next::Forget;
+        }
+        (Outcome::Conflict, _) | (Outcome::Done, Next::Forget) => {
             run.rounds += 1;
             run.next = Next::ReadVerifier;
         }
@@ -171,6 +177,7 @@ impl Step<'_> {
                 self.run.view.confirmed = true;
                 Outcome::Done
             }
+            Next::Forget => self.forget(),
             Next::WriteStatus(status) => self.write_status(status),
             Next::Act(decision, n) => self.act(&decision.actions[usize::from(n)]),
         }
@@ -226,6 +233,10 @@ impl Step<'_> {
                 self.write_verifier(self.document().without_old_pending(observed_at))
             }
             Action::DiscardPrevious => self.change_verifier(|document| document.previous = None),
+            Action::EndCurrent => {
+                let observed_at = timestamp(self.run.view.now);
+                self.write_verifier(rotation::ending(&self.document(), observed_at))
+            }
             Action::RecordHandover(handover) => {
                 self.change_verifier(|document| document.handover = handover.clone())
             }
@@ -239,7 +250,10 @@ impl Step<'_> {
                 self.run.view.delivered = None;
                 Outcome::Done
             }
-            Action::Confirm | Action::ApplyTemplate | Action::AdoptDelivered => {
+            Action::Confirm
+            | Action::ApplyTemplate
+            | Action::AdoptDelivered
+            | Action::EmptyDelivered => {
                 unreachable!("no world asks for {action:?}")
             }
         }
@@ -291,8 +305,19 @@ impl Step<'_> {
         Outcome::Done
     }
 
+    /// Drops what proves the secret that was not delivered; else it goes by age.
+    fn forget(&mut self) -> Outcome {
+        if let Some((secret, _)) = self.run.minted.take() {
+            let (document, digest) = (self.document(), digest(secret));
+            if document.pending(&digest).is_some() {
+                self.write_verifier(document.without_pending(&digest));
+            }
+        }
+        Outcome::Done
+    }
+
     fn deliver(&mut self, replaces: bool) -> Outcome {
-        let Some((secret, minted_at)) = self.run.minted.take() else {
+        let Some((secret, minted_at)) = self.run.minted else {
             return Outcome::Done;
         };
         if timestamp(self.now).duration_since(timestamp(minted_at)) > DELIVER_WITHIN {
@@ -302,6 +327,7 @@ impl Step<'_> {
         if self.objects.delivered.as_ref() != expected {
             return Outcome::Conflict;
         }
+        self.run.minted = None;
         let key = &self.run.view.key;
         let stood = expected.map(|delivered| delivered.secret);
         self.history.delivered(
@@ -315,6 +341,7 @@ impl Step<'_> {
         let delivered = Some(Delivered {
             owner: key.uid,
             secret,
+            is_taken: false,
             // An apply leaves the annotations of others.
             revealed_at: expected.and_then(|delivered| delivered.revealed_at),
         });

@@ -42,7 +42,8 @@ pub struct RotationSpec {
     pub every_days: Option<i32>,
 
     /// How long the replaced secret stays accepted after the new one is delivered, in seconds, at
-    /// most 7776000 (90 days) and never beyond the expiry. 0: it is refused at once. Default 3600.
+    /// most 7776000 (90 days) and never beyond the expiry. 0: it is refused at once; on a request, within
+    /// 10 seconds even if the new one can't be delivered. Default 3600.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "schema::overlap_seconds")]
     pub overlap_seconds: Option<u32>,

@@ -27,9 +27,16 @@ pub(super) fn desired(
         message: message.to_owned(),
     };
     let mut conditions = Vec::with_capacity(5);
+    let refused = refused_on_request(observed);
     let mut not_ready = |companion, reason, message: &str| {
-        conditions.push(condition(READY, "False", reason, message));
-        conditions.push(condition(companion, "True", reason, message));
+        let sentences = [Some(message), refused.as_deref()];
+        let message = sentences
+            .into_iter()
+            .flatten()
+            .collect::<Vec<_>>()
+            .join(". ");
+        conditions.push(condition(READY, "False", reason, &message));
+        conditions.push(condition(companion, "True", reason, &message));
     };
     match situation {
         Situation::Expired => {
@@ -110,6 +117,10 @@ pub(super) fn desired(
             conditions.push(condition(READY, "Unknown", reason::PROGRESSING, message));
             conditions.push(condition(RECONCILING, "True", reason::PROGRESSING, message));
         }
+        Situation::Usable if refused.is_some() => {
+            let message = "A new secret is not delivered while keys are being restored";
+            not_ready(RECONCILING, reason::DELIVERY_HELD_UP, message);
+        }
         Situation::Usable => {
             let reason = if apikey.spec.suspended {
                 reason::SUSPENDED
@@ -146,13 +157,50 @@ pub(super) fn desired(
     conditions
 }
 
+/// That no secret is accepted, and what to do: nothing else is said of a key whose secret was to be refused
+/// on request while the new one can't be delivered.
+fn refused_on_request(observed: &Observed) -> Option<String> {
+    let document = observed.document()?;
+    let (until, revision) = (document.current_until()?, document.current.revision);
+    let secret = observed.apikey.secret_name();
+    Some(format!(
+        "Revision {revision} of the secret is refused from {until} on, because a new one was asked for \
+         without an overlap, and that is not delivered yet: find out who holds up Secret '{secret}', \
+         and delete it to have the new secret delivered"
+    ))
+}
+
 fn delivered_condition(observed: &Observed) -> Desired {
     let secret = observed.apikey.secret_name();
+    if let Some(message) = refused_on_request(observed) {
+        return Desired {
+            type_: DELIVERED,
+            status: "False",
+            reason: reason::DELIVERY_HELD_UP,
+            message,
+        };
+    }
+    let kept = handover::is_kept(observed);
     let handover = observed.document().map(|document| &document.handover);
     let (status, reason, message) = match handover {
+        Some(Handover::Revealed { at }) if kept => {
+            let message = format!(
+                "The secret was claimed at {}. {}",
+                at.0,
+                kept_message(secret)
+            );
+            ("True", reason::REVEALED, message)
+        }
         Some(Handover::Revealed { at }) => {
             let message = format!("The secret was claimed at {} and is kept nowhere", at.0);
             ("True", reason::REVEALED, message)
+        }
+        Some(Handover::Unclaimed) if kept => {
+            let message = format!(
+                "Nobody claimed the secret in time. {}",
+                kept_message(secret)
+            );
+            ("False", reason::CLAIM_EXPIRED, message)
         }
         Some(Handover::Unclaimed) => {
             let message =
@@ -176,6 +224,13 @@ fn delivered_condition(observed: &Observed) -> Desired {
         reason,
         message,
     }
+}
+
+fn kept_message(secret: &str) -> String {
+    format!(
+        "Secret '{secret}' still holds it: somebody's finalizer keeps the Secret, and it can't be \
+         emptied, as with `immutable`. Remove the finalizer"
+    )
 }
 
 fn in_secret(observed: &Observed, secret: &str) -> Desired {

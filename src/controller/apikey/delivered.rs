@@ -108,6 +108,17 @@ impl Delivered {
         }
     }
 
+    /// Whether the other is the same Secret with the same value, whatever else somebody wrote to it.
+    #[must_use]
+    pub fn holds_like(&self, other: &Self) -> bool {
+        *self
+            == Self {
+                resource_version: self.resource_version.clone(),
+                template: self.template.clone(),
+                ..other.clone()
+            }
+    }
+
     /// Name of the `ApiKey` that controls it, if one does.
     #[must_use]
     pub fn owner_name(&self) -> Option<&str> {

@@ -12,13 +12,15 @@ use tokio::time::Instant;
 use super::delivered::Delivered;
 use super::mint::{Minted, mint, mint_first, seal};
 use super::plan::{Action, Observed};
-use super::writes::{adopt_delivered, apply, create, remove_delivered, write_verifier};
+use super::writes::{
+    adopt_delivered, apply, create, empty_delivered, remove_delivered, write_verifier,
+};
 use super::{observe, render, rotation, status};
 use crate::api::{ApiKey, names};
 use crate::controller::context::Context;
 use crate::credential::KeyId;
 use crate::credential::verifier::{Cause, Document, Identity, Owner, Pending};
-use crate::error::Error;
+use crate::error::{Class, Error};
 use crate::policy;
 use crate::watch::roster::KeyRef;
 
@@ -28,6 +30,10 @@ const PROPAGATION: Duration = Duration::from_millis(500);
 /// Longest time from minting a secret to delivering it: half of that after which another process may
 /// drop what proves it.
 pub const DELIVER_WITHIN: SignedDuration = SignedDuration::from_mins(5);
+/// Most attempts to replace a Secret that somebody else writes to all the time.
+const DELIVER_ATTEMPTS: usize = 50;
+/// What holds up a new Secret in the place of one that can't be changed.
+const KEPT: &str = "it can't be changed, and a finalizer of somebody keeps it from being removed";
 
 /// Takes the steps in order and keeps `observed` true. Stops at the first failure.
 ///
@@ -68,7 +74,11 @@ pub async fn execute(
             }
             Action::Deliver { replaces } => {
                 if let Some(fresh) = minted.take() {
-                    deliver(ctx, observed, &fresh, replaces.as_deref()).await?;
+                    let delivered = deliver(ctx, observed, &fresh, replaces.as_deref()).await;
+                    if delivered.as_ref().is_err_and(Error::is_refusal) {
+                        forget(ctx, observed, &fresh).await;
+                    }
+                    delivered?;
                 }
             }
             Action::Promote => promote(ctx, observed).await?,
@@ -80,12 +90,17 @@ pub async fn execute(
                 let document = readable(observed)?.without_previous();
                 write_verifier(ctx, observed, &document).await?;
             }
+            Action::EndCurrent => {
+                let document = rotation::ending(&readable(observed)?, observed.now);
+                write_verifier(ctx, observed, &document).await?;
+            }
             Action::RecordHandover(handover) => {
                 let mut document = readable(observed)?;
                 document.handover = handover.clone();
                 write_verifier(ctx, observed, &document).await?;
             }
             Action::RemoveDelivered => remove_delivered(ctx, observed).await?,
+            Action::EmptyDelivered => empty_delivered(ctx, observed).await?,
             Action::ApplyTemplate => apply_template(ctx, observed).await?,
             Action::AdoptDelivered => adopt_delivered(ctx, observed).await?,
         }
@@ -136,7 +151,46 @@ async fn promote(ctx: &Context, observed: &mut Observed) -> Result<(), Error> {
     Ok(())
 }
 
+/// Delivers the secret. Whatever else is written to the Secret meanwhile holds it up for a moment only.
 async fn deliver(
+    ctx: &Context,
+    observed: &mut Observed,
+    minted: &Minted,
+    replaces: Option<&Delivered>,
+) -> Result<(), Error> {
+    let mut replaces = replaces.cloned();
+    for _ in 1..DELIVER_ATTEMPTS {
+        let delivered = deliver_once(ctx, observed, minted, replaces.as_ref()).await;
+        match (delivered, replaces) {
+            (Err(error), Some(before)) if error.class() == Class::Conflict => {
+                observe::confirm_delivered(ctx, observed).await?;
+                let now = observed.own_delivered().cloned();
+                replaces = now.filter(|now| now.holds_like(&before));
+                if replaces.is_none() {
+                    return Err(error);
+                }
+            }
+            (delivered, _) => return delivered,
+        }
+    }
+    deliver_once(ctx, observed, minted, replaces.as_ref()).await
+}
+
+/// Forgets what proves a secret that was certainly not delivered, so that attempts that are refused do not
+/// crowd out others. Failing that it goes by age.
+async fn forget(ctx: &Context, observed: &mut Observed, minted: &Minted) {
+    let digest = minted.entry.digest();
+    let known = observed.document();
+    let Some(document) = known.filter(|known| known.pending(&digest).is_some()) else {
+        return;
+    };
+    let document = document.without_pending(&digest);
+    if let Err(error) = write_verifier(ctx, observed, &document).await {
+        tracing::debug!(%error, "What proves an undelivered secret stays for now");
+    }
+}
+
+async fn deliver_once(
     ctx: &Context,
     observed: &mut Observed,
     minted: &Minted,
@@ -165,17 +219,22 @@ async fn deliver(
         expires_at: document.expires_at.0,
     };
     let body = render::value(&apikey, &value, replaces);
-    if replaces.is_some() {
-        return apply(
-            ctx,
-            observed,
-            "replace the Secret",
-            names::FIELD_MANAGER,
-            &body,
-        )
-        .await;
+    if replaces.is_none() {
+        return create(ctx, observed, &body).await;
     }
-    create(ctx, observed, &body).await
+    let doing = "replace the Secret";
+    match apply(ctx, observed, doing, names::FIELD_MANAGER, &body).await {
+        // Such as `immutable`: what stands there can't become what is wanted, so that takes its place.
+        Err(error) if error.is_invalid_object() => {
+            remove_delivered(ctx, observed).await?;
+            if observed.delivered.is_some() {
+                return Err(Error::held_up(doing, KEPT));
+            }
+            let body = render::value(&apikey, &value, None);
+            create(ctx, observed, &body).await
+        }
+        applied => applied,
+    }
 }
 
 async fn apply_template(ctx: &Context, observed: &mut Observed) -> Result<(), Error> {

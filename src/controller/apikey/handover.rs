@@ -28,8 +28,11 @@ pub(super) fn step(observed: &Observed, document: &Document) -> Option<Action> {
     if !observed.apikey.reveals_once() {
         return None;
     }
-    let Some(secret) = observed.own_delivered().filter(|s| !s.is_deleting) else {
-        return missing(observed, document);
+    let secret = observed.own_delivered();
+    let Some(secret) = secret.filter(|secret| !secret.is_deleting) else {
+        let empties = is_kept(observed) && !observed.unemptied;
+        let empty = empties.then_some(Action::EmptyDelivered);
+        return empty.or_else(|| missing(observed, document));
     };
     let named = secret.verifier.as_deref().unwrap_or_default();
     if let Some(pending) = document.pending(named) {
@@ -62,6 +65,13 @@ pub(super) fn step(observed: &Observed, document: &Document) -> Option<Action> {
         (true, false) => Some(Action::RecordHandover(Handover::Removed)),
         (true, true) | (false, false) => is_overdue(observed).then_some(Action::RemoveDelivered),
     }
+}
+
+/// Whether the Secret has no further use, is being deleted, and still holds the value: a finalizer keeps it.
+pub(super) fn is_kept(observed: &Observed) -> bool {
+    let over = observed.document().is_some_and(|d| d.handover.is_over());
+    let secret = observed.own_delivered();
+    over && secret.is_some_and(|secret| secret.is_deleting && secret.verifier.is_some())
 }
 
 /// The Secret is not there.

@@ -52,7 +52,8 @@ pub const MAX_ROUNDS: usize = 6;
 /// Brings one key to its declared state.
 ///
 /// # Errors
-/// The request that failed; the status says so as well, unless it was a mere conflict.
+/// The request that failed; the status says so as well, unless it was a mere conflict that leaves the key a
+/// secret.
 pub async fn reconcile(apikey: Arc<ApiKey>, ctx: Arc<Context>) -> Result<Next, Error> {
     if apikey.metadata.deletion_timestamp.is_some() {
         return Ok(Next::OnChange);
@@ -68,7 +69,7 @@ pub async fn reconcile(apikey: Arc<ApiKey>, ctx: Arc<Context>) -> Result<Next, E
             Ok(Next::After(Duration::try_from(wait).unwrap_or_default()))
         }
         Err(error) => {
-            if error.class() != Class::Conflict {
+            if error.class() != Class::Conflict || observed.is_ending() {
                 let status = plan::status_after(&observed, &error);
                 report(&ctx, &observed, &reported, &status);
                 write_status(&ctx, &observed, status).await?;

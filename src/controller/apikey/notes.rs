@@ -17,8 +17,9 @@ pub struct Change {
     pub audit: Option<Record>,
 }
 
-/// How a secret that is shown once ends, as reasons of condition `Delivered`.
-const HANDED: [(&str, Severity, Option<Action>); 3] = [
+/// What becomes of a secret that is not just delivered, as reasons of condition `Delivered`.
+const HANDED: [(&str, Severity, Option<Action>); 4] = [
+    (reason::DELIVERY_HELD_UP, Severity::Warning, None),
     (reason::REVEALED, Severity::Normal, Some(Action::Reveal)),
     (
         reason::CLAIM_EXPIRED,

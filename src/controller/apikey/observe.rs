@@ -43,6 +43,7 @@ pub fn observe(ctx: &Context, apikey: Arc<ApiKey>) -> Observed {
         delivered: ctx.caches.delivered.get(&delivered),
         confirmed: false,
         deleted: false,
+        unemptied: false,
         replacements: ctx
             .replacements
             .lock()
@@ -79,16 +80,23 @@ pub async fn confirm(ctx: &Context, observed: &mut Observed) -> Result<(), Error
     let verifiers = ctx.verifiers();
     let verifier = request("read the verifier", verifiers.get_opt(&name)).await?;
     observed.verifier = verifier.map(|Answer(read)| Arc::new(Verifier::read(read)));
-    observed.delivered = read_delivered(ctx, &apikey).await?.map(Arc::new);
+    confirm_delivered(ctx, observed).await?;
     let live = ctx.find_apikey(&KeyRef::of(&apikey), uid).await?;
     observed.deleted = live.is_none_or(|live| live.metadata.deletion_timestamp.is_some());
     observed.confirmed = true;
     Ok(())
 }
 
-async fn read_delivered(ctx: &Context, apikey: &ApiKey) -> Result<Option<Delivered>, Error> {
+/// Reads the delivered Secret (its metadata only) from the API server.
+///
+/// # Errors
+/// The read failed.
+pub(super) async fn confirm_delivered(ctx: &Context, observed: &mut Observed) -> Result<(), Error> {
+    let apikey = &observed.apikey;
     let url = Secret::url_path(&(), apikey.metadata.namespace.as_deref());
     let found = ctx.metadata::<Secret>(url, apikey.secret_name());
     let found = request("look for the delivered Secret", found).await?;
-    Ok(found.map(|secret| Delivered::read(secret.metadata)))
+    let delivered = found.map(|secret| Delivered::read(secret.metadata));
+    observed.delivered = delivered.map(Arc::new);
+    Ok(())
 }

@@ -56,6 +56,8 @@ pub struct Observed {
     pub confirmed: bool,
     /// Whether the API server says that the key is gone or going, though a cache still has it.
     pub deleted: bool,
+    /// Whether this run could not empty a Secret that is being deleted.
+    pub unemptied: bool,
     /// When secrets were replaced lately, oldest first.
     pub replacements: Vec<Timestamp>,
     /// Settings of the operator.
@@ -100,10 +102,14 @@ pub enum Action {
     DropPending,
     /// Refuse the replaced secret from now on.
     DiscardPrevious,
+    /// Refuse the current secret soon, whether or not a new one is delivered.
+    EndCurrent,
     /// Remember where a secret is that is shown once.
     RecordHandover(Handover),
     /// Remove the delivered Secret in this very version.
     RemoveDelivered,
+    /// Take everything out of the delivered Secret, which is being deleted and kept by a finalizer.
+    EmptyDelivered,
     /// Set the template's labels and annotations and the token endpoint on the delivered Secret.
     ApplyTemplate,
     /// Make this key the owner of a delivered Secret from a backup.
@@ -250,6 +256,14 @@ impl Observed {
         Some(secret.owner(&self.apikey))
     }
 
+    /// Whether the current secret has an end before that of the key, because a new one was asked for in its
+    /// place.
+    #[must_use]
+    pub fn is_ending(&self) -> bool {
+        let document = self.document();
+        document.is_some_and(|document| document.current_until().is_some())
+    }
+
     /// Whether the delivered Secret holds the current secret.
     #[must_use]
     pub fn is_delivered(&self) -> bool {
@@ -332,6 +346,9 @@ fn urgent(observed: &Observed, document: &Document) -> Option<Action> {
     let discarded = observed.apikey.discarded_revision();
     if previous.is_some_and(|(previous, _)| Some(previous.revision) == discarded) {
         return Some(Action::DiscardPrevious);
+    }
+    if rotation::is_to_end(observed, document) {
+        return Some(Action::EndCurrent);
     }
     handover::step(observed, document)
 }

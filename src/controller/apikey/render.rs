@@ -137,6 +137,23 @@ pub fn template(apikey: &ApiKey, secret: &Delivered, token_url: Option<&str>) ->
     })
 }
 
+/// The merge patch that takes all values out of this very Secret, and what says that it holds one.
+#[must_use]
+pub fn emptied(secret: &Delivered) -> Value {
+    json!({
+        "metadata": {
+            "uid": secret.uid,
+            // Without them the controller may write nothing.
+            "labels": {
+                (names::LABEL_MANAGED_BY): names::MANAGED_BY,
+                (names::LABEL_COMPONENT): names::COMPONENT_API_KEY,
+            },
+            "annotations": {(names::ANNOTATION_VERIFIER): null},
+        },
+        "data": null,
+    })
+}
+
 /// The merge patch that makes the key the owner of this very Secret, in place of what was.
 #[must_use]
 pub fn adoption(apikey: &ApiKey, secret: &Delivered) -> Value {

@@ -6,8 +6,12 @@ use k8s_openapi::jiff::{SignedDuration, Timestamp};
 
 use super::delivered::Delivered;
 use super::plan::{Action, MAX_REPLACEMENTS, Observed, REPLACEMENT_WINDOW, Situation};
-use crate::api::{ApiKey, BadRequest};
+use crate::api::{ApiKey, BadRequest, RotateRequest};
 use crate::credential::verifier::{Cause, Document};
+
+/// Time from a request without an overlap to the end of the secret that it replaces. Where nothing holds it
+/// up, the new one is delivered long before.
+pub const END_WITHIN: SignedDuration = SignedDuration::from_secs(10);
 
 const DAY: SignedDuration = SignedDuration::from_hours(24);
 
@@ -76,6 +80,11 @@ pub(super) fn rotation(observed: &Observed, document: &Document) -> Rotation {
             overlap_seconds,
         })
     };
+    if document.current_until().is_some() {
+        // Whatever became of the request since: nothing else that is delivered is good.
+        let request = unanswered(apikey, document).map(|request| request.token);
+        return next(Cause::Request, request, 0);
+    }
     let scheduled = scheduled_at(apikey, document, now).is_some_and(|at| at <= now);
     match apikey.rotate_request() {
         Err(bad) if !scheduled => Rotation::Refused(bad),
@@ -97,6 +106,27 @@ pub(super) fn rotation(observed: &Observed, document: &Document) -> Rotation {
 pub(super) fn request(apikey: &ApiKey) -> Option<String> {
     let request = apikey.rotate_request().ok().flatten();
     request.map(|request| request.token)
+}
+
+/// The request of the annotations, if it can be understood and was not answered.
+fn unanswered(apikey: &ApiKey, document: &Document) -> Option<RotateRequest> {
+    let request = apikey.rotate_request().ok().flatten();
+    request.filter(|request| !document.has_handled(&request.token))
+}
+
+/// Whether somebody wants the current secret to end, and it has no end yet. That is written before anything
+/// else, so that nothing that holds up a new secret keeps the old one good.
+pub(super) fn is_to_end(observed: &Observed, document: &Document) -> bool {
+    let request = unanswered(&observed.apikey, document);
+    request.is_some_and(|request| request.overlap_seconds == 0)
+        && document.current_until().is_none()
+        && observed.now < document.expires_at.0
+}
+
+/// The document by which the current secret ends soon, and whatever may be delivered in its place already.
+#[must_use]
+pub fn ending(document: &Document, now: Timestamp) -> Document {
+    document.ending_at(now.checked_add(END_WITHIN).unwrap_or(now))
 }
 
 /// The steps to a further secret: prove it, deliver it, and only then let the old one go.
@@ -129,12 +159,14 @@ pub(super) fn replace(observed: &Observed, document: &Document) -> (Vec<Action>,
     if let Some(until) = held_until {
         return (Vec::new(), Situation::Holding(until));
     }
+    // Whoever asked for a new secret has one then, with the overlap that was asked for.
+    let asked = unanswered(&observed.apikey, document);
+    let overlap = asked.as_ref().map(|request| request.overlap_seconds);
     let next = NextSecret {
         revision: document.next_revision(),
         cause: Cause::Replacement,
-        // Whoever asked for a new secret has one then.
-        request: request(&observed.apikey).filter(|request| !document.has_handled(request)),
-        overlap_seconds: observed.apikey.overlap_seconds(),
+        request: asked.map(|request| request.token),
+        overlap_seconds: overlap.unwrap_or_else(|| observed.apikey.overlap_seconds()),
     };
     steps(observed, document, next)
 }

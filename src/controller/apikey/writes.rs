@@ -16,8 +16,8 @@ use crate::api::names;
 use crate::controller::cache::Ticket;
 use crate::controller::context::{Context, post_params};
 use crate::credential::verifier::Document;
-use crate::error::{Error, request};
-use crate::object::Answer;
+use crate::error::{Class, Error, request};
+use crate::object::{Answer, Decode as _};
 use crate::watch::stored::Verifier;
 
 /// Has the API server answer without the data of the Secret.
@@ -133,14 +133,38 @@ pub(super) async fn adopt_delivered(ctx: &Context, observed: &mut Observed) -> R
         return Ok(());
     };
     let adoption = Patch::Merge(render::adoption(&apikey, secret));
-    let params = PatchParams {
-        field_manager: Some(names::FIELD_MANAGER.into()),
-        ..PatchParams::default()
-    };
+    let params = merge_params();
     patch(ctx, observed, "take over the Secret", &params, &adoption).await
 }
 
-/// Removes the delivered Secret, if it is still as observed.
+/// Takes all values out of a delivered Secret that is being deleted. What nobody can change stays, and is
+/// observed as such.
+pub(super) async fn empty_delivered(ctx: &Context, observed: &mut Observed) -> Result<(), Error> {
+    let Some(secret) = observed.own_delivered() else {
+        return Ok(());
+    };
+    let emptied = Patch::Merge(render::emptied(secret));
+    let params = merge_params();
+    match patch(ctx, observed, "empty the Secret", &params, &emptied).await {
+        Err(error) if error.is_not_found() => observed.delivered = None,
+        Err(error) if error.class() == Class::Conflict || !error.is_refusal() => return Err(error),
+        Err(error) => {
+            tracing::warn!(%error, "A finalizer keeps a Secret that has no further use");
+            observed.unemptied = true;
+        }
+        Ok(()) => {}
+    }
+    Ok(())
+}
+
+fn merge_params() -> PatchParams {
+    PatchParams {
+        field_manager: Some(names::FIELD_MANAGER.into()),
+        ..PatchParams::default()
+    }
+}
+
+/// Removes the delivered Secret, if it is still as observed. One that a finalizer keeps is observed as such.
 pub(super) async fn remove_delivered(ctx: &Context, observed: &mut Observed) -> Result<(), Error> {
     let Some(secret) = observed.own_delivered() else {
         return Ok(());
@@ -158,11 +182,19 @@ pub(super) async fn remove_delivered(ctx: &Context, observed: &mut Observed) -> 
         .delete(observed.apikey.secret_name(), &params)
         .map_err(|error| Error::internal(doing, &error))?;
     delete.headers_mut().insert(ACCEPT, METADATA_ONLY);
-    match request(doing, ctx.client.0.request_text(delete)).await {
-        Ok(_) => {}
-        Err(error) if error.is_not_found() => {}
+    let ticket = ctx.caches.delivered.ticket();
+    let answer = match request(doing, ctx.client.0.request_text(delete)).await {
+        Ok(answer) => answer,
+        Err(error) if error.is_not_found() => String::new(),
         Err(error) => return Err(error),
+    };
+    // The answer is a Status if the Secret is gone.
+    let kept = Delivered::decode(&answer)
+        .ok()
+        .filter(|secret| secret.is_deleting);
+    match kept {
+        Some(kept) => take_in(ctx, observed, ticket, kept),
+        None => observed.delivered = None,
     }
-    observed.delivered = None;
     Ok(())
 }

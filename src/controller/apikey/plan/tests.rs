@@ -359,7 +359,8 @@ enum Found {
 
 proptest! {
     /// Whatever is found and wherever processes die, the last one settles the key, and a delivered
-    /// value that was accepted once stays accepted at every step until it is replaced.
+    /// value that was accepted once stays accepted at every step until it is replaced, or as long as
+    /// somebody who wants it to end lets it.
     #[test]
     fn any_crash_converges_and_never_refuses_what_is_delivered(
         found in prop::sample::select(vec![
@@ -401,6 +402,9 @@ proptest! {
             prop_assert!(world.accepts_delivered() || !accepted);
             accepted = world.accepts_delivered();
             world.observed.now = at(world.observed.now.as_second() + pause);
+            let wanted = matches!(found, Found::AskedWithoutOverlap);
+            prop_assert!(world.accepts_delivered() || !accepted || wanted);
+            accepted = world.accepts_delivered();
         }
         world.observed.replacements.clear();
         prop_assert!(world.run(usize::MAX));

@@ -54,6 +54,47 @@ fn it_waits_to_be_claimed_and_is_then_kept_nowhere() {
     assert_eq!(world.revision(), 1);
 }
 
+/// A claimed secret whose Secret is being deleted and kept by a finalizer.
+fn kept() -> World {
+    let mut world = delivered();
+    let mut secret = world.observed.delivered.clone();
+    world.claim();
+    assert!(world.run(usize::MAX));
+    Arc::make_mut(secret.as_mut().unwrap()).is_deleting = true;
+    world.observed.delivered = secret;
+    world
+}
+
+fn delivered_message(world: &World) -> String {
+    let conditions = world.status().conditions;
+    conditions::find(&conditions, DELIVERED)
+        .unwrap()
+        .message
+        .clone()
+}
+
+#[test]
+fn what_a_finalizer_keeps_is_emptied_once() {
+    let mut world = kept();
+    assert_eq!(plan(&world.observed).actions, [Action::EmptyDelivered]);
+    assert!(world.run(usize::MAX));
+    let message = delivered_message(&world);
+    assert!(message.contains("is kept nowhere"), "{message}");
+    assert!(world.run(0));
+}
+
+#[test]
+fn what_a_finalizer_keeps_and_nobody_can_empty_is_told_of_and_holds_up_nothing() {
+    let mut world = kept();
+    world.observed.unemptied = true;
+    assert!(world.run(0), "it was tried");
+    let message = delivered_message(&world);
+    assert!(message.contains("Remove the finalizer"), "{message}");
+    assert_eq!(world.delivered_reason(), reason::REVEALED);
+    world.ask("leaked", Some(0));
+    assert_eq!(plan(&world.observed).actions, [Action::EndCurrent]);
+}
+
 #[test]
 fn a_replacement_that_another_process_delivers_after_the_claim_does_not_end_what_was_claimed() {
     let mut world = delivered();

@@ -101,6 +101,137 @@ fn a_request_without_overlap_waits_for_nothing_and_ends_only_the_secret_it_repla
     assert_eq!(world.status().previous_secret.unwrap().revision, 1);
 }
 
+/// A key that is asked for a new secret without overlap, when the end of the old one is written.
+fn ended(mut world: World) -> World {
+    world.ask("leaked", Some(0));
+    assert_eq!(plan(&world.observed).actions, [Action::EndCurrent]);
+    world.take(&Action::EndCurrent);
+    assert!(
+        world.accepts_delivered(),
+        "there is time to deliver a new one"
+    );
+    world
+}
+
+fn give_to_nobody(world: &mut World) {
+    Arc::make_mut(world.observed.delivered.as_mut().unwrap()).controller = None;
+}
+
+#[test]
+fn whatever_holds_up_the_new_secret_the_old_one_ends_if_a_person_asked_for_that() {
+    let taken = || {
+        let mut world = minted();
+        give_to_nobody(&mut world);
+        assert!(world.run(usize::MAX));
+        world
+    };
+    let held_back = || {
+        let mut world = minted();
+        for _ in 0..MAX_REPLACEMENTS {
+            world.observed.delivered = None;
+            assert!(world.run(usize::MAX));
+        }
+        world.observed.delivered = None;
+        assert!(world.run(usize::MAX));
+        world
+    };
+    let crowded = || {
+        let mut world = minted();
+        world.ask("a", None);
+        for _ in 0..MAX_PENDING {
+            assert!(!world.run(1), "dies after minting");
+        }
+        world
+    };
+    let denied = || {
+        let mut world = minted();
+        world.observed.settings.require_organizations = true;
+        world
+    };
+    for (world, reason) in [
+        (taken(), reason::SECRET_CONFLICT),
+        (held_back(), reason::SECRET_REMOVED_REPEATEDLY),
+        (crowded(), reason::PROGRESSING_WITH_RETRY),
+        (denied(), reason::ORGANIZATION_NOT_FOUND),
+    ] {
+        let revision = world.revision();
+        let mut world = world;
+        world.ask("leaked", Some(0));
+        assert!(world.run(1) || world.observed.is_ending(), "{reason}");
+        world.settle_at(CREATED + 10);
+        let document = world.observed.document().unwrap();
+        assert_eq!(document.current_until(), Some(at(CREATED + 10)), "{reason}");
+        assert!(!world.accepts_delivered(), "{reason}");
+        let ready = world.ready();
+        let refused = format!("Revision {revision} of the secret is refused from");
+        assert_eq!((&*ready.status, &*ready.reason), ("False", reason));
+        assert!(ready.message.contains(&refused), "{}", ready.message);
+        let conditions = world.status().conditions;
+        let delivered = conditions::find(&conditions, conditions::DELIVERED).unwrap();
+        assert_eq!(
+            (&*delivered.status, &*delivered.reason),
+            ("False", reason::DELIVERY_HELD_UP)
+        );
+    }
+}
+
+#[test]
+fn only_a_person_who_asks_without_overlap_ends_a_secret_before_the_new_one_is_delivered() {
+    let mut asked = minted();
+    asked.ask("a", None);
+    let mut scheduled = every(1, Some(0));
+    scheduled.observed.now = at(CREATED + DAY);
+    let mut removed = every(30, Some(0));
+    removed.observed.delivered = None;
+    removed.observed.confirmed = true;
+    for mut world in [asked, scheduled, removed] {
+        let steps = plan(&world.observed).actions;
+        assert!(matches!(steps[0], Action::AppendPending(_)), "{steps:?}");
+        world.take(&steps[0]);
+        assert!(!world.observed.is_ending());
+    }
+}
+
+#[test]
+fn a_secret_that_is_to_end_is_replaced_even_if_the_request_is_withdrawn_or_changed() {
+    let annotations: [&[(&str, &str)]; 3] = [
+        &[(names::ANNOTATION_ROTATE_REQUESTED_AT, "")],
+        &[(names::ANNOTATION_ROTATE_OVERLAP_SECONDS, "soon")],
+        &[(names::ANNOTATION_ROTATE_OVERLAP_SECONDS, "3600")],
+    ];
+    for changed in annotations {
+        let mut world = ended(minted());
+        for (name, value) in changed {
+            world.annotate(name, value);
+        }
+        assert!(world.run(usize::MAX));
+        assert_eq!(world.revision(), 2, "{changed:?}");
+        assert_eq!(world.status().previous_secret, None, "{changed:?}");
+        assert!(world.run(0) && world.accepts_delivered());
+    }
+}
+
+#[test]
+fn a_removed_secret_does_not_keep_the_one_in_service_that_was_to_end() {
+    let mut world = minted();
+    world.observed.delivered = None;
+    world.ask("leaked", Some(0));
+    assert!(world.run(usize::MAX));
+    let status = world.status();
+    assert_eq!(status.handled_rotate_request.as_deref(), Some("leaked"));
+    assert_eq!((status.revision, status.previous_secret), (Some(2), None));
+}
+
+#[test]
+fn a_removed_secret_that_answers_a_request_has_the_overlap_of_the_request() {
+    let mut world = minted();
+    world.observed.delivered = None;
+    world.ask("a", Some(60));
+    assert!(world.run(usize::MAX));
+    let previous = world.status().previous_secret.unwrap();
+    assert_eq!(previous.valid_until.0, at(CREATED + 60));
+}
+
 #[test]
 fn discarding_names_a_revision_and_ends_no_other() {
     let mut world = minted();

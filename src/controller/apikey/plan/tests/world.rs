@@ -66,6 +66,7 @@ impl World {
             delivered: None,
             confirmed: false,
             deleted: false,
+            unemptied: false,
             replacements: Vec::new(),
             settings,
             now: at(CREATED),
@@ -182,6 +183,15 @@ impl World {
             Action::DiscardPrevious => {
                 self.store(document.unwrap().without_previous());
             }
+            Action::EndCurrent => {
+                let document = rotation::ending(&document.unwrap(), self.observed.now);
+                self.store(document);
+            }
+            Action::EmptyDelivered => {
+                self.writes += 1;
+                let secret = Arc::make_mut(self.observed.delivered.as_mut().unwrap());
+                secret.verifier = None;
+            }
             Action::RecordHandover(handover) => {
                 let mut document = document.unwrap();
                 document.handover = handover.clone();
@@ -218,16 +228,17 @@ impl World {
         let (Some(named), Some(document)) = (self.named(), self.observed.document()) else {
             return false;
         };
-        let previous = document
-            .accepted_previous(self.observed.now)
-            .map(|(entry, _)| entry);
         let all = document
             .pending
             .iter()
             .map(|pending| &pending.entry)
             .chain([&document.current])
-            .chain(previous);
-        all.into_iter().any(|entry| entry.digest() == named)
+            .chain(&document.previous);
+        all.into_iter().any(|entry| {
+            let until = entry.valid_until.as_ref();
+            let is_over = until.is_some_and(|until| until.0 <= self.observed.now);
+            entry.digest() == named && !is_over
+        })
     }
 
     /// Takes at most `budget` steps, as a process that is then killed; returns whether it finished.
