@@ -95,7 +95,7 @@ async fn claimed_of(scope: &Scope<'_>, patch: &Value, says: &str) {
 #[tokio::test]
 async fn a_finalizer_keeps_an_empty_shell_after_the_claim() {
     let scope = Scope::shared().await;
-    let kept = json!({"metadata": {"finalizers": ["example.com/keep"], "labels": null}});
+    let kept = json!({"metadata": {"finalizers": ["example.com/keep"]}});
     claimed_of(&scope, &kept, "is kept nowhere").await;
     eventually("the Secret is empty", async || {
         scope.delivered("ci").await.data.is_none().then_some(())
