@@ -172,17 +172,19 @@ fn on_namespace(ctx: &Context, news: News<NamespaceLabels>) {
 }
 
 fn on_delivered(ctx: &Context, news: News<Delivered>) {
-    let secret = match news {
-        News::Applied { new, .. } => Some(new),
-        News::Deleted { old, .. } => old,
+    let secrets = match news {
+        News::Applied { new, old } => [Some(new), old],
+        News::Deleted { old, .. } => [None, old],
         News::Unreadable { identity, old } => {
             warn_of::<Delivered>(ctx, &identity);
-            old
+            [None, old]
         }
     };
-    let Some(secret) = secret else { return };
-    if let Some(name) = secret.owner_name() {
-        ctx.enqueue(&KeyRef::new(&secret.namespace, name));
+    for secret in secrets.into_iter().flatten() {
+        // Whose it is, and whose it should be as a rule: somebody may have taken it from that key.
+        for name in secret.owner_name().into_iter().chain([&*secret.name]) {
+            ctx.enqueue(&KeyRef::new(&secret.namespace, name));
+        }
     }
 }
 
