@@ -196,8 +196,9 @@ fn render(
         }
         (Value::Sealed(_), None) => return Err(Failure::no(sealed_advice(key))),
     };
+    let is_ours = [&delivered.name, secret.as_str()].map(text::is_visible_ascii);
     Ok(match flags.output {
-        None | Some(Form::Age) if !text::is_visible_ascii(&secret) => {
+        None | Some(Form::Age | Form::Env) if is_ours != [true; 2] => {
             return Err(delivered::changed());
         }
         None | Some(Form::Age) => secret,

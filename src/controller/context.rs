@@ -18,6 +18,7 @@ use super::cache::{Cache, Ticket};
 use super::events::Events;
 use super::keyrings::Slot;
 use super::queue::{ObjectName, Queue};
+use super::turns::Tenant;
 use crate::api::{ApiKey, Organization, names};
 use crate::clock::Clock;
 use crate::credential::fingerprint::PepperRing;
@@ -223,13 +224,22 @@ impl Context {
 
     /// Has a key reconciled.
     pub fn enqueue(&self, key: &KeyRef) {
-        self.queues.apikeys.push(&key.namespace, key.into());
+        let organization = self.roster.lock().counted_by(key);
+        let tenant = Tenant {
+            organization: organization.unwrap_or_default(),
+            namespace: Arc::clone(&key.namespace),
+        };
+        self.queues.apikeys.push(&tenant, key.into());
     }
 
-    /// Has an organization reconciled. Each is a tenant of its own.
+    /// Has an organization reconciled.
     pub fn enqueue_organization(&self, name: &str) {
         let organization = ObjectName::of_cluster(name);
-        self.queues.organizations.push(name, organization);
+        let tenant = Tenant {
+            organization: Arc::clone(&organization.name),
+            namespace: Arc::default(),
+        };
+        self.queues.organizations.push(&tenant, organization);
     }
 
     /// Has a verifier looked at, which is swept if its key is gone.
@@ -245,9 +255,13 @@ impl Context {
         self.push_verifier(namespace, &names::verifier_secret(&apikey.uid));
     }
 
-    fn push_verifier(&self, tenant: &str, name: &str) {
+    fn push_verifier(&self, namespace: &str, name: &str) {
         let verifier = ObjectName::within(&self.namespace, name);
-        self.queues.verifiers.push(tenant, verifier);
+        let tenant = Tenant {
+            organization: Arc::default(),
+            namespace: namespace.into(),
+        };
+        self.queues.verifiers.push(&tenant, verifier);
     }
 
     /// Takes in the answer of a status write.

@@ -7,7 +7,7 @@ use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use super::turns::Turns;
+use super::turns::{Tenant, Turns};
 use crate::watch::roster::KeyRef;
 
 /// Which object of its kind.
@@ -83,9 +83,9 @@ impl Queue {
     }
 
     /// Has an object of a tenant wait for its turn, if the queue is open.
-    pub fn push(&self, tenant: &str, object: ObjectName) {
+    pub fn push(&self, tenant: &Tenant, object: ObjectName) {
         if let Some(turns) = &mut *self.turns.lock() {
-            turns.push(&tenant.into(), object);
+            turns.push(tenant, object);
             self.changed.notify_one();
         }
     }
@@ -120,7 +120,11 @@ mod tests {
     #[tokio::test]
     async fn a_closed_queue_takes_nothing_and_one_that_opens_again_is_empty() {
         let queue = Queue::default();
-        let push = |name| queue.push("a", ObjectName::within("a", name));
+        let tenant = Tenant {
+            organization: "a".into(),
+            namespace: "a".into(),
+        };
+        let push = |name| queue.push(&tenant, ObjectName::within("a", name));
         push("1");
         assert_eq!(queue.take(), None);
         queue.open(4);

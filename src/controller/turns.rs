@@ -1,43 +1,53 @@
-//! Whose turn it is: what waits for a worker, tenant by tenant. Pure.
+//! Whose turn it is: what waits for a worker. Pure.
 //!
-//! Tenants take turns, so that somebody with a thousand objects to reconcile keeps nobody else waiting for
-//! longer than one object takes. No object is worked on twice at the same time, and one that changes while
-//! it is worked on is looked at once more.
+//! Organizations take turns, and so do the namespaces of one, so that somebody with a thousand objects to
+//! reconcile, in however many namespaces, keeps nobody else waiting for longer than one object takes. No
+//! object is worked on twice at the same time, and one that changes while it is worked on is looked at once
+//! more.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use tokio::time::Instant;
 
+/// For whom an object is worked on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tenant {
+    /// The organization that has it; empty for whatever none has.
+    pub organization: Arc<str>,
+    /// Its namespace.
+    pub namespace: Arc<str>,
+}
+
 /// What waits, is worked on, or comes later.
 #[derive(Debug)]
 pub struct Turns<T> {
-    /// Tenants that something waits for, the next one first.
+    organizations: BTreeMap<Arc<str>, Organization<T>>,
+    /// Organizations that something waits for, the next one first.
     order: VecDeque<Arc<str>>,
-    tenants: BTreeMap<Arc<str>, Tenant<T>>,
     objects: BTreeMap<T, Object>,
     later: BTreeSet<(Instant, T)>,
-    most_of_one_tenant: usize,
+    most_of_organization: usize,
+    most_of_namespace: usize,
 }
 
 #[derive(Debug)]
-struct Tenant<T> {
+struct Organization<T> {
+    namespaces: BTreeMap<Arc<str>, Namespace<T>>,
+    /// Namespaces that something waits for, the next one first.
+    order: VecDeque<Arc<str>>,
+    taken: usize,
+}
+
+#[derive(Debug)]
+struct Namespace<T> {
     waiting: VecDeque<T>,
     taken: usize,
 }
 
-impl<T> Default for Tenant<T> {
-    fn default() -> Self {
-        Self {
-            waiting: VecDeque::new(),
-            taken: 0,
-        }
-    }
-}
-
 #[derive(Debug)]
 struct Object {
-    tenant: Arc<str>,
+    tenant: Tenant,
     state: State,
 }
 
@@ -48,22 +58,80 @@ enum State {
     Later(Instant),
 }
 
+impl<T> Default for Organization<T> {
+    fn default() -> Self {
+        Self {
+            namespaces: BTreeMap::new(),
+            order: VecDeque::new(),
+            taken: 0,
+        }
+    }
+}
+
+impl<T> Default for Namespace<T> {
+    fn default() -> Self {
+        Self {
+            waiting: VecDeque::new(),
+            taken: 0,
+        }
+    }
+}
+
+impl<T> Organization<T> {
+    fn take(&mut self, most_of_namespace: usize) -> Option<T> {
+        for _ in 0..self.order.len() {
+            let name = self.order.pop_front()?;
+            let namespace = self.namespaces.get_mut(&name)?;
+            let object = if namespace.taken < most_of_namespace {
+                namespace.waiting.pop_front()
+            } else {
+                None
+            };
+            namespace.taken += usize::from(object.is_some());
+            if !namespace.waiting.is_empty() {
+                self.order.push_back(name);
+            }
+            if object.is_some() {
+                self.taken += 1;
+                return object;
+            }
+        }
+        None
+    }
+
+    fn end(&mut self, name: &str) {
+        self.taken = self.taken.saturating_sub(1);
+        if let Some(namespace) = self.namespaces.get_mut(name) {
+            namespace.taken = namespace.taken.saturating_sub(1);
+            if namespace.taken == 0 && namespace.waiting.is_empty() {
+                self.namespaces.remove(name);
+            }
+        }
+    }
+}
+
+/// Three quarters, so that slow work leaves something to others.
+fn most_of(workers: usize) -> usize {
+    workers.saturating_sub(workers / 4).max(1)
+}
+
 impl<T: Clone + Ord> Turns<T> {
-    /// Nothing waits. So many workers there are; one tenant gets three quarters of them at most, so that
-    /// slow work of one leaves some to the others.
+    /// Nothing waits. So many workers there are; one organization gets three quarters of them at most, and
+    /// one namespace three quarters of that.
     #[must_use]
     pub fn new(workers: usize) -> Self {
         Self {
+            organizations: BTreeMap::new(),
             order: VecDeque::new(),
-            tenants: BTreeMap::new(),
             objects: BTreeMap::new(),
             later: BTreeSet::new(),
-            most_of_one_tenant: workers.saturating_sub(workers / 4).max(1),
+            most_of_organization: most_of(workers),
+            most_of_namespace: most_of(most_of(workers)),
         }
     }
 
     /// Has an object of a tenant wait for its turn, once.
-    pub fn push(&mut self, tenant: &Arc<str>, object: T) {
+    pub fn push(&mut self, tenant: &Tenant, object: T) {
         match self
             .objects
             .get_mut(&object)
@@ -79,31 +147,40 @@ impl<T: Clone + Ord> Turns<T> {
             }
             None => {}
         }
-        let lane = self.tenants.entry(Arc::clone(tenant)).or_default();
-        if lane.waiting.is_empty() {
-            self.order.push_back(Arc::clone(tenant));
+        let organization = self.organizations.entry(Arc::clone(&tenant.organization));
+        let organization = organization.or_default();
+        let namespace = organization.namespaces.entry(Arc::clone(&tenant.namespace));
+        let namespace = namespace.or_default();
+        if namespace.waiting.is_empty() {
+            if organization.order.is_empty() {
+                self.order.push_back(Arc::clone(&tenant.organization));
+            }
+            organization.order.push_back(Arc::clone(&tenant.namespace));
         }
-        lane.waiting.push_back(object.clone());
-        self.set(tenant, object, State::Waiting);
+        namespace.waiting.push_back(object.clone());
+        self.set(tenant.clone(), object, State::Waiting);
     }
 
     /// The object whose turn it is; the caller works on it and then says [`Turns::end`].
     pub fn take(&mut self, now: Instant) -> Option<T> {
         self.wake(now);
         for _ in 0..self.order.len() {
-            let tenant = self.order.pop_front()?;
-            let lane = self.tenants.get_mut(&tenant)?;
-            if lane.taken >= self.most_of_one_tenant {
-                self.order.push_back(tenant);
-                continue;
+            let name = self.order.pop_front()?;
+            let organization = self.organizations.get_mut(&name)?;
+            let object = if organization.taken < self.most_of_organization {
+                organization.take(self.most_of_namespace)
+            } else {
+                None
+            };
+            if !organization.order.is_empty() {
+                self.order.push_back(name);
             }
-            let object = lane.waiting.pop_front()?;
-            lane.taken += 1;
-            if !lane.waiting.is_empty() {
-                self.order.push_back(Arc::clone(&tenant));
+            if let Some(object) = object {
+                if let Some(known) = self.objects.get_mut(&object) {
+                    known.state = State::Taken { again: false };
+                }
+                return Some(object);
             }
-            self.set(&tenant, object.clone(), State::Taken { again: false });
-            return Some(object);
         }
         None
     }
@@ -118,17 +195,17 @@ impl<T: Clone + Ord> Turns<T> {
         else {
             return;
         };
-        if let Some(lane) = self.tenants.get_mut(&tenant) {
-            lane.taken = lane.taken.saturating_sub(1);
-            if lane.taken == 0 && lane.waiting.is_empty() {
-                self.tenants.remove(&tenant);
+        if let Some(organization) = self.organizations.get_mut(&tenant.organization) {
+            organization.end(&tenant.namespace);
+            if organization.namespaces.is_empty() {
+                self.organizations.remove(&tenant.organization);
             }
         }
         if again {
             self.push(&tenant, object);
         } else if let Some(due) = next {
             self.later.insert((due, object.clone()));
-            self.set(&tenant, object, State::Later(due));
+            self.set(tenant, object, State::Later(due));
         }
     }
 
@@ -138,18 +215,15 @@ impl<T: Clone + Ord> Turns<T> {
         self.later.first().map(|(due, _)| *due)
     }
 
-    /// How many objects wait for their turn.
-    #[must_use]
-    pub fn waiting(&self) -> usize {
-        self.tenants.values().map(|lane| lane.waiting.len()).sum()
-    }
-
     fn wake(&mut self, now: Instant) {
         while let Some((due, object)) = self.later.first().cloned()
             && due <= now
         {
-            let tenant = self.objects.get(&object).map(|object| &object.tenant);
-            match tenant.map(Arc::clone) {
+            match self
+                .objects
+                .get(&object)
+                .map(|object| object.tenant.clone())
+            {
                 Some(tenant) => self.push(&tenant, object),
                 None => {
                     self.later.pop_first();
@@ -158,8 +232,7 @@ impl<T: Clone + Ord> Turns<T> {
         }
     }
 
-    fn set(&mut self, tenant: &Arc<str>, object: T, state: State) {
-        let tenant = Arc::clone(tenant);
+    fn set(&mut self, tenant: Tenant, object: T, state: State) {
         self.objects.insert(object, Object { tenant, state });
     }
 }
@@ -170,8 +243,11 @@ mod tests {
 
     use super::*;
 
-    fn tenant(name: &str) -> Arc<str> {
-        name.into()
+    fn tenant(organization: &str, namespace: &str) -> Tenant {
+        Tenant {
+            organization: organization.into(),
+            namespace: namespace.into(),
+        }
     }
 
     /// Everything that can be taken now.
@@ -182,48 +258,62 @@ mod tests {
     #[test]
     fn a_tenant_with_one_object_waits_for_one_object_of_a_tenant_with_a_thousand() {
         let (mut turns, now) = (Turns::new(2), Instant::now());
-        (0..1000).for_each(|n| turns.push(&tenant("many"), n));
-        turns.push(&tenant("one"), 5000);
+        (0..1000).for_each(|n| turns.push(&tenant("a", "many"), n));
+        turns.push(&tenant("a", "one"), 5000);
         assert_eq!(turns.take(now), Some(0));
         assert_eq!(turns.take(now), Some(5000));
     }
 
     #[test]
-    fn a_tenant_whose_work_never_ends_leaves_a_quarter_of_the_workers_to_others() {
-        let (mut turns, now) = (Turns::new(32), Instant::now());
-        (0..1000).for_each(|n| turns.push(&tenant("slow"), n));
-        assert_eq!(drain(&mut turns, now).len(), 24);
-        turns.push(&tenant("one"), 5000);
+    fn an_organization_gets_no_more_by_having_its_objects_in_many_namespaces() {
+        let (mut turns, now) = (Turns::new(2), Instant::now());
+        for n in 0..1000 {
+            turns.push(&tenant("many", &n.to_string()), n);
+        }
+        turns.push(&tenant("one", "x"), 5000);
+        assert_eq!(turns.take(now), Some(0));
         assert_eq!(turns.take(now), Some(5000));
+    }
+
+    #[test]
+    fn work_that_never_ends_leaves_workers_to_other_namespaces_and_organizations() {
+        let (mut turns, now) = (Turns::new(32), Instant::now());
+        (0..1000).for_each(|n| turns.push(&tenant("slow", "a"), n));
+        assert_eq!(drain(&mut turns, now).len(), 18, "of one namespace");
+        (1000..2000).for_each(|n| turns.push(&tenant("slow", "b"), n));
+        assert_eq!(drain(&mut turns, now).len(), 6, "of its organization");
+        turns.push(&tenant("other", "c"), 5000);
+        assert_eq!(drain(&mut turns, now), [5000]);
         turns.end(0, None);
-        assert_eq!(drain(&mut turns, now), [24]);
+        assert_eq!(drain(&mut turns, now), [18]);
     }
 
     #[test]
     fn an_object_waits_once_and_is_worked_on_by_one_worker_at_a_time() {
         let (mut turns, now) = (Turns::new(8), Instant::now());
-        (0..3).for_each(|_| turns.push(&tenant("a"), 1));
+        (0..3).for_each(|_| turns.push(&tenant("a", "a"), 1));
         assert_eq!(drain(&mut turns, now), [1]);
-        (0..3).for_each(|_| turns.push(&tenant("a"), 1));
+        (0..3).for_each(|_| turns.push(&tenant("a", "a"), 1));
         assert_eq!(turns.take(now), None);
         turns.end(1, Some(now + Duration::from_mins(1)));
         assert_eq!(drain(&mut turns, now), [1], "it changed meanwhile");
         turns.end(1, None);
         assert_eq!(turns.take(now), None);
-        assert!(turns.objects.is_empty() && turns.tenants.is_empty() && turns.order.is_empty());
+        assert!(turns.objects.is_empty() && turns.organizations.is_empty());
+        assert!(turns.order.is_empty() && turns.later.is_empty());
     }
 
     #[test]
     fn an_object_comes_back_when_it_is_due_or_when_it_changes_before() {
         let (mut turns, now) = (Turns::new(8), Instant::now());
         let due = now + Duration::from_secs(5);
-        turns.push(&tenant("a"), 1);
-        turns.push(&tenant("a"), 2);
+        turns.push(&tenant("a", "a"), 1);
+        turns.push(&tenant("a", "a"), 2);
         for object in drain(&mut turns, now) {
             turns.end(object, Some(due));
         }
-        assert_eq!((turns.next_due(), turns.waiting()), (Some(due), 0));
-        turns.push(&tenant("a"), 2);
+        assert_eq!(turns.next_due(), Some(due));
+        turns.push(&tenant("a", "a"), 2);
         assert_eq!(drain(&mut turns, now), [2]);
         assert_eq!(drain(&mut turns, due), [1]);
         turns.end(1, None);
@@ -235,14 +325,15 @@ mod tests {
     fn one_worker_works_for_everybody_in_turn() {
         let (mut turns, now) = (Turns::new(1), Instant::now());
         for n in 0..3 {
-            turns.push(&tenant("a"), n);
-            turns.push(&tenant("b"), n + 10);
+            turns.push(&tenant("a", "1"), n);
+            turns.push(&tenant("a", "2"), n + 10);
+            turns.push(&tenant("b", "3"), n + 20);
         }
         let mut taken = Vec::new();
         while let Some(object) = turns.take(now) {
             taken.push(object);
             turns.end(object, None);
         }
-        assert_eq!(taken, [0, 10, 1, 11, 2, 12]);
+        assert_eq!(taken, [0, 20, 10, 21, 1, 22, 11, 2, 12]);
     }
 }

@@ -90,8 +90,8 @@ where
 fn on_apikey(ctx: &Context, news: News<ApiKey>) {
     let (counted, changed) = match news {
         News::Applied { new, .. } => {
-            ctx.enqueue(&KeyRef::of(&new));
             let changed = ctx.roster.lock().upsert(&new);
+            ctx.enqueue(&KeyRef::of(&new));
             (Some(new), changed)
         }
         News::Deleted { identity, old } => {

@@ -174,8 +174,16 @@ mod tests {
     use parking_lot::Mutex;
 
     use super::*;
+    use crate::controller::turns::Tenant;
 
     const LATER: Duration = Duration::from_secs(10);
+
+    fn tenant() -> Tenant {
+        Tenant {
+            organization: "a".into(),
+            namespace: "a".into(),
+        }
+    }
 
     fn object(name: &str) -> ObjectName {
         ObjectName::within("a", name)
@@ -215,7 +223,7 @@ mod tests {
         let queue = Queue::default();
         queue.open(2);
         for name in ["broken", "good", "other"] {
-            queue.push("a", object(name));
+            queue.push(&tenant(), object(name));
         }
         let done = names(&queue, 4, |name| match name {
             "broken" => panic!("on purpose"),
@@ -231,11 +239,11 @@ mod tests {
     async fn what_is_due_later_comes_later_and_nothing_begins_once_the_queue_is_closed() {
         let queue = Queue::default();
         queue.open(2);
-        queue.push("a", object("1"));
+        queue.push(&tenant(), object("1"));
         let done = names(&queue, 3, |_| Ok(Next::After(LATER))).await;
         let times = done.iter().map(|(_, time)| time.as_secs());
         assert_eq!(times.collect::<Vec<_>>(), [0, 10, 20]);
-        queue.push("a", object("2"));
+        queue.push(&tenant(), object("2"));
         assert_eq!(queue.take(), None);
     }
 }

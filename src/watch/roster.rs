@@ -353,6 +353,14 @@ impl Roster {
         self.namespaces.keys().map(ToString::to_string).collect()
     }
 
+    /// The organization that has this key; `None` if none that is declared allows it.
+    #[must_use]
+    pub fn counted_by(&self, key: &KeyRef) -> Option<Arc<str>> {
+        let member = self.members.get(key).filter(|member| member.counted)?;
+        let entry = self.organizations.get(&member.org)?;
+        entry.declared.as_ref().map(|_| Arc::clone(&member.org))
+    }
+
     /// Keys that one organization counts, without those of its sub-organizations, by phase.
     #[must_use]
     pub fn tally(&self, org: &str) -> Tally {
