@@ -15,6 +15,7 @@ use super::apikey::delivered::Delivered;
 use super::apikey::plan::Settings;
 use super::apikey::reported::Reports;
 use super::cache::{Cache, Ticket};
+use super::chatter::Chatter;
 use super::events::Events;
 use super::keyrings::Slot;
 use super::queue::{ObjectName, Queue};
@@ -74,6 +75,8 @@ pub struct Context {
     pub recount: Mutex<BTreeSet<String>>,
     /// Failures in a row, per object.
     pub failures: Failures,
+    /// How much is said of each object.
+    pub chatter: Chatter,
     /// When secrets were replaced lately, per key.
     pub replacements: Mutex<BTreeMap<KeyRef, Vec<Timestamp>>>,
     /// What Events and audit lines last said of each key.

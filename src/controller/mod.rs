@@ -3,6 +3,7 @@
 
 pub mod apikey;
 pub mod cache;
+pub mod chatter;
 pub mod context;
 pub mod events;
 pub mod key_metrics;
@@ -27,6 +28,7 @@ use parking_lot::Mutex;
 
 use self::apikey::plan::Settings;
 use self::apikey::reported::Reports;
+use self::chatter::Chatter;
 use self::context::{Caches, Context, DebugClient, Failures, Queues};
 use self::events::Events;
 use self::keyrings::Slot;
@@ -136,6 +138,7 @@ fn context(
         queues: Queues::default(),
         recount: Mutex::new(BTreeSet::new()),
         failures: Failures::default(),
+        chatter: Chatter::default(),
         replacements: Mutex::new(BTreeMap::new()),
         reports: Reports::default(),
         metrics,

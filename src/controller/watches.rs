@@ -245,7 +245,7 @@ fn warn_of<K: Keep>(ctx: &Context, identity: &Identity) {
     ctx.events.publish(regarding, note);
 }
 
-/// Name of an object in [`super::context::Failures`].
+/// Name of an object in [`super::context::Failures`] and [`super::chatter::Chatter`].
 #[must_use]
 pub fn failure_key<K: Lookup<DynamicType = ()>>(namespace: Option<&str>, name: &str) -> String {
     let namespace = namespace.unwrap_or_default();

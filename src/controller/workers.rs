@@ -160,8 +160,10 @@ where
         Err(error) => {
             if error.class() == Class::Conflict {
                 tracing::debug!(parent: &span, %error, "Reconcile met a conflict");
-            } else {
+            } else if ctx.chatter.allows(&key, Instant::now()) {
                 tracing::warn!(parent: &span, %error, "Reconcile failed");
+            } else {
+                tracing::debug!(parent: &span, %error, "Reconcile failed again");
             }
             let wait = ctx.failures.wait(&key, error.class())?;
             Instant::now().checked_add(wait)

@@ -32,11 +32,13 @@ use std::time::Duration;
 
 use kube::runtime::reflector::ObjectRef;
 use kube::{Resource as _, ResourceExt as _};
+use tokio::time::Instant;
 
 use self::notes::Change;
 use self::plan::Observed;
 use self::reported::Reported;
 use super::context::{Context, post_params};
+use super::watches::failure_key;
 use super::workers::Next;
 use crate::api::{ApiKey, ApiKeyStatus};
 use crate::audit;
@@ -144,9 +146,14 @@ fn report(ctx: &Context, observed: &Observed, reported: &Reported, status: &ApiK
     let lines = changes.iter().filter_map(|change| change.audit.as_ref());
     lines.for_each(audit::write);
     remember(ctx, apikey, reported.next(status, document, now));
+    let key = failure_key::<ApiKey>(apikey.namespace().as_deref(), &apikey.name_any());
     for Change { note, .. } in changes {
-        tracing::info!(reason = note.reason, message = %note.message, "Status changed");
-        ctx.events.publish(apikey.object_ref(&()), note);
+        if ctx.chatter.allows(&key, Instant::now()) {
+            tracing::info!(reason = note.reason, message = %note.message, "Status changed");
+            ctx.events.publish(apikey.object_ref(&()), note);
+        } else {
+            ctx.metrics.event_dropped();
+        }
     }
 }
 

@@ -4,6 +4,7 @@
 //! notice nothing: suspensions and deletions are seen, keys are minted, processes become ready.
 
 mod apikey;
+mod chatter;
 mod delivered_secret;
 mod key_ring;
 mod large;

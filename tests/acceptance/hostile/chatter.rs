@@ -1,0 +1,51 @@
+//! Whoever makes a key change all the time fills neither the log nor the Events.
+
+use kube::api::{Patch, PatchParams};
+use serde_json::json;
+
+use crate::support::{Cluster, eventually};
+
+/// Changes, of which each may come to an Event and a line of the log.
+const CHANGES: usize = 200;
+/// What is said at once, and what comes in the time of the test.
+const MOST: usize = 40;
+
+#[tokio::test]
+async fn a_key_that_changes_all_the_time_fills_neither_log_nor_events_and_the_audit_trail_has_all()
+{
+    let cluster = Cluster::start();
+    let operator = cluster.operator(&["--leader-elect=false"]);
+    let scope = cluster.scope().await;
+    scope.apply_key("loud", "");
+    scope.ready("loud").await;
+    let keys = scope.keys();
+    for n in 0..CHANGES {
+        let suspended = n % 2 == 0;
+        let patch = Patch::Merge(json!({"spec": {"suspended": suspended}}));
+        let patched = keys.patch("loud", &PatchParams::default(), &patch).await;
+        patched.unwrap();
+        let what = if suspended { "Suspended" } else { "Issued" };
+        scope
+            .key("loud", what, |key| {
+                crate::support::ready_reason(key).1 == what
+            })
+            .await;
+    }
+    let audit = operator.audit();
+    let of = |action: &str| audit.iter().filter(|line| line["action"] == action).count();
+    assert_eq!([of("Suspend"), of("Resume")], [CHANGES / 2; 2]);
+    let log = operator.stderr();
+    let said = log.lines().filter(|line| line.contains("Status changed"));
+    let said = said.count();
+    assert!((10..=MOST).contains(&said), "{said} lines");
+    scope.apply_key("quiet", "");
+    scope.ready("quiet").await;
+    eventually("others are told of", async || {
+        let events = scope.kubectl(&["events", "--for", "apikey/quiet", "-o", "json"]);
+        events.contains("\"Issued\"").then_some(())
+    })
+    .await;
+    let events = scope.kubectl(&["events", "--for", "apikey/loud", "-o", "json"]);
+    let events = events.matches("\"reason\"").count();
+    assert!(events <= MOST, "{events} Events");
+}
