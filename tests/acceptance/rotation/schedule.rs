@@ -3,7 +3,7 @@
 use apikey_operator::api::ApiKey;
 use k8s_openapi::jiff::Timestamp;
 
-use crate::support::{Cluster, Inside, Login, MovedClock, Scope, free_address, send};
+use crate::support::{Cluster, Inside, Login, MovedClock, Scope, eventually, free_address, send};
 
 const DAY: i64 = 86_400;
 
@@ -109,8 +109,12 @@ async fn the_next_rotation_is_announced_and_rotations_are_counted() {
         "apikey_next_rotation_timestamp_seconds{{namespace=\"{}\",name=\"ci\"}}",
         scope.namespace
     );
-    let announced = Scope::operator(|operator| operator.metric(&series)).unwrap();
-    assert_eq!(announced.to_string(), next.to_string());
+    // Who reads the status may be faster than the operator that wrote it.
+    eventually("the next rotation is announced", async || {
+        let announced = Scope::operator(|operator| operator.metric(&series))?;
+        (announced.to_string() == next.to_string()).then_some(())
+    })
+    .await;
 
     let counted = || {
         let series = "apikey_rotations_total{trigger=\"request\",result=\"success\"}";
@@ -118,7 +122,10 @@ async fn the_next_rotation_is_announced_and_rotations_are_counted() {
     };
     let before = counted();
     scope.rotate("ci", "1").await;
-    assert!(counted() > before);
+    eventually("the rotation is counted", async || {
+        (counted() > before).then_some(())
+    })
+    .await;
     for (trigger, result) in [("schedule", "success"), ("replacement", "error")] {
         let series = format!("apikey_rotations_total{{trigger=\"{trigger}\",result=\"{result}\"}}");
         assert!(
