@@ -157,16 +157,15 @@ pub(super) fn desired(
     conditions
 }
 
-/// That no secret is accepted, and what to do: nothing else is said of a key whose secret was to be refused
-/// on request while the new one can't be delivered.
+/// That no secret is accepted, of a key whose secret was to be refused on request while the new one can't be
+/// delivered. What to do depends on what holds it up, which the reason of `Ready` tells.
 fn refused_on_request(observed: &Observed) -> Option<String> {
     let document = observed.document()?;
     let (until, revision) = (document.current_until()?, document.current.revision);
     let secret = observed.apikey.secret_name();
     Some(format!(
         "Revision {revision} of the secret is refused from {until} on, because a new one was asked for \
-         without an overlap, and that is not delivered yet: find out who holds up Secret '{secret}', \
-         and delete it to have the new secret delivered"
+         without an overlap, and that is not delivered to Secret '{secret}' yet"
     ))
 }
 
