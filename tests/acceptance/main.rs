@@ -36,6 +36,7 @@ mod mint;
 mod observability;
 mod organizations;
 mod quiet;
+mod recovery;
 mod reveal_once;
 mod rights;
 mod rotation;

@@ -9,7 +9,7 @@
 //! | `restore` | no | what is taken over from a backup |
 //! | `status`, `conditions`, `notes` | no | what to say |
 //! | `reported` | no | what was said last |
-//! | `delivered`, `render` | no | what is read of the Secret, and what is written to it |
+//! | `delivered`, `written`, `render` | no | what is read of the Secret, and what is written to it |
 //! | `execute` | yes | takes the steps, with `mint` for new secrets and `writes` for requests |
 
 mod conditions;
@@ -26,6 +26,7 @@ pub mod restore;
 pub mod rotation;
 pub mod status;
 mod writes;
+pub mod written;
 
 use std::sync::Arc;
 use std::time::Duration;
