@@ -21,6 +21,7 @@ use super::keyrings::Slot;
 use super::queue::{ObjectName, Queue};
 use super::turns::Tenant;
 use crate::api::{ApiKey, Organization, names};
+use crate::audit::log::AuditLog;
 use crate::clock::Clock;
 use crate::credential::fingerprint::PepperRing;
 use crate::credential::signing::{RotationPolicy, SigningRing};
@@ -83,6 +84,8 @@ pub struct Context {
     pub reports: Reports,
     /// Takes Events.
     pub events: Events,
+    /// Takes audit lines.
+    pub audit: AuditLog,
     /// Counts.
     pub metrics: Metrics,
 }

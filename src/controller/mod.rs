@@ -112,6 +112,7 @@ fn context(
     let hasher = Arc::new(Hasher::new(config.argon2, common.hash_threads));
     Context {
         events: Events::start(client.clone(), clock.clone(), metrics.clone(), identity),
+        audit: process.audit.clone(),
         client: DebugClient(client),
         namespace: common.namespace.clone(),
         watched: common.watched.clone(),
