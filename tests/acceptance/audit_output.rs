@@ -59,8 +59,8 @@ async fn with_the_reader_of_audit_lines_gone_keys_are_made_and_each_lost_line_is
 async fn with_the_reader_of_audit_lines_stuck_keys_are_made_and_the_operator_ends_in_time() {
     let cluster = Cluster::start();
     let (path, mut end) = pipe(cluster.control_plane.dir());
-    let full = std::iter::repeat_with(|| end.write(&[b'\n'; 4096]));
-    let full = full.filter_map(Result::err).next().unwrap();
+    let mut full = std::iter::repeat_with(|| end.write(&[b'\n'; 4096]));
+    let full = full.find_map(Result::err).unwrap();
     assert_eq!(full.kind(), ErrorKind::WouldBlock);
     let operator = cluster.operator_writing_to(&path);
     let scope = cluster.scope().await;
