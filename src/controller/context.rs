@@ -19,6 +19,7 @@ use super::chatter::Chatter;
 use super::events::Events;
 use super::keyrings::Slot;
 use super::queue::{ObjectName, Queue};
+use super::relations::Relations;
 use super::turns::Tenant;
 use crate::api::{ApiKey, Organization, names};
 use crate::audit::log::AuditLog;
@@ -70,6 +71,8 @@ pub struct Context {
     pub caches: Caches,
     /// Keys by organization.
     pub roster: Mutex<Roster>,
+    /// Organizations by id and parent.
+    pub relations: Mutex<Relations>,
     /// What is to be reconciled.
     pub queues: Queues,
     /// Organizations whose number of keys changed; see [`super::organization::flush`].

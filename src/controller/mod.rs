@@ -11,6 +11,7 @@ pub mod keyrings;
 pub mod leader;
 pub mod organization;
 pub mod queue;
+pub mod relations;
 pub mod restore;
 pub mod term;
 pub mod turns;
@@ -136,6 +137,7 @@ fn context(
         },
         caches: Caches::default(),
         roster: Mutex::default(),
+        relations: Mutex::default(),
         queues: Queues::default(),
         recount: Mutex::new(BTreeSet::new()),
         failures: Failures::default(),
