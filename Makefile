@@ -157,6 +157,10 @@ large: need controlplane ## Measure memory with objects as large as the API serv
 streams: need controlplane ## Measure restarts with lists as a stream and in pages, in pairs (KEYS=10000 PAIRS=5)
 	cargo bench --locked --profile $(PROFILE) --bench scale -- streams $(KEYS) $(PAIRS)
 
+.PHONY: organizations
+organizations: need ## Measure an edit of an Organization beside many others (ORGANIZATIONS="100 1000 10000")
+	cargo bench --locked --profile $(PROFILE) --bench organizations -- $(ORGANIZATIONS)
+
 .PHONY: soak
 soak: need controlplane ## Load the operator while things break, for MINUTES=30
 	cargo bench --locked --profile $(PROFILE) --bench soak -- $(MINUTES)

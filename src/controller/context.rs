@@ -19,8 +19,10 @@ use super::chatter::Chatter;
 use super::events::Events;
 use super::keyrings::Slot;
 use super::queue::{ObjectName, Queue};
+use super::relations::Relations;
 use super::turns::Tenant;
 use crate::api::{ApiKey, Organization, names};
+use crate::audit::log::AuditLog;
 use crate::clock::Clock;
 use crate::credential::fingerprint::PepperRing;
 use crate::credential::signing::{RotationPolicy, SigningRing};
@@ -69,6 +71,8 @@ pub struct Context {
     pub caches: Caches,
     /// Keys by organization.
     pub roster: Mutex<Roster>,
+    /// Organizations by id and parent.
+    pub relations: Mutex<Relations>,
     /// What is to be reconciled.
     pub queues: Queues,
     /// Organizations whose number of keys changed; see [`super::organization::flush`].
@@ -83,6 +87,8 @@ pub struct Context {
     pub reports: Reports,
     /// Takes Events.
     pub events: Events,
+    /// Takes audit lines.
+    pub audit: AuditLog,
     /// Counts.
     pub metrics: Metrics,
 }

@@ -13,6 +13,7 @@
 )]
 
 mod admission;
+mod audit_output;
 mod backup;
 mod canary;
 mod cli;
