@@ -12,164 +12,11 @@ if [ -z "${CONTROLPLANE_DIR:-}" ]; then
     exit 2
 fi
 
-readonly namespace=apikey-operator
-readonly interval=2 # seconds between two looks of Flux
-readonly limit=40   # seconds that a step may take
+# shellcheck source=hack/flux-lib.sh
+. hack/flux-lib.sh
+flux=$(tests/flux/build.sh --print-dir)
 readonly rotate=apikey-operator.dev/rotate-requested-at
 readonly discard=apikey-operator.dev/discard-previous
-target=$(cd "${CARGO_TARGET_DIR:-target}" && pwd)/debug
-flux=$(tests/flux/build.sh --print-dir)
-PATH=$target:$PATH # kubectl finds its plugin there
-work=$CONTROLPLANE_DIR/flux
-git=$work/git www=$work/www
-mkdir -p "$git" "$www"
-log=$work/kustomize-controller.log
-operator='' token_server='' controller='' server=''
-checks=0
-SECONDS=0
-
-step() { printf '\n%s\n' "$1"; }
-passed() {
-    checks=$((checks + 1))
-    printf '  ok    %s\n' "$1"
-}
-failed() {
-    printf '  NOT   %s\n' "$1" >&2
-    exit 1
-}
-# check TEXT COMMAND...: the command succeeds.
-check() {
-    local text=$1
-    shift
-    "$@" >"$work/output" 2>&1 || failed "$text: $(cat "$work/output")"
-    passed "$text"
-}
-# await COMMAND...: it succeeds before the limit.
-await() {
-    local end=$((SECONDS + limit))
-    until "$@" >"$work/output" 2>&1; do
-        [ "$SECONDS" -lt "$end" ] || return 1
-        sleep 0.1
-    done
-}
-# within TEXT COMMAND...: a check of what needs a moment.
-within() {
-    local text=$1
-    shift
-    await "$@" || failed "$text: not within $limit s: $(cat "$work/output")"
-    passed "$text"
-}
-# need COMMAND...: what a check builds on, before the limit.
-need() { await "$@" || failed "not within $limit s: $*: $(cat "$work/output")"; }
-
-end() {
-    if [ -n "$1" ] && kill "$1" 2>/dev/null; then wait "$1" || :; fi
-}
-finish() {
-    local status=$? file
-    trap - EXIT
-    for process in "$controller" "$server" "$token_server" "$operator"; do end "$process"; done
-    if [ "$status" -ne 0 ]; then
-        for file in "$log" "$work/operator.log"; do
-            [ -s "$file" ] || continue
-            printf '\nthe end of %s:\n' "${file##*/}" >&2
-            tail -n 10 "$file" >&2
-        done
-    fi
-    exit "$status"
-}
-trap finish EXIT
-trap 'exit 130' INT
-trap 'exit 143' TERM HUP
-trap 'failed "line $LINENO: $BASH_COMMAND"' ERR
-
-# Keys.
-field() { kubectl get "$1" "$2" -o jsonpath="$3"; }
-is() { [ "$(field apikey "$1" "$2")" = "$3" ]; }
-suspended() { is "$1" '{.spec.suspended}' "$2"; }
-unsuspended() { ! suspended "$1" true; }
-annotation() { kubectl get apikey "$1" -o json | jq -r --arg name "$2" '.metadata.annotations[$name] // ""'; }
-uid() { field apikey "$1" '{.metadata.uid}'; }
-revision() { is "$1" '{.status.revision}' "$2"; }
-ready() { kubectl wait --for=condition=Ready "apikey/$1" --timeout="${limit}s"; }
-gone() { [ -z "$(kubectl get apikey "$1" --ignore-not-found -o name)" ]; }
-roles() { is "$1" '{.spec.roles}' "$2"; }
-managers() { kubectl get apikey "$1" -o json --show-managed-fields | jq -r '.metadata.managedFields[].manager'; }
-secret_of() { kubectl get secret "$1" -o go-template='{{.data.secret | base64decode}}'; }
-utc() { date -u -d "@$1" +%Y-%m-%dT%H:%M:%SZ 2>/dev/null || date -u -r "$1" +%Y-%m-%dT%H:%M:%SZ; }
-# token NAME SECRET CODE: the answer of the token endpoint.
-token() {
-    [ "$(curl --silent --max-time 5 --output /dev/null --write-out '%{http_code}' \
-        "http://$address/auth/v1/api-key/token" --data-urlencode "name=$1" \
-        --data-urlencode "secret@-" <<<"$2")" = "$3" ]
-}
-
-# Git. key REPO NAME [SPEC [METADATA]]: the file of a key.
-key() {
-    mkdir -p "$git/$1"
-    cat >"$git/$1/$2.yaml" <<END
-apiVersion: apikey-operator.dev/v1alpha1
-kind: ApiKey
-metadata: {name: $2, namespace: default${4:+, $4}}
-spec: {org: acme, ${3:-roles: [viewer]}}
-END
-}
-commits=0
-# commit REPO: what is in the folder becomes the newest revision.
-commit() {
-    commits=$((commits + 1))
-    local archive=$1-$commits.tar.gz sum
-    tar -czf "$www/$archive" -C "$git/$1" .
-    sum=$(cksum_of "$www/$archive")
-    jq -n --arg url "http://127.0.0.1:$port/$archive" --arg path "$archive" --arg sum "$sum" \
-        --arg revision "main@sha1:$commits" --arg time "$(utc "$(date +%s)")" \
-        '{status: {artifact: {$url, $path, $revision, digest: "sha256:\($sum)", lastUpdateTime: $time}}}' >"$work/status"
-    kubectl patch gitrepository "$1" --subresource=status --type=merge --patch-file "$work/status" >/dev/null
-}
-cksum_of() {
-    if command -v sha256sum >/dev/null; then sha256sum "$1"; else shasum -a 256 "$1"; fi | cut -d ' ' -f 1
-}
-# follow REPO [SPEC]: Flux applies the folder from now on, with this besides.
-follow() {
-    kubectl apply -f - >/dev/null <<END
-apiVersion: source.toolkit.fluxcd.io/v1
-kind: GitRepository
-metadata: {name: $1, namespace: default}
-spec: {interval: 1h, url: "https://git.example.com/$1.git"}
----
-apiVersion: kustomize.toolkit.fluxcd.io/v1
-kind: Kustomization
-metadata: {name: $1, namespace: default}
-spec: {interval: ${every:-${interval}s}, retryInterval: ${interval}s, timeout: 10s, prune: true, wait: true,
-  sourceRef: {kind: GitRepository, name: $1}${2:+, $2}}
-END
-    commit "$1"
-}
-applied() { [ "$(field kustomization "$1" '{.status.lastAppliedRevision}')" = "main@sha1:$commits" ] && health "$1" True; }
-attempted() { [ "$(field kustomization "$1" '{.status.lastAttemptedRevision}')" = "main@sha1:$commits" ]; }
-health() { [ "$(field kustomization "$1" '{.status.conditions[?(@.type=="Ready")].status}')" = "$2" ]; }
-said() { field kustomization "$1" '{.status.conditions[?(@.type=="Ready")].message}'; }
-says() { said "$1" | grep -qiF -- "$2"; }
-looks() {
-    jq -rR --arg name "$1" 'fromjson? | select(.Kustomization.name == $name and
-        (.msg | test("^Reconciliation (finished|failed)"))) | 1' "$log" | wc -l
-}
-more_looks() { [ "$(looks "$1")" -ge "$2" ]; }
-# later REPO: after three more whole intervals; the look that runs now is one more.
-later() { need more_looks "$1" $(($(looks "$1") + 4)); }
-# changes KIND/NAME: how often Flux found that the object is not as it is in Git.
-changes() { grep -c "\"$1\":\"configured\"" "$log" || :; }
-
-start_operator() {
-    KUBECONFIG=$work/operator.kubeconfig "$target/apikey-operator" controller \
-        --namespace "$namespace" --leader-elect=false --admin-listen 127.0.0.1:0 \
-        >>"$work/operator.audit" 2>>"$work/operator.log" &
-    operator=$!
-}
-stop_operator() {
-    end "$operator"
-    operator=
-}
 
 step "Flux $(basename "$flux"), looking every $interval s"
 helm install "$namespace" charts/apikey-operator --namespace "$namespace" --create-namespace --wait --hide-notes \
@@ -207,6 +54,8 @@ spec: {allowedNamespaces: {from: All}, roles: [{key: viewer}, {key: builder}]}
 END
 follow organizations
 within "an Organization from Git is healthy" applied organizations
+
+leave organizations
 
 step "A key that was made by hand"
 kubectl apikey create adopted --org acme --role viewer,builder --description 'by hand' >/dev/null 2>&1
@@ -260,5 +109,175 @@ kubectl patch apikey adopted --field-manager=kubectl-apikey --type=merge -p '{"s
 kubectl apikey resume adopted >/dev/null 2>&1
 later adopted
 check "resume after a suspend of an earlier version: lasts" unsuspended adopted
+
+step "What others do by hand to a key of Git"
+kubectl patch apikey adopted --type=merge -p '{"spec":{"suspended":true}}' >/dev/null
+within "plain kubectl patch: is undone" unsuspended adopted
+kubectl patch apikey adopted --field-manager=oncall --type=merge -p '{"spec":{"suspended":true}}' >/dev/null
+later adopted
+check "kubectl patch --field-manager=oncall: lasts" suspended adopted true
+kubectl apikey resume adopted >/dev/null 2>&1
+stop_operator
+kubectl annotate apikey adopted "$rotate=by hand" --overwrite >/dev/null
+lost() { [ "$(annotation adopted $rotate)" != "by hand" ]; }
+within "kubectl annotate, with the operator down: the request is lost" lost
+start_operator
+key adopted adopted 'suspended: false, roles: [viewer]' "annotations: {$rotate: from Git}"
+commit adopted
+need applied adopted
+need revision adopted 3
+kubectl apikey suspend adopted >/dev/null 2>&1
+within "with suspended: false in the file: suspend is undone" unsuspended adopted
+kubectl apikey rotate adopted --overlap 0 >/dev/null 2>&1
+of_git() { [ "$(annotation adopted $rotate)" = "from Git" ]; }
+within "with a request in the file: it is back after a rotation by hand" of_git
+later adopted
+check "and nothing follows: the revision is that of the rotation by hand" revision adopted 4
+key adopted adopted '' 'annotations: {kustomize.toolkit.fluxcd.io/ssa: Merge}'
+commit adopted
+need applied adopted
+kubectl patch apikey adopted --type=merge -p '{"spec":{"suspended":true,"description":"by hand"}}' >/dev/null
+kubectl apikey roles add adopted builder >/dev/null 2>&1
+later adopted
+check "with ssa: Merge: what kubectl adds to the file lasts, also a role" \
+    test "$(field apikey adopted '{.spec.suspended}{.spec.description}{.spec.roles}')" = 'trueby hand["viewer","builder"]'
+kubectl apikey roles set adopted builder >/dev/null 2>&1
+both() { [ "$(field apikey adopted '{.spec.roles}' | jq -c sort)" = '["builder","viewer"]' ]; }
+within "and what is in the file is put back" both
+
+leave adopted
+
+step "What the operator does to a key of Git"
+key quiet quiet 'roles: [viewer], rotation: {overlapSeconds: 0}'
+follow quiet
+need applied quiet
+kubectl apikey rotate quiet >/dev/null 2>&1
+kubectl delete secret quiet >/dev/null
+need revision quiet 3
+kubectl apikey suspend quiet >/dev/null 2>&1
+kubectl apikey resume quiet >/dev/null 2>&1
+later quiet
+check "a rotation, a replaced Secret, a suspension and its end: Flux never sees a difference" \
+    test "$(changes ApiKey/default/quiet)" = 0
+kubectl apikey roles add quiet builder >/dev/null 2>&1
+noticed() { [ "$(changes ApiKey/default/quiet)" -gt 0 ]; }
+within "while a role that somebody adds is one" noticed
+leave quiet
+
+step "A key that goes from Git"
+key pruned pruned
+key pruned stays
+follow pruned
+need applied pruned
+need ready pruned
+secret=$(secret_of pruned)
+need token pruned "$secret" 200
+kubectl apikey revoke pruned --yes >/dev/null 2>&1
+need ready pruned
+check "revoke, with the file still there: Flux makes another key, with another secret" \
+    test "$(secret_of pruned)" != "$secret"
+check "the revoked secret gets no token" token pruned "$secret" 401
+secret=$(secret_of pruned)
+need token pruned "$secret" 200
+rm "$git/pruned/pruned.yaml"
+commit pruned
+within "with its file: is pruned" gone pruned
+within "its secret gets no token" token pruned "$secret" 401
+check "the other key of the folder stays" ready stays
+leave pruned
+
+step "A folder with an object that the API server refuses"
+key mixed removed
+key mixed changed
+key mixed broken
+follow mixed
+need applied mixed
+for name in removed changed broken; do need ready $name; done
+secret=$(secret_of removed)
+need token removed "$secret" 200
+before=$(uid broken)
+rm "$git/mixed/removed.yaml"
+key mixed changed 'roles: [builder]'
+key mixed broken 'roles: []'
+commit mixed
+need attempted mixed
+later mixed
+check "the Kustomization is not ready" health mixed False
+printf '        Flux says: %s\n' "$(said mixed)"
+check "and names the object and why" says mixed 'ApiKey/default/broken'
+check "a changed file is not applied" roles changed '["viewer"]'
+check "a removed file is not pruned: the key gets tokens" token removed "$secret" 200
+check "the refused key is as it was" test "$(uid broken)" = "$before"
+kubectl apikey revoke removed --yes >/dev/null 2>&1
+within "revoke, by command: its secret gets no token" token removed "$secret" 401
+later mixed
+check "and it does not come back" gone removed
+key mixed broken
+commit mixed
+within "without the object: the folder is applied" applied mixed
+check "with the change that had waited" roles changed '["builder"]'
+leave mixed
+
+step "A key that expires"
+end=$(($(date +%s) + 12))
+key expiring expiring "roles: [viewer], expiry: \"$(utc $end)\""
+every=1h follow expiring
+need applied expiring
+mkdir -p "$git/lenient"
+key lenient lenient "roles: [viewer], expiry: \"$(utc $end)\""
+follow lenient 'healthCheckExprs: [{apiVersion: apikey-operator.dev/v1alpha1, kind: ApiKey,
+  inProgress: "has(metadata.deletionTimestamp) || status.conditions.exists(c, c.type == '"'Reconciling'"' && c.status == '"'True'"')",
+  failed: "status.conditions.exists(c, c.type == '"'Stalled'"' && c.status == '"'True'"') && status.phase != '"'Expired'"'",
+  current: "status.conditions.exists(c, c.type == '"'Ready'"' && c.status == '"'True'"') || status.phase == '"'Expired'"'"}]'
+need applied lenient
+expired() { is "$1" '{.status.phase}' Expired; }
+need expired expiring
+check "at the second of its expiry its Kustomization is ready all the same" health expiring True
+kubectl annotate kustomization expiring reconcile.fluxcd.io/requestedAt=now >/dev/null
+within "at the next look it is not" health expiring False
+printf '        Flux says: %s\n' "$(said expiring)"
+silent() { ! says expiring expired; }
+check "and Flux does not say why" silent
+wide() { kubectl get apikeys expiring -o wide | grep -F Expired; }
+check "kubectl get apikeys -o wide does" wide
+need expired lenient
+later lenient
+check "healthCheckExprs that let an expired key pass: its Kustomization is ready" health lenient True
+leave lenient
+leave expiring
+
+step "A rotation by commit"
+key rotated rotated
+follow rotated
+need applied rotated
+stop_operator
+key rotated rotated '' "annotations: {$rotate: \"a laptop was lost\"}"
+commit rotated
+within "is not waited for: the Kustomization is ready with the operator down" applied rotated
+check "and the secret is the old one" revision rotated 1
+start_operator
+within "the operator answers it" revision rotated 2
+later rotated
+check "once, however often it is applied" revision rotated 2
+leave rotated
+
+step "force: true"
+key forced immutable "roles: [viewer], expiry: \"$(days 100)\""
+key forced invalid
+follow forced 'force: true'
+need applied forced
+for name in immutable invalid; do need ready $name; done
+before=$(uid immutable) secret=$(secret_of invalid)
+need token invalid "$secret" 200
+key forced immutable "roles: [viewer], expiry: \"$(days 200)\""
+commit forced
+within "another expiry: the key is deleted and another is made" applied forced
+check "with another uid" test "$(uid immutable)" != "$before"
+key forced invalid 'roles: []'
+commit forced
+within "a spec that is merely invalid: the key is deleted" gone invalid
+within "its secret gets no token" token invalid "$secret" 401
+later forced
+check "and none is made in its place" gone invalid
 
 printf '\n%d checks passed in %d s\n' "$checks" "$SECONDS"
