@@ -110,9 +110,35 @@ kubectl apikey resume adopted >/dev/null 2>&1
 later adopted
 check "resume after a suspend of an earlier version: lasts" unsuspended adopted
 
+kubectl apikey suspend adopted >/dev/null 2>&1
+for spec in 'suspended: true, roles: [viewer]' ''; do
+    key adopted adopted "$spec"
+    commit adopted
+    need applied adopted
+done
+check "suspended: true in the file and out again: a suspension by hand stays" suspended adopted true
+key adopted adopted 'suspended: false, roles: [viewer]'
+commit adopted
+need applied adopted
+check "suspended: false in the file: ends it" suspended adopted false
+key adopted adopted
+commit adopted
+need applied adopted
+
 step "What others do by hand to a key of Git"
 kubectl patch apikey adopted --type=merge -p '{"spec":{"suspended":true}}' >/dev/null
 within "plain kubectl patch: is undone" unsuspended adopted
+undescribed() { is adopted '{.spec.description}' ''; }
+# shellcheck disable=SC2016 # the editor expands them
+printf '%s\n' '#!/bin/sh' 'sed "s/^spec:/&\n  description: by hand/" "$1" >"$1.new" && mv "$1.new" "$1"' >"$work/editor"
+chmod +x "$work/editor"
+KUBE_EDITOR=$work/editor kubectl edit apikey adopted >"$work/output"
+grep -q 'adopted edited' "$work/output"
+within "kubectl edit: is undone" undescribed
+sed 's/^spec: {/&description: by hand, /' "$git/adopted/adopted.yaml" >"$work/adopted.yaml"
+kubectl apply -f "$work/adopted.yaml" >"$work/output" 2>&1
+grep -q 'adopted configured' "$work/output"
+within "kubectl apply: is undone" undescribed
 kubectl patch apikey adopted --field-manager=oncall --type=merge -p '{"spec":{"suspended":true}}' >/dev/null
 later adopted
 check "kubectl patch --field-manager=oncall: lasts" suspended adopted true
