@@ -46,6 +46,12 @@ consumers: need controlplane ## Let JWT and OAuth clients, a fuzzer and nginx us
 gitops: need controlplane ## Run the health checks and actions for Argo CD and Flux on live objects (needs Lua)
 	@hack/gitops.sh
 
+.PHONY: flux
+flux: need controlplane ## Keep keys by the kustomize-controller of Flux, and check what docs/gitops.md says (builds it, once)
+	tests/flux/build.sh
+	cargo build --locked --workspace --bins
+	$(target)/debug/controlplane exec -- hack/flux.sh
+
 .PHONY: observability
 observability: need controlplane ## Check alerts, dashboard and metrics with Prometheus
 	cargo build --locked --workspace --bins

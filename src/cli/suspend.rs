@@ -1,7 +1,6 @@
 //! `suspend` and `resume`: keys out of service and back, with nothing deleted.
 
 use clap::Args;
-use serde_json::json;
 
 use super::exit::Failure;
 use super::invocation::Invocation;
@@ -67,11 +66,13 @@ async fn set(selection: &Selection, call: &mut Invocation, suspended: bool) -> R
         ("Resuming", "resumed")
     };
     bulk::each(call, selected, doing, async |key| {
-        if key.spec.suspended == suspended {
-            return Ok("unchanged");
+        if suspended {
+            patch::suspend(&cluster, key).await?;
+        } else if key.spec.suspended {
+            patch::resume(&cluster, key::name(key)).await?;
         }
-        patch::spec(&cluster, key::name(key), &json!({"suspended": suspended})).await?;
-        Ok(done)
+        let is_changed = key.spec.suspended != suspended;
+        Ok(if is_changed { done } else { "unchanged" })
     })
     .await
 }

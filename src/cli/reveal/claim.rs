@@ -53,7 +53,7 @@ impl<'a> Claim<'a> {
                 "resourceVersion": version,
                 "annotations": {(names::ANNOTATION_REVEALED_AT): stamp},
             }});
-            let params = patch::params();
+            let params = patch::params(patch::FIELD_MANAGER);
             let patch = Patch::Merge(&body);
             let written = self.secrets.patch(name, &params, &patch);
             tries += 1;
