@@ -71,7 +71,7 @@ pub mod reason {
     pub const RESTORE_INCOMPLETE: &str = "RestoreIncomplete";
     /// The key was taken over from a backup.
     pub const RESTORED: &str = "Restored";
-    /// The Secret was removed too often in a short time.
+    /// The Secret was removed, or its value changed, too often in a short time.
     pub const SECRET_REMOVED_REPEATEDLY: &str = "SecretRemovedRepeatedly";
     /// The verifier is of a version that this program does not know, or damaged.
     pub const VERIFIER_UNREADABLE: &str = "VerifierUnreadable";

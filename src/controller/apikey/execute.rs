@@ -34,8 +34,9 @@ const PROPAGATION: Duration = Duration::from_millis(500);
 pub const DELIVER_WITHIN: SignedDuration = SignedDuration::from_mins(5);
 /// Most attempts to replace a Secret that somebody else writes to all the time.
 const DELIVER_ATTEMPTS: usize = 50;
-/// What holds up a new Secret in the place of one that can't be changed.
-const KEPT: &str = "it can't be changed, and a finalizer of somebody keeps it from being removed";
+/// What holds up a new Secret in the place of one that has to go.
+const KEPT: &str =
+    "it has to be made anew, and a finalizer of somebody keeps it from being removed";
 
 /// Takes the steps in order and keeps `observed` true. Stops at the first failure.
 ///
@@ -232,23 +233,23 @@ async fn deliver_once(
         organization_id,
         expires_at: document.expires_at.0,
     };
-    let body = render::value(&apikey, &value, replaces);
-    if replaces.is_none() {
-        return create(ctx, observed, &body).await;
-    }
     let doing = "replace the Secret";
-    match apply(ctx, observed, doing, names::FIELD_MANAGER, &body).await {
-        // Such as `immutable`: what stands there can't become what is wanted, so that takes its place.
-        Err(error) if error.is_invalid_object() => {
-            remove_delivered(ctx, observed).await?;
-            if observed.delivered.is_some() {
-                return Err(Error::held_up(doing, KEPT));
+    if let Some(before) = replaces {
+        if !before.written.is_overlaid() {
+            let body = render::value(&apikey, &value, replaces);
+            let applied = apply(ctx, observed, doing, names::FIELD_MANAGER, &body).await;
+            // Such as `immutable`: what stands there can't become what is wanted.
+            if !applied.as_ref().is_err_and(Error::is_invalid_object) {
+                return applied;
             }
-            let body = render::value(&apikey, &value, None);
-            create(ctx, observed, &body).await
         }
-        applied => applied,
+        remove_delivered(ctx, observed).await?;
+        if observed.delivered.is_some() {
+            return Err(Error::held_up(doing, KEPT));
+        }
     }
+    let body = render::value(&apikey, &value, None);
+    create(ctx, observed, &body).await
 }
 
 async fn apply_template(ctx: &Context, observed: &mut Observed) -> Result<(), Error> {

@@ -1,12 +1,13 @@
 //! Which fields of a delivered Secret hold what the operator wrote, by `managedFields`. Pure.
 //!
 //! The API server takes a field from its manager when somebody else changes or removes it. So a change is
-//! seen without reading a value. Whoever may write the Secret may make `managedFields` up, and deceives
+//! seen without reading a value. Only what is applied as `stringData` takes nothing from whoever has it as
+//! `data`, and is written over it all the same: that somebody does so is seen, and not when. Whoever may write the Secret may make `managedFields` up, and deceives
 //! nobody but those who use this Secret, whose value may be changed as well; where nothing of ours is left
 //! (a restored backup), nothing is concluded.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Deserialize;
 use serde::de::IgnoredAny;
@@ -24,6 +25,8 @@ pub struct Written {
     value: Option<Box<str>>,
     /// Digest of the fields of the template that are still as applied, as by [`digest`]. `None`: not known.
     template: Option<Box<str>>,
+    /// Whether somebody applies data of ours as `stringData`.
+    is_overlaid: bool,
 }
 
 /// Names of fields, by where they stand.
@@ -41,13 +44,22 @@ impl Written {
     /// Reads the Secret, or its metadata, as the API server sends it.
     #[must_use]
     pub fn read(json: &str) -> Self {
-        let value = fields_of(json, names::FIELD_MANAGER).filter(|fields| {
+        let Managed {
+            value,
+            template,
+            overlaid,
+        } = Managed::read(json).unwrap_or_default();
+        let value = value.filter(|fields| {
             let mut annotations = fields.annotations.iter();
             annotations.any(|name| name == names::ANNOTATION_VERIFIER)
         });
+        let ours = value.iter().chain(&template);
+        let is_overlaid = ours
+            .flat_map(|fields| &fields.data)
+            .any(|name| overlaid.contains(name));
         let value = value.map(|fields| fields.data.join("\n"));
-        let template = fields_of(json, names::TEMPLATE_FIELD_MANAGER);
         Self {
+            is_overlaid,
             value: value
                 .filter(|names| names.len() <= MAX_BYTES)
                 .map(Into::into),
@@ -58,6 +70,9 @@ impl Written {
     /// Whether somebody changed or removed what consumers of this key read.
     #[must_use]
     pub fn is_value_changed(&self, apikey: &ApiKey) -> bool {
+        if self.is_overlaid {
+            return true;
+        }
         let Some(written) = &self.value else {
             return false;
         };
@@ -75,6 +90,12 @@ impl Written {
             && name.is_none_or(is_kept)
             && (is_sealed || is_kept(data::SECRET) && secret.is_none_or(is_kept));
         !is_whole
+    }
+
+    /// Whether somebody may change data here unseen, until the Secret is made anew.
+    #[must_use]
+    pub const fn is_overlaid(&self) -> bool {
+        self.is_overlaid
     }
 
     /// Whether fields of the template are missing of those that were applied.
@@ -103,62 +124,86 @@ fn digest(fields: Fields) -> String {
     crate::credential::hex::encode(&digest[..8])
 }
 
-/// The fields that this manager wrote last; `None` if it is none of the managers. Entries that can't be read
-/// count for nothing.
-fn fields_of(json: &str, manager: &str) -> Option<Fields> {
-    #[derive(Deserialize)]
-    struct Object<'a> {
-        #[serde(borrow)]
-        metadata: Metadata<'a>,
+/// What stands in `managedFields`.
+#[derive(Default)]
+struct Managed {
+    /// What the manager of the value wrote last; `None` if it is none of the managers.
+    value: Option<Fields>,
+    /// The same of the manager of the template.
+    template: Option<Fields>,
+    /// Keys of `stringData` of others.
+    overlaid: BTreeSet<String>,
+}
+
+impl Managed {
+    /// Entries that can't be read count for nothing.
+    fn read(json: &str) -> Option<Self> {
+        #[derive(Deserialize)]
+        struct Object<'a> {
+            #[serde(borrow)]
+            metadata: Metadata<'a>,
+        }
+        #[derive(Deserialize)]
+        struct Metadata<'a> {
+            #[serde(borrow, rename = "managedFields")]
+            managed_fields: Option<Vec<&'a RawValue>>,
+        }
+        let object: Object<'_> = serde_json::from_str(json).ok()?;
+        let entries = object.metadata.managed_fields.unwrap_or_default();
+        let mut all = Self::default();
+        for entry in entries {
+            all.add(entry.get());
+        }
+        Some(all)
     }
-    #[derive(Deserialize)]
-    struct Metadata<'a> {
-        #[serde(borrow, rename = "managedFields")]
-        managed_fields: Option<Vec<&'a RawValue>>,
+
+    fn add(&mut self, entry: &str) -> Option<()> {
+        #[derive(Deserialize)]
+        struct Entry<'a> {
+            #[serde(borrow)]
+            manager: Cow<'a, str>,
+            #[serde(borrow, rename = "fieldsV1")]
+            fields: &'a RawValue,
+        }
+        type Names<'a> = Option<BTreeMap<Cow<'a, str>, IgnoredAny>>;
+        #[derive(Deserialize)]
+        struct FieldsV1<'a> {
+            #[serde(borrow, rename = "f:metadata")]
+            metadata: Option<MetadataFields<'a>>,
+            #[serde(borrow, rename = "f:data")]
+            data: Names<'a>,
+            #[serde(borrow, rename = "f:stringData")]
+            string_data: Names<'a>,
+        }
+        #[derive(Default, Deserialize)]
+        struct MetadataFields<'a> {
+            #[serde(borrow, rename = "f:labels")]
+            labels: Names<'a>,
+            #[serde(borrow, rename = "f:annotations")]
+            annotations: Names<'a>,
+        }
+        fn add(names: &mut impl Extend<String>, more: Names<'_>) {
+            let more = more.unwrap_or_default();
+            let more = more.keys().filter_map(|name| name.strip_prefix("f:"));
+            names.extend(more.map(ToOwned::to_owned));
+        }
+        let entry: Entry<'_> = serde_json::from_str(entry).ok()?;
+        let fields: FieldsV1<'_> = serde_json::from_str(entry.fields.get()).ok()?;
+        let ours = match &*entry.manager {
+            names::FIELD_MANAGER => &mut self.value,
+            names::TEMPLATE_FIELD_MANAGER => &mut self.template,
+            _ => {
+                add(&mut self.overlaid, fields.string_data);
+                return Some(());
+            }
+        };
+        let ours = ours.get_or_insert_default();
+        let metadata = fields.metadata.unwrap_or_default();
+        add(&mut ours.labels, metadata.labels);
+        add(&mut ours.annotations, metadata.annotations);
+        add(&mut ours.data, fields.data);
+        Some(())
     }
-    #[derive(Deserialize)]
-    struct Entry<'a> {
-        #[serde(borrow)]
-        manager: Cow<'a, str>,
-        #[serde(borrow, rename = "fieldsV1")]
-        fields: &'a RawValue,
-    }
-    type Names<'a> = Option<BTreeMap<Cow<'a, str>, IgnoredAny>>;
-    #[derive(Deserialize)]
-    struct FieldsV1<'a> {
-        #[serde(borrow, rename = "f:metadata")]
-        metadata: Option<MetadataFields<'a>>,
-        #[serde(borrow, rename = "f:data")]
-        data: Names<'a>,
-    }
-    #[derive(Default, Deserialize)]
-    struct MetadataFields<'a> {
-        #[serde(borrow, rename = "f:labels")]
-        labels: Names<'a>,
-        #[serde(borrow, rename = "f:annotations")]
-        annotations: Names<'a>,
-    }
-    fn add(names: &mut Vec<String>, more: Names<'_>) {
-        let more = more.unwrap_or_default();
-        let more = more.keys().filter_map(|name| name.strip_prefix("f:"));
-        names.extend(more.map(ToOwned::to_owned));
-    }
-    let object: Object<'_> = serde_json::from_str(json).ok()?;
-    let entries = object.metadata.managed_fields.unwrap_or_default();
-    let entries = entries
-        .into_iter()
-        .filter_map(|entry| serde_json::from_str::<Entry<'_>>(entry.get()).ok())
-        .filter(|entry| entry.manager == manager)
-        .filter_map(|entry| serde_json::from_str::<FieldsV1<'_>>(entry.fields.get()).ok());
-    let mut found = None;
-    for entry in entries {
-        let fields: &mut Fields = found.get_or_insert_default();
-        let metadata = entry.metadata.unwrap_or_default();
-        add(&mut fields.labels, metadata.labels);
-        add(&mut fields.annotations, metadata.annotations);
-        add(&mut fields.data, entry.data);
-    }
-    found
 }
 
 #[cfg(test)]
@@ -204,6 +249,20 @@ mod tests {
         assert!(is_changed(&secret(&["name", "secret", "USER"]), &keys));
         assert!(is_changed(&secret(&["name", "secret", "PASS"]), &keys));
         assert!(!is_changed(&secret(&["name", "secret.age", "USER"]), &keys));
+    }
+
+    #[test]
+    fn what_others_apply_as_string_data_may_have_changed_data_of_the_same_name() {
+        let plain = json!({"org": "acme", "roles": []});
+        for (theirs, wanted) in [("secret", true), ("key-id", true), ("mine", false)] {
+            let mut secret = secret(&["name", "secret", "key-id"]);
+            let entries = secret["metadata"]["managedFields"].as_array_mut().unwrap();
+            let fields = json!({"f:stringData": {format!("f:{theirs}"): {}}});
+            entries.push(json!({"manager": "x", "operation": "Apply", "fieldsV1": fields}));
+            assert_eq!(is_changed(&secret, &plain), wanted, "{theirs}");
+            let written = Written::read(&secret.to_string());
+            assert_eq!(written.is_overlaid(), wanted, "{theirs}");
+        }
     }
 
     #[test]

@@ -3,6 +3,7 @@
 
 mod obstacle;
 mod relabelled;
+mod standing;
 mod webhook;
 
 use std::time::Duration;
@@ -121,6 +122,12 @@ async fn a_webhook_that_calls_it_a_bad_request() {
 }
 
 #[tokio::test]
+async fn an_answer_of_too_many_requests() {
+    let says = "denied the request: not today";
+    recovers(Obstacle::Webhook(Some(429)), says).await;
+}
+
+#[tokio::test]
 async fn a_webhook_that_has_an_error_of_its_own() {
     recovers(
         Obstacle::Webhook(Some(500)),
@@ -142,9 +149,4 @@ async fn a_webhook_that_never_answers() {
 #[tokio::test]
 async fn a_quota_that_is_used_up() {
     recovers(Obstacle::Quota, "exceeded quota").await;
-}
-
-#[tokio::test]
-async fn an_api_server_with_too_many_requests() {
-    recovers(Obstacle::Throttled, "too many requests").await;
 }

@@ -19,8 +19,6 @@ pub(super) enum Obstacle {
     Down,
     /// A `ResourceQuota` of no Secret.
     Quota,
-    /// API Priority and Fairness that gives the operator no place.
-    Throttled,
 }
 
 /// An obstacle in its place.
@@ -36,7 +34,7 @@ impl Obstacle {
     /// Whether it refuses changes of a Secret that is there.
     pub(super) fn hinders_changes(self) -> bool {
         match self {
-            Self::Policy(_) | Self::Webhook(_) | Self::Down | Self::Throttled => true,
+            Self::Policy(_) | Self::Webhook(_) | Self::Down => true,
             Self::Quota => false,
         }
     }
@@ -77,10 +75,6 @@ impl Obstacle {
                 scope.kubectl(&[&["patch", "resourcequota", name][..], &status].concat());
                 &["resourcequota"]
             }
-            Self::Throttled => {
-                scope.apply(&no_place(&scope.namespace));
-                &["flowschema", "prioritylevelconfiguration"]
-            }
         };
         let set = Set {
             scope,
@@ -102,30 +96,17 @@ impl Set<'_> {
         self.holds(false).await;
     }
 
-    /// Waits until the obstacle holds, or no longer does, by a Secret that is not stored.
+    /// Waits until the obstacle holds, or no longer does.
     async fn holds(&self, wanted: bool) {
-        let (scope, name) = (self.scope, format!("probe-{wanted}"));
-        let stored = matches!(self.obstacle, Obstacle::Quota);
+        let name = format!("probe-{wanted}");
         let mut create = vec!["create", "secret", "generic", &name];
+        // Quotas let dry runs pass.
+        let stored = matches!(self.obstacle, Obstacle::Quota);
         create.extend((!stored).then_some("--dry-run=server"));
-        let account = scope.cluster.service_account().to_str().unwrap();
-        let as_operator = ["--kubeconfig", account, "--v=0"];
-        let is_throttled = matches!(self.obstacle, Obstacle::Throttled);
-        create.extend(as_operator.iter().filter(|_| is_throttled));
         eventually(
             &format!("{:?} holds: {wanted}", self.obstacle),
             async || {
-                let mut kubectl = scope.cluster.control_plane.kubectl();
-                let namespace = ["--namespace", &scope.namespace];
-                let output = kubectl.args(namespace).args(&create).output().unwrap();
-                let error = String::from_utf8_lossy(&output.stderr);
-                let refused = match self.obstacle {
-                    Obstacle::Throttled => error.contains("too many requests"),
-                    Obstacle::Policy(_)
-                    | Obstacle::Webhook(_)
-                    | Obstacle::Down
-                    | Obstacle::Quota => !output.status.success(),
-                };
+                let refused = self.scope.try_kubectl(&create).is_none();
                 (refused == wanted).then_some(())
             },
         )
@@ -155,19 +136,6 @@ fn configuration(namespace: &str, address: SocketAddr, authority: &Authority) ->
          webhooks: [{{name: not.today.example.com, sideEffects: None, timeoutSeconds: 1, \
          admissionReviewVersions: [v1], rules: [{RULE}], {selector}}}}}, \
          clientConfig: {{url: 'https://{address}/', caBundle: {bundle}}}}}]}}"
-    )
-}
-
-fn no_place(namespace: &str) -> String {
-    let group = "flowcontrol.apiserver.k8s.io/v1";
-    format!(
-        "{{apiVersion: {group}, kind: PriorityLevelConfiguration, metadata: {{name: {namespace}}}, spec: {{\
-         type: Limited, limited: {{nominalConcurrencyShares: 0, limitResponse: {{type: Reject}}}}}}}}\n---\n\
-         {{apiVersion: {group}, kind: FlowSchema, metadata: {{name: {namespace}}}, spec: {{\
-         matchingPrecedence: 2, priorityLevelConfiguration: {{name: {namespace}}}, rules: [{{\
-         subjects: [{{kind: ServiceAccount, serviceAccount: {{name: apikey-operator, \
-         namespace: apikey-operator}}}}], resourceRules: [{{verbs: [create, patch], apiGroups: [''], \
-         resources: [secrets], namespaces: [{namespace}]}}]}}]}}}}"
     )
 }
 
