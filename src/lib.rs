@@ -29,6 +29,7 @@ pub mod config;
 pub mod controller;
 pub mod credential;
 pub mod error;
+pub mod kubeconfig;
 pub mod memory;
 pub mod metrics;
 pub mod object;

@@ -17,6 +17,7 @@ use super::exit::Failure;
 use super::terminal::Terminal;
 use crate::api::{ApiKey, Organization};
 use crate::clock::Clock;
+use crate::kubeconfig;
 use crate::object::Answer;
 
 /// Longest wait for a connection.
@@ -194,12 +195,11 @@ async fn config(target: &Target) -> Result<Config, Failure> {
              `kubectl config get-contexts` shows what there is"
         ))
     };
-    let read = match &target.kubeconfig {
-        Some(path) => Kubeconfig::read_from(path),
-        None if target.context.is_some() => Kubeconfig::read(),
-        None => return Config::infer().await.map_err(|error| unusable(&error)),
+    let Some(path) = &target.kubeconfig else {
+        let inferred = kubeconfig::infer(target.context.as_deref()).await;
+        return inferred.map_err(|error| unusable(&error));
     };
-    let kubeconfig = read.map_err(|error| unusable(&error))?;
+    let kubeconfig = Kubeconfig::read_from(path).map_err(|error| unusable(&error))?;
     let config = Config::from_custom_kubeconfig(kubeconfig, &options).await;
     config.map_err(|error| unusable(&error))
 }

@@ -3,6 +3,7 @@
 mod check;
 mod create;
 mod install;
+mod kubeconfig;
 mod lint;
 mod list;
 mod reveal;
