@@ -73,7 +73,8 @@ pub(super) async fn run(flags: &Reveal, call: &mut Invocation) -> Result<(), Fai
     if let Some(warning) = warning(&key, call) {
         call.terminal.warn(warning);
     }
-    let delivered = if key.reveals_once() {
+    let is_claimed = key.reveals_once();
+    let delivered = if is_claimed {
         let claim = claim::Claim::new(&cluster, &key);
         claim.look().await?;
         agree(flags, &claim, call)?;
@@ -85,7 +86,16 @@ pub(super) async fn run(flags: &Reveal, call: &mut Invocation) -> Result<(), Fai
         delivered::read(&cluster, &key).await?
     };
     let text = render(flags, &key, &delivered, identity.as_ref(), call)?;
-    call.terminal.exact(text.trim_end())
+    if !is_claimed {
+        return call.terminal.exact(text.trim_end());
+    }
+    call.terminal.hand_over(text.trim_end()).map_err(|error| {
+        let name = key::name(&key);
+        Failure::failed(format!(
+            "the secret was claimed and can't be written ({error}), so nobody has it: to have a new one, \
+             kubectl apikey rotate {name}"
+        ))
+    })
 }
 
 /// The private keys that open the secret of the key, if it is encrypted and has to be opened.

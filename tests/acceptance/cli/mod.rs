@@ -1,6 +1,7 @@
 //! Promises of the kubectl plugin: one file a verb.
 
 mod check;
+mod closed;
 mod create;
 mod install;
 mod kubeconfig;
