@@ -12,13 +12,13 @@ use kube::api::PostParams;
 use kube::core::Request;
 
 use self::build::{Expiry, SubOrg};
-use super::exit::Failure;
+use super::exit::{Exit, Failure};
 use super::format::{self, Machine};
 use super::invocation::{Cluster, Invocation};
 use super::revoke::DryRun;
-use super::{key, organization, patch, time, wait};
+use super::{key, lost, organization, patch, select, time, wait};
 use crate::api::ApiKey;
-use crate::error::request;
+use crate::error::{Error, request};
 use crate::object::{Answer, Sent};
 
 /// Create a key and wait until it is ready.
@@ -266,27 +266,44 @@ async fn create(
         dry_run,
         field_manager: Some(patch::FIELD_MANAGER.to_owned()),
     };
-    let created = async {
-        let body = serde_json::to_vec(wanted).map_err(kube::Error::SerdeError)?;
-        let post = Request::new(cluster.keys().resource_url()).create(&params, body);
-        let post = post.map_err(kube::Error::BuildRequest)?;
-        cluster.client.request::<Answer<Sent<ApiKey>>>(post).await
+    let write = async || {
+        let created = async {
+            let body = serde_json::to_vec(wanted).map_err(kube::Error::SerdeError)?;
+            let post = Request::new(cluster.keys().resource_url()).create(&params, body);
+            let post = post.map_err(kube::Error::BuildRequest)?;
+            cluster.client.request::<Answer<Sent<ApiKey>>>(post).await
+        };
+        let created = request("create the ApiKey", created).await;
+        created.map(|Answer(key)| key)
     };
-    let created = request("create the ApiKey", created).await;
-    created.map(|Answer(key)| key).map_err(|error| {
-        let (name, namespace) = (key::name(wanted), &cluster.namespace);
-        match error.code() {
-            Some(409) => Failure::failed(format!(
-                "{error}: choose another name, or look at it with `kubectl apikey status {name} -n \
-                 {namespace}`"
-            )),
-            Some(404) => Failure::not_found(format!(
-                "{error}: does namespace '{namespace}' exist, and are the definitions installed \
-                 (`kubectl apikey check`)?"
-            )),
-            _ => error.into(),
+    let name = key::name(wanted);
+    let made = async || match select::stored::<Sent<ApiKey>>(cluster, name).await {
+        Ok(key) if !dry_run => {
+            let key = select::readable(key)?;
+            Ok((key.object.spec == wanted.spec).then_some(key))
         }
+        Ok(_) => Ok(None),
+        Err(failure) if failure.exit() == Exit::NotFound => Ok(None),
+        Err(failure) => Err(failure),
+    };
+    lost::certain(write, made, |error| {
+        refused(error, name, &cluster.namespace)
     })
+    .await
+}
+
+fn refused(error: Error, name: &str, namespace: &str) -> Failure {
+    match error.code() {
+        Some(409) => Failure::failed(format!(
+            "{error}: choose another name, or look at it with `kubectl apikey status {name} -n \
+             {namespace}`"
+        )),
+        Some(404) => Failure::not_found(format!(
+            "{error}: does namespace '{namespace}' exist, and are the definitions installed \
+             (`kubectl apikey check`)?"
+        )),
+        _ => error.into(),
+    }
 }
 
 fn say_sent(

@@ -8,7 +8,7 @@ use super::exit::Failure;
 use super::invocation::{Cluster, Invocation};
 use super::select::{Selected, Selection};
 use super::table::{self, Cell};
-use super::{bulk, dialogue, gitops, key, time};
+use super::{bulk, dialogue, gitops, key, lost, time};
 use crate::api::ApiKey;
 use crate::error::request;
 
@@ -118,13 +118,26 @@ async fn delete(
         }),
         ..DeleteParams::default()
     };
-    let delete = Request::new(cluster.keys().resource_url()).delete(key::name(key), &params);
-    let deleted = async {
-        let delete = delete.map_err(kube::Error::BuildRequest)?;
-        // The answer may be the object, whatever stands in it.
-        cluster.client.request_text(delete).await
+    let name = key::name(key);
+    let write = async || {
+        let delete = Request::new(cluster.keys().resource_url()).delete(name, &params);
+        let deleted = async {
+            let delete = delete.map_err(kube::Error::BuildRequest)?;
+            // The answer may be the object, whatever stands in it.
+            cluster.client.request_text(delete).await.map(|_| ())
+        };
+        request("delete the ApiKey", deleted).await
     };
-    request("delete the ApiKey", deleted).await?;
+    let made = async || {
+        let found = cluster.metadata(cluster.here::<ApiKey>(), name);
+        let found = request("read the ApiKey", found).await?;
+        let is_there = found.is_some_and(|found| {
+            let meta = &found.metadata;
+            meta.uid == key.metadata.uid && meta.deletion_timestamp.is_none()
+        });
+        Ok((!is_there && dry_run.is_none()).then_some(()))
+    };
+    lost::certain(write, made, Failure::from).await?;
     Ok(if dry_run.is_some() {
         "revoked (server dry run)"
     } else {

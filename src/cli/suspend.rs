@@ -1,7 +1,6 @@
 //! `suspend` and `resume`: keys out of service and back, with nothing deleted.
 
 use clap::Args;
-use serde_json::json;
 
 use super::exit::Failure;
 use super::invocation::Invocation;
@@ -70,7 +69,7 @@ async fn set(selection: &Selection, call: &mut Invocation, suspended: bool) -> R
         if key.spec.suspended == suspended {
             return Ok("unchanged");
         }
-        patch::spec(&cluster, key::name(key), &json!({"suspended": suspended})).await?;
+        patch::suspended(&cluster, key::name(key), suspended).await?;
         Ok(done)
     })
     .await

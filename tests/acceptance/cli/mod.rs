@@ -7,6 +7,7 @@ mod install;
 mod kubeconfig;
 mod lint;
 mod list;
+mod lost;
 mod reveal;
 mod revoke;
 mod roles;

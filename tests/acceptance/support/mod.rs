@@ -5,6 +5,7 @@ mod fault;
 mod inside;
 mod key;
 mod late;
+mod lossy;
 #[cfg(target_os = "linux")]
 mod memory;
 mod operator;
@@ -19,6 +20,7 @@ pub(crate) use cluster::{Cluster, OPERATOR_NAMESPACE, Scope, run};
 pub(crate) use fault::{Call, Fault, Faults, Harm, Kind, Moment, Object, Passing, Sort};
 pub(crate) use inside::{Inside, MovedClock};
 pub(crate) use key::{Credential, ready_reason};
+pub(crate) use lossy::Loss;
 #[cfg(target_os = "linux")]
 pub(crate) use memory::{Needle, found};
 pub(crate) use operator::Operator;
