@@ -10,6 +10,7 @@ use zeroize::Zeroizing;
 
 use super::delivered::{self, Delivered, Value};
 use super::exit::Failure;
+use super::format::escaped;
 use super::invocation::Invocation;
 use super::text::{self, Text};
 use super::{dialogue, input, key, select, shell};
@@ -225,9 +226,11 @@ fn render(
                 token_url: delivered.token_url.as_deref(),
                 expires_at: delivered.expires_at.as_deref(),
             };
-            let text = serde_json::to_string_pretty(&document);
-            let text = text.map_err(|_| Failure::failed("the secret can't be shown as JSON"))?;
-            Zeroizing::new(text)
+            let text = Zeroizing::new(
+                serde_json::to_string_pretty(&document)
+                    .map_err(|_| Failure::failed("the secret can't be shown as JSON"))?,
+            );
+            Zeroizing::new(escaped(&text).into_owned())
         }
     })
 }

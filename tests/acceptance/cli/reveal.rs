@@ -211,3 +211,42 @@ async fn without_the_permission_nothing_is_claimed() {
     assert!(refused.contains("cannot get resource"), "{refused}");
     scope.plugin(&["reveal", "once"]).done();
 }
+
+#[tokio::test]
+async fn json_has_nothing_raw_that_steers_a_terminal() {
+    let scope = Scope::shared().await;
+    scope.apply_key("ci", "description: \"a\\u009b\\u202e\\u007f\\n\\u00e9\"");
+    scope.ready("ci").await;
+    let hostile = "x\u{9b}2J\u{202e}\u{7f}\u{2066}";
+    let secret = r#"{"stringData": {"token-url": "x\u009b2J\u202e\u007f\u2066"}}"#;
+    let patch = ["patch", "secret", "ci", "--type=merge", "-p", secret];
+    scope.kubectl(&patch);
+    for (call, pointer, expected) in [
+        (&["reveal", "ci", "-o", "json"][..], "/tokenUrl", hostile),
+        (
+            &["status", "ci", "-o", "json"],
+            "/spec/description",
+            "a\u{9b}\u{202e}\u{7f}\n\u{e9}",
+        ),
+        (
+            &["list", "-o", "json"],
+            "/items/0/spec/description",
+            "a\u{9b}\u{202e}\u{7f}\n\u{e9}",
+        ),
+    ] {
+        let shown = scope.plugin(call);
+        assert_eq!(shown.json().pointer(pointer).unwrap(), expected);
+        let raw = |c: char| {
+            (c.is_control() && c != '\n')
+                || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+        };
+        assert!(!shown.stdout.contains(raw), "{call:?}: {shown:?}");
+    }
+    for call in [&["status", "ci", "-o", "yaml"][..], &["list", "-o", "yaml"]] {
+        let shown = scope.plugin(call).done();
+        assert!(
+            !shown.contains(['\u{9b}', '\u{202e}', '\u{7f}']),
+            "{call:?}: {shown:?}"
+        );
+    }
+}
