@@ -65,7 +65,7 @@ pub(super) struct Create {
     #[arg(long, value_name = "NAME", help_heading = "Secret and tokens")]
     secret_name: Option<String>,
 
-    /// Lifetime of its tokens.
+    /// Lifetime of its tokens, from 60s to 24h. Default: 1h, or the organization's limit if that is less.
     #[arg(long, value_name = "DURATION", value_parser = time::duration,
         help_heading = "Secret and tokens")]
     ttl: Option<SignedDuration>,
@@ -78,21 +78,22 @@ pub(super) struct Create {
     )]
     audiences: Vec<String>,
 
-    /// Replace the secret by schedule; whole days.
+    /// Replace the secret by schedule; whole days, from 1d to 3650d. Default: only on request.
     #[arg(long, value_name = "DURATION", value_parser = build::days,
         help_heading = "Secret and tokens")]
     rotate_every: Option<i32>,
 
-    /// How long a replaced secret stays accepted.
+    /// How long a replaced secret stays accepted, at most 90d. 0: it is refused at once. Default: 1h. One that
+    /// leaked needs no 0 here: `kubectl apikey rotate NAME --overlap 0`.
     #[arg(long, value_name = "DURATION", value_parser = build::seconds,
         help_heading = "Secret and tokens")]
     overlap: Option<u32>,
 
-    /// Whether the delivered Secret stays.
+    /// Whether the delivered Secret stays. Default: keep.
     #[arg(long, value_name = "HOW", help_heading = "Secret and tokens")]
     delivery: Option<How>,
 
-    /// With reveal-once: how long an unclaimed secret waits.
+    /// With reveal-once: how long an unclaimed secret waits, from 60s to 30d. Default: 1d.
     #[arg(long, value_name = "DURATION", value_parser = build::seconds,
         help_heading = "Secret and tokens")]
     reveal_within: Option<u32>,
