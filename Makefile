@@ -46,6 +46,12 @@ consumers: need controlplane ## Let JWT and OAuth clients, a fuzzer and nginx us
 gitops: need controlplane ## Run the health checks and actions for Argo CD and Flux on live objects (needs Lua)
 	@hack/gitops.sh
 
+.PHONY: flux
+flux: need controlplane ## Keep keys by the kustomize-controller of Flux, and check what docs/gitops.md says (builds it, once)
+	tests/flux/build.sh
+	cargo build --locked --workspace --bins
+	$(target)/debug/controlplane exec -- hack/flux.sh
+
 .PHONY: observability
 observability: need controlplane ## Check alerts, dashboard and metrics with Prometheus
 	cargo build --locked --workspace --bins
@@ -156,6 +162,10 @@ large: need controlplane ## Measure memory with objects as large as the API serv
 .PHONY: streams
 streams: need controlplane ## Measure restarts with lists as a stream and in pages, in pairs (KEYS=10000 PAIRS=5)
 	cargo bench --locked --profile $(PROFILE) --bench scale -- streams $(KEYS) $(PAIRS)
+
+.PHONY: organizations
+organizations: need ## Measure an edit of an Organization beside many others (ORGANIZATIONS="100 1000 10000")
+	cargo bench --locked --profile $(PROFILE) --bench organizations -- $(ORGANIZATIONS)
 
 .PHONY: soak
 soak: need controlplane ## Load the operator while things break, for MINUTES=30

@@ -151,8 +151,7 @@ start() {
     # Without a ring, and with no controller that knows one, the next controller makes a new one.
     kubectl delete secret apikey-operator-signing-keys --namespace "$namespace" \
         --ignore-not-found >/dev/null
-    port=$("$python" -c 'import socket
-with socket.socket() as s: s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
+    port=$(free_port)
     export ALGORITHM=$1 ISSUER=http://127.0.0.1:$port
     operator controller "controller-$1" controller --signing-algorithm "$1" --leader-elect=false
     within "a ring of keys" ring

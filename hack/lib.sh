@@ -13,7 +13,7 @@ need_all() {
     exit 2
 }
 
-# A port that nobody listens on.
+# A port that nobody listens on, below those that the system chooses.
 free_port() {
     local port
     while :; do

@@ -8,7 +8,7 @@ cargo fmt --all --check
 cargo clippy --locked --workspace --all-targets -- -D warnings
 helm lint --strict --quiet charts/apikey-operator
 if command -v shellcheck >/dev/null; then
-    shellcheck --external-sources --check-sourced .ci/run hack/*.sh hack/krew/kubectl_complete-apikey tests/controlplane/build.sh
+    shellcheck --external-sources --check-sourced .ci/run hack/*.sh hack/krew/kubectl_complete-apikey tests/controlplane/build.sh tests/flux/build.sh
 else
     echo "shellcheck is not installed: the scripts are not checked"
 fi

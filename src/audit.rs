@@ -1,11 +1,11 @@
 //! The audit trail: one JSON line on standard output per change of a key's life.
 //!
-//! Logs go to standard error, so that the two can be kept apart. A line is written before the
-//! status that shows the change: if the operator dies in between, the line may come twice, never
-//! not at all. What a change is does not depend on the status that is stored, which others may write: see
+//! Logs go to standard error, so that the two can be kept apart. While standard output is read, a line is
+//! written before the status that shows the change: if the operator dies in between, the line is written
+//! again, so that each change is told at least once. What a change is does not depend on the status that is stored, which others may write: see
 //! [`crate::controller::apikey::reported`]. No line holds a secret or a hash.
 
-use std::io::Write as _;
+pub mod log;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use k8s_openapi::jiff::Timestamp;
@@ -110,21 +110,20 @@ pub struct KeyIdentity {
     pub org: String,
 }
 
-/// Writes the line.
-pub fn write(record: &Record) {
-    match serde_json::to_vec(record) {
-        Ok(mut line) => {
-            line.push(b'\n');
-            write_lines(&line);
-        }
-        Err(error) => tracing::error!(%error, "Failed to write an audit line"),
+impl log::Entry for Record {
+    fn at(&self) -> Timestamp {
+        self.time.0
     }
-}
 
-/// Writes whole lines. A closed standard output is logged and otherwise ignored: the operator goes
-/// on.
-pub fn write_lines(lines: &[u8]) {
-    if let Err(error) = std::io::stdout().lock().write_all(lines) {
-        tracing::error!(%error, "Failed to write audit lines");
+    fn source(&self) -> &'static str {
+        self.source
+    }
+
+    fn flood(&self) -> Option<(&'static str, &'static str)> {
+        None
+    }
+
+    fn append_to(&self, line: &mut Vec<u8>) -> Result<(), serde_json::Error> {
+        serde_json::to_writer(line, self)
     }
 }

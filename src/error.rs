@@ -9,6 +9,13 @@ use crate::api::conditions::reason;
 /// never.
 pub const REQUEST_DEADLINE: Duration = Duration::from_secs(10);
 
+/// Begins of messages about admission webhooks, which are asked before anything is stored: one can't be
+/// asked (`ErrCallingWebhook` in k8s.io/apiserver), or denied the write with a code of its choice.
+const OF_WEBHOOKS: [&str; 2] = [
+    "Internal error occurred: failed calling webhook",
+    "admission webhook \"",
+];
+
 /// A request that failed.
 #[derive(Debug, thiserror::Error)]
 #[error("failed to {doing}: {cause}")]
@@ -56,7 +63,7 @@ pub enum Class {
     Throttled(Duration),
     /// Not permitted: try again slowly, somebody may grant it.
     Forbidden,
-    /// The server will not take this object as it is: wait for a change.
+    /// The server will not take this object as it is: try again slowly, what refuses it may go.
     Rejected,
     /// A defect of this program: try again slowly.
     Bug,
@@ -166,11 +173,15 @@ impl Error {
         }
     }
 
-    /// Whether what was asked for was certainly not done.
+    /// Whether what was asked for was certainly not done. Of answers in the 500s that is known of those
+    /// that came before anything was stored.
     #[must_use]
     pub fn is_refusal(&self) -> bool {
         match &self.cause {
-            Cause::Refused(status) => (400..500).contains(&status.code),
+            Cause::Refused(status) => {
+                let of_webhook = |begin: &&str| status.message.starts_with(*begin);
+                (400..500).contains(&status.code) || OF_WEBHOOKS.iter().any(of_webhook)
+            }
             Cause::HeldUp(_) => true,
             Cause::Deadline | Cause::Client(_) | Cause::Internal(_) => false,
         }
@@ -197,7 +208,7 @@ impl Error {
     /// The reason for a condition.
     #[must_use]
     pub fn reason(&self) -> &'static str {
-        if self.class() == Class::Rejected {
+        if self.is_invalid_object() {
             reason::INVALID_SPEC
         } else {
             reason::PROGRESSING_WITH_RETRY
@@ -268,6 +279,21 @@ mod tests {
         assert!(!invalid(serde_json::json!([policy])));
         assert!(!invalid(serde_json::json!([field, policy])));
         assert!(!invalid(serde_json::json!([])));
+    }
+
+    #[test]
+    fn only_a_failure_before_anything_is_stored_is_a_refusal() {
+        let refusal = |code: u16, message: &str| {
+            refused(serde_json::json!({"code": code, "message": message})).is_refusal()
+        };
+        let webhook =
+            "Internal error occurred: failed calling webhook \"a.b\": failed to call webhook";
+        assert!(refusal(500, webhook));
+        let denied = "admission webhook \"a.b\" denied the request: not today";
+        assert!(refusal(500, denied));
+        assert!(refusal(403, "exceeded quota"));
+        assert!(!refusal(500, "etcdserver: request timed out"));
+        assert!(!refusal(504, "Timeout: request did not complete"));
     }
 
     #[tokio::test(start_paused = true)]

@@ -5,6 +5,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
 use crate::admin::{self, Readiness};
+use crate::audit::log::AuditLog;
 use crate::clock::Clock;
 use crate::config::Common;
 use crate::metrics::Metrics;
@@ -22,6 +23,8 @@ pub struct Process {
     pub quarantine: Quarantine,
     /// Counts.
     pub metrics: Metrics,
+    /// Takes audit lines.
+    pub audit: AuditLog,
     /// Counts of connections, of all ports.
     pub connections: ConnectionMetrics,
     /// What has to hold before the process is ready.
@@ -32,23 +35,27 @@ pub struct Process {
 
 impl Process {
     /// A process that has to end when it is `stopped`; what it shares is in its metrics.
-    #[must_use]
+    ///
+    /// # Errors
+    /// The system gives no thread for audit lines.
     pub fn new(
         (client, clock): (Client, Clock),
         metrics: Metrics,
         stopped: watch::Receiver<bool>,
-    ) -> Self {
+    ) -> std::io::Result<Self> {
+        let audit = AuditLog::start(&metrics)?;
         let quarantine = Quarantine::default();
         metrics.collect_from(quarantine.clone());
-        Self {
+        Ok(Self {
             client,
             clock,
             quarantine,
+            audit,
             connections: ConnectionMetrics::register(&metrics),
             metrics,
             readiness: Readiness::default(),
             stopped,
-        }
+        })
     }
 
     /// Waits until the process has to end.
@@ -69,10 +76,11 @@ pub async fn run(
     parts: impl AsyncFnOnce(Process) -> Result<(), Box<dyn std::error::Error>>,
 ) -> Result<(), Box<dyn std::error::Error>> {
     let (stop, stopped) = watch::channel(false);
-    let process = Process::new((client, clock), metrics, stopped);
+    let process = Process::new((client, clock), metrics, stopped)?;
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let (readiness, metrics) = (process.readiness.clone(), process.metrics.clone());
+    let audit = process.audit.clone();
     let until_stopped = {
         let process = process.clone();
         async move { process.stopped().await }
@@ -102,6 +110,7 @@ pub async fn run(
     } else {
         result
     };
+    audit.close().await;
     admin.await?;
     tracing::info!("Stopped");
     result

@@ -1,7 +1,7 @@
 //! The operator as a process.
 
 use std::io::{Read as _, Write as _};
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -58,11 +58,7 @@ impl Operator {
         static COUNT: AtomicUsize = AtomicUsize::new(0);
         let n = COUNT.fetch_add(1, Ordering::Relaxed);
         let stderr = logs.join(format!("operator-{n}.err"));
-        let admin = TcpListener::bind("127.0.0.1:0")
-            .unwrap()
-            .local_addr()
-            .unwrap()
-            .to_string();
+        let admin = format!("127.0.0.1:{}", controlplane::free_port().unwrap());
         let place = ["--namespace", OPERATOR_NAMESPACE, "--admin-listen", &admin];
         let [program, arguments @ ..] = command else {
             unreachable!("a command line has a program")

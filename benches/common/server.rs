@@ -1,6 +1,6 @@
 //! The token server as a process.
 
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -38,10 +38,8 @@ impl Servers {
 
     /// Starts one with these flags, at an address that nobody listens on.
     pub(crate) fn start(&self, flags: &[&str]) -> Server {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let address = listener.local_addr().unwrap();
-        drop(listener);
-        self.start_at(address, flags)
+        let port = controlplane::free_port().unwrap();
+        self.start_at((Ipv4Addr::LOCALHOST, port).into(), flags)
     }
 
     /// Starts one with these flags.

@@ -10,13 +10,14 @@ use apikey_operator::controller::apikey::notes;
 use apikey_operator::controller::apikey::plan::{Action, MAX_WAIT, Observed, Plan, Settings, plan};
 use apikey_operator::controller::apikey::reported::Reported;
 use apikey_operator::credential::verifier::Document;
+use apikey_operator::object::Decode as _;
 use apikey_operator::policy::OverQuota;
 use apikey_operator::watch::stored::Verifier;
-use k8s_openapi::api::core::v1::Secret;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
 use k8s_openapi::jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::Value;
+use serde_json::value::RawValue;
 
 /// What is stored, and how the operator was started. What is left out is not there.
 #[derive(Deserialize)]
@@ -39,7 +40,10 @@ struct Scene {
     over_quota: Option<i64>,
     /// The document, readable or not.
     verifier: Option<Value>,
-    delivered: Option<Secret>,
+    /// Whether somebody changed the labels of the verifier.
+    #[serde(default)]
+    unlabelled: bool,
+    delivered: Option<Box<RawValue>>,
     #[serde(default)]
     confirmed: bool,
     #[serde(default)]
@@ -63,10 +67,11 @@ impl Scene {
             metadata: ObjectMeta::default(),
             owner: None,
             document: Document::parse(document.to_string().as_bytes()),
+            is_labelled: !self.unlabelled,
         });
         let delivered = self
             .delivered
-            .map(|secret| Delivered::read(secret.metadata));
+            .and_then(|secret| Delivered::decode(secret.get()).ok());
         Observed {
             organization: self.organization.map(Arc::new),
             parent: self.parent.map(Arc::new),
@@ -78,6 +83,7 @@ impl Scene {
             delivered: delivered.map(Arc::new),
             confirmed: self.confirmed,
             deleted: self.deleted,
+            template_applied: false,
             unemptied: false,
             replacements: self.replacements.into_iter().map(|time| time.0).collect(),
             settings: Settings {
@@ -130,6 +136,14 @@ fn check_steps(observed: &Observed, actions: &[Action]) {
                     "a verifier would be overwritten"
                 );
                 assert!(*expires_at > observed.now);
+                minted = true;
+            }
+            Action::LabelVerifier => {
+                assert!(observed.verifier.as_ref().is_some_and(|v| !v.is_labelled));
+            }
+            Action::MintAgain => {
+                let document = document.expect("something to begin again");
+                assert!(document.withdrawn && document.expires_at.0 > observed.now);
                 minted = true;
             }
             Action::AppendPending(next) => {

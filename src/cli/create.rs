@@ -287,7 +287,7 @@ async fn create(
         Err(failure) if failure.exit() == Exit::NotFound => Ok(None),
         Err(failure) => Err(failure),
     };
-    lost::certain(write, made, |error| {
+    lost::certain(write, made, async |error| {
         refused(error, name, &cluster.namespace)
     })
     .await

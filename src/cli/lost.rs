@@ -50,7 +50,7 @@ pub(super) async fn look<T>(
 pub(super) async fn certain<T>(
     write: impl AsyncFn() -> Result<T, Error>,
     made: impl AsyncFn() -> Result<Option<T>, Failure>,
-    refused: impl Fn(Error) -> Failure,
+    refused: impl AsyncFn(Error) -> Failure,
 ) -> Result<T, Failure> {
     let mut tries = 0;
     loop {
@@ -61,13 +61,15 @@ pub(super) async fn certain<T>(
         };
         let is_lost = may_be_made(&error);
         if !is_lost && tries == 1 {
-            return Err(refused(error));
+            return Err(refused(error).await);
         }
         match look(async || made().await.map(Some)).await {
             Ok(Some(answer)) => return Ok(answer),
             Ok(None) if is_lost && tries < TRIES => {}
-            Ok(None) => return Err(refused(error)),
-            Err(failure) if may_pass(&failure) => return Err(unknown(&refused(error), &failure)),
+            Ok(None) => return Err(refused(error).await),
+            Err(failure) if may_pass(&failure) => {
+                return Err(unknown(&refused(error).await, &failure));
+            }
             Err(failure) => return Err(failure),
         }
     }
@@ -107,6 +109,10 @@ mod tests {
         request("write", async { Err(error) }).await
     }
 
+    async fn plain(error: Error) -> Failure {
+        error.into()
+    }
+
     /// How often a write is sent, and how it ends, when these are its answers and it is never found.
     async fn sent(answers: &[Option<u16>]) -> (usize, bool) {
         let count = Cell::new(0);
@@ -114,7 +120,7 @@ mod tests {
             let n = count.replace(count.get() + 1);
             answer(answers[n.min(answers.len() - 1)]).await
         };
-        let ended = certain(write, async || Ok(None), Failure::from).await;
+        let ended = certain(write, async || Ok(None), plain).await;
         (count.get(), ended.is_ok())
     }
 
@@ -129,14 +135,14 @@ mod tests {
             assert_eq!(sent(&[Some(lost)]).await, (TRIES, false), "{lost}");
         }
         let lost = async || answer(Some(504)).await;
-        let made = certain(lost, async || Ok(Some(())), Failure::from).await;
+        let made = certain(lost, async || Ok(Some(())), plain).await;
         assert!(made.is_ok());
     }
 
     #[tokio::test(start_paused = true)]
     async fn what_stays_unknown_is_said_with_both_reasons() {
         let away = async || Err(Failure::failed("the server is away"));
-        let ended = certain(async || answer(Some(504)).await, away, Failure::from).await;
+        let ended = certain(async || answer(Some(504)).await, away, plain).await;
         let said = ended.unwrap_err();
         for part in [
             "failed to write: no",

@@ -1,5 +1,6 @@
 //! Changes of the spec and the annotations of a key.
 
+use kube::Resource as _;
 use kube::api::{Patch, PatchParams};
 use serde_json::{Value, json};
 
@@ -7,26 +8,55 @@ use super::exit::{Exit, Failure};
 use super::invocation::Cluster;
 use super::{key, lost, select};
 use crate::api::ApiKey;
-use crate::error::request;
+use crate::error::{Error, request};
 use crate::object::Answer;
 
-/// Field manager of what this program writes.
+/// Field manager of what this program writes, except for actions. Flux takes over what managers hold whose
+/// name begins with `kubectl`, so a key that was made by hand becomes that of Git.
 pub(super) const FIELD_MANAGER: &str = "kubectl-apikey";
+/// Field manager of actions, which have to last whatever keeps the key: `suspend`, `resume`, `rotate` and
+/// `discard-previous`.
+const ACTION_FIELD_MANAGER: &str = "apikey-cli";
 /// How often a change is computed anew because somebody else changed the key in between. Each change
 /// makes a write of the status as well, which is one more conflict for others.
 const TRIES: usize = 20;
 
-/// Takes a key out of service, or puts it back.
-pub(super) async fn suspended(
-    cluster: &Cluster,
-    name: &str,
-    suspended: bool,
-) -> Result<ApiKey, Failure> {
-    let body = json!({"spec": {"suspended": suspended}});
-    merge(cluster, name, &params(), &body, |key| {
-        key.spec.suspended == suspended
-    })
-    .await
+/// Suspends exactly this key. It is applied, so that it lasts as well if somebody else has suspended the key
+/// before, whom Flux undoes: kubectl, or an earlier version.
+pub(super) async fn suspend(cluster: &Cluster, key: &ApiKey) -> Result<ApiKey, Failure> {
+    let name = key::name(key);
+    let body = json!({
+        "apiVersion": ApiKey::api_version(&()),
+        "kind": ApiKey::kind(&()),
+        "metadata": {"name": name, "uid": key.metadata.uid},
+        "spec": {"suspended": true},
+    });
+    // Nothing else may be applied by this manager: what an apply leaves out is taken back.
+    let params = PatchParams::apply(ACTION_FIELD_MANAGER).force();
+    let write = async || patch(cluster, name, &params, &Patch::Apply(&body)).await;
+    let made = async || {
+        let seen = select::one(cluster, name).await?;
+        let is_same = seen.metadata.uid == key.metadata.uid;
+        // Of a key that was suspended before, this does not tell by whom.
+        let is_made = is_same && seen.spec.suspended && !key.spec.suspended;
+        Ok(is_made.then_some(seen))
+    };
+    let refused = async |error: Error| {
+        if error.code() == Some(409)
+            && let Err(gone) = select::one(cluster, name).await
+        {
+            return gone;
+        }
+        error.into()
+    };
+    lost::certain(write, made, refused).await
+}
+
+/// Puts a key back into service.
+pub(super) async fn resume(cluster: &Cluster, name: &str) -> Result<ApiKey, Failure> {
+    let body = json!({"spec": {"suspended": false}});
+    let params = params(ACTION_FIELD_MANAGER);
+    merge(cluster, name, &params, &body, |key| !key.spec.suspended).await
 }
 
 /// Merges this into the annotations of exactly this key. `dry_run`: the API server keeps nothing.
@@ -39,7 +69,7 @@ pub(super) async fn annotations(
     let body = json!({"metadata": {"uid": key.metadata.uid, "annotations": change}});
     let params = PatchParams {
         dry_run,
-        ..params()
+        ..params(ACTION_FIELD_MANAGER)
     };
     let uid = key.metadata.uid.as_deref();
     merge(cluster, key::name(key), &params, &body, |seen| {
@@ -77,15 +107,9 @@ pub(super) async fn recomputed(
         let version = &key.metadata.resource_version;
         let body = json!({"metadata": {"resourceVersion": version}, "spec": spec});
         tries += 1;
-        let api = cluster.keys();
-        let params = params();
-        let patch = Patch::Merge(&body);
-        let written = request(
-            "change the ApiKey",
-            api.patch(key::name(&key), &params, &patch),
-        );
-        match written.await {
-            Ok(Answer(key)) => return Ok((key, true)),
+        let params = params(FIELD_MANAGER);
+        match patch(cluster, key::name(&key), &params, &Patch::Merge(&body)).await {
+            Ok(key) => return Ok((key, true)),
             Err(error) if error.code() == Some(409) && tries < TRIES => {}
             Err(error) if lost::may_be_made(&error) && lost < lost::TRIES => lost += 1,
             Err(error) => return Err(error.into()),
@@ -101,17 +125,12 @@ async fn merge(
     body: &Value,
     is_made: impl Fn(&ApiKey) -> bool,
 ) -> Result<ApiKey, Failure> {
-    let api = cluster.keys();
-    let patch = Patch::Merge(body);
-    let write = async || {
-        let written = request("change the ApiKey", api.patch(name, params, &patch)).await;
-        written.map(|Answer(key)| key)
-    };
+    let write = async || patch(cluster, name, params, &Patch::Merge(body)).await;
     let made = async || {
         let key = select::one(cluster, name).await?;
         Ok(is_made(&key).then_some(key))
     };
-    let done = lost::certain(write, made, Failure::from).await;
+    let done = lost::certain(write, made, async |error| error.into()).await;
     done.map_err(|failure| {
         if failure.exit() == Exit::NotFound {
             Failure::not_found(format!("there is no ApiKey '{name}' any more"))
@@ -121,10 +140,21 @@ async fn merge(
     })
 }
 
-/// Parameters of what this program writes.
-pub(super) fn params() -> PatchParams {
+async fn patch(
+    cluster: &Cluster,
+    name: &str,
+    params: &PatchParams,
+    patch: &Patch<&Value>,
+) -> Result<ApiKey, Error> {
+    let api = cluster.keys();
+    let written = request("change the ApiKey", api.patch(name, params, patch)).await;
+    written.map(|Answer(key)| key)
+}
+
+/// Parameters of what this program writes as this manager.
+pub(super) fn params(manager: &str) -> PatchParams {
     PatchParams {
-        field_manager: Some(FIELD_MANAGER.to_owned()),
+        field_manager: Some(manager.to_owned()),
         ..PatchParams::default()
     }
 }

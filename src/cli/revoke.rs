@@ -152,7 +152,7 @@ async fn delete(
         });
         Ok((!is_there && dry_run.is_none()).then_some(()))
     };
-    lost::certain(write, made, Failure::from).await?;
+    lost::certain(write, made, async |error| error.into()).await?;
     Ok(if dry_run.is_some() {
         "revoked (server dry run)"
     } else {

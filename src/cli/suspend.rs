@@ -66,11 +66,13 @@ async fn set(selection: &Selection, call: &mut Invocation, suspended: bool) -> R
         ("Resuming", "resumed")
     };
     bulk::each(call, selected, doing, async |key| {
-        if key.spec.suspended == suspended {
-            return Ok("unchanged");
+        if suspended {
+            patch::suspend(&cluster, key).await?;
+        } else if key.spec.suspended {
+            patch::resume(&cluster, key::name(key)).await?;
         }
-        patch::suspended(&cluster, key::name(key), suspended).await?;
-        Ok(done)
+        let is_changed = key.spec.suspended != suspended;
+        Ok(if is_changed { done } else { "unchanged" })
     })
     .await
 }

@@ -19,15 +19,17 @@ use super::chatter::Chatter;
 use super::events::Events;
 use super::keyrings::Slot;
 use super::queue::{ObjectName, Queue};
+use super::relations::Relations;
 use super::turns::Tenant;
 use crate::api::{ApiKey, Organization, names};
+use crate::audit::log::AuditLog;
 use crate::clock::Clock;
 use crate::credential::fingerprint::PepperRing;
 use crate::credential::signing::{RotationPolicy, SigningRing};
 use crate::credential::{Hasher, Stock};
 use crate::error::{Class, Error, request};
 use crate::metrics::Metrics;
-use crate::object::{Answer, Identity, NamespaceLabels};
+use crate::object::{Answer, Decode, Identity, NamespaceLabels};
 use crate::watch::Keep as _;
 use crate::watch::roster::{KeyRef, Roster};
 use crate::watch::stored::Verifier;
@@ -69,6 +71,8 @@ pub struct Context {
     pub caches: Caches,
     /// Keys by organization.
     pub roster: Mutex<Roster>,
+    /// Organizations by id and parent.
+    pub relations: Mutex<Relations>,
     /// What is to be reconciled.
     pub queues: Queues,
     /// Organizations whose number of keys changed; see [`super::organization::flush`].
@@ -83,6 +87,8 @@ pub struct Context {
     pub reports: Reports,
     /// Takes Events.
     pub events: Events,
+    /// Takes audit lines.
+    pub audit: AuditLog,
     /// Counts.
     pub metrics: Metrics,
 }
@@ -135,10 +141,12 @@ struct Row {
     count: u32,
 }
 
+/// Longest wait after a failure that may pass without a word, such as a policy that somebody removes.
+const RECOVERED_WITHIN: Duration = Duration::from_secs(25);
 /// Waits after the first failure, and at most.
-const TRANSIENT_WAIT: (Duration, Duration) = (Duration::from_millis(200), Duration::from_mins(1));
+const TRANSIENT_WAIT: (Duration, Duration) = (Duration::from_millis(200), RECOVERED_WITHIN);
 const CONFLICT_WAIT: (Duration, Duration) = (Duration::from_millis(20), Duration::from_secs(5));
-const FORBIDDEN_WAIT: (Duration, Duration) = (Duration::from_secs(5), Duration::from_mins(5));
+const REFUSED_WAIT: (Duration, Duration) = (Duration::from_secs(2), RECOVERED_WITHIN);
 const BUG_WAIT: (Duration, Duration) = (Duration::from_secs(10), Duration::from_mins(10));
 
 impl Failures {
@@ -147,14 +155,13 @@ impl Failures {
         self.0.lock().remove(object);
     }
 
-    /// Counts one failure more and returns how long to wait; `None`: until something changes.
-    pub fn wait(&self, object: &str, class: Class) -> Option<Duration> {
+    /// Counts one failure more and returns how long to wait.
+    pub fn wait(&self, object: &str, class: Class) -> Duration {
         let (first, most) = match class {
-            Class::Rejected => return None,
             Class::Throttled(asked) => (asked, asked.max(TRANSIENT_WAIT.1)),
             Class::Conflict => CONFLICT_WAIT,
             Class::Transient => TRANSIENT_WAIT,
-            Class::Forbidden => FORBIDDEN_WAIT,
+            Class::Forbidden | Class::Rejected => REFUSED_WAIT,
             Class::Bug => BUG_WAIT,
         };
         let mut failures = self.0.lock();
@@ -170,7 +177,7 @@ impl Failures {
         // Spread by name, so that a thousand objects that fail together do not retry together.
         let spread = u64::from(crc32fast::hash(object.as_bytes())) % 256;
         let spread = u32::try_from(spread).unwrap_or_default();
-        Some(grown.saturating_sub(grown * spread / 1024))
+        grown.saturating_sub(grown * spread / 1024)
     }
 }
 
@@ -192,7 +199,8 @@ impl Context {
     ) -> Result<Option<PartialObjectMeta<ApiKey>>, Error> {
         let url = ApiKey::url_path(&(), Some(&reference.namespace));
         let found = self.metadata(url, &reference.name);
-        let found = request("look for the ApiKey", found).await?;
+        let found: Option<PartialObjectMeta<ApiKey>> =
+            request("look for the ApiKey", found).await?;
         Ok(found.filter(|apikey| apikey.metadata.uid.as_deref() == Some(uid)))
     }
 
@@ -200,19 +208,14 @@ impl Context {
     ///
     /// # Errors
     /// The request failed, or the metadata can't be read.
-    pub async fn metadata<K>(
+    pub async fn metadata<T: Decode>(
         &self,
         url_path: String,
         name: &str,
-    ) -> Result<Option<PartialObjectMeta<K>>, kube::Error> {
+    ) -> Result<Option<T>, kube::Error> {
         let get = core::Request::new(url_path).get_metadata(name, &GetParams::default());
         let get = get.map_err(kube::Error::BuildRequest)?;
-        match self
-            .client
-            .0
-            .request::<Answer<PartialObjectMeta<K>>>(get)
-            .await
-        {
+        match self.client.0.request::<Answer<T>>(get).await {
             Ok(Answer(found)) => Ok(Some(found)),
             Err(kube::Error::Api(status)) if status.is_not_found() => Ok(None),
             Err(error) => Err(error),
@@ -307,14 +310,22 @@ mod tests {
     fn waits_grow_to_a_limit_and_are_forgotten_after_success() {
         let failures = Failures::default();
         let waits: Vec<_> = (0..30)
-            .filter_map(|_| failures.wait("a", Class::Transient))
+            .map(|_| failures.wait("a", Class::Transient))
             .collect();
         assert!(waits.is_sorted() && waits[29] <= TRANSIENT_WAIT.1 && waits[29] > waits[0] * 100);
         failures.clear("a");
-        assert_eq!(failures.wait("a", Class::Transient), Some(waits[0]));
-        assert_eq!(failures.wait("a", Class::Rejected), None);
+        assert_eq!(failures.wait("a", Class::Transient), waits[0]);
         let asked = Duration::from_secs(90);
-        assert!(failures.wait("b", Class::Throttled(asked)).unwrap() >= asked * 3 / 4);
+        assert!(failures.wait("b", Class::Throttled(asked)) >= asked * 3 / 4);
+    }
+
+    #[test]
+    fn whatever_refuses_a_write_it_is_tried_again_within_half_a_minute() {
+        for class in [Class::Rejected, Class::Forbidden, Class::Transient] {
+            let failures = Failures::default();
+            let waits = (0..100).map(|_| failures.wait("a", class));
+            assert!(waits.max() <= Some(RECOVERED_WITHIN), "{class:?}");
+        }
     }
 
     #[test]

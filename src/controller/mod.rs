@@ -11,6 +11,7 @@ pub mod keyrings;
 pub mod leader;
 pub mod organization;
 pub mod queue;
+pub mod relations;
 pub mod restore;
 pub mod term;
 pub mod turns;
@@ -112,6 +113,7 @@ fn context(
     let hasher = Arc::new(Hasher::new(config.argon2, common.hash_threads));
     Context {
         events: Events::start(client.clone(), clock.clone(), metrics.clone(), identity),
+        audit: process.audit.clone(),
         client: DebugClient(client),
         namespace: common.namespace.clone(),
         watched: common.watched.clone(),
@@ -135,6 +137,7 @@ fn context(
         },
         caches: Caches::default(),
         roster: Mutex::default(),
+        relations: Mutex::default(),
         queues: Queues::default(),
         recount: Mutex::new(BTreeSet::new()),
         failures: Failures::default(),

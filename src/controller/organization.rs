@@ -52,7 +52,7 @@ pub async fn reconcile(organization: Arc<Organization>, ctx: Arc<Context>) -> Re
     let name = organization.name_any();
     let parent_name = organization.spec.parent.as_deref();
     let parent = parent_name.and_then(|n| ctx.caches.organizations.get(&ObjectRef::new(n)));
-    let elder = elder_with_same_id(&organization, &ctx.caches.organizations.all());
+    let elder = ctx.relations.lock().elder(&organization);
     let tally = ctx.roster.lock().tally(&name);
     let is_unreadable = |name: &str| ctx.caches.organizations.is_unreadable(None, name);
     let standing = match parent_name.filter(|name| is_unreadable(name)) {
@@ -123,13 +123,12 @@ enum Standing {
 fn standing(
     organization: &Organization,
     parent: Option<&Organization>,
-    elder: Option<&Organization>,
+    elder: Option<&str>,
 ) -> Standing {
     if let Some(elder) = elder {
         let message = format!(
-            "`id` {} is already that of Organization '{}': give this one another",
+            "`id` {} is already that of Organization '{elder}': give this one another",
             policy::organization_id(organization),
-            elder.name_any()
         );
         return Standing::Refused(reason::ID_CONFLICT, message);
     }
@@ -150,24 +149,6 @@ fn standing(
         ),
         Some(_) => Standing::InForce,
     }
-}
-
-/// The oldest other organization with the same id, if it is older than this one.
-fn elder_with_same_id(
-    organization: &Organization,
-    all: &[Arc<Organization>],
-) -> Option<Arc<Organization>> {
-    let age = |o: &Organization| {
-        (
-            o.metadata.creation_timestamp.as_ref().map(|time| time.0),
-            o.metadata.uid.clone(),
-        )
-    };
-    let id = policy::organization_id(organization);
-    all.iter()
-        .filter(|other| policy::organization_id(other) == id && age(other) < age(organization))
-        .min_by_key(|other| age(other))
-        .cloned()
 }
 
 fn status(

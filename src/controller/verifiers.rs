@@ -98,7 +98,7 @@ fn tell(ctx: &Context, owner: &Owner, document: Option<&Document>) {
             org: document.org.clone(),
         };
         let record = Record::new(ctx.clock.now(), audit::Action::Revoke, identity);
-        audit::write(&Record {
+        ctx.audit.record(Record {
             revision: Some(document.current.revision),
             ..record
         });

@@ -10,6 +10,7 @@ use super::apikey::delivered::Delivered;
 use super::cache::{Cache, News};
 use super::context::Context;
 use super::events::{Note, Severity};
+use super::relations::Declared;
 use crate::api::conditions::reason;
 use crate::api::{ApiKey, Organization, names};
 use crate::object::{Identity, NamespaceLabels};
@@ -121,33 +122,40 @@ fn on_apikey(ctx: &Context, news: News<ApiKey>) {
 }
 
 fn on_organization(ctx: &Context, news: News<Organization>) {
-    let (name, declared) = match news {
+    let (name, declared, is_unreadable) = match news {
         News::Applied { new, old } => {
-            ctx.enqueue_organization(&new.name_any());
+            let name = new.name_any();
             if old.is_some_and(|old| old.metadata.generation == new.metadata.generation) {
+                ctx.enqueue_organization(&name);
                 return;
             }
-            (new.name_any(), Some(new))
+            (name, Some(new), false)
         }
         News::Deleted { identity, .. } => {
             ctx.failures.clear(&failure_key::<Organization>(
                 identity.namespace.as_deref(),
                 &identity.name,
             ));
-            (identity.name.into(), None)
+            (identity.name.into(), None, false)
         }
         News::Unreadable { identity, .. } => {
             warn_of::<Organization>(ctx, &identity);
-            (identity.name.into(), None)
+            (identity.name.into(), None, true)
         }
     };
-    let concerned = ctx.roster.lock().declare(&name, declared);
-    for key in &concerned {
+    let known = match &declared {
+        Some(organization) => Declared::Readable(organization),
+        None if is_unreadable => Declared::Unreadable,
+        None => Declared::Missing,
+    };
+    let others = ctx.relations.lock().declare(&name, known);
+    let keys = ctx.roster.lock().declare(&name, declared);
+    for key in &keys {
         ctx.enqueue(key);
     }
-    // Sub-organizations look at their parent, and two with one id at each other.
-    for other in ctx.caches.organizations.all() {
-        ctx.enqueue_organization(&other.name_any());
+    ctx.enqueue_organization(&name);
+    for other in &others {
+        ctx.enqueue_organization(other);
     }
 }
 

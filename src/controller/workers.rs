@@ -165,8 +165,7 @@ where
             } else {
                 tracing::debug!(parent: &span, %error, "Reconcile failed again");
             }
-            let wait = ctx.failures.wait(&key, error.class())?;
-            Instant::now().checked_add(wait)
+            Instant::now().checked_add(ctx.failures.wait(&key, error.class()))
         }
     }
 }

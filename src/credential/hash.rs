@@ -201,6 +201,12 @@ impl Hasher {
             .await
     }
 
+    /// Has every call interrupted from now on.
+    #[cfg(test)]
+    pub(crate) fn interrupt(&self) {
+        self.permits.close();
+    }
+
     async fn on_thread<T: Send + 'static>(
         &self,
         work: impl FnOnce(&mut Memory) -> Result<T, Error> + Send + 'static,

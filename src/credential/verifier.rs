@@ -74,6 +74,10 @@ pub struct Document {
     /// Where the current secret is, if it is shown once.
     #[serde(default, skip_serializing_if = "Handover::is_unrecorded")]
     pub handover: Handover,
+    /// Whether the current secret is the first one and its delivery was refused, so that nobody has it and
+    /// another takes its place.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub withdrawn: bool,
 }
 
 /// The `ApiKey` that a verifier belongs to.
@@ -104,7 +108,7 @@ pub struct Identity {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Entry {
-    /// Number of the secret, from 1, never used twice in a document.
+    /// Number of the secret, from 1. No two that may have been delivered have the same one.
     pub revision: i64,
     /// argon2id hash in PHC form.
     pub hash: String,
@@ -223,6 +227,17 @@ impl Document {
             handled_rotate_requests: Vec::new(),
             restored_from: None,
             handover: Handover::Unrecorded,
+            withdrawn: false,
+        }
+    }
+
+    /// The same document with another first secret.
+    #[must_use]
+    pub fn beginning_again(&self, first: Entry) -> Self {
+        Self {
+            current: first,
+            withdrawn: false,
+            ..self.clone()
         }
     }
 
@@ -282,21 +297,15 @@ impl Document {
         next
     }
 
-    /// The document without the pending entry of this digest, which was certainly not delivered and can't
-    /// be any more.
+    /// The document without this secret, which was certainly not delivered and can't be any more; another
+    /// may have its number. `None` if it is not in the document.
     #[must_use]
-    pub fn without_pending(&self, digest: &str) -> Self {
-        let (gone, left): (Vec<_>, Vec<_>) = self
-            .pending
-            .iter()
-            .cloned()
-            .partition(|pending| pending.entry.digest() == digest);
-        let dropped = gone.iter().map(|pending| pending.entry.revision);
-        Self {
-            pending: left,
-            dropped_revision: dropped.chain(self.dropped_revision).max(),
-            ..self.clone()
-        }
+    pub fn without_undelivered(&self, minted: &Entry) -> Option<Self> {
+        let mut next = self.clone();
+        next.pending
+            .retain(|pending| pending.entry.hash != minted.hash);
+        next.withdrawn |= next.current.hash == minted.hash;
+        (next != *self).then_some(next)
     }
 
     /// The document by which the current secret, and those whose delivery has begun, are refused from `end`
@@ -623,12 +632,22 @@ mod tests {
     }
 
     #[test]
-    fn an_attempt_that_was_refused_goes_and_its_number_is_not_given_again() {
-        let waiting = document().with_pending(pending(2, NOW));
-        let forgotten = waiting.without_pending(&entry(2, NOW).digest());
-        assert_eq!((forgotten.pending.len(), forgotten.next_revision()), (0, 3));
-        let other = waiting.without_pending(&entry(3, NOW).digest());
-        assert_eq!(other, waiting);
+    fn an_attempt_that_was_refused_goes_and_counts_for_nothing() {
+        let before = document();
+        let waiting = before.with_pending(pending(2, NOW));
+        assert_eq!(waiting.without_undelivered(&entry(2, NOW)), Some(before));
+        assert_eq!(waiting.without_undelivered(&entry(3, NOW)), None);
+    }
+
+    #[test]
+    fn a_first_secret_that_was_refused_is_withdrawn_until_another_takes_its_place() {
+        let first = document();
+        let withdrawn = first.without_undelivered(&first.current).unwrap();
+        assert!(withdrawn.withdrawn);
+        let again = withdrawn.beginning_again(entry(1, NOW + 1));
+        assert_eq!((again.withdrawn, again.next_revision()), (false, 2));
+        let stored = Document::parse(&withdrawn.to_json().unwrap());
+        assert_eq!(stored, Ok(withdrawn));
     }
 
     #[test]

@@ -8,7 +8,7 @@ use parking_lot::Mutex;
 use tokio::sync::watch;
 
 use super::verify::Undecided;
-use crate::credential::Hasher;
+use crate::credential::{Hasher, Secret, hash};
 
 /// Longest wait for a decision.
 pub const DEADLINE: Duration = Duration::from_secs(5);
@@ -17,7 +17,10 @@ const PER_THREAD: usize = 32;
 
 /// The decision: the place of the proof that is right, if one is.
 type Decision = Option<usize>;
-type Flights = BTreeMap<[u8; 32], watch::Receiver<Option<Decision>>>;
+/// Tag of the secret, and the hashes to try. A decision about other hashes says nothing: the key may have
+/// changed meanwhile.
+type Key = ([u8; 32], Vec<(usize, Arc<str>)>);
+type Flights = BTreeMap<Key, watch::Receiver<Option<Decision>>>;
 
 /// Too much to decide.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
@@ -49,17 +52,17 @@ impl Argon2Path {
         self.flights.lock().len()
     }
 
-    /// Decides about a secret. Callers with the same secret share one decision; it goes on when they
+    /// Decides about a secret. Callers with the same secret and hashes share one decision; it goes on when they
     /// leave, unless it has not begun.
     ///
     /// # Errors
-    /// [`Overloaded`] if too many wait, or this took too long.
+    /// [`Overloaded`] if too many wait, this took too long, or a check was interrupted.
     pub async fn decide(&self, question: &Undecided) -> Result<Decision, Overloaded> {
         let mut decision = self.flight(question)?;
         let decided = decision.wait_for(Option::is_some);
         match tokio::time::timeout(DEADLINE, decided).await {
             Ok(Ok(decided)) => Ok(decided.flatten()),
-            // The deadline, or a thread that was stopped.
+            // The deadline, or no decision.
             Ok(Err(_)) | Err(_) => Err(Overloaded),
         }
     }
@@ -68,46 +71,85 @@ impl Argon2Path {
         &self,
         question: &Undecided,
     ) -> Result<watch::Receiver<Option<Decision>>, Overloaded> {
-        let mut flights = self.flights.lock();
-        if let Some(flight) = flights.get(&question.tag) {
+        self.join(&mut self.flights.lock(), question)
+    }
+
+    fn join(
+        &self,
+        flights: &mut Flights,
+        question: &Undecided,
+    ) -> Result<watch::Receiver<Option<Decision>>, Overloaded> {
+        let key = (question.tag, question.hashes.clone());
+        if let Some(flight) = flights.get(&key) {
             return Ok(flight.clone());
         }
         if flights.len() >= self.capacity {
             return Err(Overloaded);
         }
         let (decide, decision) = watch::channel(None);
-        flights.insert(question.tag, decision.clone());
-        let (hasher, flights) = (Arc::clone(&self.hasher), Arc::clone(&self.flights));
-        let (tag, secret) = (question.tag, question.secret.clone());
-        let candidates = question.hashes.clone();
-        tokio::spawn(async move {
-            let mut place = None;
-            for (candidate, hash) in candidates {
-                // The map holds one receiver; without another one nobody waits any more.
-                if decide.receiver_count() <= 1 {
-                    break;
-                }
-                match hasher.verify(secret.clone(), hash).await {
-                    Ok(true) => {
-                        place = Some(candidate);
-                        break;
-                    }
-                    Ok(false) => {}
-                    Err(error) => tracing::error!(key_id = %secret.key_id(), %error,
-                        "A stored hash can't be used"),
+        flights.insert(key.clone(), decision.clone());
+        let flight = Flight {
+            key,
+            decide,
+            flights: Arc::clone(&self.flights),
+        };
+        tokio::spawn(flight.run(Arc::clone(&self.hasher), question.secret.clone()));
+        Ok(decision)
+    }
+}
+
+/// A decision that is being made.
+struct Flight {
+    key: Key,
+    decide: watch::Sender<Option<Decision>>,
+    flights: Arc<Mutex<Flights>>,
+}
+
+impl Flight {
+    async fn run(self, hasher: Arc<Hasher>, secret: Secret) {
+        let mut was_interrupted = false;
+        for (candidate, hash) in &self.key.1 {
+            if self.is_abandoned() {
+                return;
+            }
+            match hasher.verify(secret.clone(), Arc::clone(hash)).await {
+                Ok(true) => return self.land(Some(*candidate)),
+                Ok(false) => {}
+                Err(error) => {
+                    was_interrupted |= matches!(error, hash::Error::Interrupted);
+                    tracing::error!(key_id = %secret.key_id(), %error, "A stored hash can't be checked");
                 }
             }
-            flights.lock().remove(&tag);
-            decide.send_replace(Some(place));
-        });
-        Ok(decision)
+        }
+        if was_interrupted {
+            // Whoever waits is told by the end of the sender that there is no decision.
+            self.flights.lock().remove(&self.key);
+        } else {
+            self.land(None);
+        }
+    }
+
+    /// Whether nobody waits any more; then nobody can join any more.
+    fn is_abandoned(&self) -> bool {
+        let mut flights = self.flights.lock();
+        // The map holds one receiver, and callers join under its lock.
+        let is_abandoned = self.decide.receiver_count() <= 1;
+        if is_abandoned {
+            flights.remove(&self.key);
+        }
+        is_abandoned
+    }
+
+    fn land(&self, decision: Decision) {
+        self.flights.lock().remove(&self.key);
+        self.decide.send_replace(Some(decision));
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::credential::{Argon2Cost, KeyId, Secret, hash};
+    use crate::credential::{Argon2Cost, KeyId};
 
     const CHEAP: Argon2Cost = Argon2Cost {
         memory_kib: 8,
@@ -163,5 +205,42 @@ mod tests {
         while path.in_flight() > 0 {
             tick.tick().await;
         }
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+    async fn a_caller_that_joins_as_the_last_one_leaves_gets_the_verdict() {
+        for _ in 0..20 {
+            let (path, asked) = (path(), question(7, &[7]));
+            let late = {
+                let mut flights = path.flights.lock();
+                drop(path.join(&mut flights, &asked).unwrap());
+                // For the decision to see that nobody waits. What comes of it must not depend on that.
+                std::thread::sleep(Duration::from_millis(10));
+                path.join(&mut flights, &asked)
+            };
+            let mut late = late.unwrap();
+            let decided = late.wait_for(Option::is_some).await;
+            assert_eq!(*decided.unwrap(), Some(Some(0)));
+        }
+    }
+
+    #[tokio::test]
+    async fn a_caller_with_other_hashes_gets_a_decision_of_its_own() {
+        let path = path();
+        let _before = path.flight(&question(7, &[1])).unwrap();
+        assert_eq!(path.decide(&question(7, &[1, 7])).await, Ok(Some(1)));
+        let mut moved = question(7, &[1, 7]);
+        moved.hashes.swap(0, 1);
+        let _before = path.flight(&question(7, &[1, 7])).unwrap();
+        assert_eq!(path.decide(&moved).await, Ok(Some(1)));
+    }
+
+    #[tokio::test]
+    async fn a_check_that_is_interrupted_is_no_verdict() {
+        let hasher = Hasher::new(CHEAP, 1);
+        hasher.interrupt();
+        let path = Argon2Path::new(hasher, 1);
+        assert_eq!(path.decide(&question(7, &[7])).await, Err(Overloaded));
+        assert_eq!(path.in_flight(), 0);
     }
 }

@@ -9,7 +9,7 @@
 //! | `live` | yes | is a token still to be trusted, by its key as it is now |
 //! | `form`, `document`, `refusal`, `limits` | yes | requests, public documents, refusals, budgets for them |
 //! | `service` | no | a request from secret to token |
-//! | `argon2`, `trail`, `last_used` | no | the slow path, the audit trail, `lastUsedAt` |
+//! | `argon2`, `trail`, `last_used` | no | the slow path, the audit lines of tokens, `lastUsedAt` |
 //! | `feed`, `routes` | no | watches, HTTP |
 
 pub mod argon2;
@@ -54,7 +54,6 @@ use self::metrics::TokenMetrics;
 use self::routes::App;
 use self::routes::discovery::Discovery;
 use self::service::Service;
-use self::trail::Trail;
 use self::verify::Verifier;
 use crate::config::{Common, TokenServer};
 use crate::credential::{Argon2Cost, Hasher};
@@ -69,8 +68,8 @@ const LOOK_AGAIN: Duration = Duration::from_millis(20);
 /// Runs until the process is stopped, then lets running requests end.
 ///
 /// # Errors
-/// The port can't be opened, the certificate can't be used, or the system gives no random bytes or
-/// no thread. Everything else is waited for.
+/// The port can't be opened, the certificate can't be used, or the system gives no random bytes.
+/// Everything else is waited for.
 pub async fn run(
     common: &Common,
     config: &TokenServer,
@@ -96,7 +95,6 @@ pub async fn run(
         () = service.last_used.write(&service.index, &process.client) => Ok(()),
     };
     drop(feed);
-    service.trail.close();
     result
 }
 
@@ -148,7 +146,7 @@ fn service(
         max_staleness: config.max_staleness,
         watches: Progress::default(),
         clock: process.clock.clone(),
-        trail: Trail::start()?,
+        audit: process.audit.clone(),
         last_used: LastUsed::new(config.record_last_used, process.clock.clone()),
         metrics: TokenMetrics::register(&process.metrics),
     })

@@ -19,8 +19,9 @@ use super::metrics::TokenMetrics;
 use super::refusal::Refusal;
 use super::route::Route;
 use super::signer::Signer;
-use super::trail::{Entry, Outcome, Trail};
+use super::trail::{Entry, Outcome};
 use super::verify::{Login, Proven, Undecided, Verdict, Verifier};
+use crate::audit::log::AuditLog;
 use crate::clock::Clock;
 use crate::credential::{hex, random};
 use crate::watch::progress::Progress;
@@ -57,8 +58,8 @@ pub struct Service {
     pub watches: Progress,
     /// The time.
     pub clock: Clock,
-    /// The audit trail.
-    pub trail: Trail,
+    /// Takes audit lines.
+    pub audit: AuditLog,
     /// Which keys were used.
     pub last_used: LastUsed,
     /// Counts.
@@ -221,7 +222,7 @@ impl Service {
         let scope = claims.scope.as_deref().map(str::to_owned);
         drop(claims);
         self.metrics.issued(caller.route);
-        self.trail.record(Entry {
+        self.audit.record(Entry {
             at: now,
             route: caller.route,
             remote: caller.remote,
@@ -297,7 +298,7 @@ impl Service {
 
     fn note(&self, caller: Caller, refusal: Refusal, credential: Option<Arc<Credential>>) {
         self.metrics.refused(caller.route, refusal);
-        self.trail.record(Entry {
+        self.audit.record(Entry {
             at: self.clock.now(),
             route: caller.route,
             remote: caller.remote,

@@ -108,6 +108,7 @@ pub(super) fn verifier(document: Document) -> Verifier {
         },
         owner: Some(document.owner.clone()),
         document: Ok(document),
+        is_labelled: true,
     }
 }
 

@@ -14,6 +14,12 @@ use crate::api::names;
 use crate::credential::verifier::{Document, Error, Owner};
 use crate::object::{Decode, Unreadable};
 
+/// Labels by which verifiers are watched; see [`names::component_selector`].
+const SELECTED_BY: [(&str, &str); 2] = [
+    (names::LABEL_MANAGED_BY, names::MANAGED_BY),
+    (names::LABEL_COMPONENT, names::COMPONENT_VERIFIER),
+];
+
 /// The value of a data key of a Secret; empty if there is none.
 #[must_use]
 pub fn value<'a>(secret: &'a Secret, key: &str) -> &'a [u8] {
@@ -31,6 +37,8 @@ pub struct Verifier {
     pub owner: Option<Owner>,
     /// The document, or why it can't be read.
     pub document: Result<Document, Error>,
+    /// Whether it has the labels by which it is watched; a policy or a person may change them.
+    pub is_labelled: bool,
 }
 
 impl Verifier {
@@ -38,6 +46,10 @@ impl Verifier {
     #[must_use]
     pub fn read(secret: Secret) -> Self {
         let owner = owner(&secret.metadata);
+        let labels = secret.metadata.labels.as_ref();
+        let is_labelled = SELECTED_BY.iter().all(|(label, value)| {
+            labels.is_some_and(|labels| labels.get(*label).is_some_and(|found| found == value))
+        });
         let document = Document::parse(value(&secret, names::VERIFIER_DATA_KEY));
         let metadata = ObjectMeta {
             name: secret.metadata.name,
@@ -50,6 +62,7 @@ impl Verifier {
             metadata,
             owner,
             document,
+            is_labelled,
         }
     }
 
@@ -62,11 +75,9 @@ impl Verifier {
         namespace: &str,
         replaces: Option<&ObjectMeta>,
     ) -> Result<Secret, serde_json::Error> {
-        let labels = [
-            (names::LABEL_MANAGED_BY, names::MANAGED_BY),
-            (names::LABEL_COMPONENT, names::COMPONENT_VERIFIER),
-            (names::LABEL_KEY_ID, document.key_id.as_str()),
-        ];
+        let [managed_by, component] = SELECTED_BY;
+        let key_id = (names::LABEL_KEY_ID, document.key_id.as_str());
+        let labels = [managed_by, component, key_id];
         Ok(Secret {
             metadata: ObjectMeta {
                 name: Some(names::verifier_secret(&document.owner.uid)),

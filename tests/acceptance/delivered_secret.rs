@@ -234,3 +234,49 @@ async fn a_damaged_verifier_stalls_the_key_and_says_what_to_do() {
     let key = scope.ready("ci").await;
     scope.credential(&key).await.assert_sound();
 }
+
+#[tokio::test]
+async fn a_value_that_somebody_edits_is_replaced_and_a_template_that_somebody_edits_is_put_back() {
+    let scope = Scope::shared().await;
+    let server = Scope::token_server().await;
+    scope.apply_key(
+        "ci",
+        "secret: {keys: {secret: PASSWORD}, template: {labels: {team: a}, annotations: {note: b}}}",
+    );
+    let before = scope.credential(&scope.ready("ci").await).await;
+    for label in ["team=other", "team-"] {
+        scope.kubectl(&["label", "secret", "ci", "--overwrite", label]);
+        eventually("the label is as in the template", async || {
+            (labels(&scope.delivered("ci").await).get("team")? == "a").then_some(())
+        })
+        .await;
+    }
+    let edits = [
+        r#"{"stringData": {"secret": "x"}}"#,
+        r#"{"stringData": {"PASSWORD": "x"}}"#,
+        r#"{"data": {"name": null}}"#,
+    ];
+    for (edit, wanted) in edits.into_iter().zip(2..) {
+        scope.kubectl(&["patch", "secret", "ci", "--type=merge", "--patch", edit]);
+        let key = scope.key("ci", "replaced", revision(wanted)).await;
+        let after = scope.credential(&key).await;
+        after.assert_sound();
+        assert_ne!(after.data("secret"), before.data("secret"));
+        assert_eq!(after.data("PASSWORD"), after.data("secret"));
+        server.token_for(&after).await;
+    }
+    let untouched = [
+        r#"{"stringData": {"mine": "x"}}"#,
+        r#"{"metadata": {"labels": {"mine": "x"}, "annotations": {"mine": "x"}}}"#,
+        r#"{"metadata": {"managedFields": [{}]}}"#,
+    ];
+    for edit in untouched {
+        scope.kubectl(&["patch", "secret", "ci", "--type=merge", "--patch", edit]);
+    }
+    scope.apply_key(
+        "ci",
+        "description: look again, secret: {keys: {secret: PASSWORD}, template: {labels: {team: a}}}",
+    );
+    scope.ready("ci").await;
+    scope.key("ci", "left alone", revision(4)).await;
+}

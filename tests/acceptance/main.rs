@@ -13,6 +13,7 @@
 )]
 
 mod admission;
+mod audit_output;
 mod backup;
 mod canary;
 mod cli;
@@ -36,6 +37,7 @@ mod mint;
 mod observability;
 mod organizations;
 mod quiet;
+mod recovery;
 mod reveal_once;
 mod rights;
 mod rotation;

@@ -333,3 +333,49 @@ async fn a_key_has_the_audiences_that_its_organization_allows() {
     let ready = conditions::find(&conditions, conditions::READY).unwrap();
     assert!(ready.message.contains("[cluster]"), "{}", ready.message);
 }
+
+#[tokio::test]
+async fn a_change_of_an_organization_has_those_looked_at_that_it_concerns_and_no_others() {
+    const ORGANIZATIONS: usize = 40;
+    const LOOKS: &str =
+        "controller_runtime_reconcile_total{controller=\"organization\",result=\"success\"}";
+    let cluster = Cluster::start();
+    let operator = cluster.operator(&[]);
+    let scope = cluster.undeclared_scope().await;
+    let root = scope.org().to_owned();
+    let below = format!("{{parent: {root}, allowedNamespaces: {{from: All}}}}");
+    for n in 0..ORGANIZATIONS {
+        scope.declare(&format!("{root}-other-{n}"), ALL);
+    }
+    scope.declare(&format!("{root}-sub"), &below);
+    let organizations = Api::<Organization>::all(scope.client.clone());
+    let reason = async |name: &str, wanted: &str| {
+        eventually(wanted, async || {
+            let status = organizations.get(name).await.unwrap().status?;
+            let ready = conditions::find(&status.conditions, conditions::READY)?;
+            (ready.reason == wanted).then_some(())
+        })
+        .await;
+    };
+    reason(&format!("{root}-sub"), "ParentNotFound").await;
+    for n in 0..ORGANIZATIONS {
+        reason(&format!("{root}-other-{n}"), "Accepted").await;
+    }
+
+    let before = operator.metric(LOOKS).unwrap();
+    scope.declare(&root, ALL);
+    reason(&root, "Accepted").await;
+    reason(&format!("{root}-sub"), "Accepted").await;
+    let taken = format!(
+        "{{id: {}, allowedNamespaces: {{from: All}}}}",
+        apikey_operator::policy::default_organization_id(&format!("{root}-other-0"))
+    );
+    scope.declare(&format!("{root}-taker"), &taken);
+    reason(&format!("{root}-taker"), "IdConflict").await;
+    scope.kubectl(&["delete", "organization", &format!("{root}-other-0")]);
+    reason(&format!("{root}-taker"), "Accepted").await;
+    scope.kubectl(&["delete", "organization", &root]);
+    reason(&format!("{root}-sub"), "ParentNotFound").await;
+    let looks = operator.metric(LOOKS).unwrap() - before;
+    assert!(looks < 20.0, "{looks} looks for four changes");
+}

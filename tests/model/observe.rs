@@ -10,6 +10,7 @@ use apikey_operator::api::{
 use apikey_operator::controller::apikey::delivered::{Controller, Delivered as DeliveredMetadata};
 use apikey_operator::controller::apikey::execute::DELIVER_WITHIN;
 use apikey_operator::controller::apikey::plan::{Action, Observed, Settings, plan};
+use apikey_operator::controller::apikey::written::Written;
 use apikey_operator::credential::KeyId;
 use apikey_operator::credential::fingerprint::Fingerprint;
 use apikey_operator::credential::verifier::{Cause, Entry, Identity, Owner, PENDING_MAX_AGE};
@@ -171,6 +172,7 @@ fn observed(world: &World, view: &View) -> Observed {
         metadata: ObjectMeta::default(),
         owner: None,
         document: Ok(document),
+        is_labelled: true,
     });
     Observed {
         apikey: Arc::new(apikey(world, &view.key)),
@@ -184,6 +186,7 @@ fn observed(world: &World, view: &View) -> Observed {
         delivered: delivered.map(Arc::new),
         confirmed: view.confirmed,
         deleted: view.deleted,
+        template_applied: false,
         unemptied: false,
         replacements: view.replacements.iter().copied().map(timestamp).collect(),
         settings: Settings {
@@ -211,6 +214,7 @@ fn delivered(delivered: &Delivered) -> DeliveredMetadata {
         verifier: Some(digest(delivered.secret).into()),
         template: None,
         revealed_at: revealed_at.map(|at| at.to_string().into()),
+        written: Written::default(),
     }
 }
 

@@ -212,21 +212,28 @@ impl Step<'_> {
                     overlap_seconds: next.overlap_seconds,
                     request: next.request.clone(),
                 };
-                let outcome = self.write_minted(self.document().with_pending(pending));
-                if next.cause == Cause::Replacement && outcome == Outcome::Done {
-                    self.remember_replacement();
-                }
-                outcome
+                self.write_minted(self.document().with_pending(pending))
+            }
+            Action::MintAgain => {
+                let entry = self.mint(FIRST_REVISION, Cause::First).1;
+                let mut document = self.document().beginning_again(entry);
+                document.remember(self.request());
+                self.write_minted(document)
             }
             Action::Deliver { replaces } => self.deliver(replaces.is_some()),
             Action::Promote => {
                 let delivered = self.run.view.delivered.as_ref();
                 let named = delivered.map(|delivered| digest(delivered.secret));
                 let named = named.unwrap_or_default();
-                match self.document().promoted(&named, timestamp(self.now)) {
-                    Some(promoted) => self.write_verifier(promoted),
-                    None => Outcome::Done,
+                let Some(promoted) = self.document().promoted(&named, timestamp(self.now)) else {
+                    return Outcome::Done;
+                };
+                let replaces = promoted.current.cause == Cause::Replacement;
+                let outcome = self.write_verifier(promoted);
+                if replaces && outcome == Outcome::Done {
+                    self.remember_replacement();
                 }
+                outcome
             }
             Action::DropPending => {
                 let observed_at = timestamp(self.run.view.now);
@@ -251,6 +258,7 @@ impl Step<'_> {
                 Outcome::Done
             }
             Action::Confirm
+            | Action::LabelVerifier
             | Action::ApplyTemplate
             | Action::AdoptDelivered
             | Action::EmptyDelivered => {
@@ -307,10 +315,10 @@ impl Step<'_> {
 
     /// Drops what proves the secret that was not delivered; else it goes by age.
     fn forget(&mut self) -> Outcome {
-        if let Some((secret, _)) = self.run.minted.take() {
-            let (document, digest) = (self.document(), digest(secret));
-            if document.pending(&digest).is_some() {
-                self.write_verifier(document.without_pending(&digest));
+        if let Some((secret, minted_at)) = self.run.minted.take() {
+            let entry = observe::entry(secret, FIRST_REVISION, Cause::First, minted_at);
+            if let Some(document) = self.document().without_undelivered(&entry) {
+                self.write_verifier(document);
             }
         }
         Outcome::Done

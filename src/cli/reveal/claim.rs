@@ -112,7 +112,8 @@ impl<'a> Claim<'a> {
         }});
         let url = Request::new(self.secrets.resource_url());
         let patch = Patch::Merge(&body);
-        let patch = url.patch_metadata(self.key.secret_name(), &patch::params(), &patch);
+        let params = patch::params(patch::FIELD_MANAGER);
+        let patch = url.patch_metadata(self.key.secret_name(), &params, &patch);
         let written = async {
             let patch = patch.map_err(kube::Error::BuildRequest)?;
             let client = &self.cluster.client;

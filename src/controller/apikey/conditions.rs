@@ -75,15 +75,15 @@ pub(super) fn desired(
         }
         Situation::Holding(until) => {
             let message = format!(
-                "Secret '{secret}' was removed again and again: the next one is minted at {until}; \
-                 find out what removes it"
+                "Secret '{secret}' was removed or changed again and again: the next one is minted at \
+                 {until:.0}; find out what does that"
             );
             not_ready(RECONCILING, reason::SECRET_REMOVED_REPEATEDLY, &message);
         }
         Situation::Crowded(until) => {
             let message = format!(
                 "Several new secrets were minted lately and none reached Secret '{secret}': the \
-                 next is minted at {until}; find out what stops the operator in the middle of its \
+                 next is minted at {until:.0}; find out what stops the operator in the middle of its \
                  work"
             );
             not_ready(RECONCILING, reason::PROGRESSING_WITH_RETRY, &message);

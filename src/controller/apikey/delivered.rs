@@ -8,6 +8,7 @@ use kube::Resource;
 use kube::core::PartialObjectMeta;
 use kube::runtime::reflector::Lookup;
 
+use super::written::Written;
 use crate::api::{ApiKey, names};
 use crate::object::{Decode, Unreadable};
 use crate::watch::Keep;
@@ -38,6 +39,8 @@ pub struct Delivered {
     pub template: Option<Box<str>>,
     /// Annotation `revealed-at`: when somebody took the value of a secret that is shown once.
     pub revealed_at: Option<Box<str>>,
+    /// What is left of what was written to it.
+    pub written: Written,
 }
 
 /// The controller among the owners of a Secret.
@@ -68,9 +71,7 @@ pub enum Owner {
 }
 
 impl Delivered {
-    /// Reads what is needed of the metadata of a Secret.
-    #[must_use]
-    pub fn read(metadata: ObjectMeta) -> Self {
+    fn read(metadata: ObjectMeta, written: Written) -> Self {
         let text = |text: Option<String>| text.unwrap_or_default().into_boxed_str();
         let mut annotations = metadata.annotations.unwrap_or_default();
         let mut annotation = |name| {
@@ -89,6 +90,7 @@ impl Delivered {
             verifier: annotation(names::ANNOTATION_VERIFIER),
             template: annotation(names::ANNOTATION_TEMPLATE),
             revealed_at: annotation(names::ANNOTATION_REVEALED_AT),
+            written,
         }
     }
 
@@ -108,6 +110,13 @@ impl Delivered {
         }
     }
 
+    /// Digest of the verifier entry of its value, if that still is what this key delivered.
+    #[must_use]
+    pub fn names(&self, apikey: &ApiKey) -> Option<&str> {
+        let is_changed = self.written.is_value_changed(apikey);
+        self.verifier.as_deref().filter(|_| !is_changed)
+    }
+
     /// Whether the other is the same Secret with the same value, whatever else somebody wrote to it.
     #[must_use]
     pub fn holds_like(&self, other: &Self) -> bool {
@@ -115,6 +124,7 @@ impl Delivered {
             == Self {
                 resource_version: self.resource_version.clone(),
                 template: self.template.clone(),
+                written: self.written.clone(),
                 ..other.clone()
             }
     }
@@ -146,7 +156,8 @@ impl Controller {
 
 impl Decode for Delivered {
     fn decode(json: &str) -> Result<Self, Unreadable> {
-        PartialObjectMeta::<Secret>::decode(json).map(|secret| Self::read(secret.metadata))
+        let PartialObjectMeta { metadata, .. } = PartialObjectMeta::<Secret>::decode(json)?;
+        Ok(Self::read(metadata, Written::read(json)))
     }
 }
 
@@ -195,10 +206,11 @@ mod tests {
             controller: is_controller.then_some(true),
             block_owner_deletion: None,
         };
-        Delivered::read(ObjectMeta {
+        let metadata = ObjectMeta {
             owner_references: Some(vec![owner]),
             ..ObjectMeta::default()
-        })
+        };
+        Delivered::read(metadata, Written::default())
     }
 
     #[test]

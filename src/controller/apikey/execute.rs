@@ -6,7 +6,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use k8s_openapi::jiff::SignedDuration;
+use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use tokio::time::Instant;
 
 use super::delivered::Delivered;
@@ -19,7 +19,9 @@ use super::{observe, render, rotation, status};
 use crate::api::{ApiKey, names};
 use crate::controller::context::Context;
 use crate::credential::KeyId;
-use crate::credential::verifier::{Cause, Document, Identity, Owner, Pending};
+use crate::credential::verifier::{
+    Cause, Document, Entry, FIRST_REVISION, Identity, Owner, Pending,
+};
 use crate::error::{Class, Error};
 use crate::policy;
 use crate::watch::roster::KeyRef;
@@ -56,6 +58,18 @@ pub async fn execute(
                 write_verifier(ctx, observed, &document).await?;
                 minted = Some(fresh);
             }
+            Action::LabelVerifier => {
+                let document = readable(observed)?;
+                write_verifier(ctx, observed, &document).await?;
+            }
+            Action::MintAgain => {
+                let document = readable(observed)?;
+                let fresh = mint(ctx, &document.key_id, FIRST_REVISION, Cause::First).await?;
+                let mut document = document.beginning_again(fresh.entry.clone());
+                document.remember(rotation::request(&observed.apikey));
+                write_verifier(ctx, observed, &document).await?;
+                minted = Some(fresh);
+            }
             Action::AppendPending(next) => {
                 let document = readable(observed)?;
                 let fresh = mint(ctx, &document.key_id, next.revision, next.cause).await?;
@@ -66,9 +80,6 @@ pub async fn execute(
                 };
                 let document = document.with_pending(pending);
                 write_verifier(ctx, observed, &document).await?;
-                if next.cause == Cause::Replacement {
-                    remember_replacement(ctx, observed);
-                }
                 minted = Some(fresh);
                 tokio::time::sleep_until(Instant::now() + PROPAGATION).await;
             }
@@ -144,9 +155,14 @@ async fn promote(ctx: &Context, observed: &mut Observed) -> Result<(), Error> {
     let named = observed.named();
     let document = readable(observed)?;
     if let Some(promoted) = document.promoted(named.unwrap_or_default(), ctx.clock.now()) {
-        let cause = promoted.current.cause;
         write_verifier(ctx, observed, &promoted).await?;
+        let Entry {
+            cause, created_at, ..
+        } = promoted.current;
         ctx.metrics.rotation_ended(cause, true);
+        if cause == Cause::Replacement {
+            remember_replacement(ctx, observed, created_at.0);
+        }
     }
     Ok(())
 }
@@ -176,15 +192,13 @@ async fn deliver(
     deliver_once(ctx, observed, minted, replaces.as_ref()).await
 }
 
-/// Forgets what proves a secret that was certainly not delivered, so that attempts that are refused do not
-/// crowd out others. Failing that it goes by age.
+/// Forgets what proves a secret that was certainly not delivered, so that attempts that are refused neither
+/// crowd out others nor count. Failing that it goes by age.
 async fn forget(ctx: &Context, observed: &mut Observed, minted: &Minted) {
-    let digest = minted.entry.digest();
     let known = observed.document();
-    let Some(document) = known.filter(|known| known.pending(&digest).is_some()) else {
+    let Some(document) = known.and_then(|known| known.without_undelivered(&minted.entry)) else {
         return;
     };
-    let document = document.without_pending(&digest);
     if let Err(error) = write_verifier(ctx, observed, &document).await {
         tracing::debug!(%error, "What proves an undelivered secret stays for now");
     }
@@ -243,6 +257,7 @@ async fn apply_template(ctx: &Context, observed: &mut Observed) -> Result<(), Er
     };
     let token_url = observed.settings.token_url.as_deref();
     let body = render::template(&observed.apikey, secret, token_url).to_string();
+    observed.template_applied = true;
     let manager = names::TEMPLATE_FIELD_MANAGER;
     apply(
         ctx,
@@ -254,8 +269,9 @@ async fn apply_template(ctx: &Context, observed: &mut Observed) -> Result<(), Er
     .await
 }
 
-fn remember_replacement(ctx: &Context, observed: &mut Observed) {
-    observed.replacements.push(observed.now);
+/// Counts a secret that was delivered in the place of one that was removed.
+fn remember_replacement(ctx: &Context, observed: &mut Observed, minted_at: Timestamp) {
+    observed.replacements.push(minted_at);
     let excess = observed
         .replacements
         .len()

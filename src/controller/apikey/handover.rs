@@ -34,7 +34,7 @@ pub(super) fn step(observed: &Observed, document: &Document) -> Option<Action> {
         let empty = empties.then_some(Action::EmptyDelivered);
         return empty.or_else(|| missing(observed, document));
     };
-    let named = secret.verifier.as_deref().unwrap_or_default();
+    let named = secret.names(&observed.apikey).unwrap_or_default();
     if let Some(pending) = document.pending(named) {
         // A replacement that was on its way while another process delivered, and the secret was taken:
         // nobody asked for it, and its promotion would end the secret that was taken.

@@ -9,7 +9,7 @@
 //! | `restore` | no | what is taken over from a backup |
 //! | `status`, `conditions`, `notes` | no | what to say |
 //! | `reported` | no | what was said last |
-//! | `delivered`, `render` | no | what is read of the Secret, and what is written to it |
+//! | `delivered`, `written`, `render` | no | what is read of the Secret, and what is written to it |
 //! | `execute` | yes | takes the steps, with `mint` for new secrets and `writes` for requests |
 
 mod conditions;
@@ -26,6 +26,7 @@ pub mod restore;
 pub mod rotation;
 pub mod status;
 mod writes;
+pub mod written;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -41,7 +42,6 @@ use super::context::{Context, post_params};
 use super::watches::failure_key;
 use super::workers::Next;
 use crate::api::{ApiKey, ApiKeyStatus};
-use crate::audit;
 use crate::error::{Class, Error, request};
 use crate::object::Answer;
 
@@ -65,7 +65,7 @@ pub async fn reconcile(apikey: Arc<ApiKey>, ctx: Arc<Context>) -> Result<Next, E
     let settled = settle(&ctx, &mut observed).await;
     match settled {
         Ok(plan) => {
-            report(&ctx, &observed, &reported, &plan.status);
+            report(&ctx, &observed, &reported, &plan.status).await;
             write_status(&ctx, &observed, plan.status).await?;
             let wait = plan.next.duration_since(observed.now);
             Ok(Next::After(Duration::try_from(wait).unwrap_or_default()))
@@ -73,7 +73,7 @@ pub async fn reconcile(apikey: Arc<ApiKey>, ctx: Arc<Context>) -> Result<Next, E
         Err(error) => {
             if error.class() != Class::Conflict || observed.is_ending() {
                 let status = plan::status_after(&observed, &error);
-                report(&ctx, &observed, &reported, &status);
+                report(&ctx, &observed, &reported, &status).await;
                 write_status(&ctx, &observed, status).await?;
             }
             Err(error)
@@ -136,15 +136,18 @@ fn remember(ctx: &Context, apikey: &ApiKey, reported: Reported) {
 }
 
 /// Writes audit lines and Events of what is new, and remembers what they said. What comes next may fail and be
-/// tried again without saying it twice.
-fn report(ctx: &Context, observed: &Observed, reported: &Reported, status: &ApiKeyStatus) {
+/// tried again without saying it twice. Audit lines are written when this ends, if somebody reads them.
+async fn report(ctx: &Context, observed: &Observed, reported: &Reported, status: &ApiKeyStatus) {
     if observed.deleted {
         return;
     }
     let (apikey, document, now) = (&observed.apikey, observed.document(), observed.now);
-    let changes = notes::changes(apikey, reported, status, document, now);
-    let lines = changes.iter().filter_map(|change| change.audit.as_ref());
-    lines.for_each(audit::write);
+    let mut changes = notes::changes(apikey, reported, status, document, now);
+    let lines: Vec<_> = changes.iter_mut().filter_map(|c| c.audit.take()).collect();
+    let is_audited = !lines.is_empty();
+    for line in lines {
+        ctx.audit.record(line);
+    }
     remember(ctx, apikey, reported.next(status, document, now));
     let key = failure_key::<ApiKey>(apikey.namespace().as_deref(), &apikey.name_any());
     for Change { note, .. } in changes {
@@ -154,6 +157,9 @@ fn report(ctx: &Context, observed: &Observed, reported: &Reported, status: &ApiK
         } else {
             ctx.metrics.event_dropped();
         }
+    }
+    if is_audited {
+        ctx.audit.written().await;
     }
 }
 

@@ -43,6 +43,7 @@ pub fn observe(ctx: &Context, apikey: Arc<ApiKey>) -> Observed {
         delivered: ctx.caches.delivered.get(&delivered),
         confirmed: false,
         deleted: false,
+        template_applied: false,
         unemptied: false,
         replacements: ctx
             .replacements
@@ -94,9 +95,8 @@ pub async fn confirm(ctx: &Context, observed: &mut Observed) -> Result<(), Error
 pub(super) async fn confirm_delivered(ctx: &Context, observed: &mut Observed) -> Result<(), Error> {
     let apikey = &observed.apikey;
     let url = Secret::url_path(&(), apikey.metadata.namespace.as_deref());
-    let found = ctx.metadata::<Secret>(url, apikey.secret_name());
+    let found = ctx.metadata::<Delivered>(url, apikey.secret_name());
     let found = request("look for the delivered Secret", found).await?;
-    let delivered = found.map(|secret| Delivered::read(secret.metadata));
-    observed.delivered = delivered.map(Arc::new);
+    observed.delivered = found.map(Arc::new);
     Ok(())
 }

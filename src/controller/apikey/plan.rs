@@ -16,7 +16,7 @@ use crate::api::conditions::reason;
 use crate::api::{ApiKey, ApiKeyStatus, Organization};
 use crate::credential::sealed::{BadRecipient, Recipients};
 use crate::credential::verifier::{Document, Handover};
-use crate::error::{Class, Error};
+use crate::error::Error;
 use crate::policy::{self, Assessment, Denial, OverQuota, Verdict};
 use crate::watch::roster::Labels;
 use crate::watch::stored::Verifier;
@@ -56,6 +56,8 @@ pub struct Observed {
     pub confirmed: bool,
     /// Whether the API server says that the key is gone or going, though a cache still has it.
     pub deleted: bool,
+    /// Whether this run applied the template: what differs since is the doing of an admission policy.
+    pub template_applied: bool,
     /// Whether this run could not empty a Secret that is being deleted.
     pub unemptied: bool,
     /// When secrets were replaced lately, oldest first.
@@ -89,6 +91,10 @@ pub enum Action {
         /// Expiry of the key, for good.
         expires_at: Timestamp,
     },
+    /// Write the verifier as it is, with the labels that somebody changed.
+    LabelVerifier,
+    /// Mint another first secret in the place of one that nobody has, because its delivery was refused.
+    MintAgain,
     /// Mint a secret and add what proves it to the pending entries.
     AppendPending(NextSecret),
     /// Put the secret that this run minted into the delivered Secret.
@@ -200,13 +206,10 @@ pub fn plan(observed: &Observed) -> Plan {
 /// The status of the key when a step failed.
 #[must_use]
 pub fn status_after(observed: &Observed, error: &Error) -> ApiKeyStatus {
-    let (retry, advice) = match error.class() {
-        Class::Rejected => (Retry::Changed, "change the ApiKey"),
-        Class::Conflict
-        | Class::Transient
-        | Class::Throttled(_)
-        | Class::Forbidden
-        | Class::Bug => (Retry::Awaited, "trying again"),
+    let (retry, advice) = if error.is_invalid_object() {
+        (Retry::Changed, "change the ApiKey")
+    } else {
+        (Retry::Awaited, "trying again")
     };
     let message = format!("{error}; {advice}");
     let situation = Situation::Failed {
@@ -247,7 +250,7 @@ impl Observed {
 
     /// Digest of the verifier entry that the key's own delivered Secret names.
     pub(super) fn named(&self) -> Option<&str> {
-        self.own_delivered()?.verifier.as_deref()
+        self.own_delivered()?.names(&self.apikey)
     }
 
     /// Whose the Secret is that stands where the key delivers.
@@ -304,6 +307,13 @@ fn decide(observed: &Observed, assessment: &Assessment) -> (Vec<Action>, Situati
     if restoring {
         return restore::decide(observed);
     }
+    if observed
+        .verifier
+        .as_ref()
+        .is_some_and(|verifier| !verifier.is_labelled)
+    {
+        return (vec![Action::LabelVerifier], Situation::Working);
+    }
     match observed.delivered_owner() {
         Some(Owner::Nobody | Owner::Other) => return idle(Situation::SecretConflict),
         Some(Owner::EarlierKey) => return idle(Situation::EarlierSecret),
@@ -312,6 +322,12 @@ fn decide(observed: &Observed, assessment: &Assessment) -> (Vec<Action>, Situati
     let Some(document) = observed.document() else {
         return first_mint(observed, assessment);
     };
+    if document.withdrawn {
+        return (
+            vec![Action::MintAgain, deliver(observed)],
+            Situation::Working,
+        );
+    }
     let taken = document.handover.is_over();
     let named = observed.named();
     let holds_current = named == Some(&document.current.digest());
@@ -370,19 +386,24 @@ fn first_mint(observed: &Observed, assessment: &Assessment) -> (Vec<Action>, Sit
     let Some(expires_at) = assessment.expires_at else {
         return (Vec::new(), Situation::Working);
     };
-    let deliver = Action::Deliver {
-        replaces: rotation::replaced(observed),
-    };
     let create = Action::CreateVerifier { expires_at };
-    (vec![create, deliver], Situation::Working)
+    (vec![create, deliver(observed)], Situation::Working)
+}
+
+/// Delivery in the place of what stands there, if that is the key's own.
+pub(super) fn deliver(observed: &Observed) -> Action {
+    let own = observed.own_delivered();
+    Action::Deliver {
+        replaces: own.and(observed.delivered.clone()),
+    }
 }
 
 /// What is left when the current secret is delivered.
 pub(super) fn upkeep(observed: &Observed, document: &Document) -> (Vec<Action>, Situation) {
     let token_url = observed.settings.token_url.as_deref();
     if let Some(secret) = observed.own_delivered() {
-        let template = render::template_digest(&observed.apikey, token_url);
-        if template.as_deref() != secret.template.as_deref() {
+        if !observed.template_applied && render::needs_template(&observed.apikey, secret, token_url)
+        {
             return (vec![Action::ApplyTemplate], Situation::Working);
         }
     }

@@ -16,6 +16,7 @@ use sha2::{Digest as _, Sha256};
 use zeroize::Zeroizing;
 
 use super::delivered::Delivered;
+use super::written::Fields;
 use crate::api::names::{self, data};
 use crate::api::{ApiKey, SecretTemplate};
 use crate::credential::{KeyId, Secret, hex};
@@ -31,6 +32,26 @@ pub fn template_digest(apikey: &ApiKey, token_url: Option<&str>) -> Option<Strin
     }
     let canonical = json!([template.labels, template.annotations, token_url]).to_string();
     Some(hex::encode(&Sha256::digest(canonical.as_bytes())[..8]))
+}
+
+/// Whether what stands beside the value on the Secret is not as [`template`] sets it.
+#[must_use]
+pub fn needs_template(apikey: &ApiKey, secret: &Delivered, token_url: Option<&str>) -> bool {
+    let digest = template_digest(apikey, token_url);
+    if digest.as_deref() != secret.template.as_deref() {
+        return true;
+    }
+    let none = SecretTemplate::default();
+    let template = apikey.secret_template().unwrap_or(&none);
+    let own = digest.map(|_| names::ANNOTATION_TEMPLATE.to_owned());
+    secret.written.is_template_changed(Fields {
+        labels: template.labels.keys().cloned().collect(),
+        annotations: template.annotations.keys().cloned().chain(own).collect(),
+        data: token_url
+            .map(|_| data::TOKEN_URL.to_owned())
+            .into_iter()
+            .collect(),
+    })
 }
 
 /// What a write of the value needs beside the key.

@@ -1,11 +1,8 @@
 //! When a key gets a further secret, and the steps to it. Pure.
 
-use std::sync::Arc;
-
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 
-use super::delivered::Delivered;
-use super::plan::{Action, MAX_REPLACEMENTS, Observed, REPLACEMENT_WINDOW, Situation};
+use super::plan::{self, Action, MAX_REPLACEMENTS, Observed, REPLACEMENT_WINDOW, Situation};
 use crate::api::{ApiKey, BadRequest, RotateRequest};
 use crate::credential::verifier::{Cause, Document};
 
@@ -138,10 +135,8 @@ pub(super) fn steps(
     if let Some(until) = document.room_from() {
         return (Vec::new(), Situation::Crowded(until));
     }
-    let deliver = Action::Deliver {
-        replaces: replaced(observed),
-    };
-    let actions = vec![Action::AppendPending(next), deliver, Action::Promote];
+    let append = Action::AppendPending(next);
+    let actions = vec![append, plan::deliver(observed), Action::Promote];
     (actions, Situation::Working)
 }
 
@@ -150,17 +145,12 @@ pub(super) fn replace(observed: &Observed, document: &Document) -> (Vec<Action>,
     if !observed.confirmed {
         return (vec![Action::Confirm], Situation::Working);
     }
-    let held_until = observed
-        .replacements
-        .iter()
-        .nth_back(MAX_REPLACEMENTS - 1)
-        .and_then(|oldest| oldest.checked_add(REPLACEMENT_WINDOW).ok())
-        .filter(|until| *until > observed.now);
-    if let Some(until) = held_until {
-        return (Vec::new(), Situation::Holding(until));
-    }
     // Whoever asked for a new secret has one then, with the overlap that was asked for.
     let asked = unanswered(&observed.apikey, document);
+    let is_asked = asked.is_some() || observed.is_ending();
+    if let Some(until) = held_until(observed).filter(|_| !is_asked) {
+        return (Vec::new(), Situation::Holding(until));
+    }
     let overlap = asked.as_ref().map(|request| request.overlap_seconds);
     let next = NextSecret {
         revision: document.next_revision(),
@@ -169,6 +159,14 @@ pub(super) fn replace(observed: &Observed, document: &Document) -> (Vec<Action>,
         overlap_seconds: overlap.unwrap_or_else(|| observed.apikey.overlap_seconds()),
     };
     steps(observed, document, next)
+}
+
+/// When the next secret may take the place of one that was removed, if that happened too often.
+fn held_until(observed: &Observed) -> Option<Timestamp> {
+    let mut latest = observed.replacements.iter();
+    let oldest = latest.nth_back(MAX_REPLACEMENTS - 1)?;
+    let until = oldest.checked_add(REPLACEMENT_WINDOW).ok()?;
+    (until > observed.now).then_some(until)
 }
 
 /// Why these steps mint a further secret, if they do.
@@ -181,10 +179,4 @@ pub fn cause_of(actions: &[Action]) -> Option<Cause> {
             None
         }
     })
-}
-
-/// The Secret that a new value replaces.
-pub(super) fn replaced(observed: &Observed) -> Option<Arc<Delivered>> {
-    observed.own_delivered()?;
-    observed.delivered.clone()
 }

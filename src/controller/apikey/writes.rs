@@ -20,6 +20,10 @@ use crate::error::{Class, Error, request};
 use crate::object::{Answer, Decode as _};
 use crate::watch::stored::Verifier;
 
+/// What makes a verifier that is written useless: token servers find it by its labels.
+const RELABELLED: &str = "an admission policy changes its labels, so token servers can't find it: exempt the \
+                          operator's namespace from that policy";
+
 /// Has the API server answer without the data of the Secret.
 const METADATA_ONLY: HeaderValue =
     HeaderValue::from_static("application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1");
@@ -52,6 +56,10 @@ pub(super) async fn write_verifier(
     };
     // As it is stored, for later reads will say: times lose what is less than a second.
     let verifier = Verifier::read(stored);
+    if !verifier.is_labelled {
+        observed.verifier = Some(Arc::new(verifier));
+        return Err(Error::held_up("write the verifier", RELABELLED));
+    }
     ctx.caches.verifiers.record(ticket, verifier.clone());
     // The key may have been deleted meanwhile, and own writes are no news to the sweeper.
     ctx.enqueue_verifier(&verifier);

@@ -109,8 +109,7 @@ pub async fn follow<R: Ring>(ctx: Arc<Context>) {
             Err(error) => {
                 log_failure::<R>(&ctx, &error);
                 reread = true;
-                let wait = ctx.failures.wait(R::SECRET, error.class());
-                wait.unwrap_or(MOST_WAIT)
+                ctx.failures.wait(R::SECRET, error.class())
             }
         };
         if let Some(ring) = R::slot(&ctx).ring() {

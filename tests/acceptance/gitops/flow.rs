@@ -180,6 +180,7 @@ fn definitions_come_before_organizations_and_those_before_keys() {
         let needed = step["spec"]["dependsOn"][0]["name"].as_str();
         assert_eq!(needed, before, "{}", step["metadata"]["name"]);
         assert_eq!(step["spec"]["wait"], true, "a step that nobody waits for");
+        assert_eq!(step["spec"]["retryInterval"], "1m", "one that stays failed");
         before = step["metadata"]["name"].as_str();
         let path = step["spec"]["path"].as_str().unwrap();
         assert!(file(path).is_dir(), "{path}");

@@ -1,6 +1,7 @@
 //! Driven from Git: what Argo CD, Flux and Helm see of a key, and that nothing drifts.
 
 mod argocd;
+mod by_hand;
 mod drift;
 mod flow;
 mod health;

@@ -151,11 +151,21 @@ impl Cluster {
 
     /// The same with more environment variables.
     pub(crate) fn operator_in(&self, environment: &[(&str, &str)], arguments: &[&str]) -> Operator {
-        let arguments = Arguments {
-            subcommand: "controller",
-            more: arguments,
+        self.start_controller(Arguments {
             environment,
-        };
+            ..Arguments::of("controller", arguments)
+        })
+    }
+
+    /// Starts an operator whose standard output goes to this file, and hashing turned down.
+    pub(crate) fn operator_writing_to(&self, output: &Path) -> Operator {
+        self.start_controller(Arguments {
+            output: Some(output),
+            ..Arguments::of("controller", &CHEAP)
+        })
+    }
+
+    fn start_controller(&self, arguments: Arguments<'_>) -> Operator {
         let logs = self.control_plane.logs_dir();
         Operator::start(&self.service_account, logs, arguments)
     }

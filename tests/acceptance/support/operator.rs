@@ -23,6 +23,8 @@ pub(crate) struct Arguments<'a> {
     pub(crate) subcommand: &'a str,
     pub(crate) more: &'a [&'a str],
     pub(crate) environment: &'a [(&'a str, &'a str)],
+    /// Where its standard output goes, if not to a file of its own.
+    pub(crate) output: Option<&'a Path>,
 }
 
 impl<'a> Arguments<'a> {
@@ -32,6 +34,7 @@ impl<'a> Arguments<'a> {
             subcommand,
             more,
             environment: &[],
+            output: None,
         }
     }
 }
@@ -41,7 +44,8 @@ impl Operator {
     pub(crate) fn start(kubeconfig: &Path, logs: &Path, arguments: Arguments<'_>) -> Self {
         static COUNT: AtomicUsize = AtomicUsize::new(0);
         let n = COUNT.fetch_add(1, Ordering::Relaxed);
-        let stdout = logs.join(format!("operator-{n}.out"));
+        let own = || logs.join(format!("operator-{n}.out"));
+        let stdout = arguments.output.map_or_else(own, Path::to_owned);
         let stderr = logs.join(format!("operator-{n}.err"));
         let fixed = [
             arguments.subcommand,

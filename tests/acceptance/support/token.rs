@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::io::{Read as _, Write as _};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::path::Path;
 
 use base64::Engine as _;
@@ -148,10 +148,9 @@ pub(crate) fn send(
     Answer::parse(&answer)
 }
 
-/// An address of this machine that nobody listens on.
+/// An address of this machine that nobody listens on, or chooses until a process is started at it.
 pub(crate) fn free_address() -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    listener.local_addr().unwrap()
+    (Ipv4Addr::LOCALHOST, controlplane::free_port().unwrap()).into()
 }
 
 /// Fields as a form.

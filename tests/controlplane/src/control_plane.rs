@@ -4,7 +4,6 @@ use std::env;
 use std::ffi::OsStr;
 use std::fmt;
 use std::io::{self, Write};
-use std::net::{Ipv4Addr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::thread;
@@ -18,12 +17,13 @@ use crate::access::Access;
 use crate::binaries::Binaries;
 use crate::builder::Builder;
 use crate::components::{Site, etcd_url};
-use crate::credentials::{Credentials, random_bytes};
+use crate::credentials::Credentials;
 use crate::error::{Error, IoContext, Result};
 use crate::folder::Folder;
 use crate::guard::Component;
 use crate::health::{Fault, Probe, wait};
 use crate::kubeconfig::{for_service_account, with_token, write_private};
+use crate::port::free_port;
 
 /// The environment variable that, set to `1`, keeps the whole folder of every control plane and
 /// names it on standard error when the control plane stops.
@@ -377,17 +377,4 @@ fn cluster(url: &str, credentials: &Credentials) -> Value {
         "server": url,
         "certificate-authority-data": BASE64_STANDARD.encode(&credentials.ca_pem),
     })
-}
-
-/// A port nobody listens on, below the range from which Linux and macOS take the ports of outgoing
-/// connections: a client that keeps calling a stopped apiserver must not end up occupying its port.
-fn free_port() -> Result<u16> {
-    loop {
-        let port = 20_000 + u16::from_ne_bytes(random_bytes()?) % 12_000;
-        match TcpListener::bind((Ipv4Addr::LOCALHOST, port)) {
-            Ok(_) => return Ok(port),
-            Err(error) if error.kind() == io::ErrorKind::AddrInUse => {}
-            Err(error) => return Err(error).context("listen on", Path::new("127.0.0.1")),
-        }
-    }
 }

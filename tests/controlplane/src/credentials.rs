@@ -105,7 +105,7 @@ fn random_token() -> Result<String> {
 }
 
 /// Bytes fit for secrets.
-pub(crate) fn random_bytes<const N: usize>() -> Result<[u8; N]> {
+fn random_bytes<const N: usize>() -> Result<[u8; N]> {
     let source = Path::new("/dev/urandom");
     let mut bytes = [0; N];
     File::open(source)

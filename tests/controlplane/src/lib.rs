@@ -26,6 +26,7 @@ mod folder;
 mod guard;
 mod health;
 mod kubeconfig;
+mod port;
 mod process;
 
 pub use binaries::{Binaries, DIR_VARIABLE};
@@ -33,4 +34,5 @@ pub use builder::Builder;
 pub use control_plane::{ControlPlane, KEEP_VARIABLE};
 pub use error::{Error, Result};
 pub use kubeconfig::{for_service_account, write_private};
+pub use port::free_port;
 pub use process::Process;

@@ -136,6 +136,46 @@ fn a_secret_removed_again_and_again_is_held_back() {
 }
 
 #[test]
+fn attempts_that_are_refused_count_neither_as_secrets_nor_as_removals() {
+    let mut world = World::new(apikey());
+    for _ in 0..10 {
+        world.run_refused();
+    }
+    assert!(world.run(usize::MAX));
+    assert_eq!((world.revision(), world.observed.is_delivered()), (1, true));
+    world.observed.delivered = None;
+    for _ in 0..10 {
+        world.run_refused();
+    }
+    assert!(world.run(usize::MAX));
+    assert_eq!((world.revision(), world.observed.is_delivered()), (2, true));
+    assert_eq!(world.ready().reason, reason::ISSUED);
+    world.settle_at(CREATED + DAY);
+    world.ask("a", None);
+    for _ in 0..10 {
+        world.run_refused();
+    }
+    assert!(world.run(usize::MAX));
+    assert_eq!((world.revision(), world.observed.is_delivered()), (3, true));
+}
+
+#[test]
+fn whoever_asks_for_a_new_secret_waits_for_no_hold() {
+    let mut world = minted();
+    for _ in 0..MAX_REPLACEMENTS {
+        world.observed.delivered = None;
+        assert!(world.run(usize::MAX));
+    }
+    world.observed.delivered = None;
+    assert!(world.run(usize::MAX));
+    assert_eq!(world.ready().reason, reason::SECRET_REMOVED_REPEATEDLY);
+    world.ask("leaked", Some(0));
+    assert!(world.run(usize::MAX));
+    assert_eq!(world.ready().reason, reason::ISSUED);
+    assert!(world.accepts_delivered());
+}
+
+#[test]
 fn a_secret_of_an_earlier_key_is_waited_for_and_that_of_another_is_a_conflict() {
     let mut world = minted();
     world.observed.verifier = None;
@@ -157,6 +197,7 @@ fn an_unreadable_verifier_is_left_to_people() {
         metadata: ObjectMeta::default(),
         owner: None,
         document: Document::parse(b"{}"),
+        is_labelled: true,
     }));
     let known = world.observed.apikey.status.clone().unwrap();
     assert!(world.run(0));

@@ -90,6 +90,7 @@ fn a_status_that_somebody_else_wrote_is_no_news() {
     let verifier = world.observed.verifier.clone().unwrap();
     let unreadable = Verifier {
         document: Document::parse(b"{}"),
+        is_labelled: true,
         ..Verifier::clone(&verifier)
     };
     world.observed.verifier = Some(Arc::new(unreadable));

@@ -125,16 +125,6 @@ fn whatever_holds_up_the_new_secret_the_old_one_ends_if_a_person_asked_for_that(
         assert!(world.run(usize::MAX));
         world
     };
-    let held_back = || {
-        let mut world = minted();
-        for _ in 0..MAX_REPLACEMENTS {
-            world.observed.delivered = None;
-            assert!(world.run(usize::MAX));
-        }
-        world.observed.delivered = None;
-        assert!(world.run(usize::MAX));
-        world
-    };
     let crowded = || {
         let mut world = minted();
         world.ask("a", None);
@@ -150,7 +140,6 @@ fn whatever_holds_up_the_new_secret_the_old_one_ends_if_a_person_asked_for_that(
     };
     for (world, reason) in [
         (taken(), reason::SECRET_CONFLICT),
-        (held_back(), reason::SECRET_REMOVED_REPEATEDLY),
         (crowded(), reason::PROGRESSING_WITH_RETRY),
         (denied(), reason::ORGANIZATION_NOT_FOUND),
     ] {

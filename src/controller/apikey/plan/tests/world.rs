@@ -9,6 +9,7 @@ use crate::controller::apikey::delivered::Controller;
 use crate::controller::apikey::notes::{self, Change};
 use crate::controller::apikey::render;
 use crate::controller::apikey::reported::Reported;
+use crate::controller::apikey::written::Written;
 use crate::credential::KeyId;
 use crate::credential::fingerprint::Fingerprint;
 use crate::credential::verifier::{
@@ -68,6 +69,7 @@ impl World {
             deleted: false,
             unemptied: false,
             replacements: Vec::new(),
+            template_applied: false,
             settings,
             now: at(CREATED),
         };
@@ -89,6 +91,7 @@ impl World {
             metadata: ObjectMeta::default(),
             owner: None,
             document: Ok(document),
+            is_labelled: true,
         }));
     }
 
@@ -108,6 +111,7 @@ impl World {
             verifier: Some(digest.into()),
             template: None,
             revealed_at: None,
+            written: Written::default(),
         }));
     }
 
@@ -162,9 +166,13 @@ impl World {
                 let document = document.unwrap().with_pending(pending);
                 assert!(document.pending.len() <= MAX_PENDING, "unbounded");
                 self.store(document);
-                if next.cause == Cause::Replacement {
-                    self.observed.replacements.push(self.observed.now);
-                }
+            }
+            Action::LabelVerifier => self.store(document.unwrap()),
+            Action::MintAgain => {
+                let entry = self.mint(FIRST_REVISION, Cause::First);
+                let mut document = document.unwrap().beginning_again(entry);
+                document.remember(rotation::request(&self.observed.apikey));
+                self.store(document);
             }
             Action::Deliver { replaces } => {
                 let there = self.observed.delivered.is_some();
@@ -175,7 +183,11 @@ impl World {
             Action::Promote => {
                 let named = self.named().unwrap();
                 let promoted = document.unwrap().promoted(&named, self.observed.now);
-                self.store(promoted.expect("the delivered entry is pending"));
+                let promoted = promoted.expect("the delivered entry is pending");
+                if promoted.current.cause == Cause::Replacement {
+                    self.observed.replacements.push(self.observed.now);
+                }
+                self.store(promoted);
             }
             Action::DropPending => {
                 self.store(document.unwrap().without_old_pending(self.observed.now));
@@ -215,6 +227,24 @@ impl World {
                 self.writes += 1;
             }
         }
+    }
+
+    /// One attempt whose delivery is refused.
+    pub(super) fn run_refused(&mut self) {
+        self.observed.confirmed = false;
+        for _ in 0..8 {
+            for action in plan(&self.observed).actions {
+                if let Action::Deliver { .. } = action {
+                    let minted = self.minted.take().unwrap();
+                    let document = self.observed.document().unwrap();
+                    let document = document.without_undelivered(&minted);
+                    self.store(document.expect("the secret was proven"));
+                    return;
+                }
+                self.take(&action);
+            }
+        }
+        panic!("nothing is delivered: {:?}", plan(&self.observed));
     }
 
     /// What the delivered Secret says that it holds.

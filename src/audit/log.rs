@@ -1,0 +1,244 @@
+//! The audit log of a process: one bounded queue, and one thread that writes it to standard output.
+//!
+//! # Guarantees
+//! - Lines are in the order in which their entries were recorded.
+//! - Nobody waits for the reader of standard output: entries that find no room, and lines that can't be
+//!   written, are counted in `apikey_audit_lines_lost_total`, and told in a line of their own once writing works.
+//! - While standard output is read, [`AuditLog::written`] ends when all that was recorded before is written.
+//!
+//! Entries of one kind are written one by one up to ten per second, the rest as one line with their number.
+
+mod lines;
+
+use std::fs::File;
+use std::io::Write;
+use std::os::fd::AsFd as _;
+use std::sync::Arc;
+use std::time::Duration;
+
+use k8s_openapi::jiff::Timestamp;
+use parking_lot::{Condvar, Mutex};
+use prometheus_client::metrics::counter::Counter;
+use tokio::sync::watch;
+
+use self::lines::Lines;
+use crate::metrics::Metrics;
+
+/// Entries that may wait to be written: a few seconds of full load.
+const QUEUE: usize = 100_000;
+/// How long entries are gathered before they are written: a thread that is woken for each would cost
+/// more than the entry.
+const GATHER: Duration = Duration::from_millis(10);
+/// Longest wait before what is known of a flood is told.
+const TELL_AFTER: Duration = Duration::from_secs(1);
+/// Longest wait for lines that have to be written first, once for each time that the reader gets stuck.
+const WRITTEN_WITHIN: Duration = Duration::from_millis(250);
+/// Longest wait for the rest at the end.
+const CLOSED_WITHIN: Duration = Duration::from_secs(2);
+
+/// What is to be in the log.
+pub trait Entry: Send + Sync + std::fmt::Debug {
+    /// When it happened.
+    fn at(&self) -> Timestamp;
+    /// Which part of the program saw it.
+    fn source(&self) -> &'static str;
+    /// Action and reason of an entry that may come in floods.
+    fn flood(&self) -> Option<(&'static str, &'static str)>;
+    /// Appends it as JSON.
+    ///
+    /// # Errors
+    /// It can't be written as JSON, which its types exclude.
+    fn append_to(&self, line: &mut Vec<u8>) -> Result<(), serde_json::Error>;
+}
+
+/// Takes entries. Clones share one log.
+#[derive(Clone, Debug)]
+pub struct AuditLog {
+    shared: Arc<Shared>,
+    progress: watch::Receiver<Progress>,
+    patience: Duration,
+}
+
+#[derive(Debug, Default)]
+struct Shared {
+    queue: Mutex<Queue>,
+    filled: Condvar,
+    lost: Counter,
+}
+
+#[derive(Debug, Default)]
+struct Queue {
+    entries: Vec<Box<dyn Entry>>,
+    /// Entries that found room, ever.
+    taken: u64,
+    /// Entries that found no room, and of which no line tells yet.
+    untold: u64,
+    /// Whether somebody waits for what is in it.
+    is_awaited: bool,
+    /// Whether somebody waited for nothing since a line was last written.
+    is_stuck: bool,
+    is_closed: bool,
+}
+
+/// How far the thread is.
+#[derive(Clone, Copy, Debug, Default)]
+struct Progress {
+    /// Entries that were written or lost in the attempt.
+    done: u64,
+    has_ended: bool,
+}
+
+impl AuditLog {
+    /// Starts the thread that writes to standard output.
+    ///
+    /// # Errors
+    /// The system gives no thread, or standard output can't be shared with it.
+    pub fn start(metrics: &Metrics) -> std::io::Result<Self> {
+        // Without the buffer of `Stdout`, which hides how much of a line was written.
+        let output = File::from(std::io::stdout().as_fd().try_clone_to_owned()?);
+        let log = Self::to(output, WRITTEN_WITHIN)?;
+        metrics.extend(|registry| {
+            registry.register(
+                "apikey_audit_lines_lost",
+                "Audit lines that were not written, because nobody reads standard output",
+                log.shared.lost.clone(),
+            );
+        });
+        Ok(log)
+    }
+
+    fn to(output: impl Write + Send + 'static, patience: Duration) -> std::io::Result<Self> {
+        let shared = Arc::<Shared>::default();
+        let (tell, progress) = watch::channel(Progress::default());
+        let theirs = Arc::clone(&shared);
+        std::thread::Builder::new()
+            .name("audit".to_owned())
+            .spawn(move || write_all(&theirs, &tell, output))?;
+        Ok(Self {
+            shared,
+            progress,
+            patience,
+        })
+    }
+
+    /// Queues an entry.
+    pub fn record(&self, entry: impl Entry + 'static) {
+        let entry = Box::new(entry);
+        let mut queue = self.shared.queue.lock();
+        let is_first = queue.entries.is_empty();
+        if queue.entries.len() < QUEUE && !queue.is_closed {
+            queue.entries.push(entry);
+            queue.taken += 1;
+        } else {
+            queue.untold += 1;
+            self.shared.lost.inc();
+        }
+        drop(queue);
+        if is_first {
+            self.shared.filled.notify_one();
+        }
+    }
+
+    /// Ends when what was recorded is written. Does not wait for a reader that is gone, and a short time, and
+    /// only the first time, for one that is stuck.
+    pub async fn written(&self) {
+        let taken = {
+            let mut queue = self.shared.queue.lock();
+            if queue.is_stuck {
+                return;
+            }
+            queue.is_awaited = true;
+            queue.taken
+        };
+        self.shared.filled.notify_one();
+        let mut progress = self.progress.clone();
+        let done = progress.wait_for(|progress| progress.done >= taken || progress.has_ended);
+        if tokio::time::timeout(self.patience, done).await.is_err() {
+            self.shared.queue.lock().is_stuck = true;
+        }
+    }
+
+    /// Writes what is queued and ends, in a bounded time.
+    pub async fn close(&self) {
+        self.shared.queue.lock().is_closed = true;
+        self.shared.filled.notify_one();
+        let mut progress = self.progress.clone();
+        let ended = progress.wait_for(|progress| progress.has_ended);
+        if tokio::time::timeout(CLOSED_WITHIN, ended).await.is_err() {
+            let taken = self.shared.queue.lock().taken;
+            let lines = taken.saturating_sub(self.progress.borrow().done);
+            self.shared.lost.inc_by(lines);
+            tracing::error!(lines, "Audit lines are left that nobody reads");
+        }
+    }
+}
+
+/// What was taken from the queue at once.
+struct Batch {
+    entries: Vec<Box<dyn Entry>>,
+    untold: u64,
+    is_quiet: bool,
+    is_last: bool,
+}
+
+/// Waits for entries and takes all of them.
+fn take(shared: &Shared) -> Batch {
+    let mut queue = shared.queue.lock();
+    let mut is_quiet = false;
+    if queue.entries.is_empty() && !queue.is_closed {
+        is_quiet = shared.filled.wait_for(&mut queue, TELL_AFTER).timed_out();
+    }
+    if !is_quiet && !queue.is_closed && !queue.is_awaited {
+        shared.filled.wait_while_for(
+            &mut queue,
+            |queue| !queue.is_awaited && !queue.is_closed,
+            GATHER,
+        );
+    }
+    queue.is_awaited = false;
+    Batch {
+        entries: std::mem::take(&mut queue.entries),
+        untold: std::mem::take(&mut queue.untold),
+        is_quiet,
+        is_last: queue.is_closed,
+    }
+}
+
+fn write_all(shared: &Shared, tell: &watch::Sender<Progress>, mut output: impl Write) {
+    let (mut lines, mut fails, mut done) = (Lines::default(), false, 0);
+    loop {
+        let batch = take(shared);
+        for entry in &batch.entries {
+            lines.add(&**entry);
+        }
+        if batch.is_quiet || batch.is_last {
+            lines.tell_floods();
+        }
+        lines.lost("QueueFull", batch.untold);
+        match lines.write_to(&mut output) {
+            Ok(wrote_any) => {
+                fails = false;
+                if wrote_any {
+                    shared.queue.lock().is_stuck = false;
+                }
+            }
+            Err(failed) => {
+                shared.lost.inc_by(failed.lines);
+                if !std::mem::replace(&mut fails, true) {
+                    tracing::error!(error = %failed.error, "Audit lines can't be written");
+                }
+            }
+        }
+        done += u64::try_from(batch.entries.len()).unwrap_or(u64::MAX);
+        tell.send_replace(Progress {
+            done,
+            has_ended: batch.is_last,
+        });
+        if batch.is_last {
+            return;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

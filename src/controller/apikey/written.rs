@@ -1,0 +1,261 @@
+//! Which fields of a delivered Secret hold what the operator wrote, by `managedFields`. Pure.
+//!
+//! The API server takes a field from its manager when somebody else changes or removes it. So a change is
+//! seen without reading a value. Whoever may write the Secret may make `managedFields` up, and deceives
+//! nobody but those who use this Secret, whose value may be changed as well; where nothing of ours is left
+//! (a restored backup), nothing is concluded.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+use serde::de::IgnoredAny;
+use serde_json::value::RawValue;
+
+use crate::api::{ApiKey, names, names::data};
+
+/// Most bytes of names that are kept: more than any Secret of ours has.
+const MAX_BYTES: usize = 8 * 1024;
+
+/// What is left of the operator's writes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Written {
+    /// Data keys that still hold what was written with the value, in lines. `None`: not known.
+    value: Option<Box<str>>,
+    /// Digest of the fields of the template that are still as applied, as by [`digest`]. `None`: not known.
+    template: Option<Box<str>>,
+}
+
+/// Names of fields, by where they stand.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Fields {
+    /// Keys of `metadata.labels`.
+    pub labels: Vec<String>,
+    /// Keys of `metadata.annotations`.
+    pub annotations: Vec<String>,
+    /// Keys of `data`.
+    pub data: Vec<String>,
+}
+
+impl Written {
+    /// Reads the Secret, or its metadata, as the API server sends it.
+    #[must_use]
+    pub fn read(json: &str) -> Self {
+        let value = fields_of(json, names::FIELD_MANAGER).filter(|fields| {
+            let mut annotations = fields.annotations.iter();
+            annotations.any(|name| name == names::ANNOTATION_VERIFIER)
+        });
+        let value = value.map(|fields| fields.data.join("\n"));
+        let template = fields_of(json, names::TEMPLATE_FIELD_MANAGER);
+        Self {
+            value: value
+                .filter(|names| names.len() <= MAX_BYTES)
+                .map(Into::into),
+            template: template.map(|fields| digest(fields).into()),
+        }
+    }
+
+    /// Whether somebody changed or removed what consumers of this key read.
+    #[must_use]
+    pub fn is_value_changed(&self, apikey: &ApiKey) -> bool {
+        let Some(written) = &self.value else {
+            return false;
+        };
+        let is_kept = |key: &str| written.lines().any(|written| written == key);
+        let keys = apikey
+            .spec
+            .secret
+            .as_ref()
+            .and_then(|spec| spec.keys.as_ref());
+        let (name, secret) = keys.map_or((None, None), |keys| {
+            (keys.name.as_deref(), keys.secret.as_deref())
+        });
+        let is_sealed = is_kept(data::SECRET_AGE);
+        let is_whole = is_kept(data::NAME)
+            && name.is_none_or(is_kept)
+            && (is_sealed || is_kept(data::SECRET) && secret.is_none_or(is_kept));
+        !is_whole
+    }
+
+    /// Whether fields of the template are missing of those that were applied.
+    #[must_use]
+    pub fn is_template_changed(&self, applied: Fields) -> bool {
+        let kept = self.template.as_deref();
+        kept.is_some_and(|kept| kept != digest(applied))
+    }
+}
+
+/// Stands for these fields, in whatever order.
+fn digest(fields: Fields) -> String {
+    use sha2::{Digest as _, Sha256};
+    let sorted = |mut names: Vec<String>| {
+        names.sort_unstable();
+        names.dedup();
+        names
+    };
+    let Fields {
+        labels,
+        annotations,
+        data,
+    } = fields;
+    let canonical = serde_json::json!([sorted(labels), sorted(annotations), sorted(data)]);
+    let digest = Sha256::digest(canonical.to_string().as_bytes());
+    crate::credential::hex::encode(&digest[..8])
+}
+
+/// The fields that this manager wrote last; `None` if it is none of the managers. Entries that can't be read
+/// count for nothing.
+fn fields_of(json: &str, manager: &str) -> Option<Fields> {
+    #[derive(Deserialize)]
+    struct Object<'a> {
+        #[serde(borrow)]
+        metadata: Metadata<'a>,
+    }
+    #[derive(Deserialize)]
+    struct Metadata<'a> {
+        #[serde(borrow, rename = "managedFields")]
+        managed_fields: Option<Vec<&'a RawValue>>,
+    }
+    #[derive(Deserialize)]
+    struct Entry<'a> {
+        #[serde(borrow)]
+        manager: Cow<'a, str>,
+        #[serde(borrow, rename = "fieldsV1")]
+        fields: &'a RawValue,
+    }
+    type Names<'a> = Option<BTreeMap<Cow<'a, str>, IgnoredAny>>;
+    #[derive(Deserialize)]
+    struct FieldsV1<'a> {
+        #[serde(borrow, rename = "f:metadata")]
+        metadata: Option<MetadataFields<'a>>,
+        #[serde(borrow, rename = "f:data")]
+        data: Names<'a>,
+    }
+    #[derive(Default, Deserialize)]
+    struct MetadataFields<'a> {
+        #[serde(borrow, rename = "f:labels")]
+        labels: Names<'a>,
+        #[serde(borrow, rename = "f:annotations")]
+        annotations: Names<'a>,
+    }
+    fn add(names: &mut Vec<String>, more: Names<'_>) {
+        let more = more.unwrap_or_default();
+        let more = more.keys().filter_map(|name| name.strip_prefix("f:"));
+        names.extend(more.map(ToOwned::to_owned));
+    }
+    let object: Object<'_> = serde_json::from_str(json).ok()?;
+    let entries = object.metadata.managed_fields.unwrap_or_default();
+    let entries = entries
+        .into_iter()
+        .filter_map(|entry| serde_json::from_str::<Entry<'_>>(entry.get()).ok())
+        .filter(|entry| entry.manager == manager)
+        .filter_map(|entry| serde_json::from_str::<FieldsV1<'_>>(entry.fields.get()).ok());
+    let mut found = None;
+    for entry in entries {
+        let fields: &mut Fields = found.get_or_insert_default();
+        let metadata = entry.metadata.unwrap_or_default();
+        add(&mut fields.labels, metadata.labels);
+        add(&mut fields.annotations, metadata.annotations);
+        add(&mut fields.data, entry.data);
+    }
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::api::ApiKeySpec;
+
+    /// A Secret of which the operator still has these data keys.
+    fn secret(kept: &[&str]) -> Value {
+        let data: serde_json::Map<_, _> = kept
+            .iter()
+            .map(|key| (format!("f:{key}"), json!({})))
+            .collect();
+        let verifier = format!("f:{}", names::ANNOTATION_VERIFIER);
+        let fields =
+            json!({"f:data": data, "f:metadata": {"f:annotations": {verifier: {}, ".": {}}}});
+        json!({"metadata": {"name": "ci", "managedFields": [
+            {"manager": "kubectl-patch", "operation": "Update", "fieldsV1": {"f:data": {"f:x": {}}}},
+            {"manager": names::FIELD_MANAGER, "operation": "Apply", "fieldsV1": fields},
+        ]}})
+    }
+
+    fn is_changed(secret: &Value, spec: &Value) -> bool {
+        let spec: ApiKeySpec = serde_json::from_value(spec.clone()).unwrap();
+        Written::read(&secret.to_string()).is_value_changed(&ApiKey::new("ci", spec))
+    }
+
+    #[test]
+    fn a_value_is_changed_if_a_key_that_consumers_read_is_no_longer_ours() {
+        let plain = json!({"org": "acme", "roles": []});
+        assert!(!is_changed(&secret(&["name", "secret", "key-id"]), &plain));
+        assert!(!is_changed(&secret(&["name", "secret.age"]), &plain));
+        assert!(is_changed(&secret(&["name", "key-id"]), &plain));
+        assert!(is_changed(&secret(&["secret"]), &plain));
+        assert!(is_changed(&secret(&[]), &plain));
+        let keys = json!({"org": "acme", "roles": [], "secret": {"keys": {"name": "USER", "secret": "PASS"}}});
+        assert!(!is_changed(
+            &secret(&["name", "secret", "USER", "PASS"]),
+            &keys
+        ));
+        assert!(is_changed(&secret(&["name", "secret", "USER"]), &keys));
+        assert!(is_changed(&secret(&["name", "secret", "PASS"]), &keys));
+        assert!(!is_changed(&secret(&["name", "secret.age", "USER"]), &keys));
+    }
+
+    #[test]
+    fn nothing_is_concluded_from_managers_that_are_not_ours_or_can_t_be_read() {
+        let plain = json!({"org": "acme", "roles": []});
+        let mut restored = secret(&[]);
+        restored["metadata"]["managedFields"][1]["manager"] = json!("velero");
+        assert!(!is_changed(&restored, &plain));
+        for broken in [
+            json!(null),
+            json!([]),
+            json!([7, {"manager": 7}]),
+            json!([{}]),
+        ] {
+            restored["metadata"]["managedFields"] = broken;
+            assert!(!is_changed(&restored, &plain));
+        }
+        for fields in [json!(7), json!({"f:metadata": 7}), json!({"f:data": [1]})] {
+            let mut broken = secret(&[]);
+            broken["metadata"]["managedFields"][1]["fieldsV1"] = fields;
+            assert!(!is_changed(&broken, &plain));
+        }
+    }
+
+    #[test]
+    fn fields_of_any_depth_are_read_as_far_as_they_matter() {
+        let deep = r#"{"f:a":"#.repeat(100_000) + "{}" + &"}".repeat(100_000);
+        let text = secret(&["name"]).to_string();
+        let text = text.replace(r#""f:name":{}"#, &format!(r#""f:name":{deep}"#));
+        assert!(text.len() > 500_000);
+        let key = ApiKey::new("ci", ApiKeySpec::default());
+        assert!(Written::read(&text).is_value_changed(&key));
+    }
+
+    #[test]
+    fn a_template_is_changed_if_fields_of_it_are_no_longer_ours() {
+        let applied = || Fields {
+            labels: vec!["team".into()],
+            annotations: vec!["b".into(), "a".into()],
+            data: vec![data::TOKEN_URL.into()],
+        };
+        let read = |labels: Value| {
+            let fields = json!({
+                "f:metadata": {"f:labels": labels, "f:annotations": {"f:a": {}, "f:b": {}}},
+                "f:data": {"f:token-url": {}},
+            });
+            let manager = names::TEMPLATE_FIELD_MANAGER;
+            let entry = json!({"manager": manager, "operation": "Apply", "fieldsV1": fields});
+            Written::read(&json!({"metadata": {"managedFields": [entry]}}).to_string())
+        };
+        assert!(!read(json!({"f:team": {}})).is_template_changed(applied()));
+        assert!(read(json!({})).is_template_changed(applied()));
+        assert!(!Written::read("{}").is_template_changed(applied()));
+    }
+}

@@ -1,0 +1,150 @@
+//! Whatever refuses what the operator writes: the status says what it is, and once that is gone the key is
+//! ready within half a minute, with the secret that it would have had.
+
+mod obstacle;
+mod relabelled;
+mod webhook;
+
+use std::time::Duration;
+
+use apikey_operator::api::{conditions, names};
+use tokio::time::Instant;
+
+use self::obstacle::Obstacle;
+use crate::support::{ApiRequest, Scope, api_requests, eventually};
+
+/// Longest time from the end of an obstacle to a key that is ready.
+const BOUND: Duration = Duration::from_secs(30);
+/// Attempts that are seen to be refused, of each kind.
+const ATTEMPTS: usize = 3;
+
+/// A key meets an obstacle at its first secret and, if that stands in the way of a change too, at the next.
+async fn recovers(obstacle: Obstacle, says: &str) {
+    let scope = Scope::shared().await;
+    let scope = &scope;
+    let set = obstacle.set(scope).await;
+    scope.apply_key("ci", "");
+    let seen = refused(scope, says, 0).await;
+    let (took, requests) = ready_again(scope, set, 1).await;
+    println!("{obstacle:?}: {seen:?}, ready {took:?} after it was gone, {requests} requests");
+    if obstacle.hinders_changes() {
+        let before = refusals(scope).len();
+        let set = obstacle.set(scope).await;
+        let request = (names::ANNOTATION_ROTATE_REQUESTED_AT, "now");
+        scope.annotate("ci", &[request]).await;
+        refused(scope, says, before).await;
+        let (took, requests) = ready_again(scope, set, 2).await;
+        println!("{obstacle:?}: rotated {took:?} after it was gone, {requests} requests");
+    }
+}
+
+/// Waits until the obstacle was met several times and the status says so; returns its message.
+async fn refused(scope: &Scope<'_>, says: &str, before: usize) -> String {
+    eventually("the operator tries again", async || {
+        (refusals(scope).len() >= before + ATTEMPTS).then_some(())
+    })
+    .await;
+    eventually(&format!("the status says {says:?}"), async || {
+        let status = scope.keys().get("ci").await.unwrap().status?;
+        let ready = conditions::find(&status.conditions, conditions::READY)?;
+        let says_so = ready.status == "False" && ready.message.contains(says);
+        says_so.then(|| ready.message.clone())
+    })
+    .await
+}
+
+/// Takes the obstacle away and waits until the key is ready; returns how long that took, and how many
+/// requests about this key were made in all.
+async fn ready_again(
+    scope: &Scope<'_>,
+    set: obstacle::Set<'_>,
+    revision: i64,
+) -> (Duration, usize) {
+    set.remove().await;
+    let begun = Instant::now();
+    let key = scope
+        .key("ci", "delivered", |key| {
+            let status = key.status.as_ref();
+            status.is_some_and(|status| {
+                let delivered = conditions::is_true(&status.conditions, conditions::DELIVERED);
+                delivered && status.revision == Some(revision)
+            })
+        })
+        .await;
+    let took = begun.elapsed();
+    assert!(took < BOUND, "{took:?}");
+    let key = scope.ready(&key.metadata.name.unwrap()).await;
+    scope.credential(&key).await.assert_sound();
+    (took, about(scope).len())
+}
+
+/// The operator's requests about the key of this scope and its Secret.
+fn about(scope: &Scope<'_>) -> Vec<ApiRequest> {
+    let mut requests = api_requests(scope.cluster, "apikey-operator");
+    requests.retain(|request| request.namespace == scope.namespace);
+    requests
+}
+
+/// Those of them that should have delivered a secret and were refused.
+fn refusals(scope: &Scope<'_>) -> Vec<ApiRequest> {
+    let mut requests = about(scope);
+    requests.retain(|request| {
+        let writes = ["create", "patch"].contains(&&*request.verb);
+        writes && request.resource == "secrets" && request.code >= 400
+    });
+    requests
+}
+
+#[tokio::test]
+async fn a_policy_that_forbids_secrets() {
+    recovers(Obstacle::Policy("Forbidden"), "denied request: not today").await;
+}
+
+#[tokio::test]
+async fn a_policy_that_calls_secrets_invalid() {
+    recovers(Obstacle::Policy("Invalid"), "denied request: not today").await;
+}
+
+#[tokio::test]
+async fn a_policy_that_calls_secrets_too_large() {
+    let reason = "RequestEntityTooLarge";
+    recovers(Obstacle::Policy(reason), "denied request: not today").await;
+}
+
+#[tokio::test]
+async fn a_webhook_that_calls_it_a_bad_request() {
+    recovers(
+        Obstacle::Webhook(Some(400)),
+        "denied the request: not today",
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn a_webhook_that_has_an_error_of_its_own() {
+    recovers(
+        Obstacle::Webhook(Some(500)),
+        "denied the request: not today",
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn a_webhook_that_is_down() {
+    recovers(Obstacle::Down, "failed calling webhook").await;
+}
+
+#[tokio::test]
+async fn a_webhook_that_never_answers() {
+    recovers(Obstacle::Webhook(None), "failed calling webhook").await;
+}
+
+#[tokio::test]
+async fn a_quota_that_is_used_up() {
+    recovers(Obstacle::Quota, "exceeded quota").await;
+}
+
+#[tokio::test]
+async fn an_api_server_with_too_many_requests() {
+    recovers(Obstacle::Throttled, "too many requests").await;
+}

@@ -1,0 +1,46 @@
+#!/usr/bin/env bash
+# Builds what `make flux` uses: the kustomize-controller of Flux, from source at the version pinned in go.mod,
+# and the definitions of its kinds. The first run takes minutes, every later one is instant.
+#
+#   build.sh              build what is missing
+#   build.sh --print-dir  print the folder and do nothing else
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")"
+
+readonly module=github.com/fluxcd/kustomize-controller
+# Of it only definitions are taken, which kustomize-controller watches. Its checksum is in go.sum, which `go mod tidy` would take out.
+readonly source_module=github.com/fluxcd/source-controller@v1.9.6
+readonly limit=1800 # seconds that the build may take
+
+version=$(sed -n "s|^[[:space:]]*$module \\(v[^ ]*\\).*|\\1|p" go.mod)
+dir=${XDG_CACHE_HOME:-$HOME/.cache}/apikey-operator/flux/$version
+case "${1:-}" in
+--print-dir)
+    echo "$dir"
+    exit 0
+    ;;
+'') ;;
+*)
+    echo "usage: build.sh [--print-dir]" >&2
+    exit 2
+    ;;
+esac
+stamp=$(cat go.mod go.sum "${BASH_SOURCE[0]##*/}" | cksum)
+if [ "$(cat "$dir/.stamp" 2>/dev/null)" = "$stamp" ]; then
+    echo "kustomize-controller $version is built: $dir" >&2
+    exit 0
+fi
+command -v go >/dev/null || {
+    echo "missing: Go, which builds kustomize-controller: https://go.dev/dl/" >&2
+    exit 2
+}
+export CGO_ENABLED=0 GOWORK=off
+
+echo "building kustomize-controller $version; the first time takes a few minutes" >&2
+mkdir -p "$dir"
+timeout "$limit" go build -mod=readonly -buildvcs=false -ldflags '-s -w' -o "$dir/kustomize-controller" "$module"
+definitions() { timeout 300 go mod download -json "$1" | jq -r .Dir; }
+own=$(definitions "$module@$version")
+sources=$(definitions "$source_module")
+install -m 644 "$own"/config/crd/bases/*.yaml "$sources"/config/crd/bases/*.yaml "$dir"
+echo "$stamp" >"$dir/.stamp"
