@@ -1,14 +1,17 @@
-//! Which cluster: what kubectl takes as kubeconfig is taken here too.
+//! Which cluster, and the way to it: what kubectl takes as kubeconfig is taken here too.
 //!
-//! kube reads the files of `KUBECONFIG`. Two things that kubectl does, it does not: a file of the list that
-//! is missing is skipped, and an empty `current-context`, which kubectl writes into a file that it emptied,
-//! does not count.
+//! kube reads the files of `KUBECONFIG`. Some things that kubectl does, it does not: a file of the list that
+//! is missing is skipped; an empty `current-context`, which kubectl writes into a file that it emptied, does
+//! not count; and a proxy of the environment is asked only for servers that are not on this machine and not
+//! in `NO_PROXY`, which kube compares with the proxy itself.
 
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use kube::Config;
 use kube::config::{InClusterError, KubeConfigOptions, Kubeconfig, KubeconfigError};
+
+use crate::proxy;
 
 /// No cluster can be told.
 #[derive(Debug, thiserror::Error)]
@@ -55,11 +58,40 @@ pub async fn infer(context: Option<&str>) -> Result<Config, Error> {
             in_cluster,
         });
     }
+    Ok(config(kubeconfig, context).await?)
+}
+
+/// The cluster of a context, by default the current one, of this file.
+///
+/// # Errors
+/// It can't be read, or the context is of no use.
+pub async fn of_file(path: &Path, context: Option<&str>) -> Result<Config, Error> {
+    Ok(config(Kubeconfig::read_from(path)?, context).await?)
+}
+
+async fn config(kubeconfig: Kubeconfig, context: Option<&str>) -> Result<Config, KubeconfigError> {
     let options = KubeConfigOptions {
         context: context.map(str::to_owned),
         ..KubeConfigOptions::default()
     };
-    Ok(Config::from_custom_kubeconfig(kubeconfig, &options).await?)
+    let named = proxy_url(&kubeconfig, context).map(|url| url.parse());
+    let named = named.transpose().map_err(KubeconfigError::ParseProxyUrl)?;
+    let mut config = Config::from_custom_kubeconfig(kubeconfig, &options).await?;
+    let environment = proxy::Environment::read();
+    config.proxy_url = named.or_else(|| environment.proxy_of(&config.cluster_url));
+    Ok(config)
+}
+
+/// The proxy that the cluster of a context names.
+fn proxy_url<'a>(kubeconfig: &'a Kubeconfig, context: Option<&str>) -> Option<&'a str> {
+    let name = context.or(kubeconfig.current_context.as_deref())?;
+    let mut contexts = kubeconfig.contexts.iter();
+    let context = contexts.find(|context| context.name == name)?;
+    let name = &context.context.as_ref()?.cluster;
+    let mut clusters = kubeconfig.clusters.iter();
+    let cluster = clusters.find(|cluster| cluster.name == *name)?;
+    let url = cluster.cluster.as_ref()?.proxy_url.as_deref();
+    url.filter(|url| !url.is_empty())
 }
 
 fn files() -> Vec<PathBuf> {

@@ -8,6 +8,7 @@ mod kubeconfig;
 mod lint;
 mod list;
 mod lost;
+mod proxy;
 mod reveal;
 mod revoke;
 mod roles;
