@@ -60,7 +60,7 @@ impl<'a> Claim<'a> {
 
     /// Makes it. Of several claims at once one is made, and the others fail.
     pub(super) async fn make(&self, now: Timestamp) -> Result<Delivered, Failure> {
-        // With nanoseconds, it also tells whose claim it is.
+        // It also tells whose claim it is, to the microsecond in the status.
         let stamp = now.to_string();
         let mut tries = 0;
         // What was read for a claim whose answer was lost.
@@ -160,7 +160,7 @@ impl<'a> Claim<'a> {
                     Ok(()) => Outcome::NotMade,
                 }));
             }
-            // The operator removes what is claimed; the status then says when, to the second.
+            // The operator removes what is claimed; the status then says when.
             let key = select::one(self.cluster, self.name()).await?;
             let at = key
                 .status
@@ -168,7 +168,7 @@ impl<'a> Claim<'a> {
                 .and_then(|status| status.revealed_at.as_ref());
             let delivered = conditions::find(key::conditions_of(&key), conditions::DELIVERED);
             Ok(match at {
-                Some(at) if at.0.as_second() == now.as_second() => Some(Outcome::Made),
+                Some(at) if at.0.as_microsecond() == now.as_microsecond() => Some(Outcome::Made),
                 Some(at) => Some(Outcome::Lost(too_late(&key, &at.0.to_string()))),
                 None if delivered.is_some_and(|d| NEVER_CLAIMED.contains(&&*d.reason)) => {
                     Some(Outcome::Lost(self.gone().await))
