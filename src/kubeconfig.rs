@@ -74,7 +74,7 @@ async fn config(kubeconfig: Kubeconfig, context: Option<&str>) -> Result<Config,
         context: context.map(str::to_owned),
         ..KubeConfigOptions::default()
     };
-    let named = proxy_url(&kubeconfig, context).map(|url| url.parse());
+    let named = proxy_url(&kubeconfig, context).map(str::parse);
     let named = named.transpose().map_err(KubeconfigError::ParseProxyUrl)?;
     let mut config = Config::from_custom_kubeconfig(kubeconfig, &options).await?;
     let environment = proxy::Environment::read();

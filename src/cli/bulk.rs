@@ -51,7 +51,7 @@ pub(super) async fn each<T: Display>(
         match result {
             Ok(what) => {
                 let line = format!("apikey/{name} {what}");
-                written = written.and(bar.suspend(|| call.terminal.print(line)));
+                written = written.and_then(|()| bar.suspend(|| call.terminal.print(line)));
             }
             Err(failure) => {
                 let failure = failure.about(&format!("apikey/{name}"));

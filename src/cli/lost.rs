@@ -14,9 +14,9 @@ const DEADLINE: Duration = Duration::from_secs(20);
 /// Time between two looks.
 const EVERY: Duration = Duration::from_millis(500);
 
-/// Whether the write may have been made all the same.
+/// Whether the write may have been made, and nobody said so.
 pub(super) fn may_be_made(error: &Error) -> bool {
-    !error.is_refusal()
+    !error.is_refusal() && !error.is_unsent() && !error.is_unreadable()
 }
 
 /// Looks until there is an answer. The API server may be away for a moment.

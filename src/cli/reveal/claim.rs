@@ -67,8 +67,7 @@ impl<'a> Claim<'a> {
         let mut held: Option<Delivered> = None;
         loop {
             tries += 1;
-            let found = self.secrets.get_opt(self.key.secret_name());
-            let Some(Answer(secret)) = request("read the Secret", found).await? else {
+            let Some(secret) = self.read(held.is_some()).await? else {
                 let Some(delivered) = held else {
                     return Err(self.gone().await);
                 };
@@ -79,29 +78,43 @@ impl<'a> Claim<'a> {
                 };
             };
             self.refuse(&secret.metadata, &stamp)?;
-            let is_made = claimed_at(&secret.metadata).is_some();
+            if claimed_at(&secret.metadata).is_some() {
+                // By a write that took its time. Its value may be taken out of the Secret by now.
+                return held.map_or_else(|| Delivered::take(secret), Ok);
+            }
             let version = secret.metadata.resource_version.clone();
             let delivered = Delivered::take(secret)?;
-            if is_made {
-                return Ok(delivered);
-            }
             let error = match self.write(version, &stamp).await {
                 Ok(()) => return Ok(delivered),
                 Err(error) => error,
             };
-            let changed = matches!(error.code(), Some(404 | 409));
-            if tries >= TRIES || !(changed || lost::may_be_made(&error)) {
+            if lost::may_be_made(&error) {
+                match self.look_up(&stamp, now).await {
+                    Ok(Outcome::Made) => return Ok(delivered),
+                    Ok(Outcome::NotMade) => held = Some(delivered),
+                    Ok(Outcome::Lost(failure)) => return Err(failure),
+                    Err(failure) => return Err(unknown(&error.into(), &failure)),
+                }
+            } else if !matches!(error.code(), Some(404 | 409)) {
                 return Err(error.into());
             }
-            if changed {
-                continue;
+            if tries >= TRIES {
+                return Err(error.into());
             }
-            match self.look_up(&stamp, now).await {
-                Ok(Outcome::Made) => return Ok(delivered),
-                Ok(Outcome::NotMade) => held = Some(delivered),
-                Ok(Outcome::Lost(failure)) => return Err(failure),
-                Err(failure) => return Err(unknown(&error.into(), &failure)),
-            }
+        }
+    }
+
+    /// The Secret. `patiently`: the API server may be away for a moment.
+    async fn read(&self, patiently: bool) -> Result<Option<CoreSecret>, Failure> {
+        let read = async || {
+            let found = self.secrets.get_opt(self.key.secret_name());
+            let found = request("read the Secret", found).await?;
+            Ok(found.map(|Answer(secret)| secret))
+        };
+        if patiently {
+            lost::look(async || read().await.map(Some)).await
+        } else {
+            read().await
         }
     }
 

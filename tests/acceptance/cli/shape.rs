@@ -68,10 +68,17 @@ fn a_cluster_that_cannot_be_reached_is_told_with_the_cause() {
                   users: [{name: u, user: {token: x}}], \
                   contexts: [{name: c, context: {cluster: c, user: u}}]}";
     std::fs::write(&file, config).unwrap();
-    let mut command = Command::new(plugin_file());
-    let message = outcome(command.args(["list", "--kubeconfig"]).arg(&file), "").failed(1);
-    assert!(message.contains("Connection refused"), "{message}");
-    assert!(message.contains("kubectl cluster-info"), "{message}");
+    for call in [
+        &["list"][..],
+        &["create", "ci", "--org", "acme", "--role", "viewer"],
+    ] {
+        let mut command = Command::new(plugin_file());
+        let command = command.args(call).arg("--kubeconfig").arg(&file);
+        let message = outcome(command, "").failed(1);
+        assert!(message.contains("Connection refused"), "{message}");
+        assert!(message.contains("kubectl cluster-info"), "{message}");
+        assert!(!message.contains("not known"), "{message}");
+    }
 }
 
 #[test]

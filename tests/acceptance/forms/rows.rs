@@ -467,8 +467,10 @@ fn put(object: &mut Value, path: &str) {
             fields.insert((*step).to_owned(), json!(PLACE));
             return;
         }
-        let is_list = steps[n + 1] == "0";
-        at = fields.entry(*step).or_insert_with(|| around(step, is_list));
+        let holds_list = steps[n + 1] == "0";
+        at = fields
+            .entry(*step)
+            .or_insert_with(|| around(step, holds_list));
         if *step == "allowedNamespaces" && ["names", "selector"].contains(&steps[n + 1]) {
             at["from"] = json!(if steps[n + 1] == "names" {
                 "Names"
@@ -480,8 +482,8 @@ fn put(object: &mut Value, path: &str) {
 }
 
 /// What a field holds that something is put into.
-fn around(field: &str, is_list: bool) -> Value {
-    match (field, is_list) {
+fn around(field: &str, holds_list: bool) -> Value {
+    match (field, holds_list) {
         ("subOrgs", _) => json!([{"org": "sub"}]),
         ("roles", _) => json!([{"key": "viewer"}]),
         ("matchExpressions", _) => json!([{"key": "team", "operator": "In", "values": ["a"]}]),

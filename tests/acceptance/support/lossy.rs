@@ -40,12 +40,12 @@ impl Cluster {
         let mut lines = BufReader::new(proxy.stdout.take().unwrap());
         lines.read_line(&mut said).unwrap();
         let upstream = said.trim_end().rsplit(' ').next().unwrap();
-        let lost = Arc::new(AtomicUsize::new(0));
+        let count = Arc::new(AtomicUsize::new(0));
         let way = Way {
             method,
             loss,
             times,
-            lost: Arc::clone(&lost),
+            lost: Arc::clone(&count),
         };
         let address = way.open(upstream.parse().unwrap());
         let folder = tempfile::tempdir().unwrap();
@@ -59,7 +59,7 @@ impl Cluster {
         Lossy {
             proxy,
             folder,
-            lost,
+            lost: count,
         }
     }
 }
@@ -110,7 +110,7 @@ impl Way {
 
     fn forward(&self, mut from: TcpStream, mut to: TcpStream, meant: &AtomicBool) {
         let begin = format!("{} /", self.method);
-        let mut bytes = [0; 64 * 1024];
+        let mut bytes = [0; 16 * 1024];
         while let Ok(count @ 1..) = from.read(&mut bytes) {
             meant.fetch_or(
                 bytes[..count].starts_with(begin.as_bytes()),
@@ -124,7 +124,7 @@ impl Way {
     }
 
     fn answer(&self, mut from: TcpStream, mut to: TcpStream, meant: &AtomicBool) {
-        let mut bytes = [0; 64 * 1024];
+        let mut bytes = [0; 16 * 1024];
         while let Ok(count @ 1..) = from.read(&mut bytes) {
             if meant.swap(false, Ordering::SeqCst)
                 && self.lost.fetch_add(1, Ordering::SeqCst) < self.times
