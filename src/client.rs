@@ -6,11 +6,12 @@ use std::task::{Context, Poll};
 use axum::http::{Request, Response};
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
+use kube::Client;
 use kube::client::{Body, ClientBuilder};
-use kube::{Client, Config};
 use tower::{Layer, Service};
 use tracing::Instrument as _;
 
+use crate::kubeconfig;
 use crate::metrics::Metrics;
 use crate::telemetry::api_request;
 
@@ -19,7 +20,7 @@ use crate::telemetry::api_request;
 /// # Errors
 /// Neither is usable; the message says what was tried.
 pub async fn connect(metrics: &Metrics) -> Result<Client, Box<dyn std::error::Error>> {
-    let mut config = Config::infer().await?;
+    let mut config = kubeconfig::infer(None).await?;
     // Retries are ours: kube's would hold a request for minutes and hide a throttled server.
     config.default_retry = false;
     let layer = CountLayer {

@@ -155,6 +155,19 @@ impl Error {
         matches!(&self.cause, Cause::Deadline)
     }
 
+    /// Whether the request was not sent, because there was no connection to send it on.
+    #[must_use]
+    pub fn is_unsent(&self) -> bool {
+        let Cause::Client(error) = &self.cause else {
+            return false;
+        };
+        let begin: &dyn std::error::Error = error;
+        std::iter::successors(Some(begin), |error| error.source()).any(|error| {
+            let of_client = error.downcast_ref::<hyper_util::client::legacy::Error>();
+            of_client.is_some_and(hyper_util::client::legacy::Error::is_connect)
+        })
+    }
+
     /// Whether the server answered with an object that can't be read.
     #[must_use]
     pub fn is_unreadable(&self) -> bool {

@@ -5,6 +5,7 @@
 //! | [`api`] | yes | custom resources, conditions, names |
 //! | [`credential`] | yes, but for randomness and the hashing threads | secret format, hashes, verifier document |
 //! | [`policy`] | yes | may this key exist, and with what |
+//! | [`proxy`] | yes, but for the environment | through which proxy a request goes |
 //! | [`text`] | yes | text that others wrote, as it is shown |
 //! | [`controller`] | `apikey::{plan, status, notes, reported, delivered}` | watches, caches, reconcilers |
 //! | [`token`] | `index`, `verify`, `claims`, `signer`, `form`, `limits` | the token server |
@@ -12,7 +13,7 @@
 //! | [`server`] | `connection`, `table`, `source` | the connections of a port |
 //! | [`watch`] | all but `stream`, `body` | watches of the API server, for both processes |
 //! | [`cli`] | renderings and decisions | the kubectl plugin |
-//! | [`admin`], [`audit`], [`client`], [`clock`], [`config`], [`error`], [`memory`], [`metrics`], [`process`], [`telemetry`] | no | the edge |
+//! | [`admin`], [`audit`], [`client`], [`clock`], [`config`], [`error`], [`kubeconfig`], [`memory`], [`metrics`], [`process`], [`telemetry`] | no | the edge |
 //!
 //! Data flows one way: watches fill [`controller::cache`], a change is put on a queue, a reconcile
 //! observes the caches, [`controller::apikey::plan::plan`] decides, `execute` writes with
@@ -29,11 +30,13 @@ pub mod config;
 pub mod controller;
 pub mod credential;
 pub mod error;
+pub mod kubeconfig;
 pub mod memory;
 pub mod metrics;
 pub mod object;
 pub mod policy;
 pub mod process;
+pub mod proxy;
 pub mod server;
 pub mod telemetry;
 pub mod text;

@@ -9,7 +9,7 @@
     reason = "KubeSchema repeats each type for validation, as `pub`"
 )]
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, MicroTime, Time};
 use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -290,10 +290,10 @@ pub struct ApiKeyStatus {
     #[schemars(length(max = 253))]
     pub handled_rotate_request: Option<String>,
 
-    /// When the secret was claimed. Only with `secret.delivery: RevealOnce`.
+    /// When the secret was claimed, to the microsecond. Only with `secret.delivery: RevealOnce`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "schema::optional_date_time")]
-    pub revealed_at: Option<Time>,
+    pub revealed_at: Option<MicroTime>,
 
     /// When a token was last issued for the key or the key was last checked, to within 10 minutes.
     /// Written by the token endpoint.

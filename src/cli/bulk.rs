@@ -16,10 +16,11 @@ use crate::api::ApiKey;
 const AT_ONCE: usize = 8;
 
 /// Changes each of the keys; `change` says what it did, for example `revoked`. No failure keeps the
-/// others from being changed.
+/// others from being changed, and no output that can't be written does.
 ///
 /// # Errors
-/// Some failed; each was named. The failure of a single key is returned as it is.
+/// Some failed; each was named. The failure of a single key is returned as it is. Or all were changed, and
+/// that could not be written.
 pub(super) async fn each<T: Display>(
     call: &mut Invocation,
     selected: Selected,
@@ -38,6 +39,7 @@ pub(super) async fn each<T: Display>(
     }
     let bar = call.terminal.bar(keys.len(), doing);
     let mut failures = Vec::new();
+    let mut written = Ok(());
     let change = &change;
     let changes = keys
         .iter()
@@ -47,7 +49,10 @@ pub(super) async fn each<T: Display>(
         bar.inc(1);
         let name = key::name(key);
         match result {
-            Ok(what) => bar.suspend(|| call.terminal.print(format!("apikey/{name} {what}")))?,
+            Ok(what) => {
+                let line = format!("apikey/{name} {what}");
+                written = written.and_then(|()| bar.suspend(|| call.terminal.print(line)));
+            }
             Err(failure) => {
                 let failure = failure.about(&format!("apikey/{name}"));
                 bar.suspend(|| told(&failure, count, call));
@@ -66,7 +71,7 @@ pub(super) async fn each<T: Display>(
         told(&failure, count, call);
         failures.push(failure);
     }
-    summary(failures, count)
+    summary(failures, count).and(written)
 }
 
 /// Tells of a failure among others; a single one is told at the end of the call.

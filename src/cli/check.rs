@@ -12,10 +12,11 @@ use serde::Serialize;
 use serde_json::json;
 
 use super::exit::{Exit, Failure};
+use super::format::Machine;
 use super::invocation::{Cluster, Invocation};
 use super::terminal::{BAD, DIM, GOOD, WARN};
 use super::text::{Text, styled};
-use super::{time, version};
+use super::{program, time, version};
 use crate::api::names;
 use crate::error::request;
 
@@ -132,18 +133,21 @@ impl Finding {
 
 pub(super) async fn run(flags: &Check, call: &mut Invocation) -> Result<(), Failure> {
     let cluster = call.cluster().await?;
-    let findings = match flags.wait {
+    let mut findings = match flags.wait {
         None => look(flags, &cluster, call.clock.now()).await,
         Some(longest) => {
             let longest = Duration::try_from(longest).unwrap_or_default();
             until_healthy(flags, &cluster, call, longest).await
         }
     };
+    for finding in &mut findings {
+        finding.fix = program::told(&finding.fix, &call.program);
+    }
     let healthy = is_healthy(&findings);
     match flags.output {
         Some(Form::Json) => {
             let report = json!({"healthy": healthy, "checks": findings});
-            call.terminal.exact(&format!("{report:#}"))?;
+            call.terminal.exact(&Machine::Json.render(&report)?)?;
         }
         None => {
             for finding in &findings {

@@ -27,6 +27,7 @@ use super::select::{self, Listed, Unread};
 use super::terminal::{Color, Terminal};
 use crate::api::{ApiKey, Organization};
 use crate::clock::Clock;
+use crate::kubeconfig;
 use crate::object::Answer;
 
 /// The word by which kubectl plugins are asked.
@@ -137,12 +138,10 @@ fn candidates<K>(listed: &Listed<K>, told: impl Fn(&K) -> Candidate) -> Vec<Cand
 
 fn contexts(line: &Line<'_>) -> Vec<Candidate> {
     let read = match line.value_of("kubeconfig") {
-        Some(path) => Kubeconfig::read_from(path),
-        None => Kubeconfig::read(),
+        Some(path) => Kubeconfig::read_from(path).ok(),
+        None => kubeconfig::read().ok(),
     };
-    let contexts = read
-        .map(|kubeconfig| kubeconfig.contexts)
-        .unwrap_or_default();
+    let contexts = read.unwrap_or_default().contexts;
     let names = contexts.iter();
     names
         .map(|context| Candidate::new(&context.name, ""))

@@ -12,13 +12,13 @@ use kube::api::PostParams;
 use kube::core::Request;
 
 use self::build::{Expiry, SubOrg};
-use super::exit::Failure;
+use super::exit::{Exit, Failure};
 use super::format::{self, Machine};
 use super::invocation::{Cluster, Invocation};
 use super::revoke::DryRun;
-use super::{key, organization, patch, time, wait};
+use super::{key, lost, organization, patch, select, time, wait};
 use crate::api::ApiKey;
-use crate::error::request;
+use crate::error::{Error, request};
 use crate::object::{Answer, Sent};
 
 /// Create a key and wait until it is ready.
@@ -65,7 +65,7 @@ pub(super) struct Create {
     #[arg(long, value_name = "NAME", help_heading = "Secret and tokens")]
     secret_name: Option<String>,
 
-    /// Lifetime of its tokens.
+    /// Lifetime of its tokens, from 60s to 24h. Default: 1h, or the organization's limit if that is less.
     #[arg(long, value_name = "DURATION", value_parser = time::duration,
         help_heading = "Secret and tokens")]
     ttl: Option<SignedDuration>,
@@ -78,21 +78,22 @@ pub(super) struct Create {
     )]
     audiences: Vec<String>,
 
-    /// Replace the secret by schedule; whole days.
+    /// Replace the secret by schedule; whole days, from 1d to 3650d. Default: only on request.
     #[arg(long, value_name = "DURATION", value_parser = build::days,
         help_heading = "Secret and tokens")]
     rotate_every: Option<i32>,
 
-    /// How long a replaced secret stays accepted.
+    /// How long a replaced secret stays accepted, at most 90d. 0: it is refused at once. Default: 1h. One that
+    /// leaked needs no 0 here: `kubectl apikey rotate NAME --overlap 0`.
     #[arg(long, value_name = "DURATION", value_parser = build::seconds,
         help_heading = "Secret and tokens")]
     overlap: Option<u32>,
 
-    /// Whether the delivered Secret stays.
+    /// Whether the delivered Secret stays. Default: keep.
     #[arg(long, value_name = "HOW", help_heading = "Secret and tokens")]
     delivery: Option<How>,
 
-    /// With reveal-once: how long an unclaimed secret waits.
+    /// With reveal-once: how long an unclaimed secret waits, from 60s to 30d. Default: 1d.
     #[arg(long, value_name = "DURATION", value_parser = build::seconds,
         help_heading = "Secret and tokens")]
     reveal_within: Option<u32>,
@@ -266,27 +267,44 @@ async fn create(
         dry_run,
         field_manager: Some(patch::FIELD_MANAGER.to_owned()),
     };
-    let created = async {
-        let body = serde_json::to_vec(wanted).map_err(kube::Error::SerdeError)?;
-        let post = Request::new(cluster.keys().resource_url()).create(&params, body);
-        let post = post.map_err(kube::Error::BuildRequest)?;
-        cluster.client.request::<Answer<Sent<ApiKey>>>(post).await
+    let write = async || {
+        let created = async {
+            let body = serde_json::to_vec(wanted).map_err(kube::Error::SerdeError)?;
+            let post = Request::new(cluster.keys().resource_url()).create(&params, body);
+            let post = post.map_err(kube::Error::BuildRequest)?;
+            cluster.client.request::<Answer<Sent<ApiKey>>>(post).await
+        };
+        let created = request("create the ApiKey", created).await;
+        created.map(|Answer(key)| key)
     };
-    let created = request("create the ApiKey", created).await;
-    created.map(|Answer(key)| key).map_err(|error| {
-        let (name, namespace) = (key::name(wanted), &cluster.namespace);
-        match error.code() {
-            Some(409) => Failure::failed(format!(
-                "{error}: choose another name, or look at it with `kubectl apikey status {name} -n \
-                 {namespace}`"
-            )),
-            Some(404) => Failure::not_found(format!(
-                "{error}: does namespace '{namespace}' exist, and are the definitions installed \
-                 (`kubectl apikey check`)?"
-            )),
-            _ => error.into(),
+    let name = key::name(wanted);
+    let made = async || match select::stored::<Sent<ApiKey>>(cluster, name).await {
+        Ok(key) if !dry_run => {
+            let key = select::readable(key)?;
+            Ok((key.object.spec == wanted.spec).then_some(key))
         }
+        Ok(_) => Ok(None),
+        Err(failure) if failure.exit() == Exit::NotFound => Ok(None),
+        Err(failure) => Err(failure),
+    };
+    lost::certain(write, made, async |error| {
+        refused(error, name, &cluster.namespace)
     })
+    .await
+}
+
+fn refused(error: Error, name: &str, namespace: &str) -> Failure {
+    match error.code() {
+        Some(409) => Failure::failed(format!(
+            "{error}: choose another name, or look at it with `kubectl apikey status {name} -n \
+             {namespace}`"
+        )),
+        Some(404) => Failure::not_found(format!(
+            "{error}: does namespace '{namespace}' exist, and are the definitions installed \
+             (`kubectl apikey check`)?"
+        )),
+        _ => error.into(),
+    }
 }
 
 fn say_sent(

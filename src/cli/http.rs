@@ -1,7 +1,6 @@
 //! HTTP for verbs that talk to the token server. Nothing is sent where it was not meant to go: no
-//! redirect is followed.
+//! redirect is followed, and no proxy is asked for what is on this machine.
 
-use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -14,7 +13,7 @@ use zeroize::Zeroizing;
 
 use super::exit::Failure;
 use super::input;
-use crate::error;
+use crate::{error, proxy};
 
 /// Longest wait for an answer.
 const DEADLINE: Duration = Duration::from_secs(10);
@@ -23,16 +22,21 @@ const MAX_ANSWER_BYTES: usize = 1024 * 1024;
 /// Longest text of a server that is repeated.
 const MAX_SAID_CHARS: usize = 500;
 
-/// A client that follows no redirect: a secret must not go elsewhere.
-pub(super) fn client() -> Result<Client, Failure> {
-    built(builder())
+/// A client for this address.
+pub(super) fn client(url: &Url) -> Result<Client, Failure> {
+    built(builder(url))
 }
 
-fn builder() -> ClientBuilder {
-    Client::builder()
+fn builder(url: &Url) -> ClientBuilder {
+    let builder = Client::builder()
         .timeout(DEADLINE)
         .redirect(reqwest::redirect::Policy::none())
-        .user_agent(concat!("kubectl-apikey/", env!("CARGO_PKG_VERSION")))
+        .user_agent(concat!("kubectl-apikey/", env!("CARGO_PKG_VERSION")));
+    if is_this_machine(url) {
+        builder.no_proxy()
+    } else {
+        builder
+    }
 }
 
 fn built(builder: ClientBuilder) -> Result<Client, Failure> {
@@ -69,28 +73,35 @@ impl Answer {
     }
 }
 
-/// Who talks to a server.
-pub(super) struct Http(Client);
+/// Who talks to servers.
+pub(super) struct Http {
+    /// Authorities to trust in place of those of the system.
+    authorities: Option<Vec<Certificate>>,
+}
 
 impl Http {
     pub(super) fn new(trust: &Trust) -> Result<Self, Failure> {
-        let builder = match &trust.ca_file {
-            Some(path) => builder().tls_certs_only(authorities(path)?),
-            None => builder(),
-        };
-        built(builder).map(Self)
+        let authorities = trust.ca_file.as_deref().map(authorities).transpose()?;
+        Ok(Self { authorities })
+    }
+
+    fn client(&self, url: &Url) -> Result<Client, Failure> {
+        built(match &self.authorities {
+            Some(authorities) => builder(url).tls_certs_only(authorities.clone()),
+            None => builder(url),
+        })
     }
 
     /// Sends a form, which is wiped afterwards.
     pub(super) async fn post(&self, url: &Url, form: Zeroizing<String>) -> Result<Answer, Failure> {
-        let request = self.0.post(url.clone());
+        let request = self.client(url)?.post(url.clone());
         let request = request.header("content-type", "application/x-www-form-urlencoded");
         answer(url, request.body(Bytes::from_owner(form)).send().await).await
     }
 
     /// Asks for a document.
     pub(super) async fn get(&self, url: &Url) -> Result<Answer, Failure> {
-        answer(url, self.0.get(url.clone()).send().await).await
+        answer(url, self.client(url)?.get(url.clone()).send().await).await
     }
 }
 
@@ -178,14 +189,8 @@ pub(super) fn is_open(url: &Url) -> bool {
     url.scheme() == "http" && !is_this_machine(url)
 }
 
-/// Whether the host is a loopback address, or `localhost`: of other names, the name server decides.
 fn is_this_machine(url: &Url) -> bool {
-    let host = url.host_str().unwrap_or_default();
-    let address = host
-        .strip_prefix('[')
-        .and_then(|host| host.strip_suffix(']'));
-    let address = address.unwrap_or(host).parse::<IpAddr>();
-    host == "localhost" || address.is_ok_and(|address| address.is_loopback())
+    proxy::is_this_machine(url.host_str().unwrap_or_default())
 }
 
 #[cfg(test)]

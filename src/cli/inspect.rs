@@ -12,6 +12,7 @@ use serde_json::{Map, Value};
 
 use self::identify::{Finding, Kind, identify};
 use super::exit::{Exit, Failure};
+use super::format::Machine;
 use super::invocation::Invocation;
 use super::terminal::BOLD;
 use super::text::styled;
@@ -115,9 +116,7 @@ fn say(flags: &Inspect, finding: &Finding, call: &mut Invocation) -> Result<(), 
             "keyIds": finding.key_ids,
             "facts": facts,
         });
-        let text = serde_json::to_string_pretty(&document);
-        let text = text.map_err(|_| Failure::failed("it can't be shown as JSON"))?;
-        return call.terminal.exact(&text);
+        return call.terminal.exact(&Machine::Json.render(&document)?);
     }
     call.terminal.print(styled(BOLD, finding.kind.words()))?;
     for (name, value) in &finding.facts {

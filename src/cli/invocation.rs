@@ -8,7 +8,6 @@ use clap::Args;
 use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::core::v1::Secret;
 use kube::api::GetParams;
-use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::core::{PartialObjectMeta, Request};
 use kube::{Api, Client, Config, Resource};
 use tokio::sync::OnceCell;
@@ -17,6 +16,7 @@ use super::exit::Failure;
 use super::terminal::Terminal;
 use crate::api::{ApiKey, Organization};
 use crate::clock::Clock;
+use crate::kubeconfig;
 use crate::object::Answer;
 
 /// Longest wait for a connection.
@@ -176,10 +176,6 @@ async fn connect(target: &Target) -> Result<Cluster, Failure> {
 }
 
 async fn config(target: &Target) -> Result<Config, Failure> {
-    let options = KubeConfigOptions {
-        context: target.context.clone(),
-        ..KubeConfigOptions::default()
-    };
     let unusable = |error: &dyn std::error::Error| {
         let context = match &target.context {
             Some(name) => format!(", context '{name}'"),
@@ -194,12 +190,10 @@ async fn config(target: &Target) -> Result<Config, Failure> {
              `kubectl config get-contexts` shows what there is"
         ))
     };
-    let read = match &target.kubeconfig {
-        Some(path) => Kubeconfig::read_from(path),
-        None if target.context.is_some() => Kubeconfig::read(),
-        None => return Config::infer().await.map_err(|error| unusable(&error)),
+    let context = target.context.as_deref();
+    let config = match &target.kubeconfig {
+        Some(path) => kubeconfig::of_file(path, context).await,
+        None => kubeconfig::infer(context).await,
     };
-    let kubeconfig = read.map_err(|error| unusable(&error))?;
-    let config = Config::from_custom_kubeconfig(kubeconfig, &options).await;
     config.map_err(|error| unusable(&error))
 }

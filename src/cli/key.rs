@@ -5,7 +5,8 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use k8s_openapi::jiff::Timestamp;
 
 use super::terminal::{BAD, GOOD, WARN};
-use crate::api::{ApiKey, Phase, conditions};
+use crate::api::conditions::{self, reason};
+use crate::api::{ApiKey, Phase};
 
 /// Its name.
 pub(super) fn name(key: &ApiKey) -> &str {
@@ -53,7 +54,13 @@ pub(super) fn is_observed(key: &ApiKey) -> bool {
     seen == key.metadata.generation
 }
 
-/// Its phase, and whether it is suspended, in one word.
+/// Whether its current secret is refused on request, while the next one can't be delivered.
+pub(super) fn is_refused(key: &ApiKey) -> bool {
+    let delivered = conditions::find(conditions_of(key), conditions::DELIVERED);
+    delivered.is_some_and(|delivered| delivered.reason == reason::DELIVERY_HELD_UP)
+}
+
+/// Its phase, and whether its secret is refused or it is suspended, in one word.
 pub(super) fn phase(key: &ApiKey) -> (String, Style) {
     let phase = key.status.as_ref().and_then(|status| status.phase);
     let (word, style) = match phase {
@@ -62,11 +69,16 @@ pub(super) fn phase(key: &ApiKey) -> (String, Style) {
         Some(phase @ Phase::Active) => (phase.as_str(), GOOD),
         Some(phase @ Phase::Expired) => (phase.as_str(), BAD),
     };
-    if key.spec.suspended {
-        (format!("{word},Suspended"), WARN)
-    } else {
-        (word.to_owned(), style)
-    }
+    let marks = [
+        (is_refused(key), "Refused", BAD),
+        (key.spec.suspended, "Suspended", WARN),
+    ];
+    let held: Vec<_> = marks.into_iter().filter(|(holds, ..)| *holds).collect();
+    let style = held.first().map_or(style, |(.., style)| *style);
+    let words: Vec<_> = std::iter::once(word)
+        .chain(held.iter().map(|(_, word, _)| *word))
+        .collect();
+    (words.join(","), style)
 }
 
 /// The style of a condition's status, for a condition that is good when it is `True`.

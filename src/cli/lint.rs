@@ -1,5 +1,6 @@
 //! `lint`: what the API server and the operator would say of files, before they are applied.
 
+mod metadata;
 mod object;
 mod read;
 mod rules;
@@ -16,6 +17,7 @@ use self::object::Checker;
 use self::read::{Document, Files};
 use self::rules::World;
 use super::exit::Failure;
+use super::format::Machine;
 use super::invocation::Invocation;
 
 /// Check files with ApiKeys and Organizations, without a cluster.
@@ -23,7 +25,8 @@ use super::invocation::Invocation;
 /// Checked are fields, formats and the rules of the definitions, expiries that have passed, names
 /// that stand twice, and keys against Organizations of the same files. Objects of other kinds are
 /// skipped. With --server each object is also tried on the cluster, which keeps nothing, and keys are
-/// checked against its Organizations, if you may list them.
+/// checked against its Organizations. If you may not list those, as is usual in a namespace of one's own, a
+/// warning says so, and the call fails for it only with --strict.
 ///
 /// Problems go to standard output, one a line; with any, the exit code is 5. What the operator would
 /// leave out of a key that is good otherwise, such as one of two roles, is a warning. So is, without
@@ -39,7 +42,8 @@ pub(super) struct Lint {
     #[arg(long)]
     server: bool,
 
-    /// Count warnings as problems, but for those of Organizations that may be on the cluster.
+    /// Count warnings as problems, except those of Organizations that may be on a cluster that is not asked.
+    /// With --server, it is a problem as well if you may not list Organizations.
     #[arg(long)]
     strict: bool,
 
@@ -138,12 +142,15 @@ impl Document {
 
 pub(super) async fn run(flags: &Lint, call: &mut Invocation) -> Result<(), Failure> {
     let Files {
-        documents,
+        mut documents,
         skipped,
         mut problems,
     } = read::all(&flags.paths)?;
     let now = call.clock.now();
     let checker = Checker::new()?;
+    for document in &mut documents {
+        checker.normalize(document);
+    }
     let mut world = World::of(&documents);
     let (mut sound, mut broken) = (Vec::new(), Vec::new());
     for document in &documents {
@@ -157,9 +164,11 @@ pub(super) async fn run(flags: &Lint, call: &mut Invocation) -> Result<(), Failu
     problems.extend(broken);
     problems.extend(rules::twice(&documents));
     let by_server = flags.server || call.target().context.is_some();
+    let mut is_partial = false;
     if by_server {
         let cluster = call.cluster().await?;
         if let Some(why) = server::learn(&cluster, &mut world).await? {
+            is_partial = true;
             call.terminal.warn(why);
         }
         problems.extend(server::check(&cluster, &mut world, &sound, now).await?);
@@ -170,18 +179,37 @@ pub(super) async fn run(flags: &Lint, call: &mut Invocation) -> Result<(), Failu
         }
     }
     problems.sort_by(|a, b| (&a.file, a.line).cmp(&(&b.file, b.line)));
-    show(call, flags, (documents.len(), skipped), &problems)
+    let counts = Counts {
+        checked: documents.len(),
+        skipped,
+        is_partial,
+    };
+    show(call, flags, counts, &problems)
+}
+
+/// What was looked at.
+#[derive(Clone, Copy)]
+struct Counts {
+    checked: usize,
+    skipped: usize,
+    /// The cluster was asked, and its Organizations may not be listed.
+    is_partial: bool,
 }
 
 fn show(
     call: &mut Invocation,
     flags: &Lint,
-    (checked, skipped): (usize, usize),
+    counts: Counts,
     problems: &[Problem],
 ) -> Result<(), Failure> {
+    let Counts {
+        checked,
+        skipped,
+        is_partial,
+    } = counts;
     if flags.output == Some(Form::Json) {
         let report = json!({"checked": checked, "skipped": skipped, "problems": problems});
-        call.terminal.exact(&format!("{report:#}"))?;
+        call.terminal.exact(&Machine::Json.render(&report)?)?;
     } else {
         for problem in problems {
             call.terminal.print(problem)?;
@@ -191,10 +219,15 @@ fn show(
     let errors = errors.count();
     let warnings = problems.len() - errors;
     let unknown = problems.iter().filter(|p| p.severity == Severity::Unknown);
-    let is_strictly_fine = warnings == unknown.count();
+    let is_strictly_fine = warnings == unknown.count() && !is_partial;
+    let rest = if is_partial {
+        "; the Organizations of the cluster were not read"
+    } else {
+        ""
+    };
     let summary = format!(
         "{checked} object(s) checked, {skipped} of other kinds skipped: {errors} problem(s), \
-         {warnings} warning(s)"
+         {warnings} warning(s){rest}"
     );
     if errors == 0 && (is_strictly_fine || !flags.strict) {
         call.terminal.note(summary);

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::exit::{Exit, Failure};
 use super::invocation::Cluster;
-use super::{key, select};
+use super::{key, lost, select};
 use crate::api::ApiKey;
 use crate::error::{Error, request};
 use crate::object::Answer;
@@ -33,20 +33,30 @@ pub(super) async fn suspend(cluster: &Cluster, key: &ApiKey) -> Result<ApiKey, F
     });
     // Nothing else may be applied by this manager: what an apply leaves out is taken back.
     let params = PatchParams::apply(ACTION_FIELD_MANAGER).force();
-    let written = patch(cluster, name, &params, &Patch::Apply(&body)).await;
-    match written {
-        Err(error) if error.code() == Some(409) => {
-            select::one(cluster, name).await?;
-            Err(error.into())
+    let write = async || patch(cluster, name, &params, &Patch::Apply(&body)).await;
+    let made = async || {
+        let seen = select::one(cluster, name).await?;
+        let is_same = seen.metadata.uid == key.metadata.uid;
+        // Of a key that was suspended before, this does not tell by whom.
+        let is_made = is_same && seen.spec.suspended && !key.spec.suspended;
+        Ok(is_made.then_some(seen))
+    };
+    let refused = async |error: Error| {
+        if error.code() == Some(409)
+            && let Err(gone) = select::one(cluster, name).await
+        {
+            return gone;
         }
-        written => written.map_err(Failure::from),
-    }
+        error.into()
+    };
+    lost::certain(write, made, refused).await
 }
 
 /// Puts a key back into service.
 pub(super) async fn resume(cluster: &Cluster, name: &str) -> Result<ApiKey, Failure> {
     let body = json!({"spec": {"suspended": false}});
-    merge(cluster, name, &params(ACTION_FIELD_MANAGER), &body).await
+    let params = params(ACTION_FIELD_MANAGER);
+    merge(cluster, name, &params, &body, |key| !key.spec.suspended).await
 }
 
 /// Merges this into the annotations of exactly this key. `dry_run`: the API server keeps nothing.
@@ -61,7 +71,21 @@ pub(super) async fn annotations(
         dry_run,
         ..params(ACTION_FIELD_MANAGER)
     };
-    merge(cluster, key::name(key), &params, &body).await
+    let uid = key.metadata.uid.as_deref();
+    merge(cluster, key::name(key), &params, &body, |seen| {
+        !dry_run && seen.metadata.uid.as_deref() == uid && has(seen, change)
+    })
+    .await
+}
+
+/// Whether the key has these annotations; `null`: it has none of the name.
+fn has(key: &ApiKey, annotations: &Value) -> bool {
+    let mut wanted = annotations.as_object().into_iter().flatten();
+    let all = key.metadata.annotations.as_ref();
+    wanted.all(|(name, value)| {
+        let found = all.and_then(|all| all.get(name));
+        found.map(String::as_str) == value.as_str()
+    })
 }
 
 /// Merges what `change` makes of the key into its spec; exactly that version of the key is changed,
@@ -71,11 +95,14 @@ pub(super) async fn recomputed(
     name: &str,
     change: impl Fn(&ApiKey) -> Result<Option<Value>, Failure>,
 ) -> Result<(ApiKey, bool), Failure> {
-    let mut tries = 0;
+    let (mut tries, mut lost) = (0, 0);
     loop {
-        let key = select::one(cluster, name).await?;
+        let key = match lost {
+            0 => select::one(cluster, name).await?,
+            _ => lost::look(async || select::one(cluster, name).await.map(Some)).await?,
+        };
         let Some(spec) = change(&key)? else {
-            return Ok((key, false));
+            return Ok((key, lost > 0));
         };
         let version = &key.metadata.resource_version;
         let body = json!({"metadata": {"resourceVersion": version}, "spec": spec});
@@ -84,19 +111,27 @@ pub(super) async fn recomputed(
         match patch(cluster, key::name(&key), &params, &Patch::Merge(&body)).await {
             Ok(key) => return Ok((key, true)),
             Err(error) if error.code() == Some(409) && tries < TRIES => {}
+            Err(error) if lost::may_be_made(&error) && lost < lost::TRIES => lost += 1,
             Err(error) => return Err(error.into()),
         }
     }
 }
 
+/// Makes a merge. `is_made`: whether a key is as after it.
 async fn merge(
     cluster: &Cluster,
     name: &str,
     params: &PatchParams,
     body: &Value,
+    is_made: impl Fn(&ApiKey) -> bool,
 ) -> Result<ApiKey, Failure> {
-    let written = patch(cluster, name, params, &Patch::Merge(body)).await;
-    written.map_err(Failure::from).map_err(|failure| {
+    let write = async || patch(cluster, name, params, &Patch::Merge(body)).await;
+    let made = async || {
+        let key = select::one(cluster, name).await?;
+        Ok(is_made(&key).then_some(key))
+    };
+    let done = lost::certain(write, made, async |error| error.into()).await;
+    done.map_err(|failure| {
         if failure.exit() == Exit::NotFound {
             Failure::not_found(format!("there is no ApiKey '{name}' any more"))
         } else {

@@ -10,6 +10,7 @@ use zeroize::Zeroizing;
 
 use super::delivered::{self, Delivered, Value};
 use super::exit::Failure;
+use super::format::escaped;
 use super::invocation::Invocation;
 use super::text::{self, Text};
 use super::{dialogue, input, key, select, shell};
@@ -73,7 +74,8 @@ pub(super) async fn run(flags: &Reveal, call: &mut Invocation) -> Result<(), Fai
     if let Some(warning) = warning(&key, call) {
         call.terminal.warn(warning);
     }
-    let delivered = if key.reveals_once() {
+    let is_claimed = key.reveals_once();
+    let delivered = if is_claimed {
         let claim = claim::Claim::new(&cluster, &key);
         claim.look().await?;
         agree(flags, &claim, call)?;
@@ -85,7 +87,16 @@ pub(super) async fn run(flags: &Reveal, call: &mut Invocation) -> Result<(), Fai
         delivered::read(&cluster, &key).await?
     };
     let text = render(flags, &key, &delivered, identity.as_ref(), call)?;
-    call.terminal.exact(text.trim_end())
+    if !is_claimed {
+        return call.terminal.exact(text.trim_end());
+    }
+    call.terminal.hand_over(text.trim_end()).map_err(|error| {
+        let name = key::name(&key);
+        Failure::failed(format!(
+            "the secret was claimed and can't be written ({error}), so nobody has it: to have a new one, \
+             kubectl apikey rotate {name}"
+        ))
+    })
 }
 
 /// The private keys that open the secret of the key, if it is encrypted and has to be opened.
@@ -215,9 +226,11 @@ fn render(
                 token_url: delivered.token_url.as_deref(),
                 expires_at: delivered.expires_at.as_deref(),
             };
-            let text = serde_json::to_string_pretty(&document);
-            let text = text.map_err(|_| Failure::failed("the secret can't be shown as JSON"))?;
-            Zeroizing::new(text)
+            let text = Zeroizing::new(
+                serde_json::to_string_pretty(&document)
+                    .map_err(|_| Failure::failed("the secret can't be shown as JSON"))?,
+            );
+            Zeroizing::new(escaped(&text).into_owned())
         }
     })
 }

@@ -1,6 +1,9 @@
 //! `revoke`: deletes keys. Their secrets are refused from that moment.
 
+use std::cell::RefCell;
+
 use clap::{Args, ValueEnum};
+use k8s_openapi::api::core::v1::Secret;
 use kube::api::{DeleteParams, Preconditions};
 use kube::core::Request;
 
@@ -8,8 +11,8 @@ use super::exit::Failure;
 use super::invocation::{Cluster, Invocation};
 use super::select::{Selected, Selection};
 use super::table::{self, Cell};
-use super::{bulk, dialogue, gitops, key, time};
-use crate::api::ApiKey;
+use super::{bulk, delivered, dialogue, gitops, key, lost, time};
+use crate::api::{ApiKey, names};
 use crate::error::request;
 
 /// Delete keys: their secrets are refused from then on, for good.
@@ -69,10 +72,22 @@ pub(super) async fn run(flags: &Revoke, call: &mut Invocation) -> Result<(), Fai
             ));
         }
     }
-    bulk::each(call, selected, "Revoking", async |key| {
-        delete(&cluster, key, flags.dry_run).await
+    let left = RefCell::new(Vec::new());
+    let revoked = bulk::each(call, selected, "Revoking", async |key| {
+        let (behind, deleted) = futures::join!(
+            left_behind(&cluster, key),
+            delete(&cluster, key, flags.dry_run)
+        );
+        if deleted.is_ok() {
+            left.borrow_mut().extend(behind);
+        }
+        deleted
     })
-    .await
+    .await;
+    for text in left.into_inner() {
+        call.terminal.warn(text);
+    }
+    revoked
 }
 
 /// Shows what would go and asks.
@@ -118,16 +133,48 @@ async fn delete(
         }),
         ..DeleteParams::default()
     };
-    let delete = Request::new(cluster.keys().resource_url()).delete(key::name(key), &params);
-    let deleted = async {
-        let delete = delete.map_err(kube::Error::BuildRequest)?;
-        // The answer may be the object, whatever stands in it.
-        cluster.client.request_text(delete).await
+    let name = key::name(key);
+    let write = async || {
+        let delete = Request::new(cluster.keys().resource_url()).delete(name, &params);
+        let deleted = async {
+            let delete = delete.map_err(kube::Error::BuildRequest)?;
+            // The answer may be the object, whatever stands in it.
+            cluster.client.request_text(delete).await.map(|_| ())
+        };
+        request("delete the ApiKey", deleted).await
     };
-    request("delete the ApiKey", deleted).await?;
+    let made = async || {
+        let found = cluster.metadata(cluster.here::<ApiKey>(), name);
+        let found = request("read the ApiKey", found).await?;
+        let is_there = found.is_some_and(|found| {
+            let meta = &found.metadata;
+            meta.uid == key.metadata.uid && meta.deletion_timestamp.is_none()
+        });
+        Ok((!is_there && dry_run.is_none()).then_some(()))
+    };
+    lost::certain(write, made, async |error| error.into()).await?;
     Ok(if dry_run.is_some() {
         "revoked (server dry run)"
     } else {
         "revoked"
+    })
+}
+
+/// What to say of a Secret that holds the secret of a revoked key and no longer belongs to it, so that it
+/// stays. Who may not read it learns nothing.
+async fn left_behind(cluster: &Cluster, key: &ApiKey) -> Option<String> {
+    let id = key.status.as_ref()?.key_id.as_ref()?;
+    let found = cluster.metadata(cluster.here::<Secret>(), key.secret_name());
+    let found = request("read the Secret", found).await.ok()??;
+    let labels = found.metadata.labels.as_ref()?;
+    let is_left =
+        labels.get(names::LABEL_KEY_ID) == Some(id) && !delivered::is_of(&found.metadata, key);
+    is_left.then(|| {
+        let (secret, name) = (key.secret_name(), key::name(key));
+        format!(
+            "Secret '{secret}' no longer belongs to apikey/{name}, and stays with a secret that is refused: \
+             kubectl delete secret {secret} -n {}",
+            cluster.namespace
+        )
     })
 }

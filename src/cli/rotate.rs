@@ -19,13 +19,18 @@ use crate::clock::Clock;
 /// default that of the key (`spec.rotation.overlapSeconds`, an hour if it does not say). While a
 /// replaced secret is still accepted, a further rotation waits for its end, unless it is one with
 /// --overlap 0; to go on at once, discard the replaced secret (`kubectl apikey discard-previous`).
+///
+/// A secret that leaked needs --overlap 0: it is refused within 10 seconds, even if the new one can't be
+/// delivered. A secret that an earlier rotation replaced is not ended by that: discard it too. Tokens that
+/// were made with it live to their end where only the signature is checked.
 #[derive(Args, Debug)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Rotate {
     #[command(flatten)]
     selection: Selection,
 
-    /// How long the replaced secret stays accepted, for example 24h or 30m; 0: it is refused at once.
+    /// How long the replaced secret stays accepted, for example 24h or 30m, at most 90d. 0: it is refused at
+    /// once; for one that leaked. Default: that of the key.
     #[arg(long, value_name = "DURATION", value_parser = overlap)]
     overlap: Option<SignedDuration>,
 

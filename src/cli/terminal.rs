@@ -1,7 +1,7 @@
 //! Where output goes. Answers go to standard output, everything else to standard error; colours,
 //! progress and questions need a terminal.
 
-use std::io::{self, IsTerminal as _, Write};
+use std::io::{self, ErrorKind, IsTerminal as _, Write};
 use std::time::Duration;
 
 use anstream::{AutoStream, ColorChoice};
@@ -35,6 +35,9 @@ pub(super) const DIM: Style = Style::new().dimmed();
 pub(super) const BOLD: Style = Style::new().bold();
 
 /// Standard output and standard error. People get a [`Text`], which can't hold what steers a terminal.
+///
+/// Nobody has to read an answer to its end, as `head` does not: what is left of it is dropped, and the call
+/// goes on and ends as it would have.
 pub(super) struct Terminal {
     out: Box<dyn Write>,
     err: Box<dyn Write>,
@@ -69,7 +72,16 @@ impl Terminal {
 
     /// Writes an answer for programs, or a secret, character by character.
     pub(super) fn exact(&mut self, text: &str) -> Result<(), Failure> {
-        Ok(writeln!(self.out, "{text}")?)
+        match self.hand_over(text) {
+            Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
+            other => Ok(other?),
+        }
+    }
+
+    /// Writes what there is nowhere else, and fails if nobody reads it.
+    pub(super) fn hand_over(&mut self, text: &str) -> io::Result<()> {
+        writeln!(self.out, "{text}")?;
+        self.out.flush()
     }
 
     /// Writes a line that is not part of the answer. If nobody can read it, nothing is lost.

@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 
 use self::check::Wanted;
 use super::exit::Failure;
+use super::format::Machine;
 use super::http::{self, Http, Trust};
 use super::invocation::Invocation;
 use super::jwt::{self, Jwt};
@@ -89,9 +90,7 @@ pub(super) async fn run(flags: &Verify, call: &mut Invocation) -> Result<(), Fai
     match flags.output {
         Some(Form::Json) => {
             let document = json!({"header": token.header, "claims": token.claims});
-            let text = serde_json::to_string_pretty(&document);
-            let text = text.map_err(|_| Failure::failed("the claims can't be shown"))?;
-            call.terminal.exact(&text)
+            call.terminal.exact(&Machine::Json.render(&document)?)
         }
         None => {
             let algorithm = token.header("alg").unwrap_or_default();

@@ -10,7 +10,7 @@
 //! What a write has to remember across a crash is in the same document as what it does: the cause of
 //! a secret, the request that it answers, and whether a secret that is shown once was handed over.
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, Time};
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
@@ -164,7 +164,7 @@ pub enum Handover {
     /// Somebody claimed it.
     Revealed {
         /// When.
-        at: Time,
+        at: MicroTime,
     },
     /// Nobody claimed it in time, so the Secret was removed.
     Unclaimed,
@@ -493,7 +493,9 @@ mod tests {
     #[test]
     fn a_stored_document_is_read_back() {
         let mut document = document().with_pending(pending(2, NOW));
-        document.handover = Handover::Revealed { at: Time(at(NOW)) };
+        document.handover = Handover::Revealed {
+            at: MicroTime(at(NOW)),
+        };
         assert_eq!(Document::parse(&document.to_json().unwrap()), Ok(document));
     }
 

@@ -55,6 +55,9 @@ fn judge(listed: &Listed<ApiKey>, place: &str, now: Timestamp) -> Finding {
     let unseen: Vec<_> = unseen.filter(is_old).collect();
     let count = keys.len();
     if unseen.is_empty() {
+        if let Some(finding) = stuck(keys, place) {
+            return finding;
+        }
         let ready = keys
             .iter()
             .filter(|key| conditions::is_true(key::conditions_of(key), conditions::READY));
@@ -70,7 +73,7 @@ fn judge(listed: &Listed<ApiKey>, place: &str, now: Timestamp) -> Finding {
         let orgs: Vec<_> = orgs.into_iter().take(NAMED).collect();
         return Finding {
             fix: format!(
-                "create the Organizations, for example '{}', or correct `org`",
+                "create the Organizations, for example '{}', or create the keys anew with another `org`",
                 orgs.join("', '")
             ),
             ..Finding::ok(
@@ -92,6 +95,35 @@ fn judge(listed: &Listed<ApiKey>, place: &str, now: Timestamp) -> Finding {
         ),
         "see that the controller runs and watches their namespaces (--watch-namespaces)",
     )
+}
+
+/// Keys that get no further before somebody changes something. One that has expired is at its end.
+fn stuck(keys: &[ApiKey], place: &str) -> Option<Finding> {
+    let is_stuck = |key: &&ApiKey| {
+        let all = key::conditions_of(key);
+        conditions::is_true(all, conditions::STALLED)
+            && !conditions::is_true(all, conditions::EXPIRED)
+    };
+    let stuck: Vec<_> = keys.iter().filter(is_stuck).collect();
+    let first = stuck.first()?;
+    let names = stuck.iter().take(NAMED).map(|key| {
+        let reason = key::ready(key).map_or("", |ready| ready.reason.as_str());
+        format!("{}/{} ({reason})", key::namespace(key), key::name(key))
+    });
+    let names: Vec<_> = names.collect();
+    let more = if stuck.len() > NAMED { ", ..." } else { "" };
+    let message = format!(
+        "{} of {} {place} wait for somebody to change something: {}{more}",
+        stuck.len(),
+        keys.len(),
+        names.join(", ")
+    );
+    let fix = format!(
+        "do what the status of each says, for example kubectl apikey status {} -n {}",
+        key::name(first),
+        key::namespace(first)
+    );
+    Some(Finding::failed(NAME, message, fix))
 }
 
 /// The first of these keys, by name.

@@ -1,6 +1,7 @@
 //! Whether the token server answers.
 
 use kube::api::ListParams;
+use reqwest::Url;
 
 use super::{Finding, State};
 use crate::api::names::data;
@@ -47,12 +48,16 @@ fn base(url: &str) -> String {
 }
 
 async fn ask(base: &str) -> Finding {
-    let client = match http::client() {
+    let fix = "see that the token server runs, and that this address leads to it from here";
+    let url = match Url::parse(&format!("{base}{DISCOVERY_PATH}")) {
+        Ok(url) => url,
+        Err(error) => return Finding::failed(NAME, format!("{base}: {error}"), fix),
+    };
+    let client = match http::client(&url) {
         Ok(client) => client,
         Err(failure) => return Finding::of_failure(NAME, &failure),
     };
-    let fix = "see that the token server runs, and that this address leads to it from here";
-    match client.get(format!("{base}{DISCOVERY_PATH}")).send().await {
+    match client.get(url).send().await {
         Ok(answer) if answer.status().is_success() => Finding::ok(NAME, format!("{base} answers")),
         Ok(answer) => Finding::failed(NAME, format!("{base} answers {}", answer.status()), fix),
         Err(error) => Finding::failed(NAME, error::chain(&error), fix),

@@ -4,13 +4,15 @@ use k8s_openapi::jiff::Timestamp;
 use kube_cel::{CompiledSchema, ErrorKind, Validator, compile_schema};
 use serde_json::{Value, json};
 
-use super::Problem;
 use super::read::{Document, Kind};
-use super::schema;
-use crate::api::{ApiKey, Organization, crds, expiry, names};
+use super::{Problem, metadata, schema};
+use crate::api::{ApiKey, Organization, crds, expiry};
 use crate::cli::exit::Failure;
 use crate::credential::sealed::Recipients;
 use crate::policy;
+
+/// Fields of an object that may be `null`.
+const KNOWN: [&str; 3] = ["metadata", "spec", "status"];
 
 /// Checks objects against the definitions that this program was built with.
 pub(super) struct Checker {
@@ -21,6 +23,7 @@ pub(super) struct Checker {
 
 struct Definition {
     schema: Value,
+    metadata: Value,
     rules: CompiledSchema,
 }
 
@@ -32,7 +35,12 @@ impl Definition {
         schema["properties"]["kind"] = json!({"type": "string"});
         schema["properties"]["metadata"] = json!({"type": "object"});
         let rules = compile_schema(&schema);
-        Ok(Self { schema, rules })
+        let metadata = metadata::schema();
+        Ok(Self {
+            schema,
+            metadata,
+            rules,
+        })
     }
 }
 
@@ -45,19 +53,41 @@ impl Checker {
         })
     }
 
-    /// What is wrong with an object.
-    pub(super) fn check(&self, document: &Document, now: Timestamp) -> Vec<Problem> {
-        let definition = match document.kind {
+    /// The object as the API server would take it: without fields that are `null`, and numbers without a
+    /// fraction as integers.
+    pub(super) fn normalize(&self, document: &mut Document) {
+        let definition = self.of(document.kind);
+        for (name, value) in document.value.as_object_mut().into_iter().flatten() {
+            let schema = match name.as_str() {
+                "metadata" => &definition.metadata,
+                _ => &definition.schema["properties"][name],
+            };
+            schema::normalize(schema, value);
+        }
+        if let Value::Object(fields) = &mut document.value {
+            fields.retain(|name, value| !value.is_null() || !KNOWN.contains(&name.as_str()));
+        }
+    }
+
+    fn of(&self, kind: Kind) -> &Definition {
+        match kind {
             Kind::ApiKey => &self.apikey,
             Kind::Organization => &self.organization,
-        };
+        }
+    }
+
+    /// What is wrong with an object that was normalized.
+    pub(super) fn check(&self, document: &Document, now: Timestamp) -> Vec<Problem> {
+        let definition = self.of(document.kind);
         let mut value = document.value.clone();
+        let mut found = metadata::check(&definition.metadata, &value);
+        schema::unknown(&definition.schema, &value, "", &mut found);
         if let Value::Object(fields) = &mut value {
             // The API server drops what a file says of the status.
             fields.remove("status");
         }
-        let mut found = identity(&value);
         schema::check(&definition.schema, &value, "", &mut found);
+        metadata::with_name(&mut value);
         if found.is_empty() && document.kind == Kind::ApiKey {
             found.extend(bad_expiry(&value));
         }
@@ -111,55 +141,6 @@ fn mistyped_recipient(value: &Value) -> Option<schema::Finding> {
     Some(("spec.secret.recipients".to_owned(), bad.to_string()))
 }
 
-/// Version and metadata, which the schema leaves to the API server.
-fn identity(value: &Value) -> Vec<schema::Finding> {
-    let mut found = Vec::new();
-    let version = format!("{}/{}", names::GROUP, names::VERSION);
-    if value["apiVersion"] != version.as_str() {
-        let message = format!("{} must be {version}", value["apiVersion"]);
-        found.push(("apiVersion".to_owned(), message));
-    }
-    let metadata = &value["metadata"];
-    match (&metadata["name"], &metadata["generateName"]) {
-        (Value::String(name), _) => {
-            if !is_subdomain(name) {
-                let message = format!(
-                    "'{name}' must be lower-case letters, digits, '-' and '.', with a letter or \
-                     digit at both ends"
-                );
-                found.push(("metadata.name".to_owned(), message));
-            }
-        }
-        (Value::Null, Value::String(_)) => {}
-        (Value::Null, _) => found.push(("metadata.name".to_owned(), "is required: set it".into())),
-        (other, _) => {
-            let message = format!("{other} must be a string: put it in quotes");
-            found.push(("metadata.name".to_owned(), message));
-        }
-    }
-    for map in ["labels", "annotations"] {
-        for (key, value) in metadata[map].as_object().into_iter().flatten() {
-            if !value.is_string() {
-                let message = format!("{value} must be a string: put it in quotes");
-                found.push((format!("metadata.{map}.{key}"), message));
-            }
-        }
-    }
-    found
-}
-
-/// RFC 1123, as the API server demands of names.
-fn is_subdomain(name: &str) -> bool {
-    let label = |label: &str| {
-        let inner = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
-        !label.is_empty()
-            && !label.starts_with('-')
-            && !label.ends_with('-')
-            && label.bytes().all(inner)
-    };
-    name.len() <= 253 && name.split('.').all(label)
-}
-
 fn passed(document: &Document, now: Timestamp) -> Option<schema::Finding> {
     let expiry = document.text("/spec/expiry");
     let end = policy::spec_expiry(expiry).ok().flatten()?;
@@ -182,7 +163,11 @@ mod tests {
         assert!(files.problems.is_empty(), "{files:?}");
         let now = "2026-11-24T10:00:00Z".parse().unwrap();
         let checker = Checker::new().unwrap();
-        let problems = files.documents.iter().flat_map(|d| checker.check(d, now));
+        let mut documents = files.documents;
+        documents
+            .iter_mut()
+            .for_each(|document| checker.normalize(document));
+        let problems = documents.iter().flat_map(|d| checker.check(d, now));
         problems.map(|problem| problem.to_string()).collect()
     }
 

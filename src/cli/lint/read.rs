@@ -5,14 +5,17 @@ use std::fmt;
 use std::io::Read as _;
 use std::path::Path;
 
-use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
-use serde_json::Value;
+use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
+use serde_json::{Map, Value};
 use serde_saphyr::Spanned;
+use serde_saphyr::options::MergeKeyPolicy;
 
 use super::{Problem, Severity};
 use crate::api::names;
 use crate::cli::exit::Failure;
 
+/// The key that merges another map.
+const MERGE: &str = "<<";
 /// Endings of files that are read in folders.
 const ENDINGS: [&str; 3] = ["yaml", "yml", "json"];
 
@@ -123,7 +126,10 @@ impl Files {
 
     /// Takes in the objects of one file.
     pub(super) fn add(&mut self, file: &str, text: &str) {
-        match serde_saphyr::from_multiple::<Spanned<Node>>(text) {
+        // The API server reads 010 as eight. What `<<` means is up to `Node`.
+        let options = serde_saphyr::options! {
+        merge_keys: MergeKeyPolicy::AsOrdinary, legacy_octal_numbers: true };
+        match serde_saphyr::from_multiple_with_options::<Spanned<Node>>(text, options) {
             Err(error) => {
                 let line = error.location().map_or(1, |at| at.line());
                 let text = error.to_string();
@@ -237,6 +243,40 @@ impl<'de> Deserialize<'de> for Node {
     }
 }
 
+/// Adds fields that are merged. The API server refuses those that are there already, as it does those that
+/// come again after them.
+fn merge(values: &mut Map<String, Value>, from: Value) -> Result<(), String> {
+    match from {
+        Value::Object(fields) => {
+            for (name, value) in fields {
+                if let Some(name) = set(values, name, value) {
+                    return Err(already(&name));
+                }
+            }
+            Ok(())
+        }
+        Value::Array(items) if items.iter().all(Value::is_object) => {
+            items.into_iter().try_for_each(|item| merge(values, item))
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) => {
+            Err(format!("`{MERGE}` must be a map, or a list of maps"))
+        }
+    }
+}
+
+/// Sets a field; its name, if it is there already.
+fn set(values: &mut Map<String, Value>, name: String, value: Value) -> Option<String> {
+    if values.contains_key(&name) {
+        return Some(name);
+    }
+    values.insert(name, value);
+    None
+}
+
+fn already(name: &str) -> String {
+    format!("`{name}` is set twice, by a merge (`{MERGE}`): remove one")
+}
+
 struct NodeVisitor;
 
 impl<'de> Visitor<'de> for NodeVisitor {
@@ -284,11 +324,17 @@ impl<'de> Visitor<'de> for NodeVisitor {
 
     fn visit_map<A: MapAccess<'de>>(self, mut fields: A) -> Result<Node, A::Error> {
         let mut node = Node::default();
-        let mut values = serde_json::Map::new();
+        let mut values = Map::new();
         while let Some(key) = fields.next_key::<Spanned<String>>()? {
             let inner: Node = fields.next_value()?;
+            if key.value == MERGE {
+                merge(&mut values, inner.value).map_err(A::Error::custom)?;
+                continue;
+            }
             node.adopt(&key.value, line_of(&key), inner.lines);
-            values.insert(key.value, inner.value);
+            if let Some(name) = set(&mut values, key.value, inner.value) {
+                return Err(A::Error::custom(already(&name)));
+            }
         }
         node.value = values.into();
         Ok(node)

@@ -4,14 +4,86 @@
 use std::collections::BTreeSet;
 
 use regex::Regex;
-use serde_json::{Map, Value};
+use serde_json::{Map, Number, Value};
 
 use crate::cli::nearest::nearest;
 
 /// A path and what is wrong there.
 pub(super) type Finding = (String, String);
 
-/// What is wrong with the value at this path.
+/// Drops fields that are `null`, and makes integers of numbers without a fraction, where the schema has
+/// fields and integers: as the API server does before it looks.
+pub(super) fn normalize(schema: &Value, value: &mut Value) {
+    match value {
+        Value::Object(fields) => {
+            let inner = |name: &str| of_field(schema, name);
+            fields.retain(|name, value| !value.is_null() || inner(name).is_none());
+            for (name, value) in fields {
+                if let Some(inner) = inner(name) {
+                    normalize(inner, value);
+                }
+            }
+        }
+        Value::Array(items) => {
+            for item in items {
+                normalize(&schema["items"], item);
+            }
+        }
+        Value::Number(number) if schema["type"] == "integer" => {
+            if let Some(whole) = whole(number) {
+                *value = whole.into();
+            }
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+    }
+}
+
+/// A number without a fraction that no integer is. Those beyond the exact ones are beyond all bounds too.
+fn whole(number: &Number) -> Option<i64> {
+    const EXACT: f64 = 9_007_199_254_740_992.0;
+    let float = number.as_f64().filter(|_| number.is_f64())?;
+    let is_whole = float.fract() == 0.0 && float.abs() <= EXACT;
+    is_whole
+        .then(|| format!("{float:.0}").parse().ok())
+        .flatten()
+}
+
+fn of_field<'a>(schema: &'a Value, field: &str) -> Option<&'a Value> {
+    let named = schema["properties"].get(field);
+    named.or_else(|| schema.get("additionalProperties"))
+}
+
+/// The fields at this path and below that the schema does not have.
+pub(super) fn unknown(schema: &Value, value: &Value, path: &str, found: &mut Vec<Finding>) {
+    match value {
+        Value::Object(fields) => {
+            for (field, value) in fields {
+                let at = at(path, field);
+                if let Some(inner) = of_field(schema, field) {
+                    unknown(inner, value, &at, found);
+                } else if schema["properties"].is_object() {
+                    found.push((at, no_field(field, &schema["properties"])));
+                }
+            }
+        }
+        Value::Array(items) => {
+            for (place, item) in items.iter().enumerate() {
+                unknown(&schema["items"], item, &format!("{path}[{place}]"), found);
+            }
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+    }
+}
+
+fn at(path: &str, field: &str) -> String {
+    if path.is_empty() {
+        field.to_owned()
+    } else {
+        format!("{path}.{field}")
+    }
+}
+
+/// What is wrong with the value at this path, beside unknown fields.
 pub(super) fn check(schema: &Value, value: &Value, path: &str, found: &mut Vec<Finding>) {
     let Some(kind) = schema["type"].as_str() else {
         return;
@@ -21,7 +93,7 @@ pub(super) fn check(schema: &Value, value: &Value, path: &str, found: &mut Vec<F
         ("object", Value::Object(fields)) => object(schema, fields, path, found),
         ("array", Value::Array(items)) => array(schema, items, path, found),
         ("string", Value::String(text)) => string(schema, text).into_iter().for_each(say),
-        ("integer", Value::Number(number)) if number.is_i64() || number.is_u64() => {
+        ("integer", Value::Number(number)) if number.is_i64() => {
             let number = number.as_f64().unwrap_or(f64::MAX);
             integer(schema, number).into_iter().for_each(say);
         }
@@ -45,34 +117,23 @@ fn wrong_type(kind: &str, value: &Value) -> String {
 }
 
 fn object(schema: &Value, fields: &Map<String, Value>, path: &str, found: &mut Vec<Finding>) {
-    let at = |field: &str| {
-        if path.is_empty() {
-            field.to_owned()
-        } else {
-            format!("{path}.{field}")
-        }
-    };
     for field in schema["required"].as_array().into_iter().flatten() {
         let field = field.as_str().unwrap_or_default();
         if !fields.contains_key(field) {
-            found.push((at(field), "is required: set it".to_owned()));
+            found.push((at(path, field), "is required: set it".to_owned()));
         }
     }
     let bounds = (fields.len(), "entries");
     let counted = count(schema, bounds, "minProperties", "maxProperties");
     found.extend(counted.map(|message| (path.to_owned(), message)));
     for (field, value) in fields {
-        if let Some(inner) = schema["properties"].get(field) {
-            check(inner, value, &at(field), found);
-        } else if schema["additionalProperties"].is_object() {
-            check(&schema["additionalProperties"], value, &at(field), found);
-        } else if schema["properties"].is_object() {
-            found.push((at(field), unknown(field, &schema["properties"])));
+        if let Some(inner) = of_field(schema, field) {
+            check(inner, value, &at(path, field), found);
         }
     }
 }
 
-fn unknown(field: &str, known: &Value) -> String {
+fn no_field(field: &str, known: &Value) -> String {
     let names: Vec<_> = known.as_object().into_iter().flat_map(Map::keys).collect();
     if let Some(name) = nearest(field, names.iter().map(|name| name.as_str())) {
         return format!("is not a field: do you mean `{name}`?");

@@ -34,7 +34,7 @@ pub(super) fn render(view: &View, now: Timestamp) -> Text {
     let (phase, style) = key::phase(key);
     let name = format!("{}/{}", key::namespace(key), key::name(key));
     let title = styled(BOLD, "ApiKey") + " " + styled(BOLD, name) + "  " + styled(style, phase);
-    let lines = identity(key, now).into_iter();
+    let lines = identity(view, now).into_iter();
     let branches = lines.map(|line| (line, Vec::new()));
     let branches = branches.chain([organization(view)]);
     let branches = branches.chain(sub_organizations(view)).chain([
@@ -46,7 +46,8 @@ pub(super) fn render(view: &View, now: Timestamp) -> Text {
     Text::tree(title, branches)
 }
 
-fn identity(key: &ApiKey, now: Timestamp) -> Vec<Text> {
+fn identity(view: &View, now: Timestamp) -> Vec<Text> {
+    let key = &view.key;
     let status = key.status.clone().unwrap_or_default();
     let when = |time: Timestamp| format!("{time} ({})", time::relative(time, now));
     let expires = key::expires_at(key).map_or_else(|| "not known yet".to_owned(), when);
@@ -55,7 +56,7 @@ fn identity(key: &ApiKey, now: Timestamp) -> Vec<Text> {
     if let (Some(id), Some(email)) = (&status.key_id, &status.email) {
         lines.push(format!("key id: {id}, e-mail: {email}").into());
     }
-    lines.push(Text::from("roles: ") + roles(key, &status));
+    lines.push(Text::from("roles: ") + roles(view, &status));
     lines.push(format!("expires: {expires}").into());
     lines.push(format!("last used: {used}").into());
     if let Some(text) = &key.spec.description {
@@ -64,10 +65,21 @@ fn identity(key: &ApiKey, now: Timestamp) -> Vec<Text> {
     lines
 }
 
-fn roles(key: &ApiKey, status: &ApiKeyStatus) -> Text {
-    let wanted = &key.spec.roles;
+fn roles(view: &View, status: &ApiKeyStatus) -> Text {
+    let wanted = &view.key.spec.roles;
     if status.phase.is_none() {
         return wanted.join(", ").into();
+    }
+    // Without its Organization there is no catalogue to be in.
+    let missing = view.organizations.missing(&view.key);
+    if missing.is_some() || waits_for_organization(&view.key) {
+        let missing = missing.unwrap_or(&view.key.spec.org);
+        let note = if missing == view.key.spec.org {
+            "(none counts until the Organization exists)".to_owned()
+        } else {
+            format!("(none counts until Organization '{missing}' exists)")
+        };
+        return Text::from(wanted.join(", ")) + " " + styled(WARN, note);
     }
     let (held, dropped): (Vec<_>, Vec<_>) = wanted
         .iter()
@@ -221,7 +233,9 @@ fn mismatches(key: &ApiKey, secret: &PartialObjectMeta<Secret>) -> Vec<String> {
         .any(|owner| Some(&owner.uid) == key.metadata.uid.as_ref());
     if !ours {
         return vec![
-            "it belongs to somebody else: remove it, or set another `secret.name`".to_owned(),
+            "it belongs to somebody else: delete the Secret, or create the ApiKey anew with another \
+             `secret.name`"
+                .to_owned(),
         ];
     }
     let labels = secret.metadata.labels.as_ref();
@@ -252,32 +266,33 @@ fn mismatches(key: &ApiKey, secret: &PartialObjectMeta<Secret>) -> Vec<String> {
 
 fn revisions(key: &ApiKey, now: Timestamp) -> Branch {
     let status = key.status.clone().unwrap_or_default();
-    let mut leaves = Vec::new();
+    let mut leaves: Vec<Text> = Vec::new();
     if let Some(revision) = status.revision {
         let since = status.rotated_at.map_or_else(String::new, |time| {
             format!(", since {}", time::relative(time.0, now))
         });
-        leaves.push(format!("{revision}: current{since}"));
+        leaves.push(if key::is_refused(key) {
+            styled(
+                BAD,
+                format!("{revision}: refused, and the next one is not delivered"),
+            )
+        } else {
+            format!("{revision}: current{since}").into()
+        });
     }
     if let Some(previous) = status.previous_secret {
         let end = previous.valid_until.0;
         let when = time::relative(end, now);
-        leaves.push(format!(
-            "{}: previous, accepted until {end} ({when})",
-            previous.revision
-        ));
+        let previous = previous.revision;
+        leaves.push(format!("{previous}: previous, accepted until {end} ({when})").into());
     }
     if let Some(next) = status.next_rotation_at {
-        leaves.push(format!(
-            "next rotation: {} ({})",
-            next.0,
-            time::relative(next.0, now)
-        ));
+        let when = time::relative(next.0, now);
+        leaves.push(format!("next rotation: {} ({when})", next.0).into());
     }
     if leaves.is_empty() {
-        leaves.push("none yet".to_owned());
+        leaves.push("none yet".into());
     }
-    let leaves = leaves.into_iter().map(Text::from).collect();
     (styled(BOLD, "Revisions"), leaves)
 }
 

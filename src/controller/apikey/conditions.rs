@@ -1,5 +1,8 @@
 //! The conditions of one key, with what to do about each. Pure.
 
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
+use k8s_openapi::jiff::Timestamp;
+
 use super::handover;
 use super::plan::{Observed, Retry, Situation};
 use super::restore::Missing;
@@ -185,13 +188,16 @@ fn delivered_condition(observed: &Observed) -> Desired {
         Some(Handover::Revealed { at }) if kept => {
             let message = format!(
                 "The secret was claimed at {}. {}",
-                at.0,
+                second(at),
                 kept_message(secret)
             );
             ("True", reason::REVEALED, message)
         }
         Some(Handover::Revealed { at }) => {
-            let message = format!("The secret was claimed at {} and is kept nowhere", at.0);
+            let message = format!(
+                "The secret was claimed at {} and is kept nowhere",
+                second(at)
+            );
             ("True", reason::REVEALED, message)
         }
         Some(Handover::Unclaimed) if kept => {
@@ -223,6 +229,11 @@ fn delivered_condition(observed: &Observed) -> Desired {
         reason,
         message,
     }
+}
+
+/// As people read it.
+fn second(at: &MicroTime) -> Timestamp {
+    Timestamp::from_second(at.0.as_second()).unwrap_or(at.0)
 }
 
 fn kept_message(secret: &str) -> String {

@@ -4,7 +4,7 @@
 //! secret. These steps wait for no policy: what is claimed or overdue goes even if the key is expired
 //! or refused.
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 
 use super::plan::{Action, Observed};
@@ -55,7 +55,7 @@ pub(super) fn step(observed: &Observed, document: &Document) -> Option<Action> {
     }
     if let Some(claimed) = &secret.revealed_at {
         // An unreadable time is still a claim.
-        let at = Time(claimed.parse().unwrap_or(observed.now));
+        let at = MicroTime(claimed.parse().unwrap_or(observed.now));
         return Some(Action::RecordHandover(Handover::Revealed { at }));
     }
     let recorded = document.handover == Handover::Delivered;

@@ -306,7 +306,15 @@ async fn who_may_not_list_organizations_gets_the_rest_of_the_checks_and_the_char
     let part =
         format!("Organization '{org}' is in none of these files, and you may not list those");
     assert!(said.stdout.contains(&part), "{said:?}");
+    assert!(
+        said.stderr
+            .contains("; the Organizations of the cluster were not read"),
+        "{said:?}"
+    );
     said.done();
+    let strict = ["lint", "--server", "--strict", "-f", "-"];
+    let said = scope.plugin_reads(&good, &[&strict[..], &user[..]].concat());
+    assert!(said.failed(5).contains("were not read"));
     let said = lint(&broken);
     assert!(
         said.stdout.contains("must not be longer than `everyDays`"),

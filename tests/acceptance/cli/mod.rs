@@ -1,10 +1,14 @@
 //! Promises of the kubectl plugin: one file a verb.
 
 mod check;
+mod closed;
 mod create;
 mod install;
+mod kubeconfig;
 mod lint;
 mod list;
+mod lost;
+mod proxy;
 mod reveal;
 mod revoke;
 mod roles;

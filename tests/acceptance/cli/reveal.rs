@@ -1,18 +1,13 @@
 //! `kubectl apikey reveal`.
 
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
-use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::process::Stdio;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use age::secrecy::ExposeSecret as _;
 use age::x25519::Identity;
 use apikey_operator::api::conditions::{self, reason};
-use apikey_operator::api::names;
 use apikey_operator::credential::Secret;
 
-use crate::support::{Cluster, ENTER, Login, Outcome, Scope, eventually, outcome, press};
+use crate::support::{ENTER, Login, Outcome, Scope, eventually, press};
 
 const ONCE: &str = "secret: {delivery: RevealOnce}";
 
@@ -217,78 +212,41 @@ async fn without_the_permission_nothing_is_claimed() {
     scope.plugin(&["reveal", "once"]).done();
 }
 
-/// Forwards connections to `upstream`, and cuts each one where the answer to a PATCH would come.
-fn forward_but_patches(upstream: SocketAddr) -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = listener.local_addr().unwrap();
-    std::thread::spawn(move || {
-        for client in listener.incoming() {
-            let (client, server) = (client.unwrap(), TcpStream::connect(upstream).unwrap());
-            let patched = Arc::new(AtomicBool::new(false));
-            let (from, to) = (client.try_clone().unwrap(), server.try_clone().unwrap());
-            let seen = Arc::clone(&patched);
-            std::thread::spawn(move || {
-                copy(from, to, |bytes| {
-                    if bytes.windows(6).any(|six| six == b"PATCH ") {
-                        seen.store(true, Ordering::SeqCst);
-                    }
-                    true
-                });
-            });
-            std::thread::spawn(move || copy(server, client, |_| !patched.load(Ordering::SeqCst)));
-        }
-    });
-    address
-}
-
-/// Copies until the end, or until some bytes may not pass.
-fn copy(mut from: TcpStream, mut to: TcpStream, mut may_pass: impl FnMut(&[u8]) -> bool) {
-    let mut bytes = [0; 16 * 1024];
-    while let Ok(count @ 1..) = from.read(&mut bytes) {
-        if !may_pass(&bytes[..count]) || to.write_all(&bytes[..count]).is_err() {
-            break;
-        }
-    }
-    let _ = (from.shutdown(Shutdown::Both), to.shutdown(Shutdown::Both));
-}
-
 #[tokio::test]
-async fn a_claim_whose_answer_is_lost_is_recognised_as_ones_own() {
-    let cluster = Cluster::start();
-    let scope = cluster.scope().await;
-    let operator = cluster.operator(&["--leader-elect=false"]);
-    scope.apply_key("once", ONCE);
-    let key = scope.ready("once").await;
-    let secret = scope.credential(&key).await.data("secret");
-    // Else it removes the Secret at once.
-    drop(operator);
-    let mut kubectl = cluster.control_plane.kubectl();
-    let mut proxy = kubectl
-        .args(["proxy", "--port=0", "--reject-methods=^$"])
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut said = String::new();
-    let mut lines = BufReader::new(proxy.stdout.take().unwrap());
-    lines.read_line(&mut said).unwrap();
-    let upstream = said.trim_end().rsplit(' ').next().unwrap();
-    let address = forward_but_patches(upstream.parse().unwrap());
-    let folder = tempfile::tempdir().unwrap();
-    let kubeconfig = folder.path().join("kubeconfig");
-    let content = format!(
-        "{{apiVersion: v1, kind: Config, current-context: c, \
-         clusters: [{{name: c, cluster: {{server: 'http://{address}'}}}}], \
-         users: [{{name: u, user: {{}}}}], \
-         contexts: [{{name: c, context: {{cluster: c, user: u}}}}]}}"
-    );
-    std::fs::write(&kubeconfig, content).unwrap();
-    let mut claim = scope.plugin_command();
-    let claim = claim.args(["reveal", "once"]).env("KUBECONFIG", kubeconfig);
-    let outcome = outcome(claim, "");
-    proxy.kill().unwrap();
-    proxy.wait().unwrap();
-    assert_eq!(outcome.done().trim_end(), secret);
-    let metadata = scope.delivered("once").await.metadata;
-    let annotations = metadata.annotations.unwrap();
-    assert!(annotations.contains_key(names::ANNOTATION_REVEALED_AT));
+async fn json_has_nothing_raw_that_steers_a_terminal() {
+    let scope = Scope::shared().await;
+    scope.apply_key("ci", "description: \"a\\u009b\\u202e\\u007f\\n\\u00e9\"");
+    scope.ready("ci").await;
+    let hostile = "x\u{9b}2J\u{202e}\u{7f}\u{2066}";
+    let secret = r#"{"stringData": {"token-url": "x\u009b2J\u202e\u007f\u2066"}}"#;
+    let patch = ["patch", "secret", "ci", "--type=merge", "-p", secret];
+    scope.kubectl(&patch);
+    for (call, pointer, expected) in [
+        (&["reveal", "ci", "-o", "json"][..], "/tokenUrl", hostile),
+        (
+            &["status", "ci", "-o", "json"],
+            "/spec/description",
+            "a\u{9b}\u{202e}\u{7f}\n\u{e9}",
+        ),
+        (
+            &["list", "-o", "json"],
+            "/items/0/spec/description",
+            "a\u{9b}\u{202e}\u{7f}\n\u{e9}",
+        ),
+    ] {
+        let shown = scope.plugin(call);
+        assert_eq!(shown.json().pointer(pointer).unwrap(), expected);
+        let raw = |c: char| {
+            (c.is_control() && c != '\n')
+                || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+        };
+        assert!(!shown.stdout.contains(raw), "{call:?}: {shown:?}");
+    }
+    for call in [&["status", "ci", "-o", "yaml"][..], &["list", "-o", "yaml"]] {
+        let shown = scope.plugin(call).done();
+        assert!(
+            !shown.contains(['\u{9b}', '\u{202e}', '\u{7f}']),
+            "{call:?}: {shown:?}"
+        );
+    }
 }

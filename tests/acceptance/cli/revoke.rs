@@ -35,3 +35,33 @@ async fn keys_of_one_organization_are_revoked_together() {
     assert!(outcome.stderr.contains("No resources found"), "{outcome:?}");
     outcome.done();
 }
+
+#[tokio::test]
+async fn a_secret_that_was_taken_from_its_key_stays_and_is_named() {
+    let scope = Scope::shared().await;
+    for name in ["ci", "other"] {
+        scope.apply_key(name, "");
+        scope.ready(name).await;
+    }
+    let nobodys = r#"{"metadata": {"ownerReferences": null}}"#;
+    scope.kubectl(&["patch", "secret", "ci", "--type=merge", "-p", nobodys]);
+    // Somebody else's, which never was of the key.
+    scope.kubectl(&[
+        "create",
+        "secret",
+        "generic",
+        "foreign",
+        "--from-literal=a=b",
+    ]);
+    scope.apply_key("foreign", "");
+    let revoked = scope.plugin(&["revoke", "ci", "other", "foreign", "--yes"]);
+    let warning = format!(
+        "warning: Secret 'ci' no longer belongs to apikey/ci, and stays with a secret that is refused: \
+         kubectl delete secret ci -n {}",
+        scope.namespace
+    );
+    assert!(revoked.stderr.contains(&warning), "{revoked:?}");
+    assert_eq!(revoked.stderr.lines().count(), 1, "{revoked:?}");
+    revoked.done();
+    assert!(scope.secrets().get_opt("ci").await.unwrap().is_some());
+}

@@ -68,8 +68,44 @@ fn a_cluster_that_cannot_be_reached_is_told_with_the_cause() {
                   users: [{name: u, user: {token: x}}], \
                   contexts: [{name: c, context: {cluster: c, user: u}}]}";
     std::fs::write(&file, config).unwrap();
-    let mut command = Command::new(plugin_file());
-    let message = outcome(command.args(["list", "--kubeconfig"]).arg(&file), "").failed(1);
-    assert!(message.contains("Connection refused"), "{message}");
-    assert!(message.contains("kubectl cluster-info"), "{message}");
+    for call in [
+        &["list"][..],
+        &["create", "ci", "--org", "acme", "--role", "viewer"],
+    ] {
+        let mut command = Command::new(plugin_file());
+        let command = command.args(call).arg("--kubeconfig").arg(&file);
+        let message = outcome(command, "").failed(1);
+        assert!(message.contains("Connection refused"), "{message}");
+        assert!(message.contains("kubectl cluster-info"), "{message}");
+        assert!(!message.contains("not known"), "{message}");
+    }
+}
+
+#[test]
+fn help_says_what_a_leak_needs_and_what_holds_without_a_flag() {
+    let help = |verb: &str| outcome(Command::new(plugin_file()).args([verb, "--help"]), "").done();
+    let rotate = help("rotate")
+        .split_whitespace()
+        .collect::<Vec<_>>()
+        .join(" ");
+    for part in [
+        "A secret that leaked needs --overlap 0",
+        "within 10 seconds, even if the new one can't be delivered",
+        "at most 90d",
+    ] {
+        assert!(rotate.contains(part), "{part}\n{rotate}");
+    }
+    let create = help("create")
+        .split_whitespace()
+        .collect::<Vec<_>>()
+        .join(" ");
+    for part in [
+        "How long a replaced secret stays accepted, at most 90d. 0: it is refused at once. Default: 1h",
+        "from 1d to 3650d",
+        "from 60s to 30d. Default: 1d",
+        "from 60s to 24h. Default: 1h",
+        "Default: keep",
+    ] {
+        assert!(create.contains(part), "{part}\n{create}");
+    }
 }

@@ -1,5 +1,7 @@
 //! `kubectl apikey status`.
 
+use apikey_operator::api::conditions::{self, reason};
+
 use crate::support::{Scope, eventually};
 
 #[tokio::test]
@@ -66,6 +68,9 @@ async fn status_tells_a_secret_that_is_not_ours() {
     scope.refused("ci", "SecretConflict").await;
     let tree = scope.plugin(&["status", "ci"]).done();
     assert!(tree.contains("belongs to somebody else"), "{tree}");
+    assert!(!tree.contains("or set another"), "{tree}");
+    let possible = "or create the ApiKey anew with another `secret.name`";
+    assert!(tree.contains(possible), "{tree}");
     scope.apply_key("early", &format!("org: {}-undeclared", scope.org()));
     scope.refused("early", "OrganizationNotFound").await;
     let tree = scope.plugin(&["status", "early"]).done();
@@ -73,6 +78,9 @@ async fn status_tells_a_secret_that_is_not_ours() {
         tree.contains("not declared") && tree.contains("the key waits until it exists"),
         "{tree}"
     );
+    let roles = "roles: viewer (none counts until the Organization exists)";
+    assert!(tree.contains(roles), "{tree}");
+    assert!(!tree.contains("not in the catalogue"), "{tree}");
     let missing = scope.plugin(&["status", "nothing"]).failed(3);
     assert!(missing.contains("'nothing'"), "{missing}");
 }
@@ -105,4 +113,38 @@ async fn status_shows_what_a_key_may_do_in_sub_organizations() {
     ] {
         assert!(tree.contains(&part), "{part} is missing in\n{tree}");
     }
+}
+
+#[tokio::test]
+async fn a_revision_that_is_refused_is_shown_as_refused() {
+    let scope = Scope::shared().await;
+    scope.apply_key("ci", "");
+    scope.ready("ci").await;
+    let nobodys = r#"{"metadata": {"ownerReferences": null}}"#;
+    scope.kubectl(&["patch", "secret", "ci", "--type=merge", "-p", nobodys]);
+    scope.refused("ci", "SecretConflict").await;
+    let tree = scope.plugin(&["status", "ci"]).done();
+    assert!(tree.contains("1: current"), "{tree}");
+    scope
+        .plugin(&["rotate", "ci", "--overlap", "0", "--wait=false"])
+        .done();
+    scope
+        .key("ci", "held up", |key| {
+            let all = &key.status.as_ref().unwrap().conditions;
+            let delivered = conditions::find(all, conditions::DELIVERED);
+            delivered.is_some_and(|d| d.reason == reason::DELIVERY_HELD_UP)
+        })
+        .await;
+    let tree = scope.plugin(&["status", "ci"]).done();
+    assert!(
+        tree.contains("1: refused, and the next one is not delivered"),
+        "{tree}"
+    );
+    assert!(!tree.contains("1: current"), "{tree}");
+    assert!(
+        tree.lines().next().unwrap().ends_with("Active,Refused"),
+        "{tree}"
+    );
+    let table = scope.plugin(&["list"]).done();
+    assert!(table.contains("Active,Refused"), "{table}");
 }

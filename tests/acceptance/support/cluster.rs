@@ -142,6 +142,13 @@ impl Cluster {
         self.operator_in(&[], arguments)
     }
 
+    /// Starts an operator with this `KUBECONFIG`.
+    pub(crate) fn operator_of(&self, kubeconfig: &Path, arguments: &[&str]) -> Operator {
+        let more = [arguments, &CHEAP].concat();
+        let logs = self.control_plane.logs_dir();
+        Operator::start(kubeconfig, logs, Arguments::of("controller", &more))
+    }
+
     /// The same with more environment variables.
     pub(crate) fn operator_in(&self, environment: &[(&str, &str)], arguments: &[&str]) -> Operator {
         self.start_controller(Arguments {

@@ -5,10 +5,12 @@ mod fault;
 mod inside;
 mod key;
 mod late;
+mod lossy;
 #[cfg(target_os = "linux")]
 mod memory;
 mod operator;
 mod plugin;
+mod proxy;
 mod pty;
 mod requests;
 mod stored;
@@ -19,10 +21,12 @@ pub(crate) use cluster::{Cluster, OPERATOR_NAMESPACE, Scope, run};
 pub(crate) use fault::{Call, Fault, Faults, Harm, Kind, Moment, Object, Passing, Sort};
 pub(crate) use inside::{Inside, MovedClock};
 pub(crate) use key::{Credential, ready_reason};
+pub(crate) use lossy::Loss;
 #[cfg(target_os = "linux")]
 pub(crate) use memory::{Needle, found};
 pub(crate) use operator::Operator;
 pub(crate) use plugin::{Outcome, outcome, plugin_file};
+pub(crate) use proxy::Proxy;
 pub(crate) use pty::{BACKSPACE, DOWN, ENTER, ESC, press};
 pub(crate) use requests::{ApiRequest, api_requests};
 pub(crate) use stored::{contains, is_stored};

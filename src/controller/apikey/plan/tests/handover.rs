@@ -1,5 +1,7 @@
 //! A secret that is shown once.
 
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
+
 use super::world::{CREATED, World, apikey, at};
 use super::*;
 use crate::api::conditions::DELIVERED;
@@ -48,7 +50,10 @@ fn it_waits_to_be_claimed_and_is_then_kept_nowhere() {
     world.claim();
     assert!(world.run(usize::MAX));
     assert!(world.observed.delivered.is_none());
-    assert_eq!(world.status().revealed_at, Some(Time(at(CREATED + 60))));
+    assert_eq!(
+        world.status().revealed_at,
+        Some(MicroTime(at(CREATED + 60)))
+    );
     assert_eq!(world.ready().reason, reason::ISSUED);
     assert!(world.run(0), "and nothing is minted again");
     assert_eq!(world.revision(), 1);

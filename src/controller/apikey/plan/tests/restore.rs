@@ -1,5 +1,7 @@
 //! Keys that come back from a backup, under new uids.
 
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
+
 use super::world::{CREATED, DAY, World, apikey, at};
 use super::*;
 use crate::api::conditions::{self, RECONCILING};
@@ -110,7 +112,7 @@ fn a_secret_that_was_claimed_needs_no_secret_to_come_back() {
     let (before, mut after) = before_and_after();
     let mut document = before.observed.document().unwrap().inherited_by("uid-2");
     document.handover = Handover::Revealed {
-        at: Time(at(CREATED)),
+        at: MicroTime(at(CREATED)),
     };
     after.store(document);
     assert!(after.run(0));

@@ -1,6 +1,9 @@
 //! Forms of what people write into an ApiKey: API server, `lint` and the operator's own parser have one
 //! verdict.
 
+mod corpus;
+mod rows;
+
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::process::Command;
