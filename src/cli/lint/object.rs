@@ -164,9 +164,9 @@ mod tests {
         let now = "2026-11-24T10:00:00Z".parse().unwrap();
         let checker = Checker::new().unwrap();
         let mut documents = files.documents;
-        documents
-            .iter_mut()
-            .for_each(|document| checker.normalize(document));
+        for document in &mut documents {
+            checker.normalize(document);
+        }
         let problems = documents.iter().flat_map(|d| checker.check(d, now));
         problems.map(|problem| problem.to_string()).collect()
     }
