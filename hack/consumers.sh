@@ -179,7 +179,7 @@ inside() {
     trap 'exit 130' INT
     trap 'exit 143' TERM HUP
 
-    check "nginx lets keys through by the example configuration" \
+    check "nginx lets keys through by the example configuration, and says whom it is called by" \
         cargo test --quiet --locked --test acceptance -- --ignored token::nginx
 
     helm install "$namespace" charts/apikey-operator \

@@ -7,7 +7,7 @@
 //! | `claims`, `signer` | yes | what a token says, and how it is signed |
 //! | `size` | yes | how long a token can be |
 //! | `live` | yes | is a token still to be trusted, by its key as it is now |
-//! | `form`, `document`, `refusal`, `limits` | yes | requests, public documents, refusals, budgets for them |
+//! | `form`, `forwarded`, `document`, `refusal`, `limits` | yes | requests and whom they come from, public documents, refusals, budgets for them |
 //! | `service` | no | a request from secret to token |
 //! | `argon2`, `trail`, `last_used` | no | the slow path, the audit lines of tokens, `lastUsedAt` |
 //! | `feed`, `routes` | no | watches, HTTP |
@@ -17,6 +17,7 @@ pub mod claims;
 pub mod document;
 pub mod feed;
 pub mod form;
+pub mod forwarded;
 pub mod gauges;
 pub mod index;
 pub mod last_used;
