@@ -114,6 +114,9 @@ refused "/admission/roleGrants/validationActions/0" --set 'admission.roleGrants.
 refused "/admission/roleGrants/validationActions" --set 'admission.roleGrants.validationActions={Deny,Warn}'
 refused "/issuerUrl" --set issuerUrl=https://keys.example.com/
 refused "/issuerUrl" --set issuerUrl=keys.example.com
+for path in //a /a/../b /a%2fb /authz /authz-with/a /.well-known; do
+    refused "/issuerUrl" --set "issuerUrl=https://keys.example.com$path"
+done
 refused "/tokenServer/maxStaleness" --set tokenServer.maxStaleness=yesterday
 refused "/tokenServer/trustedProxies/0" --set 'tokenServer.trustedProxies={everybody}'
 refused "/controller/replicas" --set controller.replicas=-1
@@ -182,6 +185,26 @@ check "a Secret that is given is mounted" grep -qF 'secretName: given' "$work/tl
 render --set tokenServer.replicas=0,tokenServer.autoscaling.enabled=true >"$work/none.yaml"
 if grep -q '^kind: HorizontalPodAutoscaler' "$work/none.yaml"; then failed "0 replicas are scaled up"; fi
 passed "an autoscaler leaves 0 replicas alone"
+
+# Paths for callers outside.
+paths() {
+    render --set ingress.enabled=true,httpRoute.enabled=true,httpRoute.parentRefs[0].name=public "$@" |
+        sed -nE 's/^ *- path: (\{type: PathPrefix, value: )?([^}]*)\}?$/\2/p' | sort | uniq -c | awk '{ print $1 $2 }' | xargs
+}
+has_paths() {
+    local wanted=$1
+    shift
+    [ "$(paths "$@")" = "$wanted" ]
+}
+check "callers outside get to all paths but /authz, by Ingress and HTTPRoute" has_paths \
+    "2/.well-known 2/auth/v1/api-key 2/oauth2 2/openapi.json" --set issuerUrl=https://a.example
+check "and to those below the path of the issuer" has_paths \
+    "2/.well-known 2/auth/v1/api-key 2/b/keys/.well-known 2/b/keys/auth/v1/api-key 2/b/keys/oauth2 2/b/keys/openapi.json 2/oauth2 2/openapi.json" \
+    --set issuerUrl=https://a.example/b/keys
+check "given paths are as they are given" has_paths "1/x 1/y" \
+    --set issuerUrl=https://a.example/b,ingress.paths={/x},httpRoute.paths={/y}
+render --set issuerUrl=https://a.example:8443/b/keys,ingress.enabled=true >"$work/below.yaml"
+check "the host of the Ingress is that of the issuer" grep -qF -e '- host: "a.example"' "$work/below.yaml"
 
 # On the cluster, without nodes: pods are made and wait for a node.
 helm install "$namespace" "$chart" --namespace "$namespace" --set organizations.required=false >"$work/notes"

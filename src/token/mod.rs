@@ -47,6 +47,7 @@ use parking_lot::RwLock;
 use tokio::net::TcpListener;
 
 use self::argon2::Argon2Path;
+use self::document::Document;
 use self::gauges::Gauges;
 use self::index::Index;
 use self::last_used::LastUsed;
@@ -56,7 +57,7 @@ use self::routes::App;
 use self::routes::discovery::Discovery;
 use self::service::Service;
 use self::verify::Verifier;
-use crate::config::{Common, TokenServer};
+use crate::config::{Common, TokenServer, issuer_path};
 use crate::credential::{Argon2Cost, Hasher};
 use crate::process::Process;
 use crate::server;
@@ -81,14 +82,16 @@ pub async fn run(
     process.metrics.collect_from(Gauges(Arc::clone(&service)));
     let feed = feed::start(&service, process, common);
     let progress = feed.progress();
+    let issuer_path = issuer_path(&config.issuer_url);
     let app = App {
         service: Arc::clone(&service),
         discovery: Discovery::document(&config.issuer_url),
+        openapi: Document::new(openapi::json(issuer_path)),
         trusted_proxies: Arc::clone(&config.limits.exempt),
     };
     let serving = async {
         wait_until_filled(&service, &progress, process).await;
-        serve(routes::router(app), config, process).await
+        serve(routes::router(app, issuer_path), config, process).await
     };
     let result = tokio::select! {
         result = serving => result,

@@ -100,6 +100,23 @@ app.kubernetes.io/component: {{ .component }}
 {{- end -}}
 {{- end -}}
 
+{{/* Paths of the token server for callers outside: the given ones, or all but /authz, below the path of
+     issuerUrl too. Of (dict "root" . "paths" LIST). */}}
+{{- define "apikey-operator.paths" -}}
+{{- $paths := .paths -}}
+{{- if not $paths -}}
+{{- $own := list "/auth/v1/api-key" "/oauth2" "/.well-known" "/openapi.json" -}}
+{{- $below := (urlParse .root.Values.issuerUrl).path -}}
+{{- range $own -}}
+{{- $paths = append $paths (printf "%s%s" $below .) -}}
+{{- end -}}
+{{- if $below -}}
+{{- $paths = concat $paths $own -}}
+{{- end -}}
+{{- end -}}
+{{- toYaml $paths -}}
+{{- end -}}
+
 {{/* Fewest pods of the token server. */}}
 {{- define "apikey-operator.tokenServer.replicas" -}}
 {{- $own := .Values.tokenServer -}}
