@@ -57,7 +57,7 @@ schema_keys() {
                 .properties | to_entries[] | .key as $key | .value | keys_of($path + [$key])
               else empty end,
               ($path | join("."));
-          [keys_of([])] | unique[] | select(. != "" and . != "global")
+          [keys_of([])] | unique[] | select(IN("", "global", "enabled", "tags") | not)
     ' "$chart/values.schema.json"
 }
 unknown_to_schema() {
@@ -117,6 +117,8 @@ refused "/issuerUrl" --set issuerUrl=keys.example.com
 for path in //a /a/../b /a%2fb /authz /authz-with/a /.well-known; do
     refused "/issuerUrl" --set "issuerUrl=https://keys.example.com$path"
 done
+refused "/enabled" --set enabled=yes
+refused "/tags" --set tags.keys=1
 refused "/tokenServer/maxStaleness" --set tokenServer.maxStaleness=yesterday
 refused "/tokenServer/trustedProxies/0" --set 'tokenServer.trustedProxies={everybody}'
 refused "/controller/replicas" --set controller.replicas=-1
@@ -127,6 +129,48 @@ refused "15 seconds for running requests" --set tokenServer.preStopSleepSeconds=
 refused "needs a host" --set ingress.enabled=true
 refused "parentRefs" --set httpRoute.enabled=true
 refused "issuerRef.name is missing" --set tls.certManager.enabled=true
+
+# As a dependency, switched by what Helm has for that.
+parent=$work/parent
+mkdir "$parent"
+cat >"$parent/Chart.yaml" <<END
+apiVersion: v2
+name: platform
+version: 1.0.0
+dependencies:
+  - name: apikey-operator
+    version: $(sed -n 's/^version: //p' "$chart/Chart.yaml")
+    repository: file://$PWD/$chart
+    condition: apikey-operator.enabled
+    tags: [keys]
+  - name: apikey-operator
+    alias: more
+    version: $(sed -n 's/^version: //p' "$chart/Chart.yaml")
+    repository: file://$PWD/$chart
+    condition: more.enabled
+END
+cat >"$parent/values.yaml" <<END
+global: {imageRegistry: registry.example.com}
+tags: {keys: true}
+more: {enabled: false}
+END
+check "a parent chart takes it in" helm dependency update "$parent"
+# deployments COUNT OPTION...: so many are rendered with the parent chart.
+deployments() {
+    local count=$1
+    shift
+    helm template platform "$parent" "$@" >"$work/parent.yaml" || return 1
+    [ "$(grep -c '^kind: Deployment$' "$work/parent.yaml")" = "$count" ]
+}
+check "by its parent's defaults it is there" deployments 2
+check "enabled: true has it" deployments 2 --set apikey-operator.enabled=true
+check "enabled: false does not" deployments 0 --set apikey-operator.enabled=false
+check "a tag switches it" deployments 0 --set tags.keys=false
+check "a condition wins over a tag" deployments 2 --set tags.keys=false,apikey-operator.enabled=true
+check "under another name it is another one" deployments 4 --set more.enabled=true,more.crds.enabled=false
+check "the parent's tags may stand beside its own values" render --set tags.keys=true,enabled=true
+if deployments 2 --set apikey-operator.enable=true 2>"$work/refused"; then failed "the parent may misspell a value"; fi
+check "a misspelt value of the parent is refused" grep -qF "'enable' not allowed" "$work/refused"
 
 # What is rendered.
 kubectl create namespace "$namespace" >/dev/null
