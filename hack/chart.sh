@@ -4,6 +4,7 @@
 # Started by `make chart`, as: controlplane exec -- hack/chart.sh
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
+. hack/lib.sh
 
 if [ -z "${CONTROLPLANE_DIR:-}" ]; then
     echo "this script runs on a control plane of its own: make chart" >&2
@@ -18,6 +19,7 @@ target=$(cd "${CARGO_TARGET_DIR:-target}" && pwd)/debug
 work=$CONTROLPLANE_DIR/chart
 mkdir "$work"
 count=0
+trap stop EXIT
 
 passed() {
     count=$((count + 1))
@@ -270,6 +272,46 @@ check "without pods it is ready at once" helm upgrade "$namespace" "$chart" --na
 within "and they go" pods 0
 if helm get notes "$namespace" --namespace "$namespace" | grep WARNING; then failed "it warns without a reason"; fi
 check "it is uninstalled" helm uninstall "$namespace" --namespace "$namespace" --wait
+
+# The number of pods, where an autoscaler comes to decide it.
+readonly deployment=$namespace-token
+upgrade() { helm upgrade "$namespace" "$chart" --install --namespace "$namespace" --set controller.replicas=0 "$@"; }
+replicas() { [ "$(kubectl get deployment "$deployment" --namespace "$namespace" -o jsonpath='{.spec.replicas}')" = "$1" ]; }
+scale() { kubectl scale deployment "$deployment" --namespace "$namespace" --replicas "$1"; }
+# counted TEXT NUMBER...: the numbers of pods since the watch began were these, in this order.
+counted() {
+    local text=$1
+    shift
+    within "$text" replicas "${*: -1}"
+    [ "$(uniq "$work/replicas" | xargs)" = "$*" ] || failed "$text: $(uniq "$work/replicas" | xargs)"
+}
+for way in true false; do
+    scaled=(--server-side="$way" --set tokenServer.autoscaling.enabled=true)
+    check "five pods without an autoscaler (server-side=$way)" upgrade --server-side="$way" --set tokenServer.replicas=5
+    kubectl get deployment "$deployment" --namespace "$namespace" --watch \
+        -o jsonpath='{.spec.replicas}{"\n"}' >"$work/replicas" &
+    running+=($!)
+    check "then with one" upgrade "${scaled[@]}"
+    counted "five stay" 5
+    check "the autoscaler has more" scale 7
+    check "an upgrade" upgrade "${scaled[@]}" --set log.level=debug
+    check "another one" upgrade "${scaled[@]}"
+    counted "seven stay" 5 7
+    force=()
+    [ "$way" = false ] || force=(--force-conflicts)
+    check "none in its place" upgrade "${scaled[@]}" --set tokenServer.replicas=0 "${force[@]}"
+    counted "none is left" 5 7 0
+    check "it is on again" upgrade "${scaled[@]}"
+    within "the autoscaler finds one" replicas 1
+    stop
+    check "it is uninstalled" helm uninstall "$namespace" --namespace "$namespace" --wait
+    check "with an autoscaler from the start" upgrade "${scaled[@]}"
+    within "the autoscaler finds one" replicas 1
+    check "the autoscaler has more" scale 6
+    check "an upgrade" upgrade "${scaled[@]}" --set log.level=debug
+    check "six stay" replicas 6
+    check "it is uninstalled" helm uninstall "$namespace" --namespace "$namespace" --wait
+done
 check "the kinds stay" kubectl get crd apikeys.apikey-operator.dev organizations.apikey-operator.dev
 
 printf '%d passed, 0 failed\n' "$count"

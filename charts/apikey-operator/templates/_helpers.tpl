@@ -124,6 +124,25 @@ app.kubernetes.io/component: {{ .component }}
 {{- ternary $own.autoscaling.minReplicas $own.replicas $scaled | int -}}
 {{- end -}}
 
+{{/* Number of pods of the token server where the autoscaler decides it: none, or the present one as long as
+     it is Helm's. What Helm has set and sets no more, it removes, and the API server would put 1. By
+     server-side apply it is Helm's until the autoscaler changes it, and by patches ("Update") for good. */}}
+{{- define "apikey-operator.tokenServer.keptReplicas" -}}
+{{- $name := include "apikey-operator.tokenServer.fullname" . -}}
+{{- $live := lookup "apps/v1" "Deployment" .Release.Namespace $name -}}
+{{- $kept := false -}}
+{{- range dig "metadata" "managedFields" list $live -}}
+{{- $spec := dig "fieldsV1" "f:spec" dict . -}}
+{{- $patched := and (eq .operation "Update") (hasKey $spec "f:selector") -}}
+{{- if and (not .subresource) (or $patched (hasKey $spec "f:replicas")) -}}
+{{- $kept = true -}}
+{{- end -}}
+{{- end -}}
+{{- if and $kept (gt (int $live.spec.replicas) 0) -}}
+{{- int $live.spec.replicas -}}
+{{- end -}}
+{{- end -}}
+
 {{/* Flags of both processes. */}}
 {{- define "apikey-operator.commonArgs" -}}
 - --namespace={{ .Release.Namespace }}
