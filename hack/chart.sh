@@ -4,6 +4,7 @@
 # Started by `make chart`, as: controlplane exec -- hack/chart.sh
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
+. hack/lib.sh
 
 if [ -z "${CONTROLPLANE_DIR:-}" ]; then
     echo "this script runs on a control plane of its own: make chart" >&2
@@ -18,6 +19,7 @@ target=$(cd "${CARGO_TARGET_DIR:-target}" && pwd)/debug
 work=$CONTROLPLANE_DIR/chart
 mkdir "$work"
 count=0
+trap stop EXIT
 
 passed() {
     count=$((count + 1))
@@ -57,7 +59,7 @@ schema_keys() {
                 .properties | to_entries[] | .key as $key | .value | keys_of($path + [$key])
               else empty end,
               ($path | join("."));
-          [keys_of([])] | unique[] | select(. != "" and . != "global")
+          [keys_of([])] | unique[] | select(IN("", "global", "enabled", "tags") | not)
     ' "$chart/values.schema.json"
 }
 unknown_to_schema() {
@@ -114,6 +116,11 @@ refused "/admission/roleGrants/validationActions/0" --set 'admission.roleGrants.
 refused "/admission/roleGrants/validationActions" --set 'admission.roleGrants.validationActions={Deny,Warn}'
 refused "/issuerUrl" --set issuerUrl=https://keys.example.com/
 refused "/issuerUrl" --set issuerUrl=keys.example.com
+for path in //a /a/../b /a%2fb /authz /authz-with/a /.well-known; do
+    refused "/issuerUrl" --set "issuerUrl=https://keys.example.com$path"
+done
+refused "/enabled" --set enabled=yes
+refused "/tags" --set tags.keys=1
 refused "/tokenServer/maxStaleness" --set tokenServer.maxStaleness=yesterday
 refused "/tokenServer/trustedProxies/0" --set 'tokenServer.trustedProxies={everybody}'
 refused "/controller/replicas" --set controller.replicas=-1
@@ -124,6 +131,48 @@ refused "15 seconds for running requests" --set tokenServer.preStopSleepSeconds=
 refused "needs a host" --set ingress.enabled=true
 refused "parentRefs" --set httpRoute.enabled=true
 refused "issuerRef.name is missing" --set tls.certManager.enabled=true
+
+# As a dependency, switched by what Helm has for that.
+parent=$work/parent
+mkdir "$parent"
+cat >"$parent/Chart.yaml" <<END
+apiVersion: v2
+name: platform
+version: 1.0.0
+dependencies:
+  - name: apikey-operator
+    version: $(sed -n 's/^version: //p' "$chart/Chart.yaml")
+    repository: file://$PWD/$chart
+    condition: apikey-operator.enabled
+    tags: [keys]
+  - name: apikey-operator
+    alias: more
+    version: $(sed -n 's/^version: //p' "$chart/Chart.yaml")
+    repository: file://$PWD/$chart
+    condition: more.enabled
+END
+cat >"$parent/values.yaml" <<END
+global: {imageRegistry: registry.example.com}
+tags: {keys: true}
+more: {enabled: false}
+END
+check "a parent chart takes it in" helm dependency update "$parent"
+# deployments COUNT OPTION...: so many are rendered with the parent chart.
+deployments() {
+    local count=$1
+    shift
+    helm template platform "$parent" "$@" >"$work/parent.yaml" || return 1
+    [ "$(grep -c '^kind: Deployment$' "$work/parent.yaml")" = "$count" ]
+}
+check "by its parent's defaults it is there" deployments 2
+check "enabled: true has it" deployments 2 --set apikey-operator.enabled=true
+check "enabled: false does not" deployments 0 --set apikey-operator.enabled=false
+check "a tag switches it" deployments 0 --set tags.keys=false
+check "a condition wins over a tag" deployments 2 --set tags.keys=false,apikey-operator.enabled=true
+check "under another name it is another one" deployments 4 --set more.enabled=true,more.crds.enabled=false
+check "the parent's tags may stand beside its own values" render --set tags.keys=true,enabled=true
+if deployments 2 --set apikey-operator.enable=true 2>"$work/refused"; then failed "the parent may misspell a value"; fi
+check "a misspelt value of the parent is refused" grep -qF "'enable' not allowed" "$work/refused"
 
 # What is rendered.
 kubectl create namespace "$namespace" >/dev/null
@@ -183,6 +232,26 @@ render --set tokenServer.replicas=0,tokenServer.autoscaling.enabled=true >"$work
 if grep -q '^kind: HorizontalPodAutoscaler' "$work/none.yaml"; then failed "0 replicas are scaled up"; fi
 passed "an autoscaler leaves 0 replicas alone"
 
+# Paths for callers outside.
+paths() {
+    render --set ingress.enabled=true,httpRoute.enabled=true,httpRoute.parentRefs[0].name=public "$@" |
+        sed -nE 's/^ *- path: (\{type: PathPrefix, value: )?([^}]*)\}?$/\2/p' | sort | uniq -c | awk '{ print $1 $2 }' | xargs
+}
+has_paths() {
+    local wanted=$1
+    shift
+    [ "$(paths "$@")" = "$wanted" ]
+}
+check "callers outside get to all paths but /authz, by Ingress and HTTPRoute" has_paths \
+    "2/.well-known 2/auth/v1/api-key 2/oauth2 2/openapi.json" --set issuerUrl=https://a.example
+check "and to those below the path of the issuer" has_paths \
+    "2/.well-known 2/auth/v1/api-key 2/b/keys/.well-known 2/b/keys/auth/v1/api-key 2/b/keys/oauth2 2/b/keys/openapi.json 2/oauth2 2/openapi.json" \
+    --set issuerUrl=https://a.example/b/keys
+check "given paths are as they are given" has_paths "1/x 1/y" \
+    --set issuerUrl=https://a.example/b,ingress.paths={/x},httpRoute.paths={/y}
+render --set issuerUrl=https://a.example:8443/b/keys,ingress.enabled=true >"$work/below.yaml"
+check "the host of the Ingress is that of the issuer" grep -qF -e '- host: "a.example"' "$work/below.yaml"
+
 # On the cluster, without nodes: pods are made and wait for a node.
 helm install "$namespace" "$chart" --namespace "$namespace" --set organizations.required=false >"$work/notes"
 check "the notes warn of undeclared organizations" grep -q '^WARNING: organizations.required' "$work/notes"
@@ -203,6 +272,46 @@ check "without pods it is ready at once" helm upgrade "$namespace" "$chart" --na
 within "and they go" pods 0
 if helm get notes "$namespace" --namespace "$namespace" | grep WARNING; then failed "it warns without a reason"; fi
 check "it is uninstalled" helm uninstall "$namespace" --namespace "$namespace" --wait
+
+# The number of pods, where an autoscaler comes to decide it.
+readonly deployment=$namespace-token
+upgrade() { helm upgrade "$namespace" "$chart" --install --namespace "$namespace" --set controller.replicas=0 "$@"; }
+replicas() { [ "$(kubectl get deployment "$deployment" --namespace "$namespace" -o jsonpath='{.spec.replicas}')" = "$1" ]; }
+scale() { kubectl scale deployment "$deployment" --namespace "$namespace" --replicas "$1"; }
+# counted TEXT NUMBER...: the numbers of pods since the watch began were these, in this order.
+counted() {
+    local text=$1
+    shift
+    within "$text" replicas "${*: -1}"
+    [ "$(uniq "$work/replicas" | xargs)" = "$*" ] || failed "$text: $(uniq "$work/replicas" | xargs)"
+}
+for way in true false; do
+    scaled=(--server-side="$way" --set tokenServer.autoscaling.enabled=true)
+    check "five pods without an autoscaler (server-side=$way)" upgrade --server-side="$way" --set tokenServer.replicas=5
+    kubectl get deployment "$deployment" --namespace "$namespace" --watch \
+        -o jsonpath='{.spec.replicas}{"\n"}' >"$work/replicas" &
+    running+=($!)
+    check "then with one" upgrade "${scaled[@]}"
+    counted "five stay" 5
+    check "the autoscaler has more" scale 7
+    check "an upgrade" upgrade "${scaled[@]}" --set log.level=debug
+    check "another one" upgrade "${scaled[@]}"
+    counted "seven stay" 5 7
+    force=()
+    [ "$way" = false ] || force=(--force-conflicts)
+    check "none in its place" upgrade "${scaled[@]}" --set tokenServer.replicas=0 "${force[@]}"
+    counted "none is left" 5 7 0
+    check "it is on again" upgrade "${scaled[@]}"
+    within "the autoscaler finds one" replicas 1
+    stop
+    check "it is uninstalled" helm uninstall "$namespace" --namespace "$namespace" --wait
+    check "with an autoscaler from the start" upgrade "${scaled[@]}"
+    within "the autoscaler finds one" replicas 1
+    check "the autoscaler has more" scale 6
+    check "an upgrade" upgrade "${scaled[@]}" --set log.level=debug
+    check "six stay" replicas 6
+    check "it is uninstalled" helm uninstall "$namespace" --namespace "$namespace" --wait
+done
 check "the kinds stay" kubectl get crd apikeys.apikey-operator.dev organizations.apikey-operator.dev
 
 printf '%d passed, 0 failed\n' "$count"

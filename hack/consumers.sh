@@ -145,14 +145,14 @@ access_token() {
 }
 knows_key() { access_token >"$work/token" 2>/dev/null; }
 
-# Starts the operator and a token server with a ring of this algorithm.
+# Starts the operator and a token server with a ring of this algorithm, and an issuer with this path.
 start() {
     local port
     # Without a ring, and with no controller that knows one, the next controller makes a new one.
     kubectl delete secret apikey-operator-signing-keys --namespace "$namespace" \
         --ignore-not-found >/dev/null
     port=$(free_port)
-    export ALGORITHM=$1 ISSUER=http://127.0.0.1:$port
+    export ALGORITHM=$1 ISSUER=http://127.0.0.1:$port${2:-}
     operator controller "controller-$1" controller --signing-algorithm "$1" --leader-elect=false
     within "a ring of keys" ring
     operator token "token-server-$1" token-server --issuer-url "$ISSUER" \
@@ -170,7 +170,7 @@ fuzz() (
 )
 
 inside() {
-    local account algorithm
+    local account algorithm path
     target=$(cd "${CARGO_TARGET_DIR:-target}" && pwd)/debug
     work=$CONTROLPLANE_DIR/consumers
     mkdir "$work"
@@ -179,7 +179,7 @@ inside() {
     trap 'exit 130' INT
     trap 'exit 143' TERM HUP
 
-    check "nginx lets keys through by the example configuration" \
+    check "nginx lets keys through by the example configuration, and says whom it is called by" \
         cargo test --quiet --locked --test acceptance -- --ignored token::nginx
 
     helm install "$namespace" charts/apikey-operator \
@@ -204,7 +204,9 @@ spec: {org: acme, roles: [build-viewer, build-operator]}
 END
     export SECRET_FILE=$work/secret KEY_ID ACCESS_TOKEN AUTHLIB_INSECURE_TRANSPORT=1
     for algorithm in ES256 RS256 EdDSA; do
-        start "$algorithm"
+        path=
+        [ "$algorithm" != RS256 ] || path=/realms/keys
+        start "$algorithm" "$path"
         kubectl wait --for=condition=Ready apikey/app --timeout="${limit}s" >/dev/null
         delivered secret >"$SECRET_FILE"
         KEY_ID=$(delivered key-id)

@@ -32,7 +32,7 @@ fn main() -> ExitCode {
             run(common, Some(controller), Some(token))
         }
         Command::Crds { out } => print_crds(out.as_deref()),
-        Command::Openapi => print(&token::openapi::json()),
+        Command::Openapi => print(&token::openapi::json("")),
         Command::Version => print(&format!("apikey-operator {}", env!("CARGO_PKG_VERSION"))),
     };
     match result {

@@ -129,12 +129,39 @@ fn issuer_url(text: &str) -> Result<String, String> {
             && uri.host().is_some_and(|host| !host.is_empty())
             && uri.query().is_none()
     });
-    if valid && !text.ends_with('/') && !text.contains('#') && text.len() <= 255 {
-        Ok(text.to_owned())
-    } else {
-        Err(
+    if !valid || text.ends_with('/') || text.contains('#') || text.len() > 255 {
+        return Err(
             "must be like https://keys.example.com, without '/' at its end, query or fragment"
                 .into(),
-        )
+        );
     }
+    let mut segments = issuer_path(text).split('/').skip(1);
+    let first = segments.clone().next();
+    if !segments.all(is_plain) {
+        return Err(
+            "must have a path of letters, digits, '-', '.', '_' and '~', without empty or dotted \
+             parts, like https://example.com/keys"
+                .into(),
+        );
+    }
+    // Below these a path means something else: /authz/PATH asks about a request for PATH.
+    if let Some(taken @ ("authz" | "authz-with" | ".well-known")) = first {
+        return Err(format!(
+            "must have a path that does not begin with /{taken}"
+        ));
+    }
+    Ok(text.to_owned())
+}
+
+/// A part of a path that means the same to all who read it.
+fn is_plain(segment: &str) -> bool {
+    let unreserved = |b: u8| b.is_ascii_alphanumeric() || b"-._~".contains(&b);
+    !["", ".", ".."].contains(&segment) && segment.bytes().all(unreserved)
+}
+
+/// The path of an issuer: empty, or with a slash at its beginning and none at its end.
+#[must_use]
+pub fn issuer_path(issuer_url: &str) -> &str {
+    let address = issuer_url.split_once("://").map_or("", |(_, rest)| rest);
+    address.find('/').map_or("", |at| &address[at..])
 }

@@ -8,7 +8,7 @@ mod traces;
 
 use clap::{Args, Parser, Subcommand};
 
-pub use common::{Common, CommonFlags, LogFormat};
+pub use common::{Common, CommonFlags, LogFormat, issuer_path};
 pub use controller::{Controller, ControllerFlags};
 pub use token::{TokenFlags, TokenServer};
 pub use traces::traces_wanted;
@@ -142,6 +142,21 @@ mod tests {
     }
 
     #[test]
+    fn the_path_of_an_issuer_is_what_follows_its_host() {
+        for (issuer, path) in [
+            ("https://a.example", ""),
+            ("http://a.example:8080", ""),
+            ("http://[::1]:8080/keys", "/keys"),
+            ("https://a.example/realms/a-b.c_d~e", "/realms/a-b.c_d~e"),
+            ("https://a.example/auth", "/auth"),
+        ] {
+            let flag = format!("--issuer-url={issuer}");
+            let common = run(&[&flag]).unwrap().common.check("ns");
+            assert_eq!(issuer_path(&common.issuer_url.unwrap()), path);
+        }
+    }
+
+    #[test]
     fn the_command_line_is_well_formed_and_every_flag_has_an_environment_twin() {
         Cli::command().debug_assert();
         let command = Cli::command();
@@ -183,6 +198,13 @@ mod tests {
             "--issuer-url=keys.example.com",
             "--issuer-url=https://keys.example.com/",
             "--issuer-url=https://keys.example.com?x",
+            "--issuer-url=https://keys.example.com//a",
+            "--issuer-url=https://keys.example.com/a/../b",
+            "--issuer-url=https://keys.example.com/a%2fb",
+            "--issuer-url=https://keys.example.com/{a}",
+            "--issuer-url=https://keys.example.com/authz",
+            "--issuer-url=https://keys.example.com/authz-with/a",
+            "--issuer-url=https://keys.example.com/.well-known",
             "--trusted-proxies=10.0.0.0/99",
             "--max-staleness=yesterday",
             "--signing-algorithm=HS256",

@@ -7,7 +7,7 @@
 //! | `claims`, `signer` | yes | what a token says, and how it is signed |
 //! | `size` | yes | how long a token can be |
 //! | `live` | yes | is a token still to be trusted, by its key as it is now |
-//! | `form`, `document`, `refusal`, `limits` | yes | requests, public documents, refusals, budgets for them |
+//! | `form`, `forwarded`, `document`, `refusal`, `limits` | yes | requests and whom they come from, public documents, refusals, budgets for them |
 //! | `service` | no | a request from secret to token |
 //! | `argon2`, `trail`, `last_used` | no | the slow path, the audit lines of tokens, `lastUsedAt` |
 //! | `feed`, `routes` | no | watches, HTTP |
@@ -17,6 +17,7 @@ pub mod claims;
 pub mod document;
 pub mod feed;
 pub mod form;
+pub mod forwarded;
 pub mod gauges;
 pub mod index;
 pub mod last_used;
@@ -46,6 +47,7 @@ use parking_lot::RwLock;
 use tokio::net::TcpListener;
 
 use self::argon2::Argon2Path;
+use self::document::Document;
 use self::gauges::Gauges;
 use self::index::Index;
 use self::last_used::LastUsed;
@@ -55,7 +57,7 @@ use self::routes::App;
 use self::routes::discovery::Discovery;
 use self::service::Service;
 use self::verify::Verifier;
-use crate::config::{Common, TokenServer};
+use crate::config::{Common, TokenServer, issuer_path};
 use crate::credential::{Argon2Cost, Hasher};
 use crate::process::Process;
 use crate::server;
@@ -80,14 +82,16 @@ pub async fn run(
     process.metrics.collect_from(Gauges(Arc::clone(&service)));
     let feed = feed::start(&service, process, common);
     let progress = feed.progress();
+    let issuer_path = issuer_path(&config.issuer_url);
     let app = App {
         service: Arc::clone(&service),
         discovery: Discovery::document(&config.issuer_url),
+        openapi: Document::new(openapi::json(issuer_path)),
         trusted_proxies: Arc::clone(&config.limits.exempt),
     };
     let serving = async {
         wait_until_filled(&service, &progress, process).await;
-        serve(routes::router(app), config, process).await
+        serve(routes::router(app, issuer_path), config, process).await
     };
     let result = tokio::select! {
         result = serving => result,

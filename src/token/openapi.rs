@@ -1,7 +1,7 @@
 //! The OpenAPI 3.1 description, made from the handlers.
 
 use utoipa::openapi::security::{ApiKey, ApiKeyValue, Http, HttpAuthScheme, SecurityScheme};
-use utoipa::openapi::{RefOr, Schema, Type, schema::SchemaType};
+use utoipa::openapi::{RefOr, Schema, Server, Type, schema::SchemaType};
 use utoipa::{Modify, OpenApi};
 
 use super::routes::{authz, discovery, introspect, oauth, token};
@@ -71,10 +71,14 @@ impl Modify for NeverNull {
     }
 }
 
-/// The description, as JSON.
+/// The description, as JSON, of a server whose issuer has this path.
 #[must_use]
-pub fn json() -> String {
-    Description::openapi().to_pretty_json().unwrap_or_default()
+pub fn json(issuer_path: &str) -> String {
+    let mut description = Description::openapi();
+    if !issuer_path.is_empty() {
+        description.servers = Some(vec![Server::new(issuer_path)]);
+    }
+    description.to_pretty_json().unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -84,6 +88,6 @@ mod tests {
     #[test]
     fn the_description_that_is_checked_in_is_that_of_the_code() {
         let kept = include_str!("../../docs/openapi.json");
-        assert_eq!(kept.trim(), json(), "run: make openapi");
+        assert_eq!(kept.trim(), json(""), "run: make openapi");
     }
 }

@@ -9,6 +9,7 @@ use ipnet::IpNet;
 use zeroize::Zeroizing;
 
 use super::form::{self, Form};
+use super::forwarded;
 use crate::credential::Secret;
 use crate::server::Peer;
 
@@ -105,56 +106,17 @@ pub fn presented(headers: &HeaderMap) -> Option<Presented<'_>> {
     })
 }
 
-/// Address of the caller. Of X-Forwarded-For counts the last address that no trusted proxy has, and
-/// only if the connection comes from a trusted proxy: what is before it, anybody may have written.
+/// Address of the caller.
 #[must_use]
 pub fn remote(request: &Request<Body>, trusted: &[IpNet]) -> IpAddr {
     let peer = request.extensions().get::<Peer>();
     let peer = peer.map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |peer| peer.0.ip());
-    forwarded(peer.to_canonical(), request.headers(), trusted)
-}
-
-fn forwarded(peer: IpAddr, headers: &HeaderMap, trusted: &[IpNet]) -> IpAddr {
-    let is_trusted = |address: &IpAddr| trusted.iter().any(|network| network.contains(address));
-    if !is_trusted(&peer) {
-        return peer;
-    }
-    let values = headers.get_all("x-forwarded-for").iter();
-    let texts: Vec<_> = values.filter_map(|value| value.to_str().ok()).collect();
-    let mut last = peer;
-    for hop in texts.iter().flat_map(|text| text.split(',')).rev() {
-        let Ok(address) = hop.trim().parse::<IpAddr>() else {
-            return last;
-        };
-        last = address.to_canonical();
-        if !is_trusted(&last) {
-            return last;
-        }
-    }
-    last
+    forwarded::caller(peer, request.headers(), trusted)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn only_trusted_proxies_are_believed_and_only_their_own_word() {
-        let trusted = ["10.0.0.0/8".parse().unwrap()];
-        let of = |peer: &str, header: &'static str| {
-            let mut headers = HeaderMap::new();
-            headers.insert("x-forwarded-for", header.parse().unwrap());
-            forwarded(peer.parse().unwrap(), &headers, &trusted).to_string()
-        };
-        assert_eq!(of("192.0.2.9", "198.51.100.1"), "192.0.2.9");
-        assert_eq!(of("10.0.0.1", "198.51.100.1"), "198.51.100.1");
-        assert_eq!(
-            of("10.0.0.1", "1.2.3.4, 198.51.100.1, 10.0.0.2"),
-            "198.51.100.1"
-        );
-        assert_eq!(of("10.0.0.1", "nonsense, 10.0.0.2"), "10.0.0.2");
-        assert_eq!(of("10.0.0.1", ""), "10.0.0.1");
-    }
 
     #[test]
     fn a_credential_is_found_beside_what_is_empty_or_foreign() {

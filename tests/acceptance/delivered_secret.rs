@@ -1,8 +1,9 @@
 //! The delivered Secret: shape, neighbours, conflicts, and self-healing.
 
 use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
 
-use apikey_operator::api::{ApiKey, names};
+use apikey_operator::api::{ApiKey, Phase, names};
 use k8s_openapi::api::core::v1::Secret;
 use kube::api::{DeleteParams, Patch, PatchParams};
 
@@ -90,11 +91,20 @@ async fn a_secret_of_somebody_else_is_never_touched() {
         "--timeout=5s",
     ]);
     assert_eq!(scope.delivered("ci").await, before);
+    let phase = scope
+        .key("ci", "known", |_| true)
+        .await
+        .status
+        .unwrap()
+        .phase;
+    assert_eq!(phase, Some(Phase::Active), "a secret was minted");
 
     scope.kubectl(&["delete", "secret", "ci"]);
-    scope.apply_key("ci", "description: look again");
+    let free = Instant::now();
     let key = scope.ready("ci").await;
     scope.credential(&key).await.assert_sound();
+    let taken = free.elapsed();
+    assert!(taken < Duration::from_secs(30), "{taken:?}");
 }
 
 #[tokio::test]
@@ -104,6 +114,13 @@ async fn two_keys_for_one_secret_the_second_is_refused() {
     scope.ready("one").await;
     scope.apply_key("two", "secret: {name: shared}");
     scope.refused("two", "SecretConflict").await;
+    let phase = scope
+        .key("two", "known", |_| true)
+        .await
+        .status
+        .unwrap()
+        .phase;
+    assert_eq!(phase, Some(Phase::Pending), "no secret was minted");
     let one = scope.ready("one").await;
     scope.credential(&one).await.assert_sound();
 }

@@ -100,11 +100,47 @@ app.kubernetes.io/component: {{ .component }}
 {{- end -}}
 {{- end -}}
 
+{{/* Paths of the token server for callers outside: the given ones, or all but /authz, below the path of
+     issuerUrl too. Of (dict "root" . "paths" LIST). */}}
+{{- define "apikey-operator.paths" -}}
+{{- $paths := .paths -}}
+{{- if not $paths -}}
+{{- $own := list "/auth/v1/api-key" "/oauth2" "/.well-known" "/openapi.json" -}}
+{{- $below := (urlParse .root.Values.issuerUrl).path -}}
+{{- range $own -}}
+{{- $paths = append $paths (printf "%s%s" $below .) -}}
+{{- end -}}
+{{- if $below -}}
+{{- $paths = concat $paths $own -}}
+{{- end -}}
+{{- end -}}
+{{- toYaml $paths -}}
+{{- end -}}
+
 {{/* Fewest pods of the token server. */}}
 {{- define "apikey-operator.tokenServer.replicas" -}}
 {{- $own := .Values.tokenServer -}}
 {{- $scaled := and $own.autoscaling.enabled (ne (int $own.replicas) 0) -}}
 {{- ternary $own.autoscaling.minReplicas $own.replicas $scaled | int -}}
+{{- end -}}
+
+{{/* Number of pods of the token server where the autoscaler decides it: none, or the present one as long as
+     it is Helm's. What Helm has set and sets no more, it removes, and the API server would put 1. By
+     server-side apply it is Helm's until the autoscaler changes it, and by patches ("Update") for good. */}}
+{{- define "apikey-operator.tokenServer.keptReplicas" -}}
+{{- $name := include "apikey-operator.tokenServer.fullname" . -}}
+{{- $live := lookup "apps/v1" "Deployment" .Release.Namespace $name -}}
+{{- $kept := false -}}
+{{- range dig "metadata" "managedFields" list $live -}}
+{{- $spec := dig "fieldsV1" "f:spec" dict . -}}
+{{- $patched := and (eq .operation "Update") (hasKey $spec "f:selector") -}}
+{{- if and (not .subresource) (or $patched (hasKey $spec "f:replicas")) -}}
+{{- $kept = true -}}
+{{- end -}}
+{{- end -}}
+{{- if and $kept (gt (int $live.spec.replicas) 0) -}}
+{{- int $live.spec.replicas -}}
+{{- end -}}
 {{- end -}}
 
 {{/* Flags of both processes. */}}

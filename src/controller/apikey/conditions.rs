@@ -11,9 +11,16 @@ use super::status::expiring_soon_from;
 use crate::api::conditions::{
     DELIVERED, Desired, EXPIRED, EXPIRING_SOON, READY, RECONCILING, STALLED, SUSPENDED, reason,
 };
-use crate::api::{ROTATION_WAITS, names};
+use crate::api::{ApiKey, ROTATION_WAITS, conditions, names};
 use crate::credential::verifier::Handover;
 use crate::policy::{Assessment, DEFAULT_MAX_LIFETIME_DAYS};
+
+/// Since when a Secret of somebody else is in the way of the key, by its status.
+pub(super) fn in_conflict_since(apikey: &ApiKey) -> Option<Timestamp> {
+    let known = apikey.status.as_ref()?;
+    let ready = conditions::find(&known.conditions, READY)?;
+    (ready.reason == reason::SECRET_CONFLICT).then_some(ready.last_transition_time.0)
+}
 
 /// The conditions that hold.
 pub(super) fn desired(

@@ -88,9 +88,7 @@ struct Restless;
 
 /// Plans and executes until nothing is left to do.
 async fn settle(ctx: &Context, observed: &mut Observed) -> Result<plan::Plan, Error> {
-    if observe::needs_confirmation(&observed.apikey) {
-        observe::confirm(ctx, observed).await?;
-    }
+    observe::confirm_conflict(ctx, observed).await?;
     let mut rounds = 0;
     loop {
         let plan = plan::plan(observed);

@@ -6,9 +6,10 @@ use k8s_openapi::api::core::v1::Secret;
 use kube::Resource as _;
 use kube::runtime::reflector::ObjectRef;
 
-use super::delivered::Delivered;
+use super::conditions::in_conflict_since;
+use super::delivered::{Delivered, Owner};
 use super::plan::Observed;
-use crate::api::{ApiKey, conditions, conditions::reason, names};
+use crate::api::{ApiKey, names};
 use crate::controller::context::Context;
 use crate::error::{Error, request};
 use crate::object::Answer;
@@ -57,17 +58,6 @@ pub fn observe(ctx: &Context, apikey: Arc<ApiKey>) -> Observed {
     }
 }
 
-/// Whether only the API server can tell: Secrets of others are not watched.
-#[must_use]
-pub fn needs_confirmation(apikey: &ApiKey) -> bool {
-    let known = apikey
-        .status
-        .as_ref()
-        .map(|status| status.conditions.as_slice());
-    conditions::find(known.unwrap_or_default(), conditions::READY)
-        .is_some_and(|ready| ready.reason == reason::SECRET_CONFLICT)
-}
-
 /// Reads the verifier and the delivered Secret (its metadata only) from the API server, and at last
 /// whether the key is still there: the cache of the keys may lag behind that of the Secrets, and what is
 /// missing because a key was deleted is no loss that a new secret makes good.
@@ -86,6 +76,22 @@ pub async fn confirm(ctx: &Context, observed: &mut Observed) -> Result<(), Error
     observed.deleted = live.is_none_or(|live| live.metadata.deletion_timestamp.is_some());
     observed.confirmed = true;
     Ok(())
+}
+
+/// Asks the API server whether a Secret of somebody else is still in the way of this key, since those are
+/// not watched. If it is, that one read is all that a look takes.
+///
+/// # Errors
+/// A read failed.
+pub async fn confirm_conflict(ctx: &Context, observed: &mut Observed) -> Result<(), Error> {
+    if in_conflict_since(&observed.apikey).is_none() {
+        return Ok(());
+    }
+    confirm_delivered(ctx, observed).await?;
+    match observed.delivered_owner() {
+        Some(Owner::Nobody | Owner::Other) => Ok(()),
+        Some(Owner::ThisKey | Owner::EarlierKey) | None => confirm(ctx, observed).await,
+    }
 }
 
 /// Reads the delivered Secret (its metadata only) from the API server.

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 
+use super::conditions::in_conflict_since;
 use super::delivered::{Delivered, Owner};
 use super::restore::{self, Missing};
 use super::rotation::{self, NextSecret, Rotation};
@@ -25,9 +26,13 @@ use crate::watch::stored::Verifier;
 pub const MAX_REPLACEMENTS: usize = 3;
 /// ... within this time; then the next one waits.
 pub const REPLACEMENT_WINDOW: SignedDuration = SignedDuration::from_mins(10);
-/// How long to wait before looking again at what may change without a word: a Secret of somebody else,
-/// which is not watched, and a key that is gone, of which no watch has told.
+/// How long to wait before looking again at what may change without a word: the Secret of an earlier key,
+/// and a key that is gone, of which no watch has told.
 pub const LOOK_AGAIN: SignedDuration = SignedDuration::from_secs(60);
+/// How long to wait before looking again at a Secret of somebody else, which is not watched: as long as it
+/// has been in the way, between these.
+pub const CONFLICT_LOOKS: [SignedDuration; 2] =
+    [SignedDuration::from_secs(5), SignedDuration::from_secs(30)];
 /// Longest wait: clocks jump, and timers count their own time.
 pub const MAX_WAIT: SignedDuration = SignedDuration::from_hours(1);
 
@@ -413,6 +418,13 @@ pub(super) fn upkeep(observed: &Observed, document: &Document) -> (Vec<Action>, 
     (Vec::new(), Situation::Usable)
 }
 
+fn conflict_wait(observed: &Observed) -> SignedDuration {
+    let known = in_conflict_since(&observed.apikey);
+    let waited = known.map(|since| observed.now.duration_since(since));
+    let [least, most] = CONFLICT_LOOKS;
+    waited.unwrap_or_default().clamp(least, most)
+}
+
 fn next_look(observed: &Observed, assessment: &Assessment, situation: &Situation) -> Timestamp {
     let after = |wait| observed.now.checked_add(wait).ok();
     let document = observed.document();
@@ -428,7 +440,8 @@ fn next_look(observed: &Observed, assessment: &Assessment, situation: &Situation
         handover::claim_until(observed),
         match situation {
             Situation::Holding(until) | Situation::Crowded(until) => Some(*until),
-            Situation::SecretConflict | Situation::EarlierSecret => after(LOOK_AGAIN),
+            Situation::SecretConflict => after(conflict_wait(observed)),
+            Situation::EarlierSecret => after(LOOK_AGAIN),
             Situation::AwaitingRestore(_) => after(restore::LOOK_AGAIN),
             Situation::Working
             | Situation::Usable

@@ -6,7 +6,7 @@ pub mod introspect;
 pub mod oauth;
 pub mod token;
 
-use std::sync::{Arc, LazyLock};
+use std::sync::Arc;
 
 use axum::Router;
 use axum::body::Body;
@@ -21,10 +21,7 @@ use super::document::Document;
 use super::request::remote;
 use super::route::Route;
 use super::service::{Caller, Service};
-use super::{openapi, reply, span};
-
-/// The description of the routes.
-static OPENAPI: LazyLock<Document> = LazyLock::new(|| Document::new(openapi::json()));
+use super::{reply, span};
 
 /// What each handler gets.
 #[derive(Clone, Debug)]
@@ -33,12 +30,36 @@ pub struct App {
     pub service: Arc<Service>,
     /// Where the endpoints are.
     pub discovery: Document,
+    /// The description of the routes.
+    pub openapi: Document,
     /// Networks whose X-Forwarded-For is believed.
     pub trusted_proxies: Arc<[IpNet]>,
 }
 
-/// All routes.
-pub fn router(app: App) -> Router {
+/// All routes: at their own paths, and below the path of the issuer, if it has one, which is where
+/// discovery has them. Who is behind a proxy that takes that path away finds them as well.
+pub fn router(app: App, issuer_path: &str) -> Router {
+    let mut router = routes();
+    if !issuer_path.is_empty() {
+        // RFC 8414 section 3.1 puts the path of the issuer last.
+        router = router
+            .nest(issuer_path, routes())
+            .route(
+                &format!("{}{issuer_path}", discovery::OPENID_PATH),
+                get(discovery::handle),
+            )
+            .route(
+                &format!("{}{issuer_path}", discovery::OAUTH_PATH),
+                get(discovery::handle_oauth),
+            );
+    }
+    router
+        .fallback(not_found)
+        .method_not_allowed_fallback(not_allowed)
+        .with_state(app)
+}
+
+fn routes() -> Router<App> {
     Router::new()
         .route(token::PATH, post(token::handle))
         .route(oauth::PATH, post(oauth::handle))
@@ -56,9 +77,6 @@ pub fn router(app: App) -> Router {
             any(authz::handle_with),
         )
         .route("/openapi.json", get(describe))
-        .fallback(not_found)
-        .method_not_allowed_fallback(not_allowed)
-        .with_state(app)
 }
 
 impl App {
@@ -85,7 +103,7 @@ impl App {
 
 async fn describe(State(app): State<App>, request: Request<Body>) -> Response<Body> {
     app.answer(Route::Openapi, request, async |_, request| {
-        OPENAPI.answer(request.headers())
+        app.openapi.answer(request.headers())
     })
     .await
 }

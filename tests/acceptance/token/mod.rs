@@ -10,6 +10,7 @@ mod errors;
 mod expiry;
 mod greatest;
 mod introspect;
+mod issuer_path;
 mod kubernetes;
 mod last_used;
 mod leaked;

@@ -1,12 +1,15 @@
-//! nginx asks the token server whether a request may pass, with the example configuration.
+//! nginx asks the token server whether a request may pass, with the example configuration, and passes
+//! on requests to it.
 
 use std::io::{BufRead as _, BufReader, Write as _};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::path::Path;
 
 use controlplane::Process;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpSocket;
 
-use crate::support::{Scope, eventually, free_address, send};
+use crate::support::{Answer, Login, Scope, TokenServer, eventually, form, free_address, send};
 
 /// An upstream that answers with the heads of the requests it gets, in lower case.
 fn upstream() -> SocketAddr {
@@ -32,8 +35,8 @@ fn echo(mut stream: TcpStream) {
     let _ = stream.write_all(answer.as_bytes());
 }
 
-/// Starts nginx with the example, for these addresses.
-fn nginx(folder: &Path, listen: SocketAddr, token_server: SocketAddr, app: SocketAddr) -> Process {
+/// The example, for these addresses.
+fn example(listen: SocketAddr, token_server: SocketAddr, app: SocketAddr) -> String {
     let mut example = include_str!("../../../examples/gateways/nginx.conf").to_owned();
     for (there, here) in [
         ("listen 8080;", format!("listen {listen};")),
@@ -46,14 +49,19 @@ fn nginx(folder: &Path, listen: SocketAddr, token_server: SocketAddr, app: Socke
         assert!(example.contains(there), "{there}");
         example = example.replace(there, &here);
     }
+    example
+}
+
+/// Starts nginx with these servers.
+fn nginx(folder: &Path, servers: &str) -> Process {
     std::fs::create_dir_all(folder).unwrap();
-    std::fs::write(folder.join("example.conf"), example).unwrap();
+    std::fs::write(folder.join("servers.conf"), servers).unwrap();
     let temporary: String = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
         .map(|name| format!("{name}_temp_path {name};"))
         .concat();
     let main = format!(
         "daemon off; pid pid; error_log stderr; worker_processes 1; events {{}} \
-         http {{ access_log off; {temporary} include example.conf; }}"
+         http {{ access_log off; {temporary} include servers.conf; }}"
     );
     std::fs::write(folder.join("nginx.conf"), main).unwrap();
     let program = [
@@ -80,7 +88,7 @@ async fn the_example_for_nginx_lets_keys_through_and_tells_the_upstream_who_they
     let token = server.token_for(&key).await.access_token();
     let folder = scope.cluster.control_plane.dir().join(&scope.namespace);
     let (listen, app) = (free_address(), upstream());
-    let _nginx = nginx(&folder, listen, server.address, app);
+    let _nginx = nginx(&folder, &example(listen, server.address, app));
     eventually("nginx listens", async || TcpStream::connect(listen).ok()).await;
 
     let get = |headers: &[(&str, &str)]| send(listen, "GET", "/v1/builds?x=y", headers, b"");
@@ -146,4 +154,96 @@ async fn the_example_for_nginx_lets_keys_through_and_tells_the_upstream_who_they
         (get(&[("X-Api-Key", &secret)]).status == 401).then_some(())
     })
     .await;
+}
+
+/// What nginx adds to the header of its caller, by the path of the request.
+const FORWARDED: [(&str, &str); 5] = [
+    ("alone", "$proxy_add_x_forwarded_for"),
+    ("port", "$proxy_add_x_forwarded_for:$remote_port"),
+    (
+        "quoted",
+        "$http_x_forwarded_for, \\\"[::ffff:$remote_addr]:$remote_port\\\"",
+    ),
+    ("empty", "$proxy_add_x_forwarded_for, ,"),
+    ("hidden", "$http_x_forwarded_for, unknown"),
+];
+
+/// nginx that passes on requests to the token server, also by way of itself.
+fn passing_on(listen: SocketAddr, token_server: SocketAddr) -> String {
+    let location = |path: &str, header: &str, to: &str| {
+        format!(
+            "location /{path}/ {{ proxy_set_header X-Forwarded-For \"{header}\"; \
+             proxy_pass http://{to}/; }} "
+        )
+    };
+    let mut locations = String::new();
+    for (path, header) in FORWARDED {
+        locations += &location(path, header, &token_server.to_string());
+        let again = format!("{listen}/{path}");
+        let header = "$proxy_add_x_forwarded_for:$remote_port";
+        locations += &location(&format!("twice/{path}"), header, &again);
+    }
+    format!("server {{ listen {listen}; {locations} }}")
+}
+
+/// Gets a token by way of nginx, from an address and with these headers, and returns whom the token
+/// server saw.
+async fn seen(
+    server: &TokenServer,
+    key: &Login,
+    (from, to): (Ipv4Addr, SocketAddr),
+    path: &str,
+    headers: &[u8],
+) -> String {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind((from, 0).into()).unwrap();
+    let mut stream = socket.connect(to).await.unwrap();
+    let body = form(&[("name", &key.name), ("secret", &key.secret)]);
+    let head = format!(
+        "POST /{path}/auth/v1/api-key/token HTTP/1.0\r\nContent-Length: {}\r\n\
+         Content-Type: application/x-www-form-urlencoded\r\n",
+        body.len()
+    );
+    let request = [head.as_bytes(), headers, b"\r\n", body.as_bytes()].concat();
+    stream.write_all(&request).await.unwrap();
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).await.unwrap();
+    let jti = Answer::parse(&answer).claims()["jti"].clone();
+    let line = eventually("the token is told", async || {
+        let lines = server.process.audit();
+        lines.into_iter().find(|line| line["jti"] == jti)
+    })
+    .await;
+    line["remote"].as_str().unwrap().to_owned()
+}
+
+#[tokio::test]
+#[ignore = "needs nginx; make consumers runs it"]
+async fn the_caller_is_known_by_what_nginx_adds_and_not_by_what_it_says_itself() {
+    let scope = Scope::shared().await;
+    let flags = ["--trusted-proxies=127.0.0.1"];
+    let server = scope.cluster.token_server(&flags);
+    server.ready().await;
+    let key = Login::of(&scope.usable(&server, "app", "").await);
+    let folder = scope.cluster.control_plane.dir().join(&scope.namespace);
+    let listen = free_address();
+    let _nginx = nginx(&folder, &passing_on(listen, server.address));
+    eventually("nginx listens", async || TcpStream::connect(listen).ok()).await;
+    let way = (Ipv4Addr::new(127, 0, 0, 2), listen);
+    for headers in [
+        &b""[..],
+        b"X-Forwarded-For: 203.0.113.7\r\n",
+        b"X-Forwarded-For: 203.0.113.7\r\nX-Forwarded-For: \xff\r\n",
+        b"X-Forwarded-For: 203.0.113.7, \"\r\n",
+        b"X-Forwarded-For: 203.0.113.7\r\nX-Forwarded-For: , ,\r\n",
+        b"X-Forwarded-For: 203.0.113.7, 127.0.0.1\r\nForwarded: for=203.0.113.7\r\n",
+    ] {
+        for (path, _) in FORWARDED {
+            for path in [path.to_owned(), format!("twice/{path}")] {
+                let seen = seen(&server, &key, way, &path, headers).await;
+                let known = path.ends_with("hidden").then_some("127.0.0.1");
+                assert_eq!(seen, known.unwrap_or("127.0.0.2"), "{path} {headers:?}");
+            }
+        }
+    }
 }

@@ -191,6 +191,28 @@ fn a_secret_of_an_earlier_key_is_waited_for_and_that_of_another_is_a_conflict() 
 }
 
 #[test]
+fn a_taken_name_is_looked_at_again_soon_and_then_every_half_a_minute() {
+    let mut world = minted();
+    world.observed.verifier = None;
+    world.change(|key| {
+        key.metadata.uid = Some("uid-2".into());
+        key.metadata.name = Some("other".into());
+        key.status = None;
+    });
+    let wait = |world: &World| {
+        let next = plan(&world.observed).next;
+        next.duration_since(world.observed.now).as_secs()
+    };
+    assert_eq!(wait(&world), 5);
+    assert!(world.run(0));
+    let begun = world.observed.now.as_second();
+    for (age, seconds) in [(0, 5), (4, 5), (12, 12), (30, 30), (DAY, 30), (-60, 5)] {
+        world.observed.now = at(begun + age);
+        assert_eq!(wait(&world), seconds, "{age}");
+    }
+}
+
+#[test]
 fn an_unreadable_verifier_is_left_to_people() {
     let mut world = minted();
     world.observed.verifier = Some(Arc::new(Verifier {
