@@ -115,6 +115,7 @@ fn context(
         events: Events::start(client.clone(), clock.clone(), metrics.clone(), identity),
         audit: process.audit.clone(),
         client: DebugClient(client),
+        watch_clients: process.watch_clients.clone(),
         namespace: common.namespace.clone(),
         watched: common.watched.clone(),
         settings: Settings {

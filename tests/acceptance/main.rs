@@ -42,6 +42,7 @@ mod reveal_once;
 mod rights;
 mod rotation;
 mod signing_keys;
+mod silence;
 mod start;
 mod support;
 mod token;

@@ -4,13 +4,13 @@ mod cluster;
 mod fault;
 mod inside;
 mod key;
-mod late;
 #[cfg(target_os = "linux")]
 mod memory;
 mod operator;
 mod plugin;
 mod pty;
 mod requests;
+mod road;
 mod stored;
 mod tls;
 mod token;
