@@ -132,6 +132,15 @@ pub struct Queues {
     pub verifiers: Queue,
 }
 
+impl Queues {
+    /// Closes all of them: nothing new begins.
+    pub fn close(&self) {
+        self.apikeys.close();
+        self.organizations.close();
+        self.verifiers.close();
+    }
+}
+
 /// Counts failures of one class in a row, to wait ever longer.
 #[derive(Debug, Default)]
 pub struct Failures(Mutex<BTreeMap<String, Row>>);

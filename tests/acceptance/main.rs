@@ -32,6 +32,7 @@ mod gitops;
 mod hostile;
 mod immutable;
 mod last_used;
+mod leader_election;
 mod memory;
 mod mint;
 mod observability;
