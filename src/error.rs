@@ -26,8 +26,8 @@ pub struct Error {
 
 #[derive(Debug, thiserror::Error)]
 enum Cause {
-    #[error("no answer within {} s", REQUEST_DEADLINE.as_secs())]
-    Deadline,
+    #[error("no answer within {} s", .0.as_secs())]
+    Deadline(Duration),
     #[error("{}", .0.message)]
     Refused(Box<kube::core::Status>),
     #[error("{}", chain(.0))]
@@ -118,7 +118,7 @@ impl Error {
     #[must_use]
     pub fn class(&self) -> Class {
         match &self.cause {
-            Cause::Deadline => Class::Transient,
+            Cause::Deadline(_) => Class::Transient,
             Cause::Internal(_) => Class::Bug,
             Cause::HeldUp(_) => Class::Forbidden,
             Cause::Client(error) => {
@@ -152,7 +152,7 @@ impl Error {
     /// Whether there was no answer in time.
     #[must_use]
     pub fn is_deadline(&self) -> bool {
-        matches!(&self.cause, Cause::Deadline)
+        matches!(&self.cause, Cause::Deadline(_))
     }
 
     /// Whether the request was not sent, because there was no connection to send it on.
@@ -182,7 +182,7 @@ impl Error {
     pub fn answer(&self) -> Option<&kube::core::Status> {
         match &self.cause {
             Cause::Refused(status) => Some(status),
-            Cause::Deadline | Cause::Client(_) | Cause::Internal(_) | Cause::HeldUp(_) => None,
+            Cause::Deadline(_) | Cause::Client(_) | Cause::Internal(_) | Cause::HeldUp(_) => None,
         }
     }
 
@@ -196,7 +196,7 @@ impl Error {
                 (400..500).contains(&status.code) || OF_WEBHOOKS.iter().any(of_webhook)
             }
             Cause::HeldUp(_) => true,
-            Cause::Deadline | Cause::Client(_) | Cause::Internal(_) => false,
+            Cause::Deadline(_) | Cause::Client(_) | Cause::Internal(_) => false,
         }
     }
 
@@ -245,11 +245,23 @@ pub async fn request<T>(
     doing: &'static str,
     answer: impl Future<Output = Result<T, kube::Error>>,
 ) -> Result<T, Error> {
-    match tokio::time::timeout(REQUEST_DEADLINE, answer).await {
+    request_within(REQUEST_DEADLINE, doing, answer).await
+}
+
+/// The same with another deadline.
+///
+/// # Errors
+/// As for [`request`].
+pub async fn request_within<T>(
+    deadline: Duration,
+    doing: &'static str,
+    answer: impl Future<Output = Result<T, kube::Error>>,
+) -> Result<T, Error> {
+    match tokio::time::timeout(deadline, answer).await {
         Ok(answer) => answer.map_err(|error| Error::client(doing, error)),
         Err(_) => Err(Error {
             doing,
-            cause: Cause::Deadline,
+            cause: Cause::Deadline(deadline),
         }),
     }
 }

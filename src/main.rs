@@ -81,8 +81,8 @@ fn run(
     let result = runtime.block_on(async {
         let metrics = Metrics::new();
         let clock = Clock::system();
-        let client = client::connect(&metrics).await?;
-        let common = common.check(client.default_namespace());
+        let clients = client::connect(&metrics).await?;
+        let common = common.check(clients.requests.default_namespace());
         let controller = controller.map(ControllerFlags::check);
         let token = token.map(|flags| flags.check(&common));
         let version = env!("CARGO_PKG_VERSION");
@@ -92,7 +92,7 @@ fn run(
                 "--require-organizations=false: keys whose Organization does not exist may have any role"
             );
         }
-        process::run(&common, (client, clock), metrics, async |process| {
+        process::run(&common, (clients, clock), metrics, async |process| {
             let controller = async {
                 match &controller {
                     Some(config) => Box::pin(controller::run(&common, config, &process)).await,

@@ -23,6 +23,16 @@ const RECONCILE_BUCKETS: [f64; 14] = [
     0.001, 0.002, 0.004, 0.008, 0.016, 0.032, 0.064, 0.125, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0,
 ];
 
+/// A reconcile that runs.
+#[derive(Debug)]
+pub struct Running(Gauge);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
+}
+
 /// All metrics of the process. Clones count together.
 #[derive(Clone, Debug)]
 pub struct Metrics {
@@ -217,11 +227,13 @@ impl Metrics {
             .set(i64::from(most));
     }
 
-    /// Counts a reconcile that begins.
-    pub fn reconcile_begins(&self, controller: &'static str) {
-        self.active_workers
-            .get_or_create(&ControllerLabels { controller })
-            .inc();
+    /// Counts a reconcile that begins. It runs until what is returned is dropped.
+    #[must_use]
+    pub fn reconcile_begins(&self, controller: &'static str) -> Running {
+        let labels = ControllerLabels { controller };
+        let active = self.active_workers.get_or_create_owned(&labels);
+        active.inc();
+        Running(active)
     }
 
     /// Counts a reconcile that ended; `failed` is the class of its failure.
@@ -232,7 +244,6 @@ impl Metrics {
         failed: Option<&'static str>,
     ) {
         let labels = ControllerLabels { controller };
-        self.active_workers.get_or_create(&labels).dec();
         self.reconcile_seconds
             .get_or_create(&labels)
             .observe(took.as_secs_f64());

@@ -6,6 +6,7 @@ use tokio::sync::watch;
 
 use crate::admin::{self, Readiness};
 use crate::audit::log::AuditLog;
+use crate::client::{Clients, WatchClients};
 use crate::clock::Clock;
 use crate::config::Common;
 use crate::metrics::Metrics;
@@ -15,8 +16,12 @@ use crate::watch::quarantine::Quarantine;
 /// What the parts of one process share.
 #[derive(Clone)]
 pub struct Process {
-    /// For the Kubernetes API.
+    /// For requests to the Kubernetes API.
     pub client: Client,
+    /// For the Lease.
+    pub lease_client: Client,
+    /// For watches.
+    pub watch_clients: WatchClients,
     /// The time.
     pub clock: Clock,
     /// Objects that can't be read.
@@ -39,7 +44,7 @@ impl Process {
     /// # Errors
     /// The system gives no thread for audit lines.
     pub fn new(
-        (client, clock): (Client, Clock),
+        (clients, clock): (Clients, Clock),
         metrics: Metrics,
         stopped: watch::Receiver<bool>,
     ) -> std::io::Result<Self> {
@@ -47,7 +52,9 @@ impl Process {
         let quarantine = Quarantine::default();
         metrics.collect_from(quarantine.clone());
         Ok(Self {
-            client,
+            client: clients.requests,
+            lease_client: clients.lease,
+            watch_clients: clients.watches,
             clock,
             quarantine,
             audit,
@@ -71,12 +78,12 @@ impl Process {
 /// The admin port can't be opened, or a part failed.
 pub async fn run(
     common: &Common,
-    (client, clock): (Client, Clock),
+    (clients, clock): (Clients, Clock),
     metrics: Metrics,
     parts: impl AsyncFnOnce(Process) -> Result<(), Box<dyn std::error::Error>>,
 ) -> Result<(), Box<dyn std::error::Error>> {
     let (stop, stopped) = watch::channel(false);
-    let process = Process::new((client, clock), metrics, stopped)?;
+    let process = Process::new((clients, clock), metrics, stopped)?;
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let (readiness, metrics) = (process.readiness.clone(), process.metrics.clone());

@@ -23,6 +23,7 @@ use super::relations::Relations;
 use super::turns::Tenant;
 use crate::api::{ApiKey, Organization, names};
 use crate::audit::log::AuditLog;
+use crate::client::WatchClients;
 use crate::clock::Clock;
 use crate::credential::fingerprint::PepperRing;
 use crate::credential::signing::{RotationPolicy, SigningRing};
@@ -49,6 +50,8 @@ pub fn post_params() -> PostParams {
 pub struct Context {
     /// For writes, and for the rare reads.
     pub client: DebugClient,
+    /// For watches.
+    pub watch_clients: WatchClients,
     /// Namespace of the operator.
     pub namespace: String,
     /// The namespaces whose keys are looked after.
@@ -127,6 +130,15 @@ pub struct Queues {
     pub organizations: Queue,
     /// Verifiers, to be swept if their key is gone.
     pub verifiers: Queue,
+}
+
+impl Queues {
+    /// Closes all of them: nothing new begins.
+    pub fn close(&self) {
+        self.apikeys.close();
+        self.organizations.close();
+        self.verifiers.close();
+    }
 }
 
 /// Counts failures of one class in a row, to wait ever longer.

@@ -59,7 +59,6 @@ pub async fn run(
     process: &Process,
 ) -> Result<(), Box<dyn std::error::Error>> {
     let Process {
-        client,
         metrics,
         readiness,
         stopped,
@@ -81,7 +80,7 @@ pub async fn run(
         wait_for_caches(&ctx, &progress, readiness).await;
         filled.store(true, Ordering::Relaxed);
         let leadership = if config.leader_elect {
-            Leadership::elect(client.clone(), &common.namespace, identity)
+            Leadership::elect(process, &common.namespace, identity)
         } else {
             Leadership::without_election()
         };
@@ -115,6 +114,7 @@ fn context(
         events: Events::start(client.clone(), clock.clone(), metrics.clone(), identity),
         audit: process.audit.clone(),
         client: DebugClient(client),
+        watch_clients: process.watch_clients.clone(),
         namespace: common.namespace.clone(),
         watched: common.watched.clone(),
         settings: Settings {

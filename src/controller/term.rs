@@ -32,24 +32,26 @@ pub async fn lead(
     ctx.metrics.leads(false);
     loop {
         tokio::select! {
-            led = leadership.leads.wait_for(|leads| *leads) => {
-                if led.is_err() {
-                    break;
-                }
-            }
+            () = leadership.begins() => {}
             _ = stopped.wait_for(|stopped| *stopped) => break,
         }
         ctx.metrics.leads(true);
         tracing::info!("Leading: reconciling");
-        let mut leads = leadership.leads.clone();
         let mut stop = stopped.clone();
+        let is_lost = leadership.ends();
         let ends = async move {
             tokio::select! {
-                _ = leads.wait_for(|leads| !*leads) => {}
+                () = is_lost => {}
                 _ = stop.wait_for(|stopped| *stopped) => {}
             }
         };
-        work(ctx, concurrency, ends).await;
+        tokio::select! {
+            () = work(ctx, concurrency, ends) => {}
+            () = leadership.is_over() => {
+                tracing::warn!("Running work is cut off: another controller may lead");
+            }
+        }
+        ctx.queues.close();
         ctx.reports.clear();
         ctx.metrics.leads(false);
         tracing::info!("No longer leading");
@@ -108,9 +110,7 @@ async fn work(ctx: &Arc<Context>, concurrency: u16, ends: impl Future<Output = (
     };
     let close = async {
         ends.await;
-        queues.apikeys.close();
-        queues.organizations.close();
-        queues.verifiers.close();
+        queues.close();
         std::future::pending::<()>().await;
     };
     tokio::select! {

@@ -100,7 +100,7 @@ where
         };
         tokio::select! {
             Some(ended) = running.join_next() => {
-                // Panics are caught where they happen, and nothing aborts a reconcile.
+                // Panics are caught where they happen, and what aborts a reconcile ends all of this.
                 if let Ok((object, next)) = ended {
                     queue.end(object, next);
                 }
@@ -138,10 +138,11 @@ where
         otel.status_code = Empty,
     );
     let key = failure_key::<K>(object.namespace().as_deref(), &object.name_any());
-    ctx.metrics.reconcile_begins(controller);
+    let active = ctx.metrics.reconcile_begins(controller);
     let begun = Instant::now();
     let running = reconcile(object, Arc::clone(&ctx)).instrument(span.clone());
     let result = caught(running).await;
+    drop(active);
     let class = result.as_ref().err().map(|error| error.class().as_str());
     ctx.metrics
         .reconcile_ended(controller, begun.elapsed(), class);

@@ -69,7 +69,7 @@ impl Identity {
 pub struct Unreadable(Box<str>);
 
 impl Unreadable {
-    fn new(reason: &dyn fmt::Display) -> Self {
+    pub(crate) fn new(reason: &dyn fmt::Display) -> Self {
         let reason = reason.to_string();
         let shown = reason.chars().filter(|c| !c.is_control());
         Self(shown.take(MAX_REASON_CHARS).collect::<String>().into())

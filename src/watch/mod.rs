@@ -25,7 +25,6 @@ pub mod stream;
 pub mod watched;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
-use kube::Client;
 use kube::runtime::reflector::Lookup;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
@@ -38,6 +37,7 @@ use self::source::Source;
 use self::stream::{Told, Watcher};
 use self::watched::Part;
 use crate::api::{ApiKey, Organization, names};
+use crate::client::WatchClients;
 use crate::clock::Clock;
 use crate::metrics::Metrics;
 use crate::object::{Decode, NamespaceLabels};
@@ -94,7 +94,7 @@ pub fn prune(metadata: &mut ObjectMeta) {
 /// Running watches. They end when this is dropped.
 pub struct Feed {
     tasks: JoinSet<()>,
-    client: Client,
+    clients: WatchClients,
     metrics: Metrics,
     clock: Clock,
     progress: Progress,
@@ -109,7 +109,7 @@ impl Feed {
     pub fn new(process: &Process, progress: Progress, timeout_seconds: u32) -> Self {
         Self {
             tasks: JoinSet::new(),
-            client: process.client.clone(),
+            clients: process.watch_clients.clone(),
             metrics: process.metrics.clone(),
             clock: process.clock.clone(),
             progress,
@@ -132,7 +132,7 @@ impl Feed {
         mut take: impl FnMut(Event<K>) + Send + 'static,
     ) {
         let kind = K::kind(&()).into_owned();
-        let mut watcher = Watcher::<K>::new(self.client.clone(), source, self.timeout_seconds);
+        let mut watcher = Watcher::<K>::new(self.clients.next(), source, self.timeout_seconds);
         let (metrics, clock) = (self.metrics.clone(), self.clock.clone());
         let (progress, id) = (self.progress.clone(), self.progress.begin(what, part));
         let mut unreadable = self.quarantine.watch(&kind);

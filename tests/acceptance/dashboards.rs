@@ -110,7 +110,7 @@ fn series(query: &str) -> BTreeSet<String> {
 /// Metrics that are there once something failed, as nothing does here.
 fn of_failures() -> String {
     let metrics = Metrics::new();
-    metrics.reconcile_begins("apikey");
+    let _running = metrics.reconcile_begins("apikey");
     metrics.reconcile_ended("apikey", Duration::from_millis(1), Some("transient"));
     metrics.watch_failed("ApiKey");
     metrics.encode().unwrap()

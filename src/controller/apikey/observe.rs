@@ -78,13 +78,19 @@ pub async fn confirm(ctx: &Context, observed: &mut Observed) -> Result<(), Error
     Ok(())
 }
 
+/// Whether only the API server can tell: Secrets of others are not watched.
+#[must_use]
+pub fn needs_confirmation(apikey: &ApiKey) -> bool {
+    in_conflict_since(apikey).is_some()
+}
+
 /// Asks the API server whether a Secret of somebody else is still in the way of this key, since those are
 /// not watched. If it is, that one read is all that a look takes.
 ///
 /// # Errors
 /// A read failed.
 pub async fn confirm_conflict(ctx: &Context, observed: &mut Observed) -> Result<(), Error> {
-    if in_conflict_since(&observed.apikey).is_none() {
+    if !needs_confirmation(&observed.apikey) {
         return Ok(());
     }
     confirm_delivered(ctx, observed).await?;

@@ -91,7 +91,7 @@ pub async fn follow<R: Ring>(ctx: Arc<Context>) {
     // Events say that something changed; the keys themselves are read when that is so.
     let metadata = Source::of::<Secret>(Some(&ctx.namespace)).metadata();
     let metadata = metadata.named(R::SECRET);
-    let client = ctx.client.0.clone();
+    let client = ctx.watch_clients.next();
     let mut watcher =
         Watcher::<PartialObjectMeta<Secret>>::new(client, metadata, WATCH_TIMEOUT_SECONDS);
     let mut told = R::Told::default();

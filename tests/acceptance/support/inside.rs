@@ -131,7 +131,7 @@ impl Inside {
         // Of this one, nobody asks for an orderly end.
         let (stop, stopped) = watch::channel(false);
         let (metrics, log) = (Metrics::new(), Log::default());
-        let process = Process::new((client, clock), metrics.clone(), stopped).unwrap();
+        let process = Process::new((client.into(), clock), metrics.clone(), stopped).unwrap();
         let readiness = process.readiness.clone();
         let config = controller.check();
         let token_config = token_listen.map(|_| token.check(&common));

@@ -4,7 +4,6 @@ mod cluster;
 mod fault;
 mod inside;
 mod key;
-mod late;
 mod lossy;
 #[cfg(target_os = "linux")]
 mod memory;
@@ -13,6 +12,7 @@ mod plugin;
 mod proxy;
 mod pty;
 mod requests;
+mod road;
 mod stored;
 mod tls;
 mod token;

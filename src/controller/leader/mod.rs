@@ -1,0 +1,377 @@
+//! Leadership by a Lease: one controller writes at a time.
+//!
+//! This only saves work. Two that write at once break nothing, because every write has a
+//! precondition, so the lease needs no fencing.
+//!
+//! | file | pure | what |
+//! | --- | --- | --- |
+//! | `election` | yes | who leads, and what is to be asked next |
+//! | `record` | yes | the Lease as it is read and written |
+//! | here | no | the requests, and the news for those who work while this process leads |
+
+pub mod election;
+pub mod record;
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use k8s_openapi::api::coordination::v1::Lease;
+use kube::Resource as _;
+use kube::api::{GetParams, Patch, PatchParams};
+use kube::{Client, core};
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, sleep_until, timeout};
+
+use self::election::{
+    Elector, Known, LEASE_DURATION, Outcome, RENEW_DEADLINE, REQUEST_DEADLINE, Step,
+};
+use self::record::{Change, Record, Write};
+use super::context::post_params;
+use crate::api::names;
+use crate::clock::Clock;
+use crate::error::{self, Error};
+use crate::object::Answer;
+use crate::process::Process;
+use crate::watch::event::Event;
+use crate::watch::source::Source;
+use crate::watch::stream::{Told, Watcher};
+
+/// See [`crate::watch::Feed::new`]. Unit: seconds.
+const WATCH_TIMEOUT_SECONDS: u32 = 240;
+/// Longest wait for the lease to be given back at the end.
+const RELEASE_DEADLINE: Duration = Duration::from_secs(5);
+/// How long work that runs may go on after the leadership has ended: another may lead a second later.
+const WIND_DOWN: Duration = LEASE_DURATION
+    .saturating_sub(RENEW_DEADLINE)
+    .saturating_sub(Duration::from_secs(1));
+
+/// Whether this process leads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Term {
+    /// It does not, and another may.
+    None,
+    /// It does until this time, unless more is told.
+    Until(Instant),
+    /// It does from the start and for ever.
+    Always,
+}
+
+/// Whether this process leads, as it changes.
+#[derive(Debug)]
+pub struct Leadership {
+    term: watch::Receiver<Term>,
+    keeper: Option<JoinHandle<()>>,
+}
+
+impl Leadership {
+    /// Leads from the start and for ever.
+    #[must_use]
+    pub fn without_election() -> Self {
+        Self {
+            term: watch::channel(Term::Always).1,
+            keeper: None,
+        }
+    }
+
+    /// Stands for election under this identity. Tries until the API server lets it.
+    #[must_use]
+    pub fn elect(process: &Process, namespace: &str, identity: String) -> Self {
+        let (sender, term) = watch::channel(Term::None);
+        let identity = Arc::<str>::from(identity);
+        let source = Source::of::<Lease>(Some(namespace)).named(names::CONTROLLER_LEASE);
+        let candidate = Candidate {
+            elector: Elector::new(Arc::clone(&identity)),
+            store: Store {
+                client: process.lease_client.clone(),
+                clock: process.clock.clone(),
+                path: Lease::url_path(&(), Some(namespace)),
+                identity,
+            },
+            watches: (process.watch_clients.next(), source),
+            watcher: None,
+            trouble: String::new(),
+        };
+        Self {
+            term,
+            keeper: Some(tokio::spawn(candidate.stand(sender))),
+        }
+    }
+
+    /// Waits until this process leads.
+    pub async fn begins(&mut self) {
+        let leads = |term: &Term| match term {
+            Term::None => false,
+            Term::Until(until) => Instant::now() < *until,
+            Term::Always => true,
+        };
+        if self.term.wait_for(leads).await.is_err() {
+            std::future::pending().await
+        }
+    }
+
+    /// Waits until this process leads no longer. Nothing new may begin then.
+    pub fn ends(&self) -> impl Future<Output = ()> + Send + use<> {
+        past(self.term.clone(), Duration::ZERO)
+    }
+
+    /// Waits until another may lead. Nothing may go on then.
+    pub fn is_over(&self) -> impl Future<Output = ()> + Send + use<> {
+        past(self.term.clone(), WIND_DOWN)
+    }
+
+    /// Gives the lease back, so that another can take over at once.
+    pub async fn release(self) {
+        let Self { term, keeper } = self;
+        drop(term);
+        if let Some(keeper) = keeper
+            && timeout(RELEASE_DEADLINE, keeper).await.is_err()
+        {
+            tracing::warn!("The lease was not given back in time");
+        }
+    }
+}
+
+/// Waits until the leadership is this much time past its end, or another leads. It ends by itself if
+/// nothing more is told.
+async fn past(mut term: watch::Receiver<Term>, margin: Duration) {
+    loop {
+        let known = *term.borrow_and_update();
+        let end = async {
+            match known {
+                Term::None => {}
+                Term::Until(until) => sleep_until(until + margin).await,
+                Term::Always => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            biased;
+            Ok(()) = term.changed() => {}
+            () = end => return,
+        }
+    }
+}
+
+/// Who stands for election.
+struct Candidate {
+    elector: Elector,
+    store: Store,
+    watches: (Client, Source),
+    /// Of one that stands by: tells when the lease is given back, and renewals.
+    watcher: Option<Watcher<Record>>,
+    /// What was last logged of requests that fail.
+    trouble: String,
+}
+
+impl Candidate {
+    /// Tells until when it leads as long as somebody listens, and gives the lease back then.
+    async fn stand(mut self, term: watch::Sender<Term>) {
+        loop {
+            tokio::select! {
+                biased;
+                () = term.closed() => break,
+                () = self.step() => {}
+            }
+            let now = self.elector.leads_until().map_or(Term::None, Term::Until);
+            term.send_if_modified(|told| std::mem::replace(told, now) != now);
+        }
+        if self.elector.leads_until().is_some() {
+            self.release().await;
+        }
+    }
+
+    async fn step(&mut self) {
+        let now = Instant::now();
+        match self.elector.next(now) {
+            Step::Wait(until) if self.elector.leads(now) => {
+                self.watcher = None;
+                sleep_until(until).await;
+            }
+            Step::Wait(until) => self.stand_by(until).await,
+            Step::Read => {
+                let outcome = self.store.read().await;
+                let outcome = self.noted(outcome);
+                self.elector.read(outcome, Instant::now());
+            }
+            Step::Write(write) => {
+                let outcome = self.store.write(&write).await;
+                let outcome = self.noted(outcome);
+                self.elector.written(now, outcome, Instant::now());
+            }
+        }
+    }
+
+    /// Waits until this time, or until the watch tells something.
+    async fn stand_by(&mut self, until: Instant) {
+        let (client, source) = &self.watches;
+        let watcher = self.watcher.get_or_insert_with(|| {
+            Watcher::new(client.clone(), source.clone(), WATCH_TIMEOUT_SECONDS)
+        });
+        let told = tokio::select! {
+            told = watcher.next() => told,
+            () = sleep_until(until) => return,
+        };
+        let known = match told {
+            Ok(Told::Event(Event::InitApply(stored) | Event::Apply(stored))) => {
+                stored.object.ok().map(Known::Stored)
+            }
+            Ok(Told::Event(Event::Delete(_))) => Some(Known::Missing),
+            Ok(Told::Event(Event::Init | Event::InitDone) | Told::UpToDate) => None,
+            Err(error) => {
+                tracing::debug!(%error, "The lease is not seen");
+                None
+            }
+        };
+        if let Some(known) = known {
+            self.elector.seen(known, Instant::now());
+        }
+    }
+
+    /// Logs a failure, once for each sort.
+    fn noted(&mut self, outcome: Result<Outcome, Error>) -> Outcome {
+        match outcome {
+            Ok(outcome) => {
+                self.trouble.clear();
+                outcome
+            }
+            Err(error) => {
+                let trouble = error.to_string();
+                if self.trouble != trouble {
+                    tracing::warn!(%error, "Can't use the lease, trying again");
+                    self.trouble = trouble;
+                }
+                Outcome::Failed
+            }
+        }
+    }
+
+    async fn release(self) {
+        loop {
+            let outcome = match self.store.read().await {
+                Ok(Outcome::Known(Known::Stored(record))) if self.elector.is_mine(&record) => {
+                    let write = Write {
+                        replaces: Some(record.resource_version),
+                        change: Change::Release,
+                    };
+                    self.store.write(&write).await
+                }
+                other => other,
+            };
+            match outcome {
+                // Somebody else wrote in between.
+                Ok(Outcome::Conflict) => {}
+                Ok(Outcome::Known(_) | Outcome::Failed) => return,
+                Err(error) => {
+                    tracing::warn!(%error, "The lease is not given back");
+                    return;
+                }
+            }
+        }
+    }
+}
+
+/// The Lease in the API server.
+struct Store {
+    client: Client,
+    clock: Clock,
+    path: String,
+    identity: Arc<str>,
+}
+
+impl Store {
+    async fn read(&self) -> Result<Outcome, Error> {
+        let request = core::Request::new(&*self.path);
+        let request = request.get(names::CONTROLLER_LEASE, &GetParams::default());
+        match self.send("read the lease", request).await {
+            Ok(record) => Ok(Outcome::Known(Known::Stored(record))),
+            Err(error) if error.is_not_found() => Ok(Outcome::Known(Known::Missing)),
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn write(&self, write: &Write) -> Result<Outcome, Error> {
+        let body = write.body(&self.identity, LEASE_DURATION, self.clock.now());
+        let request = core::Request::new(&*self.path);
+        let params = PatchParams {
+            field_manager: Some(names::FIELD_MANAGER.into()),
+            ..PatchParams::default()
+        };
+        let request = match write.replaces {
+            None => request.create(&post_params(), body.to_string().into_bytes()),
+            Some(_) => request.patch(names::CONTROLLER_LEASE, &params, &Patch::Merge(&body)),
+        };
+        match self.send("write the lease", request).await {
+            Ok(record) => Ok(Outcome::Known(Known::Stored(record))),
+            Err(error) if error.code() == Some(409) => Ok(Outcome::Conflict),
+            // Of a new one it says that the namespace is missing.
+            Err(error) if error.is_not_found() && write.replaces.is_some() => {
+                Ok(Outcome::Known(Known::Missing))
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn send(
+        &self,
+        doing: &'static str,
+        request: Result<axum::http::Request<Vec<u8>>, core::request::Error>,
+    ) -> Result<Record, Error> {
+        let answer = async {
+            let request = request.map_err(kube::Error::BuildRequest)?;
+            self.client.request::<Answer<Record>>(request).await
+        };
+        let Answer(record) = error::request_within(REQUEST_DEADLINE, doing, answer).await?;
+        Ok(record)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    fn leadership(term: Term) -> (watch::Sender<Term>, Leadership) {
+        let (sender, term) = watch::channel(term);
+        let keeper = None;
+        (sender, Leadership { term, keeper })
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn leadership_ends_by_itself_and_running_work_before_another_may_lead() {
+        let begun = Instant::now();
+        let (sender, mut leadership) = leadership(Term::Until(begun + RENEW_DEADLINE));
+        leadership.begins().await;
+        let (ends, is_over) = (leadership.ends(), leadership.is_over());
+        let renewed = tokio::spawn(async move {
+            sleep_until(begun + 4 * SECOND).await;
+            sender.send_replace(Term::Until(begun + 4 * SECOND + RENEW_DEADLINE));
+        });
+        ends.await;
+        assert_eq!(begun.elapsed().as_secs(), 14);
+        is_over.await;
+        assert_eq!(begun.elapsed().as_secs(), 18);
+        assert!(begun.elapsed() < 4 * SECOND + LEASE_DURATION);
+        renewed.await.unwrap();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn all_ends_at_once_where_another_leads_already() {
+        let begun = Instant::now();
+        let (sender, leadership) = leadership(Term::Until(begun + RENEW_DEADLINE));
+        let (ends, is_over) = (leadership.ends(), leadership.is_over());
+        sender.send_replace(Term::None);
+        futures::join!(ends, is_over);
+        assert_eq!(begun.elapsed(), Duration::ZERO);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn without_election_it_leads_for_ever() {
+        let mut leadership = Leadership::without_election();
+        leadership.begins().await;
+        let ends = timeout(1000 * SECOND, leadership.ends()).await;
+        ends.unwrap_err();
+        leadership.release().await;
+    }
+}

@@ -1,0 +1,150 @@
+//! A road to the API server on which answers can be late, and which can be closed or fall silent.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{mpsc, watch};
+use tokio::task::{JoinHandle, JoinSet};
+use tokio::time::{Instant, sleep_until};
+
+use super::operator::{Arguments, CHEAP};
+use super::{Cluster, Operator, TokenServer, free_address};
+
+/// Number of connections, in the order in which they were opened, that pass no byte any more.
+type Silent = watch::Receiver<usize>;
+
+/// A road to the API server. It is open as long as the runtime, unless it is closed.
+pub(crate) struct Road {
+    far: SocketAddr,
+    near: SocketAddr,
+    late: Duration,
+    open: Option<JoinHandle<()>>,
+    opened: watch::Sender<usize>,
+    silent: watch::Sender<usize>,
+}
+
+impl Cluster {
+    /// Opens a road on which every answer comes this much later.
+    pub(crate) async fn road(&self, late: Duration) -> Road {
+        let (_, far) = self.control_plane.server_url().split_once("://").unwrap();
+        let mut road = Road {
+            far: far.parse().unwrap(),
+            near: free_address(),
+            late,
+            open: None,
+            opened: watch::Sender::new(0),
+            silent: watch::Sender::new(0),
+        };
+        road.open().await;
+        road
+    }
+
+    /// Starts a token server that hears from the API server by this road.
+    pub(crate) fn token_server_by(&self, road: &Road) -> TokenServer {
+        let file = self.kubeconfig_by(road, "token-server");
+        let logs = self.control_plane.logs_dir();
+        let arguments = Arguments::of("token-server", &[]);
+        TokenServer::start(free_address(), &file, logs, arguments)
+    }
+
+    /// Starts an operator that reaches the API server by this road, with hashing turned down.
+    pub(crate) fn operator_by(&self, road: &Road, flags: &[&str]) -> Operator {
+        let file = self.kubeconfig_by(road, "operator");
+        let logs = self.control_plane.logs_dir();
+        let flags = [flags, &CHEAP].concat();
+        Operator::start(&file, logs, Arguments::of("controller", &flags))
+    }
+
+    fn kubeconfig_by(&self, road: &Road, process: &str) -> PathBuf {
+        let own = match process {
+            "operator" => self.service_account(),
+            _ => self.token_service_account(),
+        };
+        let kubeconfig = std::fs::read_to_string(own).unwrap();
+        let kubeconfig = kubeconfig.replace(&road.far.to_string(), &road.near.to_string());
+        let name = format!("road-{}-{process}.kubeconfig", road.near.port());
+        let file = self.control_plane.dir().join(name);
+        std::fs::write(&file, kubeconfig).unwrap();
+        file
+    }
+}
+
+impl Road {
+    /// Opens it.
+    pub(crate) async fn open(&mut self) {
+        let listener = TcpListener::bind(self.near).await.unwrap();
+        let (far, late) = (self.far, self.late);
+        let (opened, silent) = (self.opened.clone(), self.silent.subscribe());
+        self.open = Some(tokio::spawn(async move {
+            // Goes with this task, and what is on the road with it.
+            let mut passing = JoinSet::new();
+            while let Ok((caller, _)) = listener.accept().await {
+                let server = TcpStream::connect(far).await.unwrap();
+                let (from_caller, to_caller) = caller.into_split();
+                let (from_server, to_server) = server.into_split();
+                opened.send_modify(|opened| *opened += 1);
+                let number = *opened.borrow();
+                let there = pass(from_caller, to_server, Duration::ZERO);
+                passing.spawn(until_silent(there, number, silent.clone()));
+                let back = pass(from_server, to_caller, late);
+                passing.spawn(until_silent(back, number, silent.clone()));
+            }
+        }));
+    }
+
+    /// Closes it: connections end, and there are no new ones.
+    pub(crate) async fn close(&mut self) {
+        let open = self.open.take().unwrap();
+        open.abort();
+        open.await.unwrap_err();
+    }
+
+    /// From now on the connections that are open pass nothing on, in neither direction, and don't end.
+    /// New ones pass everything.
+    pub(crate) fn silence(&self) {
+        self.silent.send_replace(*self.opened.borrow());
+    }
+
+    /// From now on no connection passes anything on, and none ends.
+    pub(crate) fn silence_for_ever(&self) {
+        self.silent.send_replace(usize::MAX);
+    }
+}
+
+/// Stops, without letting go of the connection, once the connection of this number is silent.
+async fn until_silent(passing: impl Future<Output = ()>, number: usize, mut silent: Silent) {
+    let mut passing = std::pin::pin!(passing);
+    let fell_silent = async { silent.wait_for(|silent| number <= *silent).await.is_ok() };
+    tokio::select! {
+        biased;
+        true = fell_silent => std::future::pending().await,
+        () = &mut passing => {}
+    }
+}
+
+/// Passes on what comes, each piece this much later.
+async fn pass(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, late: Duration) {
+    let (queue, mut waiting) = mpsc::unbounded_channel::<(Instant, Vec<u8>)>();
+    let read = async move {
+        let mut piece = vec![0; 64 * 1024];
+        while let Ok(length @ 1..) = from.read(&mut piece).await {
+            let due = Instant::now() + late;
+            if queue.send((due, piece[..length].to_vec())).is_err() {
+                return;
+            }
+        }
+    };
+    let write = async move {
+        while let Some((due, piece)) = waiting.recv().await {
+            sleep_until(due).await;
+            if to.write_all(&piece).await.is_err() {
+                return;
+            }
+        }
+    };
+    futures::join!(read, write);
+}
