@@ -305,6 +305,10 @@ pub(super) fn all() -> Vec<Row> {
         corpus.row("data keys", "apikeys", "/spec/secret/keys/name", key);
         corpus.row("data keys", "apikeys", "/spec/secret/keys/secret", key);
     }
+    for form in super::forms() {
+        let quoted = Value::from(form).to_string();
+        corpus.row("forms of an expiry", "apikeys", "/spec/expiry", &quoted);
+    }
     for time in TIMES {
         corpus.row("times", "apikeys", "/spec/expiry", time);
     }
