@@ -3,6 +3,7 @@
 
 mod corpus;
 mod rows;
+mod words;
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
