@@ -1,7 +1,7 @@
 //! The conditions of one key, with what to do about each. Pure.
 
 use super::handover;
-use super::plan::{Observed, Retry, Situation};
+use super::model::{Observed, Retry, Situation};
 use super::restore::Missing;
 use super::rotation::{self, Rotation};
 use super::status::expiring_soon_from;

@@ -123,6 +123,10 @@ fn fields_of(json: &str, manager: &str) -> Option<Fields> {
         #[serde(borrow, rename = "fieldsV1")]
         fields: &'a RawValue,
     }
+    #[expect(
+        clippy::zero_sized_map_values,
+        reason = "the names of a JSON object, whose values nobody reads"
+    )]
     type Names<'a> = Option<BTreeMap<Cow<'a, str>, IgnoredAny>>;
     #[derive(Deserialize)]
     struct FieldsV1<'a> {
