@@ -72,7 +72,7 @@ impl Process {
     }
 }
 
-/// Serves the admin port and runs `parts` until SIGTERM or SIGINT, or until a part fails.
+/// Serves the admin port and runs `parts` until SIGTERM or SIGINT, or until they end.
 ///
 /// # Errors
 /// The admin port can't be opened, or a part failed.
@@ -101,24 +101,64 @@ pub async fn run(
     )
     .await?;
     let admin = tokio::spawn(admin);
-    let parts = parts(process);
-    let mut parts = std::pin::pin!(parts);
-    let result = tokio::select! {
-        result = &mut parts => result,
-        _ = terminate.recv() => Ok(()),
-        _ = interrupt.recv() => Ok(()),
+    let signalled = async {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
     };
-    let signalled = result.is_ok() && !*stop.borrow();
-    readiness.not_yet("running", "shutting down");
-    stop.send_replace(true);
-    let result = if signalled {
-        tracing::info!("Shutting down");
-        parts.await
-    } else {
-        result
+    let shut_down = || {
+        readiness.not_yet("running", "shutting down");
+        stop.send_replace(true);
     };
+    let result = until_ended(parts(process), signalled, shut_down).await;
     audit.close().await;
     admin.await?;
     tracing::info!("Stopped");
     result
+}
+
+/// Waits until `parts` end, and calls `shut_down` once they have ended or a signal came.
+async fn until_ended<T>(
+    parts: impl Future<Output = T>,
+    signalled: impl Future<Output = ()>,
+    shut_down: impl FnOnce(),
+) -> T {
+    let mut parts = std::pin::pin!(parts);
+    let ended = tokio::select! {
+        result = &mut parts => Some(result),
+        () = signalled => None,
+    };
+    shut_down();
+    if let Some(result) = ended {
+        return result;
+    }
+    tracing::info!("Shutting down");
+    parts.await
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::sync::oneshot;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn parts_that_end_by_themselves_end_the_process_with_their_result() {
+        for result in [Ok(()), Err("broken")] {
+            let mut was_shut_down = false;
+            let signalled = std::future::pending();
+            let ended = until_ended(async { result }, signalled, || was_shut_down = true).await;
+            assert_eq!((ended, was_shut_down), (result, true));
+        }
+    }
+
+    #[tokio::test]
+    async fn after_a_signal_parts_go_on_until_they_have_ended() {
+        let (shut_down, is_shut_down) = oneshot::channel();
+        let parts = async { is_shut_down.await.map(|()| "ended in order") };
+        let shut_down = || shut_down.send(()).unwrap();
+        let ended = until_ended(parts, std::future::ready(()), shut_down).await;
+        assert_eq!(ended, Ok("ended in order"));
+    }
 }

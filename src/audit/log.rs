@@ -21,7 +21,7 @@ use parking_lot::{Condvar, Mutex};
 use prometheus_client::metrics::counter::Counter;
 use tokio::sync::watch;
 
-use self::lines::Lines;
+use self::lines::{Failed, Lines};
 use crate::metrics::Metrics;
 
 /// Entries that may wait to be written: a few seconds of full load.
@@ -204,8 +204,25 @@ fn take(shared: &Shared) -> Batch {
     }
 }
 
+/// Whether lines can't be written at present.
+#[derive(Default)]
+struct Outage(bool);
+
+impl Outage {
+    /// Whether lines can't be written any more since this attempt. One without lines tells nothing.
+    fn begins(&mut self, written: &Result<bool, Failed>) -> bool {
+        match written {
+            Ok(wrote_any) => {
+                self.0 &= !wrote_any;
+                false
+            }
+            Err(_) => !std::mem::replace(&mut self.0, true),
+        }
+    }
+}
+
 fn write_all(shared: &Shared, tell: &watch::Sender<Progress>, mut output: impl Write) {
-    let (mut lines, mut fails, mut done) = (Lines::default(), false, 0);
+    let (mut lines, mut outage, mut done) = (Lines::default(), Outage::default(), 0);
     loop {
         let batch = take(shared);
         for entry in &batch.entries {
@@ -215,16 +232,14 @@ fn write_all(shared: &Shared, tell: &watch::Sender<Progress>, mut output: impl W
             lines.tell_floods();
         }
         lines.lost("QueueFull", batch.untold);
-        match lines.write_to(&mut output) {
-            Ok(wrote_any) => {
-                fails = false;
-                if wrote_any {
-                    shared.queue.lock().is_stuck = false;
-                }
-            }
+        let written = lines.write_to(&mut output);
+        let begins = outage.begins(&written);
+        match written {
+            Ok(true) => shared.queue.lock().is_stuck = false,
+            Ok(false) => {}
             Err(failed) => {
                 shared.lost.inc_by(failed.lines);
-                if !std::mem::replace(&mut fails, true) {
+                if begins {
                     tracing::error!(error = %failed.error, "Audit lines can't be written");
                 }
             }

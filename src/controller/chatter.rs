@@ -27,6 +27,11 @@ struct Said {
 }
 
 impl Chatter {
+    /// Forgets what was said: another controller may speak now.
+    pub fn clear(&self) {
+        *self.0.lock() = Said::default();
+    }
+
     /// Whether something more may be said of this object now; then it counts as said.
     pub fn allows(&self, object: &str, now: Instant) -> bool {
         let mut said = self.0.lock();

@@ -1,25 +1,27 @@
 //! What all controllers share.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::time::Duration;
 
 use k8s_openapi::api::core::v1::Secret;
 use k8s_openapi::jiff::Timestamp;
 use kube::api::{GetParams, PostParams};
 use kube::core::{self, PartialObjectMeta};
+use kube::runtime::reflector::ObjectRef;
 use kube::{Api, Client, Resource as _, ResourceExt as _};
 use parking_lot::Mutex;
 
 use super::apikey::delivered::Delivered;
-use super::apikey::plan::Settings;
-use super::apikey::reported::Reports;
+use super::apikey::model::Settings;
+use super::apikey::reported::Reported;
 use super::cache::{Cache, Ticket};
 use super::chatter::Chatter;
 use super::events::Events;
+use super::failures::{Failures, object_key};
 use super::keyrings::Slot;
+use super::organization::Recount;
 use super::queue::{ObjectName, Queue};
 use super::relations::Relations;
+use super::remembered::Remembered;
 use super::turns::Tenant;
 use crate::api::{ApiKey, Organization, names};
 use crate::audit::log::AuditLog;
@@ -28,7 +30,7 @@ use crate::clock::Clock;
 use crate::credential::fingerprint::PepperRing;
 use crate::credential::signing::{RotationPolicy, SigningRing};
 use crate::credential::{Hasher, Stock};
-use crate::error::{Class, Error, request};
+use crate::error::{Error, request};
 use crate::metrics::Metrics;
 use crate::object::{Answer, Decode, Identity, NamespaceLabels};
 use crate::watch::Keep as _;
@@ -79,15 +81,15 @@ pub struct Context {
     /// What is to be reconciled.
     pub queues: Queues,
     /// Organizations whose number of keys changed; see [`super::organization::flush`].
-    pub recount: Mutex<BTreeSet<String>>,
+    pub recount: Recount,
     /// Failures in a row, per object.
     pub failures: Failures,
     /// How much is said of each object.
     pub chatter: Chatter,
-    /// When secrets were replaced lately, per key.
-    pub replacements: Mutex<BTreeMap<KeyRef, Vec<Timestamp>>>,
-    /// What Events and audit lines last said of each key.
-    pub reports: Reports,
+    /// When secrets were replaced lately.
+    pub replacements: Remembered<Vec<Timestamp>>,
+    /// What Events and audit lines last said.
+    pub reports: Remembered<Reported>,
     /// Takes Events.
     pub events: Events,
     /// Takes audit lines.
@@ -133,63 +135,11 @@ pub struct Queues {
 }
 
 impl Queues {
-    /// Closes all of them: nothing new begins.
+    /// Closes all: nothing new begins.
     pub fn close(&self) {
         self.apikeys.close();
         self.organizations.close();
         self.verifiers.close();
-    }
-}
-
-/// Counts failures of one class in a row, to wait ever longer.
-#[derive(Debug, Default)]
-pub struct Failures(Mutex<BTreeMap<String, Row>>);
-
-/// Failures in a row.
-#[derive(Debug)]
-struct Row {
-    /// [`Class::as_str`].
-    class: &'static str,
-    count: u32,
-}
-
-/// Longest wait after a failure that may pass without a word, such as a policy that somebody removes.
-const RECOVERED_WITHIN: Duration = Duration::from_secs(25);
-/// Waits after the first failure, and at most.
-const TRANSIENT_WAIT: (Duration, Duration) = (Duration::from_millis(200), RECOVERED_WITHIN);
-const CONFLICT_WAIT: (Duration, Duration) = (Duration::from_millis(20), Duration::from_secs(5));
-const REFUSED_WAIT: (Duration, Duration) = (Duration::from_secs(2), RECOVERED_WITHIN);
-const BUG_WAIT: (Duration, Duration) = (Duration::from_secs(10), Duration::from_mins(10));
-
-impl Failures {
-    /// Forgets the failures of an object.
-    pub fn clear(&self, object: &str) {
-        self.0.lock().remove(object);
-    }
-
-    /// Counts one failure more and returns how long to wait.
-    pub fn wait(&self, object: &str, class: Class) -> Duration {
-        let (first, most) = match class {
-            Class::Throttled(asked) => (asked, asked.max(TRANSIENT_WAIT.1)),
-            Class::Conflict => CONFLICT_WAIT,
-            Class::Transient => TRANSIENT_WAIT,
-            Class::Forbidden | Class::Rejected => REFUSED_WAIT,
-            Class::Bug => BUG_WAIT,
-        };
-        let mut failures = self.0.lock();
-        let class = class.as_str();
-        let before = failures.get(object).filter(|row| row.class == class);
-        let count = before.map_or(0, |row| row.count);
-        let row = Row {
-            class,
-            count: count.saturating_add(1),
-        };
-        failures.insert(object.to_owned(), row);
-        let grown = first.saturating_mul(1 << count.min(16)).min(most);
-        // Spread by name, so that a thousand objects that fail together do not retry together.
-        let spread = u64::from(crc32fast::hash(object.as_bytes())) % 256;
-        let spread = u32::try_from(spread).unwrap_or_default();
-        grown.saturating_sub(grown * spread / 1024)
     }
 }
 
@@ -297,7 +247,30 @@ impl Context {
         for key in &changed {
             self.enqueue(key);
         }
-        self.recount.lock().insert(org);
+        self.recount.add(&org);
+    }
+
+    /// Whether a key of this name and uid is known.
+    pub fn knows(&self, apikey: &ApiKey) -> bool {
+        let known = self.caches.apikeys.get(&ObjectRef::from_obj(apikey));
+        known.is_some_and(|known| known.metadata.uid == apikey.metadata.uid)
+    }
+
+    /// Forgets what was remembered of a key that was deleted.
+    pub fn forget_apikey(&self, apikey: &Identity) {
+        let key = object_key::<ApiKey>(apikey.namespace.as_deref(), &apikey.name);
+        self.failures.clear(&key);
+        self.replacements.forget(&apikey.uid);
+        self.reports.forget(&apikey.uid);
+    }
+
+    /// Forgets what was remembered in a term of leadership.
+    pub fn forget_term(&self) {
+        self.recount.close();
+        self.failures.clear_all();
+        self.chatter.clear();
+        self.replacements.clear();
+        self.reports.clear();
     }
 
     /// The newest pepper ring.
@@ -311,44 +284,5 @@ impl Context {
         self.peppers
             .ring()
             .ok_or_else(|| Error::internal("fingerprint the secret", &Missing))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn waits_grow_to_a_limit_and_are_forgotten_after_success() {
-        let failures = Failures::default();
-        let waits: Vec<_> = (0..30)
-            .map(|_| failures.wait("a", Class::Transient))
-            .collect();
-        assert!(waits.is_sorted() && waits[29] <= TRANSIENT_WAIT.1 && waits[29] > waits[0] * 100);
-        failures.clear("a");
-        assert_eq!(failures.wait("a", Class::Transient), waits[0]);
-        let asked = Duration::from_secs(90);
-        assert!(failures.wait("b", Class::Throttled(asked)) >= asked * 3 / 4);
-    }
-
-    #[test]
-    fn whatever_refuses_a_write_it_is_tried_again_within_half_a_minute() {
-        for class in [Class::Rejected, Class::Forbidden, Class::Transient] {
-            let failures = Failures::default();
-            let waits = (0..100).map(|_| failures.wait("a", class));
-            assert!(waits.max() <= Some(RECOVERED_WITHIN), "{class:?}");
-        }
-    }
-
-    #[test]
-    fn a_refusal_by_an_api_server_that_is_just_back_waits_no_longer_than_a_first_one() {
-        let failures = Failures::default();
-        let first = failures.wait("a", Class::Forbidden);
-        failures.clear("a");
-        for _ in 0..10 {
-            failures.wait("a", Class::Transient);
-        }
-        assert_eq!(failures.wait("a", Class::Forbidden), first);
-        assert!(failures.wait("a", Class::Forbidden) > first);
     }
 }

@@ -6,14 +6,18 @@ pub mod cache;
 pub mod chatter;
 pub mod context;
 pub mod events;
+pub mod failures;
 pub mod key_metrics;
 pub mod keyrings;
 pub mod leader;
 pub mod organization;
 pub mod queue;
 pub mod relations;
+pub mod remembered;
 pub mod restore;
 pub mod term;
+#[cfg(test)]
+mod testing;
 pub mod turns;
 pub mod verifiers;
 pub mod watches;
@@ -27,13 +31,15 @@ use std::time::Duration;
 use k8s_openapi::jiff::SignedDuration;
 use parking_lot::Mutex;
 
-use self::apikey::plan::Settings;
-use self::apikey::reported::Reports;
+use self::apikey::model::Settings;
 use self::chatter::Chatter;
-use self::context::{Caches, Context, DebugClient, Failures, Queues};
+use self::context::{Caches, Context, DebugClient, Queues};
 use self::events::Events;
+use self::failures::Failures;
 use self::keyrings::Slot;
 use self::leader::Leadership;
+use self::organization::Recount;
+use self::remembered::Remembered;
 use crate::admin::Readiness;
 use crate::api::names;
 use crate::config::{self, Common};
@@ -139,11 +145,11 @@ fn context(
         roster: Mutex::default(),
         relations: Mutex::default(),
         queues: Queues::default(),
-        recount: Mutex::new(BTreeSet::new()),
+        recount: Recount::default(),
         failures: Failures::default(),
         chatter: Chatter::default(),
-        replacements: Mutex::new(BTreeMap::new()),
-        reports: Reports::default(),
+        replacements: Remembered::default(),
+        reports: Remembered::default(),
         metrics,
     }
 }

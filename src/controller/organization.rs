@@ -1,11 +1,13 @@
 //! The `Organization` controller: id, number of keys, and whether its rules can be in force.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use k8s_openapi::jiff::Timestamp;
 use kube::runtime::reflector::ObjectRef;
 use kube::{Api, Resource as _, ResourceExt as _};
+use parking_lot::Mutex;
 
 use super::context::{Context, post_params};
 use super::events::{Note, Severity};
@@ -26,10 +28,40 @@ pub const RECOUNT_EVERY: Duration = Duration::from_secs(5);
 /// How often an organization is looked at when nothing changes.
 const RESYNC: Duration = Duration::from_hours(1);
 
+/// Organizations whose number of keys changed lately. Takes nothing while it is closed: only the leader counts.
+#[derive(Debug, Default)]
+pub struct Recount(Mutex<Option<BTreeSet<String>>>);
+
+impl Recount {
+    /// Opens it, empty: all organizations are looked at now.
+    pub fn open(&self) {
+        *self.0.lock() = Some(BTreeSet::new());
+    }
+
+    /// Closes it, with what it holds.
+    pub fn close(&self) {
+        self.0.lock().take();
+    }
+
+    /// The number of keys of this organization changed.
+    pub fn add(&self, name: &str) {
+        if let Some(changed) = &mut *self.0.lock() {
+            changed.insert(name.to_owned());
+        }
+    }
+
+    fn take(&self) -> BTreeSet<String> {
+        self.0
+            .lock()
+            .as_mut()
+            .map(std::mem::take)
+            .unwrap_or_default()
+    }
+}
+
 /// Has the organizations reconciled whose number of keys changed since the last call.
 pub fn flush(ctx: &Context) {
-    let changed = std::mem::take(&mut *ctx.recount.lock());
-    for name in changed {
+    for name in ctx.recount.take() {
         if ctx
             .caches
             .organizations

@@ -52,7 +52,7 @@ pub async fn lead(
             }
         }
         ctx.queues.close();
-        ctx.reports.clear();
+        ctx.forget_term();
         ctx.metrics.leads(false);
         tracing::info!("No longer leading");
         if *stopped.borrow() {
@@ -74,12 +74,12 @@ async fn work(ctx: &Arc<Context>, concurrency: u16, ends: impl Future<Output = (
     }
     ctx.stock.fill();
     keyrings.spawn(keyrings::follow::<PepperRing>(Arc::clone(ctx)));
-    let queues = &ctx.queues;
     let keys = Controller {
         name: apikey::CONTROLLER,
         workers: concurrency,
         queue: |queues| &queues.apikeys,
         cache: |ctx| &ctx.caches.apikeys,
+        enqueue: |ctx, apikey| ctx.enqueue(&KeyRef::of(apikey)),
         reconcile: apikey::reconcile,
     };
     let organizations = Controller {
@@ -87,6 +87,7 @@ async fn work(ctx: &Arc<Context>, concurrency: u16, ends: impl Future<Output = (
         workers: SMALL_CONCURRENCY,
         queue: |queues| &queues.organizations,
         cache: |ctx| &ctx.caches.organizations,
+        enqueue: |ctx, organization| ctx.enqueue_organization(&organization.name_any()),
         reconcile: organization::reconcile,
     };
     let verifiers = Controller {
@@ -94,12 +95,13 @@ async fn work(ctx: &Arc<Context>, concurrency: u16, ends: impl Future<Output = (
         workers: SMALL_CONCURRENCY,
         queue: |queues| &queues.verifiers,
         cache: |ctx| &ctx.caches.verifiers,
+        enqueue: Context::enqueue_verifier,
         reconcile: verifiers::reconcile,
     };
-    queues.apikeys.open(keys.workers);
-    queues.organizations.open(organizations.workers);
-    queues.verifiers.open(verifiers.workers);
-    enqueue_all(ctx);
+    ctx.recount.open();
+    keys.open(ctx);
+    organizations.open(ctx);
+    verifiers.open(ctx);
     watches::warn_of_unreadable(ctx);
     let recount = async {
         let mut tick = tokio::time::interval(organization::RECOUNT_EVERY);
@@ -110,7 +112,7 @@ async fn work(ctx: &Arc<Context>, concurrency: u16, ends: impl Future<Output = (
     };
     let close = async {
         ends.await;
-        queues.close();
+        ctx.queues.close();
         std::future::pending::<()>().await;
     };
     tokio::select! {
@@ -128,17 +130,5 @@ async fn ensure_peppers(ctx: &Context) {
             Ok(_) => return,
             Err(error) => tracing::error!(%error, "No secret can be minted yet"),
         }
-    }
-}
-
-fn enqueue_all(ctx: &Context) {
-    for apikey in ctx.caches.apikeys.all() {
-        ctx.enqueue(&KeyRef::of(&apikey));
-    }
-    for organization in ctx.caches.organizations.all() {
-        ctx.enqueue_organization(&organization.name_any());
-    }
-    for verifier in ctx.caches.verifiers.all() {
-        ctx.enqueue_verifier(&verifier);
     }
 }

@@ -4,12 +4,12 @@ use std::sync::Arc;
 
 use k8s_openapi::api::core::v1::{ObjectReference, Secret};
 use kube::ResourceExt as _;
-use kube::runtime::reflector::Lookup;
 
 use super::apikey::delivered::Delivered;
 use super::cache::{Cache, News};
 use super::context::Context;
 use super::events::{Note, Severity};
+use super::failures::object_key;
 use super::relations::Declared;
 use crate::api::conditions::reason;
 use crate::api::{ApiKey, Organization, names};
@@ -17,7 +17,7 @@ use crate::object::{Identity, NamespaceLabels};
 use crate::process::Process;
 use crate::watch::event::Event;
 use crate::watch::progress::Progress;
-use crate::watch::roster::KeyRef;
+use crate::watch::roster::{KeyRef, Roster};
 use crate::watch::source::Source;
 use crate::watch::stored::Verifier;
 use crate::watch::watched::Part;
@@ -70,69 +70,70 @@ pub fn start(ctx: &Arc<Context>, process: &Process, progress: Progress) -> Feed 
     feed
 }
 
-/// Takes an event of the watch of a part into a cache, and handles what it changed.
+/// Takes an event of the watch of a part into a cache, and handles what it changed; `handle` returns the keys
+/// that this concerns.
 fn into<K>(
     ctx: &Arc<Context>,
     part: &Part,
     cache: fn(&Context) -> &Cache<K>,
-    handle: fn(&Context, News<K>),
+    handle: fn(&Context, &mut Roster, News<K>) -> Vec<KeyRef>,
 ) -> impl FnMut(Event<K>) + use<K>
 where
     K: Keep + Clone + 'static,
 {
     let (ctx, part) = (Arc::clone(ctx), part.clone());
     move |event| {
-        for news in cache(&ctx).apply(&part, event) {
-            handle(&ctx, news);
+        let concerned: Vec<_> = {
+            // Locked around both: whoever sees something in a cache and locks the roster then finds it there.
+            let mut roster = ctx.roster.lock();
+            let news = cache(&ctx).apply(&part, event).into_iter();
+            news.flat_map(|news| handle(&ctx, &mut roster, news))
+                .collect()
+        };
+        for key in &concerned {
+            ctx.enqueue(key);
         }
     }
 }
 
-fn on_apikey(ctx: &Context, news: News<ApiKey>) {
+fn on_apikey(ctx: &Context, roster: &mut Roster, news: News<ApiKey>) -> Vec<KeyRef> {
     let (counted, changed) = match news {
         News::Applied { new, .. } => {
-            let changed = ctx.roster.lock().upsert(&new);
-            ctx.enqueue(&KeyRef::of(&new));
+            let mut changed = roster.upsert(&new);
+            changed.push(KeyRef::of(&new));
             (Some(new), changed)
         }
         News::Deleted { identity, old } => {
             let key = KeyRef::identified(&identity);
-            ctx.failures.clear(&failure_key::<ApiKey>(
-                identity.namespace.as_deref(),
-                &identity.name,
-            ));
-            ctx.replacements.lock().remove(&key);
-            ctx.reports.forget(&identity.uid);
+            ctx.forget_apikey(&identity);
             ctx.enqueue_verifier_of(&identity);
-            (old, ctx.roster.lock().remove(&key))
+            (old, roster.remove(&key))
         }
         News::Unreadable { identity, old } => {
             warn_of::<ApiKey>(ctx, &identity);
             let key = KeyRef::identified(&identity);
-            (old, ctx.roster.lock().remove(&key))
+            (old, roster.remove(&key))
         }
     };
-    for key in &changed {
-        ctx.enqueue(key);
-    }
     // One that could not be read was not counted.
     if let Some(counted) = counted {
-        ctx.recount.lock().insert(counted.spec.org.clone());
+        ctx.recount.add(&counted.spec.org);
     }
+    changed
 }
 
-fn on_organization(ctx: &Context, news: News<Organization>) {
+fn on_organization(ctx: &Context, roster: &mut Roster, news: News<Organization>) -> Vec<KeyRef> {
     let (name, declared, is_unreadable) = match news {
         News::Applied { new, old } => {
             let name = new.name_any();
             if old.is_some_and(|old| old.metadata.generation == new.metadata.generation) {
                 ctx.enqueue_organization(&name);
-                return;
+                return Vec::new();
             }
             (name, Some(new), false)
         }
         News::Deleted { identity, .. } => {
-            ctx.failures.clear(&failure_key::<Organization>(
+            ctx.failures.clear(&object_key::<Organization>(
                 identity.namespace.as_deref(),
                 &identity.name,
             ));
@@ -149,21 +150,18 @@ fn on_organization(ctx: &Context, news: News<Organization>) {
         None => Declared::Missing,
     };
     let others = ctx.relations.lock().declare(&name, known);
-    let keys = ctx.roster.lock().declare(&name, declared);
-    for key in &keys {
-        ctx.enqueue(key);
-    }
     ctx.enqueue_organization(&name);
     for other in &others {
         ctx.enqueue_organization(other);
     }
+    roster.declare(&name, declared)
 }
 
-fn on_namespace(ctx: &Context, news: News<NamespaceLabels>) {
+fn on_namespace(ctx: &Context, roster: &mut Roster, news: News<NamespaceLabels>) -> Vec<KeyRef> {
     let (name, labels) = match news {
         News::Applied { new, old } => {
             if old.is_some_and(|old| old.labels == new.labels) {
-                return;
+                return Vec::new();
             }
             (new.name.clone(), Some(Arc::clone(&new.labels)))
         }
@@ -173,13 +171,10 @@ fn on_namespace(ctx: &Context, news: News<NamespaceLabels>) {
             (identity.name, None)
         }
     };
-    let concerned = ctx.roster.lock().label(&name, labels);
-    for key in &concerned {
-        ctx.enqueue(key);
-    }
+    roster.label(&name, labels)
 }
 
-fn on_delivered(ctx: &Context, news: News<Delivered>) {
+fn on_delivered(ctx: &Context, _: &mut Roster, news: News<Delivered>) -> Vec<KeyRef> {
     let secrets = match news {
         News::Applied { new, old } => [Some(new), old],
         News::Deleted { old, .. } => [None, old],
@@ -188,19 +183,21 @@ fn on_delivered(ctx: &Context, news: News<Delivered>) {
             [None, old]
         }
     };
+    let mut keys = Vec::new();
     for secret in secrets.into_iter().flatten() {
         // Whose it is, and whose it should be as a rule: somebody may have taken it from that key.
         for name in secret.owner_name().into_iter().chain([&*secret.name]) {
-            ctx.enqueue(&KeyRef::new(&secret.namespace, name));
+            keys.push(KeyRef::new(&secret.namespace, name));
         }
     }
+    keys
 }
 
-fn on_verifier(ctx: &Context, news: News<Verifier>) {
+fn on_verifier(ctx: &Context, _: &mut Roster, news: News<Verifier>) -> Vec<KeyRef> {
     let (verifier, is_there) = match news {
         News::Applied { new, .. } => (Some(new), true),
         News::Deleted { identity, old } => {
-            ctx.failures.clear(&failure_key::<Verifier>(
+            ctx.failures.clear(&object_key::<Verifier>(
                 identity.namespace.as_deref(),
                 &identity.name,
             ));
@@ -211,13 +208,17 @@ fn on_verifier(ctx: &Context, news: News<Verifier>) {
             (old, false)
         }
     };
-    let Some(verifier) = verifier else { return };
-    if let Some(owner) = &verifier.owner {
-        ctx.enqueue(&KeyRef::new(&owner.namespace, &owner.name));
-    }
+    let Some(verifier) = verifier else {
+        return Vec::new();
+    };
     if is_there {
         ctx.enqueue_verifier(&verifier);
     }
+    let owner = verifier.owner.as_ref();
+    owner
+        .map(|owner| KeyRef::new(&owner.namespace, &owner.name))
+        .into_iter()
+        .collect()
 }
 
 /// Warns of all objects that can't be read: a controller that begins to lead has not said it yet.
@@ -253,9 +254,5 @@ fn warn_of<K: Keep>(ctx: &Context, identity: &Identity) {
     ctx.events.publish(regarding, note);
 }
 
-/// Name of an object in [`super::context::Failures`] and [`super::chatter::Chatter`].
-#[must_use]
-pub fn failure_key<K: Lookup<DynamicType = ()>>(namespace: Option<&str>, name: &str) -> String {
-    let namespace = namespace.unwrap_or_default();
-    format!("{}/{namespace}/{name}", K::kind(&()))
-}
+#[cfg(test)]
+mod tests;

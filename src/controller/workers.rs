@@ -14,8 +14,8 @@ use tracing::field::Empty;
 
 use super::cache::Cache;
 use super::context::{Context, Queues};
+use super::failures::object_key;
 use super::queue::{ObjectName, Queue};
-use super::watches::failure_key;
 use crate::error::{Class, Error};
 use crate::telemetry::RECONCILE;
 
@@ -38,6 +38,8 @@ pub struct Controller<K: Resource<DynamicType = ()> + Clone + 'static, F> {
     pub queue: fn(&Queues) -> &Queue,
     /// The objects as they are now.
     pub cache: fn(&Context) -> &Cache<K>,
+    /// Has an object reconciled.
+    pub enqueue: fn(&Context, &K),
     /// Brings an object to its declared state.
     pub reconcile: fn(Arc<K>, Arc<Context>) -> F,
 }
@@ -52,17 +54,24 @@ where
     K: Resource<DynamicType = ()> + Clone + Send + Sync + 'static,
     F: Future<Output = Result<Next, Error>> + Send + 'static,
 {
+    /// Opens the queue and has all objects wait in it that there are now.
+    pub fn open(&self, ctx: &Context) {
+        (self.queue)(&ctx.queues).open(self.workers);
+        for object in (self.cache)(ctx).all() {
+            (self.enqueue)(ctx, &object);
+        }
+    }
+
     /// Works until the queue is closed and running work has ended.
     pub async fn run(self, ctx: &Arc<Context>) {
         let (queue, cache) = ((self.queue)(&ctx.queues), (self.cache)(ctx));
         ctx.metrics.allow_workers(self.name, self.workers);
         let begin = |object: &ObjectName| {
+            let key = object_key::<K>(object.namespace.as_deref(), &object.name);
             if let Some(found) = cache.get(&object.reference()) {
                 let ctx = Arc::clone(ctx);
-                return Some(observed(self.name, found, ctx, self.reconcile));
+                return Some(observed(self.name, (found, key), ctx, self.reconcile));
             }
-            let namespace = object.namespace.as_deref();
-            let key = failure_key::<K>(namespace, &object.name);
             ctx.failures.clear(&key);
             None
         };
@@ -120,7 +129,7 @@ async fn caught(running: impl Future<Output = Result<Next, Error>>) -> Result<Ne
 /// One reconcile in its span, timed and counted; returns when the object has to be looked at again.
 async fn observed<K, F>(
     controller: &'static str,
-    object: Arc<K>,
+    (object, key): (Arc<K>, String),
     ctx: Arc<Context>,
     reconcile: fn(Arc<K>, Arc<Context>) -> F,
 ) -> Option<Instant>
@@ -137,7 +146,6 @@ where
         result = Empty,
         otel.status_code = Empty,
     );
-    let key = failure_key::<K>(object.namespace().as_deref(), &object.name_any());
     let active = ctx.metrics.reconcile_begins(controller);
     let begun = Instant::now();
     let running = reconcile(object, Arc::clone(&ctx)).instrument(span.clone());
@@ -173,9 +181,11 @@ where
 
 #[cfg(test)]
 mod tests {
-    use parking_lot::Mutex;
+    use parking_lot::{Condvar, Mutex};
 
     use super::*;
+    use crate::api::{Organization, OrganizationSpec};
+    use crate::controller::testing::context;
     use crate::controller::turns::Tenant;
 
     const LATER: Duration = Duration::from_secs(10);
@@ -247,5 +257,47 @@ mod tests {
         assert_eq!(times.collect::<Vec<_>>(), [0, 10, 20]);
         queue.push(&tenant(), object("2"));
         assert_eq!(queue.take(), None);
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn reconciles_run_beside_each_other_even_if_they_block_their_thread() {
+        let queue = Queue::default();
+        queue.open(4);
+        for name in ["1", "2"] {
+            queue.push(&tenant(), object(name));
+        }
+        let meeting = Arc::new((Mutex::new(0), Condvar::new()));
+        let (met, begun) = (Arc::new(Mutex::new(Vec::new())), Mutex::new(0));
+        work_off(&queue, 2, |_| {
+            *begun.lock() += 1;
+            if *begun.lock() == 2 {
+                queue.close();
+            }
+            let (meeting, met) = (Arc::clone(&meeting), Arc::clone(&met));
+            Some(async move {
+                let (here, came) = &*meeting;
+                let mut here = here.lock();
+                *here += 1;
+                came.notify_all();
+                let waited = came.wait_while_for(&mut here, |here| *here < 2, LATER);
+                met.lock().push(!waited.timed_out());
+                None
+            })
+        })
+        .await;
+        assert_eq!(*met.lock(), [true; 2]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_object_is_due_so_long_after_its_reconcile_began_however_long_that_took() {
+        async fn slow(_: Arc<Organization>, _: Arc<Context>) -> Result<Next, Error> {
+            let _ = tokio::time::timeout(LATER, std::future::pending::<()>()).await;
+            Ok(Next::After(LATER * 2))
+        }
+        let object = Organization::new("acme", OrganizationSpec::default());
+        let begun = Instant::now();
+        let next = observed("test", (Arc::new(object), String::new()), context(), slow).await;
+        assert_eq!(begun.elapsed(), LATER);
+        assert_eq!(next, Some(begun + LATER * 2));
     }
 }

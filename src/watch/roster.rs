@@ -4,12 +4,16 @@
 //! keeps those with and those without a place apart, so that a change of one key moves at most one
 //! other, and asking costs O(log n): no reconcile counts keys.
 
+mod quota;
+mod tally;
+
 use std::collections::{BTreeMap, BTreeSet};
-use std::ops::AddAssign;
 use std::sync::Arc;
 
 use k8s_openapi::jiff::Timestamp;
 
+use self::quota::{Quota, Seat};
+pub use self::tally::Tally;
 use crate::api::{ApiKey, Organization, Phase};
 use crate::object::Identity;
 use crate::policy::{self, OverQuota};
@@ -53,35 +57,6 @@ impl KeyRef {
     }
 }
 
-/// Keys in each phase.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Tally {
-    /// Without a secret yet.
-    pub pending: i64,
-    /// With a secret, not expired.
-    pub active: i64,
-    /// Expired.
-    pub expired: i64,
-}
-
-impl AddAssign for Tally {
-    fn add_assign(&mut self, other: Self) {
-        self.pending += other.pending;
-        self.active += other.active;
-        self.expired += other.expired;
-    }
-}
-
-impl Tally {
-    const fn of_phase(&mut self, phase: Phase) -> &mut i64 {
-        match phase {
-            Phase::Pending => &mut self.pending,
-            Phase::Active => &mut self.active,
-            Phase::Expired => &mut self.expired,
-        }
-    }
-}
-
 /// All keys, by organization.
 #[derive(Debug, Default)]
 pub struct Roster {
@@ -115,14 +90,6 @@ struct Entry {
     sub_organizations: BTreeSet<Arc<str>>,
 }
 
-/// Age order: creation time, then uid.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct Seat {
-    created: Timestamp,
-    uid: Arc<str>,
-    key: KeyRef,
-}
-
 impl Entry {
     const fn tally_of(&mut self, member: &Member) -> &mut i64 {
         let tally = if member.counted {
@@ -131,57 +98,6 @@ impl Entry {
             &mut self.strangers
         };
         tally.of_phase(member.phase)
-    }
-}
-
-#[derive(Debug, Default)]
-struct Quota {
-    max_keys: Option<i64>,
-    placed: BTreeSet<Seat>,
-    waiting: BTreeSet<Seat>,
-}
-
-impl Quota {
-    fn has_room(&self) -> bool {
-        let placed = i64::try_from(self.placed.len()).unwrap_or(i64::MAX);
-        self.max_keys.is_none_or(|max| placed < max)
-    }
-
-    /// Seats a key and returns the key that lost its place for it.
-    fn insert(&mut self, seat: Seat) -> Option<KeyRef> {
-        if self.has_room() {
-            self.placed.insert(seat);
-            return None;
-        }
-        match self.placed.last() {
-            Some(youngest) if seat < *youngest => {
-                let displaced = self.placed.pop_last();
-                self.placed.insert(seat);
-                let key = displaced.as_ref().map(|displaced| displaced.key.clone());
-                self.waiting.extend(displaced);
-                key
-            }
-            _ => {
-                self.waiting.insert(seat);
-                None
-            }
-        }
-    }
-
-    /// Unseats a key and returns the key that took its place.
-    fn remove(&mut self, seat: &Seat) -> Option<KeyRef> {
-        if !self.placed.remove(seat) {
-            self.waiting.remove(seat);
-            return None;
-        }
-        let next = if self.has_room() {
-            self.waiting.pop_first()
-        } else {
-            None
-        };
-        let key = next.as_ref().map(|next| next.key.clone());
-        self.placed.extend(next);
-        key
     }
 }
 
@@ -334,7 +250,7 @@ impl Roster {
             .find_map(|organization| {
                 let quota = &self.organizations.get(&organization)?.quota;
                 let max_keys = quota.max_keys?;
-                quota.waiting.contains(&member.seat).then(|| OverQuota {
+                quota.is_waiting(&member.seat).then(|| OverQuota {
                     organization: organization.to_string(),
                     max_keys,
                 })

@@ -84,12 +84,7 @@ async fn a_secret_of_somebody_else_is_never_touched() {
     scope.apply_key("ci", "");
     let message = scope.refused("ci", "SecretConflict").await;
     assert!(message.contains("delete the Secret"), "{message}");
-    scope.kubectl(&[
-        "wait",
-        "--for=condition=Stalled",
-        "apikey/ci",
-        "--timeout=5s",
-    ]);
+    scope.wait("condition=Stalled", "apikey/ci");
     assert_eq!(scope.delivered("ci").await, before);
     let phase = scope
         .key("ci", "known", |_| true)

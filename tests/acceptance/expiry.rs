@@ -78,8 +78,7 @@ async fn an_expiry_flips_the_status_at_its_second_and_the_secret_stays() {
     assert_eq!(key.metadata.generation, before.metadata.generation);
     assert!(scope.secrets().get_opt("short").await.unwrap().is_some());
     for (condition, status) in [("Ready", "False"), ("Stalled", "True"), ("Expired", "True")] {
-        let wait = format!("--for=condition={condition}={status}");
-        scope.kubectl(&["wait", &wait, "apikey/short", "--timeout=5s"]);
+        scope.wait(&format!("condition={condition}={status}"), "apikey/short");
     }
 }
 

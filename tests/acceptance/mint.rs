@@ -71,12 +71,7 @@ async fn a_suspended_key_says_so_and_keeps_its_secret() {
     scope.ready("ci").await;
     let before = scope.delivered("ci").await.metadata.resource_version;
     scope.apply_key("ci", "suspended: true");
-    scope.kubectl(&[
-        "wait",
-        "--for=condition=Suspended",
-        "apikey/ci",
-        "--timeout=20s",
-    ]);
+    scope.wait("condition=Suspended", "apikey/ci");
     assert_eq!(
         scope.delivered("ci").await.metadata.resource_version,
         before

@@ -130,12 +130,7 @@ async fn audit_lines_tell_who_what_and_when() {
     let email = key.status.unwrap().email.unwrap();
     scope.apply_key("ci", "roles: [operator]");
     scope.apply_key("ci", "roles: [operator], suspended: true");
-    scope.kubectl(&[
-        "wait",
-        "--for=condition=Suspended",
-        "apikey/ci",
-        "--timeout=20s",
-    ]);
+    scope.wait("condition=Suspended", "apikey/ci");
     scope.apply_key("ci", "roles: [operator]");
     scope.ready("ci").await;
     let lines = Scope::operator(Operator::audit);

@@ -49,12 +49,7 @@ async fn a_key_waits_for_its_organization_and_then_heals() {
     scope.apply_key("ci", "");
     let message = scope.refused("ci", "OrganizationNotFound").await;
     assert!(message.contains("create it"), "{message}");
-    scope.kubectl(&[
-        "wait",
-        "--for=condition=Reconciling",
-        "apikey/ci",
-        "--timeout=5s",
-    ]);
+    scope.wait("condition=Reconciling", "apikey/ci");
     assert!(scope.secrets().get_opt("ci").await.unwrap().is_none());
     scope.declare(scope.org(), ALL);
     scope.ready("ci").await;
@@ -254,13 +249,8 @@ async fn a_sub_organization_waits_for_its_parent_and_inherits_the_catalogue() {
         &deep,
         &format!("{{parent: {sub}, allowedNamespaces: {{from: All}}}}"),
     );
-    let wait = "--for=jsonpath={.status.conditions[?(@.type==\"Ready\")].reason}=ParentNotRoot";
-    scope.kubectl(&[
-        "wait",
-        wait,
-        &format!("organization/{deep}"),
-        "--timeout=20s",
-    ]);
+    let refused = "jsonpath={.status.conditions[?(@.type==\"Ready\")].reason}=ParentNotRoot";
+    scope.wait(refused, &format!("organization/{deep}"));
 }
 
 #[tokio::test]

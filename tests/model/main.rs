@@ -41,6 +41,29 @@ const QUIET: World = World {
     secrets: 8,
 };
 
+/// One controller that fails once, while somebody edits.
+const FAILING: World = World {
+    edits: 1,
+    faults: 1,
+    moments: &[0, 7200],
+    ..QUIET
+};
+
+impl World {
+    /// The same world with a Secret that is kept, and with one that is shown once.
+    const fn delivered_in_each_way(self) -> [(&'static str, Self); 2] {
+        let kept = Self {
+            delivery: Delivery::Keep,
+            ..self
+        };
+        let shown_once = Self {
+            delivery: Delivery::RevealOnce,
+            ..self
+        };
+        [("kept", kept), ("shown once", shown_once)]
+    }
+}
+
 fn checker(world: World) -> CheckerBuilder<Explored> {
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
     Explored::new(world)
@@ -103,37 +126,21 @@ fn two_controllers_break_no_promise() {
 
 #[test]
 fn one_controller_that_fails_while_somebody_edits_breaks_no_promise() {
-    for (name, delivery) in [
-        ("kept", Delivery::Keep),
-        ("shown once", Delivery::RevealOnce),
-    ] {
-        let world = World {
-            delivery,
-            edits: 1,
-            faults: 1,
-            moments: &[0, 7200],
-            ..QUIET
-        };
+    for (name, world) in FAILING.delivered_in_each_way() {
         explore(name, world);
     }
 }
 
 #[test]
 fn nothing_keeps_a_secret_in_service_that_is_to_end() {
-    for (name, delivery) in [
-        ("kept, to end", Delivery::Keep),
-        ("shown once, to end", Delivery::RevealOnce),
-    ] {
-        let world = World {
-            delivery,
-            overlap_seconds: 0,
-            edits: 2,
-            moments: &[0, 7200],
-            faults: 1,
-            secrets: 4,
-            ..QUIET
-        };
-        explore(name, world);
+    let ending = World {
+        overlap_seconds: 0,
+        edits: 2,
+        secrets: 4,
+        ..FAILING
+    };
+    for (name, world) in ending.delivered_in_each_way() {
+        explore(&format!("{name}, to end"), world);
     }
 }
 
@@ -148,29 +155,28 @@ fn wider_worlds_break_no_promise() {
     };
     let failing = World { faults: 1, ..both };
     explore_far("two controllers, a fault", failing);
-    for (name, delivery) in [
-        ("kept", Delivery::Keep),
-        ("shown once", Delivery::RevealOnce),
+    let edited = World {
+        edits: 1,
+        moments: &[0, 7200],
+        ..both
+    };
+    let busy = World {
+        edits: 2,
+        faults: 1,
+        secrets: 4,
+        ..QUIET
+    };
+    let ending = World {
+        overlap_seconds: 0,
+        ..busy
+    };
+    for (what, world) in [
+        ("two controllers, an edit", edited),
+        ("one controller, two edits, a fault", busy),
+        ("to end", ending),
     ] {
-        let edited = World {
-            delivery,
-            edits: 1,
-            moments: &[0, 7200],
-            ..both
-        };
-        explore_far(&format!("{name}, two controllers, an edit"), edited);
-        let busy = World {
-            delivery,
-            edits: 2,
-            faults: 1,
-            secrets: 4,
-            ..QUIET
-        };
-        explore_far(&format!("{name}, one controller, two edits, a fault"), busy);
-        let ending = World {
-            overlap_seconds: 0,
-            ..busy
-        };
-        explore_far(&format!("{name}, to end"), ending);
+        for (name, world) in world.delivered_in_each_way() {
+            explore_far(&format!("{name}, {what}"), world);
+        }
     }
 }

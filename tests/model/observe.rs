@@ -9,7 +9,8 @@ use apikey_operator::api::{
 };
 use apikey_operator::controller::apikey::delivered::{Controller, Delivered as DeliveredMetadata};
 use apikey_operator::controller::apikey::execute::DELIVER_WITHIN;
-use apikey_operator::controller::apikey::plan::{Action, Observed, Settings, plan};
+use apikey_operator::controller::apikey::model::{Action, Observed, Settings};
+use apikey_operator::controller::apikey::plan::plan;
 use apikey_operator::controller::apikey::written::Written;
 use apikey_operator::credential::KeyId;
 use apikey_operator::credential::fingerprint::Fingerprint;

@@ -7,8 +7,9 @@
 use apikey_operator::api::ApiKeyStatus;
 use apikey_operator::controller::apikey::MAX_ROUNDS;
 use apikey_operator::controller::apikey::execute::DELIVER_WITHIN;
+use apikey_operator::controller::apikey::model::Action;
 use apikey_operator::controller::apikey::observe::needs_confirmation;
-use apikey_operator::controller::apikey::plan::{Action, MAX_REPLACEMENTS};
+use apikey_operator::controller::apikey::plan::MAX_REPLACEMENTS;
 use apikey_operator::controller::apikey::rotation;
 use apikey_operator::credential::verifier::{Cause, Document, Entry, FIRST_REVISION, Pending};
 

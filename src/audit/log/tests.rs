@@ -245,3 +245,17 @@ fn a_flood_is_told_by_its_number_and_nothing_is_missing() {
     assert_eq!(of("WrongSecret").len() as u64, EACH_PER_SECOND + 2);
     assert_eq!(of("Expired"), [1]);
 }
+
+#[test]
+fn an_outage_is_told_once_however_often_nothing_is_to_be_written_meanwhile() {
+    let broken = || {
+        Err(Failed {
+            lines: 1,
+            error: io::ErrorKind::BrokenPipe.into(),
+        })
+    };
+    let mut outage = Outage::default();
+    let attempts = [broken(), Ok(false), broken(), Ok(true), Ok(false), broken()];
+    let begins: Vec<_> = attempts.iter().map(|a| outage.begins(a)).collect();
+    assert_eq!(begins, [true, false, false, false, false, true]);
+}

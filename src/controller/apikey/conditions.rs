@@ -4,7 +4,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 use k8s_openapi::jiff::Timestamp;
 
 use super::handover;
-use super::plan::{Observed, Retry, Situation};
+use super::model::{Observed, Retry, Situation};
 use super::restore::Missing;
 use super::rotation::{self, Rotation};
 use super::status::expiring_soon_from;

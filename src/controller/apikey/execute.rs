@@ -11,7 +11,7 @@ use tokio::time::Instant;
 
 use super::delivered::Delivered;
 use super::mint::{Minted, mint, mint_first, seal};
-use super::plan::{Action, Observed};
+use super::model::{Action, Observed};
 use super::writes::{
     adopt_delivered, apply, create, empty_delivered, remove_delivered, write_verifier,
 };
@@ -24,7 +24,6 @@ use crate::credential::verifier::{
 };
 use crate::error::{Class, Error};
 use crate::policy;
-use crate::watch::roster::KeyRef;
 
 /// How long a further secret waits between being proven and being delivered, so that every token server
 /// has learned of it before the first consumer can read it. Their watches are 10 to 30 ms behind.
@@ -278,8 +277,9 @@ fn remember_replacement(ctx: &Context, observed: &mut Observed, minted_at: Times
         .len()
         .saturating_sub(super::plan::MAX_REPLACEMENTS);
     observed.replacements.drain(..excess);
-    let key = KeyRef::of(&observed.apikey);
+    let apikey = &observed.apikey;
+    let uid = apikey.metadata.uid.as_deref().unwrap_or_default();
+    let replacements = observed.replacements.clone();
     ctx.replacements
-        .lock()
-        .insert(key, observed.replacements.clone());
+        .set(uid, replacements, || ctx.knows(apikey));
 }

@@ -3,12 +3,14 @@
 //! | file | client required | what |
 //! | --- | --- | --- |
 //! | `observe` | yes | reads caches; confirms by a live read before a rare step |
+//! | `model` | no | what is observed, steps, situations |
 //! | `plan` | no | decides |
 //! | `rotation` | no | when a key gets a further secret, and the steps to it |
 //! | `handover` | no | the end of a secret that is shown once |
 //! | `restore` | no | what is taken over from a backup |
 //! | `status`, `conditions`, `notes` | no | what to say |
 //! | `reported` | no | what was said last |
+//! | `report` | yes | says what is new, in audit lines and Events |
 //! | `delivered`, `written`, `render` | no | what is read of the Secret, and what is written to it |
 //! | `execute` | yes | takes the steps, with `mint` for new secrets and `writes` for requests |
 
@@ -17,10 +19,12 @@ pub mod delivered;
 pub mod execute;
 pub mod handover;
 mod mint;
+pub mod model;
 pub mod notes;
 pub mod observe;
 pub mod plan;
 pub mod render;
+mod report;
 pub mod reported;
 pub mod restore;
 pub mod rotation;
@@ -31,15 +35,10 @@ pub mod written;
 use std::sync::Arc;
 use std::time::Duration;
 
-use kube::runtime::reflector::ObjectRef;
-use kube::{Resource as _, ResourceExt as _};
-use tokio::time::Instant;
+use kube::ResourceExt as _;
 
-use self::notes::Change;
-use self::plan::Observed;
-use self::reported::Reported;
+use self::model::Observed;
 use super::context::{Context, post_params};
-use super::watches::failure_key;
 use super::workers::Next;
 use crate::api::{ApiKey, ApiKeyStatus};
 use crate::error::{Class, Error, request};
@@ -61,24 +60,21 @@ pub async fn reconcile(apikey: Arc<ApiKey>, ctx: Arc<Context>) -> Result<Next, E
         return Ok(Next::OnChange);
     }
     let mut observed = observe::observe(&ctx, apikey);
-    let reported = last_reported(&ctx, &observed);
-    let settled = settle(&ctx, &mut observed).await;
-    match settled {
+    let reported = report::begin(&ctx, &observed);
+    let (status, result) = match settle(&ctx, &mut observed).await {
         Ok(plan) => {
-            report(&ctx, &observed, &reported, &plan.status).await;
-            write_status(&ctx, &observed, plan.status).await?;
             let wait = plan.next.duration_since(observed.now);
-            Ok(Next::After(Duration::try_from(wait).unwrap_or_default()))
+            let wait = Duration::try_from(wait).unwrap_or_default();
+            (plan.status, Ok(Next::After(wait)))
         }
-        Err(error) => {
-            if error.class() != Class::Conflict || observed.is_ending() {
-                let status = plan::status_after(&observed, &error);
-                report(&ctx, &observed, &reported, &status).await;
-                write_status(&ctx, &observed, status).await?;
-            }
-            Err(error)
+        Err(error) if error.class() == Class::Conflict && !observed.is_ending() => {
+            return Err(error);
         }
-    }
+        Err(error) => (plan::status_after(&observed, &error), Err(error)),
+    };
+    report::report(&ctx, &observed, &reported, &status).await;
+    write_status(&ctx, &observed, status).await?;
+    result
 }
 
 /// Steps were left after [`MAX_ROUNDS`]: a defect of the plan.
@@ -110,54 +106,6 @@ async fn settle(ctx: &Context, observed: &mut Observed) -> Result<plan::Plan, Er
                 return Err(error);
             }
         }
-    }
-}
-
-/// What was last said of the key. At the first look in a term, that is remembered before anything is done.
-fn last_reported(ctx: &Context, observed: &Observed) -> Reported {
-    let apikey = &observed.apikey;
-    let uid = apikey.metadata.uid.as_deref().unwrap_or_default();
-    ctx.reports.of(uid).unwrap_or_else(|| {
-        let stored = apikey.status.clone().unwrap_or_default();
-        let reported = Reported::stored(&stored, observed.document(), observed.now);
-        remember(ctx, apikey, reported.clone());
-        reported
-    })
-}
-
-fn remember(ctx: &Context, apikey: &ApiKey, reported: Reported) {
-    let uid = apikey.metadata.uid.as_deref().unwrap_or_default();
-    ctx.reports.set(uid, reported, || {
-        let known = ctx.caches.apikeys.get(&ObjectRef::from_obj(apikey));
-        known.is_some_and(|known| known.metadata.uid.as_deref() == Some(uid))
-    });
-}
-
-/// Writes audit lines and Events of what is new, and remembers what they said. What comes next may fail and be
-/// tried again without saying it twice. Audit lines are written when this ends, if somebody reads them.
-async fn report(ctx: &Context, observed: &Observed, reported: &Reported, status: &ApiKeyStatus) {
-    if observed.deleted {
-        return;
-    }
-    let (apikey, document, now) = (&observed.apikey, observed.document(), observed.now);
-    let mut changes = notes::changes(apikey, reported, status, document, now);
-    let lines: Vec<_> = changes.iter_mut().filter_map(|c| c.audit.take()).collect();
-    let is_audited = !lines.is_empty();
-    for line in lines {
-        ctx.audit.record(line);
-    }
-    remember(ctx, apikey, reported.next(status, document, now));
-    let key = failure_key::<ApiKey>(apikey.namespace().as_deref(), &apikey.name_any());
-    for Change { note, .. } in changes {
-        if ctx.chatter.allows(&key, Instant::now()) {
-            tracing::info!(reason = note.reason, message = %note.message, "Status changed");
-            ctx.events.publish(apikey.object_ref(&()), note);
-        } else {
-            ctx.metrics.event_dropped();
-        }
-    }
-    if is_audited {
-        ctx.audit.written().await;
     }
 }
 

@@ -8,7 +8,7 @@ use kube::runtime::reflector::ObjectRef;
 
 use super::conditions::in_conflict_since;
 use super::delivered::{Delivered, Owner};
-use super::plan::Observed;
+use super::model::Observed;
 use crate::api::{ApiKey, names};
 use crate::controller::context::Context;
 use crate::error::{Error, request};
@@ -19,6 +19,8 @@ use crate::watch::stored::Verifier;
 /// What the caches say of this key.
 pub fn observe(ctx: &Context, apikey: Arc<ApiKey>) -> Observed {
     let key = KeyRef::of(&apikey);
+    // First, so that it has what is seen in the caches.
+    let roster = ctx.roster.lock();
     let organization = |name: &str| ctx.caches.organizations.get(&ObjectRef::new(name));
     let own = organization(&apikey.spec.org);
     let parent_name = own.as_ref().and_then(|own| own.spec.parent.clone());
@@ -29,7 +31,6 @@ pub fn observe(ctx: &Context, apikey: Arc<ApiKey>) -> Observed {
         .find(is_unreadable);
     let listed = apikey.spec.sub_orgs.iter();
     let sub_organizations = listed.filter_map(|sub| organization(&sub.org)).collect();
-    let roster = ctx.roster.lock();
     let uid = apikey.metadata.uid.as_deref().unwrap_or_default();
     let verifier = ObjectRef::new(&names::verifier_secret(uid)).within(&ctx.namespace);
     let delivered = ObjectRef::new(apikey.secret_name()).within(&key.namespace);
@@ -46,12 +47,7 @@ pub fn observe(ctx: &Context, apikey: Arc<ApiKey>) -> Observed {
         deleted: false,
         template_applied: false,
         unemptied: false,
-        replacements: ctx
-            .replacements
-            .lock()
-            .get(&key)
-            .cloned()
-            .unwrap_or_default(),
+        replacements: ctx.replacements.of(uid).unwrap_or_default(),
         settings: ctx.settings.clone(),
         now: ctx.clock.now(),
         apikey,

@@ -12,10 +12,7 @@
 //! Who writes the status while no controller leads can make one line wrong for each key, have others come again, and
 //! keep a change of that time, such as one of the roles, from being said.
 
-use std::collections::BTreeMap;
-
 use k8s_openapi::jiff::Timestamp;
-use parking_lot::Mutex;
 
 use super::notes;
 use crate::api::conditions::{self, EXPIRING_SOON, SUSPENDED};
@@ -171,37 +168,4 @@ fn accepted(record: &Document, now: Timestamp) -> Option<Previous> {
         revision: entry.revision,
         valid_until,
     })
-}
-
-/// What was last said of every key in this term of leadership, by uid.
-#[derive(Debug, Default)]
-pub struct Reports(Mutex<BTreeMap<Box<str>, Reported>>);
-
-impl Reports {
-    /// What was last said of a key; `None`: nothing in this term.
-    #[must_use]
-    pub fn of(&self, uid: &str) -> Option<Reported> {
-        self.0.lock().get(uid).cloned()
-    }
-
-    /// Remembers what was said of a key. One that is not known yet has to be there: its deletion may have been
-    /// seen meanwhile.
-    pub fn set(&self, uid: &str, reported: Reported, is_there: impl FnOnce() -> bool) {
-        let mut reports = self.0.lock();
-        if let Some(known) = reports.get_mut(uid) {
-            *known = reported;
-        } else if is_there() {
-            reports.insert(uid.into(), reported);
-        }
-    }
-
-    /// Forgets a key that was deleted.
-    pub fn forget(&self, uid: &str) {
-        self.0.lock().remove(uid);
-    }
-
-    /// Forgets all keys: another controller may speak of them now.
-    pub fn clear(&self) {
-        self.0.lock().clear();
-    }
 }

@@ -7,7 +7,8 @@
 use k8s_openapi::jiff::SignedDuration;
 
 use super::delivered::Owner;
-use super::plan::{Action, Observed, Situation, upkeep};
+use super::model::{Action, Observed, Situation};
+use super::plan::upkeep;
 use crate::api::ApiKey;
 use crate::credential::verifier::Document;
 use crate::policy;

@@ -2,7 +2,8 @@
 
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 
-use super::plan::{self, Action, MAX_REPLACEMENTS, Observed, REPLACEMENT_WINDOW, Situation};
+use super::model::{Action, Observed, Situation};
+use super::plan::{self, MAX_REPLACEMENTS, REPLACEMENT_WINDOW};
 use crate::api::{ApiKey, BadRequest, RotateRequest};
 use crate::credential::verifier::{Cause, Document};
 

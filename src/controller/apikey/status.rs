@@ -4,7 +4,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 
 use super::conditions::desired;
-use super::plan::{Observed, Situation};
+use super::model::{Observed, Situation};
 use super::rotation;
 use crate::api::{ApiKey, ApiKeyStatus, Phase, PreviousSecret, conditions};
 use crate::credential::KeyId;

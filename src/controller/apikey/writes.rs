@@ -10,7 +10,7 @@ use kube::api::{DeleteParams, Patch, PatchParams, Preconditions};
 use kube::core::Request;
 
 use super::delivered::Delivered;
-use super::plan::Observed;
+use super::model::Observed;
 use super::render;
 use crate::api::names;
 use crate::controller::cache::Ticket;

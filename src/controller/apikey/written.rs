@@ -165,6 +165,10 @@ impl Managed {
             #[serde(borrow, rename = "fieldsV1")]
             fields: &'a RawValue,
         }
+        #[expect(
+            clippy::zero_sized_map_values,
+            reason = "the names of a JSON object, whose values nobody reads"
+        )]
         type Names<'a> = Option<BTreeMap<Cow<'a, str>, IgnoredAny>>;
         #[derive(Deserialize)]
         struct FieldsV1<'a> {

@@ -137,13 +137,7 @@ async fn a_key_that_is_refused_is_a_failure_with_the_reason() {
         "{allowedNamespaces: {from: All}, roles: [{key: viewer}]}",
     );
     // Until the controller has seen it, any role will do.
-    let organization = format!("organization/{org}");
-    scope.kubectl(&[
-        "wait",
-        "--for=condition=Ready",
-        &organization,
-        "--timeout=60s",
-    ]);
+    scope.organization_ready(org);
     let create = ["create", "ci", "--org", org, "--role", "nothing"];
     let refused = scope.plugin(&create).failed(1);
     assert!(refused.contains("none is in the catalogue"), "{refused}");

@@ -212,9 +212,9 @@ async fn an_organization_that_is_applied_from_git_does_not_drift() {
         let name = format!("key-{n}");
         scope.apply_key(&name, "");
         scope.ready(&name).await;
-        let counted = format!("--for=jsonpath={{.status.activeKeys}}={n}");
+        let counted = format!("jsonpath={{.status.activeKeys}}={n}");
         let org = format!("organization/{}", scope.org());
-        scope.kubectl(&["wait", &counted, &org, "--timeout=60s"]);
+        scope.wait(&counted, &org);
         assert_no_drift(&scope, how, &file);
     }
     let mut get = scope.cluster.control_plane.kubectl();

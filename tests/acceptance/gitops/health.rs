@@ -266,21 +266,11 @@ async fn every_state_has_one_verdict_for_kubectl_helm_argo_cd_and_flux() {
     scope.rotate("ci", "2026-11-24").await;
     scope.ready("ci").await;
     album.key("healthy_rotated", "ci", Current, "Healthy");
-    scope.kubectl(&[
-        "wait",
-        "--for=condition=Ready",
-        &format!("organization/{org}"),
-    ]);
+    scope.organization_ready(org);
     album.take("healthy", ("Organization", org), Current, "Healthy");
 
     scope.apply_key("paused", "suspended: true");
-    let paused = [
-        "wait",
-        "--for=condition=Suspended",
-        "apikey/paused",
-        "--timeout=60s",
-    ];
-    scope.kubectl(&paused);
+    scope.wait("condition=Suspended", "apikey/paused");
     album.key("suspended", "paused", Current, "Suspended");
     let once = "secret: {delivery: RevealOnce, revealWithinSeconds: 60}";
     scope.apply_key("once", once);
@@ -310,13 +300,10 @@ async fn every_state_has_one_verdict_for_kubectl_helm_argo_cd_and_flux() {
         InProgress,
         "Progressing",
     );
-    let seen = format!("--for=jsonpath={{.status.observedGeneration}}={}", 1);
-    scope.kubectl(&[
-        "wait",
-        &seen,
+    scope.wait(
+        "jsonpath={.status.observedGeneration}=1",
         &format!("organization/{sub}"),
-        "--timeout=60s",
-    ]);
+    );
     album.take(
         "progressing_parent_missing",
         ("Organization", &sub),
@@ -328,13 +315,7 @@ async fn every_state_has_one_verdict_for_kubectl_helm_argo_cd_and_flux() {
         &below,
         &format!("{{allowedNamespaces: {{from: All}}, parent: {sub}}}"),
     );
-    let stalled = "--for=condition=Stalled";
-    scope.kubectl(&[
-        "wait",
-        stalled,
-        &format!("organization/{below}"),
-        "--timeout=60s",
-    ]);
+    scope.wait("condition=Stalled", &format!("organization/{below}"));
     album.take(
         "degraded_parent_not_root",
         ("Organization", &below),

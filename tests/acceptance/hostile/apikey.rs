@@ -41,12 +41,7 @@ async fn a_key_with_managed_fields_that_nobody_can_read_is_suspended_and_deleted
         world.refused("the deleted key", &doomed).await;
         // The controller writes to it as to any other.
         attacker.patch_key("bad", r#"{"suspended": false}"#);
-        attacker.kubectl(&[
-            "wait",
-            "apikey/bad",
-            "--for=condition=Ready",
-            "--timeout=30s",
-        ]);
+        attacker.wait("condition=Ready", "apikey/bad");
         assert_eq!(world.token(&good).status, 200);
         assert_eq!(broken_watches(), broken_before, "a watch broke");
         for scope in [attacker, victim] {

@@ -141,16 +141,7 @@ fn a_token_of_others_never_steers_the_terminal() {
 fn a_dialogue_and_what_turns_on_a_terminal_show_no_text_of_others_as_it_is() {
     let hostile = "\u{1b}[35mX\u{1b}]0;title\u{7}\u{9b}2J\u{202e}";
     let world = World::start(Mode::All, hostile);
-    let create = [
-        "create",
-        "new",
-        "--org",
-        "acme",
-        "--role",
-        "viewer",
-        "--timeout",
-        "2s",
-    ];
+    let create = create(&["--timeout", "2s"]);
     let dialogue = ["create", "new"];
     for (arguments, answers) in [
         (&["revoke", "ci"][..], &["n"][..]),
@@ -175,6 +166,15 @@ fn a_dialogue_and_what_turns_on_a_terminal_show_no_text_of_others_as_it_is() {
             assert!(!said.contains(part), "{arguments:?}: {said:?}");
         }
     }
+}
+
+/// A call that creates a key without questions, with more arguments.
+fn create(more: &[&'static str]) -> Vec<&'static str> {
+    [
+        &["create", "new", "--org", "acme", "--role", "viewer"],
+        more,
+    ]
+    .concat()
 }
 
 /// Every verb that shows something of the cluster or of a token server.
@@ -202,25 +202,8 @@ fn verbs(server: SocketAddr) -> Vec<Vec<&'static str>> {
         &["discard-previous", "ci", "--yes", "--timeout", "1s"],
         &["revoke", "--all"],
         &["revoke", "--all", "--yes"],
-        &[
-            "create",
-            "new",
-            "--org",
-            "acme",
-            "--role",
-            "viewer",
-            "--timeout",
-            "1s",
-        ],
-        &[
-            "create",
-            "new",
-            "--org",
-            "acme",
-            "--role",
-            "viewer",
-            "--wait=false",
-        ],
+        &create(&["--timeout", "1s"]),
+        &create(&["--wait=false"]),
         &["reveal", "ci"],
         &["reveal", "ci", "-o", "age"],
         &["reveal", "once", "--yes"],

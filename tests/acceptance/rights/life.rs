@@ -103,8 +103,7 @@ pub(super) async fn live(scope: &Scope<'_>, server: &TokenServer) {
         .await;
     }
     assert_eq!(server.token_of(&Login::of(&first)).status, 401);
-    let said = ["--for=delete", "secret/ci", "--timeout=60s"];
-    scope.kubectl(&[&["wait"][..], &said].concat());
+    scope.wait("delete", "secret/ci");
 }
 
 /// Both rings are removed and come back.

@@ -300,6 +300,17 @@ impl Scope<'_> {
             .args(arguments))
     }
 
+    /// Waits until an object is as `kubectl wait --for` says it.
+    pub(crate) fn wait(&self, wanted: &str, object: &str) {
+        let wanted = format!("--for={wanted}");
+        self.kubectl(&["wait", &wanted, object, "--timeout=60s"]);
+    }
+
+    /// Waits until an organization is ready.
+    pub(crate) fn organization_ready(&self, name: &str) {
+        self.wait("condition=Ready", &format!("organization/{name}"));
+    }
+
     /// Runs kubectl as admin in the namespace; nothing if it fails.
     pub(crate) fn try_kubectl(&self, arguments: &[&str]) -> Option<String> {
         let mut kubectl = self.cluster.control_plane.kubectl();

@@ -6,6 +6,8 @@ mod restore;
 mod rotation;
 mod world;
 
+use std::sync::Arc;
+
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
 use proptest::prelude::*;
 
@@ -13,11 +15,12 @@ use self::world::{CREATED, DAY, World, apikey, at, minted};
 use super::*;
 use crate::api::conditions::{self, STALLED, reason};
 use crate::api::{
-    DeliveredSecretSpec, OrganizationSpec, Phase, RotationSpec, SecretTemplate, SubOrganization,
-    TokenSpec, names,
+    ApiKey, DeliveredSecretSpec, Organization, OrganizationSpec, Phase, RotationSpec,
+    SecretTemplate, SubOrganization, TokenSpec, names,
 };
 use crate::credential::KeyId;
 use crate::credential::verifier::{Cause, MAX_PENDING};
+use crate::watch::stored::Verifier;
 
 #[test]
 fn a_new_key_is_minted_with_two_writes_and_is_then_left_alone() {

@@ -8,7 +8,7 @@ use crate::api::conditions::{DELIVERED, EXPIRING_SOON, READY, SUSPENDED};
 use crate::api::{Phase, PreviousSecret, names};
 use crate::audit::{self, Record};
 use crate::controller::apikey::notes::Change;
-use crate::controller::apikey::reported::{Reported, Reports};
+use crate::controller::apikey::reported::Reported;
 
 /// A role that nobody has, with what moves a terminal's cursor and turns the direction of text.
 const FORGED: &str = "admin\u{1b}[2J\u{202e}\u{9b}\n";
@@ -239,20 +239,4 @@ fn a_key_that_is_usable_again_is_told_of() {
 #[test]
 fn what_is_remembered_of_a_key_is_small() {
     assert!(size_of::<Reported>() <= 144, "{}", size_of::<Reported>());
-}
-
-#[test]
-fn a_key_that_was_deleted_is_not_remembered_by_one_who_is_late() {
-    let reports = Reports::default();
-    let reported = Reported::default;
-    reports.set("a", reported(), || false);
-    assert_eq!(reports.of("a"), None);
-    reports.set("a", reported(), || true);
-    reports.set("a", reported(), || unreachable!("it is known"));
-    assert_eq!(reports.of("a"), Some(reported()));
-    reports.forget("a");
-    assert_eq!(reports.of("a"), None);
-    reports.set("b", reported(), || true);
-    reports.clear();
-    assert_eq!(reports.of("b"), None);
 }

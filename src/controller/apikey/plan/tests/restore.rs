@@ -5,6 +5,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 use super::world::{CREATED, DAY, World, apikey, at};
 use super::*;
 use crate::api::conditions::{self, RECONCILING};
+use crate::controller::apikey::delivered::Delivered;
 use crate::controller::apikey::restore::is_heir;
 use crate::credential::verifier::Handover;
 

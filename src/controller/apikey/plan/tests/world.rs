@@ -2,14 +2,15 @@
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, ObjectMeta, Time};
 
-use super::super::*;
+use super::*;
 use crate::api::conditions::{self, READY};
 use crate::api::{ApiKeySpec, Phase, names};
-use crate::controller::apikey::delivered::Controller;
+use crate::controller::apikey::delivered::{Controller, Delivered};
+use crate::controller::apikey::model::Settings;
 use crate::controller::apikey::notes::{self, Change};
-use crate::controller::apikey::render;
 use crate::controller::apikey::reported::Reported;
 use crate::controller::apikey::written::Written;
+use crate::controller::apikey::{render, rotation};
 use crate::credential::KeyId;
 use crate::credential::fingerprint::Fingerprint;
 use crate::credential::verifier::{

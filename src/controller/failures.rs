@@ -1,0 +1,112 @@
+//! Failures in a row, and how long to wait after each.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use kube::runtime::reflector::Lookup;
+use parking_lot::Mutex;
+
+use crate::error::Class;
+
+/// Counts failures of one class in a row, to wait ever longer.
+#[derive(Debug, Default)]
+pub struct Failures(Mutex<BTreeMap<String, Row>>);
+
+/// Failures in a row.
+#[derive(Debug)]
+struct Row {
+    /// [`Class::as_str`].
+    class: &'static str,
+    count: u32,
+}
+
+/// Longest wait after a failure that may pass without a word, such as a policy that somebody removes.
+const RECOVERED_WITHIN: Duration = Duration::from_secs(25);
+/// Waits after the first failure, and at most.
+const TRANSIENT_WAIT: (Duration, Duration) = (Duration::from_millis(200), RECOVERED_WITHIN);
+const CONFLICT_WAIT: (Duration, Duration) = (Duration::from_millis(20), Duration::from_secs(5));
+const REFUSED_WAIT: (Duration, Duration) = (Duration::from_secs(2), RECOVERED_WITHIN);
+const BUG_WAIT: (Duration, Duration) = (Duration::from_secs(10), Duration::from_mins(10));
+
+/// Name of an object in [`Failures`] and [`super::chatter::Chatter`].
+#[must_use]
+pub fn object_key<K: Lookup<DynamicType = ()>>(namespace: Option<&str>, name: &str) -> String {
+    let namespace = namespace.unwrap_or_default();
+    format!("{}/{namespace}/{name}", K::kind(&()))
+}
+
+impl Failures {
+    /// Forgets all failures: another controller may work now.
+    pub fn clear_all(&self) {
+        self.0.lock().clear();
+    }
+
+    /// Forgets the failures of an object.
+    pub fn clear(&self, object: &str) {
+        self.0.lock().remove(object);
+    }
+
+    /// Counts one failure more and returns how long to wait.
+    pub fn wait(&self, object: &str, class: Class) -> Duration {
+        let (first, most) = match class {
+            Class::Throttled(asked) => (asked, asked.max(TRANSIENT_WAIT.1)),
+            Class::Conflict => CONFLICT_WAIT,
+            Class::Transient => TRANSIENT_WAIT,
+            Class::Forbidden | Class::Rejected => REFUSED_WAIT,
+            Class::Bug => BUG_WAIT,
+        };
+        let mut failures = self.0.lock();
+        let class = class.as_str();
+        let before = failures.get(object).filter(|row| row.class == class);
+        let count = before.map_or(0, |row| row.count);
+        let row = Row {
+            class,
+            count: count.saturating_add(1),
+        };
+        failures.insert(object.to_owned(), row);
+        let grown = first.saturating_mul(1 << count.min(16)).min(most);
+        // Spread by name, so that a thousand objects that fail together do not retry together.
+        let spread = u64::from(crc32fast::hash(object.as_bytes())) % 256;
+        let spread = u32::try_from(spread).unwrap_or_default();
+        grown.saturating_sub(grown * spread / 1024)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn waits_grow_to_a_limit_and_are_forgotten_after_success() {
+        let failures = Failures::default();
+        let waits: Vec<_> = (0..30)
+            .map(|_| failures.wait("a", Class::Transient))
+            .collect();
+        assert!(waits.is_sorted() && waits[29] <= TRANSIENT_WAIT.1 && waits[29] > waits[0] * 100);
+        failures.clear("a");
+        assert_eq!(failures.wait("a", Class::Transient), waits[0]);
+        let asked = Duration::from_secs(90);
+        assert!(failures.wait("b", Class::Throttled(asked)) >= asked * 3 / 4);
+    }
+
+    #[test]
+    fn whatever_refuses_a_write_it_is_tried_again_within_half_a_minute() {
+        for class in [Class::Rejected, Class::Forbidden, Class::Transient] {
+            let failures = Failures::default();
+            let waits = (0..100).map(|_| failures.wait("a", class));
+            assert!(waits.max() <= Some(RECOVERED_WITHIN), "{class:?}");
+        }
+    }
+
+    #[test]
+    fn a_refusal_by_an_api_server_that_is_just_back_waits_no_longer_than_a_first_one() {
+        let failures = Failures::default();
+        let first = failures.wait("a", Class::Forbidden);
+        failures.clear("a");
+        for _ in 0..10 {
+            failures.wait("a", Class::Transient);
+        }
+        assert_eq!(failures.wait("a", Class::Forbidden), first);
+        assert!(failures.wait("a", Class::Forbidden) > first);
+    }
+}
