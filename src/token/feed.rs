@@ -18,8 +18,8 @@ use crate::watch::source::Source;
 use crate::watch::stored::value;
 use crate::watch::watched::Part;
 
-/// A watch is opened anew after this time; so this is how soon a dead connection to the API server
-/// is noticed. Unit: seconds.
+/// A watch is opened anew after this time, which is how soon a dead connection to the API server is
+/// noticed where none is tried (see [`crate::client`]). Unit: seconds.
 const WATCH_TIMEOUT_SECONDS: i64 = 60;
 
 /// The watches that tell of new secrets.

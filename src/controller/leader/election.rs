@@ -5,7 +5,8 @@
 //! - As long as only electors write the Lease, at most one leads at a time: a holder leads for
 //!   [`RENEW_DEADLINE`] after it *sent* its last successful write; another takes over once it has seen
 //!   no change for [`LEASE_DURATION`]. Each write replaces exactly the version that was seen.
-//! - Whatever stands in the Lease, somebody leads [`MAX_DURATION`] after nobody else changes it.
+//! - Whatever stands in the Lease, somebody leads once nobody else changes it: after [`MAX_DURATION`], or
+//!   twice that for one that did not hear of the last change.
 //!
 //! # Assumptions
 //! - The clocks of two electors run at about the same rate: while one counts 15 seconds, the other
@@ -28,7 +29,7 @@ pub const RENEW_PERIOD: Duration = Duration::from_secs(4);
 /// Longest wait for an answer about the Lease.
 pub const REQUEST_DEADLINE: Duration = Duration::from_secs(3);
 /// However long a Lease is to last by what stands in it, it is over after this time without a change.
-pub const MAX_DURATION: Duration = Duration::from_mins(1);
+pub const MAX_DURATION: Duration = Duration::from_secs(30);
 
 /// Longest wait after a request of the leader failed.
 const LEADER_RETRY: Duration = Duration::from_millis(500);

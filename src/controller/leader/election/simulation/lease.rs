@@ -29,7 +29,7 @@ impl Simulation {
         }
     }
 
-    pub(super) fn write(&mut self, process: usize, write: &Write) -> Outcome {
+    pub(super) fn write(&mut self, holder: &str, write: &Write) -> Outcome {
         let version = self
             .lease
             .as_ref()
@@ -42,7 +42,7 @@ impl Simulation {
         }
         let seconds = i64::try_from(self.dice.roll(200_000_000_000)).unwrap();
         let wall = Timestamp::from_second(seconds).unwrap();
-        let body = write.body(&self.processes[process].identity, LEASE_DURATION, wall);
+        let body = write.body(holder, LEASE_DURATION, wall);
         let stored = self
             .lease
             .as_ref()
