@@ -101,7 +101,7 @@ fn run(
             };
             let token = async {
                 match &token {
-                    Some(config) => token::run(&common, config, &process).await,
+                    Some(config) => Box::pin(token::run(&common, config, &process)).await,
                     None => Ok(()),
                 }
             };

@@ -9,7 +9,7 @@ fn elector() -> Elector {
 fn record(version: u32, holder: &str, spec: &str) -> Record {
     Record {
         resource_version: version.to_string().into(),
-        holder: Some(holder.into()).filter(|holder: &Box<str>| !holder.is_empty()),
+        holder: (!holder.is_empty()).then(|| holder.into()),
         duration: None,
         transitions: 3,
         spec: spec.into(),

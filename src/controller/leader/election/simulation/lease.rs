@@ -49,10 +49,11 @@ impl Simulation {
             .map_or(Value::Null, |lease| lease["spec"].clone());
         let mut spec = stored.as_object().cloned().unwrap_or_default();
         for (name, value) in body["spec"].as_object().unwrap() {
-            match value {
-                Value::Null => spec.remove(name),
-                value => spec.insert(name.clone(), value.clone()),
-            };
+            if value.is_null() {
+                spec.remove(name);
+            } else {
+                spec.insert(name.clone(), value.clone());
+            }
         }
         self.store(Some(Value::Object(spec)));
         Outcome::Known(self.stored())
@@ -62,7 +63,7 @@ impl Simulation {
         let mut spec = self
             .lease
             .as_ref()
-            .map_or(json!({}), |lease| lease["spec"].clone());
+            .map_or_else(|| json!({}), |lease| lease["spec"].clone());
         if !spec.is_object() {
             spec = json!({});
         }
