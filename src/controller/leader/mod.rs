@@ -107,7 +107,7 @@ impl Leadership {
             Term::Always => true,
         };
         if self.term.wait_for(leads).await.is_err() {
-            std::future::pending().await
+            std::future::pending::<()>().await;
         }
     }
 
