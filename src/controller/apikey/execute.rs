@@ -257,16 +257,11 @@ async fn apply_template(ctx: &Context, observed: &mut Observed) -> Result<(), Er
     };
     let token_url = observed.settings.token_url.as_deref();
     let body = render::template(&observed.apikey, secret, token_url).to_string();
-    observed.template_applied = true;
+    let doing = "apply the template to the Secret";
     let manager = names::TEMPLATE_FIELD_MANAGER;
-    apply(
-        ctx,
-        observed,
-        "apply the template to the Secret",
-        manager,
-        &body,
-    )
-    .await
+    apply(ctx, observed, doing, manager, &body).await?;
+    observed.template_applied = true;
+    Ok(())
 }
 
 /// Counts a secret that was delivered in the place of one that was removed.
