@@ -3,6 +3,7 @@
 # Started by `make demo`, as: controlplane exec -- hack/demo.sh
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
+. hack/lib.sh
 
 if [ -z "${CONTROLPLANE_DIR:-}" ]; then
     echo "this script runs on a control plane of its own: make demo" >&2
@@ -98,13 +99,7 @@ finish() {
     for process in $token_server $operator; do
         if kill "$process" 2>/dev/null; then wait "$process" || :; fi
     done
-    if [ "$status" -ne 0 ]; then
-        for file in "$log" "$token_log"; do
-            [ -s "$file" ] || continue
-            printf '\nthe end of %s:\n' "${file##*/}" >&2
-            tail -n 20 "$file" >&2
-        done
-    fi
+    if [ "$status" -ne 0 ]; then show_ends 20 "$log" "$token_log"; fi
     exit "$status"
 }
 trap finish EXIT

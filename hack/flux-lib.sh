@@ -53,16 +53,10 @@ end() {
     if [ -n "$1" ] && kill "$1" 2>/dev/null; then wait "$1" || :; fi
 }
 finish() {
-    local status=$? file
+    local status=$?
     trap - EXIT
     for process in "$controller" "$server" "$token_server" "$operator"; do end "$process"; done
-    if [ "$status" -ne 0 ]; then
-        for file in "$log" "$work/operator.log"; do
-            [ -s "$file" ] || continue
-            printf '\nthe end of %s:\n' "${file##*/}" >&2
-            tail -n 10 "$file" >&2
-        done
-    fi
+    if [ "$status" -ne 0 ]; then show_ends 10 "$log" "$work/operator.log"; fi
     exit "$status"
 }
 trap finish EXIT

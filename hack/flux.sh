@@ -12,6 +12,7 @@ if [ -z "${CONTROLPLANE_DIR:-}" ]; then
     exit 2
 fi
 
+. hack/lib.sh
 # shellcheck source=hack/flux-lib.sh
 . hack/flux-lib.sh
 flux=$(tests/flux/build.sh --print-dir)

@@ -23,6 +23,17 @@ free_port() {
     echo "$port"
 }
 
+# show_ends LINES FILE...: the ends of logs that have any, on standard error.
+show_ends() {
+    local lines=$1 file
+    shift
+    for file in "$@"; do
+        [ -s "$file" ] || continue
+        printf '\nthe end of %s:\n' "${file##*/}" >&2
+        tail -n "$lines" "$file" >&2
+    done
+}
+
 # Processes that were started, by pid.
 running=()
 # Ends them.

@@ -123,32 +123,28 @@ fn on_apikey(ctx: &Context, roster: &mut Roster, news: News<ApiKey>) -> Vec<KeyR
 }
 
 fn on_organization(ctx: &Context, roster: &mut Roster, news: News<Organization>) -> Vec<KeyRef> {
-    let (name, declared, is_unreadable) = match news {
+    let (name, declared, absent) = match news {
         News::Applied { new, old } => {
             let name = new.name_any();
             if old.is_some_and(|old| old.metadata.generation == new.metadata.generation) {
                 ctx.enqueue_organization(&name);
                 return Vec::new();
             }
-            (name, Some(new), false)
+            (name, Some(new), Declared::Missing)
         }
         News::Deleted { identity, .. } => {
             ctx.failures.clear(&object_key::<Organization>(
                 identity.namespace.as_deref(),
                 &identity.name,
             ));
-            (identity.name.into(), None, false)
+            (identity.name.into(), None, Declared::Missing)
         }
         News::Unreadable { identity, .. } => {
             warn_of::<Organization>(ctx, &identity);
-            (identity.name.into(), None, true)
+            (identity.name.into(), None, Declared::Unreadable)
         }
     };
-    let known = match &declared {
-        Some(organization) => Declared::Readable(organization),
-        None if is_unreadable => Declared::Unreadable,
-        None => Declared::Missing,
-    };
+    let known = declared.as_deref().map_or(absent, Declared::Readable);
     let others = ctx.relations.lock().declare(&name, known);
     ctx.enqueue_organization(&name);
     for other in &others {

@@ -76,6 +76,11 @@ async fn a_changed_template_changes_labels_and_not_the_value() {
     assert_eq!(credential.data("secret"), before);
 }
 
+async fn phase(scope: &Scope<'_>, key: &str) -> Option<Phase> {
+    let key = scope.key(key, "known", |_| true).await;
+    key.status.unwrap().phase
+}
+
 #[tokio::test]
 async fn a_secret_of_somebody_else_is_never_touched() {
     let scope = Scope::shared().await;
@@ -86,13 +91,11 @@ async fn a_secret_of_somebody_else_is_never_touched() {
     assert!(message.contains("delete the Secret"), "{message}");
     scope.wait("condition=Stalled", "apikey/ci");
     assert_eq!(scope.delivered("ci").await, before);
-    let phase = scope
-        .key("ci", "known", |_| true)
-        .await
-        .status
-        .unwrap()
-        .phase;
-    assert_eq!(phase, Some(Phase::Active), "a secret was minted");
+    assert_eq!(
+        phase(&scope, "ci").await,
+        Some(Phase::Active),
+        "a secret was minted"
+    );
 
     scope.kubectl(&["delete", "secret", "ci"]);
     let free = Instant::now();
@@ -109,13 +112,11 @@ async fn two_keys_for_one_secret_the_second_is_refused() {
     scope.ready("one").await;
     scope.apply_key("two", "secret: {name: shared}");
     scope.refused("two", "SecretConflict").await;
-    let phase = scope
-        .key("two", "known", |_| true)
-        .await
-        .status
-        .unwrap()
-        .phase;
-    assert_eq!(phase, Some(Phase::Pending), "no secret was minted");
+    assert_eq!(
+        phase(&scope, "two").await,
+        Some(Phase::Pending),
+        "no secret was minted"
+    );
     let one = scope.ready("one").await;
     scope.credential(&one).await.assert_sound();
 }

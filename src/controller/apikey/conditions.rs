@@ -1,6 +1,5 @@
 //! The conditions of one key, with what to do about each. Pure.
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 use k8s_openapi::jiff::Timestamp;
 
 use super::handover;
@@ -193,18 +192,12 @@ fn delivered_condition(observed: &Observed) -> Desired {
     let handover = observed.document().map(|document| &document.handover);
     let (status, reason, message) = match handover {
         Some(Handover::Revealed { at }) if kept => {
-            let message = format!(
-                "The secret was claimed at {}. {}",
-                second(at),
-                kept_message(secret)
-            );
+            let kept = kept_message(secret);
+            let message = format!("The secret was claimed at {:.0}. {kept}", at.0);
             ("True", reason::REVEALED, message)
         }
         Some(Handover::Revealed { at }) => {
-            let message = format!(
-                "The secret was claimed at {} and is kept nowhere",
-                second(at)
-            );
+            let message = format!("The secret was claimed at {:.0} and is kept nowhere", at.0);
             ("True", reason::REVEALED, message)
         }
         Some(Handover::Unclaimed) if kept => {
@@ -236,11 +229,6 @@ fn delivered_condition(observed: &Observed) -> Desired {
         reason,
         message,
     }
-}
-
-/// As people read it.
-fn second(at: &MicroTime) -> Timestamp {
-    Timestamp::from_second(at.0.as_second()).unwrap_or(at.0)
 }
 
 fn kept_message(secret: &str) -> String {

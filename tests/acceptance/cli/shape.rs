@@ -83,11 +83,11 @@ fn a_cluster_that_cannot_be_reached_is_told_with_the_cause() {
 
 #[test]
 fn help_says_what_a_leak_needs_and_what_holds_without_a_flag() {
-    let help = |verb: &str| outcome(Command::new(plugin_file()).args([verb, "--help"]), "").done();
-    let rotate = help("rotate")
-        .split_whitespace()
-        .collect::<Vec<_>>()
-        .join(" ");
+    let help = |verb: &str| {
+        let text = outcome(Command::new(plugin_file()).args([verb, "--help"]), "").done();
+        text.split_whitespace().collect::<Vec<_>>().join(" ")
+    };
+    let rotate = help("rotate");
     for part in [
         "A secret that leaked needs --overlap 0",
         "within 10 seconds, even if the new one can't be delivered",
@@ -95,10 +95,7 @@ fn help_says_what_a_leak_needs_and_what_holds_without_a_flag() {
     ] {
         assert!(rotate.contains(part), "{part}\n{rotate}");
     }
-    let create = help("create")
-        .split_whitespace()
-        .collect::<Vec<_>>()
-        .join(" ");
+    let create = help("create");
     for part in [
         "How long a replaced secret stays accepted, at most 90d. 0: it is refused at once. Default: 1h",
         "from 1d to 3650d",

@@ -39,6 +39,16 @@ impl Obstacle {
         }
     }
 
+    /// What the status of a key has to say of it.
+    pub(super) fn says(self) -> &'static str {
+        match self {
+            Self::Policy(_) => "denied request: not today",
+            Self::Webhook(Some(_)) => "denied the request: not today",
+            Self::Webhook(None) | Self::Down => "failed calling webhook",
+            Self::Quota => "exceeded quota",
+        }
+    }
+
     /// Puts it in the way, and waits until it holds.
     pub(super) async fn set<'a>(self, scope: &'a Scope<'a>) -> Set<'a> {
         let mut webhook = None;
