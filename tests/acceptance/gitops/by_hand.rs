@@ -8,6 +8,8 @@ use crate::support::{Scope, run};
 const FLUX: &str = "kustomize-controller";
 const REQUEST: &str = "apikey-operator.dev/rotate-requested-at";
 const DISCARD: &str = "apikey-operator.dev/discard-previous";
+/// Flux, too, tries again when an object was changed meanwhile.
+const ATTEMPTS: usize = 10;
 
 /// A key that is in Git, and in the cluster.
 struct Declared<'a> {
@@ -51,18 +53,8 @@ impl Declared<'_> {
     /// What Flux does at each interval.
     fn reconcile(&self) {
         if self.exists() {
-            let live = self.live();
-            let entries = taken_over(live["metadata"]["managedFields"].as_array().unwrap());
-            let patch = json!([
-                {"op": "test", "path": "/metadata/resourceVersion",
-                    "value": live["metadata"]["resourceVersion"]},
-                {"op": "replace", "path": "/metadata/managedFields", "value": entries},
-            ]);
-            let patch = patch.to_string();
-            let manager = format!("--field-manager={FLUX}");
-            let patch = ["patch", "apikey", self.name, "--type=json", "-p", &patch];
-            self.scope
-                .kubectl(&[&patch[..], &[manager.as_str()]].concat());
+            let taken_over = (0..ATTEMPTS).any(|_| self.take_over());
+            assert!(taken_over, "{} changes all the time", self.name);
         }
         let mut kubectl = self.scope.cluster.control_plane.kubectl();
         let apply = ["apply", "--server-side", "--force-conflicts"];
@@ -71,6 +63,23 @@ impl Declared<'_> {
             .args(apply)
             .args([manager.as_str(), "-f"])
             .arg(&self.file));
+    }
+
+    /// Whether the fields of managers of kubectl are those of Flux now: not if the key was changed
+    /// meanwhile, as the operator does when it writes the status.
+    fn take_over(&self) -> bool {
+        let live = self.live();
+        let entries = taken_over(live["metadata"]["managedFields"].as_array().unwrap());
+        let patch = json!([
+            {"op": "test", "path": "/metadata/resourceVersion",
+                "value": live["metadata"]["resourceVersion"]},
+            {"op": "replace", "path": "/metadata/managedFields", "value": entries},
+        ]);
+        let patch = patch.to_string();
+        let manager = format!("--field-manager={FLUX}");
+        let patch = ["patch", "apikey", self.name, "--type=json", "-p", &patch];
+        let patch = [&patch[..], &[manager.as_str()]].concat();
+        self.scope.try_kubectl(&patch).is_some()
     }
 
     fn suspended(&self) -> bool {
