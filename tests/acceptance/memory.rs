@@ -3,10 +3,12 @@
 #![cfg(target_os = "linux")]
 
 use apikey_operator::api::{ApiKey, ApiKeySpec, names};
+use apikey_operator::controller::apikey::delivered::Delivered;
 use apikey_operator::controller::apikey::render::{self, NewValue};
 use apikey_operator::credential::fingerprint::PepperRing;
 use apikey_operator::credential::sealed::Recipients;
 use apikey_operator::credential::{Argon2Cost, Hasher, KeyId, Secret};
+use apikey_operator::object::Decode as _;
 use apikey_operator::token::form::{self, Form};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
@@ -61,6 +63,7 @@ async fn what_is_done_with_a_secret_leaves_no_copy_of_it() {
         recipients.seal(secret).unwrap();
     })
     .await;
+    let before = Delivered::decode(r#"{"metadata": {"name": "ci"}}"#).unwrap();
     leaves_no_copy("rendering", async |secret| {
         let value = NewValue {
             secret,
@@ -73,6 +76,7 @@ async fn what_is_done_with_a_secret_leaves_no_copy_of_it() {
         };
         let apikey = ApiKey::new("ci", ApiKeySpec::default());
         drop(render::value(&apikey, &value, None));
+        drop(render::value_patch(&apikey, &value, &before));
     })
     .await;
     leaves_no_copy("reading a form", async |secret| {

@@ -13,7 +13,7 @@ use super::delivered::Delivered;
 use super::mint::{Minted, mint, mint_first, seal};
 use super::model::{Action, Observed};
 use super::writes::{
-    adopt_delivered, apply, create, empty_delivered, remove_delivered, write_verifier,
+    adopt_delivered, apply, create, empty_delivered, json_patch, remove_delivered, write_verifier,
 };
 use super::{observe, render, rotation, status};
 use crate::api::{ApiKey, names};
@@ -32,7 +32,7 @@ const PROPAGATION: Duration = Duration::from_millis(500);
 /// drop what proves it.
 pub const DELIVER_WITHIN: SignedDuration = SignedDuration::from_mins(5);
 /// Most attempts to replace a Secret that somebody else writes to all the time.
-const DELIVER_ATTEMPTS: usize = 50;
+const DELIVER_ATTEMPTS: usize = 6;
 /// What holds up a new Secret in the place of one that has to go.
 const KEPT: &str =
     "it has to be made anew, and a finalizer of somebody keeps it from being removed";
@@ -167,6 +167,15 @@ async fn promote(ctx: &Context, observed: &mut Observed) -> Result<(), Error> {
     Ok(())
 }
 
+/// What of a Secret must be as observed when its value is replaced.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Expected {
+    /// Its version: nobody wrote anything.
+    Version,
+    /// Its value, and whose it is.
+    Value,
+}
+
 /// Delivers the secret. Whatever else is written to the Secret meanwhile holds it up for a moment only.
 async fn deliver(
     ctx: &Context,
@@ -175,21 +184,36 @@ async fn deliver(
     replaces: Option<&Delivered>,
 ) -> Result<(), Error> {
     let mut replaces = replaces.cloned();
+    let mut expected = Expected::Version;
     for _ in 1..DELIVER_ATTEMPTS {
-        let delivered = deliver_once(ctx, observed, minted, replaces.as_ref()).await;
+        let delivered = deliver_once(ctx, observed, minted, replaces.as_ref(), expected).await;
         match (delivered, replaces) {
-            (Err(error), Some(before)) if error.class() == Class::Conflict => {
+            (Err(error), Some(before)) if is_race(&error, expected) => {
                 observe::confirm_delivered(ctx, observed).await?;
                 let now = observed.own_delivered().cloned();
                 replaces = now.filter(|now| now.holds_like(&before));
                 if replaces.is_none() {
                     return Err(error);
                 }
+                expected = match expected {
+                    Expected::Version => Expected::Value,
+                    Expected::Value => Expected::Version,
+                };
             }
             (delivered, _) => return delivered,
         }
     }
-    deliver_once(ctx, observed, minted, replaces.as_ref()).await
+    deliver_once(ctx, observed, minted, replaces.as_ref(), Expected::Version).await
+}
+
+/// Whether the Secret was not as expected. What a JSON Patch expects in vain is answered as what a policy
+/// refuses; an apply tells which.
+fn is_race(error: &Error, expected: Expected) -> bool {
+    match error.class() {
+        Class::Conflict => true,
+        Class::Rejected => expected == Expected::Value,
+        Class::Transient | Class::Throttled(_) | Class::Forbidden | Class::Bug => false,
+    }
 }
 
 /// Forgets what proves a secret that was certainly not delivered, so that attempts that are refused neither
@@ -209,6 +233,7 @@ async fn deliver_once(
     observed: &mut Observed,
     minted: &Minted,
     replaces: Option<&Delivered>,
+    expected: Expected,
 ) -> Result<(), Error> {
     #[derive(Debug, thiserror::Error)]
     #[error("what proves it may have been dropped since it was minted")]
@@ -235,8 +260,16 @@ async fn deliver_once(
     let doing = "replace the Secret";
     if let Some(before) = replaces {
         if !before.written.is_overlaid() {
-            let body = render::value(&apikey, &value, replaces);
-            let applied = apply(ctx, observed, doing, names::FIELD_MANAGER, &body).await;
+            let applied = match expected {
+                Expected::Version => {
+                    let body = render::value(&apikey, &value, replaces);
+                    apply(ctx, observed, doing, names::FIELD_MANAGER, &body).await
+                }
+                Expected::Value => {
+                    let operations = render::value_patch(&apikey, &value, before);
+                    json_patch(ctx, observed, doing, operations).await
+                }
+            };
             // Such as `immutable`: what stands there can't become what is wanted.
             if !applied.as_ref().is_err_and(Error::is_invalid_object) {
                 return applied;

@@ -2,7 +2,7 @@
 //!
 //! The first value is written by a create, which fails if there is any Secret of that name and costs
 //! the API server half of an apply. A further value is written by server-side apply with our own
-//! fields, so that those of others survive.
+//! fields, so that those of others survive; if others write at the same time, by a JSON Patch.
 
 use std::collections::BTreeMap;
 
@@ -81,6 +81,58 @@ pub fn value(
     value: &NewValue<'_>,
     replaces: Option<&Delivered>,
 ) -> Zeroizing<String> {
+    Zeroizing::new(secret_document(apikey, value, replaces).to_string())
+}
+
+/// The same for a Secret to which others write all the time: a JSON Patch (RFC 6902) that the API server
+/// repeats until it has won. It fails if this is no longer the Secret that was observed, or has another
+/// value, and where labels, annotations or data are missing as a whole.
+#[must_use]
+pub fn value_patch(apikey: &ApiKey, value: &NewValue<'_>, replaces: &Delivered) -> Value {
+    let annotation = |name: &str| pointer(&["metadata", "annotations", name]);
+    let owner = |field| pointer(&["metadata", "ownerReferences", "0", field]);
+    let expected = [
+        (pointer(&["metadata", "uid"]), json!(replaces.uid)),
+        (pointer(&["metadata", "deletionTimestamp"]), Value::Null),
+        (owner("uid"), json!(apikey.metadata.uid)),
+        (owner("controller"), json!(true)),
+        (
+            annotation(names::ANNOTATION_VERIFIER),
+            json!(replaces.verifier),
+        ),
+        (
+            annotation(names::ANNOTATION_REVEALED_AT),
+            json!(replaces.revealed_at),
+        ),
+    ];
+    let expected = expected
+        .into_iter()
+        .map(|(path, value)| json!({"op": "test", "path": path, "value": value}));
+    let document = secret_document(apikey, value, Some(replaces));
+    let set = [
+        &["metadata", "labels"][..],
+        &["metadata", "annotations"],
+        &["data"],
+    ];
+    let set = set.into_iter().flat_map(|at| {
+        let fields = document.pointer(&pointer(at)).and_then(Value::as_object);
+        fields.into_iter().flatten().map(move |(name, value)| {
+            let path = pointer(&[at, &[name.as_str()]].concat());
+            json!({"op": "add", "path": path, "value": value})
+        })
+    });
+    expected.chain(set).collect()
+}
+
+/// Where a field stands, as a JSON Pointer (RFC 6901).
+fn pointer(at: &[&str]) -> String {
+    let escaped = at
+        .iter()
+        .map(|name| name.replace('~', "~0").replace('/', "~1"));
+    escaped.fold(String::new(), |path, name| path + "/" + &name)
+}
+
+fn secret_document(apikey: &ApiKey, value: &NewValue<'_>, replaces: Option<&Delivered>) -> Value {
     let login_name = BASE64.encode(apikey.login_name());
     let (secret_key, plain) = match value.sealed {
         Some(sealed) => (data::SECRET_AGE, sealed),
@@ -105,7 +157,7 @@ pub fn value(
         data.extend(alias.map(|key| (key, secret.as_str())));
     }
     let template = apikey.secret_template();
-    let document = json!({
+    json!({
         "apiVersion": "v1",
         "kind": "Secret",
         "metadata": {
@@ -127,8 +179,7 @@ pub fn value(
         },
         "type": template.and_then(|t| t.type_.as_deref()).unwrap_or("Opaque"),
         "data": data,
-    });
-    Zeroizing::new(document.to_string())
+    })
 }
 
 /// The apply document that sets what stands beside the value on this very Secret; see

@@ -134,6 +134,19 @@ pub(super) async fn apply(
     patch(ctx, observed, doing, &params, &Patch::Apply(document)).await
 }
 
+/// JSON Patch on the delivered Secret, of these operations. Only metadata comes back.
+pub(super) async fn json_patch(
+    ctx: &Context,
+    observed: &mut Observed,
+    doing: &'static str,
+    operations: serde_json::Value,
+) -> Result<(), Error> {
+    let operations = serde_json::from_value(operations)
+        .map_err(|error| Error::internal("write the Secret", &error))?;
+    let operations = Patch::<()>::Json(operations);
+    patch(ctx, observed, doing, &by_operator(), &operations).await
+}
+
 /// Makes the key the owner of a delivered Secret, if that is still as observed.
 pub(super) async fn adopt_delivered(ctx: &Context, observed: &mut Observed) -> Result<(), Error> {
     let apikey = Arc::clone(&observed.apikey);
@@ -141,7 +154,7 @@ pub(super) async fn adopt_delivered(ctx: &Context, observed: &mut Observed) -> R
         return Ok(());
     };
     let adoption = Patch::Merge(render::adoption(&apikey, secret));
-    let params = merge_params();
+    let params = by_operator();
     patch(ctx, observed, "take over the Secret", &params, &adoption).await
 }
 
@@ -152,7 +165,7 @@ pub(super) async fn empty_delivered(ctx: &Context, observed: &mut Observed) -> R
         return Ok(());
     };
     let emptied = Patch::Merge(render::emptied(secret));
-    let params = merge_params();
+    let params = by_operator();
     match patch(ctx, observed, "empty the Secret", &params, &emptied).await {
         Err(error) if error.is_not_found() => observed.delivered = None,
         Err(error) if error.class() == Class::Conflict || !error.is_refusal() => return Err(error),
@@ -165,7 +178,7 @@ pub(super) async fn empty_delivered(ctx: &Context, observed: &mut Observed) -> R
     Ok(())
 }
 
-fn merge_params() -> PatchParams {
+fn by_operator() -> PatchParams {
     PatchParams {
         field_manager: Some(names::FIELD_MANAGER.into()),
         ..PatchParams::default()

@@ -164,6 +164,7 @@ async fn a_secret_that_is_touched_all_the_time_gets_the_new_value() {
     leaked.is_refused().await;
     leaked.is_replaced().await;
     let took = leaked.asked.unwrap().elapsed();
+    println!("delivered after {took:?}");
     assert!(took < BOUND, "delivered after {took:?}");
     assert!(
         touching.try_join_next().is_none(),

@@ -1,5 +1,6 @@
 //! A new secret without a wrong moment.
 
+mod beside_others;
 mod consumer;
 mod held_up;
 mod request;
