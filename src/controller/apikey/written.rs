@@ -2,9 +2,11 @@
 //!
 //! The API server takes a field from its manager when somebody else changes or removes it. So a change is
 //! seen without reading a value. Only what is applied as `stringData` takes nothing from whoever has it as
-//! `data`, and is written over it all the same: that somebody does so is seen, and not when. Whoever may write the Secret may make `managedFields` up, and deceives
-//! nobody but those who use this Secret, whose value may be changed as well; where nothing of ours is left
-//! (a restored backup), nothing is concluded.
+//! `data`, and is written over it all the same: that somebody does so is seen, and not when.
+//!
+//! Whoever may write the Secret may make `managedFields` up, and deceives nobody but those who use this
+//! Secret, whose value may be changed as well. Where nothing of ours is left (a restored backup), nothing is
+//! concluded.
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
