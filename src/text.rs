@@ -2,8 +2,8 @@
 
 use std::borrow::Cow;
 
-/// The text with `\u{...}` in place of each control character (C0, DEL, C1) and of each mark that
-/// changes the direction of text.
+/// The text with `\u{...}` in place of each control character (C0, DEL, C1), of each mark that changes the
+/// direction of text, and of those that separate lines and paragraphs.
 #[must_use]
 pub fn printable(text: &str) -> Cow<'_, str> {
     if !text.chars().any(is_hidden) {
@@ -20,11 +20,11 @@ pub fn printable(text: &str) -> Cow<'_, str> {
     Cow::Owned(shown)
 }
 
-/// Whether it moves a cursor, or changes the direction of text.
+/// Whether it moves a cursor, begins a line, or changes the direction of text.
 #[must_use]
 pub fn is_hidden(c: char) -> bool {
     c.is_control()
-        || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+        || matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 #[cfg(test)]
@@ -39,8 +39,8 @@ mod tests {
             '\0', '\t', '\n', '\r', '\u{1b}', '\u{7f}', '\u{80}', '\u{9b}', '\u{9f}',
         ]
         .into_iter()
-        .chain(['\u{200e}', '\u{200f}'])
-        .chain('\u{202a}'..='\u{202e}')
+        .chain(['\u{61c}', '\u{200e}', '\u{200f}'])
+        .chain('\u{2028}'..='\u{202e}')
         .chain('\u{2066}'..='\u{2069}')
         {
             let written = format!("a\\u{{{:x}}}b", u32::from(hidden));

@@ -175,6 +175,7 @@ fn check_steps(observed: &Observed, actions: &[Action]) {
             Action::EmptyDelivered => {
                 assert!(own.is_some_and(|own| own.is_deleting && own.verifier.is_some()));
             }
+            Action::LabelDelivered => assert!(own.is_some_and(|own| !own.is_labelled)),
             Action::RemoveDelivered | Action::ApplyTemplate => assert!(own.is_some()),
             Action::AdoptDelivered => {
                 assert!(observed.settings.restore && observed.delivered.is_some());

@@ -52,8 +52,12 @@ pub const ANNOTATION_REVEALED_AT: &str = "apikey-operator.dev/revealed-at";
 /// Annotation of an `ApiKey`: asks for one new secret per value. Any text; the time of day is usual.
 pub const ANNOTATION_ROTATE_REQUESTED_AT: &str = "apikey-operator.dev/rotate-requested-at";
 /// Annotation of an `ApiKey`: how long the secret that a request replaces stays accepted, in seconds,
-/// in place of `spec.rotation.overlapSeconds`.
+/// in place of `spec.rotation.overlapSeconds`. For every request while it stands, unless `rotate-overlap-for`
+/// names one.
 pub const ANNOTATION_ROTATE_OVERLAP_SECONDS: &str = "apikey-operator.dev/rotate-overlap-seconds";
+/// Annotation of an `ApiKey`: value of `rotate-requested-at` that `rotate-overlap-seconds` is for. Another
+/// request has the overlap of the spec.
+pub const ANNOTATION_ROTATE_OVERLAP_FOR: &str = "apikey-operator.dev/rotate-overlap-for";
 /// Annotation of an `ApiKey`: number of the replaced secret that is to be refused from now on.
 pub const ANNOTATION_DISCARD_PREVIOUS: &str = "apikey-operator.dev/discard-previous";
 

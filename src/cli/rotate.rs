@@ -174,6 +174,7 @@ impl Request {
         let overlap = self.overlap.map(|overlap| overlap.as_secs().to_string());
         json!({
             (names::ANNOTATION_ROTATE_REQUESTED_AT): self.token,
+            (names::ANNOTATION_ROTATE_OVERLAP_FOR): overlap.as_ref().map(|_| &self.token),
             (names::ANNOTATION_ROTATE_OVERLAP_SECONDS): overlap,
         })
     }
@@ -269,12 +270,17 @@ mod tests {
     #[test]
     fn a_request_removes_the_overlap_of_the_one_before_unless_it_has_its_own() {
         let key = seen(ApiKeyStatus::default());
-        let overlap_of = |overlap| {
-            let request = Request::new(&key, overlap, at(0));
-            request.annotations()[names::ANNOTATION_ROTATE_OVERLAP_SECONDS].clone()
+        let asked_with = |overlap| {
+            let asked = Request::new(&key, overlap, at(0)).annotations();
+            [
+                names::ANNOTATION_ROTATE_OVERLAP_SECONDS,
+                names::ANNOTATION_ROTATE_OVERLAP_FOR,
+            ]
+            .map(|name| asked[name].clone())
         };
-        assert_eq!(overlap_of(None), Value::Null);
-        assert_eq!(overlap_of(Some(SignedDuration::from_hours(1))), "3600");
+        assert_eq!(asked_with(None), [Value::Null, Value::Null]);
+        let hour = asked_with(Some(SignedDuration::from_hours(1)));
+        assert_eq!(hour, ["3600", "1970-01-01T00:00:00Z"]);
     }
 
     #[test]

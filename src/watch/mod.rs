@@ -69,9 +69,10 @@ impl Keep for NamespaceLabels {}
 
 /// Drops what decisions about keys and organizations don't depend on.
 pub fn prune(metadata: &mut ObjectMeta) {
-    const KEPT: [&str; 3] = [
+    const KEPT: [&str; 4] = [
         names::ANNOTATION_ROTATE_REQUESTED_AT,
         names::ANNOTATION_ROTATE_OVERLAP_SECONDS,
+        names::ANNOTATION_ROTATE_OVERLAP_FOR,
         names::ANNOTATION_DISCARD_PREVIOUS,
     ];
     metadata.managed_fields = None;

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use apikey_operator::api::{ApiKey, Phase, names};
 use k8s_openapi::api::core::v1::Secret;
 use kube::api::{DeleteParams, Patch, PatchParams};
+use serde_json::json;
 
 use crate::support::{Scope, eventually};
 
@@ -249,6 +250,87 @@ async fn a_damaged_verifier_stalls_the_key_and_says_what_to_do() {
 }
 
 #[tokio::test]
+async fn a_secret_whose_labels_somebody_takes_is_watched_all_the_same() {
+    let scope = Scope::shared().await;
+    scope.apply_key("ci", "");
+    let before = scope.credential(&scope.ready("ci").await).await;
+    let [by, component] = [names::LABEL_MANAGED_BY, names::LABEL_COMPONENT];
+    for edit in [
+        json!({(component): null}),
+        json!({(by): "Helm"}),
+        json!({(by): null, (component): null}),
+    ] {
+        let edit = json!({"metadata": {"labels": edit}}).to_string();
+        scope.kubectl(&["patch", "secret", "ci", "--type=merge", "--patch", &edit]);
+        eventually("the labels are back", async || {
+            let secret = scope.delivered("ci").await;
+            let labels = labels(&secret);
+            let back = labels.get(by)? == names::MANAGED_BY
+                && labels.get(component)? == names::COMPONENT_API_KEY;
+            back.then_some(())
+        })
+        .await;
+        let after = scope.delivered("ci").await;
+        assert_eq!(after.data, before.delivered.data, "{edit}");
+    }
+    let nothing = json!({"metadata": {"labels": null}}).to_string();
+    scope.kubectl(&["patch", "secret", "ci", "--type=merge", "--patch", &nothing]);
+    scope.kubectl(&["delete", "secret", "ci"]);
+    let key = scope.key("ci", "replaced", revision(2)).await;
+    scope.credential(&key).await.assert_sound();
+}
+
+#[tokio::test]
+async fn what_stands_beside_the_secret_is_put_right_as_well() {
+    let scope = Scope::shared().await;
+    scope.apply_key("ci", "");
+    scope.ready("ci").await;
+    let edits = [
+        r#"{"data": {"key-id": null}}"#,
+        r#"{"stringData": {"organization-id": "x"}}"#,
+    ];
+    for (edit, wanted) in edits.into_iter().zip(2..) {
+        scope.kubectl(&["patch", "secret", "ci", "--type=merge", "--patch", edit]);
+        let key = scope.key("ci", "replaced", revision(wanted)).await;
+        let after = scope.credential(&key).await;
+        after.assert_sound();
+        assert_eq!(after.data("key-id"), after.document.key_id.as_str());
+        assert!(after.data("organization-id").len() == 36, "a UUID");
+    }
+}
+
+#[tokio::test]
+async fn a_value_that_nobody_is_known_to_have_written_is_replaced() {
+    let scope = Scope::shared().await;
+    scope.apply_key("ci", "");
+    let before = scope.credential(&scope.ready("ci").await).await;
+    let unsigned = json!({"stringData": {"secret": "x"}, "metadata": {"managedFields": [{}]}});
+    let unsigned = unsigned.to_string();
+    scope.kubectl(&[
+        "patch",
+        "secret",
+        "ci",
+        "--type=merge",
+        "--patch",
+        &unsigned,
+    ]);
+    scope.key("ci", "replaced", revision(2)).await;
+
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let copy = serde_json::to_string(&before.delivered).unwrap();
+    let copy = copy.replacen('{', r#"{"apiVersion": "v1", "kind": "Secret", "#, 1);
+    std::fs::write(file.path(), copy).unwrap();
+    let file = file.path().to_str().unwrap();
+    scope.kubectl(&["replace", "--force", "-f", file]);
+    eventually("a copy of an earlier value is replaced", async || {
+        let key = scope.ready("ci").await;
+        let now = scope.credential(&key).await;
+        (now.proves(&now.document.current)).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn a_value_that_somebody_edits_is_replaced_and_a_template_that_somebody_edits_is_put_back() {
     let scope = Scope::shared().await;
     let server = Scope::token_server().await;
@@ -281,7 +363,6 @@ async fn a_value_that_somebody_edits_is_replaced_and_a_template_that_somebody_ed
     let untouched = [
         r#"{"stringData": {"mine": "x"}}"#,
         r#"{"metadata": {"labels": {"mine": "x"}, "annotations": {"mine": "x"}}}"#,
-        r#"{"metadata": {"managedFields": [{}]}}"#,
     ];
     for edit in untouched {
         scope.kubectl(&["patch", "secret", "ci", "--type=merge", "--patch", edit]);

@@ -208,6 +208,7 @@ fn delivered(delivered: &Delivered) -> DeliveredMetadata {
         uid: "secret".into(),
         resource_version: "1".into(),
         is_deleting: false,
+        is_labelled: true,
         controller: (!delivered.is_taken).then(|| Controller::ApiKey {
             name: "ci".into(),
             uid: uid(delivered.owner).into(),

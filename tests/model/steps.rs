@@ -260,6 +260,7 @@ impl Step<'_> {
             }
             Action::Confirm
             | Action::LabelVerifier
+            | Action::LabelDelivered
             | Action::ApplyTemplate
             | Action::AdoptDelivered
             | Action::EmptyDelivered => {

@@ -111,7 +111,11 @@ impl ApiKey {
         if chars > MAX_REQUEST_CHARS {
             return Err(BadRequest::Token { chars });
         }
-        let overlap_seconds = match self.annotation(names::ANNOTATION_ROTATE_OVERLAP_SECONDS) {
+        let bound_to = self.annotation(names::ANNOTATION_ROTATE_OVERLAP_FOR);
+        let overlap = self
+            .annotation(names::ANNOTATION_ROTATE_OVERLAP_SECONDS)
+            .filter(|_| bound_to.is_none_or(|request| request == token));
+        let overlap_seconds = match overlap {
             None => self.overlap_seconds(),
             Some(text) => text
                 .parse()
@@ -165,6 +169,21 @@ mod tests {
         let key = annotated(&[at, (names::ANNOTATION_ROTATE_OVERLAP_SECONDS, "0")]);
         assert_eq!(overlap(&key), 0);
         assert_eq!(annotated(&[]).rotate_request(), Ok(None));
+    }
+
+    #[test]
+    fn an_overlap_for_one_request_counts_for_no_other() {
+        let overlap = |token, bound_to, seconds| {
+            let key = annotated(&[
+                (names::ANNOTATION_ROTATE_REQUESTED_AT, token),
+                (names::ANNOTATION_ROTATE_OVERLAP_FOR, bound_to),
+                (names::ANNOTATION_ROTATE_OVERLAP_SECONDS, seconds),
+            ]);
+            key.rotate_request().unwrap().unwrap().overlap_seconds
+        };
+        assert_eq!(overlap("leaked", "leaked", "0"), 0);
+        assert_eq!(overlap("weekly", "leaked", "0"), 3600);
+        assert_eq!(overlap("weekly", "leaked", "soon"), 3600);
     }
 
     #[test]

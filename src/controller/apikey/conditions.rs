@@ -18,7 +18,10 @@ use crate::policy::{Assessment, DEFAULT_MAX_LIFETIME_DAYS};
 pub(super) fn in_conflict_since(apikey: &ApiKey) -> Option<Timestamp> {
     let known = apikey.status.as_ref()?;
     let ready = conditions::find(&known.conditions, READY)?;
-    (ready.reason == reason::SECRET_CONFLICT).then_some(ready.last_transition_time.0)
+    let known = [reason::SECRET_CONFLICT, reason::PREVIOUS_SECRET_TERMINATING];
+    known
+        .contains(&&*ready.reason)
+        .then_some(ready.last_transition_time.0)
 }
 
 /// The conditions that hold.

@@ -17,6 +17,13 @@ use crate::watch::Keep;
 /// of ours. Unit: characters.
 const MAX_ANNOTATION_CHARS: usize = 256;
 
+/// Labels by which delivered Secrets are watched, and without which the controller may write none; see
+/// [`names::component_selector`].
+pub const SELECTED_BY: [(&str, &str); 2] = [
+    (names::LABEL_MANAGED_BY, names::MANAGED_BY),
+    (names::LABEL_COMPONENT, names::COMPONENT_API_KEY),
+];
+
 /// Metadata of a Secret that stands where the key delivers, as far as anything here depends on it. One
 /// is kept for each key, and as they are in Kubernetes, the annotations alone would take half a KiB.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,6 +38,8 @@ pub struct Delivered {
     pub resource_version: Box<str>,
     /// Whether its deletion has begun.
     pub is_deleting: bool,
+    /// Whether it has the labels by which it is watched.
+    pub is_labelled: bool,
     /// Its controller, if it has one.
     pub controller: Option<Controller>,
     /// Annotation `verifier`: digest of the verifier entry of its value.
@@ -78,6 +87,10 @@ impl Delivered {
             let value = annotations.remove(name)?;
             Some(value.chars().take(MAX_ANNOTATION_CHARS).collect())
         };
+        let labels = metadata.labels.unwrap_or_default();
+        let is_labelled = SELECTED_BY
+            .into_iter()
+            .all(|(label, value)| labels.get(label).is_some_and(|found| found == value));
         let owners = metadata.owner_references.unwrap_or_default();
         let controller = owners.into_iter().find(|o| o.controller == Some(true));
         Self {
@@ -86,6 +99,7 @@ impl Delivered {
             uid: text(metadata.uid),
             resource_version: text(metadata.resource_version),
             is_deleting: metadata.deletion_timestamp.is_some(),
+            is_labelled,
             controller: controller.map(Controller::of),
             verifier: annotation(names::ANNOTATION_VERIFIER),
             template: annotation(names::ANNOTATION_TEMPLATE),
@@ -123,6 +137,7 @@ impl Delivered {
         *self
             == Self {
                 resource_version: self.resource_version.clone(),
+                is_labelled: self.is_labelled,
                 template: self.template.clone(),
                 written: self.written.clone(),
                 ..other.clone()

@@ -13,7 +13,8 @@ use super::delivered::Delivered;
 use super::mint::{Minted, mint, mint_first, seal};
 use super::model::{Action, Observed};
 use super::writes::{
-    adopt_delivered, apply, create, empty_delivered, json_patch, remove_delivered, write_verifier,
+    adopt_delivered, apply, create, empty_delivered, json_patch, label_delivered, remove_delivered,
+    write_verifier,
 };
 use super::{observe, render, rotation, status};
 use crate::api::{ApiKey, names};
@@ -33,6 +34,12 @@ const PROPAGATION: Duration = Duration::from_millis(500);
 pub const DELIVER_WITHIN: SignedDuration = SignedDuration::from_mins(5);
 /// Most attempts to replace a Secret that somebody else writes to all the time.
 const DELIVER_ATTEMPTS: usize = 6;
+/// What makes a delivered Secret one that holds nothing that anybody proved.
+const ALTERED: &str = "an admission policy changes what is written to it: exempt Secrets of the operator from \
+                       that policy";
+/// What holds up a change beside the value.
+const UNCHANGEABLE: &str =
+    "it can't be changed, as with `immutable`: delete it, and another takes its place";
 /// What holds up a new Secret in the place of one that has to go.
 const KEPT: &str =
     "it has to be made anew, and a finalizer of somebody keeps it from being removed";
@@ -86,6 +93,7 @@ pub async fn execute(
             Action::Deliver { replaces } => {
                 if let Some(fresh) = minted.take() {
                     let delivered = deliver(ctx, observed, &fresh, replaces.as_deref()).await;
+                    let delivered = delivered.and_then(|()| check_delivered(observed, &fresh));
                     if delivered.as_ref().is_err_and(Error::is_refusal) {
                         forget(ctx, observed, &fresh).await;
                     }
@@ -112,6 +120,7 @@ pub async fn execute(
             }
             Action::RemoveDelivered => remove_delivered(ctx, observed).await?,
             Action::EmptyDelivered => empty_delivered(ctx, observed).await?,
+            Action::LabelDelivered => label_delivered(ctx, observed).await?,
             Action::ApplyTemplate => apply_template(ctx, observed).await?,
             Action::AdoptDelivered => adopt_delivered(ctx, observed).await?,
         }
@@ -216,6 +225,14 @@ fn is_race(error: &Error, expected: Expected) -> bool {
     }
 }
 
+/// Whether the Secret is as it was written, by the answer of the API server.
+fn check_delivered(observed: &Observed, minted: &Minted) -> Result<(), Error> {
+    if observed.named() == Some(&minted.entry.digest()) {
+        return Ok(());
+    }
+    Err(Error::held_up("deliver the secret", ALTERED))
+}
+
 /// Forgets what proves a secret that was certainly not delivered, so that attempts that are refused neither
 /// crowd out others nor count. Failing that it goes by age.
 async fn forget(ctx: &Context, observed: &mut Observed, minted: &Minted) {
@@ -292,7 +309,11 @@ async fn apply_template(ctx: &Context, observed: &mut Observed) -> Result<(), Er
     let body = render::template(&observed.apikey, secret, token_url).to_string();
     let doing = "apply the template to the Secret";
     let manager = names::TEMPLATE_FIELD_MANAGER;
-    apply(ctx, observed, doing, manager, &body).await?;
+    let applied = apply(ctx, observed, doing, manager, &body).await;
+    if applied.as_ref().is_err_and(Error::is_invalid_object) {
+        return Err(Error::held_up(doing, UNCHANGEABLE));
+    }
+    applied?;
     observed.template_applied = true;
     Ok(())
 }

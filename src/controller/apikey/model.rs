@@ -102,6 +102,8 @@ pub enum Action {
     RemoveDelivered,
     /// Take everything out of the delivered Secret, which is being deleted and kept by a finalizer.
     EmptyDelivered,
+    /// Put back the labels by which the delivered Secret is watched.
+    LabelDelivered,
     /// Set the template's labels and annotations and the token endpoint on the delivered Secret.
     ApplyTemplate,
     /// Make this key the owner of a delivered Secret from a backup.

@@ -164,14 +164,20 @@ impl Look<'_> {
             let action = Some(Action::Restore);
             return Some(self.change(Severity::Normal, reason::RESTORED, &message, action));
         }
+        let is_delivered = conditions::is_true(&self.new.conditions, DELIVERED);
+        let issued = |message: &str, action| {
+            Some(self.change(Severity::Normal, reason::ISSUED, message, action))
+        };
+        let delivered = format!("Delivered revision {revision} of the secret to Secret '{secret}'");
         if self.is_issued() {
-            let message =
-                format!("Delivered revision {revision} of the secret to Secret '{secret}'");
-            let action = Some(Action::Create);
-            return Some(self.change(Severity::Normal, reason::ISSUED, &message, action));
+            let minted =
+                format!("Minted revision {revision} of the secret, not in Secret '{secret}' yet");
+            let message = if is_delivered { delivered } else { minted };
+            return issued(&message, Some(Action::Create));
         }
         if revision <= self.reported.revision {
-            return None;
+            let is_news = is_delivered && !self.reported.was_delivered;
+            return is_news.then(|| issued(&delivered, None)).flatten();
         }
         let rotated = match document.current.cause {
             Cause::Schedule => Some("by schedule"),

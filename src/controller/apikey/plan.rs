@@ -22,11 +22,10 @@ use crate::policy::{Assessment, Denial, Verdict};
 pub const MAX_REPLACEMENTS: usize = 3;
 /// ... within this time; then the next one waits.
 pub const REPLACEMENT_WINDOW: SignedDuration = SignedDuration::from_mins(10);
-/// How long to wait before looking again at what may change without a word: the Secret of an earlier key,
-/// and a key that is gone, of which no watch has told.
+/// How long to wait before looking again at a key that is gone, of which no watch has told.
 pub const LOOK_AGAIN: SignedDuration = SignedDuration::from_secs(60);
-/// How long to wait before looking again at a Secret of somebody else, which is not watched: as long as it
-/// has been in the way, between these.
+/// How long to wait before looking again at a Secret of somebody else or of an earlier key, which may not be
+/// watched: as long as it has been in the way, between these.
 pub const CONFLICT_LOOKS: [SignedDuration; 2] =
     [SignedDuration::from_secs(5), SignedDuration::from_secs(30)];
 /// Longest wait: clocks jump, and timers count their own time.
@@ -214,7 +213,11 @@ pub(super) fn deliver(observed: &Observed) -> Action {
 /// What is left when the current secret is delivered.
 pub(super) fn upkeep(observed: &Observed, document: &Document) -> (Vec<Action>, Situation) {
     let token_url = observed.settings.token_url.as_deref();
-    if let Some(secret) = observed.own_delivered()
+    let own = observed.own_delivered();
+    if own.is_some_and(|secret| !secret.is_labelled) {
+        return (vec![Action::LabelDelivered], Situation::Working);
+    }
+    if let Some(secret) = own
         && !observed.template_applied
         && render::needs_template(&observed.apikey, secret, token_url)
     {
@@ -248,8 +251,7 @@ fn next_look(observed: &Observed, assessment: &Assessment, situation: &Situation
         handover::claim_until(observed),
         match situation {
             Situation::Holding(until) | Situation::Crowded(until) => Some(*until),
-            Situation::SecretConflict => after(conflict_wait(observed)),
-            Situation::EarlierSecret => after(LOOK_AGAIN),
+            Situation::SecretConflict | Situation::EarlierSecret => after(conflict_wait(observed)),
             Situation::AwaitingRestore(_) => after(restore::LOOK_AGAIN),
             Situation::Working
             | Situation::Usable

@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 use zeroize::Zeroizing;
 
-use super::delivered::Delivered;
+use super::delivered::{Delivered, SELECTED_BY};
 use super::written::Fields;
 use crate::api::names::{self, data};
 use crate::api::{ApiKey, SecretTemplate};
@@ -215,15 +215,17 @@ pub fn emptied(secret: &Delivered) -> Value {
     json!({
         "metadata": {
             "uid": secret.uid,
-            // Without them the controller may write nothing.
-            "labels": {
-                (names::LABEL_MANAGED_BY): names::MANAGED_BY,
-                (names::LABEL_COMPONENT): names::COMPONENT_API_KEY,
-            },
+            "labels": BTreeMap::from(SELECTED_BY),
             "annotations": {(names::ANNOTATION_VERIFIER): null},
         },
         "data": null,
     })
+}
+
+/// The merge patch that puts back the labels by which this very Secret is watched.
+#[must_use]
+pub fn labels(secret: &Delivered) -> Value {
+    json!({"metadata": {"uid": secret.uid, "labels": BTreeMap::from(SELECTED_BY)}})
 }
 
 /// The merge patch that makes the key the owner of this very Secret, in place of what was.

@@ -15,7 +15,7 @@
 use k8s_openapi::jiff::Timestamp;
 
 use super::notes;
-use crate::api::conditions::{self, EXPIRING_SOON, SUSPENDED};
+use crate::api::conditions::{self, DELIVERED, EXPIRING_SOON, SUSPENDED};
 use crate::api::{ApiKeyStatus, Phase, PreviousSecret};
 use crate::credential::KeyId;
 use crate::credential::verifier::{Document, FIRST_REVISION};
@@ -34,6 +34,8 @@ pub struct Reported {
     pub(super) generation: i64,
     /// Number of the delivered secret.
     pub(super) revision: i64,
+    /// Whether any secret of it has been delivered.
+    pub(super) was_delivered: bool,
     /// The replaced secret that is accepted.
     pub(super) previous: Option<Previous>,
     /// Roles in force.
@@ -118,6 +120,8 @@ impl Reported {
                 key_id: Some(document.key_id.clone()),
                 email: Some(document.email.as_str().into()),
                 revision: document.current.revision,
+                was_delivered: next.was_delivered
+                    || self.was_delivered && self.key_id.as_ref() == Some(&document.key_id),
                 previous: accepted(document, now),
                 ..next
             },
@@ -126,6 +130,7 @@ impl Reported {
                 key_id: self.key_id.clone(),
                 email: self.email.clone(),
                 revision: self.revision,
+                was_delivered: self.was_delivered,
                 previous: self.previous,
                 handed: self.handed,
                 ..next
@@ -137,6 +142,7 @@ impl Reported {
     fn of_status(status: &ApiKeyStatus) -> Self {
         Self {
             generation: status.observed_generation,
+            was_delivered: conditions::is_true(&status.conditions, DELIVERED),
             roles: Roles::of(&status.roles),
             is_suspended: conditions::is_true(&status.conditions, SUSPENDED),
             expiry: Expiry::of(status),

@@ -21,8 +21,11 @@ use crate::object::{Answer, Decode as _};
 use crate::watch::stored::Verifier;
 
 /// What makes a verifier that is written useless: token servers find it by its labels.
-const RELABELLED: &str = "an admission policy changes its labels, so token servers can't find it: exempt the \
-                          operator's namespace from that policy";
+const VERIFIER_RELABELLED: &str = "an admission policy changes its labels, so token servers can't find it: \
+                                   exempt the operator's namespace from that policy";
+/// What makes a delivered Secret one that nobody watches.
+const DELIVERED_RELABELLED: &str = "an admission policy changes its labels, so the operator can't watch it: \
+                                    exempt Secrets of the operator from that policy";
 
 /// Has the API server answer without the data of the Secret.
 const METADATA_ONLY: HeaderValue =
@@ -58,7 +61,7 @@ pub(super) async fn write_verifier(
     let verifier = Verifier::read(stored);
     if !verifier.is_labelled {
         observed.verifier = Some(Arc::new(verifier));
-        return Err(Error::held_up("write the verifier", RELABELLED));
+        return Err(Error::held_up("write the verifier", VERIFIER_RELABELLED));
     }
     ctx.caches.verifiers.record(ticket, verifier.clone());
     // The key may have been deleted meanwhile, and own writes are no news to the sweeper.
@@ -145,6 +148,20 @@ pub(super) async fn json_patch(
         .map_err(|error| Error::internal("write the Secret", &error))?;
     let operations = Patch::<()>::Json(operations);
     patch(ctx, observed, doing, &by_operator(), &operations).await
+}
+
+/// Puts back the labels by which the delivered Secret is watched.
+pub(super) async fn label_delivered(ctx: &Context, observed: &mut Observed) -> Result<(), Error> {
+    let doing = "put back the labels of the Secret";
+    let Some(secret) = observed.own_delivered() else {
+        return Ok(());
+    };
+    let labels = Patch::Merge(render::labels(secret));
+    patch(ctx, observed, doing, &by_operator(), &labels).await?;
+    match observed.own_delivered() {
+        Some(secret) if !secret.is_labelled => Err(Error::held_up(doing, DELIVERED_RELABELLED)),
+        _ => Ok(()),
+    }
 }
 
 /// Makes the key the owner of a delivered Secret, if that is still as observed.

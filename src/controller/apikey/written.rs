@@ -4,9 +4,12 @@
 //! seen without reading a value. Only what is applied as `stringData` takes nothing from whoever has it as
 //! `data`, and is written over it all the same: that somebody does so is seen, and not when.
 //!
-//! Whoever may write the Secret may make `managedFields` up, and deceives nobody but those who use this
-//! Secret, whose value may be changed as well. Where nothing of ours is left (a restored backup), nothing is
-//! concluded.
+//! A Secret of which no field is the operator's is somebody else's copy, and its value counts as changed. One
+//! that was taken over from a backup has an owner by the operator and a value by another: of its value nothing
+//! is concluded.
+//!
+//! Whoever may write the Secret may also write in the operator's name, and deceives nobody but those who use
+//! this Secret.
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
@@ -29,6 +32,8 @@ pub struct Written {
     template: Option<Box<str>>,
     /// Whether somebody applies data of ours as `stringData`.
     is_overlaid: bool,
+    /// Whether nothing in it is of the operator.
+    is_foreign: bool,
 }
 
 /// Names of fields, by where they stand.
@@ -51,6 +56,7 @@ impl Written {
             template,
             overlaid,
         } = Managed::read(json).unwrap_or_default();
+        let is_foreign = value.is_none();
         let value = value.filter(|fields| {
             let mut annotations = fields.annotations.iter();
             annotations.any(|name| name == names::ANNOTATION_VERIFIER)
@@ -62,6 +68,7 @@ impl Written {
         let value = value.map(|fields| fields.data.join("\n"));
         Self {
             is_overlaid,
+            is_foreign,
             value: value
                 .filter(|names| names.len() <= MAX_BYTES)
                 .map(Into::into),
@@ -72,7 +79,7 @@ impl Written {
     /// Whether somebody changed or removed what consumers of this key read.
     #[must_use]
     pub fn is_value_changed(&self, apikey: &ApiKey) -> bool {
-        if self.is_overlaid {
+        if self.is_overlaid || self.is_foreign {
             return true;
         }
         let Some(written) = &self.value else {
@@ -88,7 +95,9 @@ impl Written {
             (keys.name.as_deref(), keys.secret.as_deref())
         });
         let is_sealed = is_kept(data::SECRET_AGE);
-        let is_whole = is_kept(data::NAME)
+        let is_whole = [data::NAME, data::KEY_ID, data::ORGANIZATION_ID]
+            .into_iter()
+            .all(is_kept)
             && name.is_none_or(is_kept)
             && (is_sealed || is_kept(data::SECRET) && secret.is_none_or(is_kept));
         !is_whole
@@ -242,26 +251,29 @@ mod tests {
     #[test]
     fn a_value_is_changed_if_a_key_that_consumers_read_is_no_longer_ours() {
         let plain = json!({"org": "acme", "roles": []});
-        assert!(!is_changed(&secret(&["name", "secret", "key-id"]), &plain));
-        assert!(!is_changed(&secret(&["name", "secret.age"]), &plain));
-        assert!(is_changed(&secret(&["name", "key-id"]), &plain));
-        assert!(is_changed(&secret(&["secret"]), &plain));
+        let whole = ["name", "secret", "key-id", "organization-id"];
+        let sealed = ["name", "secret.age", "key-id", "organization-id"];
+        assert!(!is_changed(&secret(&whole), &plain));
+        assert!(!is_changed(&secret(&sealed), &plain));
+        for lost in whole {
+            let mut kept = whole.to_vec();
+            kept.retain(|key| *key != lost);
+            assert!(is_changed(&secret(&kept), &plain), "{lost}");
+        }
         assert!(is_changed(&secret(&[]), &plain));
         let keys = json!({"org": "acme", "roles": [], "secret": {"keys": {"name": "USER", "secret": "PASS"}}});
-        assert!(!is_changed(
-            &secret(&["name", "secret", "USER", "PASS"]),
-            &keys
-        ));
-        assert!(is_changed(&secret(&["name", "secret", "USER"]), &keys));
-        assert!(is_changed(&secret(&["name", "secret", "PASS"]), &keys));
-        assert!(!is_changed(&secret(&["name", "secret.age", "USER"]), &keys));
+        let with = |kept: [&str; 4], more: &[&str]| secret(&[&kept[..], more].concat());
+        assert!(!is_changed(&with(whole, &["USER", "PASS"]), &keys));
+        assert!(is_changed(&with(whole, &["USER"]), &keys));
+        assert!(is_changed(&with(whole, &["PASS"]), &keys));
+        assert!(!is_changed(&with(sealed, &["USER"]), &keys));
     }
 
     #[test]
     fn what_others_apply_as_string_data_may_have_changed_data_of_the_same_name() {
         let plain = json!({"org": "acme", "roles": []});
         for (theirs, wanted) in [("secret", true), ("key-id", true), ("mine", false)] {
-            let mut secret = secret(&["name", "secret", "key-id"]);
+            let mut secret = secret(&["name", "secret", "key-id", "organization-id"]);
             let entries = secret["metadata"]["managedFields"].as_array_mut().unwrap();
             let fields = json!({"f:stringData": {format!("f:{theirs}"): {}}});
             entries.push(json!({"manager": "x", "operation": "Apply", "fieldsV1": fields}));
@@ -272,25 +284,39 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_concluded_from_managers_that_are_not_ours_or_can_t_be_read() {
+    fn a_value_is_changed_if_nothing_in_the_secret_is_known_to_be_ours() {
         let plain = json!({"org": "acme", "roles": []});
-        let mut restored = secret(&[]);
-        restored["metadata"]["managedFields"][1]["manager"] = json!("velero");
-        assert!(!is_changed(&restored, &plain));
-        for broken in [
+        let whole = secret(&["name", "secret", "key-id", "organization-id"]);
+        let with = |managed: Value| {
+            let mut copied = whole.clone();
+            copied["metadata"]["managedFields"] = managed;
+            copied
+        };
+        for managed in [
             json!(null),
             json!([]),
             json!([7, {"manager": 7}]),
             json!([{}]),
         ] {
-            restored["metadata"]["managedFields"] = broken;
-            assert!(!is_changed(&restored, &plain));
+            assert!(is_changed(&with(managed), &plain));
         }
+        let mut copied = whole.clone();
+        copied["metadata"]["managedFields"][1]["manager"] = json!("kubectl-replace");
+        assert!(is_changed(&copied, &plain));
         for fields in [json!(7), json!({"f:metadata": 7}), json!({"f:data": [1]})] {
-            let mut broken = secret(&[]);
+            let mut broken = whole.clone();
             broken["metadata"]["managedFields"][1]["fieldsV1"] = fields;
-            assert!(!is_changed(&broken, &plain));
+            assert!(is_changed(&broken, &plain));
         }
+    }
+
+    #[test]
+    fn of_the_value_of_a_secret_that_was_taken_over_nothing_is_concluded() {
+        let plain = json!({"org": "acme", "roles": []});
+        let mut restored = secret(&[]);
+        let owner = json!({"f:metadata": {"f:ownerReferences": {}}});
+        restored["metadata"]["managedFields"][1]["fieldsV1"] = owner;
+        assert!(!is_changed(&restored, &plain));
     }
 
     #[test]

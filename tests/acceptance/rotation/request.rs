@@ -3,7 +3,7 @@
 use apikey_operator::api::{ApiKey, conditions, names};
 use k8s_openapi::jiff::Timestamp;
 
-use crate::support::{Cluster, Login, Operator, Scope, TokenServer, eventually, now};
+use crate::support::{Cluster, Login, Operator, Scope, TokenServer, ahead, eventually, now};
 
 const REQUEST: &str = names::ANNOTATION_ROTATE_REQUESTED_AT;
 
@@ -184,6 +184,21 @@ async fn a_new_key_that_comes_with_a_request_is_minted_once() {
         .await
         .assert_sound();
     assert_eq!(scope.ready("ci").await.status.unwrap().revision, Some(1));
+}
+
+#[tokio::test]
+async fn the_overlap_of_a_request_by_the_plugin_is_for_no_later_request() {
+    let scope = Scope::shared().await;
+    scope.apply_key("ci", "");
+    scope.ready("ci").await;
+    let rotate = ["rotate", "ci", "--overlap", "0"];
+    scope.plugin(&rotate).done();
+    let leaked = scope.ready("ci").await.status.unwrap();
+    assert_eq!((leaked.revision, leaked.previous_secret), (Some(2), None));
+    let key = scope.rotate("ci", "from Git").await;
+    let previous = key.status.unwrap().previous_secret.unwrap();
+    assert_eq!(previous.revision, 2, "it is accepted for an hour");
+    assert!(previous.valid_until.0 > ahead(3000));
 }
 
 #[tokio::test]

@@ -232,6 +232,15 @@ fn an_unreadable_verifier_is_left_to_people() {
 }
 
 #[test]
+fn a_secret_that_is_no_longer_watched_gets_its_labels_back_and_keeps_its_value() {
+    let mut world = minted();
+    Arc::make_mut(world.observed.delivered.as_mut().unwrap()).is_labelled = false;
+    assert_eq!(plan(&world.observed).actions, [Action::LabelDelivered]);
+    assert!(world.run(1));
+    assert_eq!(world.revision(), 1);
+}
+
+#[test]
 fn a_template_is_applied_once_and_its_removal_too() {
     let mut world = minted();
     let set = |world: &mut World, label: Option<&str>| {

@@ -42,6 +42,15 @@ impl World {
 }
 
 #[test]
+fn labels_that_somebody_takes_before_the_claim_are_put_back() {
+    let mut world = delivered();
+    Arc::make_mut(world.observed.delivered.as_mut().unwrap()).is_labelled = false;
+    assert_eq!(plan(&world.observed).actions, [Action::LabelDelivered]);
+    assert!(world.run(1));
+    assert_eq!(world.delivered_reason(), reason::AWAITING_CLAIM);
+}
+
+#[test]
 fn it_waits_to_be_claimed_and_is_then_kept_nowhere() {
     let mut world = delivered();
     assert_eq!(world.handover(), Handover::Delivered);

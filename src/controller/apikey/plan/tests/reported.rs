@@ -2,7 +2,7 @@
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 
-use super::world::{CREATED, World, at, minted};
+use super::world::{CREATED, World, apikey, at, minted};
 use super::*;
 use crate::api::conditions::{DELIVERED, EXPIRING_SOON, READY, SUSPENDED};
 use crate::api::{Phase, PreviousSecret, names};
@@ -175,6 +175,30 @@ fn a_first_look_tells_all_that_a_status_claims_was_before_in_one_line() {
     assert_eq!(lines.len(), 1, "{lines:#?}");
     assert_eq!(lines[0].action, audit::Action::Resume);
     assert_eq!(lines[0].previous_roles, Some(vec!["admin".to_owned()]));
+}
+
+#[test]
+fn a_first_secret_is_said_to_be_delivered_when_it_is() {
+    let told = |world: &mut World| {
+        let changes = world.report();
+        let notes = changes.iter().map(|change| change.note.message.clone());
+        (notes.collect::<Vec<_>>(), actions(&changes))
+    };
+    let mut world = World::new(apikey());
+    world.run_refused();
+    let (notes, audited) = told(&mut world);
+    assert_eq!(
+        notes,
+        ["Minted revision 1 of the secret, not in Secret 'ci' yet"]
+    );
+    assert_eq!(audited, [audit::Action::Create]);
+    world.run_refused();
+    assert_eq!(told(&mut world), (Vec::new(), Vec::new()));
+    assert!(world.run(usize::MAX));
+    let (notes, audited) = told(&mut world);
+    assert_eq!(notes, ["Delivered revision 1 of the secret to Secret 'ci'"]);
+    assert_eq!(audited, []);
+    assert_eq!(told(&mut world), (Vec::new(), Vec::new()));
 }
 
 #[test]

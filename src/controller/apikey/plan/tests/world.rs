@@ -105,6 +105,7 @@ impl World {
             uid: "secret".into(),
             resource_version: self.writes.to_string().into(),
             is_deleting: false,
+            is_labelled: true,
             controller: Some(Controller::ApiKey {
                 name: "ci".into(),
                 uid: uid.into(),
@@ -217,6 +218,11 @@ impl World {
             Action::AdoptDelivered => {
                 let named = self.named().expect("a Secret of ours");
                 self.deliver(&named);
+            }
+            Action::LabelDelivered => {
+                let secret = Arc::make_mut(self.observed.delivered.as_mut().unwrap());
+                secret.is_labelled = true;
+                self.writes += 1;
             }
             Action::ApplyTemplate => {
                 let digest = render::template_digest(
