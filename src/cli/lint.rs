@@ -11,15 +11,17 @@ mod server;
 use std::fmt;
 
 use clap::{Args, ValueEnum};
+use k8s_openapi::jiff::Timestamp;
 use serde::Serialize;
 use serde_json::json;
 
 use self::object::Checker;
-use self::read::{Document, Files};
+use self::read::{Document, Files, Kind};
 use self::rules::World;
 use super::exit::Failure;
 use super::format::Machine;
 use super::invocation::Invocation;
+use crate::api::ApiKey;
 
 /// Check files with ApiKeys and Organizations, without a cluster.
 ///
@@ -141,6 +143,14 @@ impl Document {
             ..self.problem(field, message)
         }
     }
+}
+
+/// What the API server and the operator would refuse of a key that is created now: fields, and what is wrong
+/// there.
+pub(super) fn refused(key: &ApiKey, now: Timestamp) -> Result<Vec<(String, String)>, Failure> {
+    let value = serde_json::to_value(key)
+        .map_err(|error| Failure::failed(format!("the key can't be written as JSON: {error}")))?;
+    Ok(Checker::new()?.findings(Kind::ApiKey, value, now))
 }
 
 pub(super) async fn run(flags: &Lint, call: &mut Invocation) -> Result<(), Failure> {
