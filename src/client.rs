@@ -34,6 +34,7 @@ use tower::util::MapFuture;
 use tower::{BoxError, Layer, Service, ServiceBuilder};
 use tracing::Instrument as _;
 
+use crate::error::chain;
 use crate::kubeconfig;
 use crate::metrics::Metrics;
 use crate::telemetry::api_request;
@@ -134,7 +135,8 @@ pub async fn connect(metrics: &Metrics) -> Result<Clients, Box<dyn std::error::E
             .into(),
     };
     if config.proxy_url.is_some() {
-        let client = ClientBuilder::try_from(config)?.with_layer(&layer).build();
+        let builder = ClientBuilder::try_from(config).map_err(|error| chain(&error))?;
+        let client = builder.with_layer(&layer).build();
         return Ok(client.into());
     }
     // Fails if there is one already, which is as good.
@@ -157,7 +159,7 @@ fn pool(
     let connector = MapFuture::new(connector, FutureExt::boxed);
     let stack = ServiceBuilder::new()
         .layer(config.base_uri_layer())
-        .option_layer(config.auth_layer()?)
+        .option_layer(config.auth_layer().map_err(|error| chain(&error))?)
         .layer(config.extra_headers_layer()?)
         .map_err(BoxError::from);
     let (namespace, layer) = (config.default_namespace.clone(), layer.clone());

@@ -4,6 +4,7 @@ use std::future::Future;
 use std::time::Duration;
 
 use crate::api::conditions::reason;
+use crate::kubeconfig;
 
 /// Longest wait for one answer. kube has no limit of its own, and a half-open connection answers
 /// never.
@@ -39,7 +40,10 @@ enum Cause {
 }
 
 /// An error with the causes that it does not tell itself, such as "Connection refused".
-pub(crate) fn chain(error: &dyn std::error::Error) -> String {
+pub(crate) fn chain(error: &(dyn std::error::Error + 'static)) -> String {
+    if let Some(text) = kubeconfig::credentials_failure(error) {
+        return text;
+    }
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(inner) = cause {

@@ -9,9 +9,10 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use kube::Config;
+use kube::client::AuthError;
 use kube::config::{InClusterError, KubeConfigOptions, Kubeconfig, KubeconfigError};
 
-use crate::proxy;
+use crate::{proxy, yaml};
 
 /// No cluster can be told.
 #[derive(Debug, thiserror::Error)]
@@ -24,6 +25,14 @@ pub enum Error {
         /// Why not.
         source: KubeconfigError,
     },
+    /// A file that is no kubeconfig. kube's error quotes the lines around, with tokens and keys.
+    #[error("{} is no kubeconfig: {problem}", path.display())]
+    Malformed {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        problem: yaml::Problem,
+    },
     /// What the files say together is of no use.
     #[error(transparent)]
     Kubeconfig(#[from] KubeconfigError),
@@ -35,6 +44,45 @@ pub enum Error {
         /// Why it does not run in one.
         in_cluster: InClusterError,
     },
+}
+
+impl Error {
+    fn of_file(path: &Path, error: KubeconfigError) -> Self {
+        let path = path.to_owned();
+        if let KubeconfigError::Parse(error) = &error {
+            let problem = yaml::Problem::of(error);
+            return Self::Malformed { path, problem };
+        }
+        Self::File {
+            path,
+            source: error,
+        }
+    }
+}
+
+/// What went wrong with a command that gets credentials, without its standard output, where the credentials are; `None` if that is not why.
+#[expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "the others tell nothing of what a command printed"
+)]
+pub(crate) fn credentials_failure(error: &(dyn std::error::Error + 'static)) -> Option<String> {
+    let mut causes = std::iter::successors(Some(error), |error| error.source());
+    match causes.find_map(|error| error.downcast_ref::<AuthError>())? {
+        AuthError::AuthExecParse(error) => Some(format!(
+            "the command of the kubeconfig that gets credentials prints no ExecCredential: {}",
+            yaml::Problem::of(error)
+        )),
+        AuthError::AuthExecRun { out, .. } => {
+            let said = String::from_utf8_lossy(&out.stderr);
+            let said: Vec<_> = said.lines().map(str::trim).collect();
+            Some(format!(
+                "the command of the kubeconfig that gets credentials failed ({}): {}",
+                out.status,
+                said.join(" ")
+            ))
+        }
+        _ => None,
+    }
 }
 
 /// The files of `KUBECONFIG`, or `~/.kube/config`, as one; empty if there is none.
@@ -66,7 +114,8 @@ pub async fn infer(context: Option<&str>) -> Result<Config, Error> {
 /// # Errors
 /// It can't be read, or the context is of no use.
 pub async fn of_file(path: &Path, context: Option<&str>) -> Result<Config, Error> {
-    Ok(config(Kubeconfig::read_from(path)?, context).await?)
+    let read = Kubeconfig::read_from(path).map_err(|error| Error::of_file(path, error))?;
+    Ok(config(read, context).await?)
 }
 
 async fn config(kubeconfig: Kubeconfig, context: Option<&str>) -> Result<Config, KubeconfigError> {
@@ -116,10 +165,7 @@ fn looked(files: &[PathBuf]) -> String {
 fn merged(files: &[PathBuf]) -> Result<Kubeconfig, Error> {
     let mut all = Kubeconfig::default();
     for path in files {
-        let read = one(path).map_err(|source| Error::File {
-            path: path.clone(),
-            source,
-        })?;
+        let read = one(path).map_err(|error| Error::of_file(path, error))?;
         if let Some(read) = read {
             all = all.merge(read)?;
         }
@@ -184,7 +230,10 @@ mod tests {
             assert!(is_empty(&merged(&[nowhere]).unwrap()));
         }
         let said = merged(&[broken]).unwrap_err().to_string();
-        assert!(said.contains("/broken: "), "{said}");
+        assert!(
+            said.contains("/broken is no kubeconfig: line 1, column "),
+            "{said}"
+        );
         assert!(merged(&[folder.path().to_owned()]).is_err());
     }
 }

@@ -42,3 +42,4 @@ pub mod telemetry;
 pub mod text;
 pub mod token;
 pub mod watch;
+pub mod yaml;

@@ -8,8 +8,8 @@ use futures::stream;
 
 use super::exit::Failure;
 use super::invocation::Invocation;
-use super::key;
 use super::select::{self, Selected};
+use super::{key, program};
 use crate::api::ApiKey;
 
 /// Requests at the same time.
@@ -50,7 +50,7 @@ pub(super) async fn each<T: Display>(
         let name = key::name(key);
         match result {
             Ok(what) => {
-                let line = format!("apikey/{name} {what}");
+                let line = program::told(&format!("apikey/{name} {what}"), &call.program);
                 written = written.and_then(|()| bar.suspend(|| call.terminal.print(line)));
             }
             Err(failure) => {
@@ -77,7 +77,8 @@ pub(super) async fn each<T: Display>(
 /// Tells of a failure among others; a single one is told at the end of the call.
 fn told(failure: &Failure, count: usize, call: &mut Invocation) {
     if count > 1 {
-        call.terminal.note(failure.message());
+        call.terminal
+            .note(program::told(failure.message(), &call.program));
     }
 }
 

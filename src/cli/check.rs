@@ -22,7 +22,9 @@ use crate::error::request;
 
 /// Check that the operator works: definitions, controller, keys, token server.
 ///
-/// Each line says what holds, or what to do. What you may not read is left open and is no failure.
+/// Each line says what holds, or what to do. What you may not read is left open and is no failure. A key that
+/// has not been ready for 10 seconds is one, unless it is suspended or expired, or its Organization does not
+/// exist.
 #[derive(Args, Debug)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Check {

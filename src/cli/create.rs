@@ -16,7 +16,7 @@ use super::exit::{Exit, Failure};
 use super::format::{self, Machine};
 use super::invocation::{Cluster, Invocation};
 use super::revoke::DryRun;
-use super::{key, lost, organization, patch, select, time, wait};
+use super::{key, lint, lost, organization, patch, program, select, time, wait};
 use crate::api::ApiKey;
 use crate::error::{Error, request};
 use crate::object::{Answer, Sent};
@@ -176,7 +176,9 @@ pub(super) async fn run(flags: Create, call: &mut Invocation) -> Result<(), Fail
     } else {
         flags
     };
-    let mut wanted = build::apikey(&flags, call.clock.now())?;
+    let now = call.clock.now();
+    let mut wanted = build::apikey(&flags, now)?;
+    build::refuse(&lint::refused(&wanted, now)?)?;
     if flags.dry_run == Some(DryRun::Client) {
         wanted
             .metadata
@@ -296,8 +298,8 @@ async fn create(
 fn refused(error: Error, name: &str, namespace: &str) -> Failure {
     match error.code() {
         Some(409) => Failure::failed(format!(
-            "{error}: choose another name, or look at it with `kubectl apikey status {name} -n \
-             {namespace}`"
+            "{error}: choose another name, or look at it with `{}`",
+            program::call("status", name, namespace)
         )),
         Some(404) => Failure::not_found(format!(
             "{error}: does namespace '{namespace}' exist, and are the definitions installed \

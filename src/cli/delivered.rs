@@ -116,15 +116,15 @@ pub(super) fn is_of(secret: &ObjectMeta, key: &ApiKey) -> bool {
 
 /// There is no Secret: why, and what to do.
 fn missing(key: &ApiKey) -> Failure {
-    let name = key::name(key);
     let why = match key::ready(key) {
         Some(ready) if ready.status != "True" => ready.message.clone(),
         Some(_) => "somebody removed it, and the operator is about to deliver a new one".to_owned(),
         None => "no operator has seen this key yet".to_owned(),
     };
     Failure::no(format!(
-        "Secret '{}' is not there: {why}; see `kubectl apikey status {name}`",
-        key.secret_name()
+        "Secret '{}' is not there: {why}; see `{}`",
+        key.secret_name(),
+        key::call(key, "status")
     ))
 }
 
@@ -132,7 +132,7 @@ fn missing(key: &ApiKey) -> Failure {
 pub(super) fn foreign(key: &ApiKey) -> Failure {
     let condition = conditions::find(key::conditions_of(key), conditions::READY);
     let advice = condition.map_or_else(
-        || format!("see `kubectl apikey status {}`", key::name(key)),
+        || format!("see `{}`", key::call(key, "status")),
         |ready| ready.message.clone(),
     );
     Failure::no(format!(

@@ -6,7 +6,7 @@ use k8s_openapi::jiff::SignedDuration;
 
 use super::exit::{Exit, Failure};
 use super::invocation::Cluster;
-use super::{key, select, time};
+use super::{key, program, select, time};
 use crate::api::ApiKey;
 
 /// Longest wait unless the user says otherwise.
@@ -51,8 +51,9 @@ pub(super) async fn until<T>(
     waited.unwrap_or_else(|_| {
         Err(Failure::timed_out(format!(
             "{what} within {}. {last}. See that the operator runs (`kubectl apikey check`) and what \
-             it says of the key (`kubectl apikey status {name}`)",
-            time::short(within)
+             it says of the key (`{}`)",
+            time::short(within),
+            program::call("status", name, &cluster.namespace)
         )))
     })
 }

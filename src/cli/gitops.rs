@@ -40,6 +40,15 @@ pub(super) fn keeper(meta: &ObjectMeta) -> Option<&'static str> {
     marked.or_else(managed).map(|(_, tool)| tool)
 }
 
+/// What to tell somebody who suspends or resumes such a key by hand. No tool changes a field that its file
+/// leaves out, and this program writes `suspended` in a name that Flux does not take over.
+pub(super) fn suspension(name: &str, tool: &str) -> String {
+    format!(
+        "apikey/{name} is managed by {tool}: this lasts unless `suspended` is declared there; if it is, make \
+         the same change there"
+    )
+}
+
 /// What to tell somebody who changes such an object, by hand.
 pub(super) fn warning(name: &str, tool: &str) -> String {
     format!(

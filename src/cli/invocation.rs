@@ -16,6 +16,7 @@ use super::exit::Failure;
 use super::terminal::Terminal;
 use crate::api::{ApiKey, Organization};
 use crate::clock::Clock;
+use crate::error::chain;
 use crate::kubeconfig;
 use crate::object::Answer;
 
@@ -170,8 +171,9 @@ async fn connect(target: &Target) -> Result<Cluster, Failure> {
         .namespace
         .clone()
         .unwrap_or_else(|| config.default_namespace.clone());
-    let client = Client::try_from(config)
-        .map_err(|error| Failure::failed(format!("the kubeconfig can't be used: {error}")))?;
+    let client = Client::try_from(config).map_err(|error| {
+        Failure::failed(format!("the kubeconfig can't be used: {}", chain(&error)))
+    })?;
     Ok(Cluster { client, namespace })
 }
 

@@ -4,6 +4,7 @@ use anstyle::Style;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use k8s_openapi::jiff::Timestamp;
 
+use super::program;
 use super::terminal::{BAD, GOOD, WARN};
 use crate::api::conditions::{self, reason};
 use crate::api::{ApiKey, Phase};
@@ -16,6 +17,11 @@ pub(super) fn name(key: &ApiKey) -> &str {
 /// Its namespace.
 pub(super) fn namespace(key: &ApiKey) -> &str {
     key.metadata.namespace.as_deref().unwrap_or_default()
+}
+
+/// The call of a verb with it, for hints.
+pub(super) fn call(key: &ApiKey, verb: &str) -> String {
+    program::call(verb, name(key), namespace(key))
 }
 
 /// When it was created.

@@ -1,6 +1,7 @@
 //! `lint`: what the API server and the operator would say of files, before they are applied.
 
 mod metadata;
+mod node;
 mod object;
 mod read;
 mod rules;
@@ -10,23 +11,26 @@ mod server;
 use std::fmt;
 
 use clap::{Args, ValueEnum};
+use k8s_openapi::jiff::Timestamp;
 use serde::Serialize;
 use serde_json::json;
 
 use self::object::Checker;
-use self::read::{Document, Files};
+use self::read::{Document, Files, Kind};
 use self::rules::World;
 use super::exit::Failure;
 use super::format::Machine;
 use super::invocation::Invocation;
+use crate::api::ApiKey;
 
 /// Check files with ApiKeys and Organizations, without a cluster.
 ///
 /// Checked are fields, formats and the rules of the definitions, expiries that have passed, names
 /// that stand twice, and keys against Organizations of the same files. Objects of other kinds are
-/// skipped. With --server each object is also tried on the cluster, which keeps nothing, and keys are
-/// checked against its Organizations. If you may not list those, as is usual in a namespace of one's own, a
-/// warning says so, and the call fails for it only with --strict.
+/// skipped; a kind of our API that there is not is a problem, and so is input without any object. With
+/// --server each object is also tried on the cluster, which keeps nothing, and keys are checked against its
+/// Organizations. If you may not list those, as is usual in a namespace of one's own, a warning says so, and
+/// the call fails for it only with --strict.
 ///
 /// Problems go to standard output, one a line; with any, the exit code is 5. What the operator would
 /// leave out of a key that is good otherwise, such as one of two roles, is a warning. So is, without
@@ -43,7 +47,8 @@ pub(super) struct Lint {
     server: bool,
 
     /// Count warnings as problems, except those of Organizations that may be on a cluster that is not asked.
-    /// With --server, it is a problem as well if you may not list Organizations.
+    /// With --server, it is a problem as well if you may not list Organizations. So is input without an ApiKey
+    /// or Organization.
     #[arg(long)]
     strict: bool,
 
@@ -140,6 +145,14 @@ impl Document {
     }
 }
 
+/// What the API server and the operator would refuse of a key that is created now: fields, and what is wrong
+/// there.
+pub(super) fn refused(key: &ApiKey, now: Timestamp) -> Result<Vec<(String, String)>, Failure> {
+    let value = serde_json::to_value(key)
+        .map_err(|error| Failure::failed(format!("the key can't be written as JSON: {error}")))?;
+    Ok(Checker::new()?.findings(Kind::ApiKey, value, now))
+}
+
 pub(super) async fn run(flags: &Lint, call: &mut Invocation) -> Result<(), Failure> {
     let Files {
         mut documents,
@@ -219,7 +232,7 @@ fn show(
     let errors = errors.count();
     let warnings = problems.len() - errors;
     let unknown = problems.iter().filter(|p| p.severity == Severity::Unknown);
-    let is_strictly_fine = warnings == unknown.count() && !is_partial;
+    let is_strictly_fine = warnings == unknown.count() && !is_partial && checked > 0;
     let rest = if is_partial {
         "; the Organizations of the cluster were not read"
     } else {
@@ -229,7 +242,16 @@ fn show(
         "{checked} object(s) checked, {skipped} of other kinds skipped: {errors} problem(s), \
          {warnings} warning(s){rest}"
     );
+    if problems.is_empty() && checked + skipped == 0 {
+        return Err(Failure::no(
+            "nothing was checked: there is no object in the input, so see that it is what you mean",
+        ));
+    }
     if errors == 0 && (is_strictly_fine || !flags.strict) {
+        if checked == 0 {
+            call.terminal
+                .warn("nothing was checked: there is no ApiKey and no Organization in the input");
+        }
         call.terminal.note(summary);
         return Ok(());
     }

@@ -100,10 +100,14 @@ impl Around {
             let unknown = assessment.unknown_roles.join(", ");
             let parent = self.parent.as_ref().ok().and_then(Option::as_deref);
             let catalogue = policy::catalogue(Some(own), parent).join(", ");
-            said.push(format!(
-                "[{unknown}] not in the catalogue of Organization '{org}', which has [{catalogue}]: it \
-                 is left out until it is added there"
-            ));
+            let why = format!(
+                "[{unknown}] not in the catalogue of Organization '{org}', which has [{catalogue}]"
+            );
+            said.push(if assessment.roles.is_empty() {
+                format!("the key has no role in force any more, so it gets no token: {why}")
+            } else {
+                format!("{why}: it is left out until it is added there")
+            });
         }
         for (sub, found) in key.spec.sub_orgs.iter().zip(&self.subs) {
             if assessment.uncovered.contains(&sub.org)

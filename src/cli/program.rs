@@ -24,6 +24,15 @@ pub(super) fn name(argument: Option<&OsString>) -> String {
     }
 }
 
+/// The call of a verb with a key: `kubectl apikey status ci -n team-a`. Without a namespace, that of the
+/// context.
+pub(super) fn call(verb: &str, name: &str, namespace: &str) -> String {
+    if namespace.is_empty() {
+        return format!("{WRITTEN} {verb} {name}");
+    }
+    format!("{WRITTEN} {verb} {name} -n {namespace}")
+}
+
 /// A text with the program under this name.
 pub(super) fn told(text: &str, program: &str) -> String {
     text.replace(WRITTEN, program)
@@ -60,6 +69,15 @@ fn renamed(mut command: Command, program: &str) -> Command {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_hint_names_the_namespace() {
+        assert_eq!(
+            call("status", "ci", "team-a"),
+            "kubectl apikey status ci -n team-a"
+        );
+        assert_eq!(call("status", "ci", ""), "kubectl apikey status ci");
+    }
 
     #[test]
     fn the_name_is_what_the_user_typed() {

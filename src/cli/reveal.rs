@@ -5,6 +5,7 @@ mod claim;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
+use k8s_openapi::jiff::Timestamp;
 use serde::Serialize;
 use zeroize::Zeroizing;
 
@@ -13,7 +14,7 @@ use super::exit::Failure;
 use super::format::escaped;
 use super::invocation::Invocation;
 use super::text::{self, Text};
-use super::{dialogue, input, key, select, shell};
+use super::{dialogue, input, key, program, select, shell};
 use crate::api::ApiKey;
 use crate::credential::sealed;
 
@@ -21,7 +22,8 @@ use crate::credential::sealed;
 ///
 /// Only the secret goes to standard output. With `secret.delivery: RevealOnce` the first call claims
 /// it: the Secret is removed, and the secret is kept nowhere else. Of two calls at once one gets it,
-/// and the other ends with code 5.
+/// and the other ends with code 5. On a terminal you are asked first. Without a terminal, as in a script,
+/// nobody is asked, and the secret is claimed with or without --yes.
 #[derive(Args, Debug)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Reveal {
@@ -29,7 +31,7 @@ pub(super) struct Reveal {
     #[arg(value_name = "NAME")]
     name: String,
 
-    /// Don't ask before a secret that is shown once is claimed.
+    /// Don't ask before a secret that is shown once is claimed. Without a terminal nobody is asked.
     #[arg(short, long)]
     yes: bool,
 
@@ -71,8 +73,8 @@ pub(super) async fn run(flags: &Reveal, call: &mut Invocation) -> Result<(), Fai
     let key = select::one(&cluster, &flags.name).await?;
     // Whatever could fail does so before anything is claimed.
     let identity = opener(flags, &key)?;
-    if let Some(warning) = warning(&key, call) {
-        call.terminal.warn(warning);
+    if let Some(warning) = warning(&key, call.clock.now()) {
+        call.terminal.warn(program::told(&warning, &call.program));
     }
     let is_claimed = key.reveals_once();
     let delivered = if is_claimed {
@@ -91,10 +93,9 @@ pub(super) async fn run(flags: &Reveal, call: &mut Invocation) -> Result<(), Fai
         return call.terminal.exact(text.trim_end());
     }
     call.terminal.hand_over(text.trim_end()).map_err(|error| {
-        let name = key::name(&key);
         Failure::failed(format!(
-            "the secret was claimed and can't be written ({error}), so nobody has it: to have a new one, \
-             kubectl apikey rotate {name}"
+            "the secret was claimed and can't be written ({error}), so nobody has it: to have a new one, {}",
+            key::call(&key, "rotate")
         ))
     })
 }
@@ -119,11 +120,11 @@ fn opener(flags: &Reveal, key: &ApiKey) -> Result<Option<Zeroizing<String>>, Fai
 }
 
 fn sealed_advice(key: &ApiKey) -> String {
-    let name = key::name(key);
     format!(
         "the secret is encrypted for the recipients of the key: give the file with the private key \
          of one (`--identity FILE`), or take the encrypted file and open it elsewhere \
-         (`kubectl apikey reveal {name} -o age | age --decrypt -i FILE`)"
+         (`{} -o age | age --decrypt -i FILE`)",
+        key::call(key, "reveal")
     )
 }
 
@@ -136,16 +137,14 @@ fn identity(path: &Path) -> Result<Zeroizing<String>, Failure> {
 }
 
 /// What the user should know of a key whose secret may be of no use.
-fn warning(key: &ApiKey, call: &Invocation) -> Option<String> {
-    let now = call.clock.now();
+fn warning(key: &ApiKey, now: Timestamp) -> Option<String> {
     if let Some(at) = key::expires_at(key).filter(|at| *at <= now) {
         return Some(format!("the key expired at {at}: its secret is refused"));
     }
     key.spec.suspended.then(|| {
-        let name = key::name(key);
         format!(
-            "the key is suspended: its secret is refused until it is resumed (`{} resume {name}`)",
-            call.program
+            "the key is suspended: its secret is refused until it is resumed (`{}`)",
+            key::call(key, "resume")
         )
     })
 }

@@ -6,6 +6,7 @@ use serde_json::json;
 use super::exit::Failure;
 use super::invocation::Invocation;
 use super::{gitops, key, organization, patch};
+use crate::api::ApiKey;
 
 /// Change what a key may do. The secret stays; it takes effect with the next token.
 #[derive(Args, Debug)]
@@ -54,7 +55,7 @@ pub(super) async fn run(flags: &Roles, call: &mut Invocation) -> Result<(), Fail
     let cluster = call.cluster().await?;
     let (Change::Add(named) | Change::Remove(named) | Change::Set(named)) = &flags.change;
     let written = patch::recomputed(&cluster, &named.name, |key| {
-        let roles = changed(&flags.change, &key.spec.roles, &call.program)?;
+        let roles = changed(&flags.change, key)?;
         Ok((roles != key.spec.roles).then(|| json!({"roles": roles})))
     });
     let (key, is_changed) = written.await?;
@@ -72,20 +73,24 @@ pub(super) async fn run(flags: &Roles, call: &mut Invocation) -> Result<(), Fail
 }
 
 /// The roles after the change.
-fn changed(change: &Change, now: &[String], program: &str) -> Result<Vec<String>, Failure> {
+fn changed(change: &Change, key: &ApiKey) -> Result<Vec<String>, Failure> {
+    let now = &key.spec.roles;
     let mut roles = match change {
-        Change::Add(named) => [now, &named.roles].concat(),
+        Change::Add(named) => [now.as_slice(), &named.roles].concat(),
         Change::Set(named) => named.roles.clone(),
         Change::Remove(named) => {
             let kept = now.iter().filter(|role| !named.roles.contains(role));
             let kept: Vec<_> = kept.cloned().collect();
             if kept.is_empty() {
-                let name = &named.name;
+                let call = |verb| key::call(key, verb);
                 return Err(Failure::usage(format!(
-                    "a key must have at least one role, and '{name}' has [{}]: suspend it \
-                     (`{program} suspend {name}`), revoke it (`{program} revoke {name}`), or set \
-                     other roles (`{program} roles set {name} ROLE`)",
-                    now.join(", ")
+                    "a key must have at least one role, and '{}' has [{}]: suspend it (`{}`), revoke it \
+                     (`{}`), or set other roles (`{} ROLE`)",
+                    key::name(key),
+                    now.join(", "),
+                    call("suspend"),
+                    call("revoke"),
+                    call("roles set")
                 )));
             }
             kept
@@ -99,12 +104,15 @@ fn changed(change: &Change, now: &[String], program: &str) -> Result<Vec<String>
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::api::ApiKeySpec;
 
     fn after(change: fn(Named) -> Change, roles: &[&str]) -> Result<Vec<String>, Failure> {
         let roles = roles.iter().map(|role| (*role).to_owned()).collect();
-        let now = ["a".to_owned(), "b".to_owned()];
         let name = "ci".to_owned();
-        changed(&change(Named { name, roles }), &now, "kubectl apikey")
+        let mut key = ApiKey::new(&name, ApiKeySpec::default());
+        key.spec.roles = vec!["a".to_owned(), "b".to_owned()];
+        key.metadata.namespace = Some("team-a".to_owned());
+        changed(&change(Named { name, roles }), &key)
     }
 
     #[test]
@@ -113,6 +121,12 @@ mod tests {
         assert_eq!(after(Change::Remove, &["a", "x"]).unwrap(), ["b"]);
         assert_eq!(after(Change::Set, &["c", "c"]).unwrap(), ["c"]);
         let refused = after(Change::Remove, &["a", "b"]).unwrap_err();
-        assert!(refused.message().contains("kubectl apikey suspend ci"));
+        for hint in [
+            "kubectl apikey suspend ci -n team-a",
+            "kubectl apikey revoke ci -n team-a",
+            "kubectl apikey roles set ci -n team-a ROLE",
+        ] {
+            assert!(refused.message().contains(hint), "{}", refused.message());
+        }
     }
 }

@@ -199,7 +199,7 @@ impl Request {
     }
 
     fn done(&self, key: &ApiKey, now: Timestamp) -> String {
-        let (name, status) = (key::name(key), key.status.clone().unwrap_or_default());
+        let status = key.status.clone().unwrap_or_default();
         let accepted = status.previous_secret.map(|previous| {
             let (revision, end) = (previous.revision, previous.valid_until.0);
             let when = time::relative(end, now);
@@ -209,13 +209,13 @@ impl Request {
             (Some(accepted), true) => accepted,
             // It was replaced before, and keeps the time that it was given then.
             (Some(accepted), false) => format!(
-                "the replaced secret is refused, and {accepted}; to end that: kubectl apikey \
-                 discard-previous {name}"
+                "the replaced secret is refused, and {accepted}; to end that: {}",
+                key::call(key, "discard-previous")
             ),
             (None, _) => "the replaced secret is refused".to_owned(),
         };
         let claim = if key.reveals_once() {
-            format!("; claim the new secret: kubectl apikey reveal {name}")
+            format!("; claim the new secret: {}", key::call(key, "reveal"))
         } else {
             String::new()
         };
@@ -225,7 +225,6 @@ impl Request {
 }
 
 fn waits(key: &ApiKey, now: Timestamp) -> Failure {
-    let name = key::name(key);
     let status = key.status.as_ref();
     let previous = status.and_then(|status| status.previous_secret.as_ref());
     let until = previous.map_or_else(String::new, |previous| {
@@ -237,7 +236,8 @@ fn waits(key: &ApiKey, now: Timestamp) -> Failure {
         )
     });
     Failure::no(format!(
-        "the request stands, and waits{until}; to rotate now: kubectl apikey discard-previous {name}"
+        "the request stands, and waits{until}; to rotate now: {}",
+        key::call(key, "discard-previous")
     ))
 }
 

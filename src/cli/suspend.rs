@@ -57,7 +57,7 @@ async fn set(selection: &Selection, call: &mut Invocation, suspended: bool) -> R
     for key in &selected.keys {
         if let Some(tool) = gitops::keeper(&key.metadata) {
             let name = key::name(key);
-            call.terminal.warn(gitops::warning(name, tool));
+            call.terminal.warn(gitops::suspension(name, tool));
         }
     }
     let (doing, done) = if suspended {

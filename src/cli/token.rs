@@ -164,9 +164,8 @@ async fn of_key(flags: &Token, name: &str, call: &Invocation) -> Result<Login, F
     }
     if key.reveals_once() {
         return Err(Failure::usage(format!(
-            "the secret of '{name}' is shown once, to whoever claims it (`{} reveal {name}`): give \
-             it with --secret-file",
-            call.program
+            "the secret of '{name}' is shown once, to whoever claims it (`{}`): give it with --secret-file",
+            key::call(&key, "reveal")
         )));
     }
     let found = delivered::read(&cluster, &key).await?;

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::exit::Failure;
 use super::invocation::{Cluster, Invocation};
-use super::{key, organization, select};
+use super::{key, organization, program, select};
 use crate::api::ApiKey;
 use crate::api::conditions::{self, reason};
 use crate::object::Sent;
@@ -66,10 +66,11 @@ pub(super) async fn until_ready(
     let waited = tokio::time::timeout(longest, waiting).await;
     spinner.end();
     waited.unwrap_or_else(|_| {
-        let (seconds, program) = (longest.as_secs(), &call.program);
+        let status = program::call("status", name, &cluster.namespace);
         Err(Failure::timed_out(format!(
-            "apikey/{name} was created and is not ready after {seconds} s: {last}; see `{program} \
-             status {name}`, and `{program} check` for the operator"
+            "apikey/{name} was created and is not ready after {} s: {last}; see `{status}`, and `kubectl \
+             apikey check` for the operator",
+            longest.as_secs()
         )))
     })
 }

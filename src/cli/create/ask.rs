@@ -46,7 +46,8 @@ pub(super) async fn complete(mut flags: Create, call: &mut Invocation) -> Result
         flags.roles = roles(&org, &known)?;
     }
     flags.org = Some(org);
-    let command = command(&flags, &call.program);
+    let namespace = call.target().namespace.as_deref();
+    let command = command(&flags, namespace, &call.program);
     call.terminal
         .note(styled(DIM, format!("Without questions: {command}")));
     let question = if missing.is_some() {
@@ -268,7 +269,7 @@ fn catalogue(org: &str, declared: &[Organization]) -> Vec<Choice> {
 }
 
 /// The call that needs no questions. Flags that are not asked for are not repeated.
-fn command(flags: &Create, program: &str) -> String {
+fn command(flags: &Create, namespace: Option<&str>, program: &str) -> String {
     let mut words = vec![format!("{program} create")];
     words.extend(flags.name.clone());
     words.extend(flags.org.as_ref().map(|org| format!("--org {org}")));
@@ -277,6 +278,7 @@ fn command(flags: &Create, program: &str) -> String {
         Expiry::At(time) => format!("--expires {time}"),
         Expiry::In(duration) => format!("--expires {}h", duration.as_hours()),
     }));
+    words.extend(namespace.map(|name| format!("-n {name}")));
     words.join(" ")
 }
 

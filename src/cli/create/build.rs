@@ -12,6 +12,27 @@ use crate::credential::sealed::Recipients;
 use crate::policy;
 
 const DAY_SECONDS: i64 = 86_400;
+/// Fields, and which flags they come from.
+const FLAGS: [(&str, &str); 15] = [
+    ("metadata", "NAME"),
+    ("spec", "the key"),
+    ("spec.name", "--login-name"),
+    ("spec.org", "--org"),
+    ("spec.roles", "--role"),
+    ("spec.subOrgs", "--sub-org"),
+    ("spec.expiry", "--expires"),
+    ("spec.description", "--description"),
+    (
+        "spec.secret",
+        "--secret-name, --delivery, --reveal-within, --recipient",
+    ),
+    ("spec.secret.name", "--secret-name"),
+    ("spec.secret.revealWithinSeconds", "--reveal-within"),
+    ("spec.secret.recipients", "--recipient"),
+    ("spec.rotation", "--rotate-every, --overlap"),
+    ("spec.token.ttlSeconds", "--ttl"),
+    ("spec.token.audiences", "--audience"),
+];
 
 /// When a key ends.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -104,6 +125,24 @@ pub(super) fn apikey(flags: &Create, now: Timestamp) -> Result<ApiKey, Failure> 
         token: token(flags),
     };
     Ok(ApiKey::new(flags.name.as_deref().unwrap_or_default(), spec))
+}
+
+/// Fails if something of the key would be refused, and names the flags that it comes from.
+pub(super) fn refuse(faults: &[(String, String)]) -> Result<(), Failure> {
+    if faults.is_empty() {
+        return Ok(());
+    }
+    let said = faults.iter().map(|(field, message)| {
+        let field = field.trim_start_matches('.');
+        let (_, flag) = FLAGS
+            .into_iter()
+            .filter(|(path, _)| field.starts_with(path))
+            .max_by_key(|(path, _)| path.len())
+            .unwrap_or_default();
+        format!("{flag} ({field}): {message}")
+    });
+    let said: Vec<_> = said.collect();
+    Err(Failure::usage(said.join("; ")))
 }
 
 fn secret(flags: &Create) -> Option<DeliveredSecretSpec> {

@@ -8,7 +8,7 @@ use crate::cli::exit::Failure;
 use crate::cli::invocation::{Cluster, Invocation};
 use crate::cli::terminal::{BOLD, DIM};
 use crate::cli::text::styled;
-use crate::cli::{key, time};
+use crate::cli::{key, program, time};
 use crate::credential::Secret;
 use crate::error::request;
 use crate::object::Answer;
@@ -24,7 +24,7 @@ pub(super) async fn say(
         let when = time::relative(end, call.clock.now());
         call.terminal.note(format!("It expires {end} ({when})."));
     }
-    let how = hint(key, &cluster.namespace, &call.program);
+    let how = program::told(&hint(key, &cluster.namespace), &call.program);
     if !shows || key.reveals_once() || !flags.recipients.is_empty() {
         call.terminal.note(how);
         return Ok(());
@@ -46,8 +46,8 @@ pub(super) async fn say(
 }
 
 /// How to get at the secret.
-fn hint(key: &ApiKey, namespace: &str, program: &str) -> String {
-    let (name, secret) = (key::name(key), key.secret_name());
+fn hint(key: &ApiKey, namespace: &str) -> String {
+    let secret = key.secret_name();
     let read = |data: &str| {
         format!(
             "kubectl get secret {secret} -n {namespace} -o jsonpath='{{.data.{data}}}' | base64 -d"
@@ -59,7 +59,8 @@ fn hint(key: &ApiKey, namespace: &str, program: &str) -> String {
         .as_ref()
         .is_some_and(|s| !s.recipients.is_empty());
     if key.reveals_once() {
-        return format!("Next, claim the secret, once: {program} reveal {name} -n {namespace}");
+        let claim = key::call(key, "reveal");
+        return format!("Next, claim the secret, once: {claim}");
     }
     if encrypted {
         let read = read(&data::SECRET_AGE.replace('.', "\\."));
@@ -82,8 +83,9 @@ async fn delivered(cluster: &Cluster, key: &ApiKey) -> Result<Secret, Failure> {
     let secret = text.and_then(|text| Secret::parse(&text).ok());
     secret.ok_or_else(|| {
         Failure::failed(format!(
-            "Secret '{name}' holds no secret of ours under key '{}': see `kubectl apikey status`",
-            data::SECRET
+            "Secret '{name}' holds no secret of ours under key '{}': see `{}`",
+            data::SECRET,
+            key::call(key, "status")
         ))
     })
 }

@@ -78,8 +78,21 @@ impl Checker {
 
     /// What is wrong with an object that was normalized.
     pub(super) fn check(&self, document: &Document, now: Timestamp) -> Vec<Problem> {
-        let definition = self.of(document.kind);
-        let mut value = document.value.clone();
+        let found = self.findings(document.kind, document.value.clone(), now);
+        let problems = found.into_iter();
+        problems
+            .map(|(field, message)| document.problem(&field, message))
+            .collect()
+    }
+
+    /// The same of an object that stands in no file: fields, and what is wrong there.
+    pub(super) fn findings(
+        &self,
+        kind: Kind,
+        mut value: Value,
+        now: Timestamp,
+    ) -> Vec<schema::Finding> {
+        let definition = self.of(kind);
         let mut found = metadata::check(&definition.metadata, &value);
         schema::unknown(&definition.schema, &value, "", &mut found);
         if let Value::Object(fields) = &mut value {
@@ -88,20 +101,17 @@ impl Checker {
         }
         schema::check(&definition.schema, &value, "", &mut found);
         metadata::with_name(&mut value);
-        if found.is_empty() && document.kind == Kind::ApiKey {
+        if found.is_empty() && kind == Kind::ApiKey {
             found.extend(bad_expiry(&value));
         }
         if found.is_empty() {
             found = self.rules(definition, &value);
         }
-        if found.is_empty() && document.kind == Kind::ApiKey {
-            found.extend(passed(document, now));
+        if found.is_empty() && kind == Kind::ApiKey {
+            found.extend(passed(&value, now));
             found.extend(mistyped_recipient(&value));
         }
-        let problems = found.into_iter();
-        problems
-            .map(|(field, message)| document.problem(&field, message))
-            .collect()
+        found
     }
 
     /// The rules of the definition, without those that compare with what was before.
@@ -141,8 +151,8 @@ fn mistyped_recipient(value: &Value) -> Option<schema::Finding> {
     Some(("spec.secret.recipients".to_owned(), bad.to_string()))
 }
 
-fn passed(document: &Document, now: Timestamp) -> Option<schema::Finding> {
-    let expiry = document.text("/spec/expiry");
+fn passed(value: &Value, now: Timestamp) -> Option<schema::Finding> {
+    let expiry = value.pointer("/spec/expiry").and_then(Value::as_str);
     let end = policy::spec_expiry(expiry).ok().flatten()?;
     (end <= now).then(|| {
         let message = format!("{end} has passed, so the key gets no secret: use a time to come");

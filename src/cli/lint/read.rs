@@ -1,23 +1,25 @@
 //! Files as documents that know their lines.
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::io::Read as _;
 use std::path::Path;
 
-use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
-use serde_json::{Map, Value};
+use serde_json::Value;
 use serde_saphyr::Spanned;
 use serde_saphyr::options::MergeKeyPolicy;
 
+use super::node::{Node, line_of};
 use super::{Problem, Severity};
 use crate::api::names;
 use crate::cli::exit::Failure;
+use crate::cli::nearest::question;
+use crate::yaml;
 
-/// The key that merges another map.
-const MERGE: &str = "<<";
 /// Endings of files that are read in folders.
 const ENDINGS: [&str; 3] = ["yaml", "yml", "json"];
+
+/// The kinds that there are.
+const KINDS: [&str; 2] = ["ApiKey", "Organization"];
 
 /// What the files hold.
 #[derive(Debug, Default)]
@@ -131,17 +133,9 @@ impl Files {
         merge_keys: MergeKeyPolicy::AsOrdinary, legacy_octal_numbers: true };
         match serde_saphyr::from_multiple_with_options::<Spanned<Node>>(text, options) {
             Err(error) => {
-                let line = error.location().map_or(1, |at| at.line());
-                let text = error.to_string();
-                let first = text.lines().next().unwrap_or_default();
-                self.problems.push(Problem {
-                    file: file.to_owned(),
-                    line: usize::try_from(line).unwrap_or_default(),
-                    object: String::new(),
-                    field: String::new(),
-                    severity: Severity::Error,
-                    message: format!("is not YAML or JSON: {first}"),
-                });
+                let yaml::Problem { line, column, what } = yaml::Problem::of(&error);
+                let message = format!("is not YAML or JSON, at column {column}: {what}");
+                self.refuse(file, line, "", message);
             }
             Ok(nodes) => {
                 for node in nodes {
@@ -150,6 +144,18 @@ impl Files {
                 }
             }
         }
+    }
+
+    /// A problem of what is no document.
+    fn refuse(&mut self, file: &str, line: usize, field: &str, message: String) {
+        self.problems.push(Problem {
+            file: file.to_owned(),
+            line,
+            object: String::new(),
+            field: field.to_owned(),
+            severity: Severity::Error,
+            message,
+        });
     }
 
     fn take(&mut self, file: &str, node: Node, start: usize) {
@@ -168,6 +174,16 @@ impl Files {
         let kind = match kind {
             "ApiKey" if ours => Kind::ApiKey,
             "Organization" if ours => Kind::Organization,
+            other if ours => {
+                let meant = question(other, KINDS);
+                let message = format!(
+                    "'{other}' is no kind of {}{meant}: there are {}",
+                    names::GROUP,
+                    KINDS.join(" and ")
+                );
+                let line = lines.get("kind").copied().unwrap_or(start);
+                return self.refuse(file, line, "kind", message);
+            }
             _ => {
                 self.skipped += 1;
                 return;
@@ -203,141 +219,6 @@ impl Files {
             let start = lines.get(&prefix).copied().unwrap_or(start);
             self.take(file, node, start);
         }
-    }
-}
-
-fn line_of<T>(node: &Spanned<T>) -> usize {
-    usize::try_from(node.referenced.line()).unwrap_or_default()
-}
-
-/// A value with the line of each field in it.
-#[derive(Debug, Default)]
-struct Node {
-    value: Value,
-    lines: BTreeMap<String, usize>,
-}
-
-impl Node {
-    /// Takes in the lines of an inner node, under its path.
-    fn adopt(&mut self, path: &str, line: usize, inner: BTreeMap<String, usize>) {
-        self.lines.insert(path.to_owned(), line);
-        for (below, line) in inner {
-            let dot = if below.starts_with('[') { "" } else { "." };
-            self.lines.insert(format!("{path}{dot}{below}"), line);
-        }
-    }
-}
-
-impl From<Value> for Node {
-    fn from(value: Value) -> Self {
-        Self {
-            value,
-            ..Self::default()
-        }
-    }
-}
-
-impl<'de> Deserialize<'de> for Node {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(NodeVisitor)
-    }
-}
-
-/// Adds fields that are merged. The API server refuses those that are there already, as it does those that
-/// come again after them.
-fn merge(values: &mut Map<String, Value>, from: Value) -> Result<(), String> {
-    match from {
-        Value::Object(fields) => {
-            for (name, value) in fields {
-                if let Some(name) = set(values, name, value) {
-                    return Err(already(&name));
-                }
-            }
-            Ok(())
-        }
-        Value::Array(items) if items.iter().all(Value::is_object) => {
-            items.into_iter().try_for_each(|item| merge(values, item))
-        }
-        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) => {
-            Err(format!("`{MERGE}` must be a map, or a list of maps"))
-        }
-    }
-}
-
-/// Sets a field; its name, if it is there already.
-fn set(values: &mut Map<String, Value>, name: String, value: Value) -> Option<String> {
-    if values.contains_key(&name) {
-        return Some(name);
-    }
-    values.insert(name, value);
-    None
-}
-
-fn already(name: &str) -> String {
-    format!("`{name}` is set twice, by a merge (`{MERGE}`): remove one")
-}
-
-struct NodeVisitor;
-
-impl<'de> Visitor<'de> for NodeVisitor {
-    type Value = Node;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a value")
-    }
-
-    fn visit_unit<E>(self) -> Result<Node, E> {
-        Ok(Value::Null.into())
-    }
-
-    fn visit_bool<E>(self, value: bool) -> Result<Node, E> {
-        Ok(Value::from(value).into())
-    }
-
-    fn visit_i64<E>(self, value: i64) -> Result<Node, E> {
-        Ok(Value::from(value).into())
-    }
-
-    fn visit_u64<E>(self, value: u64) -> Result<Node, E> {
-        Ok(Value::from(value).into())
-    }
-
-    fn visit_f64<E>(self, value: f64) -> Result<Node, E> {
-        Ok(Value::from(value).into())
-    }
-
-    fn visit_str<E>(self, value: &str) -> Result<Node, E> {
-        Ok(Value::from(value).into())
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Node, A::Error> {
-        let mut node = Node::default();
-        let mut values = Vec::new();
-        while let Some(item) = items.next_element::<Spanned<Node>>()? {
-            let (line, path) = (line_of(&item), format!("[{}]", values.len()));
-            node.adopt(&path, line, item.value.lines);
-            values.push(item.value.value);
-        }
-        node.value = values.into();
-        Ok(node)
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut fields: A) -> Result<Node, A::Error> {
-        let mut node = Node::default();
-        let mut values = Map::new();
-        while let Some(key) = fields.next_key::<Spanned<String>>()? {
-            let inner: Node = fields.next_value()?;
-            if key.value == MERGE {
-                merge(&mut values, inner.value).map_err(A::Error::custom)?;
-                continue;
-            }
-            node.adopt(&key.value, line_of(&key), inner.lines);
-            if let Some(name) = set(&mut values, key.value, inner.value) {
-                return Err(A::Error::custom(already(&name)));
-            }
-        }
-        node.value = values.into();
-        Ok(node)
     }
 }
 

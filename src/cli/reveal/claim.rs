@@ -202,13 +202,13 @@ impl<'a> Claim<'a> {
         if let Some(at) = status.and_then(|status| status.revealed_at.as_ref()) {
             return too_late(&key, &at.0.to_string());
         }
-        let name = key::name(&key);
         let delivered = conditions::find(key::conditions_of(&key), conditions::DELIVERED);
         let why = delivered.map_or("no operator has seen this key yet", |c| c.message.as_str());
         Failure::no(format!(
             "Secret '{}' is not there: {why}. If it was claimed, its time is about to appear in \
-             status.revealedAt; to have a new secret: kubectl apikey rotate {name}",
-            key.secret_name()
+             status.revealedAt; to have a new secret: {}",
+            key.secret_name(),
+            key::call(&key, "rotate")
         ))
     }
 }
@@ -224,7 +224,8 @@ fn too_late(key: &ApiKey, at: &str) -> Failure {
     let name = key::name(key);
     Failure::no(format!(
         "the secret of '{name}' was already claimed at {at} (ApiKey status.revealedAt); rotate to \
-         get a new one: kubectl apikey rotate {name}"
+         get a new one: {}",
+        key::call(key, "rotate")
     ))
 }
 

@@ -124,11 +124,13 @@ async fn a_claimed_secret_that_nobody_read_is_no_success() {
     scope.ready("once").await;
     let (code, said) = unread(&scope, &["reveal", "once"]);
     assert_eq!(code, 1, "{said}");
-    assert!(said.contains("kubectl apikey rotate once"), "{said}");
+    let hint = format!("kubectl apikey rotate once -n {}", scope.namespace);
+    assert!(said.contains(&hint), "{said}");
     scope.apply_key("full", "secret: {delivery: RevealOnce}");
     scope.ready("full").await;
     let full = OpenOptions::new().write(true).open("/dev/full").unwrap();
     let (code, said) = run(&scope, full, &["reveal", "full"]);
     assert_eq!(code, 1, "{said}");
-    assert!(said.contains("kubectl apikey rotate full"), "{said}");
+    let hint = format!("kubectl apikey rotate full -n {}", scope.namespace);
+    assert!(said.contains(&hint), "{said}");
 }

@@ -3,6 +3,7 @@
 use std::time::Instant;
 
 use k8s_openapi::jiff::Timestamp;
+use kube::api::ListParams;
 
 use crate::support::{BACKSPACE, DOWN, ENTER, ESC, SOON, Scope, ahead, outcome, press};
 
@@ -124,8 +125,62 @@ async fn a_dry_run_creates_nothing() {
         "viewer",
         "--dry-run=server",
     ];
-    let refused = scope.plugin(&all).failed(1);
+    let refused = scope.plugin(&all).failed(2);
     assert!(refused.contains("metadata.name"), "{refused}");
+}
+
+#[tokio::test]
+async fn what_the_definition_excludes_is_wrong_usage_and_names_the_flag() {
+    let scope = Scope::shared().await;
+    for (name, flags, expected) in [
+        (
+            "ci",
+            "--ttl 10s",
+            "--ttl (spec.token.ttlSeconds): 10 must be at least 60",
+        ),
+        (
+            "ci",
+            "--rotate-every 2d --overlap 3d",
+            "--overlap (spec.rotation): ",
+        ),
+        (
+            "ci",
+            "--rotate-every 0d",
+            "--rotate-every (spec.rotation.everyDays): 0 must be",
+        ),
+        (
+            "ci",
+            "--overlap 91d",
+            "--overlap (spec.rotation.overlapSeconds): 7862400 must be",
+        ),
+        (
+            "ci",
+            "--reveal-within 1s --delivery reveal-once",
+            "--reveal-within (spec.secret.",
+        ),
+        (
+            "ci",
+            "--secret-name S",
+            "--secret-name (spec.secret.name): 'S' must",
+        ),
+        ("ci", "--login-name a/../b", "--login-name (spec.name): "),
+        (
+            "C7",
+            "",
+            "NAME (metadata.name): 'C7' must be lower-case letters",
+        ),
+    ] {
+        let fixed = ["create", name, "--org", scope.org(), "--role", "viewer"];
+        let call = [&fixed[..], &flags.split_whitespace().collect::<Vec<_>>()].concat();
+        for run in [&[][..], &["--dry-run"], &["--dry-run", "-o", "yaml"]] {
+            let refused = scope.plugin(&[&call[..], run].concat());
+            assert_eq!(refused.stdout, "", "{refused:?}");
+            let said = refused.failed(2);
+            assert!(said.contains(expected), "{expected}\n{said}");
+        }
+    }
+    let keys = scope.keys().list(&ListParams::default()).await.unwrap();
+    assert!(keys.items.is_empty());
 }
 
 #[tokio::test]

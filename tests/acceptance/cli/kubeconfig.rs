@@ -1,8 +1,9 @@
 //! What kubectl takes as `KUBECONFIG`, the plugin and the operator take too.
 
 use std::path::Path;
+use std::process::Command;
 
-use crate::support::{Cluster, outcome};
+use crate::support::{Cluster, outcome, plugin_file};
 
 /// What kubectl leaves of a file whose last entry was deleted.
 const EMPTY: &str = "\
@@ -65,6 +66,82 @@ async fn files_that_are_missing_or_empty_are_skipped() {
     scope.apply_key("ci", "");
     scope.ready("ci").await;
     drop(operator);
+}
+
+/// A kubeconfig whose error is near this token.
+const TOKEN: &str = "s3cr3t-0123456789";
+
+#[test]
+fn what_is_wrong_with_a_kubeconfig_is_told_without_its_text() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("config");
+    let runs = |file: &Path| {
+        let mut plugin = Command::new(plugin_file());
+        let mut named = Command::new(plugin_file());
+        let mut operator = Command::new(env!("CARGO_BIN_EXE_apikey-operator"));
+        plugin.arg("list").env("KUBECONFIG", file);
+        named.args(["list", "--kubeconfig"]).arg(file);
+        operator.env("KUBECONFIG", file);
+        [plugin, named, operator].map(|mut command| outcome(&mut command, ""))
+    };
+    let place = |line: usize| format!("{} is no kubeconfig: line {line}, ", file.display());
+    for (broken, line) in [
+        (
+            format!("users:\n- name: a\n  user:\n    token: {TOKEN}\n   bad: ["),
+            5,
+        ),
+        (format!("users:\n- name: a\n  user: {TOKEN}\n"), 3),
+        (format!("users: {TOKEN}\n"), 1),
+        (format!("current-context: a\ncurrent-context: {TOKEN}\n"), 2),
+    ] {
+        std::fs::write(&file, &broken).unwrap();
+        for refused in runs(&file) {
+            let said = format!("{}{}", refused.stdout, refused.stderr);
+            assert!(said.contains(&place(line)), "{broken}\n{said}");
+            let is_quoted =
+                said.contains(TOKEN) || said.contains("\\u{") || said.contains("name: a");
+            assert!(!is_quoted, "{broken}\n{said}");
+            refused.failed(1);
+        }
+    }
+}
+
+#[test]
+fn what_a_command_for_credentials_prints_is_not_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("config");
+    for (script, expected) in [
+        (
+            format!("echo 'status: {{token: {TOKEN}'"),
+            "prints no ExecCredential: line ",
+        ),
+        (
+            format!("echo {TOKEN}; echo log in first >&2; exit 3"),
+            "log in first",
+        ),
+    ] {
+        let exec = format!(
+            "{{apiVersion: client.authentication.k8s.io/v1, command: sh, interactiveMode: Never, args: \
+             [-c, {script:?}]}}"
+        );
+        let text = format!(
+            "current-context: a\nclusters: [{{name: a, cluster: {{server: 'http://127.0.0.1:9'}}}}]\n\
+             contexts: [{{name: a, context: {{cluster: a, user: a}}}}]\n\
+             users: [{{name: a, user: {{exec: {exec}}}}}]\n"
+        );
+        std::fs::write(&file, text).unwrap();
+        let mut plugin = Command::new(plugin_file());
+        let mut operator = Command::new(env!("CARGO_BIN_EXE_apikey-operator"));
+        plugin.arg("list").env("KUBECONFIG", &file);
+        operator.env("KUBECONFIG", &file);
+        for mut command in [plugin, operator] {
+            let refused = outcome(&mut command, "");
+            let said = format!("{}{}", refused.stdout, refused.stderr);
+            assert!(said.contains(expected), "{said}");
+            assert!(!said.contains(TOKEN) && !said.contains("\\u{"), "{said}");
+            refused.failed(1);
+        }
+    }
 }
 
 /// The context of a kubeconfig.

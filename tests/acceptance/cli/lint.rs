@@ -146,6 +146,56 @@ fn keys_are_checked_against_the_organizations_of_the_files() {
     offline("", &["-f", "/nonexistent"]).failed(2);
 }
 
+#[test]
+fn a_kind_that_there_is_not_is_a_problem_and_so_is_input_without_an_object() {
+    let slip = offline(&GOOD.replace("kind: ApiKey", "kind: Apikey"), &["-f", "-"]);
+    let expected = "<stdin>:10: kind: 'Apikey' is no kind of apikey-operator.dev (do you mean 'ApiKey'?): \
+                    there are ApiKey and Organization\n";
+    assert_eq!(slip.stdout, expected);
+    slip.failed(5);
+    for nothing in ["", "# nothing yet\n", "---\n---\n"] {
+        for form in [&["-f", "-"][..], &["-f", "-", "-o", "json"]] {
+            let said = offline(nothing, form).failed(5);
+            assert!(said.contains("nothing was checked"), "{nothing:?} {said}");
+        }
+    }
+    let others = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: other}\n";
+    let warned = offline(others, &["-f", "-"]);
+    assert!(
+        warned.stderr.contains("warning: nothing was checked"),
+        "{warned:?}"
+    );
+    warned.done();
+    offline(others, &["-f", "-", "--strict"]).failed(5);
+}
+
+#[test]
+fn what_is_wrong_with_a_file_is_told_without_its_text() {
+    let secret = "s3cr3t-0123456789";
+    let head = format!("apiVersion: v1\nkind: Secret\nstringData: {{token: {secret}}}\n");
+    for (yaml, expected) in [
+        (
+            format!("{head}kind: Secret\n"),
+            "<stdin>:4: is not YAML or JSON, at column 1: `kind` stands twice",
+        ),
+        (
+            format!("{head}stringData: {{token: {secret}}}\n"),
+            "`stringData` stands twice: remove one\n",
+        ),
+        (format!("{head}data: [\n"), "<stdin>:"),
+        (format!("{head}  data: {secret}\n"), "<stdin>:4: "),
+        (format!("{head}? [{secret}]\n: a\n"), "<stdin>:4: "),
+        (format!("{head}data: *{secret}\n"), "<stdin>:4: "),
+        (format!("{head}data: !!int {secret}\n"), "<stdin>:4: "),
+    ] {
+        let broken = offline(&yaml, &["-f", "-"]);
+        assert!(broken.stdout.contains(expected), "{broken:?}");
+        let is_plain = !broken.stdout.contains(secret) && !broken.stdout.contains("\\u{");
+        assert!(is_plain && !broken.stdout.contains("Options"), "{broken:?}");
+        broken.failed(5);
+    }
+}
+
 #[tokio::test]
 async fn with_a_cluster_its_rules_and_organizations_count_too() {
     let scope = Scope::shared().await;

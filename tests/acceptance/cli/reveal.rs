@@ -69,7 +69,8 @@ async fn of_two_claims_at_once_one_has_the_secret_and_the_other_is_told() {
     let lost = lost.remove(0);
     assert_eq!(lost.stdout, "");
     let refused = lost.failed(5);
-    assert!(refused.contains("kubectl apikey rotate once"), "{refused}");
+    let hint = format!("kubectl apikey rotate once -n {}", scope.namespace);
+    assert!(refused.contains(&hint), "{refused}");
     let won = won.remove(0);
     assert!(won.stderr.contains("claimed"), "{won:?}");
     let secret = won.done().trim_end().to_owned();
@@ -114,7 +115,8 @@ async fn a_rotated_secret_is_claimed_anew() {
     })
     .await;
     let said = scope.plugin(&["rotate", "once"]).done();
-    assert!(said.contains("kubectl apikey reveal once"), "{said}");
+    let hint = format!("kubectl apikey reveal once -n {}", scope.namespace);
+    assert!(said.contains(&hint), "{said}");
     let second = scope.plugin(&["reveal", "once"]).done();
     assert_ne!(first, second);
     scope.plugin(&["reveal", "once"]).failed(5);

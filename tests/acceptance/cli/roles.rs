@@ -94,3 +94,20 @@ async fn a_role_that_the_catalogue_lacks_is_given_with_a_warning() {
     );
     assert_eq!(said.done(), "apikey/ci changed\n");
 }
+
+#[tokio::test]
+async fn whoever_takes_the_last_role_in_force_is_told() {
+    let scope = Scope::shared().await;
+    scope.declare(
+        scope.org(),
+        "{allowedNamespaces: {from: All}, roles: [{key: viewer}, {key: editor}]}",
+    );
+    scope.apply_key("ci", "roles: [viewer, editor, nonsense]");
+    let said = scope.plugin(&["roles", "remove", "ci", "editor"]);
+    assert!(!said.stderr.contains("no role in force"), "{said:?}");
+    let said = scope.plugin(&["roles", "remove", "ci", "viewer"]);
+    let expected =
+        "warning: the key has no role in force any more, so it gets no token: [nonsense] not in";
+    assert!(said.stderr.contains(expected), "{said:?}");
+    said.done();
+}

@@ -46,3 +46,17 @@ async fn an_organization_that_does_not_exist_is_a_slip_and_one_without_keys_is_n
     let said = scope.plugin(&["suspend", "--all", "--org", &typo]).done();
     assert_eq!(said, "apikey/early suspended\n");
 }
+
+#[tokio::test]
+async fn what_a_tool_does_with_a_suspension_by_hand_is_told_as_it_is() {
+    let scope = Scope::shared().await;
+    scope.apply_key("ci", "");
+    let mark = "kustomize.toolkit.fluxcd.io/name=apps";
+    scope.kubectl(&["label", "apikey", "ci", mark]);
+    for verb in ["suspend", "resume"] {
+        let outcome = scope.plugin(&[verb, "ci"]);
+        let expected = "managed by Flux: this lasts unless `suspended` is declared there";
+        assert!(outcome.stderr.contains(expected), "{outcome:?}");
+        outcome.done();
+    }
+}

@@ -184,7 +184,8 @@ async fn where_no_token_server_is_known_or_answers_the_way_out_is_said() {
     let refused = scope.plugin(&["token", "ci", "--url", &nobody]).failed(1);
     assert!(refused.contains("can it be reached"), "{refused}");
     let once = scope.plugin(&["token", "once", "--url", &nobody]).failed(2);
-    assert!(once.contains("kubectl apikey reveal once"), "{once}");
+    let hint = format!("kubectl apikey reveal once -n {}", scope.namespace);
+    assert!(once.contains(&hint), "{once}");
     scope
         .plugin(&["token", "nobody", "--url", &nobody])
         .failed(3);

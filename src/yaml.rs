@@ -1,0 +1,110 @@
+//! What is wrong with YAML, without its text, which may hold credentials. Pure.
+
+use std::fmt;
+
+use serde_saphyr::Error;
+
+/// Where reading stopped, and why. It quotes nothing but the key of a field.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problem {
+    /// The line, from 1 on.
+    pub line: usize,
+    /// The column, from 1 on.
+    pub column: usize,
+    /// What is wrong.
+    pub what: String,
+}
+
+impl Problem {
+    /// That of an error.
+    #[must_use]
+    pub fn of(error: &Error) -> Self {
+        let number = |number: u64| usize::try_from(number).unwrap_or(usize::MAX);
+        let (line, column) = error
+            .location()
+            .map_or((1, 1), |at| (number(at.line()), number(at.column())));
+        Self {
+            line,
+            column,
+            what: what(error),
+        }
+    }
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { line, column, what } = self;
+        write!(f, "line {line}, column {column}: {what}")
+    }
+}
+
+/// The texts of most errors quote values, so each has its own words here.
+#[expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "what is not known not to quote values is not shown"
+)]
+fn what(error: &Error) -> String {
+    match error {
+        Error::WithSnippet { error, .. } | Error::AliasError { error, .. } => what(error),
+        // The words of this program, and those of the parser, which quote single characters at most.
+        Error::Message { msg, .. } | Error::ExternalMessage { msg, .. } => msg.clone(),
+        Error::Eof { .. } => "it ends too early".to_owned(),
+        Error::DuplicateMappingKey { key: Some(key), .. } => {
+            format!("`{key}` stands twice: remove one")
+        }
+        Error::DuplicateMappingKey { key: None, .. } => {
+            "a field stands twice: remove one".to_owned()
+        }
+        Error::SerdeMissingField { field, .. } => format!("`{field}` is required: set it"),
+        Error::SerdeInvalidType {
+            unexpected,
+            expected,
+            ..
+        }
+        | Error::SerdeInvalidValue {
+            unexpected,
+            expected,
+            ..
+        } => format!("{} must be {expected}", kind(unexpected)),
+        Error::Unexpected { expected, .. } => format!("{expected} is expected"),
+        Error::UnknownAnchor { .. } => "an alias (`*`) names no anchor (`&`)".to_owned(),
+        Error::NonFiniteFloat { .. } => "a number must be finite".to_owned(),
+        _ => "it can't be understood".to_owned(),
+    }
+}
+
+/// The kind of an unexpected value, without the value: serde writes `string "abc"` and "integer `1`".
+fn kind(unexpected: &str) -> &str {
+    let end = unexpected.find(['"', '`']).unwrap_or(unexpected.len());
+    unexpected[..end].trim_end()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+
+    #[test]
+    fn what_is_wrong_is_told_without_a_value() {
+        const VALUE: &str = "s3cr3t-value";
+        for (yaml, expected) in [
+            (format!("a: {VALUE}\nb: ["), "line 2, column 4: "),
+            (format!("a: {VALUE}\n  b: c\n"), "line 2, column 4: "),
+            (
+                format!("a: {VALUE}\na: {VALUE}\n"),
+                "line 2, column 1: `a` stands twice: remove one",
+            ),
+            (VALUE.to_owned(), "line 1, column 1: string must be a map"),
+            (format!("a: \"{VALUE}\\q\"\n"), "line 1, column "),
+            (format!("a: *{VALUE}\n"), "line 1, column "),
+            (format!("a: !{VALUE} b\n"), "line 1, column "),
+            (format!("a: '{VALUE}\n"), "line 1, column "),
+        ] {
+            let read = serde_saphyr::from_str::<BTreeMap<String, serde_json::Value>>(&yaml);
+            let told = Problem::of(&read.unwrap_err()).to_string();
+            assert!(told.starts_with(expected), "{told}\n{expected}");
+            assert!(!told.contains(VALUE) && !told.contains('\n'), "{told}");
+        }
+    }
+}
