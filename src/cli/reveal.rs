@@ -13,6 +13,7 @@ use super::delivered::{self, Delivered, Value};
 use super::exit::Failure;
 use super::format::escaped;
 use super::invocation::Invocation;
+use super::terminal::Terminal;
 use super::text::{self, Text};
 use super::{dialogue, input, key, program, select, shell};
 use crate::api::ApiKey;
@@ -77,6 +78,12 @@ pub(super) async fn run(flags: &Reveal, call: &mut Invocation) -> Result<(), Fai
         call.terminal.warn(program::told(&warning, &call.program));
     }
     let is_claimed = key.reveals_once();
+    if is_claimed && Terminal::is_discarded() {
+        return Err(Failure::usage(
+            "standard output is closed or /dev/null, and a secret that is shown once would be lost: \
+             give it a file or a pipe",
+        ));
+    }
     let delivered = if is_claimed {
         let claim = claim::Claim::new(&cluster, &key);
         claim.look().await?;

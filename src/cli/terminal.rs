@@ -78,6 +78,26 @@ impl Terminal {
         }
     }
 
+    /// Whether answers certainly reach nobody: standard output is `/dev/null`, or was closed, for which the
+    /// runtime puts `/dev/null`.
+    #[must_use]
+    pub(super) fn is_discarded() -> bool {
+        #[cfg(unix)]
+        {
+            use std::os::fd::AsFd as _;
+            use std::os::unix::fs::MetadataExt as _;
+
+            let out = io::stdout().as_fd().try_clone_to_owned();
+            let out = out.and_then(|out| std::fs::File::from(out).metadata());
+            let device =
+                |found: io::Result<std::fs::Metadata>| found.map(|found| found.rdev()).ok();
+            let out = device(out).filter(|device| *device != 0);
+            out.is_some() && out == device(std::fs::metadata("/dev/null"))
+        }
+        #[cfg(not(unix))]
+        false
+    }
+
     /// Writes what there is nowhere else, and fails if nobody reads it.
     pub(super) fn hand_over(&mut self, text: &str) -> io::Result<()> {
         writeln!(self.out, "{text}")?;

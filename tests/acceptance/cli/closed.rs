@@ -118,6 +118,33 @@ async fn the_exit_code_is_that_of_the_answer_when_nobody_reads_it() {
 }
 
 #[tokio::test]
+async fn a_secret_is_not_claimed_for_an_output_that_is_closed_or_thrown_away() {
+    let scope = Scope::shared().await;
+    scope.apply_key("once", "secret: {delivery: RevealOnce}");
+    scope.ready("once").await;
+    let refused = |(code, said): (i32, String)| {
+        assert_eq!(code, 2, "{said}");
+        assert!(said.contains("standard output is closed"), "{said}");
+    };
+    refused(run(&scope, Stdio::null(), &["reveal", "once"]));
+    let plugin = scope.plugin_command();
+    let mut shell = std::process::Command::new("sh");
+    shell
+        .args(["-c", "exec \"$@\" >&-", "sh"])
+        .arg(plugin.get_program())
+        .args(plugin.get_args())
+        .args(["reveal", "once"])
+        .stdin(Stdio::null());
+    for (name, value) in plugin.get_envs() {
+        shell.env(name, value.unwrap_or_default());
+    }
+    let output = shell.output().unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    refused((output.status.code().unwrap(), said));
+    assert!(scope.plugin(&["reveal", "once"]).done().starts_with("ak_"));
+}
+
+#[tokio::test]
 async fn a_claimed_secret_that_nobody_read_is_no_success() {
     let scope = Scope::shared().await;
     scope.apply_key("once", "secret: {delivery: RevealOnce}");
