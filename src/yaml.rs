@@ -66,7 +66,9 @@ fn what(error: &Error) -> String {
             expected,
             ..
         } => format!("{} must be {expected}", kind(unexpected)),
-        Error::Unexpected { expected, .. } => format!("{expected} is expected"),
+        Error::Unexpected { expected, .. } => {
+            format!("a {} is expected", expected.trim_end_matches(" start"))
+        }
         Error::UnknownAnchor { .. } => "an alias (`*`) names no anchor (`&`)".to_owned(),
         Error::NonFiniteFloat { .. } => "a number must be finite".to_owned(),
         _ => "it can't be understood".to_owned(),
@@ -95,7 +97,7 @@ mod tests {
                 format!("a: {VALUE}\na: {VALUE}\n"),
                 "line 2, column 1: `a` stands twice: remove one",
             ),
-            (VALUE.to_owned(), "line 1, column 1: string must be a map"),
+            (VALUE.to_owned(), "line 1, column 1: a mapping is expected"),
             (format!("a: \"{VALUE}\\q\"\n"), "line 1, column "),
             (format!("a: *{VALUE}\n"), "line 1, column "),
             (format!("a: !{VALUE} b\n"), "line 1, column "),

@@ -81,7 +81,7 @@ fn what_is_wrong_with_a_kubeconfig_is_told_without_its_text() {
         let mut operator = Command::new(env!("CARGO_BIN_EXE_apikey-operator"));
         plugin.arg("list").env("KUBECONFIG", file);
         named.args(["list", "--kubeconfig"]).arg(file);
-        operator.env("KUBECONFIG", file);
+        operator.arg("controller").env("KUBECONFIG", file);
         [plugin, named, operator].map(|mut command| outcome(&mut command, ""))
     };
     let place = |line: usize| format!("{} is no kubeconfig: line {line}, ", file.display());
@@ -133,7 +133,7 @@ fn what_a_command_for_credentials_prints_is_not_told() {
         let mut plugin = Command::new(plugin_file());
         let mut operator = Command::new(env!("CARGO_BIN_EXE_apikey-operator"));
         plugin.arg("list").env("KUBECONFIG", &file);
-        operator.env("KUBECONFIG", &file);
+        operator.arg("controller").env("KUBECONFIG", &file);
         for mut command in [plugin, operator] {
             let refused = outcome(&mut command, "");
             let said = format!("{}{}", refused.stdout, refused.stderr);
