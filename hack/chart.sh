@@ -248,7 +248,7 @@ check "and to those below the path of the issuer" has_paths \
     "2/.well-known 2/auth/v1/api-key 2/b/keys/.well-known 2/b/keys/auth/v1/api-key 2/b/keys/oauth2 2/b/keys/openapi.json 2/oauth2 2/openapi.json" \
     --set issuerUrl=https://a.example/b/keys
 check "given paths are as they are given" has_paths "1/x 1/y" \
-    --set issuerUrl=https://a.example/b,ingress.paths={/x},httpRoute.paths={/y}
+    --set issuerUrl=https://a.example/b,'ingress.paths={/x},httpRoute.paths={/y}'
 render --set issuerUrl=https://a.example:8443/b/keys,ingress.enabled=true >"$work/below.yaml"
 check "the host of the Ingress is that of the issuer" grep -qF -e '- host: "a.example"' "$work/below.yaml"
 

@@ -42,7 +42,7 @@ cargo build --release --locked --target "$triple" --bins "${packages[@]}" >&2
 
 folder=${CARGO_TARGET_DIR:-target}/$triple/release
 for binary in "$folder"/*; do
-    [ -f "$binary" ] && [ -x "$binary" ] || continue
+    if [ ! -f "$binary" ] || [ ! -x "$binary" ]; then continue; fi
     if readelf --program-headers "$binary" | grep -q INTERP; then
         echo "$binary is not static" >&2
         exit 1
