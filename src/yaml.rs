@@ -100,7 +100,6 @@ mod tests {
             (VALUE.to_owned(), "line 1, column 1: a mapping is expected"),
             (format!("a: \"{VALUE}\\q\"\n"), "line 1, column "),
             (format!("a: *{VALUE}\n"), "line 1, column "),
-            (format!("a: !{VALUE} b\n"), "line 1, column "),
             (format!("a: '{VALUE}\n"), "line 1, column "),
         ] {
             let read = serde_saphyr::from_str::<BTreeMap<String, serde_json::Value>>(&yaml);

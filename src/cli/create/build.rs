@@ -13,7 +13,7 @@ use crate::policy;
 
 const DAY_SECONDS: i64 = 86_400;
 /// Fields, and which flags they come from.
-const FLAGS: [(&str, &str); 15] = [
+const FLAGS: [(&str, &str); 17] = [
     ("metadata", "NAME"),
     ("spec", "the key"),
     ("spec.name", "--login-name"),
@@ -30,6 +30,8 @@ const FLAGS: [(&str, &str); 15] = [
     ("spec.secret.revealWithinSeconds", "--reveal-within"),
     ("spec.secret.recipients", "--recipient"),
     ("spec.rotation", "--rotate-every, --overlap"),
+    ("spec.rotation.everyDays", "--rotate-every"),
+    ("spec.rotation.overlapSeconds", "--overlap"),
     ("spec.token.ttlSeconds", "--ttl"),
     ("spec.token.audiences", "--audience"),
 ];
