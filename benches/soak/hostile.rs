@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::http::Method;
+use k8s_openapi::api::authorization::v1::LocalSubjectAccessReview;
 use k8s_openapi::api::rbac::v1::RoleBinding;
 use kube::Api;
 use kube::api::PostParams;
@@ -120,7 +121,8 @@ impl Kind {
     }
 }
 
-/// Gives the tenant its namespace.
+/// Gives the tenant its namespace, and waits until it may make keys there: Kubernetes adds the rights of
+/// the chart to those of an admin a moment later.
 pub(crate) async fn settle(cluster: &Cluster) {
     cluster.namespace(NAMESPACE);
     let binding: RoleBinding = serde_json::from_value(json!({
@@ -134,6 +136,22 @@ pub(crate) async fn settle(cluster: &Cluster) {
         .create(&PostParams::default(), &binding)
         .await
         .unwrap();
+    let reviews = Api::<LocalSubjectAccessReview>::namespaced(cluster.client.clone(), NAMESPACE);
+    let review: LocalSubjectAccessReview = serde_json::from_value(json!({
+        "metadata": { "namespace": NAMESPACE },
+        "spec": { "user": USER, "resourceAttributes": {
+            "namespace": NAMESPACE, "verb": "create", "group": "apikey-operator.dev", "resource": "apikeys",
+        }},
+    }))
+    .unwrap();
+    let mut tick = tokio::time::interval(PACE);
+    loop {
+        tick.tick().await;
+        let answer = reviews.create(&PostParams::default(), &review).await;
+        if answer.unwrap().status.is_some_and(|status| status.allowed) {
+            return;
+        }
+    }
 }
 
 /// Writes such objects for ever. The API server may be away.

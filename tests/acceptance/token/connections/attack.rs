@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+use apikey_operator::server::connection::MAKES_ROOM_AFTER;
 use axum::body::Bytes;
 use tokio::io::{AsyncWriteExt as _, BufReader};
 use tokio::task::JoinSet;
@@ -128,8 +129,15 @@ async fn slowest(server: &TokenServer) -> Duration {
     for _ in 0..OTHERS {
         let begun = Instant::now();
         let serving = async {
-            let mut stream = BufReader::new(connect(source(2), server.address).await?);
-            request(&mut stream, SMALL).await
+            loop {
+                let mut stream = BufReader::new(connect(source(2), server.address).await?);
+                let connected = Instant::now();
+                let answer = request(&mut stream, SMALL).await;
+                // On a busy machine a request may come later than a newcomer may take for it.
+                if answer.is_ok() || connected.elapsed() < MAKES_ROOM_AFTER {
+                    return answer;
+                }
+            }
         };
         let answer = tokio::time::timeout(Duration::from_secs(10), serving).await;
         let took = begun.elapsed();
