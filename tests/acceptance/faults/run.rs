@@ -171,9 +171,9 @@ impl<'a> Run<'a> {
         oracle::refused_while_unreadable(self, address).await;
         let passed = MOVED_SECONDS + FORGOTTEN_SECONDS;
         self.clock.advance(LIFE_SECONDS - passed - LEFT_SECONDS);
-        oracle::tokens_before_expiry(self, address);
+        oracle::tokens_before_expiry(self, address).await;
         self.clock.advance(LEFT_SECONDS);
-        oracle::no_token_after_expiry(self, address);
+        oracle::no_token_after_expiry(self, address).await;
         self.ended(process);
         oracle::nothing_leaks(self).await;
     }
