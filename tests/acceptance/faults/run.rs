@@ -157,6 +157,7 @@ impl<'a> Run<'a> {
             self.cluster.install_chart(&[]);
         }
         self.clock.advance(FORGOTTEN_SECONDS);
+        self.faults.end();
         let client = self.faults.client(self.cluster.admin_config().await);
         let address = free_address();
         let listen = address.to_string();

@@ -207,6 +207,12 @@ impl Faults {
         state.keys.insert(key.to_owned(), progress);
     }
 
+    /// Has no fault happen any more.
+    pub(crate) fn end(&self) {
+        let mut state = self.state.lock().unwrap();
+        state.keys.values_mut().for_each(|key| key.faults.clear());
+    }
+
     /// How many faults of this key have happened.
     pub(crate) fn happened(&self, key: &str) -> usize {
         self.state.lock().unwrap().keys[key].happened
