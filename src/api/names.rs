@@ -2,6 +2,8 @@
 //!
 //! Pure constants. A name used in two places is written here once.
 
+use std::collections::BTreeMap;
+
 /// API group of all our kinds and the prefix of our labels and annotations.
 pub const GROUP: &str = "apikey-operator.dev";
 /// The only API version.
@@ -108,6 +110,20 @@ pub fn verifier_secret(apikey_uid: &str) -> String {
 #[must_use]
 pub fn verifier_owner_uid(secret_name: &str) -> Option<&str> {
     secret_name.strip_prefix(VERIFIER_PREFIX)
+}
+
+/// Whether an object has each of these labels with its value.
+#[must_use]
+pub fn are_set(
+    wanted: impl IntoIterator<Item = (&'static str, &'static str)>,
+    labels: Option<&BTreeMap<String, String>>,
+) -> bool {
+    let is_set = |(label, value)| {
+        labels
+            .and_then(|all| all.get(label))
+            .is_some_and(|found| found == value)
+    };
+    wanted.into_iter().all(is_set)
 }
 
 /// Label selector for the Secrets of ours with this component.

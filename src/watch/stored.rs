@@ -46,10 +46,7 @@ impl Verifier {
     #[must_use]
     pub fn read(secret: Secret) -> Self {
         let owner = owner(&secret.metadata);
-        let labels = secret.metadata.labels.as_ref();
-        let is_labelled = SELECTED_BY.iter().all(|(label, value)| {
-            labels.is_some_and(|labels| labels.get(*label).is_some_and(|found| found == value))
-        });
+        let is_labelled = names::are_set(SELECTED_BY, secret.metadata.labels.as_ref());
         let document = Document::parse(value(&secret, names::VERIFIER_DATA_KEY));
         let metadata = ObjectMeta {
             name: secret.metadata.name,

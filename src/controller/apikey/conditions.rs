@@ -14,12 +14,12 @@ use crate::api::{ApiKey, ROTATION_WAITS, conditions, names};
 use crate::credential::verifier::Handover;
 use crate::policy::{Assessment, DEFAULT_MAX_LIFETIME_DAYS};
 
-/// Since when a Secret of somebody else is in the way of the key, by its status.
+/// Since when a Secret of somebody else, or of an earlier key, is in the way of the key, by its status.
 pub(super) fn in_conflict_since(apikey: &ApiKey) -> Option<Timestamp> {
     let known = apikey.status.as_ref()?;
     let ready = conditions::find(&known.conditions, READY)?;
-    let known = [reason::SECRET_CONFLICT, reason::PREVIOUS_SECRET_TERMINATING];
-    known
+    let conflicts = [reason::SECRET_CONFLICT, reason::PREVIOUS_SECRET_TERMINATING];
+    conflicts
         .contains(&&*ready.reason)
         .then_some(ready.last_transition_time.0)
 }

@@ -87,10 +87,7 @@ impl Delivered {
             let value = annotations.remove(name)?;
             Some(value.chars().take(MAX_ANNOTATION_CHARS).collect())
         };
-        let labels = metadata.labels.unwrap_or_default();
-        let is_labelled = SELECTED_BY
-            .into_iter()
-            .all(|(label, value)| labels.get(label).is_some_and(|found| found == value));
+        let is_labelled = names::are_set(SELECTED_BY, metadata.labels.as_ref());
         let owners = metadata.owner_references.unwrap_or_default();
         let controller = owners.into_iter().find(|o| o.controller == Some(true));
         Self {
