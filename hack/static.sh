@@ -2,7 +2,7 @@
 # Builds binaries that need nothing of the system they run on, for images and for the plugin's
 # archives. The last line on standard output is their folder.
 #
-#   static.sh [--target TRIPLE] [PACKAGE...]   default: this machine's, apikey-operator
+#   static.sh [--target TRIPLE] [PACKAGE...]   default: this machine's, operator and plugin
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -32,8 +32,9 @@ fi
 printf 'int main(void) { return 0; }\n' | "${compiler:-${CC:-cc}}" -static -x c - -o /dev/null 2>/dev/null ||
     fail "the C library as an archive (libc.a)" "apt install libc6-dev, or dnf install glibc-static"
 
+[ $# -gt 0 ] || set -- apikey-operator kubectl-apikey
 packages=()
-for package in "${@:-apikey-operator}"; do packages+=(--package "$package"); done
+for package in "$@"; do packages+=(--package "$package"); done
 # Flags of the target alone: build scripts and macros are made for this machine.
 flags=CARGO_TARGET_$(tr 'a-z-' 'A-Z_' <<<"$triple")_RUSTFLAGS
 export "$flags=-C target-feature=+crt-static ${RUSTFLAGS:-}"

@@ -34,10 +34,10 @@ use tower::util::MapFuture;
 use tower::{BoxError, Layer, Service, ServiceBuilder};
 use tracing::Instrument as _;
 
-use crate::error::chain;
-use crate::kubeconfig;
 use crate::metrics::Metrics;
 use crate::telemetry::api_request;
+use apikey_client::error::chain;
+use apikey_client::kubeconfig;
 
 /// Silence on a connection of watches after which it is tried.
 pub const PING_AFTER: Duration = Duration::from_secs(10);

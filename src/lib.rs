@@ -1,45 +1,30 @@
-//! API keys as Kubernetes objects.
+//! The operator: one controller and one token server, as two processes or one.
 //!
 //! | module | pure | what |
 //! | --- | --- | --- |
-//! | [`api`] | yes | custom resources, conditions, names |
-//! | [`credential`] | yes, but for randomness and the hashing threads | secret format, hashes, verifier document |
-//! | [`policy`] | yes | may this key exist, and with what |
-//! | [`proxy`] | yes, but for the environment | through which proxy a request goes |
-//! | [`text`] | yes | text that others wrote, as it is shown |
 //! | [`controller`] | `apikey::{plan, status, notes, reported, delivered}` | watches, caches, reconcilers |
-//! | [`token`] | `index`, `verify`, `claims`, `signer`, `form`, `limits` | the token server |
-//! | [`object`] | yes | objects as the API server stores them, whatever stands in them |
+//! | [`token_server`] | `index`, `verify`, `claims`, `signer`, `form`, `limits` | from a secret to a token |
 //! | [`server`] | `connection`, `table`, `source` | the connections of a port |
 //! | [`watch`] | all but `stream`, `body` | watches of the API server, for both processes |
-//! | [`cli`] | renderings and decisions | the kubectl plugin |
-//! | [`admin`], [`audit`], [`client`], [`clock`], [`config`], [`error`], [`kubeconfig`], [`memory`], [`metrics`], [`process`], [`telemetry`] | no | the edge |
+//! | [`admin`], [`audit`], [`client`], [`config`], [`metrics`], [`process`], [`telemetry`] | no | the edge |
+//!
+//! What is below it has a crate of its own: [`apikey_api`] (custom resources, names), [`apikey_policy`] (may a
+//! key exist, and with what), [`apikey_credential`] (secrets and what proves them), [`apikey_client`] (how to
+//! reach an API server and read its answers).
 //!
 //! Data flows one way: watches fill [`controller::cache`], a change is put on a queue, a reconcile
 //! observes the caches, [`controller::apikey::plan::plan`] decides, `execute` writes with
 //! preconditions, and the answer of each write goes straight back into the cache. In the token server
-//! watches fill [`token::index`], and every request reads it.
+//! watches fill [`token_server::index`], and every request reads it.
 
 pub mod admin;
-pub mod api;
 pub mod audit;
-pub mod cli;
 pub mod client;
-pub mod clock;
 pub mod config;
 pub mod controller;
-pub mod credential;
-pub mod error;
-pub mod kubeconfig;
-pub mod memory;
 pub mod metrics;
-pub mod object;
-pub mod policy;
 pub mod process;
-pub mod proxy;
 pub mod server;
 pub mod telemetry;
-pub mod text;
-pub mod token;
+pub mod token_server;
 pub mod watch;
-pub mod yaml;

@@ -1,17 +1,25 @@
 //! Arguments, logs, processes. The only place that exits.
 
+use std::alloc::System;
 use std::error::Error;
 use std::io::Write as _;
 use std::process::ExitCode;
 
-use apikey_operator::clock::Clock;
+use apikey_client::clock::Clock;
+use apikey_credential::memory;
 use apikey_operator::config::{
     Cli, Command, CommonFlags, ControllerCommand, ControllerFlags, RunCommand, TokenFlags,
     TokenServerCommand,
 };
 use apikey_operator::metrics::Metrics;
-use apikey_operator::{api, client, controller, memory, process, telemetry, token};
+use apikey_operator::{client, controller, process, telemetry, token_server};
 use clap::Parser as _;
+use zeroizing_alloc::ZeroAlloc;
+
+/// Wipes what is freed: a secret passes through buffers of HTTP, TLS, JSON and age that this program does
+/// not own, and a buffer that grows leaves its old place behind.
+#[global_allocator]
+static WIPES: ZeroAlloc<System> = ZeroAlloc(System);
 
 fn main() -> ExitCode {
     let result = match Cli::parse().command {
@@ -32,7 +40,7 @@ fn main() -> ExitCode {
             run(common, Some(controller), Some(token))
         }
         Command::Crds { out } => print_crds(out.as_deref()),
-        Command::Openapi => print(&token::openapi::json("")),
+        Command::Openapi => print(&token_server::openapi::json("")),
         Command::Version => print(&format!("apikey-operator {}", env!("CARGO_PKG_VERSION"))),
     };
     match result {
@@ -50,10 +58,10 @@ fn print(text: &str) -> Result<(), Box<dyn Error>> {
 
 fn print_crds(out: Option<&std::path::Path>) -> Result<(), Box<dyn Error>> {
     let Some(folder) = out else {
-        return Ok(std::io::stdout().write_all(api::crds::yaml()?.as_bytes())?);
+        return Ok(std::io::stdout().write_all(apikey_api::crds::yaml()?.as_bytes())?);
     };
     std::fs::create_dir_all(folder)?;
-    for (name, content) in api::crds::files()? {
+    for (name, content) in apikey_api::crds::files()? {
         std::fs::write(folder.join(name), content)?;
     }
     Ok(())
@@ -101,7 +109,7 @@ fn run(
             };
             let token = async {
                 match &token {
-                    Some(config) => Box::pin(token::run(&common, config, &process)).await,
+                    Some(config) => Box::pin(token_server::run(&common, config, &process)).await,
                     None => Ok(()),
                 }
             };

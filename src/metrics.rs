@@ -16,7 +16,7 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
 
-use crate::credential::verifier::Cause;
+use apikey_credential::verifier::Cause;
 
 /// Buckets for the time of one reconcile, 1 ms to 8 s. Unit: seconds.
 const RECONCILE_BUCKETS: [f64; 14] = [
@@ -269,7 +269,7 @@ impl Metrics {
     /// Says whether this process holds the lease.
     pub fn leads(&self, leads: bool) {
         let labels = LeaderLabels {
-            name: crate::api::names::CONTROLLER_LEASE,
+            name: apikey_api::names::CONTROLLER_LEASE,
         };
         self.leader.get_or_create(&labels).set(i64::from(leads));
     }

@@ -7,11 +7,11 @@ use tokio::sync::watch;
 use crate::admin::{self, Readiness};
 use crate::audit::log::AuditLog;
 use crate::client::{Clients, WatchClients};
-use crate::clock::Clock;
 use crate::config::Common;
 use crate::metrics::Metrics;
 use crate::server::metrics::ConnectionMetrics;
 use crate::watch::quarantine::Quarantine;
+use apikey_client::clock::Clock;
 
 /// What the parts of one process share.
 #[derive(Clone)]

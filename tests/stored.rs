@@ -3,10 +3,10 @@
 //! `tests/stored/v1` was written by the first version: the verifier of a key that was rotated once, both
 //! rings, and the secret that was delivered. Files there never change; a new format adds a folder.
 
-use apikey_operator::credential::fingerprint::PepperRing;
-use apikey_operator::credential::signing::SigningRing;
-use apikey_operator::credential::verifier::Document;
-use apikey_operator::credential::{Secret, hash};
+use apikey_credential::fingerprint::PepperRing;
+use apikey_credential::signing::SigningRing;
+use apikey_credential::verifier::Document;
+use apikey_credential::{Secret, hash};
 use k8s_openapi::jiff::Timestamp;
 
 #[test]

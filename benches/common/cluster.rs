@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use apikey_operator::api::Organization;
+use apikey_api::Organization;
 use controlplane::ControlPlane;
 use kube::api::PostParams;
 use kube::config::{KubeConfigOptions, Kubeconfig};

@@ -1,6 +1,6 @@
 //! Secrets of the right form that nobody has.
 
-use apikey_operator::credential::{KeyId, Secret, random};
+use apikey_credential::{KeyId, Secret, random};
 
 use crate::holder::{Holder, Request, request};
 

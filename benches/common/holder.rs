@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use apikey_operator::api::names;
-use apikey_operator::credential::Secret;
+use apikey_api::names;
+use apikey_credential::Secret;
 use k8s_openapi::api::core::v1::Secret as CoreSecret;
 
 const PATH: &str = "/auth/v1/api-key/token";

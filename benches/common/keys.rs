@@ -1,6 +1,6 @@
 //! Keys of the organization.
 
-use apikey_operator::api::{ApiKey, ApiKeySpec};
+use apikey_api::{ApiKey, ApiKeySpec};
 use k8s_openapi::jiff::Timestamp;
 
 use super::cluster::ORGANIZATION;

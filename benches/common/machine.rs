@@ -3,7 +3,7 @@
 use std::fs::read_to_string;
 use std::process::Command;
 
-use apikey_operator::clock::Clock;
+use apikey_client::clock::Clock;
 
 pub(crate) fn describe() -> String {
     let cores = std::thread::available_parallelism().unwrap();

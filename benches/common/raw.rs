@@ -1,6 +1,6 @@
 //! Requests with objects that this program can't read.
 
-use apikey_operator::api::names;
+use apikey_api::names;
 use axum::http::header::CONTENT_TYPE;
 use axum::http::{Method, Request};
 use kube::Client;

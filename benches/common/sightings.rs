@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use apikey_operator::api::{ApiKey, Phase, conditions};
-use apikey_operator::clock::Clock;
+use apikey_api::{ApiKey, Phase, conditions};
+use apikey_client::clock::Clock;
 use futures::StreamExt as _;
 use k8s_openapi::jiff::Timestamp;
 use kube::runtime::WatchStreamExt as _;

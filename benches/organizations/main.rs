@@ -16,9 +16,8 @@ use std::hint::black_box;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use apikey_operator::api::{Organization, OrganizationSpec};
+use apikey_api::{Organization, OrganizationSpec};
 use apikey_operator::controller::relations::{Declared, Relations};
-use apikey_operator::policy;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use k8s_openapi::jiff::Timestamp;
 use kube::ResourceExt as _;
@@ -109,10 +108,10 @@ fn looking_at_all(size: usize) -> Duration {
     let queue: BTreeSet<_> = all.iter().map(|other| other.name_any()).collect();
     black_box(queue);
     for organization in &all {
-        let id = policy::organization_id(organization);
-        let same = all
-            .iter()
-            .filter(|other| policy::organization_id(other) == id && age(other) < age(organization));
+        let id = apikey_policy::organization_id(organization);
+        let same = all.iter().filter(|other| {
+            apikey_policy::organization_id(other) == id && age(other) < age(organization)
+        });
         black_box(same.min_by_key(|other| age(other)));
     }
     begun.elapsed()

@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use apikey_operator::api::names;
+use apikey_api::names;
 use axum::http::Method;
 use futures::StreamExt as _;
 use serde_json::{Value, json};

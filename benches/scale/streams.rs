@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use apikey_operator::api::Phase;
+use apikey_api::Phase;
 use kube::Api;
 
 use crate::common::cluster::Cluster;

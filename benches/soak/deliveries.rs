@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use apikey_operator::api::names;
+use apikey_api::names;
 use futures::StreamExt as _;
 use k8s_openapi::api::core::v1::Secret;
 use kube::runtime::WatchStreamExt as _;

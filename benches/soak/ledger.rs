@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use apikey_operator::api::{ApiKey, names};
+use apikey_api::{ApiKey, names};
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 
 use crate::holder::{Holder, Request};

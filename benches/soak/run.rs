@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use apikey_operator::clock::Clock;
+use apikey_client::clock::Clock;
 use k8s_openapi::jiff::Timestamp;
 use parking_lot::Mutex;
 use tokio::task::JoinSet;
@@ -17,7 +17,7 @@ use crate::ledger::Ledger;
 use crate::measured::Measurements;
 use crate::samples::Sample;
 use crate::site::Site;
-use crate::world::{Tally, World, pass};
+use crate::world::{PhaseCounts, World, pass};
 use crate::{deliveries, hostile, neighbour, plots, samples, settled, told};
 
 /// Longest wait until all keys of the begin are in use.
@@ -46,7 +46,7 @@ pub(crate) async fn soak(time: Duration) -> Measurements {
         server: site.server.address,
         clock: Clock::system(),
         ledger: Mutex::new(Ledger::default()),
-        tally: Mutex::new(Tally::new()),
+        tally: Mutex::new(PhaseCounts::new()),
         back: Mutex::new(Some(Timestamp::UNIX_EPOCH)),
     });
     site.cluster.namespace(neighbour::NAMESPACE);
@@ -80,7 +80,7 @@ async fn go(site: &mut Site, world: &Arc<World>, time: Duration) -> Outcome {
         owner.create().await;
     }
     all_in_use(world).await;
-    *world.tally.lock() = Tally::new();
+    *world.tally.lock() = PhaseCounts::new();
 
     progress("Loading it");
     // By itself, for starting the API server again blocks this task.

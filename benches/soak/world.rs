@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use apikey_operator::clock::Clock;
+use apikey_client::clock::Clock;
 use hdrhistogram::Histogram;
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use kube::Client;
@@ -24,7 +24,7 @@ pub(crate) struct World {
     pub(crate) server: SocketAddr,
     pub(crate) clock: Clock,
     pub(crate) ledger: Mutex<Ledger>,
-    pub(crate) tally: Mutex<Tally>,
+    pub(crate) tally: Mutex<PhaseCounts>,
     /// When the API server was there again, if it was away; `None` while it is away.
     pub(crate) back: Mutex<Option<Timestamp>>,
 }
@@ -40,7 +40,7 @@ impl World {
 }
 
 /// What happened so far.
-pub(crate) struct Tally {
+pub(crate) struct PhaseCounts {
     pub(crate) counts: Counts,
     /// Times of answers to holders of keys since the last sample. Unit: microseconds.
     pub(crate) times: Histogram<u64>,
@@ -83,7 +83,7 @@ pub(crate) struct Counts {
     pub(crate) forged_unanswered: u32,
 }
 
-impl Tally {
+impl PhaseCounts {
     pub(crate) fn new() -> Self {
         Self {
             counts: Counts::default(),

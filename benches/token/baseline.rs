@@ -3,8 +3,8 @@
 use std::net::{SocketAddr, TcpListener};
 use std::time::{Duration, Instant};
 
-use apikey_operator::clock::Clock;
-use apikey_operator::credential::signing::SigningRing;
+use apikey_client::clock::Clock;
+use apikey_credential::signing::SigningRing;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::sync::oneshot;
 

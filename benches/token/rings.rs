@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use apikey_operator::api::names;
-use apikey_operator::clock::Clock;
-use apikey_operator::credential::fingerprint::PepperRing;
-use apikey_operator::credential::signing::{Algorithm, SigningRing};
+use apikey_api::names;
+use apikey_client::clock::Clock;
+use apikey_credential::fingerprint::PepperRing;
+use apikey_credential::signing::{Algorithm, SigningRing};
 use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::Secret;
 use kube::Api;

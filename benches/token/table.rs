@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::common::report::Report;
 use crate::load::Outcome;
-use crate::load::tally::Tally;
+use crate::load::tally::PhaseCounts;
 use crate::server::Server;
 
 pub(crate) type Table = Report;
@@ -73,7 +73,7 @@ impl Rate<'_> {
 }
 
 /// Percentiles of the times, and what else came than one kind of answer.
-pub(crate) fn times(tally: &Tally) -> String {
+pub(crate) fn times(tally: &PhaseCounts) -> String {
     let percentile = |percent| short(tally.percentile(percent));
     let mut text = format!("p50 {}, p99 {}", percentile(50.0), percentile(99.0));
     if tally.answers.len() > 1 {

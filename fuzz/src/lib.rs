@@ -8,12 +8,12 @@ pub mod verifier;
 
 use std::sync::LazyLock;
 
-use apikey_operator::credential::Secret;
-use apikey_operator::credential::signing::{Algorithm, SigningKey, SigningRing};
-use apikey_operator::token::claims::Claims;
-use apikey_operator::token::form::{self, Form};
-use apikey_operator::token::routes::authz::Requirement;
-use apikey_operator::token::signer::Signer;
+use apikey_credential::Secret;
+use apikey_credential::signing::{Algorithm, SigningKey, SigningRing};
+use apikey_operator::token_server::claims::Claims;
+use apikey_operator::token_server::form::{self, Form};
+use apikey_operator::token_server::routes::authz::Requirement;
+use apikey_operator::token_server::signer::Signer;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64URL;
 use k8s_openapi::jiff::{SignedDuration, Timestamp};

@@ -1,9 +1,9 @@
 //! Whatever comes as a line of a watch is read or refused, and no object that the API server stores makes
 //! a line that is refused.
 
-use apikey_operator::api::{ApiKey, Organization};
+use apikey_api::{ApiKey, Organization};
+use apikey_client::object::{Decode, NamespaceLabels};
 use apikey_operator::controller::apikey::delivered::Delivered;
-use apikey_operator::object::{Decode, NamespaceLabels};
 use apikey_operator::watch::event::Line;
 use apikey_operator::watch::stored::Verifier;
 use k8s_openapi::api::core::v1::Secret;

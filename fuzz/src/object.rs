@@ -1,9 +1,9 @@
 //! Whatever the API server stores, an object of it is read or known by its identity, and no list or watch
 //! fails because of it.
 
-use apikey_operator::api::{ApiKey, Organization};
+use apikey_api::{ApiKey, Organization};
+use apikey_client::object::{Decode, NamespaceLabels, Page, Stored};
 use apikey_operator::controller::apikey::delivered::Delivered;
-use apikey_operator::object::{Decode, NamespaceLabels, Page, Stored};
 use apikey_operator::watch::stored::Verifier;
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::Secret;

@@ -3,17 +3,17 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use apikey_operator::api::conditions::{DELIVERED, EXPIRED, READY, RECONCILING, STALLED, find};
-use apikey_operator::api::{ApiKey, ApiKeyStatus, Organization, Phase};
+use apikey_api::conditions::{DELIVERED, EXPIRED, READY, RECONCILING, STALLED, find};
+use apikey_api::{ApiKey, ApiKeyStatus, Organization, Phase};
+use apikey_client::object::Decode as _;
+use apikey_credential::verifier::Document;
 use apikey_operator::controller::apikey::delivered::Delivered;
 use apikey_operator::controller::apikey::model::{Action, Observed, Settings};
 use apikey_operator::controller::apikey::notes;
 use apikey_operator::controller::apikey::plan::{MAX_WAIT, Plan, plan};
 use apikey_operator::controller::apikey::reported::Reported;
-use apikey_operator::credential::verifier::Document;
-use apikey_operator::object::Decode as _;
-use apikey_operator::policy::OverQuota;
 use apikey_operator::watch::stored::Verifier;
+use apikey_policy::OverQuota;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
 use k8s_openapi::jiff::Timestamp;
 use serde::Deserialize;

@@ -1,10 +1,8 @@
 //! What holds of any document that stands where a verifier is stored.
 
-use apikey_operator::credential::hash::{
-    self, MAX_STORED_ITERATIONS, MAX_STORED_MEMORY_KIB, Memory,
-};
-use apikey_operator::credential::verifier::{Document, Entry, MAX_PENDING};
-use apikey_operator::credential::{KeyId, Secret};
+use apikey_credential::hash::{self, MAX_STORED_ITERATIONS, MAX_STORED_MEMORY_KIB, Memory};
+use apikey_credential::verifier::{Document, Entry, MAX_PENDING};
+use apikey_credential::{KeyId, Secret};
 use k8s_openapi::jiff::Timestamp;
 
 /// Costs up to this are tried out. Unit: KiB.

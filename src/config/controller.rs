@@ -3,9 +3,9 @@
 use clap::Args;
 
 use super::common::namespace;
-use crate::credential::Argon2Cost;
-use crate::credential::hash::{MAX_STORED_ITERATIONS, MAX_STORED_MEMORY_KIB};
-use crate::credential::signing::Algorithm;
+use apikey_credential::Argon2Cost;
+use apikey_credential::hash::{MAX_STORED_ITERATIONS, MAX_STORED_MEMORY_KIB};
+use apikey_credential::signing::Algorithm;
 
 /// Flags of the controller.
 #[derive(Args, Clone, Debug)]

@@ -126,7 +126,7 @@ mod tests {
     use clap::CommandFactory as _;
 
     use super::*;
-    use crate::credential::Argon2Cost;
+    use apikey_credential::Argon2Cost;
 
     fn parse(arguments: &[&str]) -> Result<Command, clap::Error> {
         let all = ["apikey-operator"].iter().chain(arguments);

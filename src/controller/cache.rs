@@ -19,10 +19,10 @@ use kube::runtime::reflector::{Lookup, ObjectRef, Store, store::Writer};
 use kube::runtime::watcher;
 use parking_lot::Mutex;
 
-use crate::object::Identity;
 use crate::watch::event::Event;
 use crate::watch::relist::{Relist, Step};
 use crate::watch::watched::Part;
+use apikey_client::object::Identity;
 
 /// Objects of one kind.
 #[derive(Debug)]

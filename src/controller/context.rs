@@ -23,20 +23,21 @@ use super::queue::{ObjectName, Queue};
 use super::relations::Relations;
 use super::remembered::Remembered;
 use super::turns::Tenant;
-use crate::api::{ApiKey, Organization, names};
 use crate::audit::log::AuditLog;
 use crate::client::WatchClients;
-use crate::clock::Clock;
-use crate::credential::fingerprint::PepperRing;
-use crate::credential::signing::{RotationPolicy, SigningRing};
-use crate::credential::{Hasher, Stock};
-use crate::error::{Error, request};
 use crate::metrics::Metrics;
-use crate::object::{Answer, Decode, Identity, NamespaceLabels};
 use crate::watch::Keep as _;
-use crate::watch::roster::{KeyRef, Roster};
 use crate::watch::stored::Verifier;
 use crate::watch::watched::Watched;
+use apikey_api::KeyRef;
+use apikey_api::{ApiKey, Organization, names};
+use apikey_client::clock::Clock;
+use apikey_client::error::{Error, request};
+use apikey_client::object::{Answer, Decode, Identity, NamespaceLabels};
+use apikey_credential::fingerprint::PepperRing;
+use apikey_credential::signing::{RotationPolicy, SigningRing};
+use apikey_credential::{Hasher, Stock};
+use apikey_policy::quota_index::QuotaIndex;
 
 /// Parameters of every create and update: our field manager.
 #[must_use]
@@ -75,7 +76,7 @@ pub struct Context {
     /// What the watches deliver.
     pub caches: Caches,
     /// Keys by organization.
-    pub roster: Mutex<Roster>,
+    pub quota_index: Mutex<QuotaIndex>,
     /// Organizations by id and parent.
     pub relations: Mutex<Relations>,
     /// What is to be reconciled.
@@ -192,7 +193,7 @@ impl Context {
 
     /// Has a key reconciled.
     pub fn enqueue(&self, key: &KeyRef) {
-        let organization = self.roster.lock().counted_by(key);
+        let organization = self.quota_index.lock().counted_by(key);
         let tenant = Tenant {
             organization: organization.unwrap_or_default(),
             namespace: Arc::clone(&key.namespace),
@@ -238,11 +239,11 @@ impl Context {
         let org = apikey.spec.org.clone();
         let changed = {
             // Locked around both, so that a deletion that the watch tells of meanwhile comes after both.
-            let mut roster = self.roster.lock();
+            let mut quota_index = self.quota_index.lock();
             if !self.caches.apikeys.record(ticket, apikey.clone()) {
                 return;
             }
-            roster.upsert(&apikey)
+            quota_index.upsert(&apikey)
         };
         for key in &changed {
             self.enqueue(key);

@@ -9,11 +9,11 @@ use kube::api::PostParams;
 use kube::{Api, Client};
 use tokio::sync::mpsc;
 
-use crate::api::names;
-use crate::clock::Clock;
-use crate::error;
 use crate::metrics::Metrics;
-use crate::text::printable;
+use apikey_api::names;
+use apikey_api::text::printable;
+use apikey_client::clock::Clock;
+use apikey_client::error;
 
 /// Events that wait to be written; more are dropped.
 const QUEUE: usize = 16_384;
@@ -27,7 +27,7 @@ const MAX_NOTE_CHARS: usize = 1000;
 pub struct Note {
     /// `Normal` or `Warning`.
     pub severity: Severity,
-    /// One of [`crate::api::conditions::reason`].
+    /// One of [`apikey_api::conditions::reason`].
     pub reason: &'static str,
     /// For people, without control characters.
     pub message: String,

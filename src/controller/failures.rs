@@ -6,7 +6,7 @@ use std::time::Duration;
 use kube::runtime::reflector::Lookup;
 use parking_lot::Mutex;
 
-use crate::error::Class;
+use apikey_client::error::Class;
 
 /// Counts failures of one class in a row, to wait ever longer.
 #[derive(Debug, Default)]

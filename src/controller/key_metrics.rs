@@ -9,7 +9,7 @@ use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::gauge::ConstGauge;
 
 use super::context::Context;
-use crate::api::{ApiKey, Phase};
+use apikey_api::{ApiKey, Phase};
 
 /// A time in a key.
 type TimeOf = fn(&ApiKey) -> Option<&Time>;
@@ -32,11 +32,11 @@ impl Collector for KeyMetrics {
             MetricType::Gauge,
         )?;
         let required = self.ctx.settings.require_organizations;
-        for (org, tally) in self.ctx.roster.lock().tallies(required) {
+        for (org, counts) in self.ctx.quota_index.lock().counts_by_org(required) {
             for (phase, count) in [
-                (Phase::Pending, tally.pending),
-                (Phase::Active, tally.active),
-                (Phase::Expired, tally.expired),
+                (Phase::Pending, counts.pending),
+                (Phase::Active, counts.active),
+                (Phase::Expired, counts.expired),
             ] {
                 let labels = [("org", org), ("phase", phase.as_str())];
                 ConstGauge::new(count).encode(family.encode_family(&labels)?)?;

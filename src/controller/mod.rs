@@ -41,13 +41,13 @@ use self::leader::Leadership;
 use self::organization::Recount;
 use self::remembered::Remembered;
 use crate::admin::Readiness;
-use crate::api::names;
 use crate::config::{self, Common};
-use crate::credential::signing::RotationPolicy;
-use crate::credential::{Hasher, Stock, random};
-use crate::error::{self, Error};
 use crate::process::Process;
 use crate::watch::progress::Progress;
+use apikey_api::names;
+use apikey_client::error::{self, Error};
+use apikey_credential::signing::RotationPolicy;
+use apikey_credential::{Hasher, Stock, random};
 
 /// How often a missing thing is looked for at start.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
@@ -130,7 +130,7 @@ fn context(
             token_url: common
                 .issuer_url
                 .as_deref()
-                .map(|issuer| format!("{issuer}{}", crate::token::routes::token::PATH).into()),
+                .map(|issuer| format!("{issuer}{}", apikey_api::endpoints::TOKEN).into()),
         },
         clock,
         stock: Stock::new(Arc::clone(&hasher)),
@@ -142,7 +142,7 @@ fn context(
             rotation_days: config.signing_key_rotation_days,
         },
         caches: Caches::default(),
-        roster: Mutex::default(),
+        quota_index: Mutex::default(),
         relations: Mutex::default(),
         queues: Queues::default(),
         recount: Recount::default(),

@@ -12,13 +12,12 @@ use parking_lot::Mutex;
 use super::context::{Context, post_params};
 use super::events::{Note, Severity};
 use super::workers::Next;
-use crate::api::conditions::{self, Desired, READY, RECONCILING, STALLED, reason};
-use crate::api::{Organization, OrganizationStatus};
-use crate::error::{Error, request};
-use crate::object::Answer;
-use crate::policy;
 use crate::watch::Keep as _;
-use crate::watch::roster::Tally;
+use apikey_api::conditions::{self, Desired, READY, RECONCILING, STALLED, reason};
+use apikey_api::{Organization, OrganizationStatus};
+use apikey_client::error::{Error, request};
+use apikey_client::object::Answer;
+use apikey_policy::quota_index::PhaseCounts;
 
 /// Name of this controller in metrics and logs.
 pub const CONTROLLER: &str = "organization";
@@ -85,7 +84,7 @@ pub async fn reconcile(organization: Arc<Organization>, ctx: Arc<Context>) -> Re
     let parent_name = organization.spec.parent.as_deref();
     let parent = parent_name.and_then(|n| ctx.caches.organizations.get(&ObjectRef::new(n)));
     let elder = ctx.relations.lock().elder(&organization);
-    let tally = ctx.roster.lock().tally(&name);
+    let counts = ctx.quota_index.lock().phase_counts(&name);
     let is_unreadable = |name: &str| ctx.caches.organizations.is_unreadable(None, name);
     let standing = match parent_name.filter(|name| is_unreadable(name)) {
         Some(unreadable) => Standing::Waiting(
@@ -96,7 +95,7 @@ pub async fn reconcile(organization: Arc<Organization>, ctx: Arc<Context>) -> Re
         ),
         None => standing(&organization, parent.as_deref(), elder.as_deref()),
     };
-    let status = status(&organization, &standing, tally, ctx.clock.now());
+    let status = status(&organization, &standing, counts, ctx.clock.now());
     if organization.status.as_ref() != Some(&status) {
         write_status(&ctx, &organization, &standing, status).await?;
     }
@@ -160,7 +159,7 @@ fn standing(
     if let Some(elder) = elder {
         let message = format!(
             "`id` {} is already that of Organization '{elder}': give this one another",
-            policy::organization_id(organization),
+            apikey_policy::organization_id(organization),
         );
         return Standing::Refused(reason::ID_CONFLICT, message);
     }
@@ -186,7 +185,7 @@ fn standing(
 fn status(
     organization: &Organization,
     standing: &Standing,
-    tally: Tally,
+    counts: PhaseCounts,
     now: Timestamp,
 ) -> OrganizationStatus {
     let generation = organization.metadata.generation.unwrap_or(0);
@@ -217,9 +216,9 @@ fn status(
     let old = organization.status.clone().unwrap_or_default();
     OrganizationStatus {
         observed_generation: generation,
-        id: Some(policy::organization_id(organization).to_string()),
-        active_keys: Some(tally.active),
-        expired_keys: Some(tally.expired),
+        id: Some(apikey_policy::organization_id(organization).to_string()),
+        active_keys: Some(counts.active),
+        expired_keys: Some(counts.expired),
         conditions: conditions::next(&old.conditions, desired, generation, now),
     }
 }

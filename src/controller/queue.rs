@@ -8,7 +8,7 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use super::turns::{Tenant, Turns};
-use crate::watch::roster::KeyRef;
+use apikey_api::KeyRef;
 
 /// Which object of its kind.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -10,8 +10,7 @@ use k8s_openapi::jiff::Timestamp;
 use kube::ResourceExt as _;
 use uuid::Uuid;
 
-use crate::api::Organization;
-use crate::policy;
+use apikey_api::Organization;
 
 /// What is known of an organization.
 #[derive(Clone, Copy, Debug)]
@@ -75,7 +74,7 @@ impl Facts {
     fn of(declared: Declared<'_>) -> Option<Self> {
         match declared {
             Declared::Readable(organization) => Some(Self::Readable {
-                id: policy::organization_id(organization),
+                id: apikey_policy::organization_id(organization),
                 parent: organization.spec.parent.as_deref().map(Arc::from),
                 age: Age::of(organization),
             }),
@@ -140,7 +139,7 @@ impl Relations {
     /// Name of the oldest other organization with the same id, if it is older than this one.
     #[must_use]
     pub fn elder(&self, organization: &Organization) -> Option<Arc<str>> {
-        let oldest = self.oldest(policy::organization_id(organization))?;
+        let oldest = self.oldest(apikey_policy::organization_id(organization))?;
         (*oldest < Age::of(organization)).then(|| Arc::clone(&oldest.name))
     }
 

@@ -8,11 +8,11 @@ use super::apikey::restore::is_heir;
 use super::context::{Context, post_params};
 use super::verifiers;
 use super::workers::Next;
-use crate::api::ApiKey;
-use crate::credential::verifier::{Document, Owner};
-use crate::error::{Class, Error, request};
-use crate::object::Answer;
 use crate::watch::stored::Verifier;
+use apikey_api::ApiKey;
+use apikey_client::error::{Class, Error, request};
+use apikey_client::object::Answer;
+use apikey_credential::verifier::{Document, Owner};
 
 /// How long to wait for the key of a verifier to come back.
 const LOOK_AGAIN: Duration = Duration::from_secs(5);

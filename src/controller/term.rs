@@ -13,9 +13,9 @@ use super::context::Context;
 use super::leader::Leadership;
 use super::workers::Controller;
 use super::{apikey, keyrings, organization, verifiers, watches};
-use crate::credential::fingerprint::PepperRing;
-use crate::credential::signing::SigningRing;
-use crate::watch::roster::KeyRef;
+use apikey_api::KeyRef;
+use apikey_credential::fingerprint::PepperRing;
+use apikey_credential::signing::SigningRing;
 
 /// Organizations and verifiers reconciled at the same time.
 const SMALL_CONCURRENCY: u16 = 8;

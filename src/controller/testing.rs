@@ -7,10 +7,10 @@ use kube::{Client, Config};
 use tokio::sync::watch;
 
 use super::context::Context;
-use crate::clock::Clock;
 use crate::config::{Cli, Command, ControllerCommand};
 use crate::metrics::Metrics;
 use crate::process::Process;
+use apikey_client::clock::Clock;
 
 /// A context whose caches and queues are empty. Needs a runtime.
 pub(super) fn context() -> Arc<Context> {

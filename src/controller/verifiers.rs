@@ -16,13 +16,13 @@ use super::context::Context;
 use super::events::{Note, Severity};
 use super::restore;
 use super::workers::Next;
-use crate::api::ApiKey;
-use crate::api::conditions::reason;
 use crate::audit::{self, KeyIdentity, Record};
-use crate::credential::verifier::{Document, Owner};
-use crate::error::{Error, request};
-use crate::watch::roster::KeyRef;
 use crate::watch::stored::Verifier;
+use apikey_api::ApiKey;
+use apikey_api::KeyRef;
+use apikey_api::conditions::reason;
+use apikey_client::error::{Error, request};
+use apikey_credential::verifier::{Document, Owner};
 
 /// Name of this controller in metrics and logs.
 pub const CONTROLLER: &str = "verifier";

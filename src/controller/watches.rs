@@ -11,17 +11,18 @@ use super::context::Context;
 use super::events::{Note, Severity};
 use super::failures::object_key;
 use super::relations::Declared;
-use crate::api::conditions::reason;
-use crate::api::{ApiKey, Organization, names};
-use crate::object::{Identity, NamespaceLabels};
 use crate::process::Process;
 use crate::watch::event::Event;
 use crate::watch::progress::Progress;
-use crate::watch::roster::{KeyRef, Roster};
 use crate::watch::source::Source;
 use crate::watch::stored::Verifier;
 use crate::watch::watched::Part;
 use crate::watch::{Feed, Keep};
+use apikey_api::KeyRef;
+use apikey_api::conditions::reason;
+use apikey_api::{ApiKey, Organization, names};
+use apikey_client::object::{Identity, NamespaceLabels};
+use apikey_policy::quota_index::QuotaIndex;
 
 /// See [`Feed::new`]. Unit: seconds.
 const WATCH_TIMEOUT_SECONDS: u32 = 240;
@@ -76,7 +77,7 @@ fn into<K>(
     ctx: &Arc<Context>,
     part: &Part,
     cache: fn(&Context) -> &Cache<K>,
-    handle: fn(&Context, &mut Roster, News<K>) -> Vec<KeyRef>,
+    handle: fn(&Context, &mut QuotaIndex, News<K>) -> Vec<KeyRef>,
 ) -> impl FnMut(Event<K>) + use<K>
 where
     K: Keep + Clone + 'static,
@@ -84,10 +85,10 @@ where
     let (ctx, part) = (Arc::clone(ctx), part.clone());
     move |event| {
         let concerned: Vec<_> = {
-            // Locked around both: whoever sees something in a cache and locks the roster then finds it there.
-            let mut roster = ctx.roster.lock();
+            // Locked around both: whoever sees something in a cache and locks the quota_index then finds it there.
+            let mut quota_index = ctx.quota_index.lock();
             let news = cache(&ctx).apply(&part, event).into_iter();
-            news.flat_map(|news| handle(&ctx, &mut roster, news))
+            news.flat_map(|news| handle(&ctx, &mut quota_index, news))
                 .collect()
         };
         for key in &concerned {
@@ -96,23 +97,23 @@ where
     }
 }
 
-fn on_apikey(ctx: &Context, roster: &mut Roster, news: News<ApiKey>) -> Vec<KeyRef> {
+fn on_apikey(ctx: &Context, quota_index: &mut QuotaIndex, news: News<ApiKey>) -> Vec<KeyRef> {
     let (counted, changed) = match news {
         News::Applied { new, .. } => {
-            let mut changed = roster.upsert(&new);
+            let mut changed = quota_index.upsert(&new);
             changed.push(KeyRef::of(&new));
             (Some(new), changed)
         }
         News::Deleted { identity, old } => {
-            let key = KeyRef::identified(&identity);
+            let key = KeyRef::from(&identity);
             ctx.forget_apikey(&identity);
             ctx.enqueue_verifier_of(&identity);
-            (old, roster.remove(&key))
+            (old, quota_index.remove(&key))
         }
         News::Unreadable { identity, old } => {
             warn_of::<ApiKey>(ctx, &identity);
-            let key = KeyRef::identified(&identity);
-            (old, roster.remove(&key))
+            let key = KeyRef::from(&identity);
+            (old, quota_index.remove(&key))
         }
     };
     // One that could not be read was not counted.
@@ -122,7 +123,11 @@ fn on_apikey(ctx: &Context, roster: &mut Roster, news: News<ApiKey>) -> Vec<KeyR
     changed
 }
 
-fn on_organization(ctx: &Context, roster: &mut Roster, news: News<Organization>) -> Vec<KeyRef> {
+fn on_organization(
+    ctx: &Context,
+    quota_index: &mut QuotaIndex,
+    news: News<Organization>,
+) -> Vec<KeyRef> {
     let (name, declared, absent) = match news {
         News::Applied { new, old } => {
             let name = new.name_any();
@@ -150,10 +155,14 @@ fn on_organization(ctx: &Context, roster: &mut Roster, news: News<Organization>)
     for other in &others {
         ctx.enqueue_organization(other);
     }
-    roster.declare(&name, declared)
+    quota_index.declare(&name, declared)
 }
 
-fn on_namespace(ctx: &Context, roster: &mut Roster, news: News<NamespaceLabels>) -> Vec<KeyRef> {
+fn on_namespace(
+    ctx: &Context,
+    quota_index: &mut QuotaIndex,
+    news: News<NamespaceLabels>,
+) -> Vec<KeyRef> {
     let (name, labels) = match news {
         News::Applied { new, old } => {
             if old.is_some_and(|old| old.labels == new.labels) {
@@ -167,10 +176,10 @@ fn on_namespace(ctx: &Context, roster: &mut Roster, news: News<NamespaceLabels>)
             (identity.name, None)
         }
     };
-    roster.label(&name, labels)
+    quota_index.label(&name, labels)
 }
 
-fn on_delivered(ctx: &Context, _: &mut Roster, news: News<Delivered>) -> Vec<KeyRef> {
+fn on_delivered(ctx: &Context, _: &mut QuotaIndex, news: News<Delivered>) -> Vec<KeyRef> {
     let secrets = match news {
         News::Applied { new, old } => [Some(new), old],
         News::Deleted { old, .. } => [None, old],
@@ -189,7 +198,7 @@ fn on_delivered(ctx: &Context, _: &mut Roster, news: News<Delivered>) -> Vec<Key
     keys
 }
 
-fn on_verifier(ctx: &Context, _: &mut Roster, news: News<Verifier>) -> Vec<KeyRef> {
+fn on_verifier(ctx: &Context, _: &mut QuotaIndex, news: News<Verifier>) -> Vec<KeyRef> {
     let (verifier, is_there) = match news {
         News::Applied { new, .. } => (Some(new), true),
         News::Deleted { identity, old } => {

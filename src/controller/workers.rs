@@ -16,8 +16,8 @@ use super::cache::Cache;
 use super::context::{Context, Queues};
 use super::failures::object_key;
 use super::queue::{ObjectName, Queue};
-use crate::error::{Class, Error};
 use crate::telemetry::RECONCILE;
+use apikey_client::error::{Class, Error};
 
 /// When an object is looked at again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -184,9 +184,9 @@ mod tests {
     use parking_lot::{Condvar, Mutex};
 
     use super::*;
-    use crate::api::{Organization, OrganizationSpec};
     use crate::controller::testing::context;
     use crate::controller::turns::Tenant;
+    use apikey_api::{Organization, OrganizationSpec};
 
     const LATER: Duration = Duration::from_secs(10);
 

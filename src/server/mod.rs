@@ -46,10 +46,10 @@ use self::source::Source;
 use self::table::{Room, Table};
 use self::tls::{Acceptor, Tls};
 
-/// Longest head of a request: [`crate::token::size::MAX_HEAD_BYTES`], as a type that fits all settings.
+/// Longest head of a request: [`crate::token_server::size::MAX_HEAD_BYTES`], as a type that fits all settings.
 /// Unit: bytes.
 const MAX_HEAD_BYTES: u16 = 32 * 1024;
-const _: () = assert!(MAX_HEAD_BYTES as usize == crate::token::size::MAX_HEAD_BYTES);
+const _: () = assert!(MAX_HEAD_BYTES as usize == crate::token_server::size::MAX_HEAD_BYTES);
 /// Streams of one HTTP/2 connection at the same time.
 const MAX_STREAMS: u32 = 64;
 /// Bytes of request bodies that one HTTP/2 connection takes before somebody reads them: the least

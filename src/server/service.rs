@@ -20,7 +20,7 @@ use super::metrics::PortMetrics;
 use super::source::Source;
 
 /// Longest body of a request that is read: that of an introspection. Unit: bytes.
-const MAX_BODY_BYTES: usize = crate::token::size::MAX_INTROSPECTION_BYTES;
+const MAX_BODY_BYTES: usize = crate::token_server::size::MAX_INTROSPECTION_BYTES;
 
 /// Address of the other end of the connection, in the extensions of each request.
 #[derive(Clone, Copy, Debug)]

@@ -9,7 +9,7 @@ use reqwest::Client;
 use tokio::runtime::Handle;
 use tokio::time::Instant;
 
-use crate::error;
+use apikey_client::error;
 
 /// Longest wait for an answer of the collector.
 const DEADLINE: Duration = Duration::from_secs(10);

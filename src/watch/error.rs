@@ -4,7 +4,7 @@ use std::{fmt, io};
 
 use kube::core::Status;
 
-use crate::error::chain;
+use apikey_client::error::chain;
 
 /// Longest text of an error that the other side wrote. Unit: characters.
 const MAX_TEXT_CHARS: usize = 256;

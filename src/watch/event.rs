@@ -6,7 +6,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::error::Error;
-use crate::object::{Decode, Identity, Stored};
+use apikey_client::object::{Decode, Identity, Stored};
 
 /// A change of what is watched, in the order in which the API server tells it. Names are kube's.
 #[derive(Clone, Debug)]
@@ -107,7 +107,7 @@ impl<K: Decode> Line<K> {
 pub(super) struct Ignored;
 
 impl Decode for Ignored {
-    fn decode(_: &str) -> Result<Self, crate::object::Unreadable> {
+    fn decode(_: &str) -> Result<Self, apikey_client::object::Unreadable> {
         Ok(Self)
     }
 }

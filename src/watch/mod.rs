@@ -8,7 +8,7 @@
 //! | `watched` | yes | which namespaces are watched |
 //! | `progress` | yes | how far watches are, and how old what they know may be |
 //! | `quarantine` | yes | objects that can't be read |
-//! | `roster`, `stored` | yes | keys by organization; verifiers |
+//! | `quota_index`, `stored` | yes | keys by organization; verifiers |
 
 mod backoff;
 mod body;
@@ -18,7 +18,6 @@ pub mod progress;
 pub mod quarantine;
 pub mod relist;
 mod requests;
-pub mod roster;
 pub mod source;
 pub mod stored;
 pub mod stream;
@@ -36,12 +35,12 @@ use self::quarantine::Quarantine;
 use self::source::Source;
 use self::stream::{Told, Watcher};
 use self::watched::Part;
-use crate::api::{ApiKey, Organization, names};
 use crate::client::WatchClients;
-use crate::clock::Clock;
 use crate::metrics::Metrics;
-use crate::object::{Decode, NamespaceLabels};
 use crate::process::Process;
+use apikey_api::{ApiKey, Organization, names};
+use apikey_client::clock::Clock;
+use apikey_client::object::{Decode, NamespaceLabels};
 
 /// Longest annotation that is kept. A longer one is longer than any that is understood, which what is
 /// kept of it still shows. Unit: characters.

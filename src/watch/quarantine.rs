@@ -13,7 +13,7 @@ use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::gauge::ConstGauge;
 
 use super::event::Event;
-use crate::object::{Identity, Unreadable};
+use apikey_client::object::{Identity, Unreadable};
 
 /// Shortest time from one log line of a watch about this to the next: who writes such objects must not
 /// fill the log.
@@ -135,9 +135,9 @@ impl Collector for Quarantine {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::object::Stored;
+    use apikey_client::object::Stored;
 
-    fn stored(name: &str, json: &str) -> Stored<crate::api::ApiKey> {
+    fn stored(name: &str, json: &str) -> Stored<apikey_api::ApiKey> {
         let json = format!(
             r#"{{"metadata": {{"name": "{name}", "uid": "u", "resourceVersion": "1"}}, {json}}}"#
         );
@@ -150,25 +150,25 @@ mod tests {
         let mut watch = counts.watch("ApiKey");
         let count = || counts.0.lock()["ApiKey"].len();
         let bad = |name| stored(name, r#""spec": {"org": 7}"#);
-        watch.note(&Event::<crate::api::ApiKey>::Init);
+        watch.note(&Event::<apikey_api::ApiKey>::Init);
         watch.note(&Event::InitApply(bad("a")));
         watch.note(&Event::InitApply(bad("b")));
         watch.note(&Event::InitApply(bad("c")));
-        watch.note(&Event::<crate::api::ApiKey>::InitDone);
+        watch.note(&Event::<apikey_api::ApiKey>::InitDone);
         watch.note(&Event::Apply(bad("a")));
         let mut other = counts.watch("ApiKey");
         other.note(&Event::Apply(bad("a")));
         assert_eq!(count(), 3);
-        other.note(&Event::<crate::api::ApiKey>::Delete(bad("a").identity));
+        other.note(&Event::<apikey_api::ApiKey>::Delete(bad("a").identity));
         watch.note(&Event::Apply(stored(
             "a",
             r#""spec": {"org": "acme", "roles": []}"#,
         )));
         assert_eq!(count(), 2);
-        watch.note(&Event::<crate::api::ApiKey>::Delete(bad("b").identity));
+        watch.note(&Event::<apikey_api::ApiKey>::Delete(bad("b").identity));
         assert_eq!(count(), 1);
-        watch.note(&Event::<crate::api::ApiKey>::Init);
-        watch.note(&Event::<crate::api::ApiKey>::InitDone);
+        watch.note(&Event::<apikey_api::ApiKey>::Init);
+        watch.note(&Event::<apikey_api::ApiKey>::InitDone);
         assert_eq!(count(), 0);
     }
 }

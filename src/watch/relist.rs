@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::event::Event;
-use crate::object::{Identity, Stored};
+use apikey_client::object::{Identity, Stored};
 
 /// What a list has shown so far. Objects that it does not show are gone, but only once it is
 /// complete.

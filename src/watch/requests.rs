@@ -11,8 +11,8 @@ use super::body::{Body, MAX_LINE_BYTES};
 use super::error::Error;
 use super::event::Ignored;
 use super::source::Source;
-use crate::error::REQUEST_DEADLINE;
-use crate::object::{Decode, Page};
+use apikey_client::error::REQUEST_DEADLINE;
+use apikey_client::object::{Decode, Page};
 
 /// Greatest page that is taken as it is; a greater one is asked for again, in smaller ones. Unit:
 /// bytes.

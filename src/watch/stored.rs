@@ -10,9 +10,9 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::Resource;
 
 use super::Keep;
-use crate::api::names;
-use crate::credential::verifier::{Document, Error, Owner};
-use crate::object::{Decode, Unreadable};
+use apikey_api::names;
+use apikey_client::object::{Decode, Unreadable};
+use apikey_credential::verifier::{Document, Error, Owner};
 
 /// Labels by which verifiers are watched; see [`names::component_selector`].
 const SELECTED_BY: [(&str, &str); 2] = [

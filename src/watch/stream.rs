@@ -28,7 +28,7 @@ use super::error::Error;
 use super::event::{Event, Line};
 use super::requests::{Requests, forward};
 use super::source::Source;
-use crate::object::Decode;
+use apikey_client::object::Decode;
 
 /// Objects in one page of a list, where lists don't come as a stream.
 const PAGE_SIZE: u32 = 100;

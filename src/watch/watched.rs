@@ -8,7 +8,7 @@ use k8s_openapi::api::core::v1::Namespace;
 use kube::Resource;
 
 use super::source::Source;
-use crate::object::Identity;
+use apikey_client::object::Identity;
 
 /// The namespaces whose `ApiKeys` are looked after.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

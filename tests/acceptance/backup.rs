@@ -4,7 +4,7 @@
 
 use std::path::Path;
 
-use apikey_operator::api::{ApiKey, names};
+use apikey_api::{ApiKey, names};
 use kube::api::ListParams;
 use tempfile::TempDir;
 

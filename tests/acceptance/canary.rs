@@ -1,6 +1,6 @@
 //! No secret value leaves its Secret.
 
-use apikey_operator::api::names;
+use apikey_api::names;
 use kube::api::ListParams;
 
 use crate::support::{Cluster, eventually};

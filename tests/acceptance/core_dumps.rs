@@ -10,7 +10,7 @@ use std::process::{Child, Command, Stdio};
 use rustix::process::{Pid, Signal, getuid, kill_process};
 use tempfile::TempDir;
 
-use crate::support::eventually;
+use crate::support::{eventually, plugin_file};
 
 /// A group that is not that of root: the kernel shows what is not to be dumped as root's.
 const NOT_ROOT: u32 = 65_534;
@@ -83,7 +83,7 @@ impl Drop for Started {
 #[tokio::test]
 async fn no_process_leaves_a_core_dump_or_shows_its_memory_to_its_user() {
     let operator = env!("CARGO_BIN_EXE_apikey-operator");
-    let plugin = env!("CARGO_BIN_EXE_kubectl-apikey");
+    let plugin = plugin_file().to_str().unwrap();
     let admin = "--admin-listen=127.0.0.1:0";
     let token = "--token-listen=127.0.0.1:0";
     for (program, arguments) in [

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use apikey_operator::api::ApiKey;
+use apikey_api::ApiKey;
 use kube::api::ListParams;
 
 use crate::support::{Cluster, OPERATOR_NAMESPACE, Scope, eventually};

@@ -1,6 +1,6 @@
 //! Deleting a key waits for nobody and leaves nothing.
 
-use apikey_operator::api::{ApiKey, names};
+use apikey_api::{ApiKey, names};
 use kube::api::DeleteParams;
 
 use crate::support::{Cluster, Operator, Scope, api_requests, eventually, run};

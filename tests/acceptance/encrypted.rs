@@ -4,7 +4,7 @@ use std::io::Write as _;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use apikey_operator::credential::sealed;
+use apikey_credential::sealed;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 

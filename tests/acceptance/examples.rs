@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::support::Scope;
+use crate::support::{Scope, of_workspace, outcome};
 
 #[tokio::test]
 async fn every_example_is_accepted_by_the_api_server() {
@@ -20,4 +20,16 @@ async fn every_example_is_accepted_by_the_api_server() {
         }
     }
     assert!(count >= 10, "only {count} examples were found");
+}
+
+#[tokio::test]
+async fn a_program_that_knows_only_the_api_crate_creates_a_key() {
+    let scope = Scope::shared().await;
+    let mut program = scope
+        .cluster
+        .control_plane
+        .command(of_workspace("examples/create_apikey"));
+    program.args([&scope.namespace, "by-program", scope.org(), "viewer"]);
+    assert!(outcome(&mut program, "").done().contains("by-program"));
+    scope.delivered("by-program").await;
 }

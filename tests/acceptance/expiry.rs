@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use apikey_operator::api::{ApiKey, Phase};
-use apikey_operator::clock::Clock;
+use apikey_api::{ApiKey, Phase};
+use apikey_client::clock::Clock;
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 
 use crate::support::{Cluster, Scope, ahead};

@@ -1,6 +1,6 @@
 //! `status.lastUsedAt` is the token server's: the controller keeps it and makes nothing of it.
 
-use apikey_operator::api::{ApiKey, names};
+use apikey_api::{ApiKey, names};
 
 use crate::support::{Scope, eventually};
 

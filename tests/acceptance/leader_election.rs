@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use apikey_operator::api::names;
+use apikey_api::names;
 use k8s_openapi::jiff::Timestamp;
 use serde_json::{Value, json};
 

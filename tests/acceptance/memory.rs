@@ -2,14 +2,14 @@
 
 #![cfg(target_os = "linux")]
 
-use apikey_operator::api::{ApiKey, ApiKeySpec, names};
+use apikey_api::{ApiKey, ApiKeySpec, names};
+use apikey_client::object::Decode as _;
+use apikey_credential::fingerprint::PepperRing;
+use apikey_credential::sealed::Recipients;
+use apikey_credential::{Argon2Cost, Hasher, KeyId, Secret};
 use apikey_operator::controller::apikey::delivered::Delivered;
 use apikey_operator::controller::apikey::render::{self, NewValue};
-use apikey_operator::credential::fingerprint::PepperRing;
-use apikey_operator::credential::sealed::Recipients;
-use apikey_operator::credential::{Argon2Cost, Hasher, KeyId, Secret};
-use apikey_operator::object::Decode as _;
-use apikey_operator::token::form::{self, Form};
+use apikey_operator::token_server::form::{self, Form};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use zeroize::Zeroizing;

@@ -1,7 +1,6 @@
 //! A key becomes active, and nothing of it is touched but its status.
 
-use apikey_operator::api::Phase;
-use apikey_operator::policy;
+use apikey_api::Phase;
 
 use crate::support::Scope;
 
@@ -16,7 +15,7 @@ async fn a_key_becomes_active_and_its_secret_verifies() {
     let credential = scope.credential(&key).await;
     credential.assert_sound();
     assert_eq!(credential.data("name"), "ci");
-    let id = policy::default_organization_id(scope.org()).to_string();
+    let id = apikey_policy::default_organization_id(scope.org()).to_string();
     assert_eq!(credential.data("organization-id"), id);
     let key_id = status.key_id.unwrap();
     let email = format!("ci.{}@{}.apikeys.internal", &key_id[..8], scope.org());
@@ -51,7 +50,7 @@ async fn a_role_change_takes_effect_and_leaves_the_secret_alone() {
     scope.ready("ci").await;
     let before = scope.delivered("ci").await.metadata.resource_version;
     scope.apply_key("ci", "roles: [operator, viewer]");
-    let has_both = |key: &apikey_operator::api::ApiKey| {
+    let has_both = |key: &apikey_api::ApiKey| {
         key.status
             .as_ref()
             .is_some_and(|status| status.roles == ["operator", "viewer"])

@@ -1,6 +1,6 @@
 //! What the operator shows of itself.
 
-use apikey_operator::api::names;
+use apikey_api::names;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use crate::support::{Operator, Scope, eventually};

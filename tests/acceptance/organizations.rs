@@ -1,6 +1,6 @@
 //! The rules of organizations, as keys meet them.
 
-use apikey_operator::api::{ApiKey, Organization, conditions};
+use apikey_api::{ApiKey, Organization, conditions};
 use kube::Api;
 
 use crate::support::{Cluster, Login, Scope, eventually};
@@ -208,7 +208,7 @@ async fn next_second(key: &ApiKey) {
         .0
         .as_second();
     eventually("the next second", async || {
-        (apikey_operator::clock::Clock::system().now().as_second() > created).then_some(())
+        (apikey_client::clock::Clock::system().now().as_second() > created).then_some(())
     })
     .await;
 }
@@ -266,7 +266,7 @@ async fn an_organization_tells_its_id_and_how_many_keys_it_has() {
         (status.active_keys == Some(2) && status.expired_keys == Some(1)).then_some(status)
     })
     .await;
-    let id = apikey_operator::policy::default_organization_id(scope.org());
+    let id = apikey_policy::default_organization_id(scope.org());
     assert_eq!(status.id, Some(id.to_string()));
 }
 
@@ -358,7 +358,7 @@ async fn a_change_of_an_organization_has_those_looked_at_that_it_concerns_and_no
     reason(&format!("{root}-sub"), "Accepted").await;
     let taken = format!(
         "{{id: {}, allowedNamespaces: {{from: All}}}}",
-        apikey_operator::policy::default_organization_id(&format!("{root}-other-0"))
+        apikey_policy::default_organization_id(&format!("{root}-other-0"))
     );
     scope.declare(&format!("{root}-taker"), &taken);
     reason(&format!("{root}-taker"), "IdConflict").await;

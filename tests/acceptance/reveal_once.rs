@@ -1,6 +1,6 @@
 //! A secret that is shown once is shown to one, and is then kept nowhere.
 
-use apikey_operator::api::{ApiKey, conditions};
+use apikey_api::{ApiKey, conditions};
 use kube::api::{Patch, PatchParams};
 use serde_json::{Value, json};
 

@@ -1,7 +1,7 @@
 //! The keys that sign tokens are made once, rotated in time, and never lost by our hand.
 
-use apikey_operator::api::names;
-use apikey_operator::credential::signing::{Algorithm, SigningKey, SigningRing, rotation};
+use apikey_api::names;
+use apikey_credential::signing::{Algorithm, SigningKey, SigningRing, rotation};
 use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::Secret;
 use k8s_openapi::jiff::{SignedDuration, Timestamp};

@@ -1,7 +1,7 @@
 //! What happens to the objects: edits by people, and what controllers learn.
 
-use apikey_operator::api::Delivery;
-use apikey_operator::credential::verifier::Handover;
+use apikey_api::Delivery;
+use apikey_credential::verifier::Handover;
 
 use super::observe::World;
 use super::state::{Key, Objects, State, UIDS, Uid};

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash, Hasher as _};
 use std::sync::Mutex;
 
-use apikey_operator::api::Phase;
+use apikey_api::Phase;
 use stateright::{Model, Property};
 
 use super::events::{Edit, Object};

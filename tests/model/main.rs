@@ -20,7 +20,7 @@ mod steps;
 
 use std::time::Instant;
 
-use apikey_operator::api::Delivery;
+use apikey_api::Delivery;
 use stateright::report::WriteReporter;
 use stateright::{Checker, CheckerBuilder, Expectation, HasDiscoveries, Model as _};
 

@@ -3,18 +3,18 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, RwLock};
 
-use apikey_operator::api::{
+use apikey_api::{
     AllowedNamespaces, ApiKey, ApiKeySpec, ApiKeyStatus, DeliveredSecretSpec, Delivery,
     FromNamespaces, Organization, OrganizationSpec, RotationSpec, names,
 };
+use apikey_credential::KeyId;
+use apikey_credential::fingerprint::Fingerprint;
+use apikey_credential::verifier::{Cause, Entry, Identity, Owner, PENDING_MAX_AGE};
 use apikey_operator::controller::apikey::delivered::{Controller, Delivered as DeliveredMetadata};
 use apikey_operator::controller::apikey::execute::DELIVER_WITHIN;
 use apikey_operator::controller::apikey::model::{Action, Observed, Settings};
 use apikey_operator::controller::apikey::plan::plan;
 use apikey_operator::controller::apikey::written::Written;
-use apikey_operator::credential::KeyId;
-use apikey_operator::credential::fingerprint::Fingerprint;
-use apikey_operator::credential::verifier::{Cause, Entry, Identity, Owner, PENDING_MAX_AGE};
 use apikey_operator::watch::stored::Verifier;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
 use k8s_openapi::jiff::Timestamp;

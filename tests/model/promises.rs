@@ -1,9 +1,9 @@
 //! What holds in every state, and where every state comes to.
 
-use apikey_operator::api::conditions::{self, READY};
-use apikey_operator::api::{Delivery, Phase};
+use apikey_api::conditions::{self, READY};
+use apikey_api::{Delivery, Phase};
+use apikey_credential::verifier::{Document, Entry, MAX_PENDING};
 use apikey_operator::controller::apikey::rotation::END_WITHIN;
-use apikey_operator::credential::verifier::{Document, Entry, MAX_PENDING};
 
 use super::observe::{Decisions, World, digest, timestamp};
 use super::state::{Controller, Objects, Seconds, SecretNumber, State, UIDS};

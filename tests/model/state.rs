@@ -9,8 +9,8 @@ use std::hash::{Hash, Hasher};
 use std::ops::Deref;
 use std::sync::{LazyLock, Mutex};
 
-use apikey_operator::api::ApiKeyStatus;
-use apikey_operator::credential::verifier::{Cause, Document, Entry};
+use apikey_api::ApiKeyStatus;
+use apikey_credential::verifier::{Cause, Document, Entry};
 use serde::Serialize;
 
 use super::observe::{Decision, World, digest};

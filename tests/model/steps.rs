@@ -4,14 +4,14 @@
 //! same preconditions. Token servers see each write before the next one of the same run: that is what
 //! the executor waits for between proving a secret and delivering it.
 
-use apikey_operator::api::ApiKeyStatus;
+use apikey_api::ApiKeyStatus;
+use apikey_credential::verifier::{Cause, Document, Entry, FIRST_REVISION, Pending};
 use apikey_operator::controller::apikey::MAX_ROUNDS;
 use apikey_operator::controller::apikey::execute::DELIVER_WITHIN;
 use apikey_operator::controller::apikey::model::Action;
 use apikey_operator::controller::apikey::observe::needs_confirmation;
 use apikey_operator::controller::apikey::plan::MAX_REPLACEMENTS;
 use apikey_operator::controller::apikey::rotation;
-use apikey_operator::credential::verifier::{Cause, Document, Entry, FIRST_REVISION, Pending};
 
 use super::observe::{self, Decisions, World, digest, timestamp};
 use super::state::{

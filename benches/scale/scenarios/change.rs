@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use apikey_operator::api::{ApiKey, Organization};
+use apikey_api::{ApiKey, Organization};
 use kube::Api;
 use kube::api::{Patch, PatchParams};
 use kube::runtime::watcher;

@@ -3,8 +3,8 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use apikey_operator::api::Phase;
-use apikey_operator::clock::Clock;
+use apikey_api::Phase;
+use apikey_client::clock::Clock;
 use k8s_openapi::api::core::v1::Secret;
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use kube::Api;

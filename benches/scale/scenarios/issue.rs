@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use apikey_operator::api::Phase;
+use apikey_api::Phase;
 use kube::Api;
 
 use super::{CREATORS, NAMESPACE, Processes, Setting, key};

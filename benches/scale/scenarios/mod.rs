@@ -10,7 +10,7 @@ pub(crate) use self::restart::ALONE;
 
 use std::time::Duration;
 
-use apikey_operator::api::{ApiKey, Phase};
+use apikey_api::{ApiKey, Phase};
 use k8s_openapi::jiff::Timestamp;
 use kube::Api;
 

@@ -16,7 +16,7 @@ use tokio::task::JoinSet;
 use tokio::time::timeout_at;
 use tokio_rustls::TlsConnector;
 
-use self::tally::{Tally, Window};
+use self::tally::{PhaseCounts, Window};
 use crate::cpu::{self, Share, Use};
 use crate::holder::Request;
 use crate::wire::Wire;
@@ -76,7 +76,7 @@ pub(crate) struct Load<'a> {
 /// What came of it.
 pub(crate) struct Outcome {
     /// For each group.
-    pub(crate) tallies: Vec<Tally>,
+    pub(crate) tallies: Vec<PhaseCounts>,
     /// How long was measured.
     pub(crate) time: Duration,
     pub(crate) generator: Share,
@@ -119,12 +119,12 @@ impl Load<'_> {
                     group: group.clone(),
                     next: first,
                     window,
-                    tally: Tally::default(),
+                    tally: PhaseCounts::default(),
                 };
                 tasks.spawn(async move { (number, caller.run().await) });
             }
         }
-        let mut tallies: Vec<_> = self.groups.iter().map(|_| Tally::default()).collect();
+        let mut tallies: Vec<_> = self.groups.iter().map(|_| PhaseCounts::default()).collect();
         let used = || {
             let server = self.server.map(Use::of_process).unwrap_or_default();
             (server, Use::of_this_thread())
@@ -146,7 +146,11 @@ impl Load<'_> {
 }
 
 /// Takes in the tallies of callers that end, until this time or the last one.
-async fn take(tasks: &mut JoinSet<(usize, Tally)>, tallies: &mut [Tally], until: Instant) {
+async fn take(
+    tasks: &mut JoinSet<(usize, PhaseCounts)>,
+    tallies: &mut [PhaseCounts],
+    until: Instant,
+) {
     while let Ok(Some(ended)) = timeout_at(until.into(), tasks.join_next()).await {
         let (number, tally) = ended.unwrap();
         tallies[number].add(&tally);
@@ -158,11 +162,11 @@ struct Caller {
     group: Group,
     next: usize,
     window: Window,
-    tally: Tally,
+    tally: PhaseCounts,
 }
 
 impl Caller {
-    async fn run(mut self) -> Tally {
+    async fn run(mut self) -> PhaseCounts {
         while Instant::now() < self.window.until && self.tally.broken < MAX_BROKEN {
             let ended = match self.group.mode.clone() {
                 Mode::KeepAlive => self.keep_alive().await,

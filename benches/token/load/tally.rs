@@ -11,7 +11,7 @@ const MAX_NANOSECONDS: u64 = 60_000_000_000;
 pub(crate) const SLICE: Duration = Duration::from_millis(50);
 
 /// What came of the requests of a group within the time that is measured.
-pub(crate) struct Tally {
+pub(crate) struct PhaseCounts {
     /// Time from request to answer, and for new connections from their begin. Unit: nanoseconds.
     times: Histogram<u64>,
     /// Answers by status code.
@@ -22,7 +22,7 @@ pub(crate) struct Tally {
     pub(crate) slices: Vec<u64>,
 }
 
-impl Default for Tally {
+impl Default for PhaseCounts {
     fn default() -> Self {
         Self {
             times: Histogram::new_with_max(MAX_NANOSECONDS, 3).unwrap(),
@@ -33,7 +33,7 @@ impl Default for Tally {
     }
 }
 
-impl Tally {
+impl PhaseCounts {
     pub(crate) fn note(&mut self, status: u16, took: Duration, since: Duration) {
         let nanoseconds = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX);
         self.times.saturating_record(nanoseconds);

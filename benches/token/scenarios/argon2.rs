@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use apikey_operator::credential::{Argon2Cost, hash};
+use apikey_credential::{Argon2Cost, hash};
 
 use super::rates::FEW;
 use super::{CONNECTIONS, Sizes, issue};

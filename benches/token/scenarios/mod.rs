@@ -9,8 +9,8 @@ mod timing;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use apikey_operator::api::ApiKey;
-use apikey_operator::credential::signing::Algorithm;
+use apikey_api::ApiKey;
+use apikey_credential::signing::Algorithm;
 use kube::Api;
 
 use crate::baseline;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use apikey_operator::credential::signing::Algorithm;
+use apikey_credential::signing::Algorithm;
 
 use super::{CONNECTIONS, Setting, floor};
 use crate::baseline;

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Instant;
 
-use apikey_operator::credential::random;
+use apikey_credential::random;
 use tokio::net::TcpStream;
 
 use super::Setting;

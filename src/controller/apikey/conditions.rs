@@ -7,12 +7,12 @@ use super::model::{Observed, Retry, Situation};
 use super::restore::Missing;
 use super::rotation::{self, Rotation};
 use super::status::expiring_soon_from;
-use crate::api::conditions::{
+use apikey_api::conditions::{
     DELIVERED, Desired, EXPIRED, EXPIRING_SOON, READY, RECONCILING, STALLED, SUSPENDED, reason,
 };
-use crate::api::{ApiKey, ROTATION_WAITS, conditions, names};
-use crate::credential::verifier::Handover;
-use crate::policy::{Assessment, DEFAULT_MAX_LIFETIME_DAYS};
+use apikey_api::{ApiKey, ROTATION_WAITS, conditions, names};
+use apikey_credential::verifier::Handover;
+use apikey_policy::{Assessment, DEFAULT_MAX_LIFETIME_DAYS};
 
 /// Since when a Secret of somebody else, or of an earlier key, is in the way of the key, by its status.
 pub(super) fn in_conflict_since(apikey: &ApiKey) -> Option<Timestamp> {

@@ -9,9 +9,9 @@ use kube::core::PartialObjectMeta;
 use kube::runtime::reflector::Lookup;
 
 use super::written::Written;
-use crate::api::{ApiKey, names};
-use crate::object::{Decode, Unreadable};
 use crate::watch::Keep;
+use apikey_api::{ApiKey, names};
+use apikey_client::object::{Decode, Unreadable};
 
 /// Longest annotation that is kept: longer than any that is written here, so that a longer one is none
 /// of ours. Unit: characters.
@@ -207,7 +207,7 @@ impl Lookup for Delivered {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::api::ApiKeySpec;
+    use apikey_api::ApiKeySpec;
 
     fn owned(kind: &str, name: &str, uid: &str, is_controller: bool) -> Delivered {
         let owner = OwnerReference {

@@ -17,14 +17,13 @@ use super::writes::{
     write_verifier,
 };
 use super::{observe, render, rotation, status};
-use crate::api::{ApiKey, names};
 use crate::controller::context::Context;
-use crate::credential::KeyId;
-use crate::credential::verifier::{
+use apikey_api::{ApiKey, names};
+use apikey_client::error::{Class, Error};
+use apikey_credential::KeyId;
+use apikey_credential::verifier::{
     Cause, Document, Entry, FIRST_REVISION, Identity, Owner, Pending,
 };
-use crate::error::{Class, Error};
-use crate::policy;
 
 /// How long a further secret waits between being proven and being delivered, so that every token server
 /// has learned of it before the first consumer can read it. Their watches are 10 to 30 ms behind.
@@ -262,8 +261,8 @@ async fn deliver_once(
     }
     let sealed = seal(&apikey, &minted.secret)?;
     let organization_id = observed.organization.as_deref().map_or_else(
-        || policy::default_organization_id(&apikey.spec.org),
-        policy::organization_id,
+        || apikey_policy::default_organization_id(&apikey.spec.org),
+        apikey_policy::organization_id,
     );
     let value = render::NewValue {
         secret: &minted.secret,

@@ -8,7 +8,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 
 use super::model::{Action, Observed};
-use crate::credential::verifier::{Cause, Document, Handover};
+use apikey_credential::verifier::{Cause, Document, Handover};
 
 /// When an unclaimed Secret is removed; `None` if the key's secret is not shown once, or is no longer
 /// there.

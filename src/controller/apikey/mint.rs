@@ -2,12 +2,12 @@
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
-use crate::api::ApiKey;
 use crate::controller::context::Context;
-use crate::credential::sealed::Recipients;
-use crate::credential::verifier::{Cause, Entry, FIRST_REVISION};
-use crate::credential::{Blank, KeyId, Secret};
-use crate::error::Error;
+use apikey_api::ApiKey;
+use apikey_client::error::Error;
+use apikey_credential::sealed::Recipients;
+use apikey_credential::verifier::{Cause, Entry, FIRST_REVISION};
+use apikey_credential::{Blank, KeyId, Secret};
 
 /// A secret that this run minted, until it is delivered.
 pub(super) struct Minted {

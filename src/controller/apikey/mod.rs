@@ -40,9 +40,9 @@ use kube::ResourceExt as _;
 use self::model::Observed;
 use super::context::{Context, post_params};
 use super::workers::Next;
-use crate::api::{ApiKey, ApiKeyStatus};
-use crate::error::{Class, Error, request};
-use crate::object::Answer;
+use apikey_api::{ApiKey, ApiKeyStatus};
+use apikey_client::error::{Class, Error, request};
+use apikey_client::object::Answer;
 
 /// Name of this controller in metrics and logs.
 pub const CONTROLLER: &str = "apikey";

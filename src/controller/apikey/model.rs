@@ -7,11 +7,11 @@ use k8s_openapi::jiff::Timestamp;
 use super::delivered::{Delivered, Owner};
 use super::restore::Missing;
 use super::rotation::NextSecret;
-use crate::api::{ApiKey, Organization};
-use crate::credential::verifier::{Document, Handover};
-use crate::policy::{self, Assessment, Denial, OverQuota};
-use crate::watch::roster::Labels;
 use crate::watch::stored::Verifier;
+use apikey_api::{ApiKey, Organization};
+use apikey_credential::verifier::{Document, Handover};
+use apikey_policy::quota_index::Labels;
+use apikey_policy::{Assessment, Denial, OverQuota};
 
 /// Everything a decision depends on.
 #[derive(Clone, Debug)]
@@ -155,8 +155,8 @@ pub(super) enum Retry {
 impl Observed {
     /// What policy says of the key.
     pub(super) fn assess(&self) -> Assessment {
-        policy::assess(&policy::Input {
-            subject: policy::Subject::from(&*self.apikey),
+        apikey_policy::assess(&apikey_policy::Input {
+            subject: apikey_policy::Subject::from(&*self.apikey),
             organization: self.organization.as_deref(),
             parent: self.parent.as_deref(),
             unreadable: self.unreadable.as_deref(),

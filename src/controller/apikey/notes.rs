@@ -1,11 +1,11 @@
 //! What a change of a key means to people: Events and audit lines. Pure.
 
 use super::reported::{Expiry, Reported, Roles};
-use crate::api::conditions::{self, DELIVERED, EXPIRING_SOON, READY, SUSPENDED, reason};
-use crate::api::{ApiKey, ApiKeyStatus};
 use crate::audit::{Action, KeyIdentity, Record};
 use crate::controller::events::{Note, Severity};
-use crate::credential::verifier::{Cause, Document};
+use apikey_api::conditions::{self, DELIVERED, EXPIRING_SOON, READY, SUSPENDED, reason};
+use apikey_api::{ApiKey, ApiKeyStatus};
+use apikey_credential::verifier::{Cause, Document};
 use k8s_openapi::jiff::Timestamp;
 
 /// One change: an Event, and an audit line if it belongs to the life of a key.

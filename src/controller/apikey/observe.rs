@@ -9,18 +9,18 @@ use kube::runtime::reflector::ObjectRef;
 use super::conditions::in_conflict_since;
 use super::delivered::{Delivered, Owner};
 use super::model::Observed;
-use crate::api::{ApiKey, names};
 use crate::controller::context::Context;
-use crate::error::{Error, request};
-use crate::object::Answer;
-use crate::watch::roster::KeyRef;
 use crate::watch::stored::Verifier;
+use apikey_api::KeyRef;
+use apikey_api::{ApiKey, names};
+use apikey_client::error::{Error, request};
+use apikey_client::object::Answer;
 
 /// What the caches say of this key.
 pub fn observe(ctx: &Context, apikey: Arc<ApiKey>) -> Observed {
     let key = KeyRef::of(&apikey);
     // First, so that it has what is seen in the caches.
-    let roster = ctx.roster.lock();
+    let quota_index = ctx.quota_index.lock();
     let organization = |name: &str| ctx.caches.organizations.get(&ObjectRef::new(name));
     let own = organization(&apikey.spec.org);
     let parent_name = own.as_ref().and_then(|own| own.spec.parent.clone());
@@ -39,8 +39,8 @@ pub fn observe(ctx: &Context, apikey: Arc<ApiKey>) -> Observed {
         parent,
         unreadable,
         sub_organizations,
-        namespace_labels: roster.labels(&key.namespace),
-        over_quota: roster.over_quota(&key),
+        namespace_labels: quota_index.labels(&key.namespace),
+        over_quota: quota_index.over_quota(&key),
         verifier: ctx.caches.verifiers.get(&verifier),
         delivered: ctx.caches.delivered.get(&delivered),
         confirmed: false,

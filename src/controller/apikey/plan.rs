@@ -11,12 +11,12 @@ use super::delivered::Owner;
 use super::model::{Action, Observed, Retry, Situation};
 use super::rotation::{self, Rotation};
 use super::{handover, render, restore, status};
-use crate::api::ApiKeyStatus;
-use crate::api::conditions::reason;
-use crate::credential::sealed::{BadRecipient, Recipients};
-use crate::credential::verifier::{Document, Handover};
-use crate::error::Error;
-use crate::policy::{Assessment, Denial, Verdict};
+use apikey_api::ApiKeyStatus;
+use apikey_api::conditions::reason;
+use apikey_client::error::Error;
+use apikey_credential::sealed::{BadRecipient, Recipients};
+use apikey_credential::verifier::{Document, Handover};
+use apikey_policy::{Assessment, Denial, Verdict};
 
 /// At most this many secrets replace removed ones ...
 pub const MAX_REPLACEMENTS: usize = 3;

@@ -17,9 +17,9 @@ use zeroize::Zeroizing;
 
 use super::delivered::{Delivered, SELECTED_BY};
 use super::written::Fields;
-use crate::api::names::{self, data};
-use crate::api::{ApiKey, SecretTemplate};
-use crate::credential::{KeyId, Secret, hex};
+use apikey_api::names::{self, data};
+use apikey_api::{ApiKey, SecretTemplate};
+use apikey_credential::{KeyId, Secret, hex};
 
 /// Digest of what stands beside the value: labels and annotations of the template, and the address of
 /// the token endpoint. `None` if there is nothing.

@@ -6,9 +6,9 @@ use tokio::time::Instant;
 use super::model::Observed;
 use super::notes::{self, Change};
 use super::reported::Reported;
-use crate::api::{ApiKey, ApiKeyStatus};
 use crate::controller::context::Context;
 use crate::controller::failures::object_key;
+use apikey_api::{ApiKey, ApiKeyStatus};
 
 /// Begins to report on a key, before anything is done about it. Returns what was last said; at the first look in
 /// a term that is taken from the stored status, and remembered.

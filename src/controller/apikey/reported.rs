@@ -15,11 +15,11 @@
 use k8s_openapi::jiff::Timestamp;
 
 use super::notes;
-use crate::api::conditions::{self, DELIVERED, EXPIRING_SOON, SUSPENDED};
-use crate::api::{ApiKeyStatus, Phase, PreviousSecret};
-use crate::credential::KeyId;
-use crate::credential::verifier::{Document, FIRST_REVISION};
-use crate::text::printable;
+use apikey_api::conditions::{self, DELIVERED, EXPIRING_SOON, SUSPENDED};
+use apikey_api::text::printable;
+use apikey_api::{ApiKeyStatus, Phase, PreviousSecret};
+use apikey_credential::KeyId;
+use apikey_credential::verifier::{Document, FIRST_REVISION};
 
 /// What was last said of one key.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -9,9 +9,8 @@ use k8s_openapi::jiff::SignedDuration;
 use super::delivered::Owner;
 use super::model::{Action, Observed, Situation};
 use super::plan::upkeep;
-use crate::api::ApiKey;
-use crate::credential::verifier::Document;
-use crate::policy;
+use apikey_api::ApiKey;
+use apikey_credential::verifier::Document;
 
 /// How long to wait before looking again at what is missing: a Secret without an owner is not known
 /// to belong to a key.
@@ -32,7 +31,7 @@ pub enum Missing {
 /// organization or expiry is another key.
 #[must_use]
 pub fn is_heir(apikey: &ApiKey, document: &Document) -> bool {
-    let declared = policy::spec_expiry(apikey.spec.expiry.as_deref());
+    let declared = apikey_policy::spec_expiry(apikey.spec.expiry.as_deref());
     let fits = |expiry: Option<_>| expiry.is_none_or(|expiry| expiry == document.expires_at.0);
     apikey.spec.org == document.org
         && declared.is_ok_and(fits)

@@ -4,8 +4,8 @@ use k8s_openapi::jiff::{SignedDuration, Timestamp};
 
 use super::model::{Action, Observed, Situation};
 use super::plan::{self, MAX_REPLACEMENTS, REPLACEMENT_WINDOW};
-use crate::api::{ApiKey, BadRequest, RotateRequest};
-use crate::credential::verifier::{Cause, Document};
+use apikey_api::{ApiKey, BadRequest, RotateRequest};
+use apikey_credential::verifier::{Cause, Document};
 
 /// Time from a request without an overlap to the end of the secret that it replaces. Where nothing holds it
 /// up, the new one is delivered long before.

@@ -6,10 +6,10 @@ use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use super::conditions::desired;
 use super::model::{Observed, Situation};
 use super::rotation;
-use crate::api::{ApiKey, ApiKeyStatus, Phase, PreviousSecret, conditions};
-use crate::credential::KeyId;
-use crate::credential::verifier::{Cause, Handover};
-use crate::policy::Assessment;
+use apikey_api::{ApiKey, ApiKeyStatus, Phase, PreviousSecret, conditions};
+use apikey_credential::KeyId;
+use apikey_credential::verifier::{Cause, Handover};
+use apikey_policy::Assessment;
 
 /// A key expires soon this long before its expiry, or in the last third of its life if that is
 /// less.

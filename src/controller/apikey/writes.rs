@@ -12,13 +12,13 @@ use kube::core::Request;
 use super::delivered::Delivered;
 use super::model::Observed;
 use super::render;
-use crate::api::names;
 use crate::controller::cache::Ticket;
 use crate::controller::context::{Context, post_params};
-use crate::credential::verifier::Document;
-use crate::error::{Class, Error, request};
-use crate::object::{Answer, Decode as _};
 use crate::watch::stored::Verifier;
+use apikey_api::names;
+use apikey_client::error::{Class, Error, request};
+use apikey_client::object::{Answer, Decode as _};
+use apikey_credential::verifier::Document;
 
 /// What makes a verifier that is written useless: token servers find it by its labels.
 const VERIFIER_RELABELLED: &str = "an admission policy changes its labels, so token servers can't find it: \

@@ -18,7 +18,7 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
 
-use crate::api::{ApiKey, names, names::data};
+use apikey_api::{ApiKey, names, names::data};
 
 /// Most bytes of names that are kept: more than any Secret of ours has.
 const MAX_BYTES: usize = 8 * 1024;
@@ -132,7 +132,7 @@ fn digest(fields: Fields) -> String {
     } = fields;
     let canonical = serde_json::json!([sorted(labels), sorted(annotations), sorted(data)]);
     let digest = Sha256::digest(canonical.to_string().as_bytes());
-    crate::credential::hex::encode(&digest[..8])
+    apikey_credential::hex::encode(&digest[..8])
 }
 
 /// What stands in `managedFields`.
@@ -226,7 +226,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::api::ApiKeySpec;
+    use apikey_api::ApiKeySpec;
 
     /// A Secret of which the operator still has these data keys.
     fn secret(kept: &[&str]) -> Value {

@@ -2,7 +2,7 @@ use k8s_openapi::api::core::v1::ConfigMap;
 use kube::ResourceExt as _;
 
 use super::*;
-use crate::object::Stored;
+use apikey_client::object::Stored;
 
 fn object(name: &str, version: u64) -> ConfigMap {
     object_in("ns", name, version)

@@ -22,11 +22,11 @@ use zeroize::Zeroizing;
 
 pub use self::stored::Slot;
 use super::context::Context;
-use crate::credential::signing::RotationPolicy;
-use crate::error::{Class, Error};
 use crate::watch::event::Event;
 use crate::watch::source::Source;
 use crate::watch::stream::{Told, Watcher};
+use apikey_client::error::{Class, Error};
+use apikey_credential::signing::RotationPolicy;
 
 /// Longest wait between two looks at the clock: clocks jump.
 const MOST_WAIT: Duration = Duration::from_hours(1);

@@ -4,10 +4,10 @@ use k8s_openapi::jiff::Timestamp;
 use zeroize::Zeroizing;
 
 use super::{Due, Ring, Slot};
-use crate::api::names;
 use crate::controller::context::Context;
-use crate::credential::fingerprint::{Error, PepperRing};
-use crate::credential::signing::RotationPolicy;
+use apikey_api::names;
+use apikey_credential::fingerprint::{Error, PepperRing};
+use apikey_credential::signing::RotationPolicy;
 
 impl Ring for PepperRing {
     const NAME: &'static str = "pepper ring";

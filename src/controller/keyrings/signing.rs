@@ -6,9 +6,9 @@ use k8s_openapi::jiff::Timestamp;
 use zeroize::Zeroizing;
 
 use super::{Due, Ring, Slot};
-use crate::api::names;
 use crate::controller::context::Context;
-use crate::credential::signing::{Error, RotationPolicy, SigningKey, SigningRing, Step};
+use apikey_api::names;
+use apikey_credential::signing::{Error, RotationPolicy, SigningKey, SigningRing, Step};
 
 /// What was told of the ring: ids.
 #[derive(Debug, Default)]

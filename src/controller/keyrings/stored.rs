@@ -14,11 +14,11 @@ use serde_json::value::to_raw_value;
 use zeroize::Zeroize as _;
 
 use super::Ring;
-use crate::api::names;
 use crate::controller::context::{Context, post_params};
-use crate::error::{Error, request};
-use crate::object::{Answer, Decode as _, Sent, Whole};
 use crate::watch::stored::value;
+use apikey_api::names;
+use apikey_client::error::{Error, request};
+use apikey_client::object::{Answer, Decode as _, Sent, Whole};
 
 /// The newest usable ring that this process has seen, and the Secret that it is in.
 #[derive(Debug)]

@@ -29,14 +29,14 @@ use self::election::{
 };
 use self::record::{Change, Record, Write};
 use super::context::post_params;
-use crate::api::names;
-use crate::clock::Clock;
-use crate::error::{self, Error};
-use crate::object::Answer;
 use crate::process::Process;
 use crate::watch::event::Event;
 use crate::watch::source::Source;
 use crate::watch::stream::{Told, Watcher};
+use apikey_api::names;
+use apikey_client::clock::Clock;
+use apikey_client::error::{self, Error};
+use apikey_client::object::Answer;
 
 /// See [`crate::watch::Feed::new`]. Unit: seconds.
 const WATCH_TIMEOUT_SECONDS: u32 = 240;

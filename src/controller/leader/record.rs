@@ -11,8 +11,8 @@ use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
-use crate::api::names;
-use crate::object::{Decode, Unreadable};
+use apikey_api::names;
+use apikey_client::object::{Decode, Unreadable};
 
 /// The Lease of one version.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -2,7 +2,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use proptest::prelude::*;
 
 use super::*;
-use crate::api::OrganizationSpec;
+use apikey_api::OrganizationSpec;
 
 const IDS: [&str; 2] = [
     "11111111-1111-4111-8111-111111111111",
@@ -108,7 +108,9 @@ fn seen_by(
     let elder = all
         .values()
         .flatten()
-        .filter(|other| policy::organization_id(other) == policy::organization_id(organization))
+        .filter(|other| {
+            apikey_policy::organization_id(other) == apikey_policy::organization_id(organization)
+        })
         .filter(|other| age(other) < age(organization))
         .min_by_key(|other| age(other));
     (parent, elder.map(kube::ResourceExt::name_any))

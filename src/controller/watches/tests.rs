@@ -4,11 +4,11 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::*;
-use crate::api::{ApiKeySpec, OrganizationLimits, OrganizationSpec};
 use crate::controller::apikey::reported::Reported;
 use crate::controller::testing::context;
 use crate::controller::workers::{Controller, Next};
-use crate::error::{Class, Error};
+use apikey_api::{ApiKeySpec, OrganizationLimits, OrganizationSpec};
+use apikey_client::error::{Class, Error};
 
 /// How many keys come and go.
 const MANY: u64 = 500;
@@ -40,7 +40,7 @@ fn declare_full(ctx: &Arc<Context>) {
         ..OrganizationSpec::default()
     };
     let mut acme = Organization::new("acme", spec);
-    acme.spec.allowed_namespaces.from = crate::api::FromNamespaces::All;
+    acme.spec.allowed_namespaces.from = apikey_api::FromNamespaces::All;
     let mut organizations = into(
         ctx,
         &Part::Whole,
@@ -55,7 +55,7 @@ fn remembered(ctx: &Context) -> String {
     format!(
         "{:?}",
         (
-            &ctx.roster,
+            &ctx.quota_index,
             &ctx.queues,
             &ctx.recount,
             &ctx.failures,
@@ -157,7 +157,10 @@ async fn a_key_that_is_seen_in_the_cache_has_been_counted() {
             while !ctx.knows(&key) {
                 std::hint::spin_loop();
             }
-            ctx.roster.lock().over_quota(&KeyRef::of(&key)).is_none()
+            ctx.quota_index
+                .lock()
+                .over_quota(&KeyRef::of(&key))
+                .is_none()
         };
         (0..10 * MANY).filter(is_uncounted).collect()
     });

@@ -8,7 +8,7 @@ use parking_lot::Mutex;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::object::NamespaceLabels;
+use apikey_client::object::NamespaceLabels;
 
 /// What was asked, as path and query.
 type Log = Arc<Mutex<Vec<String>>>;

@@ -1,6 +1,6 @@
 //! The operator can write no Secret but its own, whatever it tries.
 
-use apikey_operator::api::names;
+use apikey_api::names;
 
 use crate::support::{OPERATOR_NAMESPACE, Scope, eventually};
 

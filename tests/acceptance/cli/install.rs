@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use apikey_operator::credential::hex;
+use apikey_credential::hex;
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 

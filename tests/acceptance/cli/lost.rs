@@ -1,6 +1,6 @@
 //! Writes of the plugin whose answer is lost: whether they were made is looked up.
 
-use apikey_operator::api::names;
+use apikey_api::names;
 
 use crate::support::{Cluster, Loss, Outcome, Scope, eventually, outcome};
 

@@ -4,8 +4,8 @@ use std::process::Stdio;
 
 use age::secrecy::ExposeSecret as _;
 use age::x25519::Identity;
-use apikey_operator::api::conditions::{self, reason};
-use apikey_operator::credential::Secret;
+use apikey_api::conditions::{self, reason};
+use apikey_credential::Secret;
 
 use crate::support::{ENTER, Login, Outcome, Scope, eventually, press};
 

@@ -1,6 +1,6 @@
 //! `kubectl apikey rotate` and `kubectl apikey discard-previous`.
 
-use apikey_operator::api::names;
+use apikey_api::names;
 
 use crate::support::{Cluster, Login, Scope, ahead, eventually, now};
 

@@ -1,6 +1,6 @@
 //! `kubectl apikey status`.
 
-use apikey_operator::api::conditions::{self, reason};
+use apikey_api::conditions::{self, reason};
 
 use crate::support::{Scope, eventually};
 

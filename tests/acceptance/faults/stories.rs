@@ -1,7 +1,7 @@
 //! The scenarios: what is done for a key, and how it stands at the end.
 
-use apikey_operator::api::{ApiKey, Organization, Phase, names};
-use apikey_operator::credential::verifier::{Document, Handover};
+use apikey_api::{ApiKey, Organization, Phase, names};
+use apikey_credential::verifier::{Document, Handover};
 use k8s_openapi::api::core::v1::Secret;
 use kube::Api;
 use kube::api::{DeleteParams, Patch, PatchParams, PostParams};

@@ -7,11 +7,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use apikey_operator::api::{ApiKey, names};
-use apikey_operator::clock::Clock;
-use apikey_operator::credential::Secret;
-use apikey_operator::credential::fingerprint::PepperRing;
-use apikey_operator::credential::verifier::Document;
+use apikey_api::{ApiKey, names};
+use apikey_client::clock::Clock;
+use apikey_credential::Secret;
+use apikey_credential::fingerprint::PepperRing;
+use apikey_credential::verifier::Document;
 use futures::StreamExt as _;
 use k8s_openapi::api::core::v1::Secret as CoreSecret;
 use k8s_openapi::jiff::Timestamp;

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use apikey_operator::api::{ApiKey, Organization};
-use apikey_operator::object::{Answer, Decode, Sent};
+use apikey_api::{ApiKey, Organization};
+use apikey_client::object::{Answer, Decode, Sent};
 use axum::http::{Method, Request};
 use futures::StreamExt as _;
 

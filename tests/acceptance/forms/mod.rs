@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::process::Command;
 
-use apikey_operator::api::expiry;
+use apikey_api::expiry;
 use kube::api::PostParams;
 use serde_json::{Value, json};
 

@@ -1,6 +1,6 @@
 //! The corpus: objects as people write them, each with one thing that may be a slip. Pure.
 
-use apikey_operator::api::{ApiKey, Organization, crds};
+use apikey_api::{ApiKey, Organization, crds};
 use serde_json::{Map, Value, json};
 
 use super::words::{DATA_KEYS, KEYS, NAMES, TIMES, WORDS};

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use apikey_operator::api::{ApiKey, conditions};
+use apikey_api::{ApiKey, conditions};
 use serde_json::{Value, json};
 
 use crate::support::{Scope, run};

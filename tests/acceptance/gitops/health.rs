@@ -4,7 +4,7 @@
 use std::fmt::Write as _;
 use std::path::Path;
 
-use apikey_operator::api::conditions::{self, Desired, READY, RECONCILING, reason};
+use apikey_api::conditions::{self, Desired, READY, RECONCILING, reason};
 use serde_json::{Value, json};
 
 use super::argocd::{SCRIPTS, SOME_TIME};

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use tokio::time::MissedTickBehavior;
 
-use apikey_operator::api::{ApiKey, names};
+use apikey_api::{ApiKey, names};
 use kube::api::{DeleteParams, Patch, PatchParams};
 use serde_json::json;
 

@@ -1,6 +1,6 @@
 //! The Secrets of the key rings, in the operator's own namespace.
 
-use apikey_operator::api::names;
+use apikey_api::names;
 use serde_json::json;
 
 use super::{CONTROLLER, Poison, World, poison};

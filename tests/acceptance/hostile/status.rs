@@ -1,6 +1,6 @@
 //! Whoever may write the status of keys, and nothing else, says nothing in the audit trail or in Events.
 
-use apikey_operator::api::{ApiKey, ApiKeyStatus, Phase, conditions, names};
+use apikey_api::{ApiKey, ApiKeyStatus, Phase, conditions, names};
 use k8s_openapi::api::events::v1::Event;
 use kube::Api;
 use kube::api::{ListParams, Patch, PatchParams};

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use apikey_operator::api::{ApiKey, names};
+use apikey_api::{ApiKey, names};
 use k8s_openapi::api::core::v1::Secret;
 use kube::Api;
 use kube::api::{DeleteParams, ListParams, PostParams};

@@ -8,7 +8,7 @@ mod webhook;
 
 use std::time::Duration;
 
-use apikey_operator::api::{conditions, names};
+use apikey_api::{conditions, names};
 use tokio::time::Instant;
 
 use self::obstacle::Obstacle;

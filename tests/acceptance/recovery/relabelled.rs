@@ -1,6 +1,6 @@
 //! Somebody changes the labels of what proves a secret, by which token servers find it.
 
-use apikey_operator::api::names;
+use apikey_api::names;
 use serde_json::json;
 
 use crate::support::{Credential, OPERATOR_NAMESPACE, Scope, eventually};

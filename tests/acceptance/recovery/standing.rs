@@ -1,7 +1,7 @@
 //! What stands where a secret is to be delivered: a Secret that can't be changed or removed, fields that another
 //! manager holds, a namespace that is going.
 
-use apikey_operator::api::{ApiKey, conditions, names};
+use apikey_api::{ApiKey, conditions, names};
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace};
 use kube::Api;
 use kube::api::{DeleteParams, ListParams, ObjectMeta, Patch, PatchParams, PostParams};

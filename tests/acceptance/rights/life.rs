@@ -1,6 +1,6 @@
 //! A whole life of keys, so that both processes do everything that they ever do.
 
-use apikey_operator::api::{ApiKey, names};
+use apikey_api::{ApiKey, names};
 
 use crate::support::{
     Cluster, Login, OPERATOR_NAMESPACE, Operator, Scope, TokenServer, eventually,

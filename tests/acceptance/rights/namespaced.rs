@@ -1,6 +1,6 @@
 //! Where namespaces are named, their keys work whole and those of others are left alone.
 
-use apikey_operator::api::ApiKey;
+use apikey_api::ApiKey;
 
 use super::life::{Processes, live};
 use super::{CONTROLLER, TOKEN_SERVER, install_for, namespaced_cluster};

@@ -1,11 +1,11 @@
 //! A value that replaces another while others write to the Secret: it replaces no other value than the one
 //! that was observed, and nothing that others wrote.
 
-use apikey_operator::api::{ApiKey, names};
+use apikey_api::{ApiKey, names};
+use apikey_client::object::Decode as _;
+use apikey_credential::{KeyId, Secret};
 use apikey_operator::controller::apikey::delivered::Delivered;
 use apikey_operator::controller::apikey::render::{self, NewValue};
-use apikey_operator::credential::{KeyId, Secret};
-use apikey_operator::object::Decode as _;
 use k8s_openapi::api::core::v1::Secret as CoreSecret;
 use kube::api::{Patch, PatchParams, PostParams};
 use serde_json::{Value, json};

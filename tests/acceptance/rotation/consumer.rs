@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
 
-use apikey_operator::api::names;
+use apikey_api::names;
 use k8s_openapi::api::core::v1::Secret;
 use tokio::task::JoinHandle;
 

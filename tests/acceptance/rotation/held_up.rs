@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use apikey_operator::api::{ApiKey, conditions, names};
+use apikey_api::{ApiKey, conditions, names};
 use k8s_openapi::api::core::v1::Secret;
 use kube::Api;
 use kube::api::{DeleteParams, Patch, PatchParams, PostParams};

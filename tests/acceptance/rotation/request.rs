@@ -1,6 +1,6 @@
 //! Rotation on request, and the end of the replaced secret.
 
-use apikey_operator::api::{ApiKey, conditions, names};
+use apikey_api::{ApiKey, conditions, names};
 use k8s_openapi::jiff::Timestamp;
 
 use crate::support::{Cluster, Login, Operator, Scope, TokenServer, ahead, eventually, now};

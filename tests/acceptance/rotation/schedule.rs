@@ -1,6 +1,6 @@
 //! Rotation by schedule, with a clock that the test moves.
 
-use apikey_operator::api::ApiKey;
+use apikey_api::ApiKey;
 use k8s_openapi::jiff::Timestamp;
 
 use crate::support::{Cluster, Inside, Login, MovedClock, Scope, eventually, free_address, send};

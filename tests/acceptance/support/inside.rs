@@ -6,12 +6,12 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 
+use apikey_client::clock::Clock;
 use apikey_operator::admin::Readiness;
-use apikey_operator::clock::Clock;
 use apikey_operator::config::{Cli, Command, RunCommand};
 use apikey_operator::metrics::Metrics;
 use apikey_operator::process::Process;
-use apikey_operator::{controller as controllers, token as tokens};
+use apikey_operator::{controller as controllers, token_server as tokens};
 use clap::Parser as _;
 use k8s_openapi::jiff::SignedDuration;
 use kube::config::{KubeConfigOptions, Kubeconfig};

@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use apikey_operator::api::{ApiKey, conditions, names};
-use apikey_operator::credential::fingerprint::PepperRing;
-use apikey_operator::credential::verifier::{Document, Entry};
-use apikey_operator::credential::{Secret, hash};
-use apikey_operator::object::Answer;
+use apikey_api::{ApiKey, conditions, names};
+use apikey_client::object::Answer;
+use apikey_credential::fingerprint::PepperRing;
+use apikey_credential::verifier::{Document, Entry};
+use apikey_credential::{Secret, hash};
 use k8s_openapi::api::core::v1::Secret as CoreSecret;
 use kube::Api;
 use kube::api::{Patch, PatchParams};

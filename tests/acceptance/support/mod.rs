@@ -25,7 +25,7 @@ pub(crate) use lossy::Loss;
 #[cfg(target_os = "linux")]
 pub(crate) use memory::{Needle, found};
 pub(crate) use operator::Operator;
-pub(crate) use plugin::{Outcome, outcome, plugin_file};
+pub(crate) use plugin::{Outcome, of_workspace, outcome, plugin_file};
 pub(crate) use proxy::Proxy;
 pub(crate) use pty::{BACKSPACE, DOWN, ENTER, ESC, press};
 pub(crate) use requests::{ApiRequest, api_requests};
@@ -35,7 +35,7 @@ pub(crate) use token::{Answer, Login, TokenServer, basic, form, free_address, pa
 
 use std::time::Duration;
 
-use apikey_operator::clock::Clock;
+use apikey_client::clock::Clock;
 use k8s_openapi::jiff::Timestamp;
 
 /// Longest wait for anything that should happen soon. The garbage collector of Kubernetes learns of

@@ -2,8 +2,10 @@
 
 use std::ffi::OsString;
 use std::io::Write as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::LazyLock;
+use std::time::SystemTime;
 
 use serde_json::Value;
 
@@ -76,9 +78,41 @@ pub(crate) fn outcome(command: &mut Command, input: &str) -> Outcome {
     }
 }
 
-/// The program itself.
+/// The plugin itself.
 pub(crate) fn plugin_file() -> &'static Path {
-    Path::new(env!("CARGO_BIN_EXE_kubectl-apikey"))
+    static FILE: LazyLock<PathBuf> = LazyLock::new(|| of_workspace("kubectl-apikey"));
+    &FILE
+}
+
+/// A program of another package, which Cargo puts beside the operator when it builds the whole workspace.
+pub(crate) fn of_workspace(name: &str) -> PathBuf {
+    let file = Path::new(env!("CARGO_BIN_EXE_apikey-operator")).with_file_name(name);
+    let crates = Path::new(env!("CARGO_MANIFEST_DIR")).join("crates");
+    assert!(
+        modified(&file).is_some_and(|built| built >= newest_below(&crates)),
+        "{} is missing, or older than its source: cargo test --workspace --no-run",
+        file.display()
+    );
+    file
+}
+
+fn modified(file: &Path) -> Option<SystemTime> {
+    file.metadata().ok()?.modified().ok()
+}
+
+/// When the newest Rust file below this folder was written.
+fn newest_below(folder: &Path) -> SystemTime {
+    let below = std::fs::read_dir(folder).unwrap();
+    let below = below.map(|entry| entry.unwrap().path());
+    let times = below.filter_map(|path| {
+        if path.is_dir() {
+            Some(newest_below(&path))
+        } else {
+            let is_source = path.extension().is_some_and(|extension| extension == "rs");
+            is_source.then(|| modified(&path))?
+        }
+    });
+    times.max().unwrap_or(SystemTime::UNIX_EPOCH)
 }
 
 fn path_with_plugin(command: &Command) -> OsString {

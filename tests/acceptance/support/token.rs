@@ -11,7 +11,7 @@ use base64::engine::general_purpose::{STANDARD as BASE64, URL_SAFE_NO_PAD as BAS
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::Value;
 
-use apikey_operator::credential::Secret;
+use apikey_credential::Secret;
 
 use super::eventually;
 use super::key::Credential;

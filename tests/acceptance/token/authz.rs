@@ -1,6 +1,6 @@
 //! External authorization for gateways.
 
-use apikey_operator::credential::signing::{Algorithm, SigningKey};
+use apikey_credential::signing::{Algorithm, SigningKey};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64URL;
 use hmac::{Hmac, KeyInit as _, Mac as _};
@@ -117,7 +117,7 @@ async fn a_requirement_is_met_by_organization_and_every_role() {
     let more = format!("roles: [a, b], subOrgs: [{{org: {sub}, roles: [c]}}]");
     let key = scope.usable(server, "app", &more).await;
     let secret = key.data("secret");
-    let guid = apikey_operator::policy::default_organization_id(&sub).to_string();
+    let guid = apikey_policy::default_organization_id(&sub).to_string();
     let token_in = |organization: &[(&str, &str)]| {
         let login = [("name", "app"), ("secret", &*secret)];
         let answer = server.token(&[&login, organization].concat());

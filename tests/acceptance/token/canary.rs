@@ -1,6 +1,6 @@
 //! No secret, token, pepper, private key or hash is shown by either process, whoever asks for what.
 
-use apikey_operator::api::names;
+use apikey_api::names;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use serde_json::Value;

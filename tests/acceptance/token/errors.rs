@@ -3,7 +3,7 @@
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 
-use apikey_operator::credential::{KeyId, Secret};
+use apikey_credential::{KeyId, Secret};
 
 use crate::support::{Answer, Scope, TokenServer, ahead, eventually, form};
 
@@ -137,7 +137,7 @@ async fn an_organization_that_the_key_does_not_cover_is_forbidden() {
         "sub",
         &format!("org: {sub}, subOrgs: [{{org: {root}}}, {{org: {sibling}}}]"),
     );
-    let id = |name: &str| apikey_operator::policy::default_organization_id(name).to_string();
+    let id = |name: &str| apikey_policy::default_organization_id(name).to_string();
     for (key, organization, status) in [
         ("root", &root, 200),
         ("root", &sub, 200),

@@ -2,9 +2,9 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use apikey_operator::api::ApiKey;
-use apikey_operator::api::bounds::{MAX_AUDIENCES_CHARS, MAX_ROLES_CHARS};
-use apikey_operator::api::crds::schema;
+use apikey_api::ApiKey;
+use apikey_api::bounds::{MAX_AUDIENCES_CHARS, MAX_ROLES_CHARS};
+use apikey_api::crds::schema;
 use serde_json::{Value, json};
 
 use crate::support::{Cluster, Login, Scope, TokenServer, basic, eventually, form, part_of};

@@ -1,6 +1,6 @@
 //! Token introspection (RFC 7662): a live look at a token or a secret.
 
-use apikey_operator::credential::{KeyId, Secret};
+use apikey_credential::{KeyId, Secret};
 use serde_json::{Value, json};
 
 use crate::support::{Answer, Credential, Login, Scope, TokenServer, basic, eventually, form};

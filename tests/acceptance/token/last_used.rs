@@ -1,6 +1,6 @@
 //! `status.lastUsedAt` tells when a key was last used, and costs about a write in ten minutes.
 
-use apikey_operator::api::{ApiKey, names};
+use apikey_api::{ApiKey, names};
 use k8s_openapi::jiff::SignedDuration;
 
 use crate::support::{ApiRequest, Cluster, Login, Scope, TokenServer, api_requests, now};

@@ -1,8 +1,8 @@
 //! A secret that is taken out of service takes the tokens along that were made with it, wherever somebody
 //! looks at the key as it is now.
 
-use apikey_operator::api::names;
-use apikey_operator::credential::signing::{SigningKey, SigningRing};
+use apikey_api::names;
+use apikey_credential::signing::{SigningKey, SigningRing};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64URL;
 use serde_json::{Value, json};

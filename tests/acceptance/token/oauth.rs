@@ -93,7 +93,7 @@ async fn an_organization_is_acted_in_only_if_the_key_covers_it() {
     let more = format!("subOrgs: [{{org: {sub}, roles: [reader]}}]");
     let key = scope.usable(server, "app", &more).await;
     let [id, _, secret] = parts(&key);
-    let guid = |name: &str| apikey_operator::policy::default_organization_id(name).to_string();
+    let guid = |name: &str| apikey_policy::default_organization_id(name).to_string();
     let claims = by_body(server, &id, &secret, &[("organizationId", &guid(&sub))]).claims();
     assert_eq!(claims["currentOrganizationId"], guid(&sub));
     assert_eq!(claims["roles"], json!(["reader"]));

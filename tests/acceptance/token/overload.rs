@@ -2,7 +2,7 @@
 
 use std::thread::ScopedJoinHandle;
 
-use apikey_operator::api::names;
+use apikey_api::names;
 
 use crate::support::{Answer, Cluster, Login, OPERATOR_NAMESPACE, TokenServer};
 

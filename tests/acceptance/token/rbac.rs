@@ -81,7 +81,7 @@ async fn nothing_that_the_token_server_asked_for_was_refused() {
     scope.apply_key("ci", "");
     let credential = scope.credential(&scope.ready("ci").await).await;
     server.token_for(&credential).await;
-    let used = |key: &apikey_operator::api::ApiKey| {
+    let used = |key: &apikey_api::ApiKey| {
         let status = key.status.as_ref();
         status.is_some_and(|status| status.last_used_at.is_some())
     };

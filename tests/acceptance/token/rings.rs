@@ -1,8 +1,8 @@
 //! Signing keys rotate, and what proves secrets is lost or damaged: nothing valid is refused that can
 //! be known, and the log says what to do.
 
-use apikey_operator::api::names;
-use apikey_operator::credential::signing::{Algorithm, SigningKey, SigningRing};
+use apikey_api::names;
+use apikey_credential::signing::{Algorithm, SigningKey, SigningRing};
 use k8s_openapi::ByteString;
 use kube::api::{Patch, PatchParams};
 use serde_json::json;
@@ -180,7 +180,7 @@ async fn without_its_pepper_a_secret_is_proved_by_its_hash_and_then_remembered()
 
 /// A well-formed secret of a key that nobody has.
 fn with_checksum(login: Login) -> Login {
-    use apikey_operator::credential::{KeyId, Secret};
+    use apikey_credential::{KeyId, Secret};
     let secret = Secret::from_entropy(&KeyId::from_entropy([0xab; 10]), [1; 32]);
     Login {
         secret: secret.expose().to_owned(),

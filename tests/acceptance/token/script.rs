@@ -110,7 +110,7 @@ async fn the_script_with_an_organization_gets_a_token_of_the_sub_organization() 
     let credential = scope.credential(&scope.ready("apikey1").await).await;
     server.token_for(&credential).await;
 
-    let id = apikey_operator::policy::default_organization_id(&sub).to_string();
+    let id = apikey_policy::default_organization_id(&sub).to_string();
     let more = format!(" \\\n--data-urlencode 'organizationId={id}'");
     let claims = part_of(
         &run(server, "apikey1", &credential.data("secret"), &more),

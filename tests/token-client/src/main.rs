@@ -19,7 +19,7 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
 use crate::ask::{Asker, Outcome};
-use crate::tally::Tally;
+use crate::tally::PhaseCounts;
 
 /// Time between two lines with numbers.
 const REPORT: Duration = Duration::from_millis(500);
@@ -54,7 +54,7 @@ async fn run(folder: PathBuf, every: Duration) -> Result<(), Box<dyn std::error:
     let mut ask = interval(every);
     ask.set_missed_tick_behavior(MissedTickBehavior::Skip);
     let mut report = interval(REPORT);
-    let mut tally = Tally::default();
+    let mut tally = PhaseCounts::default();
     loop {
         tokio::select! {
             _ = ask.tick() => for asker in &askers {

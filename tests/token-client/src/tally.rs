@@ -8,14 +8,14 @@ use crate::ask::Outcome;
 
 /// Outcomes since the last line.
 #[derive(Default)]
-pub(crate) struct Tally {
+pub(crate) struct PhaseCounts {
     answered: u64,
     refused: u64,
     failed: u64,
     slowest: Duration,
 }
 
-impl Tally {
+impl PhaseCounts {
     pub(crate) fn count(&mut self, outcome: &Outcome, took: Duration) {
         match outcome {
             Outcome::Answered => self.answered += 1,

@@ -13,14 +13,14 @@ use proptest::prelude::*;
 
 use self::world::{CREATED, DAY, World, apikey, at, minted};
 use super::*;
-use crate::api::conditions::{self, STALLED, reason};
-use crate::api::{
+use crate::watch::stored::Verifier;
+use apikey_api::conditions::{self, STALLED, reason};
+use apikey_api::{
     ApiKey, DeliveredSecretSpec, Organization, OrganizationSpec, Phase, RotationSpec,
     SecretTemplate, SubOrganization, TokenSpec, names,
 };
-use crate::credential::KeyId;
-use crate::credential::verifier::{Cause, MAX_PENDING};
-use crate::watch::stored::Verifier;
+use apikey_credential::KeyId;
+use apikey_credential::verifier::{Cause, MAX_PENDING};
 
 #[test]
 fn a_new_key_is_minted_with_two_writes_and_is_then_left_alone() {

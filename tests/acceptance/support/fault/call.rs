@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use apikey_operator::api::names;
+use apikey_api::names;
 use axum::http::Method;
 use serde_json::Value;
 

@@ -4,9 +4,9 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 
 use super::world::{CREATED, World, apikey, at};
 use super::*;
-use crate::api::conditions::DELIVERED;
-use crate::api::{DeliveredSecretSpec, Delivery};
-use crate::credential::verifier::{Cause, Handover, Pending};
+use apikey_api::conditions::DELIVERED;
+use apikey_api::{DeliveredSecretSpec, Delivery};
+use apikey_credential::verifier::{Cause, Handover, Pending};
 
 /// A key whose secret waits to be claimed for a day.
 fn shown_once() -> World {

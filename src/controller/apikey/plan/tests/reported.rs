@@ -4,11 +4,11 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 
 use super::world::{CREATED, World, apikey, at, minted};
 use super::*;
-use crate::api::conditions::{DELIVERED, EXPIRING_SOON, READY, SUSPENDED};
-use crate::api::{Phase, PreviousSecret, names};
 use crate::audit::{self, Record};
 use crate::controller::apikey::notes::Change;
 use crate::controller::apikey::reported::Reported;
+use apikey_api::conditions::{DELIVERED, EXPIRING_SOON, READY, SUSPENDED};
+use apikey_api::{Phase, PreviousSecret, names};
 
 /// A role that nobody has, with what moves a terminal's cursor and turns the direction of text.
 const FORGED: &str = "admin\u{1b}[2J\u{202e}\u{9b}\n";

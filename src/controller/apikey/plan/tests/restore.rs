@@ -4,10 +4,10 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 
 use super::world::{CREATED, DAY, World, apikey, at};
 use super::*;
-use crate::api::conditions::{self, RECONCILING};
 use crate::controller::apikey::delivered::Delivered;
 use crate::controller::apikey::restore::is_heir;
-use crate::credential::verifier::Handover;
+use apikey_api::conditions::{self, RECONCILING};
+use apikey_credential::verifier::Handover;
 
 /// A key as it was, and the same key come back with nothing but its manifest.
 fn before_and_after() -> (World, World) {

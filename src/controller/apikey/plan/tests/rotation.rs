@@ -2,8 +2,8 @@
 
 use super::world::{CREATED, DAY, World, apikey, at, minted};
 use super::*;
-use crate::api::RotationSpec;
 use crate::controller::apikey::rotation::scheduled_at;
+use apikey_api::RotationSpec;
 
 fn every(days: i32, overlap_seconds: Option<u32>) -> World {
     let mut key = apikey();

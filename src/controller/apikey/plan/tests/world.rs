@@ -3,17 +3,17 @@
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, ObjectMeta, Time};
 
 use super::*;
-use crate::api::conditions::{self, READY};
-use crate::api::{ApiKeySpec, Phase, names};
 use crate::controller::apikey::delivered::{Controller, Delivered};
 use crate::controller::apikey::model::Settings;
 use crate::controller::apikey::notes::{self, Change};
 use crate::controller::apikey::reported::Reported;
 use crate::controller::apikey::written::Written;
 use crate::controller::apikey::{render, rotation};
-use crate::credential::KeyId;
-use crate::credential::fingerprint::Fingerprint;
-use crate::credential::verifier::{
+use apikey_api::conditions::{self, READY};
+use apikey_api::{ApiKeySpec, Phase, names};
+use apikey_credential::KeyId;
+use apikey_credential::fingerprint::Fingerprint;
+use apikey_credential::verifier::{
     Cause, Entry, FIRST_REVISION, Identity, MAX_PENDING, Owner as KeyOwner, Pending,
 };
 

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::super::super::record::{Record, Write};
 use super::super::{Known, LEASE_DURATION, Outcome};
 use super::{Event, Simulation};
-use crate::object::Decode as _;
+use apikey_client::object::Decode as _;
 
 impl Simulation {
     pub(super) fn stored(&self) -> Known {

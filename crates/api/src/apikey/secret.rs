@@ -1,0 +1,188 @@
+//! How the delivered Secret looks.
+
+#![expect(
+    unreachable_pub,
+    reason = "KubeSchema repeats each type for validation, as `pub`"
+)]
+
+use std::collections::BTreeMap;
+
+use kube::KubeSchema;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::schema;
+
+/// How long an unclaimed secret waits unless the key says otherwise. Unit: seconds.
+const DEFAULT_REVEAL_WITHIN_SECONDS: u32 = 86_400;
+
+/// Whether the delivered Secret stays.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Delivery {
+    /// It stays for the life of the key.
+    #[default]
+    Keep,
+    /// It is removed as soon as somebody claimed it, or when nobody did in time.
+    RevealOnce,
+}
+
+impl Delivery {
+    #[expect(
+        clippy::trivially_copy_pass_by_ref,
+        reason = "serde passes a reference"
+    )]
+    fn is_keep(&self) -> bool {
+        *self == Self::Keep
+    }
+}
+
+/// Shape of the delivered Secret.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(
+    validation = Rule::new(
+        "!has(self.revealWithinSeconds) || \
+         (has(self.delivery) && self.delivery == 'RevealOnce')"
+    ).message(
+        "`revealWithinSeconds` goes with `delivery: RevealOnce` only: set that, or leave it out"
+    ),
+    validation = Rule::new(
+        "!has(self.recipients) || !has(self.keys) || !has(self.keys.secret)"
+    ).message(
+        "`keys.secret` does not go with `recipients`: the Secret holds no secret in clear; read \
+         data key 'secret.age'"
+    )
+)]
+pub struct DeliveredSecretSpec {
+    /// Name of the Secret, in the namespace of the ApiKey. Defaults to `metadata.name`. A Secret of
+    /// that name which this ApiKey does not own is never touched. Immutable.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(
+        length(min = 1, max = 253),
+        regex(pattern = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$")
+    )]
+    pub name: Option<String>,
+
+    /// Further data keys with the same values, for consumers that expect fixed names. Immutable.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub keys: Option<SecretDataKeys>,
+
+    /// `Keep`: the Secret stays for the life of the key. `RevealOnce`: the Secret is removed as soon
+    /// as its value was claimed (`kubectl apikey reveal`), and the secret exists nowhere else.
+    /// Default `Keep`. Immutable.
+    #[serde(default, skip_serializing_if = "Delivery::is_keep")]
+    #[schemars(schema_with = "schema::delivery")]
+    pub delivery: Delivery,
+
+    /// With `RevealOnce`: seconds after which an unclaimed Secret is removed, from 60 to 2592000 (30
+    /// days). Default 86400 (a day).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "schema::reveal_within_seconds")]
+    pub reveal_within_seconds: Option<u32>,
+
+    /// Public keys of age ("age1..."), at most 16. With them the Secret holds the secret only as an
+    /// age file (data key 'secret.age') that the owner of one of the private keys can open; the clear
+    /// value is never stored. A change takes effect with the next secret. Can't be added or removed
+    /// later.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(schema_with = "schema::recipients")]
+    pub recipients: Vec<String>,
+
+    /// Labels, annotations and type of the Secret.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub template: Option<SecretTemplate>,
+}
+
+impl DeliveredSecretSpec {
+    /// How long an unclaimed secret waits. Unit: seconds.
+    #[must_use]
+    pub fn reveal_within_seconds(&self) -> u32 {
+        self.reveal_within_seconds
+            .unwrap_or(DEFAULT_REVEAL_WITHIN_SECONDS)
+    }
+}
+
+/// Further data keys of the delivered Secret.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(
+    validation = Rule::new("!has(self.name) || !has(self.secret) || self.name != self.secret")
+        .message("`keys.name` and `keys.secret` must differ: each is one data key of the Secret"),
+    validation = Rule::new(
+        "(!has(self.name) || \
+         !(self.name in ['name', 'secret', 'key-id', 'organization-id', 'token-url', \
+         'secret.age'])) && \
+         (!has(self.secret) || \
+         !(self.secret in ['name', 'secret', 'key-id', 'organization-id', 'token-url', \
+         'secret.age']))"
+    ).message(
+        "`keys` must not be 'name', 'secret', 'secret.age', 'key-id', 'organization-id' or \
+         'token-url': the Secret has those already"
+    )
+)]
+pub struct SecretDataKeys {
+    /// Data key that also holds the login name, for example "API_KEY_NAME".
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "schema::data_key")]
+    pub name: Option<String>,
+
+    /// Data key that also holds the secret, for example "API_KEY_SECRET".
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "schema::data_key")]
+    pub secret: Option<String>,
+}
+
+/// Metadata and type of the delivered Secret. Labels and annotations of the ApiKey are never
+/// copied: GitOps tools would take the copy for their own and prune the Secret.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(
+    validation = Rule::new(
+        "!has(self.labels) || self.labels.all(k, !k.startsWith('apikey-operator.dev/') \
+         && k != 'app.kubernetes.io/managed-by' && k != 'app.kubernetes.io/component')"
+    ).message(
+        "`template.labels` must not set 'app.kubernetes.io/managed-by', \
+         'app.kubernetes.io/component' or 'apikey-operator.dev/...': the operator sets those"
+    ),
+    validation = Rule::new(
+        "!has(self.labels) || self.labels.all(k, !(k.startsWith('argocd.argoproj.io/') \
+         || k.startsWith('cluster.x-k8s.io/') || k.startsWith('sealedsecrets.bitnami.com/')))"
+    ).message(
+        "`template.labels` must not set labels of 'argocd.argoproj.io', 'cluster.x-k8s.io' or \
+         'sealedsecrets.bitnami.com': by these, programs take a Secret for their own configuration"
+    ),
+    validation = Rule::new(
+        "!has(self.annotations) || \
+         self.annotations.all(k, !k.startsWith('apikey-operator.dev/'))"
+    ).message(
+        "`template.annotations` must not set 'apikey-operator.dev/...': the operator sets those"
+    ),
+    validation = Rule::new(
+        "!has(self.type) || !(self.type.startsWith('kubernetes.io/') || \
+         self.type.startsWith('bootstrap.kubernetes.io/') || \
+         self.type.startsWith('apikey-operator.dev/'))"
+    ).message(
+        "`template.type` must not be a type of 'kubernetes.io', 'bootstrap.kubernetes.io' or \
+         'apikey-operator.dev', which have a meaning of their own: use 'Opaque' or a type of yours"
+    )
+)]
+pub struct SecretTemplate {
+    /// Labels to set on the Secret, at most 64. Labels that others add are left alone.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(schema_with = "schema::template_labels")]
+    pub labels: BTreeMap<String, String>,
+
+    /// Annotations to set on the Secret, at most 64, with at most 8192 characters together. Annotations
+    /// that others add are left alone.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(schema_with = "schema::template_annotations")]
+    pub annotations: BTreeMap<String, String>,
+
+    /// Type of the Secret. Defaults to 'Opaque'. Immutable.
+    #[serde(rename = "type", default, skip_serializing_if = "Option::is_none")]
+    #[schemars(
+        length(min = 1, max = 253),
+        regex(pattern = r"^[a-zA-Z0-9]([-a-zA-Z0-9./_]*[a-zA-Z0-9])?$")
+    )]
+    pub type_: Option<String>,
+}

@@ -1,0 +1,240 @@
+//! Which cluster, and the way to it: what kubectl takes as kubeconfig is taken here too.
+//!
+//! kube reads the files of `KUBECONFIG`. Some things that kubectl does, it does not: a file of the list that
+//! is missing is skipped; an empty `current-context`, which kubectl writes into a file that it emptied, does
+//! not count; and a proxy of the environment is asked only for servers that are not on this machine and not
+//! in `NO_PROXY`, which kube compares with the proxy itself.
+
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+
+use kube::Config;
+use kube::client::AuthError;
+use kube::config::{InClusterError, KubeConfigOptions, Kubeconfig, KubeconfigError};
+
+use crate::proxy;
+use crate::yaml;
+
+/// No cluster can be told.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A file that can't be read.
+    #[error("{}: {source}", path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        source: KubeconfigError,
+    },
+    /// A file that is no kubeconfig. kube's error quotes the lines around, with tokens and keys.
+    #[error("{} is no kubeconfig: {problem}", path.display())]
+    Malformed {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        problem: yaml::Problem,
+    },
+    /// What the files say together is of no use.
+    #[error(transparent)]
+    Kubeconfig(#[from] KubeconfigError),
+    /// There is no kubeconfig, and this does not run in a cluster.
+    #[error("there is none in {looked}, and this does not run in a cluster ({in_cluster})")]
+    Nowhere {
+        /// Where a kubeconfig was looked for.
+        looked: String,
+        /// Why it does not run in one.
+        in_cluster: InClusterError,
+    },
+}
+
+impl Error {
+    fn of_file(path: &Path, error: KubeconfigError) -> Self {
+        let path = path.to_owned();
+        if let KubeconfigError::Parse(error) = &error {
+            let problem = yaml::Problem::of(error);
+            return Self::Malformed { path, problem };
+        }
+        Self::File {
+            path,
+            source: error,
+        }
+    }
+}
+
+/// What went wrong with a command that gets credentials, without its standard output, where the credentials are; `None` if that is not why.
+#[expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "the others tell nothing of what a command printed"
+)]
+pub(crate) fn credentials_failure(error: &(dyn std::error::Error + 'static)) -> Option<String> {
+    let mut causes = std::iter::successors(Some(error), |error| error.source());
+    match causes.find_map(|error| error.downcast_ref::<AuthError>())? {
+        AuthError::AuthExecParse(error) => Some(format!(
+            "the command of the kubeconfig that gets credentials prints no ExecCredential: {}",
+            yaml::Problem::of(error)
+        )),
+        AuthError::AuthExecRun { out, .. } => {
+            let said = String::from_utf8_lossy(&out.stderr);
+            let said: Vec<_> = said.lines().map(str::trim).collect();
+            Some(format!(
+                "the command of the kubeconfig that gets credentials failed ({}): {}",
+                out.status,
+                said.join(" ")
+            ))
+        }
+        _ => None,
+    }
+}
+
+/// The files of `KUBECONFIG`, or `~/.kube/config`, as one; empty if there is none.
+///
+/// # Errors
+/// One of them is there and can't be read.
+pub fn read() -> Result<Kubeconfig, Error> {
+    merged(&files())
+}
+
+/// The cluster of a context, by default the current one, of the kubeconfig; without one, the cluster that this
+/// runs in.
+///
+/// # Errors
+/// See [`Error`].
+pub async fn infer(context: Option<&str>) -> Result<Config, Error> {
+    let kubeconfig = read()?;
+    if is_empty(&kubeconfig) && context.is_none() {
+        return Config::incluster().map_err(|in_cluster| Error::Nowhere {
+            looked: looked(&files()),
+            in_cluster,
+        });
+    }
+    Ok(config(kubeconfig, context).await?)
+}
+
+/// The cluster of a context, by default the current one, of this file.
+///
+/// # Errors
+/// It can't be read, or the context is of no use.
+pub async fn of_file(path: &Path, context: Option<&str>) -> Result<Config, Error> {
+    let read = Kubeconfig::read_from(path).map_err(|error| Error::of_file(path, error))?;
+    Ok(config(read, context).await?)
+}
+
+async fn config(kubeconfig: Kubeconfig, context: Option<&str>) -> Result<Config, KubeconfigError> {
+    let options = KubeConfigOptions {
+        context: context.map(str::to_owned),
+        ..KubeConfigOptions::default()
+    };
+    let named = proxy_url(&kubeconfig, context).map(str::parse);
+    let named = named.transpose().map_err(KubeconfigError::ParseProxyUrl)?;
+    let mut config = Config::from_custom_kubeconfig(kubeconfig, &options).await?;
+    let environment = proxy::Environment::read();
+    config.proxy_url = named.or_else(|| environment.proxy_of(&config.cluster_url));
+    Ok(config)
+}
+
+/// The proxy that the cluster of a context names.
+fn proxy_url<'a>(kubeconfig: &'a Kubeconfig, context: Option<&str>) -> Option<&'a str> {
+    let name = context.or(kubeconfig.current_context.as_deref())?;
+    let mut contexts = kubeconfig.contexts.iter();
+    let context = contexts.find(|context| context.name == name)?;
+    let name = &context.context.as_ref()?.cluster;
+    let mut clusters = kubeconfig.clusters.iter();
+    let cluster = clusters.find(|cluster| cluster.name == *name)?;
+    let url = cluster.cluster.as_ref()?.proxy_url.as_deref();
+    url.filter(|url| !url.is_empty())
+}
+
+fn files() -> Vec<PathBuf> {
+    let listed = std::env::var_os("KUBECONFIG").unwrap_or_default();
+    let listed = std::env::split_paths(&listed).filter(|path| !path.as_os_str().is_empty());
+    let listed: Vec<_> = listed.collect();
+    if !listed.is_empty() {
+        return listed;
+    }
+    let home = std::env::home_dir().into_iter();
+    home.map(|home| home.join(".kube/config")).collect()
+}
+
+fn looked(files: &[PathBuf]) -> String {
+    let names: Vec<_> = files
+        .iter()
+        .map(|path| path.display().to_string())
+        .collect();
+    names.join(", ")
+}
+
+fn merged(files: &[PathBuf]) -> Result<Kubeconfig, Error> {
+    let mut all = Kubeconfig::default();
+    for path in files {
+        let read = one(path).map_err(|error| Error::of_file(path, error))?;
+        if let Some(read) = read {
+            all = all.merge(read)?;
+        }
+    }
+    Ok(all)
+}
+
+/// A file, if it is there.
+fn one(path: &Path) -> Result<Option<Kubeconfig>, KubeconfigError> {
+    match Kubeconfig::read_from(path) {
+        Ok(mut read) => {
+            let current = read.current_context.take();
+            read.current_context = current.filter(|name| !name.is_empty());
+            Ok(Some(read))
+        }
+        Err(KubeconfigError::ReadConfig(error, _)) if error.kind() == ErrorKind::NotFound => {
+            Ok(None)
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// Whether it names nothing.
+fn is_empty(kubeconfig: &Kubeconfig) -> bool {
+    kubeconfig.clusters.is_empty()
+        && kubeconfig.auth_infos.is_empty()
+        && kubeconfig.contexts.is_empty()
+        && kubeconfig.current_context.is_none()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_missing_or_empty_is_skipped_and_what_is_broken_is_not() {
+        let folder = tempfile::tempdir().unwrap();
+        let write = |name: &str, content: &str| {
+            let path = folder.path().join(name);
+            std::fs::write(&path, content).unwrap();
+            path
+        };
+        let missing = folder.path().join("missing");
+        let empty = write(
+            "empty",
+            "clusters: null\ncontexts: null\ncurrent-context: \"\"\nusers: null\n",
+        );
+        let nothing = write("nothing", "");
+        let good = write(
+            "good",
+            "clusters: [{name: a, cluster: {server: 'http://a'}}]\ncurrent-context: a\n",
+        );
+        let other = write(
+            "other",
+            "clusters: [{name: b, cluster: {server: 'http://b'}}]\ncurrent-context: b\n",
+        );
+        let broken = write("broken", "clusters: [");
+        let all = merged(&[missing.clone(), empty.clone(), nothing.clone(), good, other]).unwrap();
+        assert_eq!(all.current_context.as_deref(), Some("a"));
+        assert_eq!(all.clusters.len(), 2);
+        for nowhere in [missing, empty, nothing] {
+            assert!(is_empty(&merged(&[nowhere]).unwrap()));
+        }
+        let said = merged(&[broken]).unwrap_err().to_string();
+        assert!(
+            said.contains("/broken is no kubeconfig: line 1, column "),
+            "{said}"
+        );
+        assert!(merged(&[folder.path().to_owned()]).is_err());
+    }
+}

@@ -1,0 +1,202 @@
+//! The kinds that are read.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use k8s_openapi::ByteString;
+use k8s_openapi::api::coordination::v1::Lease;
+use k8s_openapi::api::core::v1::{Namespace, Secret};
+use k8s_openapi::api::events::v1::Event;
+use kube::Resource;
+use kube::core::PartialObjectMeta;
+use kube::runtime::reflector::Lookup;
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_json::value::RawValue;
+
+use super::metadata::Metadata;
+use super::{Decode, Unreadable, status};
+use apikey_api::bounds::MAX_SPEC_BYTES;
+use apikey_api::{ApiKey, Organization};
+
+/// Labels of one namespace that are kept. One with more is unreadable: it matches no selector. Unit:
+/// bytes.
+const MAX_LABEL_BYTES: usize = 64 * 1024;
+
+/// An object with a spec and a status.
+#[derive(Deserialize)]
+struct Declared<'a> {
+    metadata: Metadata,
+    #[serde(borrow)]
+    spec: &'a RawValue,
+    #[serde(borrow)]
+    status: Option<&'a RawValue>,
+}
+
+impl<'a> Declared<'a> {
+    fn read(json: &'a str) -> Result<Self, Unreadable> {
+        serde_json::from_str(json).map_err(|error| Unreadable::new(&error))
+    }
+
+    fn spec<S: Deserialize<'a>>(&self) -> Result<S, Unreadable> {
+        serde_json::from_str(self.spec.get())
+            .map_err(|error| Unreadable::new(&format_args!("spec: {error}")))
+    }
+}
+
+impl Decode for ApiKey {
+    fn decode(json: &str) -> Result<Self, Unreadable> {
+        let read = Declared::read(json)?;
+        let bytes = read.spec.get().len();
+        if bytes > MAX_SPEC_BYTES {
+            let reason = format_args!("spec: {bytes} bytes, and at most {MAX_SPEC_BYTES} are read");
+            return Err(Unreadable::new(&reason));
+        }
+        Ok(Self {
+            spec: read.spec()?,
+            status: status::read(read.status),
+            metadata: read.metadata.into(),
+        })
+    }
+}
+
+impl Decode for Organization {
+    fn decode(json: &str) -> Result<Self, Unreadable> {
+        let read = Declared::read(json)?;
+        Ok(Self {
+            spec: read.spec()?,
+            status: status::read(read.status),
+            metadata: read.metadata.into(),
+        })
+    }
+}
+
+impl Decode for Secret {
+    fn decode(json: &str) -> Result<Self, Unreadable> {
+        #[derive(Deserialize)]
+        struct Read {
+            metadata: Metadata,
+            data: Option<BTreeMap<String, ByteString>>,
+            #[serde(rename = "type")]
+            type_: Option<String>,
+            immutable: Option<bool>,
+        }
+        // The error of serde may show a value.
+        let read: Read = serde_json::from_str(json)
+            .map_err(|_| Unreadable::new(&"metadata or data can't be read"))?;
+        Ok(Self {
+            metadata: read.metadata.into(),
+            data: read.data,
+            type_: read.type_,
+            immutable: read.immutable,
+            ..Self::default()
+        })
+    }
+}
+
+impl Decode for Event {
+    fn decode(json: &str) -> Result<Self, Unreadable> {
+        typed(json)
+    }
+}
+
+impl Decode for Lease {
+    fn decode(json: &str) -> Result<Self, Unreadable> {
+        typed(json)
+    }
+}
+
+/// An object as k8s-openapi reads it, but for its metadata.
+fn typed<K: DeserializeOwned + Resource>(json: &str) -> Result<K, Unreadable> {
+    #[derive(Deserialize)]
+    struct Parts<'a>(#[serde(borrow)] BTreeMap<&'a str, &'a RawValue>);
+    let unreadable = |error: serde_json::Error| Unreadable::new(&error);
+    let Parts(mut parts) = serde_json::from_str(json).map_err(unreadable)?;
+    let metadata = parts.remove("metadata").map_or("{}", RawValue::get);
+    let metadata: Metadata = serde_json::from_str(metadata).map_err(unreadable)?;
+    let rest = serde_json::to_string(&parts).map_err(unreadable)?;
+    let mut object: K = serde_json::from_str(&rest).map_err(unreadable)?;
+    *object.meta_mut() = metadata.into();
+    Ok(object)
+}
+
+impl<K> Decode for PartialObjectMeta<K> {
+    fn decode(json: &str) -> Result<Self, Unreadable> {
+        #[derive(Deserialize)]
+        struct Read {
+            metadata: Metadata,
+        }
+        let read: Read = serde_json::from_str(json).map_err(|e| Unreadable::new(&e))?;
+        Ok(Self {
+            types: None,
+            metadata: read.metadata.into(),
+            _phantom: std::marker::PhantomData,
+        })
+    }
+}
+
+/// A namespace, as far as anything here depends on it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NamespaceLabels {
+    /// Its name.
+    pub name: Box<str>,
+    /// Its uid.
+    pub uid: Box<str>,
+    /// Its version.
+    pub resource_version: Box<str>,
+    /// Its labels.
+    pub labels: Arc<BTreeMap<String, String>>,
+}
+
+impl Decode for NamespaceLabels {
+    fn decode(json: &str) -> Result<Self, Unreadable> {
+        let read = PartialObjectMeta::<Namespace>::decode(json)?.metadata;
+        let labels = read.labels.unwrap_or_default();
+        let bytes: usize = labels
+            .iter()
+            .map(|(key, value)| key.len() + value.len())
+            .sum();
+        if bytes > MAX_LABEL_BYTES {
+            return Err(Unreadable::new(&format_args!(
+                "its labels have {bytes} bytes, more than {MAX_LABEL_BYTES}"
+            )));
+        }
+        let text = |text: Option<String>| text.unwrap_or_default().into_boxed_str();
+        Ok(Self {
+            name: text(read.name),
+            uid: text(read.uid),
+            resource_version: text(read.resource_version),
+            labels: Arc::new(labels),
+        })
+    }
+}
+
+impl Lookup for NamespaceLabels {
+    type DynamicType = ();
+
+    fn kind((): &()) -> Cow<'_, str> {
+        <Namespace as Resource>::kind(&())
+    }
+    fn group((): &()) -> Cow<'_, str> {
+        <Namespace as Resource>::group(&())
+    }
+    fn version((): &()) -> Cow<'_, str> {
+        <Namespace as Resource>::version(&())
+    }
+    fn plural((): &()) -> Cow<'_, str> {
+        <Namespace as Resource>::plural(&())
+    }
+    fn name(&self) -> Option<Cow<'_, str>> {
+        Some(Cow::Borrowed(&self.name))
+    }
+    fn namespace(&self) -> Option<Cow<'_, str>> {
+        None
+    }
+    fn resource_version(&self) -> Option<Cow<'_, str>> {
+        Some(Cow::Borrowed(&self.resource_version))
+    }
+    fn uid(&self) -> Option<Cow<'_, str>> {
+        Some(Cow::Borrowed(&self.uid))
+    }
+}

@@ -1,0 +1,112 @@
+//! One change of many keys: a line for each on standard output, a bar on a terminal, and on to the
+//! next when one fails.
+
+use std::fmt::Display;
+
+use futures::StreamExt as _;
+use futures::stream;
+
+use super::exit::Failure;
+use super::invocation::Invocation;
+use super::select::{self, Selected};
+use super::{key, program};
+use apikey_api::ApiKey;
+
+/// Requests at the same time.
+const AT_ONCE: usize = 8;
+
+/// Changes each of the keys; `change` says what it did, for example `revoked`. No failure keeps the
+/// others from being changed, and no output that can't be written does.
+///
+/// # Errors
+/// Some failed; each was named. The failure of a single key is returned as it is. Or all were changed, and
+/// that could not be written.
+pub(super) async fn each<T: Display>(
+    call: &mut Invocation,
+    selected: Selected,
+    doing: &'static str,
+    change: impl AsyncFn(&ApiKey) -> Result<T, Failure>,
+) -> Result<(), Failure> {
+    let Selected {
+        keys,
+        missing,
+        unreadable,
+    } = selected;
+    let count = keys.len() + missing.len() + unreadable.len();
+    if count == 0 {
+        call.terminal.note("No resources found.");
+        return Ok(());
+    }
+    let bar = call.terminal.bar(keys.len(), doing);
+    let mut failures = Vec::new();
+    let mut written = Ok(());
+    let change = &change;
+    let changes = keys
+        .iter()
+        .map(|key| async move { (key, change(key).await) });
+    let mut done = stream::iter(changes).buffered(AT_ONCE);
+    while let Some((key, result)) = done.next().await {
+        bar.inc(1);
+        let name = key::name(key);
+        match result {
+            Ok(what) => {
+                let line = program::told(&format!("apikey/{name} {what}"), &call.program);
+                written = written.and_then(|()| bar.suspend(|| call.terminal.print(line)));
+            }
+            Err(failure) => {
+                let failure = failure.about(&format!("apikey/{name}"));
+                bar.suspend(|| told(&failure, count, call));
+                failures.push(failure);
+            }
+        }
+    }
+    bar.finish_and_clear();
+    for name in missing {
+        let failure = Failure::not_found(format!("apikey/{name}: not found"));
+        told(&failure, count, call);
+        failures.push(failure);
+    }
+    for key in &unreadable {
+        let failure = select::unreadable(key);
+        told(&failure, count, call);
+        failures.push(failure);
+    }
+    summary(failures, count).and(written)
+}
+
+/// Tells of a failure among others; a single one is told at the end of the call.
+fn told(failure: &Failure, count: usize, call: &mut Invocation) {
+    if count > 1 {
+        call.terminal
+            .note(program::told(failure.message(), &call.program));
+    }
+}
+
+fn summary(mut failures: Vec<Failure>, count: usize) -> Result<(), Failure> {
+    let failed = failures.len();
+    match failures.pop() {
+        None => Ok(()),
+        Some(failure) if count == 1 => Err(failure),
+        Some(_) => Err(Failure::failed(format!(
+            "{failed} of {count} failed, as said above"
+        ))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::exit::Exit;
+
+    #[test]
+    fn a_single_failure_is_that_of_the_call_and_many_are_one() {
+        assert!(summary(Vec::new(), 3).is_ok());
+        let gone = || Failure::not_found("gone");
+        assert_eq!(summary(vec![gone()], 1).unwrap_err().exit(), Exit::NotFound);
+        let many = summary(vec![gone(), gone()], 3).unwrap_err();
+        assert_eq!(
+            (many.exit(), many.message()),
+            (Exit::Failed, "2 of 3 failed, as said above")
+        );
+    }
+}

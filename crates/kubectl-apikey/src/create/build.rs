@@ -1,0 +1,235 @@
+//! The `ApiKey` that flags describe. Pure.
+
+use k8s_openapi::jiff::{SignedDuration, Timestamp};
+
+use super::{Create, How};
+use crate::exit::Failure;
+use crate::time;
+use apikey_api::{
+    ApiKey, ApiKeySpec, DeliveredSecretSpec, Delivery, RotationSpec, SubOrganization, TokenSpec,
+};
+use apikey_credential::sealed::Recipients;
+
+const DAY_SECONDS: i64 = 86_400;
+/// Fields, and which flags they come from.
+const FLAGS: [(&str, &str); 17] = [
+    ("metadata", "NAME"),
+    ("spec", "the key"),
+    ("spec.name", "--login-name"),
+    ("spec.org", "--org"),
+    ("spec.roles", "--role"),
+    ("spec.subOrgs", "--sub-org"),
+    ("spec.expiry", "--expires"),
+    ("spec.description", "--description"),
+    (
+        "spec.secret",
+        "--secret-name, --delivery, --reveal-within, --recipient",
+    ),
+    ("spec.secret.name", "--secret-name"),
+    ("spec.secret.revealWithinSeconds", "--reveal-within"),
+    ("spec.secret.recipients", "--recipient"),
+    ("spec.rotation", "--rotate-every, --overlap"),
+    ("spec.rotation.everyDays", "--rotate-every"),
+    ("spec.rotation.overlapSeconds", "--overlap"),
+    ("spec.token.ttlSeconds", "--ttl"),
+    ("spec.token.audiences", "--audience"),
+];
+
+/// When a key ends.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Expiry {
+    /// So long from now.
+    In(SignedDuration),
+    /// Then, as it was written.
+    At(String),
+}
+
+/// Parses `90d` or an RFC 3339 time.
+pub(super) fn expiry(text: &str) -> Result<Expiry, String> {
+    if let Ok(duration) = time::duration(text) {
+        return Ok(Expiry::In(duration));
+    }
+    match apikey_policy::spec_expiry(Some(text)) {
+        Ok(_) => Ok(Expiry::At(text.to_owned())),
+        Err(_) => Err("use a duration (90d) or a time (2027-05-24T00:00:00Z)".to_owned()),
+    }
+}
+
+/// A sub-organization and the roles there.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct SubOrg(SubOrganization);
+
+/// Parses `ORG` or `ORG=ROLE,ROLE`.
+pub(super) fn sub_org(text: &str) -> Result<SubOrg, String> {
+    let (org, roles) = match text.split_once('=') {
+        None => (text, Vec::new()),
+        Some((org, roles)) => (org, roles.split(',').map(str::to_owned).collect()),
+    };
+    if org.is_empty() || roles.iter().any(String::is_empty) {
+        return Err("use ORG, or ORG=ROLE,ROLE".to_owned());
+    }
+    let org = org.to_owned();
+    Ok(SubOrg(SubOrganization { org, roles }))
+}
+
+/// Parses a duration of whole days.
+pub(super) fn days(text: &str) -> Result<i32, String> {
+    let seconds = time::duration(text)?.as_secs();
+    let days = i32::try_from(seconds / DAY_SECONDS).ok();
+    days.filter(|_| seconds % DAY_SECONDS == 0)
+        .ok_or_else(|| "use whole days, for example 30d".to_owned())
+}
+
+/// Parses a duration into seconds.
+pub(super) fn seconds(text: &str) -> Result<u32, String> {
+    let seconds = time::duration(text)?.as_secs();
+    u32::try_from(seconds).map_err(|_| "is too long".to_owned())
+}
+
+/// A public key of age, with the right checksum.
+pub(super) fn recipient(text: &str) -> Result<String, String> {
+    let text = text.to_owned();
+    match Recipients::parse(std::slice::from_ref(&text)) {
+        Ok(_) => Ok(text),
+        Err(bad) => Err(bad.to_string()),
+    }
+}
+
+/// The object.
+pub(super) fn apikey(flags: &Create, now: Timestamp) -> Result<ApiKey, Failure> {
+    let expiry = match &flags.expires {
+        None => None,
+        Some(Expiry::At(text)) => Some(text.clone()),
+        Some(Expiry::In(duration)) => {
+            let time = time::after(now, *duration);
+            let time = time.ok_or_else(|| Failure::usage("--expires is too far away"))?;
+            Some(time.to_string())
+        }
+    };
+    if let Ok(Some(end)) = apikey_policy::spec_expiry(expiry.as_deref())
+        && end <= now
+    {
+        return Err(Failure::usage(format!(
+            "--expires {end} has passed: use a time to come"
+        )));
+    }
+    let spec = ApiKeySpec {
+        name: flags.login_name.clone(),
+        org: flags.org.clone().unwrap_or_default(),
+        roles: flags.roles.clone(),
+        sub_orgs: flags.sub_orgs.iter().map(|sub| sub.0.clone()).collect(),
+        expiry,
+        description: flags.description.clone(),
+        suspended: false,
+        secret: secret(flags),
+        rotation: rotation(flags),
+        token: token(flags),
+    };
+    Ok(ApiKey::new(flags.name.as_deref().unwrap_or_default(), spec))
+}
+
+/// Fails if something of the key would be refused, and names the flags that it comes from.
+pub(super) fn refuse(faults: &[(String, String)]) -> Result<(), Failure> {
+    if faults.is_empty() {
+        return Ok(());
+    }
+    let said = faults.iter().map(|(field, message)| {
+        let field = field.trim_start_matches('.');
+        let (_, flag) = FLAGS
+            .into_iter()
+            .filter(|(path, _)| field.starts_with(path))
+            .max_by_key(|(path, _)| path.len())
+            .unwrap_or_default();
+        format!("{flag} ({field}): {message}")
+    });
+    let said: Vec<_> = said.collect();
+    Err(Failure::usage(said.join("; ")))
+}
+
+fn secret(flags: &Create) -> Option<DeliveredSecretSpec> {
+    let delivery = match flags.delivery {
+        Some(How::RevealOnce) => Delivery::RevealOnce,
+        Some(How::Keep) | None => Delivery::Keep,
+    };
+    let secret = DeliveredSecretSpec {
+        name: flags.secret_name.clone(),
+        delivery,
+        reveal_within_seconds: flags.reveal_within,
+        recipients: flags.recipients.clone(),
+        ..DeliveredSecretSpec::default()
+    };
+    (secret != DeliveredSecretSpec::default()).then_some(secret)
+}
+
+fn rotation(flags: &Create) -> Option<RotationSpec> {
+    let rotation = RotationSpec {
+        every_days: flags.rotate_every,
+        overlap_seconds: flags.overlap,
+    };
+    (rotation != RotationSpec::default()).then_some(rotation)
+}
+
+fn token(flags: &Create) -> Option<TokenSpec> {
+    let token = TokenSpec {
+        ttl_seconds: flags.ttl.map(|ttl| ttl.as_secs()),
+        audiences: flags.audiences.clone(),
+    };
+    (token != TokenSpec::default()).then_some(token)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn flags() -> Create {
+        Create {
+            name: Some("ci".into()),
+            org: Some("acme".into()),
+            roles: vec!["viewer".into()],
+            ..Create::default()
+        }
+    }
+
+    fn now() -> Timestamp {
+        "2026-11-24T10:00:00.5Z".parse().unwrap()
+    }
+
+    #[test]
+    fn what_is_not_asked_for_is_left_out() {
+        let key = apikey(&flags(), now()).unwrap();
+        let json = serde_json::to_value(&key).unwrap();
+        let spec = serde_json::json!({"org": "acme", "roles": ["viewer"]});
+        assert_eq!(json["spec"], spec);
+        assert!(json.get("status").is_none());
+    }
+
+    #[test]
+    fn an_expiry_is_a_time_or_a_duration_and_lies_ahead() {
+        let with = |text| {
+            let expires = Some(expiry(text).unwrap());
+            let flags = Create { expires, ..flags() };
+            apikey(&flags, now()).map(|key| key.spec.expiry.unwrap())
+        };
+        assert_eq!(with("90d").unwrap(), "2027-02-22T10:00:00Z");
+        assert_eq!(
+            with("2027-05-24T00:00:00Z").unwrap(),
+            "2027-05-24T00:00:00Z"
+        );
+        assert!(
+            with("2020-05-24T00:00:00Z")
+                .unwrap_err()
+                .message()
+                .contains("has passed")
+        );
+        assert!(expiry("soon").is_err());
+    }
+
+    #[test]
+    fn rotation_is_in_whole_days_and_sub_organizations_may_name_roles() {
+        assert_eq!(days("30d"), Ok(30));
+        assert!(days("36h").is_err());
+        let sub = sub_org("acme-tr=a,b").unwrap().0;
+        assert_eq!((sub.org.as_str(), sub.roles.len()), ("acme-tr", 2));
+        assert!(sub_org("acme-tr=").is_err() && sub_org("=a").is_err());
+    }
+}

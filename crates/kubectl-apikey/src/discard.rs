@@ -1,0 +1,125 @@
+//! `discard-previous`: ends the overlap after a rotation.
+
+use clap::Args;
+use k8s_openapi::jiff::Timestamp;
+use serde_json::json;
+
+use super::exit::Failure;
+use super::invocation::{Cluster, Invocation};
+use super::revoke::DryRun;
+use super::rotate::Wait;
+use super::select::{Selected, Selection};
+use super::text::Text;
+use super::{bulk, dialogue, follow, key, patch, time};
+use apikey_api::{ApiKey, PreviousSecret, names};
+use apikey_client::clock::Clock;
+
+/// Refuse the secrets that a rotation replaced, before their overlap ends.
+///
+/// The current secrets stay. A key without a replaced secret that is still accepted is left as it
+/// is, and is no failure.
+#[derive(Args, Debug)]
+#[command(after_help = EXAMPLES)]
+pub(super) struct DiscardPrevious {
+    #[command(flatten)]
+    selection: Selection,
+
+    #[command(flatten)]
+    wait: Wait,
+
+    /// Don't ask.
+    #[arg(short, long)]
+    yes: bool,
+
+    /// Only show what would be refused.
+    #[arg(long, value_name = "WHERE", num_args = 0..=1, require_equals = true,
+        default_missing_value = "client")]
+    dry_run: Option<DryRun>,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  Everybody has the new secret:
+    kubectl apikey discard-previous ci-upload
+
+  Of all keys of a team, from a script:
+    kubectl apikey discard-previous -l team=web --yes";
+
+pub(super) async fn run(flags: &DiscardPrevious, call: &mut Invocation) -> Result<(), Failure> {
+    let cluster = call.cluster().await?;
+    let selected = flags.selection.read(&cluster).await?;
+    if flags.dry_run.is_none() && !flags.yes {
+        agree(&selected, call)?;
+    }
+    let clock = call.clock.clone();
+    bulk::each(call, selected, "Discarding", async |key| {
+        discard(&cluster, key, flags, &clock).await
+    })
+    .await
+}
+
+/// Shows what would be refused and asks.
+fn agree(selected: &Selected, call: &mut Invocation) -> Result<(), Failure> {
+    let now = call.clock.now();
+    let mut lines = Vec::new();
+    for key in &selected.keys {
+        if let Some(previous) = previous(key, now) {
+            let (name, end) = (key::name(key), previous.valid_until.0);
+            lines.push(format!(
+                "{name}: revision {}, accepted until {end} ({})",
+                previous.revision,
+                time::relative(end, now)
+            ));
+        }
+    }
+    if lines.is_empty() {
+        return Ok(());
+    }
+    let count = lines.len();
+    let change = dialogue::Change {
+        would: format!("refuse {count} replaced secret(s) for good"),
+        shown: Text::lines(lines),
+        question: format!("Refuse {count} replaced secret(s) from now on?"),
+        otherwise: "nothing was discarded",
+    };
+    dialogue::agree(change, &mut call.terminal)
+}
+
+async fn discard(
+    cluster: &Cluster,
+    key: &ApiKey,
+    flags: &DiscardPrevious,
+    clock: &Clock,
+) -> Result<String, Failure> {
+    let Some(previous) = previous(key, clock.now()) else {
+        return Ok("unchanged: it has no replaced secret that is still accepted".to_owned());
+    };
+    let revision = previous.revision;
+    let change = json!({(names::ANNOTATION_DISCARD_PREVIOUS): revision.to_string()});
+    match flags.dry_run {
+        Some(DryRun::Client) => {
+            return Ok(format!("revision {revision} discarded (dry run)"));
+        }
+        Some(DryRun::Server) => {
+            patch::annotations(cluster, key, &change, true).await?;
+            return Ok(format!("revision {revision} discarded (server dry run)"));
+        }
+        None => patch::annotations(cluster, key, &change, false).await?,
+    };
+    if !flags.wait.wait {
+        return Ok(format!("discarding of revision {revision} requested"));
+    }
+    let what = "the request stands, and the replaced secret is still accepted";
+    follow::until(cluster, key::name(key), flags.wait.timeout, what, |seen| {
+        let held = self::previous(seen, clock.now());
+        let is_over = held.is_none_or(|held| held.revision != revision);
+        Ok(is_over.then(|| format!("revision {revision} discarded: it is refused from now on")))
+    })
+    .await
+}
+
+/// The replaced secret, while it is accepted.
+fn previous(key: &ApiKey, now: Timestamp) -> Option<&PreviousSecret> {
+    let previous = key.status.as_ref()?.previous_secret.as_ref()?;
+    (previous.valid_until.0 > now).then_some(previous)
+}

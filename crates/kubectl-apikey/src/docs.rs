@@ -1,0 +1,106 @@
+//! `docs`: manual pages, scripts for shells and a reference, all from the definition of the command
+//! line. Hidden: it is for packagers and for the Makefile.
+
+mod markdown;
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use clap::{Args, Command, ValueEnum as _};
+use clap_complete::Shell;
+use clap_mangen::Man;
+
+use super::exit::Failure;
+use super::invocation::Invocation;
+
+/// Name of the program file, by which pages and scripts are named.
+const FILE: &str = "kubectl-apikey";
+
+/// Write manual pages and scripts for shells, and print the reference.
+///
+/// Without --out, the reference is printed as Markdown.
+#[derive(Args, Debug)]
+#[command(after_help = EXAMPLES, hide = true)]
+pub(super) struct Docs {
+    /// Folder to write man/, completions/ and cli.md into.
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  What a package needs:
+    kubectl apikey docs --out target/plugin";
+
+pub(super) fn run(flags: &Docs, call: &mut Invocation) -> Result<(), Failure> {
+    let Some(folder) = &flags.out else {
+        return call.terminal.exact(reference().trim_end());
+    };
+    let written = write(folder);
+    written.map_err(|error| Failure::failed(format!("{}: {error}", folder.display())))
+}
+
+/// The reference, which is `docs/cli.md`.
+fn reference() -> String {
+    let mut command = super::command("kubectl apikey");
+    command.build();
+    markdown::render(&command)
+}
+
+fn write(folder: &Path) -> io::Result<()> {
+    let (pages, scripts) = (folder.join("man"), folder.join("completions"));
+    fs::create_dir_all(&pages)?;
+    fs::create_dir_all(&scripts)?;
+    fs::write(folder.join("cli.md"), reference())?;
+    let mut command = super::command("kubectl apikey");
+    command.build();
+    page(&command, FILE, &pages)?;
+    // A shell looks for the script by the file of the program.
+    let command = super::command(FILE);
+    for shell in Shell::value_variants() {
+        let mut command = command.clone();
+        clap_complete::generate_to(*shell, &mut command, FILE, &scripts)?;
+    }
+    Ok(())
+}
+
+/// The page of a built command and those of its verbs, each found by its name.
+fn page(command: &Command, name: &str, folder: &Path) -> io::Result<()> {
+    for verb in command.get_subcommands().filter(|verb| !verb.is_hide_set()) {
+        page(verb, &format!("{name}-{}", verb.get_name()), folder)?;
+    }
+    let shown = command.clone().display_name(name);
+    let source = format!("{FILE} {}", env!("CARGO_PKG_VERSION"));
+    let mut text = Vec::new();
+    Man::new(shown)
+        .title(name)
+        .source(source)
+        .render(&mut text)?;
+    fs::write(folder.join(format!("{name}.1")), text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_reference_checked_in_is_the_one_generated() {
+        let kept = include_str!("../../../docs/cli.md");
+        assert_eq!(reference(), kept, "docs/cli.md is stale: run make cli-docs");
+    }
+
+    #[test]
+    fn every_verb_has_a_page_and_every_shell_a_script() {
+        let folder = tempfile::tempdir().unwrap();
+        write(folder.path()).unwrap();
+        let page = |name: &str| fs::read_to_string(folder.path().join("man").join(name)).unwrap();
+        assert!(page("kubectl-apikey.1").contains("Exit codes:"));
+        let reveal = page("kubectl-apikey-reveal.1");
+        assert!(reveal.contains("RevealOnce") && reveal.contains("kubectl apikey reveal"));
+        assert!(page("kubectl-apikey-roles-add.1").contains("ROLE"));
+        assert!(!folder.path().join("man/kubectl-apikey-docs.1").exists());
+        let scripts = fs::read_dir(folder.path().join("completions")).unwrap();
+        assert_eq!(scripts.count(), Shell::value_variants().len());
+    }
+}

@@ -1,0 +1,262 @@
+//! HTTP for verbs that talk to the token server. Nothing is sent where it was not meant to go: no
+//! redirect is followed, and no proxy is asked for what is on this machine.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use bytes::Bytes;
+use clap::Args;
+use reqwest::header::RETRY_AFTER;
+use reqwest::{Certificate, Client, ClientBuilder, Response, Url};
+use serde_json::Value;
+use zeroize::Zeroizing;
+
+use super::exit::Failure;
+use super::input;
+use apikey_client::error;
+use apikey_client::proxy;
+
+/// Longest wait for an answer.
+const DEADLINE: Duration = Duration::from_secs(10);
+/// Longest answer that is read. Unit: bytes.
+const MAX_ANSWER_BYTES: usize = 1024 * 1024;
+/// Longest text of a server that is repeated.
+const MAX_SAID_CHARS: usize = 500;
+
+/// A client for this address.
+pub(super) fn client(url: &Url) -> Result<Client, Failure> {
+    built(builder(url))
+}
+
+fn builder(url: &Url) -> ClientBuilder {
+    let builder = Client::builder()
+        .timeout(DEADLINE)
+        .redirect(reqwest::redirect::Policy::none())
+        .user_agent(concat!("kubectl-apikey/", env!("CARGO_PKG_VERSION")));
+    if is_this_machine(url) {
+        builder.no_proxy()
+    } else {
+        builder
+    }
+}
+
+fn built(builder: ClientBuilder) -> Result<Client, Failure> {
+    let client = builder.build();
+    client.map_err(|error| Failure::failed(format!("HTTP can't be used: {}", error::chain(&error))))
+}
+
+/// How a server is trusted.
+#[derive(Args, Clone, Debug, Default)]
+pub(super) struct Trust {
+    /// File with the certificates of the authorities to trust (PEM), in place of those of the system.
+    #[arg(long, value_name = "FILE")]
+    pub(super) ca_file: Option<PathBuf>,
+}
+
+/// An answer.
+pub(super) struct Answer {
+    pub(super) status: u16,
+    pub(super) retry_after: Option<String>,
+    pub(super) body: Zeroizing<String>,
+}
+
+impl Answer {
+    /// What the server says is wrong, in the form of either of its calls.
+    pub(super) fn said(&self) -> String {
+        let json: Value = serde_json::from_str(&self.body).unwrap_or_default();
+        let field = |name: &str| json.get(name).and_then(Value::as_str);
+        let said = match (field("error"), field("error_description")) {
+            (Some(error), Some(description)) => format!("{error}: {description}"),
+            (Some(error), None) => error.to_owned(),
+            (None, _) => self.body.trim().to_owned(),
+        };
+        said.chars().take(MAX_SAID_CHARS).collect()
+    }
+}
+
+/// Who talks to servers.
+pub(super) struct Http {
+    /// Authorities to trust in place of those of the system.
+    authorities: Option<Vec<Certificate>>,
+}
+
+impl Http {
+    pub(super) fn new(trust: &Trust) -> Result<Self, Failure> {
+        let authorities = trust.ca_file.as_deref().map(authorities).transpose()?;
+        Ok(Self { authorities })
+    }
+
+    fn client(&self, url: &Url) -> Result<Client, Failure> {
+        built(match &self.authorities {
+            Some(authorities) => builder(url).tls_certs_only(authorities.clone()),
+            None => builder(url),
+        })
+    }
+
+    /// Sends a form, which is wiped afterwards.
+    pub(super) async fn post(&self, url: &Url, form: Zeroizing<String>) -> Result<Answer, Failure> {
+        let request = self.client(url)?.post(url.clone());
+        let request = request.header("content-type", "application/x-www-form-urlencoded");
+        answer(url, request.body(Bytes::from_owner(form)).send().await).await
+    }
+
+    /// Asks for a document.
+    pub(super) async fn get(&self, url: &Url) -> Result<Answer, Failure> {
+        answer(url, self.client(url)?.get(url.clone()).send().await).await
+    }
+}
+
+async fn answer(url: &Url, response: reqwest::Result<Response>) -> Result<Answer, Failure> {
+    let mut response = response.map_err(|error| unreachable(url, &error))?;
+    let retry_after = response.headers().get(RETRY_AFTER);
+    let retry_after = retry_after.and_then(|value| value.to_str().ok());
+    let retry_after = retry_after.map(str::to_owned);
+    let status = response.status().as_u16();
+    let mut body = Zeroizing::new(Vec::with_capacity(16 * 1024));
+    loop {
+        let chunk = response.chunk().await;
+        match chunk.map_err(|error| unreachable(url, &error))? {
+            Some(chunk) if body.len() + chunk.len() <= MAX_ANSWER_BYTES => body.extend(&chunk),
+            Some(_) => {
+                let text = format!("{url} answers with more than {MAX_ANSWER_BYTES} bytes");
+                return Err(Failure::failed(text));
+            }
+            None => break,
+        }
+    }
+    Ok(Answer {
+        status,
+        retry_after,
+        body: Zeroizing::new(String::from_utf8_lossy(&body).into_owned()),
+    })
+}
+
+/// No answer of `url`. What an error says is about addresses and certificates, never about a body.
+fn unreachable(url: &Url, error: &reqwest::Error) -> Failure {
+    if error.is_timeout() {
+        return Failure::timed_out(format!(
+            "{url} does not answer within {} s",
+            DEADLINE.as_secs()
+        ));
+    }
+    let text = error::chain(error);
+    let advice = if text.contains("ertificate") {
+        "give the certificate of its authority with --ca-file"
+    } else {
+        "is the address right, and can it be reached from here? From outside a cluster, forward a \
+         port to its Service (`kubectl port-forward`) and give --url http://127.0.0.1:PORT"
+    };
+    Failure::failed(format!("{text}; {advice}"))
+}
+
+fn authorities(path: &Path) -> Result<Vec<Certificate>, Failure> {
+    let pem = input::bytes(path, "the certificates")?;
+    let bad = |why: &str| {
+        Failure::usage(format!(
+            "{}: {why}; give certificates in PEM (-----BEGIN CERTIFICATE-----)",
+            path.display()
+        ))
+    };
+    let certificates = Certificate::from_pem_bundle(&pem);
+    let certificates = certificates.map_err(|error| bad(&error::chain(&error)))?;
+    if certificates.is_empty() {
+        return Err(bad("there is no certificate in it"));
+    }
+    Ok(certificates)
+}
+
+/// An address that the user gave: http or https, without user name, query and fragment.
+pub(super) fn address(text: &str) -> Result<Url, String> {
+    let bad = || "use an address such as https://keys.example.com".to_owned();
+    let url = Url::parse(text).map_err(|_| bad())?;
+    let known = matches!(url.scheme(), "http" | "https") && url.has_host();
+    let named = !url.username().is_empty() || url.password().is_some();
+    if known && !named && url.query().is_none() && url.fragment().is_none() {
+        Ok(url)
+    } else {
+        Err(bad())
+    }
+}
+
+/// The address with this path after its own.
+pub(super) fn under(base: &Url, path: &str) -> Url {
+    let mut url = base.clone();
+    url.set_path(&format!("{}{path}", base.path().trim_end_matches('/')));
+    url
+}
+
+/// Whether what is sent can be read on the way.
+pub(super) fn is_open(url: &Url) -> bool {
+    url.scheme() == "http" && !is_this_machine(url)
+}
+
+fn is_this_machine(url: &Url) -> bool {
+    proxy::is_this_machine(url.host_str().unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_has_no_user_and_no_query() {
+        for good in ["https://keys.example.com", "http://127.0.0.1:8080/base"] {
+            assert!(address(good).is_ok(), "{good}");
+        }
+        for bad in [
+            "keys.example.com",
+            "ftp://x",
+            "https://u:p@x",
+            "https://x?a=b",
+            "https://x#f",
+        ] {
+            assert!(address(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_path_is_put_after_that_of_the_base() {
+        let base = address("https://x/base/").unwrap();
+        assert_eq!(under(&base, "/a").as_str(), "https://x/base/a");
+    }
+
+    #[test]
+    fn only_this_machine_is_reached_in_the_open_unnoticed() {
+        for open in [
+            "http://keys.example.com",
+            "http://127.evil.com",
+            "http://127.0.0.1.evil.com",
+            "http://localhost.evil.com",
+            "http://128.0.0.1",
+            "http://[::2]",
+        ] {
+            assert!(is_open(&address(open).unwrap()), "{open}");
+        }
+        for unseen in [
+            "http://127.0.0.1:1",
+            "http://127.1.2.3",
+            "http://[::1]:1",
+            "http://localhost",
+            "http://LOCALHOST:1",
+            "https://keys.example.com",
+        ] {
+            assert!(!is_open(&address(unseen).unwrap()), "{unseen}");
+        }
+    }
+
+    #[test]
+    fn an_error_is_told_in_the_words_of_the_server() {
+        let said = |body: &str| {
+            let answer = Answer {
+                status: 400,
+                retry_after: None,
+                body: body.to_owned().into(),
+            };
+            answer.said()
+        };
+        assert_eq!(said(r#"{"error":"no"}"#), "no");
+        let oauth = r#"{"error":"invalid_scope","error_description":"no such role"}"#;
+        assert_eq!(said(oauth), "invalid_scope: no such role");
+        assert_eq!(said("<html>\n"), "<html>");
+    }
+}

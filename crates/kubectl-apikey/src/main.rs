@@ -1,0 +1,218 @@
+//! The kubectl plugin. One file a verb; what they share is in [`exit`], `invocation`,
+//! `terminal` and `format`.
+//!
+//! A verb is a struct of flags, whose doc comment is its help, and a function `run`. To add one: a
+//! file, its `mod`, a line in `Verb` and a line in `run`. Decisions and renderings are pure
+//! functions of what was read and the time; `run` reads, and writes to the `terminal::Terminal`.
+
+mod bulk;
+mod check;
+mod complete;
+mod completion;
+mod create;
+mod delivered;
+mod dialogue;
+mod discard;
+mod docs;
+mod exit;
+mod follow;
+mod format;
+mod gitops;
+mod http;
+mod input;
+mod inspect;
+mod invocation;
+mod jwt;
+mod key;
+mod lint;
+mod list;
+mod lost;
+mod nearest;
+mod organization;
+mod patch;
+mod program;
+mod reveal;
+mod revoke;
+mod roles;
+mod rotate;
+mod select;
+mod shell;
+mod status;
+mod suspend;
+mod table;
+mod terminal;
+mod text;
+mod time;
+mod token;
+mod verify;
+mod version;
+mod wait;
+
+use std::alloc::System;
+use std::process::ExitCode;
+
+use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
+use zeroizing_alloc::ZeroAlloc;
+
+use self::exit::{Exit, Failure};
+use self::invocation::{Invocation, Target};
+use self::terminal::{Color, Terminal};
+use apikey_client::clock::Clock;
+use apikey_credential::memory;
+
+/// Wipes what is freed: a secret passes through buffers of HTTP, TLS, JSON and age that this program does
+/// not own, and a buffer that grows leaves its old place behind.
+#[global_allocator]
+static WIPES: ZeroAlloc<System> = ZeroAlloc(System);
+
+/// Work with API keys: make them, look at them, change what they may do, revoke them.
+#[derive(Debug, Parser)]
+#[command(version, max_term_width = 100, arg_required_else_help = true,
+    subcommand_required = true, propagate_version = false, disable_help_subcommand = true,
+    after_help = exit::table())]
+struct Cli {
+    #[command(flatten)]
+    global: Global,
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+/// Flags of every verb.
+#[derive(Args, Debug)]
+struct Global {
+    #[command(flatten)]
+    target: Target,
+
+    /// Colours: `auto` has them on a terminal, unless `NO_COLOR` is set.
+    #[arg(
+        long,
+        global = true,
+        value_name = "WHEN",
+        default_value = "auto",
+        help_heading = "Global"
+    )]
+    color: Color,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+enum Verb {
+    Check(check::Check),
+    Completion(completion::Completion),
+    Create(Box<create::Create>),
+    DiscardPrevious(discard::DiscardPrevious),
+    Docs(docs::Docs),
+    Inspect(inspect::Inspect),
+    Lint(lint::Lint),
+    List(list::List),
+    Resume(suspend::Resume),
+    Reveal(reveal::Reveal),
+    Revoke(revoke::Revoke),
+    Roles(roles::Roles),
+    Rotate(rotate::Rotate),
+    Status(status::Status),
+    Suspend(suspend::Suspend),
+    Token(token::Token),
+    Verify(verify::Verify),
+    Version(version::Version),
+}
+
+async fn run(verb: Verb, call: &mut Invocation) -> Result<(), Failure> {
+    match verb {
+        Verb::Check(flags) => check::run(&flags, call).await,
+        Verb::Completion(flags) => completion::run(&flags, call),
+        Verb::Create(flags) => create::run(*flags, call).await,
+        Verb::DiscardPrevious(flags) => discard::run(&flags, call).await,
+        Verb::Docs(flags) => docs::run(&flags, call),
+        Verb::Inspect(flags) => inspect::run(&flags, call).await,
+        Verb::Lint(flags) => lint::run(&flags, call).await,
+        Verb::List(flags) => list::run(&flags, call).await,
+        Verb::Resume(flags) => suspend::resume(&flags, call).await,
+        Verb::Reveal(flags) => reveal::run(&flags, call).await,
+        Verb::Revoke(flags) => revoke::run(&flags, call).await,
+        Verb::Roles(flags) => roles::run(&flags, call).await,
+        Verb::Rotate(flags) => rotate::run(&flags, call).await,
+        Verb::Status(flags) => status::run(&flags, call).await,
+        Verb::Suspend(flags) => suspend::suspend(&flags, call).await,
+        Verb::Token(flags) => token::run(&flags, call).await,
+        Verb::Verify(flags) => verify::run(&flags, call).await,
+        Verb::Version(flags) => version::run(&flags, call).await,
+    }
+}
+
+/// The whole command line, as it reads when it is called `program` (for example `kubectl apikey`).
+fn command(program: &str) -> clap::Command {
+    program::named(Cli::command(), program)
+}
+
+fn main() -> ExitCode {
+    let arguments: Vec<_> = std::env::args_os().collect();
+    let program = program::name(arguments.first());
+    if let [_, word, words @ ..] = &arguments[..]
+        && word == complete::WORD
+    {
+        let mut command = command(&program);
+        command.build();
+        return complete::run(&command, &program, words);
+    }
+    let parsed = command(&program)
+        .try_get_matches_from(arguments)
+        .and_then(|matches| Cli::from_arg_matches(&matches));
+    let Cli { global, verb } = match parsed {
+        Ok(cli) => cli,
+        Err(error) => {
+            let _ = error.print();
+            return Exit::of(&error).into();
+        }
+    };
+    let mut terminal = Terminal::system(global.color);
+    if let Err(error) = memory::turn_core_dumps_off() {
+        terminal.warn(format!("core dumps can't be turned off: {error}"));
+    }
+    let mut call = Invocation::new(program, terminal, Clock::system(), global.target);
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build();
+    let result = match runtime {
+        Ok(runtime) => runtime.block_on(run(verb, &mut call)),
+        Err(error) => Err(Failure::failed(format!(
+            "the runtime does not start: {error}"
+        ))),
+    };
+    match result {
+        Ok(()) => Exit::Done.into(),
+        Err(failure) => {
+            let why = program::told(failure.message(), &call.program);
+            call.terminal.fail(&why);
+            failure.exit().into()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_well_formed_and_every_verb_teaches_by_example() {
+        command("kubectl apikey").debug_assert();
+        for verb in command("kubectl apikey").get_subcommands() {
+            let name = verb.get_name();
+            let mut verb = verb.clone();
+            assert!(verb.get_about().is_some(), "{name} says nothing");
+            let help = verb.render_long_help().to_string();
+            assert!(help.contains("Examples:"), "{name} has no example\n{help}");
+            assert!(help.contains("kubectl apikey "), "{name}\n{help}");
+        }
+    }
+
+    #[test]
+    fn help_speaks_of_the_program_as_it_was_called() {
+        let mut command = command("keys");
+        command.build();
+        let verb = command.find_subcommand_mut("version").unwrap();
+        let help = verb.render_long_help().to_string();
+        assert!(help.contains("Usage: keys version"), "{help}");
+        assert!(!help.contains("kubectl"), "{help}");
+    }
+}

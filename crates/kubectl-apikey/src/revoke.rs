@@ -1,0 +1,180 @@
+//! `revoke`: deletes keys. Their secrets are refused from that moment.
+
+use std::cell::RefCell;
+
+use clap::{Args, ValueEnum};
+use k8s_openapi::api::core::v1::Secret;
+use kube::api::{DeleteParams, Preconditions};
+use kube::core::Request;
+
+use super::exit::Failure;
+use super::invocation::{Cluster, Invocation};
+use super::select::{Selected, Selection};
+use super::table::{self, Cell};
+use super::{bulk, delivered, dialogue, gitops, key, lost, time};
+use apikey_api::{ApiKey, names};
+use apikey_client::error::request;
+
+/// Delete keys: their secrets are refused from then on, for good.
+///
+/// The delivered Secrets go with them. `/authz` and introspection refuse their tokens at once; where only
+/// the signature is checked, tokens live to their end, an hour by default. To take a key out of service
+/// for a while, suspend it.
+#[derive(Args, Debug)]
+#[command(after_help = EXAMPLES)]
+pub(super) struct Revoke {
+    #[command(flatten)]
+    selection: Selection,
+
+    /// Don't ask.
+    #[arg(short, long)]
+    yes: bool,
+
+    /// Only show what would be revoked.
+    #[arg(long, value_name = "WHERE", num_args = 0..=1, require_equals = true,
+        default_missing_value = "client")]
+    dry_run: Option<DryRun>,
+}
+
+/// Where a change is tried without being made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum DryRun {
+    /// Nothing is sent.
+    Client,
+    /// The API server checks it and keeps nothing.
+    Server,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  One, after a question:
+    kubectl apikey revoke ci-upload
+
+  What would go, and then all of it, from a script:
+    kubectl apikey revoke --all --org acme --dry-run
+    kubectl apikey revoke --all --org acme --yes
+
+  Whatever nobody used for 90 days:
+    kubectl apikey list --unused 90d -o name | xargs kubectl apikey revoke --yes";
+
+pub(super) async fn run(flags: &Revoke, call: &mut Invocation) -> Result<(), Failure> {
+    let cluster = call.cluster().await?;
+    let selected = flags.selection.read(&cluster).await?;
+    if flags.dry_run.is_none() && !flags.yes && !selected.keys.is_empty() {
+        agree(&selected, call)?;
+    }
+    for key in &selected.keys {
+        if let Some(tool) = gitops::keeper(&key.metadata) {
+            let name = key::name(key);
+            call.terminal.warn(format!(
+                "apikey/{name} is managed by {tool}, which may create it again, with a new secret: \
+                 remove it where it is declared"
+            ));
+        }
+    }
+    let left = RefCell::new(Vec::new());
+    let revoked = bulk::each(call, selected, "Revoking", async |key| {
+        let (behind, deleted) = futures::join!(
+            left_behind(&cluster, key),
+            delete(&cluster, key, flags.dry_run)
+        );
+        if deleted.is_ok() {
+            left.borrow_mut().extend(behind);
+        }
+        deleted
+    })
+    .await;
+    for text in left.into_inner() {
+        call.terminal.warn(text);
+    }
+    revoked
+}
+
+/// Shows what would go and asks.
+fn agree(selected: &Selected, call: &mut Invocation) -> Result<(), Failure> {
+    let count = selected.keys.len();
+    let now = call.clock.now();
+    let rows: Vec<Vec<Cell>> = selected.keys.iter().map(|key| row(key, now)).collect();
+    let head = ["NAME", "ORG", "STATUS", "LAST-USED"];
+    let change = dialogue::Change {
+        would: format!("revoke {count} key(s) for good"),
+        shown: table::render(&head, &rows),
+        question: format!("Revoke {count} key(s)? Their secrets are refused from then on"),
+        otherwise: "nothing was revoked",
+    };
+    dialogue::agree(change, &mut call.terminal)
+}
+
+fn row(key: &ApiKey, now: k8s_openapi::jiff::Timestamp) -> Vec<Cell> {
+    let (phase, style) = key::phase(key);
+    let used = key::last_used(key).map(|time| time::relative(time, now));
+    vec![
+        key::name(key).into(),
+        key.spec.org.as_str().into(),
+        Cell::new(style, phase),
+        used.unwrap_or_default().into(),
+    ]
+}
+
+/// Deletes exactly the key that was looked at.
+async fn delete(
+    cluster: &Cluster,
+    key: &ApiKey,
+    dry_run: Option<DryRun>,
+) -> Result<&'static str, Failure> {
+    if dry_run == Some(DryRun::Client) {
+        return Ok("revoked (dry run)");
+    }
+    let params = DeleteParams {
+        dry_run: dry_run.is_some(),
+        preconditions: Some(Preconditions {
+            uid: key.metadata.uid.clone(),
+            resource_version: None,
+        }),
+        ..DeleteParams::default()
+    };
+    let name = key::name(key);
+    let write = async || {
+        let delete = Request::new(cluster.keys().resource_url()).delete(name, &params);
+        let deleted = async {
+            let delete = delete.map_err(kube::Error::BuildRequest)?;
+            // The answer may be the object, whatever stands in it.
+            cluster.client.request_text(delete).await.map(|_| ())
+        };
+        request("delete the ApiKey", deleted).await
+    };
+    let made = async || {
+        let found = cluster.metadata(cluster.here::<ApiKey>(), name);
+        let found = request("read the ApiKey", found).await?;
+        let is_there = found.is_some_and(|found| {
+            let meta = &found.metadata;
+            meta.uid == key.metadata.uid && meta.deletion_timestamp.is_none()
+        });
+        Ok((!is_there && dry_run.is_none()).then_some(()))
+    };
+    lost::certain(write, made, async |error| error.into()).await?;
+    Ok(if dry_run.is_some() {
+        "revoked (server dry run)"
+    } else {
+        "revoked"
+    })
+}
+
+/// What to say of a Secret that holds the secret of a revoked key and no longer belongs to it, so that it
+/// stays. Who may not read it learns nothing.
+async fn left_behind(cluster: &Cluster, key: &ApiKey) -> Option<String> {
+    let id = key.status.as_ref()?.key_id.as_ref()?;
+    let found = cluster.metadata(cluster.here::<Secret>(), key.secret_name());
+    let found = request("read the Secret", found).await.ok()??;
+    let labels = found.metadata.labels.as_ref()?;
+    let is_left =
+        labels.get(names::LABEL_KEY_ID) == Some(id) && !delivered::is_of(&found.metadata, key);
+    is_left.then(|| {
+        let (secret, name) = (key.secret_name(), key::name(key));
+        format!(
+            "Secret '{secret}' no longer belongs to apikey/{name}, and stays with a secret that is refused: \
+             kubectl delete secret {secret} -n {}",
+            cluster.namespace
+        )
+    })
+}

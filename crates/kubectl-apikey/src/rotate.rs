@@ -1,0 +1,319 @@
+//! `rotate`: new secrets, now, while the replaced ones stay accepted for a while.
+
+use clap::Args;
+use k8s_openapi::jiff::{SignedDuration, Timestamp};
+use serde_json::{Value, json};
+
+use super::exit::Failure;
+use super::invocation::{Cluster, Invocation};
+use super::revoke::DryRun;
+use super::select::{Selected, Selection};
+use super::text::Text;
+use super::{bulk, dialogue, follow, key, patch, time};
+use apikey_api::{ApiKey, MAX_OVERLAP_SECONDS, ROTATION_WAITS, names};
+use apikey_client::clock::Clock;
+
+/// Give keys a new secret, now.
+///
+/// Name, key id, roles and expiry stay. The replaced secret stays accepted for the overlap, by
+/// default that of the key (`spec.rotation.overlapSeconds`, an hour if it does not say). While a
+/// replaced secret is still accepted, a further rotation waits for its end, unless it is one with
+/// --overlap 0; to go on at once, discard the replaced secret (`kubectl apikey discard-previous`).
+///
+/// A secret that leaked needs --overlap 0: it is refused within 10 seconds, even if the new one can't be
+/// delivered. A secret that an earlier rotation replaced is not ended by that: discard it too. Tokens that
+/// were made with it live to their end where only the signature is checked.
+#[derive(Args, Debug)]
+#[command(after_help = EXAMPLES)]
+pub(super) struct Rotate {
+    #[command(flatten)]
+    selection: Selection,
+
+    /// How long the replaced secret stays accepted, for example 24h or 30m, at most 90d. 0: it is refused at
+    /// once; for one that leaked. Default: that of the key.
+    #[arg(long, value_name = "DURATION", value_parser = overlap)]
+    overlap: Option<SignedDuration>,
+
+    #[command(flatten)]
+    wait: Wait,
+
+    /// Don't ask before more than one key is rotated.
+    #[arg(short, long)]
+    yes: bool,
+
+    /// Only show what would be rotated.
+    #[arg(long, value_name = "WHERE", num_args = 0..=1, require_equals = true,
+        default_missing_value = "client")]
+    dry_run: Option<DryRun>,
+}
+
+/// Whether to wait until the operator has done it.
+#[derive(Args, Clone, Copy, Debug)]
+#[group(skip)]
+pub(super) struct Wait {
+    /// Wait until the operator has done it; `--wait=false` does not.
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true,
+        default_value_t = true, default_missing_value = "true",
+        action = clap::ArgAction::Set)]
+    pub(super) wait: bool,
+
+    /// Longest wait for each key.
+    #[arg(long, value_name = "DURATION", default_value = follow::DEFAULT_TIMEOUT,
+        value_parser = time::duration)]
+    pub(super) timeout: SignedDuration,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  One, and a day to bring the new secret to everybody who uses it:
+    kubectl apikey rotate ci-upload --overlap 24h
+
+  One that leaked, and whatever it replaced:
+    kubectl apikey rotate ci-upload --overlap 0
+    kubectl apikey discard-previous ci-upload --yes
+
+  All of an organization in this namespace, after a look at what that is:
+    kubectl apikey rotate --all --org acme --dry-run
+    kubectl apikey rotate --all --org acme --yes";
+
+/// An overlap in whole seconds, within bounds.
+fn overlap(text: &str) -> Result<SignedDuration, String> {
+    let duration = if text == "0" {
+        SignedDuration::ZERO
+    } else {
+        time::duration(text)?
+    };
+    if duration.as_secs() > i64::from(MAX_OVERLAP_SECONDS) {
+        return Err("at most 90d".to_owned());
+    }
+    Ok(duration)
+}
+
+pub(super) async fn run(flags: &Rotate, call: &mut Invocation) -> Result<(), Failure> {
+    let cluster = call.cluster().await?;
+    let selected = flags.selection.read(&cluster).await?;
+    if flags.dry_run.is_none() && !flags.yes && selected.keys.len() > 1 {
+        agree(&selected, call)?;
+    }
+    let clock = call.clock.clone();
+    bulk::each(call, selected, "Rotating", async |key| {
+        rotate(&cluster, key, flags, &clock).await
+    })
+    .await
+}
+
+fn agree(selected: &Selected, call: &mut Invocation) -> Result<(), Failure> {
+    let count = selected.keys.len();
+    let names: Vec<_> = selected.keys.iter().map(key::name).collect();
+    let change = dialogue::Change {
+        would: format!("rotate {count} keys"),
+        shown: Text::lines(names),
+        question: format!("Rotate these {count} keys?"),
+        otherwise: "nothing was rotated",
+    };
+    dialogue::agree(change, &mut call.terminal)
+}
+
+async fn rotate(
+    cluster: &Cluster,
+    key: &ApiKey,
+    flags: &Rotate,
+    clock: &Clock,
+) -> Result<String, Failure> {
+    let now = clock.now();
+    refuse_expired(key, now)?;
+    let request = Request::new(key, flags.overlap, now);
+    match flags.dry_run {
+        Some(DryRun::Client) => return Ok("rotated (dry run)".to_owned()),
+        Some(DryRun::Server) => {
+            patch::annotations(cluster, key, &request.annotations(), true).await?;
+            return Ok("rotated (server dry run)".to_owned());
+        }
+        None => patch::annotations(cluster, key, &request.annotations(), false).await?,
+    };
+    if !flags.wait.wait {
+        return Ok("rotation requested".to_owned());
+    }
+    let what = "the request stands, and the new secret was not delivered";
+    follow::until(cluster, key::name(key), flags.wait.timeout, what, |seen| {
+        request.outcome(seen, clock.now())
+    })
+    .await
+}
+
+fn refuse_expired(key: &ApiKey, now: Timestamp) -> Result<(), Failure> {
+    match key::expires_at(key).filter(|at| *at <= now) {
+        Some(at) => Err(Failure::no(format!(
+            "it expired at {at}, and a rotation never extends a life: create another key"
+        ))),
+        None => Ok(()),
+    }
+}
+
+/// A request for one new secret.
+struct Request {
+    /// Value of the annotation that no earlier request had.
+    token: String,
+    /// The overlap, if it is not that of the key.
+    overlap: Option<SignedDuration>,
+    /// Whether the operator makes it wait for the end of an earlier overlap.
+    may_wait: bool,
+}
+
+impl Request {
+    fn new(key: &ApiKey, overlap: Option<SignedDuration>, now: Timestamp) -> Self {
+        let seconds = overlap.map_or_else(|| key.overlap_seconds().into(), |d| d.as_secs());
+        Self {
+            token: now.to_string(),
+            overlap,
+            may_wait: seconds > 0,
+        }
+    }
+
+    fn annotations(&self) -> Value {
+        let overlap = self.overlap.map(|overlap| overlap.as_secs().to_string());
+        json!({
+            (names::ANNOTATION_ROTATE_REQUESTED_AT): self.token,
+            (names::ANNOTATION_ROTATE_OVERLAP_FOR): overlap.as_ref().map(|_| &self.token),
+            (names::ANNOTATION_ROTATE_OVERLAP_SECONDS): overlap,
+        })
+    }
+
+    /// What came of it, as soon as something did.
+    fn outcome(&self, key: &ApiKey, now: Timestamp) -> Result<Option<String>, Failure> {
+        let status = key.status.as_ref();
+        let handled = status.and_then(|status| status.handled_rotate_request.as_deref());
+        // Somebody else may have asked after us: their new secret answers us as well.
+        let annotations = key.metadata.annotations.as_ref();
+        let asked = annotations.and_then(|all| all.get(names::ANNOTATION_ROTATE_REQUESTED_AT));
+        let asked = asked.map_or(self.token.as_str(), String::as_str);
+        if handled == Some(&self.token) || handled == Some(asked) {
+            return Ok(Some(self.done(key, now)));
+        }
+        refuse_expired(key, now)?;
+        let message = key::ready(key).map_or("", |ready| ready.message.as_str());
+        if self.may_wait && message.contains(ROTATION_WAITS) {
+            return Err(waits(key, now));
+        }
+        Ok(None)
+    }
+
+    fn done(&self, key: &ApiKey, now: Timestamp) -> String {
+        let status = key.status.clone().unwrap_or_default();
+        let accepted = status.previous_secret.map(|previous| {
+            let (revision, end) = (previous.revision, previous.valid_until.0);
+            let when = time::relative(end, now);
+            format!("revision {revision} is accepted until {end} ({when})")
+        });
+        let old = match (accepted, self.may_wait) {
+            (Some(accepted), true) => accepted,
+            // It was replaced before, and keeps the time that it was given then.
+            (Some(accepted), false) => format!(
+                "the replaced secret is refused, and {accepted}; to end that: {}",
+                key::call(key, "discard-previous")
+            ),
+            (None, _) => "the replaced secret is refused".to_owned(),
+        };
+        let claim = if key.reveals_once() {
+            format!("; claim the new secret: {}", key::call(key, "reveal"))
+        } else {
+            String::new()
+        };
+        let revision = status.revision.unwrap_or_default();
+        format!("rotated to revision {revision}; {old}{claim}")
+    }
+}
+
+fn waits(key: &ApiKey, now: Timestamp) -> Failure {
+    let status = key.status.as_ref();
+    let previous = status.and_then(|status| status.previous_secret.as_ref());
+    let until = previous.map_or_else(String::new, |previous| {
+        let end = previous.valid_until.0;
+        format!(
+            " until {end} ({}), because revision {} of the secret is accepted until then",
+            time::relative(end, now),
+            previous.revision
+        )
+    });
+    Failure::no(format!(
+        "the request stands, and waits{until}; to rotate now: {}",
+        key::call(key, "discard-previous")
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+
+    use super::*;
+    use apikey_api::{ApiKeySpec, ApiKeyStatus, PreviousSecret};
+
+    fn at(second: i64) -> Timestamp {
+        Timestamp::from_second(second).unwrap()
+    }
+
+    fn seen(status: ApiKeyStatus) -> ApiKey {
+        let mut key = ApiKey::new("ci", ApiKeySpec::default());
+        key.status = Some(status);
+        key
+    }
+
+    #[test]
+    fn an_overlap_is_a_duration_of_at_most_90_days_or_a_bare_zero() {
+        assert_eq!(overlap("24h").map(|d| d.as_secs()), Ok(86_400));
+        assert_eq!(overlap("0").map(|d| d.as_secs()), Ok(0));
+        for bad in ["91d", "24", "-1h"] {
+            assert!(overlap(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_request_removes_the_overlap_of_the_one_before_unless_it_has_its_own() {
+        let key = seen(ApiKeyStatus::default());
+        let asked_with = |overlap| {
+            let asked = Request::new(&key, overlap, at(0)).annotations();
+            [
+                names::ANNOTATION_ROTATE_OVERLAP_SECONDS,
+                names::ANNOTATION_ROTATE_OVERLAP_FOR,
+            ]
+            .map(|name| asked[name].clone())
+        };
+        assert_eq!(asked_with(None), [Value::Null, Value::Null]);
+        let hour = asked_with(Some(SignedDuration::from_hours(1)));
+        assert_eq!(hour, ["3600", "1970-01-01T00:00:00Z"]);
+    }
+
+    #[test]
+    fn it_is_done_when_the_operator_echoes_this_request_or_a_later_one() {
+        let request = Request::new(&seen(ApiKeyStatus::default()), None, at(0));
+        let handled = |token: &str| ApiKeyStatus {
+            handled_rotate_request: Some(token.to_owned()),
+            revision: Some(3),
+            previous_secret: Some(PreviousSecret {
+                revision: 2,
+                valid_until: Time(at(3600)),
+            }),
+            ..ApiKeyStatus::default()
+        };
+        let outcome = |key: &ApiKey| request.outcome(key, at(0)).unwrap();
+        assert_eq!(outcome(&seen(handled("earlier"))), None);
+        let done =
+            "rotated to revision 3; revision 2 is accepted until 1970-01-01T01:00:00Z (in 60m)";
+        assert_eq!(outcome(&seen(handled(&request.token))).unwrap(), done);
+        let mut later = seen(handled("later"));
+        let asked = (names::ANNOTATION_ROTATE_REQUESTED_AT.into(), "later".into());
+        later.metadata.annotations = Some([asked].into());
+        assert!(outcome(&later).is_some());
+    }
+
+    #[test]
+    fn an_expired_key_is_refused() {
+        let status = ApiKeyStatus {
+            expires_at: Some(Time(at(10))),
+            ..ApiKeyStatus::default()
+        };
+        assert!(refuse_expired(&seen(status.clone()), at(9)).is_ok());
+        let refused = refuse_expired(&seen(status), at(10)).unwrap_err();
+        assert!(refused.message().contains("never extends a life"));
+    }
+}

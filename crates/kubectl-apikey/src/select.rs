@@ -1,0 +1,246 @@
+//! Which keys: by name, by label, or all; read page by page.
+
+use clap::Args;
+use kube::api::{GetParams, ListParams};
+use kube::core::Request;
+use kube::{Api, Client, Resource};
+
+use super::exit::Failure;
+use super::invocation::Cluster;
+use super::{key, organization};
+use apikey_api::ApiKey;
+use apikey_client::error::request;
+use apikey_client::object::{Answer, Decode, Identity, Page, Stored, Unreadable};
+
+/// Objects in one answer of the API server.
+const PAGE: u32 = 500;
+
+/// Which keys of a namespace.
+#[derive(Args, Clone, Debug)]
+#[group(skip)]
+pub(super) struct Selection {
+    /// Names of keys; `apikey/NAME` is understood too.
+    #[arg(value_name = "NAME", conflicts_with_all = ["selector", "all"])]
+    pub(super) names: Vec<String>,
+
+    /// Label selector, for example `team=web,tier!=dev`.
+    #[arg(short = 'l', long, value_name = "SELECTOR", conflicts_with = "all")]
+    pub(super) selector: Option<String>,
+
+    /// All keys of the namespace.
+    #[arg(long)]
+    pub(super) all: bool,
+
+    /// Of the selected keys, only those of this organization. None, and no such Organization, ends with
+    /// code 3.
+    #[arg(long, value_name = "ORG", conflicts_with = "names")]
+    pub(super) org: Option<String>,
+}
+
+impl Selection {
+    /// The selected keys, and the names that no key has.
+    pub(super) async fn read(&self, cluster: &Cluster) -> Result<Selected, Failure> {
+        if !self.names.is_empty() {
+            return by_name(cluster, &self.names).await;
+        }
+        if self.selector.is_none() && !self.all {
+            return Err(Failure::usage(
+                "which keys? Give names, -l SELECTOR, or --all; with --org only those of one \
+                 organization",
+            ));
+        }
+        let mut params = ListParams::default();
+        params.label_selector.clone_from(&self.selector);
+        params.field_selector = self.org.as_deref().map(of_organization);
+        let Listed {
+            objects,
+            unreadable,
+        } = list(cluster.keys(), "list ApiKeys", params).await?;
+        if objects.is_empty()
+            && unreadable.is_empty()
+            && let Some(org) = &self.org
+        {
+            refuse_missing(cluster, org).await?;
+        }
+        Ok(Selected {
+            keys: objects,
+            missing: Vec::new(),
+            unreadable,
+        })
+    }
+}
+
+/// A name that no Organization has is a slip, and not one without keys. Whoever may not read
+/// Organizations gets the benefit of the doubt.
+async fn refuse_missing(cluster: &Cluster, org: &str) -> Result<(), Failure> {
+    match organization::find(cluster, org).await {
+        Ok(None) => {
+            let why = organization::missing(cluster, org).await;
+            Err(Failure::not_found(format!(
+                "{why}, and no key of namespace '{}' names it",
+                cluster.namespace
+            )))
+        }
+        Ok(Some(_)) | Err(_) => Ok(()),
+    }
+}
+
+/// Keys that were selected.
+#[derive(Debug)]
+pub(super) struct Selected {
+    pub(super) keys: Vec<ApiKey>,
+    pub(super) missing: Vec<String>,
+    pub(super) unreadable: Vec<Unread>,
+}
+
+/// Objects of a list, and which of them can't be read.
+#[derive(Debug)]
+pub(super) struct Listed<K> {
+    pub(super) objects: Vec<K>,
+    pub(super) unreadable: Vec<Unread>,
+}
+
+/// An object that can't be read.
+#[derive(Debug)]
+pub(super) struct Unread {
+    pub(super) identity: Identity,
+    pub(super) why: Unreadable,
+}
+
+/// What to say of a key that can't be read.
+pub(super) fn unreadable(key: &Unread) -> Failure {
+    let Unread { identity, why } = key;
+    let namespace = identity.namespace.as_deref().unwrap_or_default();
+    Failure::failed(format!(
+        "apikey/{name} in namespace '{namespace}' can't be read: {why}. An operator of this version \
+         refuses it. Look at it with `kubectl get apikey {name} -n {namespace} -o yaml`, and apply it \
+         again, update this program if the operator is newer, or delete it with `kubectl delete apikey \
+         {name} -n {namespace}`",
+        name = identity.name
+    ))
+}
+
+/// The field selector for the keys of an organization.
+pub(super) fn of_organization(org: &str) -> String {
+    format!("spec.org={org}")
+}
+
+async fn by_name(cluster: &Cluster, names: &[String]) -> Result<Selected, Failure> {
+    let (mut keys, mut missing, mut unreadable) = (Vec::new(), Vec::new(), Vec::new());
+    for name in names {
+        let name = bare(name);
+        if keys.iter().any(|other| key::name(other) == name) {
+            continue;
+        }
+        match get(cluster, name).await?.map(read) {
+            Some(Ok(key)) => keys.push(key),
+            Some(Err(key)) => unreadable.push(key),
+            None => missing.push(name.to_owned()),
+        }
+    }
+    Ok(Selected {
+        keys,
+        missing,
+        unreadable,
+    })
+}
+
+/// A name without the kind before it, as `kubectl get -o name` prints both.
+pub(super) fn bare(name: &str) -> &str {
+    let (kind, rest) = name.split_once('/').unwrap_or(("apikey", name));
+    let ours = ["ak", "apikey", "apikeys", "apikey.apikey-operator.dev"];
+    if ours.contains(&kind) { rest } else { name }
+}
+
+/// One key, by name.
+pub(super) async fn one(cluster: &Cluster, name: &str) -> Result<ApiKey, Failure> {
+    readable(stored(cluster, name).await?)
+}
+
+/// One key, by name, whether it can be read or not.
+pub(super) async fn stored<K: Decode>(cluster: &Cluster, name: &str) -> Result<Stored<K>, Failure> {
+    let name = bare(name);
+    get(cluster, name).await?.ok_or_else(|| {
+        Failure::not_found(format!(
+            "there is no ApiKey '{name}' in namespace '{}'",
+            cluster.namespace
+        ))
+    })
+}
+
+/// A key that can be read, or what to say of it.
+pub(super) fn readable<K>(key: Stored<K>) -> Result<K, Failure> {
+    read(key).map_err(|key| unreadable(&key))
+}
+
+fn read<K>(Stored { identity, object }: Stored<K>) -> Result<K, Unread> {
+    object.map_err(|why| Unread { identity, why })
+}
+
+async fn get<K: Decode>(cluster: &Cluster, name: &str) -> Result<Option<Stored<K>>, Failure> {
+    let url = cluster.keys().resource_url().to_owned();
+    let get = Request::new(url).get(name, &GetParams::default());
+    let get = get.map_err(kube::Error::BuildRequest);
+    let found = async { cluster.client.request::<Stored<K>>(get?).await };
+    match request("read the ApiKey", found).await {
+        Ok(found) => Ok(Some(found)),
+        Err(error) if error.is_not_found() => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// All objects that can be read, and the others.
+pub(super) async fn list<K: Decode + Resource>(
+    api: Api<Answer<K>>,
+    doing: &'static str,
+    params: ListParams,
+) -> Result<Listed<K>, Failure> {
+    let target = Request::new(api.resource_url());
+    let all = all(api.into_client(), target, doing, params).await?;
+    let mut listed = Listed {
+        objects: Vec::new(),
+        unreadable: Vec::new(),
+    };
+    for item in all {
+        match read(item) {
+            Ok(object) => listed.objects.push(object),
+            Err(unread) => listed.unreadable.push(unread),
+        }
+    }
+    Ok(listed)
+}
+
+/// All objects, page by page. One that can't be read leaves the others.
+pub(super) async fn all<K: Decode>(
+    client: Client,
+    target: Request,
+    doing: &'static str,
+    params: ListParams,
+) -> Result<Vec<Stored<K>>, Failure> {
+    let mut params = params.limit(PAGE);
+    let mut all = Vec::new();
+    loop {
+        let asked = target.list(&params).map_err(kube::Error::BuildRequest);
+        let page = async { client.request::<Page<K>>(asked?).await };
+        let page = request(doing, page).await?;
+        let token = page.token().map(ToOwned::to_owned);
+        all.extend(page.into_items());
+        match token {
+            Some(token) => params = params.continue_token(&token),
+            None => return Ok(all),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_may_have_its_kind_before_it() {
+        for written in ["ci", "apikey/ci", "ak/ci", "apikey.apikey-operator.dev/ci"] {
+            assert_eq!(bare(written), "ci");
+        }
+        assert_eq!(bare("secret/ci"), "secret/ci");
+    }
+}

@@ -1,0 +1,203 @@
+//! `verify`: whether a token is to be trusted, by the public keys of its issuer.
+
+mod check;
+
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+use reqwest::Url;
+use serde_json::{Value, json};
+
+use self::check::Wanted;
+use super::exit::Failure;
+use super::format::Machine;
+use super::http::{self, Http, Trust};
+use super::invocation::Invocation;
+use super::jwt::{self, Jwt};
+use super::terminal::{DIM, GOOD};
+use super::text::styled;
+use super::{input, table};
+use apikey_api::endpoints;
+
+/// Check an access token by the public keys of its issuer, and print its claims.
+///
+/// The token is sent nowhere: only the keys are fetched. What is checked: signature (ES256, RS256,
+/// EdDSA), type `at+jwt`, `exp`, `nbf`, `iat`, and, where given, `iss` and `aud`. A key or a secret
+/// that was revoked since is not noticed: ask `/oauth2/introspect` for that. `secret_revision` says
+/// which secret the token was made with.
+#[derive(Args, Debug)]
+#[command(after_help = EXAMPLES)]
+pub(super) struct Verify {
+    /// The token; `-` reads standard input.
+    #[arg(value_name = "JWT|-")]
+    token: String,
+
+    /// Issuer that the token must be of, whose keys are found by discovery; default: the one that the
+    /// token names, if that is an https address.
+    #[arg(long, value_name = "URL", value_parser = http::address)]
+    issuer: Option<Url>,
+
+    /// Address of the token server, or of its key set, if that is not the address of the issuer.
+    #[arg(long, value_name = "URL", value_parser = http::address, conflicts_with = "jwks")]
+    url: Option<Url>,
+
+    /// File with the key set (JWKS), instead of asking for it; `-` reads standard input.
+    #[arg(long, value_name = "FILE")]
+    jwks: Option<PathBuf>,
+
+    /// Audience that the token must be for; may be repeated: one of them is enough.
+    #[arg(long, value_name = "AUDIENCE")]
+    audience: Vec<String>,
+
+    #[command(flatten)]
+    trust: Trust,
+
+    /// Form for programs.
+    #[arg(short, long, value_name = "FORM")]
+    output: Option<Form>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Form {
+    /// JSON with header and claims.
+    Json,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  A token of an issuer that can be reached by https:
+    kubectl apikey token ci-upload | kubectl apikey verify - --issuer https://keys.example.com
+
+  Through a forwarded port:
+    kubectl apikey verify - --url http://127.0.0.1:8080 <token
+
+  Without a network:
+    curl https://keys.example.com/oauth2/jwks >jwks.json
+    kubectl apikey verify - --jwks jwks.json --audience https://api.example.com <token";
+
+pub(super) async fn run(flags: &Verify, call: &mut Invocation) -> Result<(), Failure> {
+    let text = text(flags)?;
+    let no_token = |error: jwt::Malformed| Failure::no(format!("not a token: {error}"));
+    let token = Jwt::parse(text.trim()).map_err(no_token)?;
+    let (jwks, source) = keys(flags, &token, call).await?;
+    let wanted = Wanted {
+        issuer: flags.issuer.as_ref().map(issuer_text),
+        audiences: &flags.audience,
+        now: call.clock.now(),
+    };
+    let kid = check::check(&token, &jwks, &wanted)
+        .map_err(|reason| Failure::no(format!("the token is not valid: {reason}")))?;
+    match flags.output {
+        Some(Form::Json) => {
+            let document = json!({"header": token.header, "claims": token.claims});
+            call.terminal.exact(&Machine::Json.render(&document)?)
+        }
+        None => {
+            let algorithm = token.header("alg").unwrap_or_default();
+            let valid = styled(GOOD, "valid");
+            let by = styled(DIM, format!("signed by {algorithm} key {kid} of {source}"));
+            call.terminal.note(valid + ", " + by);
+            let lines = token.lines(wanted.now).into_iter();
+            let rows: Vec<_> = lines
+                .map(|(name, value)| vec![name.into(), value.into()])
+                .collect();
+            call.terminal
+                .print(table::render(&["CLAIM", "VALUE"], &rows))
+        }
+    }
+}
+
+fn text(flags: &Verify) -> Result<zeroize::Zeroizing<String>, Failure> {
+    if flags.token == "-" {
+        if flags.jwks.as_deref().is_some_and(input::is_standard_input) {
+            return Err(Failure::usage(
+                "token and key set can't both come from standard input",
+            ));
+        }
+        return input::text("-".as_ref(), "the token");
+    }
+    jwt::refuse_secret(
+        &flags.token,
+        "To see what a secret is: kubectl apikey inspect -",
+    )?;
+    Ok(flags.token.clone().into())
+}
+
+/// The issuer as tokens have it: without the slash that an address gets.
+fn issuer_text(issuer: &Url) -> String {
+    issuer.to_string().trim_end_matches('/').to_owned()
+}
+
+/// The key set, and where it is from.
+async fn keys(
+    flags: &Verify,
+    token: &Jwt,
+    call: &mut Invocation,
+) -> Result<(Value, String), Failure> {
+    if let Some(path) = &flags.jwks {
+        let text = input::text(path, "the key set")?;
+        let set = serde_json::from_str(&text).map_err(|error| {
+            Failure::usage(format!("{} is no key set: {error}", path.display()))
+        })?;
+        return Ok((set, path.display().to_string()));
+    }
+    let http = Http::new(&flags.trust)?;
+    let url = match &flags.url {
+        Some(url) if is_key_set(url) => url.clone(),
+        Some(url) => http::under(url, endpoints::JWKS),
+        None => discovered(&issuer(flags, token, call)?, &http).await?,
+    };
+    Ok((document(&http, &url).await?, url.to_string()))
+}
+
+fn is_key_set(url: &Url) -> bool {
+    let last = url.path().rsplit('/').next().unwrap_or_default();
+    last == "jwks" || last == "jwks.json"
+}
+
+/// The issuer whose keys are asked for.
+fn issuer(flags: &Verify, token: &Jwt, call: &mut Invocation) -> Result<Url, Failure> {
+    if let Some(issuer) = &flags.issuer {
+        return Ok(issuer.clone());
+    }
+    let named = token.claim("iss").unwrap_or_default();
+    let Some(issuer) = http::address(named)
+        .ok()
+        .filter(|url| url.scheme() == "https")
+    else {
+        return Err(Failure::usage(
+            "the token does not name an https address as its issuer, so its keys are not asked for \
+             there: say where they are (--issuer, --url, or --jwks FILE)",
+        ));
+    };
+    call.terminal.warn(format!(
+        "the keys are those of the issuer that the token itself names, {issuer}: give --issuer to \
+         accept no other"
+    ));
+    Ok(issuer)
+}
+
+/// Where the keys of an issuer are (OpenID Connect Discovery 1.0).
+async fn discovered(issuer: &Url, http: &Http) -> Result<Url, Failure> {
+    let at = http::under(issuer, endpoints::OPENID_CONFIGURATION);
+    let found = document(http, &at).await?;
+    let field = |name: &str| found.get(name).and_then(Value::as_str).unwrap_or_default();
+    let said = field("issuer").trim_end_matches('/');
+    if said != issuer_text(issuer) {
+        return Err(Failure::no(format!(
+            "{at} says that it is of another issuer, '{said}'"
+        )));
+    }
+    http::address(field("jwks_uri"))
+        .map_err(|_| Failure::failed(format!("{at} does not say where the keys are (jwks_uri)")))
+}
+
+async fn document(http: &Http, url: &Url) -> Result<Value, Failure> {
+    let answer = http.get(url).await?;
+    if answer.status != 200 {
+        let (status, said) = (answer.status, answer.said());
+        return Err(Failure::failed(format!("{url} answers {status}: {said}")));
+    }
+    serde_json::from_str(&answer.body)
+        .map_err(|error| Failure::failed(format!("{url} answers with no JSON: {error}")))
+}

@@ -1,0 +1,243 @@
+//! Is a token to be trusted at this time? Pure.
+//!
+//! Sources: RFC 7519, RFC 8725 (one algorithm per key), RFC 9068 section 4.
+
+use k8s_openapi::jiff::{SignedDuration, Timestamp};
+use serde_json::Value;
+
+use crate::jwt::{self, Jwt};
+use crate::time;
+use apikey_credential::signing::{BadJwk, PublicKey};
+
+/// How far the clock of the issuer may be ahead of ours.
+const LEEWAY: SignedDuration = SignedDuration::from_secs(10);
+
+/// What the token has to be.
+pub(super) struct Wanted<'a> {
+    /// Of this issuer, if one is given.
+    pub(super) issuer: Option<String>,
+    /// For one of these, if some are given.
+    pub(super) audiences: &'a [String],
+    /// Valid at this time.
+    pub(super) now: Timestamp,
+}
+
+/// Why a token is not to be trusted.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub(super) enum Invalid {
+    #[error("the key set has no list `keys`")]
+    NoKeySet,
+    #[error("its type is '{0}', and an access token has the type at+jwt")]
+    Type(String),
+    #[error("it names no key (`kid`), and the key set has {0}")]
+    NoKid(usize),
+    #[error("the key set has no key '{0}': is it of another issuer, or older than the key set?")]
+    UnknownKid(String),
+    #[error("key '{0}' of the key set is of no use: {1}")]
+    BadKey(String, BadJwk),
+    #[error("it is signed by '{said}', and its key is for {key}")]
+    Algorithm { said: String, key: &'static str },
+    #[error("the signature is wrong: it was changed, or somebody else made it")]
+    Signature,
+    #[error("it has no expiry (`exp`)")]
+    NoExpiry,
+    #[error("it expired at {0} ({1})")]
+    Expired(Timestamp, String),
+    #[error("it is valid from {0} on ({1}): is the clock of this machine right?")]
+    NotYet(Timestamp, String),
+    #[error("its issuer is '{said}', and not '{wanted}'")]
+    Issuer { said: String, wanted: String },
+    #[error("it is for '{said}', and not for {wanted}")]
+    Audience { said: String, wanted: String },
+}
+
+/// Id of the key that signed the token, if all is well.
+pub(super) fn check(token: &Jwt, jwks: &Value, wanted: &Wanted<'_>) -> Result<String, Invalid> {
+    let kid = signed_by(token, jwks)?;
+    let typ = token.header("typ").unwrap_or_default().to_lowercase();
+    if typ != "at+jwt" && typ != "application/at+jwt" {
+        return Err(Invalid::Type(typ));
+    }
+    let now = wanted.now;
+    let expiry = token.time("exp").ok_or(Invalid::NoExpiry)?;
+    if expiry <= now {
+        return Err(Invalid::Expired(expiry, time::relative(expiry, now)));
+    }
+    for name in ["nbf", "iat"] {
+        let from = token
+            .time(name)
+            .filter(|from| from.duration_since(now) > LEEWAY);
+        if let Some(from) = from {
+            return Err(Invalid::NotYet(from, time::relative(from, now)));
+        }
+    }
+    issuer(token, wanted)?;
+    audience(token, wanted)?;
+    Ok(kid)
+}
+
+/// Id of the key that signed the token.
+fn signed_by(token: &Jwt, jwks: &Value) -> Result<String, Invalid> {
+    let keys = jwks.get("keys").and_then(Value::as_array);
+    let keys = keys.ok_or(Invalid::NoKeySet)?;
+    let kid_of = |jwk: &Value| jwk.get("kid").and_then(Value::as_str).map(str::to_owned);
+    let jwk = match (token.header("kid"), &keys[..]) {
+        (Some(kid), _) => keys
+            .iter()
+            .find(|jwk| kid_of(jwk).as_deref() == Some(kid))
+            .ok_or_else(|| Invalid::UnknownKid(kid.to_owned()))?,
+        (None, [only]) => only,
+        (None, _) => return Err(Invalid::NoKid(keys.len())),
+    };
+    let kid = kid_of(jwk).unwrap_or_else(|| "without an id".to_owned());
+    let key = PublicKey::from_jwk(jwk).map_err(|bad| Invalid::BadKey(kid.clone(), bad))?;
+    let said = token.header("alg").unwrap_or_default();
+    if said != key.algorithm().as_str() {
+        return Err(Invalid::Algorithm {
+            said: said.to_owned(),
+            key: key.algorithm().as_str(),
+        });
+    }
+    if key.verify(token.message.as_bytes(), &token.signature) {
+        Ok(kid)
+    } else {
+        Err(Invalid::Signature)
+    }
+}
+
+fn issuer(token: &Jwt, wanted: &Wanted<'_>) -> Result<(), Invalid> {
+    let said = token.claim("iss").unwrap_or_default();
+    match &wanted.issuer {
+        Some(wanted) if said.trim_end_matches('/') != wanted => Err(Invalid::Issuer {
+            said: said.to_owned(),
+            wanted: wanted.clone(),
+        }),
+        Some(_) | None => Ok(()),
+    }
+}
+
+fn audience(token: &Jwt, wanted: &Wanted<'_>) -> Result<(), Invalid> {
+    if wanted.audiences.is_empty() {
+        return Ok(());
+    }
+    let said = token.claims.get("aud").cloned().unwrap_or_default();
+    let holds = |audience: &String| match &said {
+        Value::String(one) => one == audience,
+        Value::Array(many) => many.iter().any(|one| one.as_str() == Some(audience)),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::Object(_) => false,
+    };
+    if wanted.audiences.iter().any(holds) {
+        return Ok(());
+    }
+    let quoted = wanted
+        .audiences
+        .iter()
+        .map(|audience| format!("'{audience}'"));
+    Err(Invalid::Audience {
+        said: jwt::words(&said),
+        wanted: quoted.collect::<Vec<_>>().join(" or "),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use base64::Engine as _;
+    use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64URL;
+    use serde_json::json;
+
+    use super::*;
+    use apikey_credential::signing::{Algorithm, SigningKey};
+
+    fn at(second: i64) -> Timestamp {
+        Timestamp::from_second(second).unwrap()
+    }
+
+    fn key(algorithm: Algorithm) -> SigningKey {
+        SigningKey::generate(algorithm, at(0), at(0)).unwrap()
+    }
+
+    fn signed(key: &SigningKey, header: &Value, claims: &Value) -> Jwt {
+        let part = |value: &Value| BASE64URL.encode(value.to_string());
+        let message = format!("{}.{}", part(header), part(claims));
+        let signature = BASE64URL.encode(key.sign(message.as_bytes()).unwrap());
+        Jwt::parse(&format!("{message}.{signature}")).unwrap()
+    }
+
+    fn header(key: &SigningKey) -> Value {
+        json!({"alg": key.algorithm().as_str(), "kid": key.kid(), "typ": "at+jwt"})
+    }
+
+    fn set(keys: &[&SigningKey]) -> Value {
+        json!({"keys": keys.iter().map(|key| key.jwk()).collect::<Vec<_>>()})
+    }
+
+    fn at_100<'a>(issuer: Option<&str>, audiences: &'a [String]) -> Wanted<'a> {
+        Wanted {
+            issuer: issuer.map(str::to_owned),
+            audiences,
+            now: at(100),
+        }
+    }
+
+    #[test]
+    fn a_token_of_each_algorithm_is_taken_and_a_changed_one_refused() {
+        for algorithm in Algorithm::ALL {
+            let (key, other) = (key(algorithm), key(algorithm));
+            let keys = set(&[&other, &key]);
+            let mut token = signed(&key, &header(&key), &json!({"exp": 101}));
+            let wanted = at_100(None, &[]);
+            assert_eq!(check(&token, &keys, &wanted).unwrap(), key.kid());
+            token.message.push('A');
+            assert_eq!(check(&token, &keys, &wanted), Err(Invalid::Signature));
+            let unknown = check(&token, &set(&[&other]), &wanted);
+            assert_eq!(unknown, Err(Invalid::UnknownKid(key.kid().to_owned())));
+        }
+    }
+
+    #[test]
+    fn a_token_can_not_choose_how_it_is_checked() {
+        let key = key(Algorithm::Es256);
+        for algorithm in ["none", "HS256", "RS256", "ES384"] {
+            let header = json!({"alg": algorithm, "kid": key.kid(), "typ": "at+jwt"});
+            let token = signed(&key, &header, &json!({"exp": 101}));
+            let refused = check(&token, &set(&[&key]), &at_100(None, &[])).unwrap_err();
+            assert!(matches!(refused, Invalid::Algorithm { .. }), "{refused}");
+        }
+        let header = json!({"alg": "ES256", "kid": key.kid(), "typ": "JWT"});
+        let token = signed(&key, &header, &json!({"exp": 101}));
+        let refused = check(&token, &set(&[&key]), &at_100(None, &[]));
+        assert_eq!(refused, Err(Invalid::Type("jwt".to_owned())));
+    }
+
+    #[test]
+    fn times_issuer_and_audience_are_held_to() {
+        let key = key(Algorithm::EdDsa);
+        let audiences = ["me".to_owned(), "us".to_owned()];
+        let outcome = |claims: Value, wanted: &Wanted<'_>| {
+            let token = signed(&key, &header(&key), &claims);
+            check(&token, &set(&[&key]), wanted).map(|_| ())
+        };
+        let none = at_100(None, &[]);
+        assert_eq!(outcome(json!({}), &none), Err(Invalid::NoExpiry));
+        let expired = outcome(json!({"exp": 100}), &none).unwrap_err();
+        assert_eq!(
+            expired.to_string(),
+            "it expired at 1970-01-01T00:01:40Z (0s ago)"
+        );
+        assert!(outcome(json!({"exp": 200, "nbf": 110, "iat": 110.5}), &none).is_ok());
+        let early = outcome(json!({"exp": 200, "nbf": 111}), &none).unwrap_err();
+        assert!(matches!(early, Invalid::NotYet(..)), "{early}");
+        let of = at_100(Some("https://x"), &[]);
+        assert!(outcome(json!({"exp": 200, "iss": "https://x/"}), &of).is_ok());
+        assert!(outcome(json!({"exp": 200, "iss": "https://y"}), &of).is_err());
+        let for_us = at_100(None, &audiences);
+        assert!(outcome(json!({"exp": 200, "aud": "us"}), &for_us).is_ok());
+        assert!(outcome(json!({"exp": 200, "aud": ["them", "me"]}), &for_us).is_ok());
+        let others = outcome(json!({"exp": 200, "aud": ["them"]}), &for_us).unwrap_err();
+        assert_eq!(
+            others.to_string(),
+            "it is for 'them', and not for 'me' or 'us'"
+        );
+        assert!(outcome(json!({"exp": 200}), &for_us).is_err());
+    }
+}

@@ -1,0 +1,104 @@
+//! Where a key may act, with which roles and for how long at a time, and for whom its tokens are.
+//!
+//! Authority flows from a root organization to its sub-organizations and never the other way: only
+//! keys of a root reach further than their own organization.
+
+use uuid::Uuid;
+
+use super::limits::{DEFAULT_TOKEN_TTL_SECONDS, Limits};
+use super::{Input, organization_id};
+use apikey_api::{Organization, SubOrganization};
+
+/// One organization that a key may act in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Grant {
+    /// Its name.
+    pub organization: String,
+    /// Its GUID.
+    pub organization_id: Uuid,
+    /// What the key may do there; at least one.
+    pub roles: Vec<String>,
+    /// Longest life of a token. Unit: seconds.
+    pub token_ttl_seconds: i64,
+}
+
+/// Of what is wanted, what the list has and what it has not. An empty list has everything.
+pub(super) fn split(wanted: &[String], list: &[&str]) -> (Vec<String>, Vec<String>) {
+    wanted
+        .iter()
+        .cloned()
+        .partition(|one| list.is_empty() || list.contains(&one.as_str()))
+}
+
+/// The roles that keys may hold in this organization; empty: any.
+#[must_use]
+pub fn catalogue<'a>(
+    organization: Option<&'a Organization>,
+    parent: Option<&'a Organization>,
+) -> Vec<&'a str> {
+    own_or_parents(organization, parent, |o| {
+        o.spec.roles.iter().map(|role| role.key.as_str()).collect()
+    })
+}
+
+/// The audiences that keys of this organization may name; empty: any.
+pub(super) fn audiences<'a>(
+    organization: Option<&'a Organization>,
+    parent: Option<&'a Organization>,
+) -> Vec<&'a str> {
+    own_or_parents(organization, parent, |o| {
+        o.spec.audiences.iter().map(String::as_str).collect()
+    })
+}
+
+/// What the organization lists, or else its parent.
+pub(super) fn own_or_parents<'a>(
+    organization: Option<&'a Organization>,
+    parent: Option<&'a Organization>,
+    list: fn(&'a Organization) -> Vec<&'a str>,
+) -> Vec<&'a str> {
+    let own = organization.map(list).filter(|list| !list.is_empty());
+    own.or_else(|| parent.map(list)).unwrap_or_default()
+}
+
+/// Life of the key's tokens where an organization allows this at most. Unit: seconds.
+pub(super) fn token_ttl_seconds(input: &Input<'_>, limits: Limits) -> i64 {
+    let wanted = input.subject.token.and_then(|token| token.ttl_seconds);
+    wanted
+        .unwrap_or(DEFAULT_TOKEN_TTL_SECONDS)
+        .min(limits.max_token_ttl_seconds)
+}
+
+/// The grants in the listed sub-organizations, and the names of those without.
+#[must_use]
+pub fn in_sub_organizations(input: &Input<'_>) -> (Vec<Grant>, Vec<String>) {
+    let (mut grants, mut uncovered) = (Vec::new(), Vec::new());
+    for listed in input.subject.sub_orgs {
+        match in_sub_organization(input, listed) {
+            Some(grant) => grants.push(grant),
+            None => uncovered.push(listed.org.clone()),
+        }
+    }
+    (grants, uncovered)
+}
+
+fn in_sub_organization(input: &Input<'_>, listed: &SubOrganization) -> Option<Grant> {
+    let root = input.organization.filter(|o| o.spec.parent.is_none())?;
+    let sub = input
+        .sub_organizations
+        .iter()
+        .find(|o| o.metadata.name.as_ref() == Some(&listed.org))
+        .filter(|o| o.spec.parent.as_deref() == Some(input.subject.org))?;
+    let wanted = if listed.roles.is_empty() {
+        input.subject.roles
+    } else {
+        &listed.roles
+    };
+    let (roles, _) = split(wanted, &catalogue(Some(sub), Some(root)));
+    (!roles.is_empty()).then(|| Grant {
+        organization: listed.org.clone(),
+        organization_id: organization_id(sub),
+        roles,
+        token_ttl_seconds: token_ttl_seconds(input, Limits::of(Some(sub), Some(root))),
+    })
+}

@@ -1,0 +1,30 @@
+//! Whom to ask where an organization refuses. Pure.
+
+use super::grants::own_or_parents;
+use super::{Denial, Input, Verdict};
+use apikey_api::Organization;
+
+/// The verdict, and in its message whom to ask: who owns the organization that says no.
+pub(super) fn named_in(verdict: Verdict, input: &Input<'_>) -> Verdict {
+    let owners = of(input).join(", ");
+    let ask = |denial: Denial| {
+        let message = format!("{}; ask {owners}", denial.message);
+        Denial { message, ..denial }
+    };
+    match verdict {
+        verdict if owners.is_empty() => verdict,
+        Verdict::Allowed => Verdict::Allowed,
+        Verdict::Waiting(denial) => Verdict::Waiting(ask(denial)),
+        Verdict::Refused(denial) => Verdict::Refused(ask(denial)),
+    }
+}
+
+fn of<'a>(input: &Input<'a>) -> Vec<&'a str> {
+    let owners: fn(&'a Organization) -> Vec<&'a str> =
+        |o| o.spec.owners.iter().map(String::as_str).collect();
+    let full = input.over_quota.map(|quota| quota.organization.as_str());
+    match input.parent {
+        Some(parent) if full.is_some() && parent.metadata.name.as_deref() == full => owners(parent),
+        _ => own_or_parents(input.organization, input.parent, owners),
+    }
+}

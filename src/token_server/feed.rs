@@ -1,0 +1,133 @@
+//! Watches that feed the index and the signer. No Secret of a tenant is among them.
+
+use std::sync::Arc;
+
+use k8s_openapi::api::core::v1::Secret;
+use k8s_openapi::jiff::SignedDuration;
+
+use super::service::Service;
+use super::signer::Signer;
+use crate::config::Common;
+use crate::process::Process;
+use crate::watch::Feed;
+use crate::watch::event::Event;
+use crate::watch::source::Source;
+use crate::watch::stored::value;
+use crate::watch::watched::Part;
+use apikey_api::{ApiKey, Organization, names};
+use apikey_credential::fingerprint::PepperRing;
+use apikey_credential::signing::SigningRing;
+
+/// A watch is opened anew after this time, which is how soon a dead connection to the API server is
+/// noticed where none is tried (see [`crate::client`]). Unit: seconds.
+const WATCH_TIMEOUT_SECONDS: i64 = 60;
+
+/// The watches that tell of new secrets.
+pub const OF_SECRETS: [&str; 2] = ["apikeys", "verifiers"];
+
+/// Starts all watches.
+pub fn start(service: &Arc<Service>, process: &Process, common: &Common) -> Feed {
+    let timeout = watch_timeout_seconds(service.max_staleness);
+    let mut feed = Feed::new(process, service.watches.clone(), timeout);
+    let whole = Part::Whole;
+    let index = || Arc::clone(&service.index);
+    let into = index();
+    feed.follow(
+        ("organizations", &whole),
+        Source::of::<Organization>(None),
+        move |event| into.organization(event),
+    );
+    for part in common.watched.parts() {
+        let (into, of) = (index(), part.clone());
+        feed.follow(("apikeys", &part), part.source::<ApiKey>(), move |event| {
+            into.apikey(&of, event);
+        });
+        let (into, of) = (index(), part.clone());
+        feed.follow(("namespaces", &part), part.namespaces(), move |event| {
+            into.namespace(&of, event);
+        });
+    }
+    let secrets = || Source::of::<Secret>(Some(&common.namespace));
+    let into = index();
+    feed.follow(
+        ("verifiers", &whole),
+        secrets().labels(names::component_selector(names::COMPONENT_VERIFIER)),
+        move |event| into.verifier(event),
+    );
+    let into = index();
+    feed.follow(
+        ("peppers", &whole),
+        secrets().named(names::PEPPERS_SECRET),
+        move |event| {
+            if let Some(Ok(ring)) = ring_of(event, names::PEPPERS_SECRET, PepperRing::parse) {
+                into.use_peppers(ring);
+            }
+        },
+    );
+    let into = Arc::clone(service);
+    feed.follow(
+        ("signing ring", &whole),
+        secrets().named(names::SIGNING_KEYS_SECRET),
+        move |event| {
+            let parse = |json: &[u8]| {
+                let ring = SigningRing::parse(json).map_err(|error| error.to_string())?;
+                Signer::new(ring).map_err(|error| error.to_string())
+            };
+            if let Some(read) = ring_of(event, names::SIGNING_KEYS_SECRET, parse) {
+                *into.unusable_ring.write() = match read {
+                    Ok(signer) => {
+                        *into.signer.write() = Some(Arc::new(signer));
+                        None
+                    }
+                    Err(problem) => Some(problem),
+                };
+            }
+        },
+    );
+    feed
+}
+
+/// The ring that an event tells of, or why it can't be used; `None` where it tells of none.
+fn ring_of<R, E: std::fmt::Display>(
+    event: Event<Secret>,
+    secret: &'static str,
+    parse: impl FnOnce(&[u8]) -> Result<R, E>,
+) -> Option<Result<R, String>> {
+    let (Event::InitApply(stored) | Event::Apply(stored)) = event else {
+        return None;
+    };
+    let read = match &stored.object {
+        Ok(object) => parse(value(object, names::KEY_RING_DATA_KEY)).map_err(|e| e.to_string()),
+        Err(unreadable) => Err(unreadable.to_string()),
+    };
+    Some(read.map_err(|error| unusable(secret, &error)))
+}
+
+/// A watch without news is silent until it is opened anew, so that has to happen well within the
+/// time that may pass without hearing from the API server.
+fn watch_timeout_seconds(max_staleness: SignedDuration) -> u32 {
+    let third = max_staleness.as_secs() / 3;
+    u32::try_from(third.clamp(1, WATCH_TIMEOUT_SECONDS)).unwrap_or(1)
+}
+
+/// Logs why a ring can't be used, and returns that with the fix.
+fn unusable(secret: &'static str, error: &str) -> String {
+    tracing::error!(
+        secret,
+        error,
+        "The ring can't be used: restore it from a backup; going on \
+        with the one known before, if there is one"
+    );
+    format!("{error}: restore Secret {secret} from a backup")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_watch_is_opened_anew_well_before_silence_counts_as_staleness() {
+        let of = |seconds| watch_timeout_seconds(SignedDuration::from_secs(seconds));
+        assert_eq!([of(1), of(3), of(90), of(24 * 3600)], [1, 1, 30, 60]);
+    }
+}

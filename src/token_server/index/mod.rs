@@ -1,0 +1,458 @@
+//! All keys in memory, as the endpoint needs them: fed by watches, read by every request.
+//!
+//! The watches put what they see into its state, which decides by [`apikey_policy::assess`] what each key
+//! may do and publishes one immutable [`Credential`] per key. A request takes a read lock for one
+//! look-up. A list that is under way removes nothing before it is complete, so a half-listed state
+//! is never served.
+
+mod claims;
+mod credential;
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use k8s_openapi::jiff::Timestamp;
+use kube::ResourceExt as _;
+use parking_lot::{Mutex, RwLock};
+
+use self::claims::Claims;
+pub use self::credential::{Credential, Evidence, Key, Proof, Standing};
+use crate::watch::event::Event;
+use crate::watch::relist::{Relist, Step};
+use crate::watch::stored::Verifier;
+use crate::watch::watched::Part;
+use apikey_api::KeyRef;
+use apikey_api::{ApiKey, Organization, names};
+use apikey_client::object::{Identity, NamespaceLabels};
+use apikey_credential::KeyId;
+use apikey_credential::fingerprint::PepperRing;
+use apikey_policy::quota_index::{Labels, QuotaIndex};
+
+/// All keys in memory.
+#[derive(Debug)]
+pub struct Index {
+    state: Mutex<State>,
+    published: RwLock<BTreeMap<KeyId, Arc<Credential>>>,
+    peppers: RwLock<Option<Arc<PepperRing>>>,
+    /// The argon2id hash of some key that only argon2id can check, if there is such a key.
+    decoy: RwLock<Option<Arc<str>>>,
+}
+
+/// What the watches have delivered.
+#[derive(Debug)]
+struct State {
+    require_organizations: bool,
+    keys: BTreeMap<KeyRef, Key>,
+    /// By uid of the `ApiKey`.
+    verifiers: BTreeMap<Arc<str>, Arc<Evidence>>,
+    claims: Claims,
+    organizations: BTreeMap<String, Declared>,
+    quota_index: QuotaIndex,
+    listed_keys: BTreeMap<Part, Relist<KeyRef>>,
+    listed_verifiers: Relist<Arc<str>>,
+    listed_organizations: Relist<String>,
+    listed_namespaces: BTreeMap<Part, Relist<String>>,
+    /// Verifiers of keys that only argon2id can check, by uid, with one hash of each.
+    argon2_only: BTreeMap<Arc<str>, Arc<str>>,
+}
+
+/// What is known of an Organization that is there.
+#[derive(Clone, Debug)]
+enum Declared {
+    Readable(Arc<Organization>),
+    Unreadable,
+}
+
+impl Declared {
+    const fn readable(&self) -> Option<&Arc<Organization>> {
+        match self {
+            Self::Readable(organization) => Some(organization),
+            Self::Unreadable => None,
+        }
+    }
+}
+
+impl Index {
+    /// Without keys yet.
+    #[must_use]
+    pub fn new(require_organizations: bool) -> Self {
+        let state = State {
+            require_organizations,
+            keys: BTreeMap::new(),
+            verifiers: BTreeMap::new(),
+            claims: Claims::default(),
+            organizations: BTreeMap::new(),
+            quota_index: QuotaIndex::default(),
+            listed_keys: BTreeMap::new(),
+            listed_verifiers: Relist::default(),
+            listed_organizations: Relist::default(),
+            listed_namespaces: BTreeMap::new(),
+            argon2_only: BTreeMap::new(),
+        };
+        Self {
+            state: Mutex::new(state),
+            published: RwLock::default(),
+            peppers: RwLock::default(),
+            decoy: RwLock::default(),
+        }
+    }
+
+    /// The key with this id.
+    #[must_use]
+    pub fn get(&self, id: &KeyId) -> Option<Arc<Credential>> {
+        self.published.read().get(id).cloned()
+    }
+
+    /// The key with this id or, where there is none, another one: so that both cost the same work.
+    /// `None` if there is no key at all.
+    #[must_use]
+    pub fn nearest(&self, id: &KeyId) -> Option<Arc<Credential>> {
+        let published = self.published.read();
+        let from = published.range(id..).next();
+        from.or_else(|| published.iter().next())
+            .map(|(_, credential)| Arc::clone(credential))
+    }
+
+    /// Number of keys that have a secret.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.published.read().len()
+    }
+
+    /// Whether there is no key.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Number of keys that only argon2id can check, because their pepper is lost.
+    #[must_use]
+    pub fn argon2_only(&self) -> usize {
+        self.state.lock().argon2_only.len()
+    }
+
+    /// Number of keys that are refused because their id is that of an earlier key.
+    #[must_use]
+    pub fn refused_ids(&self) -> usize {
+        self.state.lock().claims.refused()
+    }
+
+    /// The peppers, if there are any.
+    #[must_use]
+    pub fn peppers(&self) -> Option<Arc<PepperRing>> {
+        self.peppers.read().clone()
+    }
+
+    /// The hash against which the secret of an unknown key is checked, so that it costs what a wrong
+    /// secret of a known key may cost; `None` while no key needs argon2id.
+    #[must_use]
+    pub fn decoy(&self) -> Option<Arc<str>> {
+        self.decoy.read().clone()
+    }
+
+    /// When the key was last used, as its status says.
+    #[must_use]
+    pub fn last_used_at(&self, key: &KeyRef) -> Option<Timestamp> {
+        self.state.lock().keys.get(key)?.last_used_at
+    }
+
+    /// Takes in what the watch of a part of all ApiKeys saw. What is in other parts stays. A key that
+    /// can't be read is refused, as one that is gone.
+    pub fn apikey(&self, part: &Part, event: Event<ApiKey>) {
+        let state = &mut *self.state.lock();
+        let listed = state.listed_keys.entry(part.clone()).or_default();
+        match listed.take(event, |identity| KeyRef::from(identity)) {
+            Step::Nothing => {}
+            Step::Put(apikey) => self.upsert(state, &apikey),
+            Step::Unreadable(identity) | Step::Gone(identity) => {
+                self.remove(state, &KeyRef::from(&identity));
+            }
+            Step::Complete => {
+                let known = state.keys.keys().filter(|key| part.has(&key.namespace));
+                for gone in listed.gone(known) {
+                    self.remove(state, &gone);
+                }
+            }
+        }
+    }
+
+    /// Takes in what the watch of Organizations saw. One that can't be read is not undeclared: its keys
+    /// are refused.
+    pub fn organization(&self, event: Event<Organization>) {
+        let state = &mut *self.state.lock();
+        let name = |identity: &Identity| identity.name.to_string();
+        match state.listed_organizations.take(event, name) {
+            Step::Nothing => {}
+            Step::Put(declared) => {
+                let name = declared.name_any();
+                self.declare(state, &name, Some(Declared::Readable(Arc::new(declared))));
+            }
+            Step::Unreadable(identity) => {
+                self.declare(state, &identity.name, Some(Declared::Unreadable));
+            }
+            Step::Gone(identity) => self.declare(state, &identity.name, None),
+            Step::Complete => {
+                let known = state.organizations.keys();
+                for gone in state.listed_organizations.gone(known) {
+                    self.declare(state, &gone, None);
+                }
+            }
+        }
+    }
+
+    /// Takes in what the watch of a part of all namespaces saw.
+    pub fn namespace(&self, part: &Part, event: Event<NamespaceLabels>) {
+        let state = &mut *self.state.lock();
+        let listed = state.listed_namespaces.entry(part.clone()).or_default();
+        match listed.take(event, |identity| identity.name.to_string()) {
+            Step::Nothing => {}
+            Step::Put(namespace) => {
+                self.label(state, &namespace.name, Some(namespace.labels));
+            }
+            Step::Unreadable(identity) | Step::Gone(identity) => {
+                self.label(state, &identity.name, None);
+            }
+            Step::Complete => {
+                let known = state.quota_index.namespaces();
+                let known = known.iter().filter(|name| part.has(name));
+                for gone in listed.gone(known) {
+                    self.label(state, &gone, None);
+                }
+            }
+        }
+    }
+
+    /// Takes in what the watch of verifiers saw. One that can't be read leaves what was known of its
+    /// key, so that nothing valid is refused: only administrators of the operator write them.
+    pub fn verifier(&self, event: Event<Verifier>) {
+        let state = &mut *self.state.lock();
+        match state
+            .listed_verifiers
+            .take(event, |identity| uid_of(&identity.name))
+        {
+            Step::Nothing => {}
+            Step::Put(verifier) => self.prove(state, verifier),
+            Step::Unreadable(identity) => {
+                tracing::error!(verifier = %identity.name,
+                    "Ignoring a verifier that can't be read");
+            }
+            Step::Gone(identity) => self.forget(state, &uid_of(&identity.name)),
+            Step::Complete => {
+                let known = state.verifiers.keys();
+                for gone in state.listed_verifiers.gone(known) {
+                    self.forget(state, &gone);
+                }
+            }
+        }
+    }
+
+    /// Takes in a pepper ring.
+    pub fn use_peppers(&self, ring: PepperRing) {
+        let mut state = self.state.lock();
+        *self.peppers.write() = Some(Arc::new(ring));
+        let all: Vec<_> = state
+            .verifiers
+            .iter()
+            .map(|(uid, evidence)| (Arc::clone(uid), Arc::clone(evidence)))
+            .collect();
+        for (uid, evidence) in all {
+            self.note_path(&mut state, uid, &evidence);
+        }
+    }
+
+    fn upsert(&self, state: &mut State, apikey: &ApiKey) {
+        let reference = KeyRef::of(apikey);
+        let mut concerned = state.quota_index.upsert(apikey);
+        let key = Key::of(apikey);
+        match state.keys.get_mut(&reference) {
+            Some(known) if known.decides_like(&key) => known.last_used_at = key.last_used_at,
+            known => {
+                if let Some(known) = known
+                    && known.uid != key.uid
+                {
+                    let uid = Arc::clone(&known.uid);
+                    self.withdraw(state, &uid);
+                }
+                state.keys.insert(reference.clone(), key);
+                concerned.push(reference);
+            }
+        }
+        for key in &concerned {
+            self.publish(state, key);
+        }
+    }
+
+    fn remove(&self, state: &mut State, reference: &KeyRef) {
+        let Some(key) = state.keys.remove(reference) else {
+            return;
+        };
+        self.withdraw(state, &key.uid);
+        for concerned in state.quota_index.remove(reference) {
+            self.publish(state, &concerned);
+        }
+    }
+
+    fn declare(&self, state: &mut State, name: &str, declared: Option<Declared>) {
+        let organization = declared.as_ref().and_then(Declared::readable).cloned();
+        match declared {
+            Some(declared) => {
+                let known = state.organizations.insert(name.to_owned(), declared);
+                let known = known.as_ref().and_then(Declared::readable);
+                if let (Some(known), Some(now)) = (known, &organization)
+                    && known.spec == now.spec
+                {
+                    return;
+                }
+            }
+            None => drop(state.organizations.remove(name)),
+        }
+        for key in state.quota_index.declare(name, organization) {
+            self.publish(state, &key);
+        }
+    }
+
+    fn label(&self, state: &mut State, namespace: &str, labels: Option<Labels>) {
+        for key in state.quota_index.label(namespace, labels) {
+            self.publish(state, &key);
+        }
+    }
+
+    fn prove(&self, state: &mut State, verifier: Verifier) {
+        let uid = uid_of(verifier.metadata.name.as_deref().unwrap_or_default());
+        match verifier.document {
+            Ok(document) if *document.owner.uid == *uid => {
+                let owner = KeyRef::new(&document.owner.namespace, &document.owner.name);
+                let evidence = Arc::new(Evidence::of(&document));
+                let known = state.keys.get(&owner).map(|key| &key.uid);
+                let uid = known.filter(|known| **known == uid).cloned().unwrap_or(uid);
+                self.claim(state, &uid, &evidence);
+                self.note_path(state, Arc::clone(&uid), &evidence);
+                state.verifiers.insert(uid, evidence);
+                self.publish(state, &owner);
+            }
+            Ok(_) => tracing::error!(%uid, "Ignoring a verifier that names another owner"),
+            Err(error) => tracing::error!(%uid, %error,
+                "Ignoring a verifier that can't be read: restore it, or delete it to make a new \
+                 secret"),
+        }
+    }
+
+    /// Notes that the verifier of this uid has this id. It takes an id only from a later one.
+    fn claim(&self, state: &mut State, uid: &Arc<str>, evidence: &Evidence) {
+        let known = state.verifiers.get(uid);
+        if known.is_some_and(|known| known.claim(uid) != evidence.claim(uid)) {
+            self.forget(state, uid);
+        }
+        let id = &evidence.key_id;
+        state.claims.add(evidence.claim(uid));
+        let Some(winner) = state.claims.winner(id).filter(|winner| *winner != uid) else {
+            // What a later one had published under it.
+            let mut published = self.published.write();
+            if published
+                .get(id)
+                .is_some_and(|credential| credential.uid != *uid)
+            {
+                published.remove(id);
+            }
+            return;
+        };
+        tracing::error!(key_id = %id, %uid, %winner,
+            "Refusing a key whose id is that of an earlier one: delete its verifier to make a new \
+             id and secret");
+    }
+
+    fn forget(&self, state: &mut State, uid: &str) {
+        self.withdraw(state, uid);
+        if let Some(evidence) = state.verifiers.remove(uid) {
+            let heir = state.claims.remove(&evidence.claim(&uid.into()));
+            let heir = heir.and_then(|uid| state.keys.iter().find(|(_, key)| key.uid == uid));
+            if let Some(heir) = heir.map(|(reference, _)| reference.clone()) {
+                self.publish(state, &heir);
+            }
+        }
+        if state.argon2_only.remove(uid).is_some() {
+            *self.decoy.write() = state.argon2_only.values().next().cloned();
+        }
+    }
+
+    /// Takes the key with this uid out of service.
+    fn withdraw(&self, state: &mut State, uid: &str) {
+        let Some(evidence) = state.verifiers.get(uid) else {
+            return;
+        };
+        let mut published = self.published.write();
+        let ours = published.get(&evidence.key_id);
+        if ours.is_some_and(|credential| *credential.uid == *uid) {
+            published.remove(&evidence.key_id);
+        }
+    }
+
+    /// Decides about the key and publishes what it may do.
+    fn publish(&self, state: &mut State, reference: &KeyRef) {
+        // The names of the stored key, not equal ones: they are shared by all that hold them.
+        let Some((reference, key)) = state.keys.get_key_value(reference) else {
+            return;
+        };
+        let Some(evidence) = state.verifiers.get(&key.uid) else {
+            return;
+        };
+        if state.claims.winner(&evidence.key_id) != Some(&key.uid) {
+            return;
+        }
+        let organization = |name: &str| state.organizations.get(name)?.readable();
+        let own = organization(&key.org);
+        let parent_name = own.and_then(|own| own.spec.parent.as_deref());
+        let parent = parent_name.and_then(organization);
+        let is_unreadable = |name: &&str| {
+            let known = state.organizations.get(*name);
+            known.is_some_and(|known| known.readable().is_none())
+        };
+        let listed = key.sub_orgs.iter();
+        let sub_organizations: Vec<_> = listed
+            .filter_map(|sub| organization(&sub.org).cloned())
+            .collect();
+        let assessment = apikey_policy::assess(&apikey_policy::Input {
+            subject: key.subject(&reference.namespace),
+            organization: own.map(|own| &**own),
+            parent: parent.map(|parent| &**parent),
+            unreadable: std::iter::once(&*key.org)
+                .chain(parent_name)
+                .find(is_unreadable),
+            sub_organizations: &sub_organizations,
+            namespace_labels: state.quota_index.labels(&reference.namespace).as_deref(),
+            over_quota: state.quota_index.over_quota(reference).as_ref(),
+            fixed_expiry: Some(evidence.expires_at),
+            require_organizations: state.require_organizations,
+        });
+        let parent_org = own.and_then(|own| own.spec.parent.as_deref());
+        let credential = Credential::new(reference, key, evidence, parent_org, assessment);
+        let id = evidence.key_id.clone();
+        self.published.write().insert(id, Arc::new(credential));
+    }
+
+    /// Notes whether only argon2id can check a key.
+    fn note_path(&self, state: &mut State, uid: Arc<str>, evidence: &Evidence) {
+        let ring = self.peppers.read().clone();
+        let lost = evidence.proofs.iter().find(|proof| {
+            proof.fingerprint.is_none() || !ring.as_ref().is_some_and(|r| r.has(&proof.pepper_id))
+        });
+        match lost {
+            Some(proof) => {
+                let hash = Arc::clone(&proof.hash);
+                state.argon2_only.insert(uid, hash);
+            }
+            None => drop(state.argon2_only.remove(&uid)),
+        }
+        *self.decoy.write() = state.argon2_only.values().next().cloned();
+    }
+}
+
+/// uid of the `ApiKey` that the verifier of this name belongs to.
+fn uid_of(verifier: &str) -> Arc<str> {
+    names::verifier_owner_uid(verifier)
+        .unwrap_or_default()
+        .into()
+}

@@ -1,0 +1,209 @@
+//! The token server: swaps name and secret for a short-lived JWT, and says who a caller is.
+//!
+//! | file | pure | what |
+//! | --- | --- | --- |
+//! | `index` | yes | all keys in memory, fed by watches |
+//! | `verify` | yes | is this the secret of that key |
+//! | `claims`, `signer` | yes | what a token says, and how it is signed |
+//! | `size` | yes | how long a token can be |
+//! | `live` | yes | is a token still to be trusted, by its key as it is now |
+//! | `form`, `forwarded`, `document`, `refusal`, `limits` | yes | requests and whom they come from, public documents, refusals, budgets for them |
+//! | `service` | no | a request from secret to token |
+//! | `argon2`, `trail`, `last_used` | no | the slow path, the audit lines of tokens, `lastUsedAt` |
+//! | `feed`, `routes` | no | watches, HTTP |
+
+pub mod argon2;
+pub mod claims;
+pub mod document;
+pub mod feed;
+pub mod form;
+pub mod forwarded;
+pub mod gauges;
+pub mod index;
+pub mod last_used;
+pub mod limits;
+pub mod live;
+pub mod metrics;
+pub mod openapi;
+pub mod refusal;
+pub mod reply;
+pub mod request;
+pub mod route;
+pub mod routes;
+pub mod service;
+pub mod signer;
+pub mod size;
+pub mod span;
+#[cfg(test)]
+mod testing;
+pub mod trail;
+pub mod verify;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use parking_lot::RwLock;
+use tokio::net::TcpListener;
+
+use self::argon2::Argon2Path;
+use self::document::Document;
+use self::gauges::Gauges;
+use self::index::Index;
+use self::last_used::LastUsed;
+use self::limits::FailureLimits;
+use self::metrics::TokenMetrics;
+use self::routes::App;
+use self::routes::discovery::Discovery;
+use self::service::Service;
+use self::verify::Verifier;
+use crate::config::{Common, TokenServer, issuer_path};
+use crate::process::Process;
+use crate::server;
+use crate::server::tls::Tls;
+use crate::watch::progress::Progress;
+use apikey_credential::{Argon2Cost, Hasher};
+
+/// How often readiness is looked at.
+const LOOK_AGAIN: Duration = Duration::from_millis(20);
+
+/// Runs until the process is stopped, then lets running requests end.
+///
+/// # Errors
+/// The port can't be opened, the certificate can't be used, or the system gives no random bytes.
+/// Everything else is waited for.
+pub async fn run(
+    common: &Common,
+    config: &TokenServer,
+    process: &Process,
+) -> Result<(), Box<dyn std::error::Error>> {
+    process.readiness.not_yet("index", "not filled yet");
+    let service = Arc::new(service(common, config, process)?);
+    process.metrics.collect_from(Gauges(Arc::clone(&service)));
+    let feed = feed::start(&service, process, common);
+    let progress = feed.progress();
+    let issuer_path = issuer_path(&config.issuer_url);
+    let app = App {
+        service: Arc::clone(&service),
+        discovery: Discovery::document(&config.issuer_url),
+        openapi: Document::new(openapi::json(issuer_path)),
+        trusted_proxies: Arc::clone(&config.limits.exempt),
+    };
+    let serving = async {
+        wait_until_filled(&service, &progress, process).await;
+        serve(routes::router(app, issuer_path), config, process).await
+    };
+    let result = tokio::select! {
+        result = serving => result,
+        () = watch_staleness(&service, &progress, process) => Ok(()),
+        () = service.last_used.write(&service.index, &process.client) => Ok(()),
+    };
+    drop(feed);
+    result
+}
+
+/// Serves callers until the process is stopped.
+async fn serve(
+    router: Router,
+    config: &TokenServer,
+    process: &Process,
+) -> Result<(), Box<dyn std::error::Error>> {
+    let listen = config.listen;
+    let listener = TcpListener::bind(listen).await;
+    let listener = listener.map_err(|error| format!("--token-listen {listen}: {error}"))?;
+    let address = listener.local_addr()?;
+    let tls = match config.tls_files.clone() {
+        Some(files) => Some(Tls::load(files).await?),
+        None => None,
+    };
+    if tls.is_some() {
+        tracing::info!(%address, "Serving tokens over TLS");
+    } else {
+        tracing::info!(%address, "Serving tokens without TLS, for use behind what ends TLS");
+    }
+    let metrics = process.connections.port("token");
+    let limits = config.limits.clone();
+    server::serve(listener, tls, router, limits, metrics, process.stopped()).await;
+    Ok(())
+}
+
+fn service(
+    common: &Common,
+    config: &TokenServer,
+    process: &Process,
+) -> Result<Service, Box<dyn std::error::Error>> {
+    size::check_audiences(&config.audiences)?;
+    let index = Arc::new(Index::new(common.require_organizations));
+    let threads = common.hash_threads;
+    Ok(Service {
+        verifier: Verifier::new(Arc::clone(&index))?,
+        index,
+        argon2: Argon2Path::new(Hasher::new(Argon2Cost::default(), threads), threads),
+        limits: FailureLimits::new(
+            config.source_failures_per_second,
+            config.failures_per_second,
+        ),
+        signer: RwLock::default(),
+        unusable_ring: RwLock::default(),
+        issuer_url: config.issuer_url.clone(),
+        audiences: config.audiences.clone(),
+        max_staleness: config.max_staleness,
+        watches: Progress::default(),
+        clock: process.clock.clone(),
+        audit: process.audit.clone(),
+        last_used: LastUsed::new(config.record_last_used, process.clock.clone()),
+        metrics: TokenMetrics::register(&process.metrics),
+    })
+}
+
+/// Waits until every kind was listed once and there is a signing key, or the process ends.
+async fn wait_until_filled(service: &Service, progress: &Progress, process: &Process) {
+    let mut look = tokio::time::interval(LOOK_AGAIN);
+    loop {
+        let now = tokio::select! {
+            now = look.tick() => now,
+            () = process.stopped() => return,
+        };
+        let mut missing = progress.waiting(now);
+        if service.signer.read().is_none() {
+            let why = service.unusable_ring.read().clone();
+            let why = why.map_or_else(String::new, |why| format!(" ({why})"));
+            missing.push(format!("signing keys{why}"));
+        }
+        if missing.is_empty() {
+            tracing::info!(keys = service.index.len(), "The index is filled");
+            let refused = progress.refusals().join(", ");
+            if !refused.is_empty() {
+                tracing::warn!(
+                    refused,
+                    "Going on without the namespaces that may not be watched: \
+                    their keys get no tokens until they may"
+                );
+            }
+            process.readiness.ok("index");
+            return;
+        }
+        let why = format!("waiting for {}", missing.join(", "));
+        process.readiness.not_yet("index", why);
+    }
+}
+
+/// Keeps readiness up to date with how old what is known may be, for ever.
+async fn watch_staleness(service: &Service, progress: &Progress, process: &Process) {
+    let mut look = tokio::time::interval(Duration::from_secs(1));
+    loop {
+        let tick = look.tick().await;
+        let now = service.clock.now();
+        let stale = progress.stale(service.max_staleness, now);
+        if stale.is_empty() || !progress.waiting(tick).is_empty() {
+            process.readiness.ok("fresh");
+        } else {
+            let ago = progress.staleness(now);
+            let why = format!(
+                "the watch of {} took in nothing for {ago:#}; refusing every key",
+                stale.join(", ")
+            );
+            process.readiness.not_yet("fresh", why);
+        }
+    }
+}

@@ -1,0 +1,130 @@
+//! Public documents: where things are, and the keys that check tokens.
+//!
+//! Sources: RFC 8414, OpenID Connect Discovery 1.0 section 4, RFC 7517.
+
+use apikey_api::endpoints;
+use axum::body::Body;
+use axum::extract::State;
+use axum::http::{Request, Response, StatusCode, header};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::App;
+use crate::token_server::document::Document;
+use crate::token_server::reply;
+use crate::token_server::route::Route;
+use apikey_credential::signing::Algorithm;
+
+/// Where things are and what they can do.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Discovery {
+    issuer: String,
+    token_endpoint: String,
+    introspection_endpoint: String,
+    jwks_uri: String,
+    /// None: there is nobody to send to a browser.
+    response_types_supported: [&'static str; 0],
+    grant_types_supported: [&'static str; 1],
+    token_endpoint_auth_methods_supported: [&'static str; 2],
+    introspection_endpoint_auth_methods_supported: [&'static str; 2],
+    subject_types_supported: [&'static str; 1],
+    id_token_signing_alg_values_supported: Vec<&'static str>,
+    claims_supported: [&'static str; 15],
+}
+
+impl Discovery {
+    /// The document of this issuer.
+    #[must_use]
+    pub fn document(issuer_url: &str) -> Document {
+        let json = serde_json::to_string(&Self::of(issuer_url));
+        Document::new(json.unwrap_or_default())
+    }
+
+    fn of(issuer_url: &str) -> Self {
+        let auth_methods = ["client_secret_basic", "client_secret_post"];
+        Self {
+            issuer: issuer_url.to_owned(),
+            token_endpoint: format!("{issuer_url}{}", endpoints::OAUTH_TOKEN),
+            introspection_endpoint: format!("{issuer_url}{}", endpoints::INTROSPECTION),
+            jwks_uri: format!("{issuer_url}{}", endpoints::JWKS),
+            response_types_supported: [],
+            grant_types_supported: ["client_credentials"],
+            token_endpoint_auth_methods_supported: auth_methods,
+            introspection_endpoint_auth_methods_supported: auth_methods,
+            subject_types_supported: ["public"],
+            id_token_signing_alg_values_supported: Algorithm::ALL.map(Algorithm::as_str).into(),
+            claims_supported: [
+                "iss",
+                "sub",
+                "aud",
+                "exp",
+                "nbf",
+                "iat",
+                "jti",
+                "client_id",
+                "email",
+                "name",
+                "namespace",
+                "org",
+                "currentOrganizationId",
+                "roles",
+                "secret_revision",
+            ],
+        }
+    }
+}
+
+/// Where the endpoints are, for OpenID clients.
+#[utoipa::path(
+    get,
+    path = "/.well-known/openid-configuration",
+    operation_id = "discovery",
+    responses(
+        (status = 200, description = "As OpenID Connect Discovery 1.0 has it", body = Discovery),
+        (status = 304, description = "As the caller has it"),
+    )
+)]
+pub async fn handle(State(app): State<App>, request: Request<Body>) -> Response<Body> {
+    app.answer(Route::Discovery, request, async |_, request| {
+        app.discovery.answer(request.headers())
+    })
+    .await
+}
+
+/// The same for OAuth clients.
+#[utoipa::path(
+    get,
+    path = "/.well-known/oauth-authorization-server",
+    operation_id = "oauthDiscovery",
+    responses(
+        (status = 200, description = "As RFC 8414 has it", body = Discovery),
+        (status = 304, description = "As the caller has it"),
+    )
+)]
+pub async fn handle_oauth(app: State<App>, request: Request<Body>) -> Response<Body> {
+    handle(app, request).await
+}
+
+/// The public keys that check tokens: those to come and those retired included.
+#[utoipa::path(
+    get,
+    path = "/oauth2/jwks",
+    operation_id = "jwks",
+    responses(
+        (status = 200, description = "A JSON Web Key Set (RFC 7517)", body = serde_json::Value),
+        (status = 304, description = "As the caller has it"),
+        (status = 503, description = "No signing key yet", body = reply::ErrorBody),
+    )
+)]
+pub async fn jwks(State(app): State<App>, request: Request<Body>) -> Response<Body> {
+    app.answer(Route::Jwks, request, async |_, request| {
+        let signer = app.service.signer.read().clone();
+        if let Some(signer) = signer {
+            return signer.jwks().answer(request.headers());
+        }
+        let say = "no signing key yet: try again in a moment";
+        let response = reply::bad_request(StatusCode::SERVICE_UNAVAILABLE, say);
+        reply::with(response, header::RETRY_AFTER, "1")
+    })
+    .await
+}

@@ -1,0 +1,261 @@
+//! Token introspection (RFC 7662): a live look, for callers that hold a key of the same root
+//! organization themselves.
+
+use axum::body::Body;
+use axum::extract::State;
+use axum::http::{HeaderMap, Request, Response, StatusCode};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::oauth::NoClient;
+use super::{App, oauth};
+use crate::token_server::claims::{self, Audience, Claims};
+use crate::token_server::form::Form;
+use crate::token_server::index::Credential;
+use crate::token_server::reply::{self, oauth_error};
+use crate::token_server::request;
+use crate::token_server::route::Route;
+use crate::token_server::service::{Caller, Refused, Service};
+use crate::token_server::size::MAX_INTROSPECTION_BYTES;
+use crate::token_server::verify::{Login, Proven};
+use apikey_credential::Secret;
+use std::sync::Arc;
+
+/// Said to who asks by an access token that does not do.
+const BAD_BEARER: &str = "the Bearer token is no valid access token for this token server: its audience has \
+                          to be that of the token server or the issuer. Or send client_id and client_secret";
+
+/// What is to be looked at. Client id and secret may stand in the Authorization header instead, or an
+/// access token of the caller.
+#[derive(Debug, Deserialize, ToSchema)]
+#[expect(dead_code, reason = "describes the form; the form is read by Form")]
+pub struct IntrospectionRequest {
+    /// An access token, or the secret of an API key.
+    #[schema(min_length = 1)]
+    token: String,
+    /// Ignored: the two can't be mistaken for each other.
+    token_type_hint: Option<String>,
+    /// Public id or login name of the caller's API key.
+    client_id: Option<String>,
+    /// Its secret.
+    #[schema(format = "password")]
+    client_secret: Option<String>,
+}
+
+/// What is known of it.
+#[derive(Debug, Default, Serialize, ToSchema)]
+pub struct Introspection {
+    /// Whether it is to be trusted now. If not, nothing else is said.
+    pub active: bool,
+    /// Roles, separated by spaces.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub scope: Option<String>,
+    /// Public id of the key.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub client_id: Option<String>,
+    /// E-mail address that stands for the key.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub username: Option<String>,
+    /// `access_token` or `api_key`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub token_type: Option<&'static str>,
+    /// Time from which it is refused. Unit: seconds since 1970.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub exp: Option<i64>,
+    /// When it was issued; tokens only. Unit: seconds since 1970.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub iat: Option<i64>,
+    /// Who the token is for; for a secret, who tokens of the key are for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub aud: Option<Audience<'static>>,
+    /// `apikey:<keyId>`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sub: Option<String>,
+    /// The issuer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub iss: Option<String>,
+    /// Its id; tokens only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub jti: Option<String>,
+    /// Login name of the key.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// Namespace of the `ApiKey`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub namespace: Option<String>,
+    /// Organization acted in.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub org: Option<String>,
+    /// GUID of that organization.
+    #[serde(
+        rename = "currentOrganizationId",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub current_organization_id: Option<String>,
+    /// Roles that the key holds there now.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub roles: Option<Vec<String>>,
+    /// Number of the secret that the token was made with, or of the secret itself.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub secret_revision: Option<i64>,
+}
+
+/// Ask whether an access token or an API key is to be trusted now (RFC 7662).
+#[utoipa::path(
+    post,
+    path = "/oauth2/introspect",
+    operation_id = "introspect",
+    security((), ("basic" = []), ("bearer" = [])),
+    request_body(content = IntrospectionRequest, content_type = "application/x-www-form-urlencoded"),
+    responses(
+        (status = 200, description = "What is known of it", body = Introspection),
+        (status = 400, description = "invalid_request", body = reply::ErrorBody),
+        (status = 401, description = "invalid_client: the caller is no key that may be used", body = reply::ErrorBody),
+        (status = 408, description = "The body came too slowly", body = reply::ErrorBody),
+        (status = 413, description = "The body is too long", body = reply::ErrorBody),
+        (status = 415, description = "The body is not a form", body = reply::ErrorBody),
+        (status = 429, description = "Too many refused attempts", body = reply::ErrorBody),
+        (status = 503, description = "temporarily_unavailable", body = reply::ErrorBody),
+    )
+)]
+pub async fn handle(State(app): State<App>, request: Request<Body>) -> Response<Body> {
+    app.answer(Route::Introspect, request, async |caller, request| {
+        let headers = request.headers().clone();
+        let form = match request::form(request, MAX_INTROSPECTION_BYTES).await {
+            Ok(form) => form,
+            Err(error) => return oauth::unreadable(&error),
+        };
+        let service = &app.service;
+        let bearer = request::bearer(&headers);
+        let asker = match bearer.and_then(|token| by_token(service, token)) {
+            Some(asker) => asker,
+            None => match by_secret(service, caller, &headers, &form).await {
+                Ok(asker) => asker,
+                Err(refusal) => return refusal,
+            },
+        };
+        if let Err(refused) = service.fresh(caller) {
+            return oauth::refuse(&refused, false);
+        }
+        let Some(token) = form.get("token") else {
+            let say = "token is missing";
+            return oauth_error(StatusCode::BAD_REQUEST, "invalid_request", say);
+        };
+        match look_at(service, caller, &asker, token.trim_ascii()).await {
+            Ok(found) => reply::of(StatusCode::OK, &found),
+            Err(refused) => oauth::refuse(&refused, false),
+        }
+    })
+    .await
+}
+
+/// The caller, by an access token that is for this server: who gets a token for another service must
+/// not be able to ask here in the name of its holder.
+fn by_token(service: &Service, token: &str) -> Option<Arc<Credential>> {
+    let (claims, asker) = service.inspect(token)?;
+    let is_issuer = |name: &str| name == service.issuer_url;
+    let for_us = claims.aud.has_one_of(&service.audiences) || claims.aud.names().any(is_issuer);
+    for_us.then_some(asker)
+}
+
+/// The caller, by the secret of its key.
+async fn by_secret(
+    service: &Service,
+    caller: Caller,
+    headers: &HeaderMap,
+    form: &Form,
+) -> Result<Arc<Credential>, Response<Body>> {
+    let client = oauth::client(headers, form).map_err(|none| {
+        if matches!(none, NoClient::NoCredentials(_)) && request::bearer(headers).is_some() {
+            return NoClient::NoCredentials(BAD_BEARER).answer();
+        }
+        none.answer()
+    })?;
+    let login = Login::NameOrId(&client.id);
+    let secret = client.secret.trim_ascii();
+    let proven = service.authenticate(caller, secret, login).await;
+    let proven = proven.map_err(|refused| oauth::refuse(&refused, client.basic))?;
+    Ok(proven.credential)
+}
+
+/// A live look at an access token or a secret, for this key. Of keys of another root organization,
+/// nothing is said.
+///
+/// # Errors
+/// Whether a secret is right can't be told now, or too many were wrong.
+async fn look_at(
+    service: &Service,
+    caller: Caller,
+    asker: &Credential,
+    token: &str,
+) -> Result<Introspection, Refused> {
+    if !Secret::is_like(token) {
+        let found = service.inspect(token);
+        let found = found.filter(|(_, credential)| asker.is_kin_of(credential));
+        return Ok(
+            found.map_or_else(Introspection::default, |(claims, credential)| {
+                of_token(claims, &credential)
+            }),
+        );
+    }
+    match service.authenticate(caller, token, Login::Implied).await {
+        Ok(proven) if asker.is_kin_of(&proven.credential) => Ok(of_key(service, &proven)),
+        Ok(_) => Ok(Introspection::default()),
+        Err(Refused {
+            refusal,
+            retry_after_seconds: None,
+        }) if refusal.is_unproven() => Ok(Introspection::default()),
+        Err(refused) => Err(refused),
+    }
+}
+
+fn of_token(claims: Claims<'static>, credential: &Credential) -> Introspection {
+    let roles: Vec<String> = claims.roles.into_iter().map(Into::into).collect();
+    Introspection {
+        active: true,
+        scope: Some(roles.join(" ")),
+        client_id: Some(claims.client_id.into()),
+        username: Some(credential.email().to_owned()),
+        token_type: Some("access_token"),
+        exp: Some(claims.exp),
+        iat: Some(claims.iat),
+        aud: Some(claims.aud),
+        sub: Some(claims.sub.into()),
+        iss: Some(claims.iss.into()),
+        jti: Some(claims.jti.into()),
+        name: Some(claims.name.into()),
+        namespace: Some(claims.namespace.into()),
+        org: Some(claims.org.into()),
+        current_organization_id: Some(claims.current_organization_id.to_string()),
+        roles: Some(roles),
+        secret_revision: claims.secret_revision,
+    }
+}
+
+fn of_key(service: &Service, proven: &Proven) -> Introspection {
+    let Ok(grant) = claims::grant_for(proven, None) else {
+        return Introspection::default();
+    };
+    let credential = &proven.credential;
+    let key_id = credential.key_id().as_str();
+    let audiences = service.issuer().audiences_of(credential.audiences());
+    Introspection {
+        active: true,
+        scope: Some(grant.roles.join(" ")),
+        client_id: Some(key_id.to_owned()),
+        username: Some(credential.email().to_owned()),
+        token_type: Some("api_key"),
+        exp: Some(proven.until.as_second()),
+        iat: None,
+        aud: Some(Audience::of(audiences).into_owned()),
+        sub: Some(format!("apikey:{key_id}")),
+        iss: Some(service.issuer_url.clone()),
+        jti: None,
+        name: Some(credential.login_name.to_string()),
+        namespace: Some(credential.key.namespace.to_string()),
+        org: Some(grant.organization.clone()),
+        current_organization_id: Some(grant.organization_id.to_string()),
+        roles: Some(grant.roles.clone()),
+        secret_revision: Some(proven.revision),
+    }
+}

@@ -1,0 +1,126 @@
+//! The routes, one file per idea.
+
+pub mod authz;
+pub mod discovery;
+pub mod introspect;
+pub mod oauth;
+pub mod token;
+
+use apikey_api::endpoints;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::State;
+use axum::http::{Request, Response, StatusCode};
+use axum::routing::{any, get, post};
+use ipnet::IpNet;
+use tokio::time::Instant;
+use tracing::Instrument as _;
+
+use super::document::Document;
+use super::request::remote;
+use super::route::Route;
+use super::service::{Caller, Service};
+use super::{reply, span};
+
+/// What each handler gets.
+#[derive(Clone, Debug)]
+pub struct App {
+    /// What the routes share.
+    pub service: Arc<Service>,
+    /// Where the endpoints are.
+    pub discovery: Document,
+    /// The description of the routes.
+    pub openapi: Document,
+    /// Networks whose X-Forwarded-For is believed.
+    pub trusted_proxies: Arc<[IpNet]>,
+}
+
+/// All routes: at their own paths, and below the path of the issuer, if it has one, which is where
+/// discovery has them. Who is behind a proxy that takes that path away finds them as well.
+pub fn router(app: App, issuer_path: &str) -> Router {
+    let mut router = routes();
+    if !issuer_path.is_empty() {
+        // RFC 8414 section 3.1 puts the path of the issuer last.
+        router = router
+            .nest(issuer_path, routes())
+            .route(
+                &format!("{}{issuer_path}", endpoints::OPENID_CONFIGURATION),
+                get(discovery::handle),
+            )
+            .route(
+                &format!("{}{issuer_path}", endpoints::OAUTH_METADATA),
+                get(discovery::handle_oauth),
+            );
+    }
+    router
+        .fallback(not_found)
+        .method_not_allowed_fallback(not_allowed)
+        .with_state(app)
+}
+
+fn routes() -> Router<App> {
+    Router::new()
+        .route(endpoints::TOKEN, post(token::handle))
+        .route(endpoints::OAUTH_TOKEN, post(oauth::handle))
+        .route(endpoints::INTROSPECTION, post(introspect::handle))
+        .route(endpoints::OPENID_CONFIGURATION, get(discovery::handle))
+        .route(endpoints::OAUTH_METADATA, get(discovery::handle_oauth))
+        .route(endpoints::JWKS, get(discovery::jwks))
+        .route(endpoints::AUTHZ, any(authz::handle))
+        .route("/authz/", any(authz::handle))
+        .route("/authz/{*original}", any(authz::handle))
+        .route("/authz-with/{requirement}", any(authz::handle_with))
+        .route("/authz-with/{requirement}/", any(authz::handle_with))
+        .route(
+            "/authz-with/{requirement}/{*original}",
+            any(authz::handle_with),
+        )
+        .route(endpoints::OPENAPI, get(describe))
+}
+
+impl App {
+    /// Answers one request: whom it comes from is found out, and it is counted and timed.
+    async fn answer(
+        &self,
+        route: Route,
+        request: Request<Body>,
+        respond: impl AsyncFnOnce(Caller, Request<Body>) -> Response<Body>,
+    ) -> Response<Body> {
+        let begun = Instant::now();
+        let caller = Caller {
+            route,
+            remote: remote(&request, &self.trusted_proxies),
+        };
+        let span = span::begin(route, request.headers());
+        let response = respond(caller, request).instrument(span.clone()).await;
+        span::end(&span, response.status());
+        let code = response.status().as_u16();
+        self.service.metrics.answered(route, code, begun.elapsed());
+        response
+    }
+}
+
+async fn describe(State(app): State<App>, request: Request<Body>) -> Response<Body> {
+    app.answer(Route::Openapi, request, async |_, request| {
+        app.openapi.answer(request.headers())
+    })
+    .await
+}
+
+async fn not_found(State(app): State<App>, request: Request<Body>) -> Response<Body> {
+    app.answer(Route::Unknown, request, async |_, _| {
+        let say = "no such path: GET /openapi.json describes those there are";
+        reply::bad_request(StatusCode::NOT_FOUND, say)
+    })
+    .await
+}
+
+async fn not_allowed(State(app): State<App>, request: Request<Body>) -> Response<Body> {
+    app.answer(Route::Unknown, request, async |_, _| {
+        let say = "this path does not take this method: GET /openapi.json describes it";
+        reply::bad_request(StatusCode::METHOD_NOT_ALLOWED, say)
+    })
+    .await
+}

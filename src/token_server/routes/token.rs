@@ -1,0 +1,154 @@
+//! The call of Appcircle's script: name and secret for a token.
+
+use axum::body::Body;
+use axum::extract::State;
+use axum::http::{Request, Response, StatusCode};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use super::App;
+use crate::token_server::claims::Wanted;
+use crate::token_server::form::Form;
+use crate::token_server::refusal::Refusal;
+use crate::token_server::reply;
+use crate::token_server::request::{self, Unreadable};
+use crate::token_server::route::Route;
+use crate::token_server::service::{Issued, NotIssued};
+use crate::token_server::size::MAX_TOKEN_CALL_BYTES;
+use crate::token_server::verify::Login;
+
+const FIELDS: [&str; 3] = ["name", "secret", "organizationId"];
+
+/// Name and secret of an API key.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[expect(dead_code, reason = "describes the form; the form is read by Form")]
+pub struct TokenRequest {
+    /// Login name of the key.
+    #[schema(example = "ci-upload", min_length = 1)]
+    name: String,
+    /// Its secret.
+    #[schema(
+        example = "ak_3h7w9k2m5n8q1r4t_...",
+        min_length = 1,
+        format = "password"
+    )]
+    secret: String,
+    /// GUID of the organization to act in: that of the key, or a sub-organization that it covers.
+    /// Default: that of the key.
+    #[schema(
+        pattern = "^(|[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12})$",
+        example = "1f0c2a52-7b1d-4a38-9c2e-0f6f6f1f9a10"
+    )]
+    organization_id: Option<String>,
+}
+
+/// A token.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct TokenResponse {
+    /// The token: a JWT as RFC 9068 has it.
+    pub access_token: String,
+    /// Always Bearer.
+    #[schema(example = "Bearer")]
+    pub token_type: &'static str,
+    /// How long it is valid. Unit: seconds.
+    #[schema(example = 3600, minimum = 1)]
+    pub expires_in: i64,
+    /// The roles in it, separated by spaces, if some of them were asked for; only at `/oauth2/token`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub scope: Option<String>,
+}
+
+impl From<Issued> for TokenResponse {
+    fn from(issued: Issued) -> Self {
+        Self {
+            access_token: issued.access_token,
+            token_type: "Bearer",
+            expires_in: issued.expires_in,
+            scope: issued.scope,
+        }
+    }
+}
+
+/// Swap name and secret of an API key for a short-lived access token.
+#[utoipa::path(
+    post,
+    path = "/auth/v1/api-key/token",
+    operation_id = "token",
+    request_body(content = TokenRequest, content_type = "application/x-www-form-urlencoded"),
+    responses(
+        (status = 200, description = "A token", body = TokenResponse),
+        (status = 400, description = "A field is missing, repeated or malformed", body = reply::ErrorBody),
+        (status = 401, description = "Not a key that may be used, for whatever reason", body = reply::ErrorBody),
+        (status = 403, description = "The key does not cover this organization", body = reply::ErrorBody),
+        (status = 408, description = "The body came too slowly", body = reply::ErrorBody),
+        (status = 413, description = "The body is too long", body = reply::ErrorBody),
+        (status = 415, description = "The body is not a form", body = reply::ErrorBody),
+        (status = 429, description = "Too many refused attempts", body = reply::ErrorBody),
+        (status = 503, description = "Busy, or out of touch with the API server", body = reply::ErrorBody),
+    )
+)]
+pub async fn handle(State(app): State<App>, request: Request<Body>) -> Response<Body> {
+    app.answer(Route::Token, request, async |caller, request| {
+        let form = match request::form(request, MAX_TOKEN_CALL_BYTES).await {
+            Ok(form) => form,
+            Err(Unreadable(status, say)) => return reply::bad_request(status, &say),
+        };
+        let (name, secret, organization_id) = match fields(&form) {
+            Ok(fields) => fields,
+            Err(say) => return reply::bad_request(StatusCode::BAD_REQUEST, &say),
+        };
+        let service = &app.service;
+        let proven = service
+            .authenticate(caller, secret, Login::Name(name))
+            .await;
+        let proven = match proven {
+            Ok(proven) => proven,
+            Err(refused) => return reply::refused(&refused),
+        };
+        let wanted = Wanted {
+            organization_id,
+            scope: None,
+        };
+        match service.issue(caller, &proven, wanted) {
+            Ok(issued) => reply::of(StatusCode::OK, &TokenResponse::from(issued)),
+            Err(NotIssued::Refused(refused)) => reply::refused(&refused),
+            Err(NotIssued::Scope(_)) => {
+                let credential = Some(proven.credential);
+                reply::refused(&service.refuse(caller, Refusal::RoleNotHeld, credential))
+            }
+        }
+    })
+    .await
+}
+
+/// Name, secret and organization, or what is wrong with them. An unknown field is refused: a
+/// misspelt `organizationId` must not get a token for another organization.
+fn fields(form: &Form) -> Result<(&str, &str, Option<Uuid>), String> {
+    if let Some(unknown) = form.unknown(&FIELDS) {
+        return Err(format!(
+            "`{unknown}` is not a field of this call: it has `name`, `secret` and `organizationId`"
+        ));
+    }
+    let required = |field| {
+        form.get(field)
+            .ok_or_else(|| format!("`{field}` is missing"))
+    };
+    let name = required("name")?;
+    // Files end in a newline, and secrets have no white space.
+    let secret = required("secret")?.trim_ascii();
+    Ok((name, secret, organization_id(form)?))
+}
+
+/// The field `organizationId`.
+pub(super) fn organization_id(form: &Form) -> Result<Option<Uuid>, String> {
+    let Some(text) = form.get("organizationId") else {
+        return Ok(None);
+    };
+    // Without the braced, simple and URN forms, which clients of other servers don't know.
+    let guid = (text.len() == 36).then(|| Uuid::try_parse(text).ok());
+    guid.flatten()
+        .map(Some)
+        .ok_or_else(|| "organizationId must be a valid GUID".to_owned())
+}

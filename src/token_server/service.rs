@@ -1,0 +1,314 @@
+//! What the routes share: who is asking, may it, and what came of it.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use k8s_openapi::jiff::SignedDuration;
+use parking_lot::RwLock;
+use tokio::time::Instant;
+
+use super::argon2::{Argon2Path, DEADLINE};
+use super::claims::{self, Claims, Denial, Issuer, Wanted};
+use super::feed;
+use super::index::{Credential, Index};
+use super::last_used::LastUsed;
+use super::limits::FailureLimits;
+use super::live;
+use super::metrics::TokenMetrics;
+use super::refusal::Refusal;
+use super::route::Route;
+use super::signer::Signer;
+use super::trail::{Entry, Outcome};
+use super::verify::{Login, Proven, Undecided, Verdict, Verifier};
+use crate::audit::log::AuditLog;
+use crate::watch::progress::Progress;
+use apikey_client::clock::Clock;
+use apikey_credential::{hex, random};
+
+/// Longest wait that a refusal tells of, rounded up. Unit: seconds.
+const MAX_RETRY_AFTER_SECONDS: u64 = 60;
+/// When to try again while the API server is not heard.
+const STALE_WAIT: Duration = Duration::from_secs(30);
+/// When to try again with a secret that may be new.
+const UNHEARD_WAIT: Duration = Duration::from_secs(1);
+
+/// What the routes share.
+#[derive(Debug)]
+pub struct Service {
+    /// All keys.
+    pub index: Arc<Index>,
+    /// Checks secrets.
+    pub verifier: Verifier,
+    /// Decides where fingerprints can't.
+    pub argon2: Argon2Path,
+    /// Budgets for refusals.
+    pub limits: FailureLimits,
+    /// Signs tokens; there once the ring is.
+    pub signer: RwLock<Option<Arc<Signer>>>,
+    /// Why the ring that was seen last can't be used, if it can't.
+    pub unusable_ring: RwLock<Option<String>>,
+    /// The issuer.
+    pub issuer_url: String,
+    /// Audiences of tokens whose key names none.
+    pub audiences: Vec<String>,
+    /// Longest time to serve without hearing from the API server.
+    pub max_staleness: SignedDuration,
+    /// How far the watches are, and how old what they know may be.
+    pub watches: Progress,
+    /// The time.
+    pub clock: Clock,
+    /// Takes audit lines.
+    pub audit: AuditLog,
+    /// Which keys were used.
+    pub last_used: LastUsed,
+    /// Counts.
+    pub metrics: TokenMetrics,
+}
+
+/// One request: which route, and who asks.
+#[derive(Clone, Copy, Debug)]
+pub struct Caller {
+    /// Which route.
+    pub route: Route,
+    /// Who asks.
+    pub remote: IpAddr,
+}
+
+/// A caller that gets nothing.
+#[derive(Clone, Debug)]
+pub struct Refused {
+    /// Why.
+    pub refusal: Refusal,
+    /// When to try again, if it should.
+    pub retry_after_seconds: Option<u64>,
+}
+
+/// A token, and what its caller is told beside it.
+#[derive(Clone, Debug)]
+pub struct Issued {
+    /// The token.
+    pub access_token: String,
+    /// How long it is valid. Unit: seconds.
+    pub expires_in: i64,
+    /// The roles in it, separated by spaces, if some of them were asked for.
+    pub scope: Option<String>,
+}
+
+/// Why no token was issued.
+#[derive(Clone, Debug)]
+pub enum NotIssued {
+    /// See [`Refused`].
+    Refused(Refused),
+    /// A role of the scope that the key does not hold; empty if the scope names none.
+    Scope(String),
+}
+
+impl Service {
+    /// The key to which this secret belongs, if it may be used.
+    ///
+    /// # Errors
+    /// [`Refused`]; it is counted and in the audit trail.
+    pub async fn authenticate(
+        &self,
+        caller: Caller,
+        secret: &str,
+        login: Login<'_>,
+    ) -> Result<Proven, Refused> {
+        self.fresh(caller)?;
+        let verdict = self.verifier.check(secret, login, self.clock.now());
+        match self.unless_new(caller, verdict)? {
+            Verdict::Proven(proven) => self.accept(caller, proven),
+            Verdict::Refused(refusal, credential) => Err(self.refuse(caller, refusal, credential)),
+            Verdict::Undecided(question) => self.ask_argon2(caller, question).await,
+        }
+    }
+
+    fn accept(&self, caller: Caller, proven: Proven) -> Result<Proven, Refused> {
+        if !self.is_heard(&proven.credential) {
+            return Err(self.refuse_later(caller, Refusal::Stale, STALE_WAIT));
+        }
+        self.metrics.verified(&proven);
+        self.last_used.note(&proven.credential);
+        Ok(proven)
+    }
+
+    async fn ask_argon2(&self, caller: Caller, question: Undecided) -> Result<Proven, Refused> {
+        let busy = self.argon2.in_flight() > 0;
+        // Paid for ahead, right or wrong: this is the work that floods are to be kept from. Whoever
+        // has used up its budget waits for a quiet moment, but is not locked out.
+        let budget = self.limits.take(caller.remote);
+        if let Err(wait) = budget
+            && busy
+        {
+            return Err(self.refuse_later(caller, Refusal::TooManyFailures, wait));
+        }
+        let decided = self.argon2.decide(&question).await;
+        let place =
+            decided.map_err(|_| self.refuse_later(caller, Refusal::Overloaded, DEADLINE))?;
+        let verdict = self.verifier.decided(&question, place, self.clock.now());
+        match self.unless_new(caller, verdict)? {
+            Verdict::Proven(proven) => self.accept(caller, proven),
+            Verdict::Refused(refusal, credential) => {
+                self.note(caller, refusal, credential);
+                Err(Refused {
+                    refusal,
+                    retry_after_seconds: budget.err().map(seconds),
+                })
+            }
+            Verdict::Undecided(_) => Err(self.refuse(caller, Refusal::Overloaded, None)),
+        }
+    }
+
+    /// The verdict, unless what it refuses may be a secret that was delivered a moment ago: a
+    /// controller may hear the API server while this process does not.
+    fn unless_new(&self, caller: Caller, verdict: Verdict) -> Result<Verdict, Refused> {
+        let may_lack_news = || {
+            self.watches
+                .may_lack_news(&feed::OF_SECRETS, Instant::now())
+        };
+        if let Verdict::Refused(refusal, _) = verdict
+            && refusal.may_be_of_a_new_secret()
+            && may_lack_news()
+        {
+            return Err(self.refuse_later(caller, Refusal::Unheard, UNHEARD_WAIT));
+        }
+        Ok(verdict)
+    }
+
+    /// Checks that every watch took something in lately enough to trust the index.
+    ///
+    /// # Errors
+    /// [`Refusal::Stale`].
+    pub fn fresh(&self, caller: Caller) -> Result<(), Refused> {
+        if self.watches.staleness(self.clock.now()) <= self.max_staleness {
+            return Ok(());
+        }
+        Err(self.refuse_later(caller, Refusal::Stale, STALE_WAIT))
+    }
+
+    /// The same for the namespace of a key, where keys are watched by namespace.
+    fn is_heard(&self, credential: &Credential) -> bool {
+        let namespace = &credential.key.namespace;
+        let staleness = self.watches.staleness_in(namespace, self.clock.now());
+        staleness.is_none_or(|staleness| staleness <= self.max_staleness)
+    }
+
+    /// A token for a key that proved itself.
+    ///
+    /// # Errors
+    /// [`NotIssued`]; it is counted and in the audit trail.
+    pub fn issue(
+        &self,
+        caller: Caller,
+        proven: &Proven,
+        wanted: Wanted<'_>,
+    ) -> Result<Issued, NotIssued> {
+        let now = self.clock.now();
+        let credential = || Some(Arc::clone(&proven.credential));
+        let refuse = |refusal| NotIssued::Refused(self.refuse(caller, refusal, credential()));
+        let signer = self.signer.read().clone();
+        let signer = signer.ok_or_else(|| refuse(Refusal::NoSigningKey))?;
+        let id = random::bytes::<16>().map_err(|_| refuse(Refusal::NoSigningKey))?;
+        let jti = hex::encode(&id);
+        let claims =
+            claims::claims(proven, wanted, self.issuer(), &jti, now).map_err(|e| match e {
+                Denial::Refused(refusal) => refuse(refusal),
+                Denial::Scope(role) => NotIssued::Scope(role),
+            })?;
+        let access_token = signer.sign(&claims, now).map_err(refuse)?;
+        let (exp, organization_id) = (claims.exp, claims.current_organization_id);
+        let expires_in = exp - claims.iat;
+        let scope = claims.scope.as_deref().map(str::to_owned);
+        drop(claims);
+        self.metrics.issued(caller.route);
+        self.audit.record(Entry {
+            at: now,
+            route: caller.route,
+            remote: caller.remote,
+            credential: credential(),
+            outcome: Outcome::Issued {
+                jti,
+                exp,
+                organization_id,
+                revision: proven.revision,
+            },
+        });
+        Ok(Issued {
+            access_token,
+            expires_in,
+            scope,
+        })
+    }
+
+    /// What every token of this server has.
+    #[must_use]
+    pub fn issuer(&self) -> Issuer<'_> {
+        Issuer {
+            url: &self.issuer_url,
+            audiences: &self.audiences,
+        }
+    }
+
+    /// A live look at an access token: its claims, with the roles and audiences that its key has now,
+    /// and its key. `None` for every token that is not to be trusted now.
+    #[must_use]
+    pub fn inspect(&self, token: &str) -> Option<(Claims<'static>, Arc<Credential>)> {
+        let signer = self.signer.read().clone()?;
+        let claims = signer.read(token)?;
+        if claims.iss != self.issuer_url {
+            return None;
+        }
+        let id = apikey_credential::KeyId::try_from(&*claims.client_id).ok()?;
+        let credential = self.index.get(&id)?;
+        if !self.is_heard(&credential) {
+            return None;
+        }
+        let claims = live::live(claims, &credential, self.clock.now())?;
+        Some((claims, credential))
+    }
+
+    /// Counts a refusal, and puts it into the audit trail. A caller that did not prove itself pays
+    /// for it from its budget.
+    pub fn refuse(
+        &self,
+        caller: Caller,
+        refusal: Refusal,
+        credential: Option<Arc<Credential>>,
+    ) -> Refused {
+        self.note(caller, refusal, credential);
+        let wait = refusal
+            .is_unproven()
+            .then(|| self.limits.take(caller.remote).err())
+            .flatten();
+        let passes = matches!(refusal, Refusal::NoSigningKey | Refusal::Overloaded);
+        Refused {
+            refusal,
+            retry_after_seconds: wait.map(seconds).or_else(|| passes.then_some(1)),
+        }
+    }
+
+    fn refuse_later(&self, caller: Caller, refusal: Refusal, wait: Duration) -> Refused {
+        self.note(caller, refusal, None);
+        Refused {
+            refusal,
+            retry_after_seconds: Some(seconds(wait)),
+        }
+    }
+
+    fn note(&self, caller: Caller, refusal: Refusal, credential: Option<Arc<Credential>>) {
+        self.metrics.refused(caller.route, refusal);
+        self.audit.record(Entry {
+            at: self.clock.now(),
+            route: caller.route,
+            remote: caller.remote,
+            credential,
+            outcome: Outcome::Refused(refusal),
+        });
+    }
+}
+
+fn seconds(wait: Duration) -> u64 {
+    let rounded_up = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
+    rounded_up.clamp(1, MAX_RETRY_AFTER_SECONDS)
+}

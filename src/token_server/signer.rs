@@ -1,0 +1,121 @@
+//! Makes access tokens, and reads our own back. JWS compact serialization (RFC 7515), with the
+//! header type of RFC 9068; what RFC 8725 warns of is refused: the algorithm is that of the key, a
+//! key is one of ours or none, other types of tokens are not access tokens.
+
+use std::sync::Arc;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64URL;
+use k8s_openapi::jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::claims::Claims;
+use super::document::Document;
+use super::refusal::Refusal;
+use super::size::MAX_TOKEN_BYTES;
+use apikey_credential::signing::{SigningKey, SigningRing};
+
+const TYPE: &str = "at+jwt";
+
+/// Makes and reads access tokens.
+#[derive(Debug)]
+pub struct Signer {
+    ring: SigningRing,
+    /// The encoded header for each key of the ring.
+    headers: Vec<(Arc<SigningKey>, String)>,
+    jwks: Document,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Header {
+    alg: String,
+    typ: String,
+    kid: String,
+    /// Extensions that a reader must understand: we know none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    crit: Option<serde_json::Value>,
+}
+
+impl Signer {
+    /// A signer with these keys.
+    ///
+    /// # Errors
+    /// [`serde_json::Error`] if a header can't be written, which its types exclude.
+    pub fn new(ring: SigningRing) -> Result<Self, serde_json::Error> {
+        let mut headers = Vec::new();
+        for key in ring.keys() {
+            let header = Header {
+                alg: key.algorithm().as_str().to_owned(),
+                typ: TYPE.to_owned(),
+                kid: key.kid().to_owned(),
+                crit: None,
+            };
+            let encoded = BASE64URL.encode(serde_json::to_vec(&header)?);
+            headers.push((Arc::clone(key), encoded));
+        }
+        let keys: Vec<_> = ring.keys().iter().map(|key| key.jwk()).collect();
+        let jwks = serde_json::to_string(&serde_json::json!({ "keys": keys }))?;
+        Ok(Self {
+            ring,
+            headers,
+            jwks: Document::new(jwks),
+        })
+    }
+
+    /// The JSON Web Key Set (RFC 7517): all keys, those to come and those retired included.
+    #[must_use]
+    pub const fn jwks(&self) -> &Document {
+        &self.jwks
+    }
+
+    /// When the key that signs now was made.
+    #[must_use]
+    pub fn current_since(&self, now: Timestamp) -> Option<Timestamp> {
+        self.ring.current(now).map(|key| key.signs_from())
+    }
+
+    /// A token with these claims.
+    ///
+    /// # Errors
+    /// [`Refusal::NoSigningKey`].
+    pub fn sign(&self, claims: &Claims<'_>, now: Timestamp) -> Result<String, Refusal> {
+        let current = self.ring.current(now).ok_or(Refusal::NoSigningKey)?;
+        let mut headers = self.headers.iter();
+        let (key, header) = headers
+            .find(|(key, _)| Arc::ptr_eq(key, current))
+            .ok_or(Refusal::NoSigningKey)?;
+        let json = serde_json::to_vec(claims).map_err(|_| Refusal::NoSigningKey)?;
+        let mut token = String::with_capacity(header.len() + json.len() * 4 / 3 + 360);
+        token.push_str(header);
+        token.push('.');
+        BASE64URL.encode_string(&json, &mut token);
+        let signature = key.sign(token.as_bytes());
+        let signature = signature.map_err(|_| Refusal::NoSigningKey)?;
+        token.push('.');
+        BASE64URL.encode_string(signature.as_ref(), &mut token);
+        Ok(token)
+    }
+
+    /// The claims of a token that one of our keys signed. It says nothing of its time.
+    #[must_use]
+    pub fn read(&self, token: &str) -> Option<Claims<'static>> {
+        if token.len() > MAX_TOKEN_BYTES {
+            return None;
+        }
+        let (message, signature) = token.rsplit_once('.')?;
+        let (header, payload) = message.split_once('.')?;
+        let header: Header = serde_json::from_slice(&BASE64URL.decode(header).ok()?).ok()?;
+        let key = self.ring.find(&header.kid)?;
+        let ours = header.typ == TYPE
+            && header.crit.is_none()
+            && header.alg == key.algorithm().as_str()
+            && key.verify(message.as_bytes(), &BASE64URL.decode(signature).ok()?);
+        if !ours {
+            return None;
+        }
+        serde_json::from_slice(&BASE64URL.decode(payload).ok()?).ok()
+    }
+}
+
+#[cfg(test)]
+mod tests;
