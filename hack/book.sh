@@ -177,7 +177,7 @@ build() {
     # shellcheck disable=SC2064 # The folder of now.
     trap "rm -rf '$stage'" EXIT
     cp -R book.toml docs "$stage"
-    mdbook-mermaid install "$stage"
+    RUST_LOG=warn mdbook-mermaid install "$stage"
     rm -rf "$out"
     mdbook build "$stage" --dest-dir "$PWD/$out/docs"
 
