@@ -133,7 +133,7 @@ docs: need ## Build the code's documentation; warnings are errors
 	RUSTDOCFLAGS='-D warnings' cargo doc --locked --no-deps --workspace
 
 .PHONY: book
-book: ## Check the links of the documentation and build it as a book in dist/book (installs mdbook from crates.io, once)
+book: ## Check links and build docs/ as a book, in dist/book (installs mdbook from crates.io, once)
 	hack/book.sh
 
 .PHONY: bench
