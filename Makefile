@@ -132,8 +132,12 @@ verify: need controlplane ## Check that generated files and versions are up to d
 docs: need ## Build the code's documentation; warnings are errors
 	RUSTDOCFLAGS='-D warnings' cargo doc --locked --no-deps --workspace
 
+.PHONY: book
+book: ## Check links and build docs/ as a book, in dist/book (installs mdbook from crates.io, once)
+	hack/book.sh
+
 .PHONY: bench
-bench: need controlplane ## Measure everything; writes the numbers of README.md (half an hour on two idle cores)
+bench: need controlplane ## Measure everything; writes the numbers of docs/performance.md and README.md (half an hour on two idle cores)
 	cargo bench --locked --bench lifecycle --
 	cargo bench --locked --bench token --
 	$(MAKE) scale PROFILE=bench
