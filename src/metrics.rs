@@ -16,7 +16,7 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
 
-use apikey_credential::verifier::Cause;
+use apikey_credential::record::Cause;
 
 /// Buckets for the time of one reconcile, 1 ms to 8 s. Unit: seconds.
 const RECONCILE_BUCKETS: [f64; 14] = [

@@ -4,14 +4,14 @@
 //! rings, and the secret that was delivered. Files there never change; a new format adds a folder.
 
 use apikey_credential::fingerprint::PepperRing;
+use apikey_credential::record::CredentialRecord;
 use apikey_credential::signing::SigningRing;
-use apikey_credential::verifier::Document;
 use apikey_credential::{Secret, hash};
 use k8s_openapi::jiff::Timestamp;
 
 #[test]
 fn a_secret_that_the_first_version_delivered_is_still_proved() {
-    let document = Document::parse(include_bytes!("stored/v1/verifier.json")).unwrap();
+    let document = CredentialRecord::parse(include_bytes!("stored/v1/verifier.json")).unwrap();
     let peppers = PepperRing::parse(include_bytes!("stored/v1/peppers.json")).unwrap();
     let secret = Secret::parse(include_str!("stored/v1/secret")).unwrap();
     let current = &document.current;
@@ -37,7 +37,7 @@ fn the_keys_with_which_the_first_version_signed_still_sign() {
 fn what_this_version_writes_is_what_the_first_version_wrote() {
     let stored: serde_json::Value =
         serde_json::from_slice(include_bytes!("stored/v1/verifier.json")).unwrap();
-    let document = Document::parse(include_bytes!("stored/v1/verifier.json")).unwrap();
+    let document = CredentialRecord::parse(include_bytes!("stored/v1/verifier.json")).unwrap();
     let written: serde_json::Value = serde_json::from_slice(&document.to_json().unwrap()).unwrap();
     assert_eq!(written, stored);
 }

@@ -6,12 +6,12 @@ use std::sync::Arc;
 use apikey_api::conditions::{DELIVERED, EXPIRED, READY, RECONCILING, STALLED, find};
 use apikey_api::{ApiKey, ApiKeyStatus, Organization, Phase};
 use apikey_client::object::Decode as _;
-use apikey_credential::verifier::Document;
+use apikey_credential::record::CredentialRecord;
 use apikey_operator::controller::apikey::delivered::Delivered;
 use apikey_operator::controller::apikey::model::{Action, Observed, Settings};
-use apikey_operator::controller::apikey::notes;
 use apikey_operator::controller::apikey::plan::{MAX_WAIT, Plan, plan};
 use apikey_operator::controller::apikey::reported::Reported;
+use apikey_operator::controller::apikey::transitions;
 use apikey_operator::watch::stored::Verifier;
 use apikey_policy::OverQuota;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
@@ -67,7 +67,7 @@ impl Scene {
         let verifier = self.verifier.map(|document| Verifier {
             metadata: ObjectMeta::default(),
             owner: None,
-            document: Document::parse(document.to_string().as_bytes()),
+            document: CredentialRecord::parse(document.to_string().as_bytes()),
             is_labelled: !self.unlabelled,
         });
         let delivered = self
@@ -161,12 +161,12 @@ fn check_steps(observed: &Observed, actions: &[Action]) {
             }
             Action::Promote => assert!(minted || own.is_some()),
             Action::DropPending => {
-                let until = document.and_then(Document::pending_until);
+                let until = document.and_then(CredentialRecord::pending_until);
                 assert!(observed.confirmed && until.is_some_and(|until| until <= observed.now));
             }
             Action::DiscardPrevious => assert!(document.is_some_and(|d| d.previous.is_some())),
-            Action::RecordHandover(handover) => {
-                assert!(document.is_some_and(|d| d.handover != *handover));
+            Action::RecordClaim(claim) => {
+                assert!(document.is_some_and(|d| d.claim != *claim));
             }
             Action::EndCurrent => {
                 let document = document.expect("something to end");
@@ -218,9 +218,9 @@ fn check_rest(mut observed: Observed, settled: &Plan) {
     let stored = observed.apikey.status.clone().unwrap_or_default();
     let (now, document) = (observed.now, observed.document());
     let before = Reported::stored(&stored, document, now);
-    let told = notes::changes(&observed.apikey, &before, &settled.status, document, now);
+    let told = transitions::changes(&observed.apikey, &before, &settled.status, document, now);
     for change in told {
-        let message = change.note.message;
+        let message = change.transition.message;
         assert!(!message.is_empty() && !message.contains(char::is_control));
         let roles = change.audit.and_then(|line| line.previous_roles);
         let mut roles = roles.iter().flatten();
@@ -236,7 +236,7 @@ fn check_rest(mut observed: Observed, settled: &Plan) {
     assert_eq!(again.status, stored);
     let silent = |observed: &Observed, status| {
         let (apikey, document) = (&observed.apikey, observed.document());
-        let told = notes::changes(apikey, &reported, status, document, now);
+        let told = transitions::changes(apikey, &reported, status, document, now);
         assert_eq!(told, []);
     };
     silent(&observed, &stored);

@@ -1,7 +1,7 @@
 //! What holds of any document that stands where a verifier is stored.
 
 use apikey_credential::hash::{self, MAX_STORED_ITERATIONS, MAX_STORED_MEMORY_KIB, Memory};
-use apikey_credential::verifier::{Document, Entry, MAX_PENDING};
+use apikey_credential::record::{CredentialRecord, Entry, MAX_PENDING};
 use apikey_credential::{KeyId, Secret};
 use k8s_openapi::jiff::Timestamp;
 
@@ -11,11 +11,11 @@ const QUICK_MEMORY_KIB: u32 = 64;
 /// A document is refused, or is written as it was read; each of its steps keeps what it has to keep;
 /// and no hash in it takes more memory or time than is allowed.
 pub fn check(bytes: &[u8]) {
-    let Ok(document) = Document::parse(bytes) else {
+    let Ok(document) = CredentialRecord::parse(bytes) else {
         return;
     };
     let written = document.to_json().expect("JSON");
-    let read = Document::parse(&written).expect("what was written");
+    let read = CredentialRecord::parse(&written).expect("what was written");
     assert_eq!(read.to_json().expect("JSON"), written);
     let pending = document.pending.iter().map(|pending| &pending.entry);
     let entries: Vec<_> = [&document.current]
@@ -35,7 +35,7 @@ pub fn check(bytes: &[u8]) {
 }
 
 /// The steps that a document takes, at this time.
-fn check_steps(document: &Document, now: Timestamp) {
+fn check_steps(document: &CredentialRecord, now: Timestamp) {
     if let Some((_, end)) = document.accepted_previous(now) {
         assert!(end > now);
     }

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use clap::{Args, ValueEnum};
 
-use crate::watch::watched::Watched;
+use crate::watch::scope::WatchedNamespaces;
 
 /// Flags of every process.
 #[derive(Args, Clone, Debug)]
@@ -76,7 +76,7 @@ pub struct Common {
     /// Namespace of the operator.
     pub namespace: String,
     /// The namespaces whose keys are looked after.
-    pub watched: Watched,
+    pub watched: WatchedNamespaces,
     /// Address for health and metrics.
     pub admin_listen: SocketAddr,
     /// Address of the token server for consumers, where it is given. No trailing slash.
@@ -96,7 +96,7 @@ impl CommonFlags {
             namespace: self
                 .namespace
                 .unwrap_or_else(|| default_namespace.to_owned()),
-            watched: Watched::new(&self.watch_namespaces),
+            watched: WatchedNamespaces::new(&self.watch_namespaces),
             admin_listen: self.admin_listen,
             issuer_url: self.issuer_url,
             require_organizations: self.require_organizations,

@@ -7,7 +7,7 @@
 //!
 //! Objects of one kind may come by several watches, one for each namespace that is watched. What is
 //! known of a part (its version, whether a list is under way) says nothing about the others. A list
-//! adds and changes at once, and removes when it is complete, and only in its own part.
+//! adds and changes at once, and removes when it is complete, and only in its own scope.
 //!
 //! An object that can't be read is in no store, so nothing is done about it. That it is there is known, and
 //! its deletion is news like any other.
@@ -21,7 +21,7 @@ use parking_lot::Mutex;
 
 use crate::watch::event::Event;
 use crate::watch::relist::{Relist, Step};
-use crate::watch::watched::Part;
+use crate::watch::scope::WatchScope;
 use apikey_client::object::Identity;
 
 /// Objects of one kind.
@@ -34,7 +34,7 @@ pub struct Cache<K: Lookup<DynamicType = ()> + Clone + 'static> {
 #[derive(Debug)]
 struct State<K: Lookup<DynamicType = ()> + Clone + 'static> {
     writer: Writer<K>,
-    parts: BTreeMap<Part, Listing>,
+    parts: BTreeMap<WatchScope, Listing>,
     /// Objects that are there and can't be read.
     unreadable: BTreeMap<Id, Identity>,
     /// Counts beginnings and ends of lists.
@@ -56,13 +56,13 @@ struct Listing {
 
 /// Proof of when a write began; see [`Cache::record`].
 #[derive(Clone, Copy, Debug)]
-pub struct Ticket {
+pub struct ListGeneration {
     lists: u64,
 }
 
 /// What an event changed.
 #[derive(Clone, Debug)]
-pub enum News<K> {
+pub enum Delta<K> {
     /// An object is new or different.
     Applied {
         /// As it is now.
@@ -107,9 +107,9 @@ impl<K: Lookup<DynamicType = ()> + Clone + 'static> Default for Cache<K> {
 
 impl<K: Lookup<DynamicType = ()> + Clone + 'static> Cache<K> {
     /// Takes in an event of the watch of a part and returns what it changed.
-    pub fn apply(&self, part: &Part, event: Event<K>) -> Vec<News<K>> {
+    pub fn apply(&self, scope: &WatchScope, event: Event<K>) -> Vec<Delta<K>> {
         let state = &mut *self.state.lock();
-        let listing = state.parts.entry(part.clone()).or_default();
+        let listing = state.parts.entry(scope.clone()).or_default();
         if matches!(event, Event::Init | Event::InitDone) {
             state.lists += 1;
             listing.epoch = state.lists;
@@ -134,7 +134,7 @@ impl<K: Lookup<DynamicType = ()> + Clone + 'static> Cache<K> {
                 let replaced = self.replaced(state, &identity, of_list);
                 state.unreadable.insert(id(&identity), identity.clone());
                 let old = self.remove(&mut state.writer, &id(&identity));
-                let unreadable = News::Unreadable { identity, old };
+                let unreadable = Delta::Unreadable { identity, old };
                 replaced.into_iter().chain([unreadable]).collect()
             }
             Step::Gone(identity) => {
@@ -145,9 +145,9 @@ impl<K: Lookup<DynamicType = ()> + Clone + 'static> Cache<K> {
                 let readable = self.all();
                 let readable = readable.iter().map(|object| Identity::of(&**object));
                 let here: Vec<Id> = readable
-                    .filter(|identity| part.has_object(identity))
+                    .filter(|identity| scope.has_object(identity))
                     .map(|identity| id(&identity))
-                    .chain(state.unreadable.keys().filter(|id| has(part, id)).cloned())
+                    .chain(state.unreadable.keys().filter(|id| has(scope, id)).cloned())
                     .collect();
                 let gone = listing.relist.gone(here.iter());
                 gone.iter()
@@ -158,17 +158,17 @@ impl<K: Lookup<DynamicType = ()> + Clone + 'static> Cache<K> {
     }
 
     /// Removes the object of this name, if one is known.
-    fn forget(&self, state: &mut State<K>, id: &Id) -> Option<News<K>> {
+    fn forget(&self, state: &mut State<K>, id: &Id) -> Option<Delta<K>> {
         let unreadable = state.unreadable.remove(id);
         let old = self.remove(&mut state.writer, id);
         let known = old.as_deref().map(Identity::of);
         let identity = known.or(unreadable)?;
-        Some(News::Deleted { identity, old })
+        Some(Delta::Deleted { identity, old })
     }
 
     /// Removes the object in whose place a list shows another of its name. A watch tells of the deletion
     /// before.
-    fn replaced(&self, state: &mut State<K>, new: &Identity, of_list: bool) -> Option<News<K>> {
+    fn replaced(&self, state: &mut State<K>, new: &Identity, of_list: bool) -> Option<Delta<K>> {
         let id = id(new);
         let known = self.stored(&id).as_deref().map(Identity::of);
         let known = known.or_else(|| state.unreadable.get(&id).cloned());
@@ -176,7 +176,7 @@ impl<K: Lookup<DynamicType = ()> + Clone + 'static> Cache<K> {
         is_other.then(|| self.forget(state, &id)).flatten()
     }
 
-    fn put(&self, writer: &mut Writer<K>, object: K, of_list: bool) -> Option<News<K>> {
+    fn put(&self, writer: &mut Writer<K>, object: K, of_list: bool) -> Option<Delta<K>> {
         let reference = ObjectRef::from_obj(&object);
         let old = self.reader.get(&reference);
         let is_known = old.as_ref().is_some_and(|old| {
@@ -189,7 +189,7 @@ impl<K: Lookup<DynamicType = ()> + Clone + 'static> Cache<K> {
         }
         writer.apply_watcher_event(&watcher::Event::Apply(object));
         let new = self.reader.get(&reference);
-        new.map(|new| News::Applied { new, old })
+        new.map(|new| Delta::Applied { new, old })
     }
 
     fn stored(&self, (namespace, name): &Id) -> Option<Arc<K>> {
@@ -207,21 +207,21 @@ impl<K: Lookup<DynamicType = ()> + Clone + 'static> Cache<K> {
     }
 
     /// To be taken before a write whose answer is to be recorded.
-    pub fn ticket(&self) -> Ticket {
-        Ticket {
+    pub fn generation(&self) -> ListGeneration {
+        ListGeneration {
             lists: self.state.lock().lists,
         }
     }
 
     /// Stores the answer of a write of ours, unless the watch has already told of it or of what
     /// came after; says whether it did.
-    pub fn record(&self, ticket: Ticket, object: K) -> bool {
+    pub fn record(&self, generation: ListGeneration, object: K) -> bool {
         let state = &mut *self.state.lock();
         let mut parts = state.parts.iter();
         let identity = Identity::of(&object);
-        let listing = parts.find(|(part, _)| part.has_object(&identity));
+        let listing = parts.find(|(scope, _)| scope.has_object(&identity));
         let is_newest = listing.is_some_and(|(_, listing)| {
-            listing.epoch <= ticket.lists && identity.version() > listing.seen
+            listing.epoch <= generation.lists && identity.version() > listing.seen
         });
         if is_newest {
             state
@@ -260,8 +260,8 @@ fn id(identity: &Identity) -> Id {
     (identity.namespace.clone(), identity.name.clone())
 }
 
-fn has(part: &Part, (namespace, name): &Id) -> bool {
-    part.has(namespace.as_deref().unwrap_or(name))
+fn has(scope: &WatchScope, (namespace, name): &Id) -> bool {
+    scope.has(namespace.as_deref().unwrap_or(name))
 }
 
 /// Resource version as a number; 0 if it is missing.

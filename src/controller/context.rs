@@ -13,7 +13,7 @@ use parking_lot::Mutex;
 use super::apikey::delivered::Delivered;
 use super::apikey::model::Settings;
 use super::apikey::reported::Reported;
-use super::cache::{Cache, Ticket};
+use super::cache::{Cache, ListGeneration};
 use super::chatter::Chatter;
 use super::events::Events;
 use super::failures::{Failures, object_key};
@@ -27,8 +27,8 @@ use crate::audit::log::AuditLog;
 use crate::client::WatchClients;
 use crate::metrics::Metrics;
 use crate::watch::Keep as _;
+use crate::watch::scope::WatchedNamespaces;
 use crate::watch::stored::Verifier;
-use crate::watch::watched::Watched;
 use apikey_api::KeyRef;
 use apikey_api::{ApiKey, Organization, names};
 use apikey_client::clock::Clock;
@@ -36,7 +36,7 @@ use apikey_client::error::{Error, request};
 use apikey_client::object::{Answer, Decode, Identity, NamespaceLabels};
 use apikey_credential::fingerprint::PepperRing;
 use apikey_credential::signing::{RotationPolicy, SigningRing};
-use apikey_credential::{Hasher, Stock};
+use apikey_credential::{Hasher, SecretPool};
 use apikey_policy::quota_index::QuotaIndex;
 
 /// Parameters of every create and update: our field manager.
@@ -58,7 +58,7 @@ pub struct Context {
     /// Namespace of the operator.
     pub namespace: String,
     /// The namespaces whose keys are looked after.
-    pub watched: Watched,
+    pub watched: WatchedNamespaces,
     /// Settings that decisions depend on.
     pub settings: Settings,
     /// The time.
@@ -66,7 +66,7 @@ pub struct Context {
     /// Makes hashes.
     pub hasher: Arc<Hasher>,
     /// Secrets for new keys.
-    pub stock: Arc<Stock>,
+    pub secret_pool: Arc<SecretPool>,
     /// Makes fingerprints; there once the ring is.
     pub peppers: Slot<PepperRing>,
     /// Keys that sign tokens. The token server uses them; the controller keeps them.
@@ -234,13 +234,13 @@ impl Context {
     }
 
     /// Takes in the answer of a status write.
-    pub fn record_apikey(&self, ticket: Ticket, mut apikey: ApiKey) {
+    pub fn record_apikey(&self, generation: ListGeneration, mut apikey: ApiKey) {
         apikey.prune();
         let org = apikey.spec.org.clone();
         let changed = {
             // Locked around both, so that a deletion that the watch tells of meanwhile comes after both.
             let mut quota_index = self.quota_index.lock();
-            if !self.caches.apikeys.record(ticket, apikey.clone()) {
+            if !self.caches.apikeys.record(generation, apikey.clone()) {
                 return;
             }
             quota_index.upsert(&apikey)

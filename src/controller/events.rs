@@ -24,7 +24,7 @@ const MAX_NOTE_CHARS: usize = 1000;
 
 /// What an Event says.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Note {
+pub struct Transition {
     /// `Normal` or `Warning`.
     pub severity: Severity,
     /// One of [`apikey_api::conditions::reason`].
@@ -33,7 +33,7 @@ pub struct Note {
     pub message: String,
 }
 
-impl Note {
+impl Transition {
     /// A note whose message may quote what others wrote.
     #[must_use]
     pub fn new(severity: Severity, reason: &'static str, message: &str) -> Self {
@@ -57,7 +57,7 @@ pub enum Severity {
 /// Takes Events to be written.
 #[derive(Clone, Debug)]
 pub struct Events {
-    queue: mpsc::Sender<(ObjectReference, Note)>,
+    queue: mpsc::Sender<(ObjectReference, Transition)>,
     metrics: Metrics,
 }
 
@@ -65,13 +65,13 @@ impl Events {
     /// Starts the writer. It ends when the last clone of the result is dropped.
     #[must_use]
     pub fn start(client: Client, clock: Clock, metrics: Metrics, instance: String) -> Self {
-        let (queue, mut waiting) = mpsc::channel::<(ObjectReference, Note)>(QUEUE);
+        let (queue, mut waiting) = mpsc::channel::<(ObjectReference, Transition)>(QUEUE);
         let dropped = metrics.clone();
         tokio::spawn(async move {
             let waiting = futures::stream::poll_fn(|cx| waiting.poll_recv(cx));
             waiting
-                .for_each_concurrent(WRITERS, |(regarding, note)| async {
-                    let event = render(regarding, note, &clock, &instance);
+                .for_each_concurrent(WRITERS, |(regarding, transition)| async {
+                    let event = render(regarding, transition, &clock, &instance);
                     let namespace = event.metadata.namespace.clone().unwrap_or_default();
                     let events = Api::<Event>::namespaced(client.clone(), &namespace);
                     let params = PostParams::default();
@@ -90,19 +90,24 @@ impl Events {
     }
 
     /// Has the Event written, if there is room for it.
-    pub fn publish(&self, regarding: ObjectReference, note: Note) {
-        if self.queue.try_send((regarding, note)).is_err() {
+    pub fn publish(&self, regarding: ObjectReference, transition: Transition) {
+        if self.queue.try_send((regarding, transition)).is_err() {
             self.metrics.event_dropped();
         }
     }
 }
 
-fn render(regarding: ObjectReference, note: Note, clock: &Clock, instance: &str) -> Event {
-    let Note {
+fn render(
+    regarding: ObjectReference,
+    transition: Transition,
+    clock: &Clock,
+    instance: &str,
+) -> Event {
+    let Transition {
         severity,
         reason,
         message,
-    } = note;
+    } = transition;
     let name: String = regarding
         .name
         .iter()

@@ -10,12 +10,12 @@ pub mod failures;
 pub mod key_metrics;
 pub mod keyrings;
 pub mod leader;
+pub mod manager;
 pub mod organization;
 pub mod queue;
 pub mod relations;
 pub mod remembered;
 pub mod restore;
-pub mod term;
 #[cfg(test)]
 mod testing;
 pub mod turns;
@@ -43,11 +43,11 @@ use self::remembered::Remembered;
 use crate::admin::Readiness;
 use crate::config::{self, Common};
 use crate::process::Process;
-use crate::watch::progress::Progress;
+use crate::watch::cache_sync::CacheSync;
 use apikey_api::names;
 use apikey_client::error::{self, Error};
 use apikey_credential::signing::RotationPolicy;
-use apikey_credential::{Hasher, Stock, random};
+use apikey_credential::{Hasher, SecretPool, random};
 
 /// How often a missing thing is looked for at start.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
@@ -79,24 +79,24 @@ pub async fn run(
         per_key: config.per_key_metrics,
     });
     let filled = AtomicBool::new(false);
-    let progress = Progress::default();
+    let cache_sync = CacheSync::default();
     let work = async {
         wait_for_crds(&ctx, readiness).await;
-        let watches = watches::start(&ctx, process, progress.clone());
-        wait_for_caches(&ctx, &progress, readiness).await;
+        let watches = watches::start(&ctx, process, cache_sync.clone());
+        wait_for_caches(&ctx, &cache_sync, readiness).await;
         filled.store(true, Ordering::Relaxed);
         let leadership = if config.leader_elect {
             Leadership::elect(process, &common.namespace, identity)
         } else {
             Leadership::without_election()
         };
-        term::lead(&ctx, leadership, config.concurrency, stopped.clone()).await;
+        manager::lead(&ctx, leadership, config.concurrency, stopped.clone()).await;
         drop(watches);
     };
     let mut work = std::pin::pin!(work);
     tokio::select! {
         () = &mut work => {}
-        () = watch_staleness(&ctx, &progress, readiness) => {}
+        () = watch_staleness(&ctx, &cache_sync, readiness) => {}
         () = process.stopped() => {
             // Waiting for CRDs or caches ends with the process; a term ends by itself.
             if filled.load(Ordering::Relaxed) {
@@ -133,7 +133,7 @@ fn context(
                 .map(|issuer| format!("{issuer}{}", apikey_api::endpoints::TOKEN).into()),
         },
         clock,
-        stock: Stock::new(Arc::clone(&hasher)),
+        secret_pool: SecretPool::new(Arc::clone(&hasher)),
         hasher,
         peppers: Slot::default(),
         signing_keys: Slot::default(),
@@ -217,14 +217,14 @@ async fn crds_missing(ctx: &Context) -> Result<Vec<String>, Error> {
         .collect())
 }
 
-async fn wait_for_caches(ctx: &Context, progress: &Progress, readiness: &Readiness) {
+async fn wait_for_caches(ctx: &Context, cache_sync: &CacheSync, readiness: &Readiness) {
     let mut look = tokio::time::interval(Duration::from_millis(20));
     loop {
-        let waiting = progress.waiting(look.tick().await);
+        let waiting = cache_sync.waiting(look.tick().await);
         if waiting.is_empty() {
             tracing::info!(keys = ctx.caches.apikeys.all().len(), "Caches are filled");
             readiness.ok("caches");
-            tell_who_is_left_out(ctx, progress);
+            tell_who_is_left_out(ctx, cache_sync);
             return;
         }
         readiness.not_yet("caches", format!("waiting for {}", waiting.join(", ")));
@@ -232,11 +232,11 @@ async fn wait_for_caches(ctx: &Context, progress: &Progress, readiness: &Readine
 }
 
 /// Keeps readiness up to date with how old what is known may be, for ever.
-async fn watch_staleness(ctx: &Context, progress: &Progress, readiness: &Readiness) {
+async fn watch_staleness(ctx: &Context, cache_sync: &CacheSync, readiness: &Readiness) {
     let mut look = tokio::time::interval(LOOK_AGAIN);
     loop {
-        let waiting = progress.waiting(look.tick().await);
-        let stale = progress.stale(MAX_STALENESS, ctx.clock.now());
+        let waiting = cache_sync.waiting(look.tick().await);
+        let stale = cache_sync.stale(MAX_STALENESS, ctx.clock.now());
         if stale.is_empty() || !waiting.is_empty() {
             readiness.ok("fresh");
         } else {
@@ -248,8 +248,8 @@ async fn watch_staleness(ctx: &Context, progress: &Progress, readiness: &Readine
 }
 
 /// Says which keys are not looked after, for these look as they did.
-fn tell_who_is_left_out(ctx: &Context, progress: &Progress) {
-    let refused = progress.refusals().join(", ");
+fn tell_who_is_left_out(ctx: &Context, cache_sync: &CacheSync) {
+    let refused = cache_sync.refusals().join(", ");
     if !refused.is_empty() {
         tracing::warn!(
             refused,

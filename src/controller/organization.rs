@@ -10,7 +10,7 @@ use kube::{Api, Resource as _, ResourceExt as _};
 use parking_lot::Mutex;
 
 use super::context::{Context, post_params};
-use super::events::{Note, Severity};
+use super::events::{Severity, Transition};
 use super::workers::Next;
 use crate::watch::Keep as _;
 use apikey_api::conditions::{self, Desired, READY, RECONCILING, STALLED, reason};
@@ -114,13 +114,13 @@ async fn write_status(
         ..organization.clone()
     });
     let organizations = Api::<Answer<Organization>>::all(ctx.client.0.clone());
-    let ticket = ctx.caches.organizations.ticket();
+    let generation = ctx.caches.organizations.generation();
     let name = organization.name_any();
     let written = organizations.replace_status(&name, &params, &new);
     match request("write the status of the Organization", written).await {
         Ok(Answer(mut stored)) => {
             stored.prune();
-            ctx.caches.organizations.record(ticket, stored);
+            ctx.caches.organizations.record(generation, stored);
         }
         Err(error) if error.is_not_found() => return Ok(()),
         Err(error) => return Err(error),
@@ -139,8 +139,8 @@ fn warn(ctx: &Context, organization: &Organization, standing: &Standing) {
     if ready.is_some_and(|ready| ready.status == "False" && ready.reason == *reason) {
         return;
     }
-    let note = Note::new(Severity::Warning, reason, message);
-    ctx.events.publish(organization.object_ref(&()), note);
+    let transition = Transition::new(Severity::Warning, reason, message);
+    ctx.events.publish(organization.object_ref(&()), transition);
 }
 
 /// Whether the rules of an organization can be in force.

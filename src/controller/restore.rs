@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use kube::runtime::reflector::ObjectRef;
 
-use super::apikey::restore::is_heir;
+use super::apikey::restore::may_adopt;
 use super::context::{Context, post_params};
 use super::verifiers;
 use super::workers::Next;
@@ -12,39 +12,39 @@ use crate::watch::stored::Verifier;
 use apikey_api::ApiKey;
 use apikey_client::error::{Class, Error, request};
 use apikey_client::object::Answer;
-use apikey_credential::verifier::{Document, Owner};
+use apikey_credential::record::{CredentialRecord, Owner};
 
 /// How long to wait for the key of a verifier to come back.
 const LOOK_AGAIN: Duration = Duration::from_secs(5);
 
-/// Gives a verifier whose owner is gone to the key of the same name, if that is there and its heir.
+/// Gives a verifier whose owner is gone to the key of the same name, if that is there and may adopt it.
 /// Otherwise the verifier is kept: its key may still come.
 ///
 /// # Errors
 /// A request failed.
-pub async fn take_over(ctx: &Context, verifier: &Verifier, owner: &Owner) -> Result<Next, Error> {
+pub async fn adopt(ctx: &Context, verifier: &Verifier, owner: &Owner) -> Result<Next, Error> {
     let later = Next::After(LOOK_AGAIN);
     let key = ObjectRef::<ApiKey>::new(&owner.name).within(&owner.namespace);
     let (Ok(document), Some(key)) = (&verifier.document, ctx.caches.apikeys.get(&key)) else {
         return Ok(later);
     };
-    if !is_heir(&key, document) {
+    if !may_adopt(&key, document) {
         return Ok(later);
     }
-    let heir = document.inherited_by(key.metadata.uid.as_deref().unwrap_or_default());
+    let adopted = document.adopted_by(key.metadata.uid.as_deref().unwrap_or_default());
     // First the new one: one of the two is there at any time.
-    if !store(ctx, &heir).await? {
+    if !store(ctx, &adopted).await? {
         return Ok(later);
     }
     verifiers::remove(ctx, verifier).await?;
     let (namespace, name) = (&owner.namespace, &owner.name);
-    let (uid, was) = (&heir.owner.uid, &owner.uid);
+    let (uid, was) = (&adopted.owner.uid, &owner.uid);
     tracing::info!(namespace, name, uid, was, "Took over a key from a backup");
     Ok(Next::OnChange)
 }
 
 /// Creates the verifier; whether it is there. It is not if the key has another one.
-async fn store(ctx: &Context, document: &Document) -> Result<bool, Error> {
+async fn store(ctx: &Context, document: &CredentialRecord) -> Result<bool, Error> {
     let doing = "take over the verifier";
     let secret = Verifier::render(document, &ctx.namespace, None)
         .map_err(|error| Error::internal(doing, &error))?;

@@ -13,7 +13,7 @@ use kube::runtime::reflector::ObjectRef;
 use kube::{Resource as _, ResourceExt as _};
 
 use super::context::Context;
-use super::events::{Note, Severity};
+use super::events::{Severity, Transition};
 use super::restore;
 use super::workers::Next;
 use crate::audit::{self, KeyIdentity, Record};
@@ -22,7 +22,7 @@ use apikey_api::ApiKey;
 use apikey_api::KeyRef;
 use apikey_api::conditions::reason;
 use apikey_client::error::{Error, request};
-use apikey_credential::verifier::{Document, Owner};
+use apikey_credential::record::{CredentialRecord, Owner};
 
 /// Name of this controller in metrics and logs.
 pub const CONTROLLER: &str = "verifier";
@@ -40,7 +40,7 @@ pub async fn reconcile(verifier: Arc<Verifier>, ctx: Arc<Context>) -> Result<Nex
         return Ok(Next::OnChange);
     }
     if ctx.settings.restore {
-        return restore::take_over(&ctx, &verifier, owner).await;
+        return restore::adopt(&ctx, &verifier, owner).await;
     }
     if remove(&ctx, &verifier).await? {
         tell(&ctx, owner, verifier.document.as_ref().ok());
@@ -83,7 +83,7 @@ async fn owner_exists(ctx: &Context, owner: &Owner) -> Result<bool, Error> {
     Ok(ctx.find_apikey(&key, &owner.uid).await?.is_some())
 }
 
-fn tell(ctx: &Context, owner: &Owner, document: Option<&Document>) {
+fn tell(ctx: &Context, owner: &Owner, document: Option<&CredentialRecord>) {
     let Owner {
         namespace,
         name,
@@ -114,6 +114,6 @@ fn tell(ctx: &Context, owner: &Owner, document: Option<&Document>) {
         ..ObjectReference::default()
     };
     let message = "The ApiKey was deleted: its secret is revoked";
-    let note = Note::new(Severity::Normal, reason::REVOKED, message);
-    ctx.events.publish(regarding, note);
+    let transition = Transition::new(Severity::Normal, reason::REVOKED, message);
+    ctx.events.publish(regarding, transition);
 }

@@ -6,40 +6,40 @@ use k8s_openapi::api::core::v1::{ObjectReference, Secret};
 use kube::ResourceExt as _;
 
 use super::apikey::delivered::Delivered;
-use super::cache::{Cache, News};
+use super::cache::{Cache, Delta};
 use super::context::Context;
-use super::events::{Note, Severity};
+use super::events::{Severity, Transition};
 use super::failures::object_key;
 use super::relations::Declared;
 use crate::process::Process;
+use crate::watch::cache_sync::CacheSync;
 use crate::watch::event::Event;
-use crate::watch::progress::Progress;
+use crate::watch::scope::WatchScope;
 use crate::watch::source::Source;
 use crate::watch::stored::Verifier;
-use crate::watch::watched::Part;
-use crate::watch::{Feed, Keep};
+use crate::watch::{Keep, WatchSet};
 use apikey_api::KeyRef;
 use apikey_api::conditions::reason;
 use apikey_api::{ApiKey, Organization, names};
 use apikey_client::object::{Identity, NamespaceLabels};
 use apikey_policy::quota_index::QuotaIndex;
 
-/// See [`Feed::new`]. Unit: seconds.
+/// See [`WatchSet::new`]. Unit: seconds.
 const WATCH_TIMEOUT_SECONDS: u32 = 240;
 
 /// Starts all watches.
-pub fn start(ctx: &Arc<Context>, process: &Process, progress: Progress) -> Feed {
-    let mut feed = Feed::new(process, progress, WATCH_TIMEOUT_SECONDS);
-    let whole = Part::Whole;
-    let parts = ctx.watched.parts();
-    for part in &parts {
-        feed.follow(
-            ("apikeys", part),
-            part.source::<ApiKey>(),
-            into(ctx, part, |ctx| &ctx.caches.apikeys, on_apikey),
+pub fn start(ctx: &Arc<Context>, process: &Process, cache_sync: CacheSync) -> WatchSet {
+    let mut watches = WatchSet::new(process, cache_sync, WATCH_TIMEOUT_SECONDS);
+    let whole = WatchScope::Everything;
+    let scopes = ctx.watched.scopes();
+    for scope in &scopes {
+        watches.follow(
+            ("apikeys", scope),
+            scope.source::<ApiKey>(),
+            into(ctx, scope, |ctx| &ctx.caches.apikeys, on_apikey),
         );
     }
-    feed.follow(
+    watches.follow(
         ("organizations", &whole),
         Source::of::<Organization>(None),
         into(
@@ -49,45 +49,45 @@ pub fn start(ctx: &Arc<Context>, process: &Process, progress: Progress) -> Feed 
             on_organization,
         ),
     );
-    for part in &parts {
-        feed.follow(
-            ("namespaces", part),
-            part.namespaces(),
-            into(ctx, part, |ctx| &ctx.caches.namespaces, on_namespace),
+    for scope in &scopes {
+        watches.follow(
+            ("namespaces", scope),
+            scope.namespaces(),
+            into(ctx, scope, |ctx| &ctx.caches.namespaces, on_namespace),
         );
-        let delivered = part.source::<Secret>().metadata();
-        feed.follow(
-            ("delivered secrets", part),
+        let delivered = scope.source::<Secret>().metadata();
+        watches.follow(
+            ("delivered secrets", scope),
             delivered.labels(names::component_selector(names::COMPONENT_API_KEY)),
-            into(ctx, part, |ctx| &ctx.caches.delivered, on_delivered),
+            into(ctx, scope, |ctx| &ctx.caches.delivered, on_delivered),
         );
     }
-    feed.follow(
+    watches.follow(
         ("verifiers", &whole),
         Source::of::<Secret>(Some(&ctx.namespace))
             .labels(names::component_selector(names::COMPONENT_VERIFIER)),
         into(ctx, &whole, |ctx| &ctx.caches.verifiers, on_verifier),
     );
-    feed
+    watches
 }
 
 /// Takes an event of the watch of a part into a cache, and handles what it changed; `handle` returns the keys
 /// that this concerns.
 fn into<K>(
     ctx: &Arc<Context>,
-    part: &Part,
+    scope: &WatchScope,
     cache: fn(&Context) -> &Cache<K>,
-    handle: fn(&Context, &mut QuotaIndex, News<K>) -> Vec<KeyRef>,
+    handle: fn(&Context, &mut QuotaIndex, Delta<K>) -> Vec<KeyRef>,
 ) -> impl FnMut(Event<K>) + use<K>
 where
     K: Keep + Clone + 'static,
 {
-    let (ctx, part) = (Arc::clone(ctx), part.clone());
+    let (ctx, scope) = (Arc::clone(ctx), scope.clone());
     move |event| {
         let concerned: Vec<_> = {
-            // Locked around both: whoever sees something in a cache and locks the quota_index then finds it there.
+            // Locked around both: whoever sees something in a cache and locks the quota index then finds it there.
             let mut quota_index = ctx.quota_index.lock();
-            let news = cache(&ctx).apply(&part, event).into_iter();
+            let news = cache(&ctx).apply(&scope, event).into_iter();
             news.flat_map(|news| handle(&ctx, &mut quota_index, news))
                 .collect()
         };
@@ -97,20 +97,20 @@ where
     }
 }
 
-fn on_apikey(ctx: &Context, quota_index: &mut QuotaIndex, news: News<ApiKey>) -> Vec<KeyRef> {
+fn on_apikey(ctx: &Context, quota_index: &mut QuotaIndex, news: Delta<ApiKey>) -> Vec<KeyRef> {
     let (counted, changed) = match news {
-        News::Applied { new, .. } => {
+        Delta::Applied { new, .. } => {
             let mut changed = quota_index.upsert(&new);
             changed.push(KeyRef::of(&new));
             (Some(new), changed)
         }
-        News::Deleted { identity, old } => {
+        Delta::Deleted { identity, old } => {
             let key = KeyRef::from(&identity);
             ctx.forget_apikey(&identity);
             ctx.enqueue_verifier_of(&identity);
             (old, quota_index.remove(&key))
         }
-        News::Unreadable { identity, old } => {
+        Delta::Unreadable { identity, old } => {
             warn_of::<ApiKey>(ctx, &identity);
             let key = KeyRef::from(&identity);
             (old, quota_index.remove(&key))
@@ -126,10 +126,10 @@ fn on_apikey(ctx: &Context, quota_index: &mut QuotaIndex, news: News<ApiKey>) ->
 fn on_organization(
     ctx: &Context,
     quota_index: &mut QuotaIndex,
-    news: News<Organization>,
+    news: Delta<Organization>,
 ) -> Vec<KeyRef> {
     let (name, declared, absent) = match news {
-        News::Applied { new, old } => {
+        Delta::Applied { new, old } => {
             let name = new.name_any();
             if old.is_some_and(|old| old.metadata.generation == new.metadata.generation) {
                 ctx.enqueue_organization(&name);
@@ -137,14 +137,14 @@ fn on_organization(
             }
             (name, Some(new), Declared::Missing)
         }
-        News::Deleted { identity, .. } => {
+        Delta::Deleted { identity, .. } => {
             ctx.failures.clear(&object_key::<Organization>(
                 identity.namespace.as_deref(),
                 &identity.name,
             ));
             (identity.name.into(), None, Declared::Missing)
         }
-        News::Unreadable { identity, .. } => {
+        Delta::Unreadable { identity, .. } => {
             warn_of::<Organization>(ctx, &identity);
             (identity.name.into(), None, Declared::Unreadable)
         }
@@ -161,17 +161,17 @@ fn on_organization(
 fn on_namespace(
     ctx: &Context,
     quota_index: &mut QuotaIndex,
-    news: News<NamespaceLabels>,
+    news: Delta<NamespaceLabels>,
 ) -> Vec<KeyRef> {
     let (name, labels) = match news {
-        News::Applied { new, old } => {
+        Delta::Applied { new, old } => {
             if old.is_some_and(|old| old.labels == new.labels) {
                 return Vec::new();
             }
             (new.name.clone(), Some(Arc::clone(&new.labels)))
         }
-        News::Deleted { identity, .. } => (identity.name, None),
-        News::Unreadable { identity, .. } => {
+        Delta::Deleted { identity, .. } => (identity.name, None),
+        Delta::Unreadable { identity, .. } => {
             warn_of::<NamespaceLabels>(ctx, &identity);
             (identity.name, None)
         }
@@ -179,11 +179,11 @@ fn on_namespace(
     quota_index.label(&name, labels)
 }
 
-fn on_delivered(ctx: &Context, _: &mut QuotaIndex, news: News<Delivered>) -> Vec<KeyRef> {
+fn on_delivered(ctx: &Context, _: &mut QuotaIndex, news: Delta<Delivered>) -> Vec<KeyRef> {
     let secrets = match news {
-        News::Applied { new, old } => [Some(new), old],
-        News::Deleted { old, .. } => [None, old],
-        News::Unreadable { identity, old } => {
+        Delta::Applied { new, old } => [Some(new), old],
+        Delta::Deleted { old, .. } => [None, old],
+        Delta::Unreadable { identity, old } => {
             warn_of::<Delivered>(ctx, &identity);
             [None, old]
         }
@@ -198,17 +198,17 @@ fn on_delivered(ctx: &Context, _: &mut QuotaIndex, news: News<Delivered>) -> Vec
     keys
 }
 
-fn on_verifier(ctx: &Context, _: &mut QuotaIndex, news: News<Verifier>) -> Vec<KeyRef> {
+fn on_verifier(ctx: &Context, _: &mut QuotaIndex, news: Delta<Verifier>) -> Vec<KeyRef> {
     let (verifier, is_there) = match news {
-        News::Applied { new, .. } => (Some(new), true),
-        News::Deleted { identity, old } => {
+        Delta::Applied { new, .. } => (Some(new), true),
+        Delta::Deleted { identity, old } => {
             ctx.failures.clear(&object_key::<Verifier>(
                 identity.namespace.as_deref(),
                 &identity.name,
             ));
             (old, false)
         }
-        News::Unreadable { identity, old } => {
+        Delta::Unreadable { identity, old } => {
             warn_of::<Verifier>(ctx, &identity);
             (old, false)
         }
@@ -255,8 +255,8 @@ fn warn_of<K: Keep>(ctx: &Context, identity: &Identity) {
     };
     let message = "The operator can't read this object, so it refuses what depends on it: apply it \
                    again, or upgrade the operator; its log says which part it is";
-    let note = Note::new(Severity::Warning, reason::UNREADABLE, message);
-    ctx.events.publish(regarding, note);
+    let transition = Transition::new(Severity::Warning, reason::UNREADABLE, message);
+    ctx.events.publish(regarding, transition);
 }
 
 #[cfg(test)]

@@ -142,7 +142,7 @@ mod tests {
 
     use super::*;
     use crate::token_server::testing::{NOW, apikey, at, index, ring, secret};
-    use crate::watch::watched::Part;
+    use crate::watch::scope::WatchScope;
     use apikey_api::ApiKeyStatus;
 
     #[test]
@@ -165,7 +165,7 @@ mod tests {
             last_used_at: Some(Time(at(NOW))),
             ..ApiKeyStatus::default()
         });
-        index.apikey(&Part::Whole, Event::Apply(written.into()));
+        index.apikey(&WatchScope::Everything, Event::Apply(written.into()));
         assert_eq!(used(599), []);
         assert_eq!(used(600), [("key-1".to_owned(), at(NOW + 600))]);
         let off = LastUsed::new(false, clock);

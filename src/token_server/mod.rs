@@ -10,12 +10,12 @@
 //! | `form`, `forwarded`, `document`, `refusal`, `limits` | yes | requests and whom they come from, public documents, refusals, budgets for them |
 //! | `service` | no | a request from secret to token |
 //! | `argon2`, `trail`, `last_used` | no | the slow path, the audit lines of tokens, `lastUsedAt` |
-//! | `feed`, `routes` | no | watches, HTTP |
+//! | `watches`, `routes` | no | watches, HTTP |
 
 pub mod argon2;
+pub mod audit_log;
 pub mod claims;
 pub mod document;
-pub mod feed;
 pub mod form;
 pub mod forwarded;
 pub mod gauges;
@@ -36,8 +36,8 @@ pub mod size;
 pub mod span;
 #[cfg(test)]
 mod testing;
-pub mod trail;
 pub mod verify;
+pub mod watches;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -61,7 +61,7 @@ use crate::config::{Common, TokenServer, issuer_path};
 use crate::process::Process;
 use crate::server;
 use crate::server::tls::Tls;
-use crate::watch::progress::Progress;
+use crate::watch::cache_sync::CacheSync;
 use apikey_credential::{Argon2Cost, Hasher};
 
 /// How often readiness is looked at.
@@ -80,8 +80,8 @@ pub async fn run(
     process.readiness.not_yet("index", "not filled yet");
     let service = Arc::new(service(common, config, process)?);
     process.metrics.collect_from(Gauges(Arc::clone(&service)));
-    let feed = feed::start(&service, process, common);
-    let progress = feed.progress();
+    let watches = watches::start(&service, process, common);
+    let cache_sync = watches.cache_sync();
     let issuer_path = issuer_path(&config.issuer_url);
     let app = App {
         service: Arc::clone(&service),
@@ -90,15 +90,15 @@ pub async fn run(
         trusted_proxies: Arc::clone(&config.limits.exempt),
     };
     let serving = async {
-        wait_until_filled(&service, &progress, process).await;
+        wait_until_filled(&service, &cache_sync, process).await;
         serve(routes::router(app, issuer_path), config, process).await
     };
     let result = tokio::select! {
         result = serving => result,
-        () = watch_staleness(&service, &progress, process) => Ok(()),
+        () = watch_staleness(&service, &cache_sync, process) => Ok(()),
         () = service.last_used.write(&service.index, &process.client) => Ok(()),
     };
-    drop(feed);
+    drop(watches);
     result
 }
 
@@ -148,7 +148,7 @@ fn service(
         issuer_url: config.issuer_url.clone(),
         audiences: config.audiences.clone(),
         max_staleness: config.max_staleness,
-        watches: Progress::default(),
+        watches: CacheSync::default(),
         clock: process.clock.clone(),
         audit: process.audit.clone(),
         last_used: LastUsed::new(config.record_last_used, process.clock.clone()),
@@ -157,14 +157,14 @@ fn service(
 }
 
 /// Waits until every kind was listed once and there is a signing key, or the process ends.
-async fn wait_until_filled(service: &Service, progress: &Progress, process: &Process) {
+async fn wait_until_filled(service: &Service, cache_sync: &CacheSync, process: &Process) {
     let mut look = tokio::time::interval(LOOK_AGAIN);
     loop {
         let now = tokio::select! {
             now = look.tick() => now,
             () = process.stopped() => return,
         };
-        let mut missing = progress.waiting(now);
+        let mut missing = cache_sync.waiting(now);
         if service.signer.read().is_none() {
             let why = service.unusable_ring.read().clone();
             let why = why.map_or_else(String::new, |why| format!(" ({why})"));
@@ -172,7 +172,7 @@ async fn wait_until_filled(service: &Service, progress: &Progress, process: &Pro
         }
         if missing.is_empty() {
             tracing::info!(keys = service.index.len(), "The index is filled");
-            let refused = progress.refusals().join(", ");
+            let refused = cache_sync.refusals().join(", ");
             if !refused.is_empty() {
                 tracing::warn!(
                     refused,
@@ -189,16 +189,16 @@ async fn wait_until_filled(service: &Service, progress: &Progress, process: &Pro
 }
 
 /// Keeps readiness up to date with how old what is known may be, for ever.
-async fn watch_staleness(service: &Service, progress: &Progress, process: &Process) {
+async fn watch_staleness(service: &Service, cache_sync: &CacheSync, process: &Process) {
     let mut look = tokio::time::interval(Duration::from_secs(1));
     loop {
         let tick = look.tick().await;
         let now = service.clock.now();
-        let stale = progress.stale(service.max_staleness, now);
-        if stale.is_empty() || !progress.waiting(tick).is_empty() {
+        let stale = cache_sync.stale(service.max_staleness, now);
+        if stale.is_empty() || !cache_sync.waiting(tick).is_empty() {
             process.readiness.ok("fresh");
         } else {
-            let ago = progress.staleness(now);
+            let ago = cache_sync.staleness(now);
             let why = format!(
                 "the watch of {} took in nothing for {ago:#}; refusing every key",
                 stale.join(", ")

@@ -9,8 +9,8 @@ use parking_lot::RwLock;
 use tokio::time::Instant;
 
 use super::argon2::{Argon2Path, DEADLINE};
+use super::audit_log::{Entry, Outcome};
 use super::claims::{self, Claims, Denial, Issuer, Wanted};
-use super::feed;
 use super::index::{Credential, Index};
 use super::last_used::LastUsed;
 use super::limits::FailureLimits;
@@ -19,10 +19,10 @@ use super::metrics::TokenMetrics;
 use super::refusal::Refusal;
 use super::route::Route;
 use super::signer::Signer;
-use super::trail::{Entry, Outcome};
 use super::verify::{Login, Proven, Undecided, Verdict, Verifier};
+use super::watches;
 use crate::audit::log::AuditLog;
-use crate::watch::progress::Progress;
+use crate::watch::cache_sync::CacheSync;
 use apikey_client::clock::Clock;
 use apikey_credential::{hex, random};
 
@@ -55,7 +55,7 @@ pub struct Service {
     /// Longest time to serve without hearing from the API server.
     pub max_staleness: SignedDuration,
     /// How far the watches are, and how old what they know may be.
-    pub watches: Progress,
+    pub watches: CacheSync,
     /// The time.
     pub clock: Clock,
     /// Takes audit lines.
@@ -165,7 +165,7 @@ impl Service {
     fn unless_new(&self, caller: Caller, verdict: Verdict) -> Result<Verdict, Refused> {
         let may_lack_news = || {
             self.watches
-                .may_lack_news(&feed::OF_SECRETS, Instant::now())
+                .may_lack_news(&watches::OF_SECRETS, Instant::now())
         };
         if let Verdict::Refused(refusal, _) = verdict
             && refusal.may_be_of_a_new_secret()

@@ -8,11 +8,11 @@ use k8s_openapi::jiff::Timestamp;
 use kube::core::ObjectMeta;
 
 use super::index::Index;
+use crate::watch::scope::WatchScope;
 use crate::watch::stored::Verifier;
-use crate::watch::watched::Part;
 use apikey_api::{ApiKey, ApiKeySpec, Organization, OrganizationSpec, names};
 use apikey_credential::fingerprint::PepperRing;
-use apikey_credential::verifier::{Cause, Document, Entry, Identity, Owner, Pending};
+use apikey_credential::record::{Cause, CredentialRecord, Entry, Identity, Owner, Pending};
 use apikey_credential::{Argon2Cost, KeyId, Secret, hash};
 
 /// When everything here begins. Unit: seconds since 1970.
@@ -85,7 +85,7 @@ pub(super) fn pending(secret: &Secret, revision: i64, ring: &PepperRing) -> Pend
 }
 
 /// What proves the first secret of the `n`th key.
-pub(super) fn document(n: u8, ring: &PepperRing) -> Document {
+pub(super) fn document(n: u8, ring: &PepperRing) -> CredentialRecord {
     let owner = Owner {
         namespace: "team".into(),
         name: format!("key-{n}"),
@@ -97,10 +97,10 @@ pub(super) fn document(n: u8, ring: &PepperRing) -> Document {
         email: format!("key-{n}@acme.test"),
         key_id: secret(n).key_id().clone(),
     };
-    Document::new(identity, at(EXPIRY), entry(&secret(n), 1, ring))
+    CredentialRecord::new(identity, at(EXPIRY), entry(&secret(n), 1, ring))
 }
 
-pub(super) fn verifier(document: Document) -> Verifier {
+pub(super) fn verifier(document: CredentialRecord) -> Verifier {
     Verifier {
         metadata: ObjectMeta {
             name: Some(names::verifier_secret(&document.owner.uid)),
@@ -116,17 +116,17 @@ pub(super) fn verifier(document: Document) -> Verifier {
 pub(super) fn index(keys: u8, ring: &PepperRing) -> Arc<Index> {
     let index = Index::new(false);
     index.use_peppers(ring.clone());
-    index.apikey(&Part::Whole, Event::Init);
+    index.apikey(&WatchScope::Everything, Event::Init);
     index.verifier(Event::Init);
     for n in 1..=keys {
-        index.apikey(&Part::Whole, Event::InitApply(apikey(n).into()));
+        index.apikey(&WatchScope::Everything, Event::InitApply(apikey(n).into()));
         index.verifier(Event::InitApply(verifier(document(n, ring)).into()));
     }
-    index.apikey(&Part::Whole, Event::InitDone);
+    index.apikey(&WatchScope::Everything, Event::InitDone);
     index.verifier(Event::InitDone);
     index.organization(Event::Init);
     index.organization(Event::InitDone);
-    index.namespace(&Part::Whole, Event::Init);
-    index.namespace(&Part::Whole, Event::InitDone);
+    index.namespace(&WatchScope::Everything, Event::Init);
+    index.namespace(&WatchScope::Everything, Event::InitDone);
     Arc::new(index)
 }

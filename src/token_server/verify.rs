@@ -171,14 +171,14 @@ impl Verifier {
     }
 
     fn unknown(&self, secret: Secret) -> Verdict {
-        let Some(decoy) = self.index.decoy() else {
+        let Some(dummy_hash) = self.index.dummy_hash() else {
             return Verdict::Refused(Refusal::UnknownKey, None);
         };
         Verdict::Undecided(Undecided {
             tag: self.tag(&secret),
             secret,
             credential: None,
-            hashes: vec![(0, decoy)],
+            hashes: vec![(0, dummy_hash)],
         })
     }
 

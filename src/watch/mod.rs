@@ -6,22 +6,22 @@
 //! | `stream`, `requests`, `body` | no | lists and changes, one item at a time |
 //! | `event`, `error`, `relist` | yes | what a watch tells, why it breaks off, what a list leaves out |
 //! | `watched` | yes | which namespaces are watched |
-//! | `progress` | yes | how far watches are, and how old what they know may be |
+//! | `cache_sync` | yes | how far watches are, and how old what they know may be |
 //! | `quarantine` | yes | objects that can't be read |
 //! | `quota_index`, `stored` | yes | keys by organization; verifiers |
 
 mod backoff;
 mod body;
+pub mod cache_sync;
 pub mod error;
 pub mod event;
-pub mod progress;
 pub mod quarantine;
 pub mod relist;
 mod requests;
+pub mod scope;
 pub mod source;
 pub mod stored;
 pub mod stream;
-pub mod watched;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::runtime::reflector::Lookup;
@@ -29,12 +29,12 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 pub use self::backoff::Backoff;
+use self::cache_sync::CacheSync;
 use self::event::Event;
-use self::progress::Progress;
 use self::quarantine::Quarantine;
+use self::scope::WatchScope;
 use self::source::Source;
 use self::stream::{Told, Watcher};
-use self::watched::Part;
 use crate::client::WatchClients;
 use crate::metrics::Metrics;
 use crate::process::Process;
@@ -92,27 +92,27 @@ pub fn prune(metadata: &mut ObjectMeta) {
 }
 
 /// Running watches. They end when this is dropped.
-pub struct Feed {
+pub struct WatchSet {
     tasks: JoinSet<()>,
     clients: WatchClients,
     metrics: Metrics,
     clock: Clock,
-    progress: Progress,
+    cache_sync: CacheSync,
     quarantine: Quarantine,
     timeout_seconds: u32,
 }
 
-impl Feed {
-    /// Without watches yet; `progress` will tell how far they are. A watch that hears nothing for
+impl WatchSet {
+    /// Without watches yet; `cache_sync` will tell how far they are. A watch that hears nothing for
     /// `timeout_seconds` is opened anew, so that a dead connection is noticed.
     #[must_use]
-    pub fn new(process: &Process, progress: Progress, timeout_seconds: u32) -> Self {
+    pub fn new(process: &Process, cache_sync: CacheSync, timeout_seconds: u32) -> Self {
         Self {
             tasks: JoinSet::new(),
             clients: process.watch_clients.clone(),
             metrics: process.metrics.clone(),
             clock: process.clock.clone(),
-            progress,
+            cache_sync,
             quarantine: process.quarantine.clone(),
             timeout_seconds,
         }
@@ -120,21 +120,21 @@ impl Feed {
 
     /// How far its watches are.
     #[must_use]
-    pub fn progress(&self) -> Progress {
-        self.progress.clone()
+    pub fn cache_sync(&self) -> CacheSync {
+        self.cache_sync.clone()
     }
 
     /// Starts a watch of a part of `what`. Each event goes to `take`.
     pub fn follow<K: Keep + Send + 'static>(
         &mut self,
-        (what, part): (&'static str, &Part),
+        (what, scope): (&'static str, &WatchScope),
         source: Source,
         mut take: impl FnMut(Event<K>) + Send + 'static,
     ) {
         let kind = K::kind(&()).into_owned();
         let mut watcher = Watcher::<K>::new(self.clients.next(), source, self.timeout_seconds);
         let (metrics, clock) = (self.metrics.clone(), self.clock.clone());
-        let (progress, id) = (self.progress.clone(), self.progress.begin(what, part));
+        let (cache_sync, id) = (self.cache_sync.clone(), self.cache_sync.begin(what, scope));
         let mut unreadable = self.quarantine.watch(&kind);
         self.tasks.spawn(async move {
             loop {
@@ -147,23 +147,23 @@ impl Feed {
                         prune_event(&mut event);
                         take(event);
                         if is_whole {
-                            progress.listed(id);
+                            cache_sync.listed(id);
                         }
                         if is_news {
-                            progress.told(id);
-                            progress.fresh(id, clock.now());
+                            cache_sync.told(id);
+                            cache_sync.fresh(id, clock.now());
                         }
                     }
                     Ok(Told::UpToDate) => {
-                        progress.told(id);
-                        progress.fresh(id, clock.now());
+                        cache_sync.told(id);
+                        cache_sync.fresh(id, clock.now());
                     }
                     Err(error) => {
                         metrics.watch_failed(&kind);
                         if error.is_forbidden() {
-                            progress.refused(id, Instant::now());
+                            cache_sync.refused(id, Instant::now());
                         } else {
-                            progress.broke(id, Instant::now());
+                            cache_sync.broke(id, Instant::now());
                         }
                         tracing::warn!(kind, what, %error, "A watch failed; it is opened anew");
                     }

@@ -12,7 +12,7 @@ use kube::Resource;
 use super::Keep;
 use apikey_api::names;
 use apikey_client::object::{Decode, Unreadable};
-use apikey_credential::verifier::{Document, Error, Owner};
+use apikey_credential::record::{CredentialRecord, Error, Owner};
 
 /// Labels by which verifiers are watched; see [`names::component_selector`].
 const SELECTED_BY: [(&str, &str); 2] = [
@@ -36,7 +36,7 @@ pub struct Verifier {
     /// The `ApiKey`, where the Secret says so.
     pub owner: Option<Owner>,
     /// The document, or why it can't be read.
-    pub document: Result<Document, Error>,
+    pub document: Result<CredentialRecord, Error>,
     /// Whether it has the labels by which it is watched; a policy or a person may change them.
     pub is_labelled: bool,
 }
@@ -47,7 +47,7 @@ impl Verifier {
     pub fn read(secret: Secret) -> Self {
         let owner = owner(&secret.metadata);
         let is_labelled = names::are_set(SELECTED_BY, secret.metadata.labels.as_ref());
-        let document = Document::parse(value(&secret, names::VERIFIER_DATA_KEY));
+        let document = CredentialRecord::parse(value(&secret, names::VERIFIER_DATA_KEY));
         let metadata = ObjectMeta {
             name: secret.metadata.name,
             namespace: secret.metadata.namespace,
@@ -68,7 +68,7 @@ impl Verifier {
     /// # Errors
     /// [`serde_json::Error`] if the document can't be written, which its types exclude.
     pub fn render(
-        document: &Document,
+        document: &CredentialRecord,
         namespace: &str,
         replaces: Option<&ObjectMeta>,
     ) -> Result<Secret, serde_json::Error> {

@@ -1,7 +1,7 @@
 //! What happens to the objects: edits by people, and what controllers learn.
 
 use apikey_api::Delivery;
-use apikey_credential::verifier::Handover;
+use apikey_credential::record::Claim;
 
 use super::observe::World;
 use super::state::{Key, Objects, State, UIDS, Uid};
@@ -71,7 +71,7 @@ impl State {
     fn has_recorded_delivery(&self) -> bool {
         let key = self.objects.key.as_ref();
         let document = key.and_then(|key| self.objects.verifier(key.uid));
-        document.is_some_and(|document| document.handover != Handover::Unrecorded)
+        document.is_some_and(|document| document.claim != Claim::Unrecorded)
     }
 
     /// Somebody does it.

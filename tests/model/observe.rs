@@ -9,7 +9,7 @@ use apikey_api::{
 };
 use apikey_credential::KeyId;
 use apikey_credential::fingerprint::Fingerprint;
-use apikey_credential::verifier::{Cause, Entry, Identity, Owner, PENDING_MAX_AGE};
+use apikey_credential::record::{Cause, Entry, Identity, Owner, PENDING_MAX_AGE};
 use apikey_operator::controller::apikey::delivered::{Controller, Delivered as DeliveredMetadata};
 use apikey_operator::controller::apikey::execute::DELIVER_WITHIN;
 use apikey_operator::controller::apikey::model::{Action, Observed, Settings};

@@ -2,7 +2,7 @@
 
 use apikey_api::conditions::{self, READY};
 use apikey_api::{Delivery, Phase};
-use apikey_credential::verifier::{Document, Entry, MAX_PENDING};
+use apikey_credential::record::{CredentialRecord, Entry, MAX_PENDING};
 use apikey_operator::controller::apikey::rotation::END_WITHIN;
 
 use super::observe::{Decisions, World, digest, timestamp};
@@ -13,7 +13,7 @@ use super::steps::{self, Answer};
 pub(crate) type Broken = String;
 
 /// Whether the token server accepts the secret, by what is stored.
-fn is_accepted(document: &Document, secret: SecretNumber, now: Seconds) -> bool {
+fn is_accepted(document: &CredentialRecord, secret: SecretNumber, now: Seconds) -> bool {
     let now = timestamp(now);
     let digest = digest(secret);
     let pending = document.pending.iter().map(|pending| &pending.entry);
@@ -23,7 +23,7 @@ fn is_accepted(document: &Document, secret: SecretNumber, now: Seconds) -> bool 
 }
 
 /// The secrets that a document knows.
-fn secrets(document: &Document, minted: usize) -> impl Iterator<Item = SecretNumber> {
+fn secrets(document: &CredentialRecord, minted: usize) -> impl Iterator<Item = SecretNumber> {
     let previous = document.previous.iter();
     let pending = document.pending.iter().map(|pending| &pending.entry);
     let entries = previous.chain(pending).chain([&document.current]);
@@ -43,7 +43,7 @@ pub(crate) fn delivered_is_accepted(world: &World, state: &State) -> Result<(), 
     let is_asked = world.overlap_seconds == 0
         && state.objects.key.as_ref().is_some_and(|key| {
             let request = key.asked.to_string();
-            let handles = |document: &Document| document.has_handled(&request);
+            let handles = |document: &CredentialRecord| document.has_handled(&request);
             key.asked > 0 && !document.as_ref().is_some_and(|document| handles(document))
         });
     let wanted = is_asked || delivered.secret <= state.history.ending;

@@ -10,7 +10,7 @@ use std::ops::Deref;
 use std::sync::{LazyLock, Mutex};
 
 use apikey_api::ApiKeyStatus;
-use apikey_credential::verifier::{Cause, Document, Entry};
+use apikey_credential::record::{Cause, CredentialRecord, Entry};
 use serde::Serialize;
 
 use super::observe::{Decision, World, digest};
@@ -31,7 +31,7 @@ pub(crate) struct Interned<T: 'static> {
 }
 
 /// All documents of verifiers.
-pub(crate) static DOCUMENTS: LazyLock<Table<Document>> = LazyLock::new(Table::default);
+pub(crate) static DOCUMENTS: LazyLock<Table<CredentialRecord>> = LazyLock::new(Table::default);
 /// All statuses of keys.
 pub(crate) static STATUSES: LazyLock<Table<ApiKeyStatus>> = LazyLock::new(Table::default);
 
@@ -151,18 +151,18 @@ pub(crate) struct Delivered {
 pub(crate) struct Objects {
     pub(crate) key: Option<Key>,
     /// By uid.
-    pub(crate) verifiers: [Option<Interned<Document>>; 2],
+    pub(crate) verifiers: [Option<Interned<CredentialRecord>>; 2],
     pub(crate) delivered: Option<Delivered>,
     /// Whether the organization refuses the namespace of the key.
     pub(crate) refuses: bool,
 }
 
 impl Objects {
-    pub(crate) fn verifier(&self, uid: Uid) -> Option<Interned<Document>> {
+    pub(crate) fn verifier(&self, uid: Uid) -> Option<Interned<CredentialRecord>> {
         self.verifiers[usize::from(uid) - 1]
     }
 
-    pub(crate) fn verifier_mut(&mut self, uid: Uid) -> &mut Option<Interned<Document>> {
+    pub(crate) fn verifier_mut(&mut self, uid: Uid) -> &mut Option<Interned<CredentialRecord>> {
         &mut self.verifiers[usize::from(uid) - 1]
     }
 
@@ -185,7 +185,7 @@ impl Objects {
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct View {
     pub(crate) key: Key,
-    pub(crate) verifier: Option<Interned<Document>>,
+    pub(crate) verifier: Option<Interned<CredentialRecord>>,
     pub(crate) delivered: Option<Delivered>,
     /// Whether the organization refuses the key.
     pub(crate) refused: bool,
@@ -252,7 +252,7 @@ impl History {
         uid: Uid,
         secret: SecretNumber,
         stood: Option<SecretNumber>,
-        document: &Document,
+        document: &CredentialRecord,
     ) {
         let named = digest(secret);
         let pending = document.pending(&named);
@@ -293,7 +293,7 @@ pub(crate) struct State {
 impl State {
     /// In a line.
     pub(crate) fn summary(&self) -> String {
-        let secrets = |document: &Document| {
+        let secrets = |document: &CredentialRecord| {
             let entry = |entry: &Entry| format!("{} ({})", entry.revision, entry.hash);
             let pending = document.pending.iter().map(|pending| entry(&pending.entry));
             format!(
@@ -301,7 +301,7 @@ impl State {
                 entry(&document.current),
                 document.previous.as_ref().map(entry),
                 pending.collect::<Vec<_>>(),
-                document.handover,
+                document.claim,
             )
         };
         format!(

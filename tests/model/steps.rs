@@ -5,7 +5,7 @@
 //! the executor waits for between proving a secret and delivering it.
 
 use apikey_api::ApiKeyStatus;
-use apikey_credential::verifier::{Cause, Document, Entry, FIRST_REVISION, Pending};
+use apikey_credential::record::{Cause, CredentialRecord, Entry, FIRST_REVISION, Pending};
 use apikey_operator::controller::apikey::MAX_ROUNDS;
 use apikey_operator::controller::apikey::execute::DELIVER_WITHIN;
 use apikey_operator::controller::apikey::model::Action;
@@ -202,7 +202,7 @@ impl Step<'_> {
             Action::CreateVerifier { expires_at } => {
                 let (secret, entry) = self.mint(FIRST_REVISION, Cause::First);
                 let identity = observe::identity(self.run.view.key.uid, secret);
-                let mut document = Document::new(identity, *expires_at, entry);
+                let mut document = CredentialRecord::new(identity, *expires_at, entry);
                 document.remember(self.request());
                 self.write_minted(document)
             }
@@ -245,8 +245,8 @@ impl Step<'_> {
                 let observed_at = timestamp(self.run.view.now);
                 self.write_verifier(rotation::ending(&self.document(), observed_at))
             }
-            Action::RecordHandover(handover) => {
-                self.change_verifier(|document| document.handover = handover.clone())
+            Action::RecordClaim(claim) => {
+                self.change_verifier(|document| document.claim = claim.clone())
             }
             Action::RemoveDelivered => {
                 if self.objects.delivered.is_some() {
@@ -270,7 +270,7 @@ impl Step<'_> {
     }
 
     /// The document that the plan was made for.
-    fn document(&self) -> Document {
+    fn document(&self) -> CredentialRecord {
         self.run.view.verifier.as_deref().unwrap().clone()
     }
 
@@ -286,7 +286,7 @@ impl Step<'_> {
         (secret, observe::entry(secret, revision, cause, self.now))
     }
 
-    fn write_minted(&mut self, document: Document) -> Outcome {
+    fn write_minted(&mut self, document: CredentialRecord) -> Outcome {
         let outcome = self.write_verifier(document);
         if outcome == Outcome::Done {
             self.history.minted_for.push(self.run.view.key.uid);
@@ -296,13 +296,13 @@ impl Step<'_> {
         outcome
     }
 
-    fn change_verifier(&mut self, change: impl FnOnce(&mut Document)) -> Outcome {
+    fn change_verifier(&mut self, change: impl FnOnce(&mut CredentialRecord)) -> Outcome {
         let mut document = self.document();
         change(&mut document);
         self.write_verifier(document)
     }
 
-    fn write_verifier(&mut self, document: Document) -> Outcome {
+    fn write_verifier(&mut self, document: CredentialRecord) -> Outcome {
         let uid = self.run.view.key.uid;
         let stored = self.objects.verifier_mut(uid);
         if *stored != self.run.view.verifier {

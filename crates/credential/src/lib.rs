@@ -10,15 +10,15 @@ pub mod hex;
 mod key_id;
 pub mod memory;
 pub mod random;
+pub mod record;
 pub mod sealed;
 mod secret;
+mod secret_pool;
 pub mod signing;
-mod stock;
-pub mod verifier;
 mod versioned;
 
 pub use hash::{Argon2Cost, Hasher};
 pub use key_id::KeyId;
 pub use secret::{FormatError, PATTERN, Secret};
-pub use stock::{Blank, Stock};
+pub use secret_pool::{PrehashedSecret, SecretPool};
 pub use versioned::Unreadable;

@@ -1,5 +1,7 @@
 //! The program as the shell starts it, without a cluster.
 
+#![expect(clippy::unwrap_used, reason = "a test stops at the first surprise")]
+
 use std::process::{Command, Output};
 
 fn plugin(arguments: &[&str]) -> Output {

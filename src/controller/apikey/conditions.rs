@@ -2,7 +2,7 @@
 
 use k8s_openapi::jiff::Timestamp;
 
-use super::handover;
+use super::claim;
 use super::model::{Observed, Retry, Situation};
 use super::restore::Missing;
 use super::rotation::{self, Rotation};
@@ -11,7 +11,7 @@ use apikey_api::conditions::{
     DELIVERED, Desired, EXPIRED, EXPIRING_SOON, READY, RECONCILING, STALLED, SUSPENDED, reason,
 };
 use apikey_api::{ApiKey, ROTATION_WAITS, conditions, names};
-use apikey_credential::verifier::Handover;
+use apikey_credential::record::Claim;
 use apikey_policy::{Assessment, DEFAULT_MAX_LIFETIME_DAYS};
 
 /// Since when a Secret of somebody else, or of an earlier key, is in the way of the key, by its status.
@@ -56,10 +56,10 @@ pub(super) fn desired(
             not_ready(STALLED, reason::EXPIRED, &message);
             conditions.push(condition(EXPIRED, "True", reason::EXPIRED, &message));
         }
-        Situation::Denied(denial, Retry::Awaited) => {
+        Situation::Denied(denial, Retry::Requeue) => {
             not_ready(RECONCILING, denial.reason, &denial.message);
         }
-        Situation::Denied(denial, Retry::Changed) => {
+        Situation::Denied(denial, Retry::AwaitChange) => {
             not_ready(STALLED, denial.reason, &denial.message);
         }
         Situation::VerifierUnreadable(error) => {
@@ -85,14 +85,14 @@ pub(super) fn desired(
             );
             not_ready(RECONCILING, reason::PREVIOUS_SECRET_TERMINATING, &message);
         }
-        Situation::Holding(until) => {
+        Situation::ReplacementBackoff(until) => {
             let message = format!(
                 "Secret '{secret}' was removed or changed again and again: the next one is minted at \
                  {until:.0}; find out what does that"
             );
             not_ready(RECONCILING, reason::SECRET_REMOVED_REPEATEDLY, &message);
         }
-        Situation::Crowded(until) => {
+        Situation::PendingLimitReached(until) => {
             let message = format!(
                 "Several new secrets were minted lately and none reached Secret '{secret}': the \
                  next is minted at {until:.0}; find out what stops the operator in the middle of its \
@@ -117,7 +117,7 @@ pub(super) fn desired(
             message,
             retry,
         } => {
-            let companion = if *retry == Retry::Changed {
+            let companion = if *retry == Retry::AwaitChange {
                 STALLED
             } else {
                 RECONCILING
@@ -191,38 +191,38 @@ fn delivered_condition(observed: &Observed) -> Desired {
             message,
         };
     }
-    let kept = handover::is_kept(observed);
-    let handover = observed.document().map(|document| &document.handover);
-    let (status, reason, message) = match handover {
-        Some(Handover::Revealed { at }) if kept => {
+    let kept = claim::is_kept(observed);
+    let claim = observed.document().map(|document| &document.claim);
+    let (status, reason, message) = match claim {
+        Some(Claim::Revealed { at }) if kept => {
             let kept = kept_message(secret);
             let message = format!("The secret was claimed at {:.0}. {kept}", at.0);
             ("True", reason::REVEALED, message)
         }
-        Some(Handover::Revealed { at }) => {
+        Some(Claim::Revealed { at }) => {
             let message = format!("The secret was claimed at {:.0} and is kept nowhere", at.0);
             ("True", reason::REVEALED, message)
         }
-        Some(Handover::Unclaimed) if kept => {
+        Some(Claim::Unclaimed) if kept => {
             let message = format!(
                 "Nobody claimed the secret in time. {}",
                 kept_message(secret)
             );
             ("False", reason::CLAIM_EXPIRED, message)
         }
-        Some(Handover::Unclaimed) => {
+        Some(Claim::Unclaimed) => {
             let message =
                 format!("Secret '{secret}' was removed, because nobody claimed it in time");
             ("False", reason::CLAIM_EXPIRED, message)
         }
-        Some(Handover::Removed) => {
+        Some(Claim::Removed) => {
             let message = format!(
                 "Secret '{secret}' was removed by somebody before it was claimed: if nobody has the \
                  secret, rotate to have a new one"
             );
             ("False", reason::SECRET_REMOVED, message)
         }
-        Some(Handover::Unrecorded | Handover::Delivered) | None => {
+        Some(Claim::Unrecorded | Claim::Delivered) | None => {
             return in_secret(observed, secret);
         }
     };
@@ -242,7 +242,7 @@ fn kept_message(secret: &str) -> String {
 }
 
 fn in_secret(observed: &Observed, secret: &str) -> Desired {
-    let (status, reason, message) = match handover::claim_until(observed) {
+    let (status, reason, message) = match claim::claim_until(observed) {
         _ if !observed.is_delivered() => {
             let message = format!("Secret '{secret}' does not hold the current secret");
             ("False", reason::NOT_DELIVERED, message)

@@ -21,8 +21,8 @@ use crate::controller::context::Context;
 use apikey_api::{ApiKey, names};
 use apikey_client::error::{Class, Error};
 use apikey_credential::KeyId;
-use apikey_credential::verifier::{
-    Cause, Document, Entry, FIRST_REVISION, Identity, Owner, Pending,
+use apikey_credential::record::{
+    Cause, CredentialRecord, Entry, FIRST_REVISION, Identity, Owner, Pending,
 };
 
 /// How long a further secret waits between being proven and being delivered, so that every token server
@@ -59,7 +59,8 @@ pub async fn execute(
             Action::CreateVerifier { expires_at } => {
                 let fresh = mint_first(ctx).await?;
                 let identity = identity(observed, fresh.secret.key_id().clone());
-                let mut document = Document::new(identity, *expires_at, fresh.entry.clone());
+                let mut document =
+                    CredentialRecord::new(identity, *expires_at, fresh.entry.clone());
                 document.remember(rotation::request(&observed.apikey));
                 write_verifier(ctx, observed, &document).await?;
                 minted = Some(fresh);
@@ -112,9 +113,9 @@ pub async fn execute(
                 let document = rotation::ending(&readable(observed)?, observed.now);
                 write_verifier(ctx, observed, &document).await?;
             }
-            Action::RecordHandover(handover) => {
+            Action::RecordClaim(claim) => {
                 let mut document = readable(observed)?;
-                document.handover = handover.clone();
+                document.claim = claim.clone();
                 write_verifier(ctx, observed, &document).await?;
             }
             Action::RemoveDelivered => remove_delivered(ctx, observed).await?,
@@ -150,7 +151,7 @@ fn identity(observed: &Observed, key_id: KeyId) -> Identity {
 }
 
 /// The document that the plan was made for.
-fn readable(observed: &Observed) -> Result<Document, Error> {
+fn readable(observed: &Observed) -> Result<CredentialRecord, Error> {
     #[derive(Debug, thiserror::Error)]
     #[error("it is not there")]
     struct Missing;

@@ -5,9 +5,9 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use crate::controller::context::Context;
 use apikey_api::ApiKey;
 use apikey_client::error::Error;
+use apikey_credential::record::{Cause, Entry, FIRST_REVISION};
 use apikey_credential::sealed::Recipients;
-use apikey_credential::verifier::{Cause, Entry, FIRST_REVISION};
-use apikey_credential::{Blank, KeyId, Secret};
+use apikey_credential::{KeyId, PrehashedSecret, Secret};
 
 /// A secret that this run minted, until it is delivered.
 pub(super) struct Minted {
@@ -17,8 +17,9 @@ pub(super) struct Minted {
 
 /// A first secret, with a new public id.
 pub(super) async fn mint_first(ctx: &Context) -> Result<Minted, Error> {
-    let blank = ctx.stock.take().await;
-    let Blank { secret, hash } = blank.map_err(|error| Error::internal("mint a secret", &error))?;
+    let prehashed = ctx.secret_pool.take().await;
+    let PrehashedSecret { secret, hash } =
+        prehashed.map_err(|error| Error::internal("mint a secret", &error))?;
     prove(ctx, secret, hash, FIRST_REVISION, Cause::First)
 }
 

@@ -6,21 +6,20 @@
 //! | `model` | no | what is observed, steps, situations |
 //! | `plan` | no | decides |
 //! | `rotation` | no | when a key gets a further secret, and the steps to it |
-//! | `handover` | no | the end of a secret that is shown once |
+//! | `claim` | no | the end of a secret that is shown once |
 //! | `restore` | no | what is taken over from a backup |
-//! | `status`, `conditions`, `notes` | no | what to say |
+//! | `status`, `conditions`, `transitions` | no | what to say |
 //! | `reported` | no | what was said last |
 //! | `report` | yes | says what is new, in audit lines and Events |
 //! | `delivered`, `written`, `render` | no | what is read of the Secret, and what is written to it |
 //! | `execute` | yes | takes the steps, with `mint` for new secrets and `writes` for requests |
 
+pub mod claim;
 mod conditions;
 pub mod delivered;
 pub mod execute;
-pub mod handover;
 mod mint;
 pub mod model;
-pub mod notes;
 pub mod observe;
 pub mod plan;
 pub mod render;
@@ -29,6 +28,7 @@ pub mod reported;
 pub mod restore;
 pub mod rotation;
 pub mod status;
+pub mod transitions;
 mod writes;
 pub mod written;
 
@@ -80,7 +80,7 @@ pub async fn reconcile(apikey: Arc<ApiKey>, ctx: Arc<Context>) -> Result<Next, E
 /// Steps were left after [`MAX_ROUNDS`]: a defect of the plan.
 #[derive(Debug, thiserror::Error)]
 #[error("steps were left after {MAX_ROUNDS} rounds")]
-struct Restless;
+struct PlanDidNotConverge;
 
 /// Plans and executes until nothing is left to do.
 async fn settle(ctx: &Context, observed: &mut Observed) -> Result<plan::Plan, Error> {
@@ -94,7 +94,12 @@ async fn settle(ctx: &Context, observed: &mut Observed) -> Result<plan::Plan, Er
         rounds += 1;
         match execute::execute(ctx, observed, &plan.actions).await {
             Ok(()) if rounds < MAX_ROUNDS => {}
-            Ok(()) => return Err(Error::internal("bring the key to rest", &Restless)),
+            Ok(()) => {
+                return Err(Error::internal(
+                    "bring the key to rest",
+                    &PlanDidNotConverge,
+                ));
+            }
             Err(error) if error.class() == Class::Conflict && rounds < MAX_ROUNDS => {
                 tracing::debug!(%error, "Somebody else wrote first, looking again");
                 observe::confirm(ctx, observed).await?;
@@ -121,7 +126,7 @@ async fn write_status(
         return Ok(());
     }
     let params = post_params();
-    let ticket = ctx.caches.apikeys.ticket();
+    let generation = ctx.caches.apikeys.generation();
     let new = Answer(ApiKey {
         status: Some(status),
         ..ApiKey::clone(apikey)
@@ -134,7 +139,7 @@ async fn write_status(
     )
     .await
     {
-        Ok(Answer(stored)) => ctx.record_apikey(ticket, stored),
+        Ok(Answer(stored)) => ctx.record_apikey(generation, stored),
         Err(error) if error.is_not_found() => {}
         Err(error) => return Err(error),
     }

@@ -9,7 +9,7 @@ use super::restore::Missing;
 use super::rotation::NextSecret;
 use crate::watch::stored::Verifier;
 use apikey_api::{ApiKey, Organization};
-use apikey_credential::verifier::{Document, Handover};
+use apikey_credential::record::{Claim, CredentialRecord};
 use apikey_policy::quota_index::Labels;
 use apikey_policy::{Assessment, Denial, OverQuota};
 
@@ -97,7 +97,7 @@ pub enum Action {
     /// Refuse the current secret soon, whether or not a new one is delivered.
     EndCurrent,
     /// Remember where a secret is that is shown once.
-    RecordHandover(Handover),
+    RecordClaim(Claim),
     /// Remove the delivered Secret in this very version.
     RemoveDelivered,
     /// Take everything out of the delivered Secret, which is being deleted and kept by a finalizer.
@@ -124,9 +124,9 @@ pub(super) enum Situation {
     /// The Secret of an earlier key of the same name is still there.
     EarlierSecret,
     /// The Secret was removed too often.
-    Holding(Timestamp),
+    ReplacementBackoff(Timestamp),
     /// Too many secrets were minted lately and not delivered.
-    Crowded(Timestamp),
+    PendingLimitReached(Timestamp),
     /// Nobody claimed a secret that is shown once.
     Unclaimed,
     /// Keys are being restored, and something of this one is not there.
@@ -147,9 +147,9 @@ pub(super) enum Situation {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Retry {
     /// Something that may come by itself.
-    Awaited,
+    Requeue,
     /// Somebody's change.
-    Changed,
+    AwaitChange,
 }
 
 impl Observed {
@@ -170,7 +170,7 @@ impl Observed {
 
     /// The verifier's document, if it is there and can be read.
     #[must_use]
-    pub fn document(&self) -> Option<&Document> {
+    pub fn document(&self) -> Option<&CredentialRecord> {
         self.verifier.as_ref()?.document.as_ref().ok()
     }
 

@@ -10,12 +10,12 @@ use super::conditions::in_conflict_since;
 use super::delivered::Owner;
 use super::model::{Action, Observed, Retry, Situation};
 use super::rotation::{self, Rotation};
-use super::{handover, render, restore, status};
+use super::{claim, render, restore, status};
 use apikey_api::ApiKeyStatus;
 use apikey_api::conditions::reason;
 use apikey_client::error::Error;
+use apikey_credential::record::{Claim, CredentialRecord};
 use apikey_credential::sealed::{BadRecipient, Recipients};
-use apikey_credential::verifier::{Document, Handover};
 use apikey_policy::{Assessment, Denial, Verdict};
 
 /// At most this many secrets replace removed ones ...
@@ -74,9 +74,9 @@ pub fn plan(observed: &Observed) -> Plan {
 #[must_use]
 pub fn status_after(observed: &Observed, error: &Error) -> ApiKeyStatus {
     let (retry, advice) = if error.is_invalid_object() {
-        (Retry::Changed, "change the ApiKey")
+        (Retry::AwaitChange, "change the ApiKey")
     } else {
-        (Retry::Awaited, "trying again")
+        (Retry::Requeue, "trying again")
     };
     let message = format!("{error}; {advice}");
     let situation = Situation::Failed {
@@ -102,12 +102,17 @@ fn decide(observed: &Observed, assessment: &Assessment) -> (Vec<Action>, Situati
         return idle(Situation::Expired);
     }
     match &assessment.verdict {
-        Verdict::Waiting(denial) => return idle(Situation::Denied(denial.clone(), Retry::Awaited)),
-        Verdict::Refused(denial) => return idle(Situation::Denied(denial.clone(), Retry::Changed)),
+        Verdict::Waiting(denial) => return idle(Situation::Denied(denial.clone(), Retry::Requeue)),
+        Verdict::Refused(denial) => {
+            return idle(Situation::Denied(denial.clone(), Retry::AwaitChange));
+        }
         Verdict::Allowed => {}
     }
     if let Err(bad) = Recipients::parse(observed.apikey.recipients()) {
-        return idle(Situation::Denied(unusable_recipient(&bad), Retry::Changed));
+        return idle(Situation::Denied(
+            unusable_recipient(&bad),
+            Retry::AwaitChange,
+        ));
     }
     if let Some(Err(error)) = observed
         .verifier
@@ -140,7 +145,7 @@ fn decide(observed: &Observed, assessment: &Assessment) -> (Vec<Action>, Situati
             Situation::Working,
         );
     }
-    let taken = document.handover.is_over();
+    let taken = document.claim.is_over();
     let named = observed.named();
     let holds_current = named == Some(&document.current.digest());
     if named.is_some_and(|named| document.pending(named).is_some()) {
@@ -169,7 +174,7 @@ fn decide(observed: &Observed, assessment: &Assessment) -> (Vec<Action>, Situati
 }
 
 /// What waits for no policy.
-fn urgent(observed: &Observed, document: &Document) -> Option<Action> {
+fn urgent(observed: &Observed, document: &CredentialRecord) -> Option<Action> {
     let previous = document.accepted_previous(observed.now);
     let discarded = observed.apikey.discarded_revision();
     if previous.is_some_and(|(previous, _)| Some(previous.revision) == discarded) {
@@ -178,7 +183,7 @@ fn urgent(observed: &Observed, document: &Document) -> Option<Action> {
     if rotation::is_to_end(observed, document) {
         return Some(Action::EndCurrent);
     }
-    handover::step(observed, document)
+    claim::step(observed, document)
 }
 
 fn unusable_recipient(bad: &BadRecipient) -> Denial {
@@ -211,7 +216,7 @@ pub(super) fn deliver(observed: &Observed) -> Action {
 }
 
 /// What is left when the current secret is delivered.
-pub(super) fn upkeep(observed: &Observed, document: &Document) -> (Vec<Action>, Situation) {
+pub(super) fn upkeep(observed: &Observed, document: &CredentialRecord) -> (Vec<Action>, Situation) {
     let token_url = observed.settings.token_url.as_deref();
     let own = observed.own_delivered();
     if own.is_some_and(|secret| !secret.is_labelled) {
@@ -223,7 +228,7 @@ pub(super) fn upkeep(observed: &Observed, document: &Document) -> (Vec<Action>, 
     {
         return (vec![Action::ApplyTemplate], Situation::Working);
     }
-    if document.handover == Handover::Unclaimed {
+    if document.claim == Claim::Unclaimed {
         return (Vec::new(), Situation::Unclaimed);
     }
     (Vec::new(), Situation::Usable)
@@ -246,11 +251,13 @@ fn next_look(observed: &Observed, assessment: &Assessment, situation: &Situation
         document
             .and_then(|d| d.accepted_previous(observed.now))
             .map(|(_, end)| end),
-        document.and_then(Document::pending_until),
+        document.and_then(CredentialRecord::pending_until),
         document.and_then(|d| rotation::scheduled_at(&observed.apikey, d, observed.now)),
-        handover::claim_until(observed),
+        claim::claim_until(observed),
         match situation {
-            Situation::Holding(until) | Situation::Crowded(until) => Some(*until),
+            Situation::ReplacementBackoff(until) | Situation::PendingLimitReached(until) => {
+                Some(*until)
+            }
             Situation::SecretConflict | Situation::EarlierSecret => after(conflict_wait(observed)),
             Situation::AwaitingRestore(_) => after(restore::LOOK_AGAIN),
             Situation::Working

@@ -4,8 +4,8 @@ use kube::{Resource as _, ResourceExt as _};
 use tokio::time::Instant;
 
 use super::model::Observed;
-use super::notes::{self, Change};
 use super::reported::Reported;
+use super::transitions::{self, Change};
 use crate::controller::context::Context;
 use crate::controller::failures::object_key;
 use apikey_api::{ApiKey, ApiKeyStatus};
@@ -36,17 +36,17 @@ pub(super) async fn report(
         return;
     }
     let (apikey, document, now) = (&observed.apikey, observed.document(), observed.now);
-    let changes = notes::changes(apikey, reported, status, document, now);
+    let changes = transitions::changes(apikey, reported, status, document, now);
     let mut is_audited = false;
     let key = object_key::<ApiKey>(apikey.namespace().as_deref(), &apikey.name_any());
-    for Change { audit, note } in changes {
+    for Change { audit, transition } in changes {
         if let Some(record) = audit {
             ctx.audit.record(record);
             is_audited = true;
         }
         if ctx.chatter.allows(&key, Instant::now()) {
-            tracing::info!(reason = note.reason, message = %note.message, "Status changed");
-            ctx.events.publish(apikey.object_ref(&()), note);
+            tracing::info!(reason = transition.reason, message = %transition.message, "Status changed");
+            ctx.events.publish(apikey.object_ref(&()), transition);
         } else {
             ctx.metrics.event_dropped();
         }

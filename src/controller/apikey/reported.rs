@@ -14,12 +14,12 @@
 
 use k8s_openapi::jiff::Timestamp;
 
-use super::notes;
+use super::transitions;
 use apikey_api::conditions::{self, DELIVERED, EXPIRING_SOON, SUSPENDED};
 use apikey_api::text::printable;
 use apikey_api::{ApiKeyStatus, Phase, PreviousSecret};
 use apikey_credential::KeyId;
-use apikey_credential::verifier::{Document, FIRST_REVISION};
+use apikey_credential::record::{CredentialRecord, FIRST_REVISION};
 
 /// What was last said of one key.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -97,7 +97,11 @@ impl Reported {
     /// What was reported before this term of leadership: what the stored status says, where the credential
     /// record, as it is before anything is done, does not contradict it.
     #[must_use]
-    pub fn stored(status: &ApiKeyStatus, document: Option<&Document>, now: Timestamp) -> Self {
+    pub fn stored(
+        status: &ApiKeyStatus,
+        document: Option<&CredentialRecord>,
+        now: Timestamp,
+    ) -> Self {
         let revision = status.revision.unwrap_or(FIRST_REVISION);
         let delivered = document.map(|document| document.current.revision);
         let claimed = status.previous_secret.as_ref();
@@ -113,7 +117,12 @@ impl Reported {
 
     /// What is reported once the change to this status is.
     #[must_use]
-    pub fn next(&self, status: &ApiKeyStatus, document: Option<&Document>, now: Timestamp) -> Self {
+    pub fn next(
+        &self,
+        status: &ApiKeyStatus,
+        document: Option<&CredentialRecord>,
+        now: Timestamp,
+    ) -> Self {
         let next = Self::of_status(status);
         match document {
             Some(document) => Self {
@@ -146,15 +155,15 @@ impl Reported {
             roles: Roles::of(&status.roles),
             is_suspended: conditions::is_true(&status.conditions, SUSPENDED),
             expiry: Expiry::of(status),
-            handed: notes::handed(status).map(|(reason, ..)| reason),
-            refusal: notes::refusal(status),
+            handed: transitions::handed(status).map(|(reason, ..)| reason),
+            refusal: transitions::refusal(status),
             ..Self::default()
         }
     }
 }
 
 /// The replaced secret that a status claims to be accepted, if the record has or had it.
-fn shown((record, claimed): (&Document, &PreviousSecret)) -> Option<Previous> {
+fn shown((record, claimed): (&CredentialRecord, &PreviousSecret)) -> Option<Previous> {
     let replaced = record.previous.as_ref();
     let replaced = replaced.filter(|entry| entry.revision == claimed.revision);
     let was_discarded = record.discarded_revision == Some(claimed.revision);
@@ -168,7 +177,7 @@ fn shown((record, claimed): (&Document, &PreviousSecret)) -> Option<Previous> {
     })
 }
 
-fn accepted(record: &Document, now: Timestamp) -> Option<Previous> {
+fn accepted(record: &CredentialRecord, now: Timestamp) -> Option<Previous> {
     let (entry, valid_until) = record.accepted_previous(now)?;
     Some(Previous {
         revision: entry.revision,

@@ -10,7 +10,7 @@ use super::delivered::Owner;
 use super::model::{Action, Observed, Situation};
 use super::plan::upkeep;
 use apikey_api::ApiKey;
-use apikey_credential::verifier::Document;
+use apikey_credential::record::CredentialRecord;
 
 /// How long to wait before looking again at what is missing: a Secret without an owner is not known
 /// to belong to a key.
@@ -30,7 +30,7 @@ pub enum Missing {
 /// Whether the key took the place of the one that the document is about: a key with another
 /// organization or expiry is another key.
 #[must_use]
-pub fn is_heir(apikey: &ApiKey, document: &Document) -> bool {
+pub fn is_heir(apikey: &ApiKey, document: &CredentialRecord) -> bool {
     let declared = apikey_policy::spec_expiry(apikey.spec.expiry.as_deref());
     let fits = |expiry: Option<_>| expiry.is_none_or(|expiry| expiry == document.expires_at.0);
     apikey.spec.org == document.org
@@ -50,7 +50,7 @@ pub(super) fn decide(observed: &Observed) -> (Vec<Action>, Situation) {
     let is_pending = named.is_some_and(|named| document.pending(named).is_some());
     let act = |action| (vec![action], Situation::Working);
     match observed.delivered_owner() {
-        None if document.handover.is_over() => upkeep(observed, document),
+        None if document.claim.is_over() => upkeep(observed, document),
         None => missing(Missing::Delivered),
         Some(Owner::Nobody | Owner::EarlierKey) if is_current || is_pending => {
             act(Action::AdoptDelivered)

@@ -5,7 +5,7 @@ use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use super::model::{Action, Observed, Situation};
 use super::plan::{self, MAX_REPLACEMENTS, REPLACEMENT_WINDOW};
 use apikey_api::{ApiKey, BadRequest, RotateRequest};
-use apikey_credential::verifier::{Cause, Document};
+use apikey_credential::record::{Cause, CredentialRecord};
 
 /// Time from a request without an overlap to the end of the secret that it replaces. Where nothing holds it
 /// up, the new one is delivered long before.
@@ -51,7 +51,11 @@ pub(super) enum Rotation {
 /// Up to a tenth of the time (at most a day) earlier than `everyDays`, by a hash of the uid: keys
 /// that were made together are not rotated together, and no secret is older than declared.
 #[must_use]
-pub fn scheduled_at(apikey: &ApiKey, document: &Document, now: Timestamp) -> Option<Timestamp> {
+pub fn scheduled_at(
+    apikey: &ApiKey,
+    document: &CredentialRecord,
+    now: Timestamp,
+) -> Option<Timestamp> {
     let every_days = apikey.spec.rotation.as_ref()?.every_days?;
     if apikey.reveals_once() {
         return None;
@@ -68,7 +72,7 @@ pub fn scheduled_at(apikey: &ApiKey, document: &Document, now: Timestamp) -> Opt
 }
 
 /// How rotation stands.
-pub(super) fn rotation(observed: &Observed, document: &Document) -> Rotation {
+pub(super) fn rotation(observed: &Observed, document: &CredentialRecord) -> Rotation {
     let (apikey, now) = (&observed.apikey, observed.now);
     let next = |cause, request, overlap_seconds| {
         Rotation::Due(NextSecret {
@@ -107,14 +111,14 @@ pub(super) fn request(apikey: &ApiKey) -> Option<String> {
 }
 
 /// The request of the annotations, if it can be understood and was not answered.
-fn unanswered(apikey: &ApiKey, document: &Document) -> Option<RotateRequest> {
+fn unanswered(apikey: &ApiKey, document: &CredentialRecord) -> Option<RotateRequest> {
     let request = apikey.rotate_request().ok().flatten();
     request.filter(|request| !document.has_handled(&request.token))
 }
 
 /// Whether somebody wants the current secret to end, and it has no end yet. That is written before anything
 /// else, so that nothing that holds up a new secret keeps the old one good.
-pub(super) fn is_to_end(observed: &Observed, document: &Document) -> bool {
+pub(super) fn is_to_end(observed: &Observed, document: &CredentialRecord) -> bool {
     let request = unanswered(&observed.apikey, document);
     request.is_some_and(|request| request.overlap_seconds == 0)
         && document.current_until().is_none()
@@ -123,18 +127,18 @@ pub(super) fn is_to_end(observed: &Observed, document: &Document) -> bool {
 
 /// The document by which the current secret ends soon, and whatever may be delivered in its place already.
 #[must_use]
-pub fn ending(document: &Document, now: Timestamp) -> Document {
+pub fn ending(document: &CredentialRecord, now: Timestamp) -> CredentialRecord {
     document.ending_at(now.checked_add(END_WITHIN).unwrap_or(now))
 }
 
 /// The steps to a further secret: prove it, deliver it, and only then let the old one go.
 pub(super) fn steps(
     observed: &Observed,
-    document: &Document,
+    document: &CredentialRecord,
     next: NextSecret,
 ) -> (Vec<Action>, Situation) {
     if let Some(until) = document.room_from() {
-        return (Vec::new(), Situation::Crowded(until));
+        return (Vec::new(), Situation::PendingLimitReached(until));
     }
     let append = Action::AppendPending(next);
     let actions = vec![append, plan::deliver(observed), Action::Promote];
@@ -142,7 +146,10 @@ pub(super) fn steps(
 }
 
 /// The value is gone or not the one that is proven: a new secret takes its place.
-pub(super) fn replace(observed: &Observed, document: &Document) -> (Vec<Action>, Situation) {
+pub(super) fn replace(
+    observed: &Observed,
+    document: &CredentialRecord,
+) -> (Vec<Action>, Situation) {
     if !observed.confirmed {
         return (vec![Action::Confirm], Situation::Working);
     }
@@ -150,7 +157,7 @@ pub(super) fn replace(observed: &Observed, document: &Document) -> (Vec<Action>,
     let asked = unanswered(&observed.apikey, document);
     let is_asked = asked.is_some() || observed.is_ending();
     if let Some(until) = held_until(observed).filter(|_| !is_asked) {
-        return (Vec::new(), Situation::Holding(until));
+        return (Vec::new(), Situation::ReplacementBackoff(until));
     }
     let overlap = asked.as_ref().map(|request| request.overlap_seconds);
     let next = NextSecret {

@@ -8,7 +8,7 @@ use super::model::{Observed, Situation};
 use super::rotation;
 use apikey_api::{ApiKey, ApiKeyStatus, Phase, PreviousSecret, conditions};
 use apikey_credential::KeyId;
-use apikey_credential::verifier::{Cause, Handover};
+use apikey_credential::record::{Cause, Claim};
 use apikey_policy::Assessment;
 
 /// A key expires soon this long before its expiry, or in the last third of its life if that is
@@ -91,12 +91,9 @@ pub(super) fn compute(
             || old.handled_rotate_request.clone().filter(|_| kept),
             |document| document.handled_rotate_requests.last().cloned(),
         ),
-        revealed_at: document.and_then(|document| match &document.handover {
-            Handover::Revealed { at } => Some(at.clone()),
-            Handover::Unrecorded
-            | Handover::Delivered
-            | Handover::Unclaimed
-            | Handover::Removed => None,
+        revealed_at: document.and_then(|document| match &document.claim {
+            Claim::Revealed { at } => Some(at.clone()),
+            Claim::Unrecorded | Claim::Delivered | Claim::Unclaimed | Claim::Removed => None,
         }),
         // The token server's: replacing the status would erase what is not sent back.
         last_used_at: old.last_used_at,

@@ -12,13 +12,13 @@ use kube::core::Request;
 use super::delivered::Delivered;
 use super::model::Observed;
 use super::render;
-use crate::controller::cache::Ticket;
+use crate::controller::cache::ListGeneration;
 use crate::controller::context::{Context, post_params};
 use crate::watch::stored::Verifier;
 use apikey_api::names;
 use apikey_client::error::{Class, Error, request};
 use apikey_client::object::{Answer, Decode as _};
-use apikey_credential::verifier::Document;
+use apikey_credential::record::CredentialRecord;
 
 /// What makes a verifier that is written useless: token servers find it by its labels.
 const VERIFIER_RELABELLED: &str = "an admission policy changes its labels, so token servers can't find it: \
@@ -35,7 +35,7 @@ const METADATA_ONLY: HeaderValue =
 pub(super) async fn write_verifier(
     ctx: &Context,
     observed: &mut Observed,
-    document: &Document,
+    document: &CredentialRecord,
 ) -> Result<(), Error> {
     let replaces = observed
         .verifier
@@ -47,7 +47,7 @@ pub(super) async fn write_verifier(
     let secret = Answer(secret);
     let verifiers = ctx.verifiers();
     let params = post_params();
-    let ticket = ctx.caches.verifiers.ticket();
+    let generation = ctx.caches.verifiers.generation();
     let Answer(stored) = if replaces.is_some() {
         request(
             "update the verifier",
@@ -63,7 +63,7 @@ pub(super) async fn write_verifier(
         observed.verifier = Some(Arc::new(verifier));
         return Err(Error::held_up("write the verifier", VERIFIER_RELABELLED));
     }
-    ctx.caches.verifiers.record(ticket, verifier.clone());
+    ctx.caches.verifiers.record(generation, verifier.clone());
     // The key may have been deleted meanwhile, and own writes are no news to the sweeper.
     ctx.enqueue_verifier(&verifier);
     observed.verifier = Some(Arc::new(verifier));
@@ -84,9 +84,9 @@ pub(super) async fn create(
         .create(&post_params(), body.as_bytes().to_vec())
         .map_err(|error| Error::internal(doing, &error))?;
     post.headers_mut().insert(ACCEPT, METADATA_ONLY);
-    let ticket = ctx.caches.delivered.ticket();
+    let generation = ctx.caches.delivered.generation();
     let Answer(stored) = request(doing, send(ctx, post)).await?;
-    take_in(ctx, observed, ticket, stored);
+    take_in(ctx, observed, generation, stored);
     Ok(())
 }
 
@@ -111,14 +111,14 @@ async fn patch<P: serde::Serialize + std::fmt::Debug>(
     let patch = Request::new(url)
         .patch_metadata(apikey.secret_name(), params, patch)
         .map_err(|error| Error::internal(doing, &error))?;
-    let ticket = ctx.caches.delivered.ticket();
+    let generation = ctx.caches.delivered.generation();
     let Answer(stored) = request(doing, send(ctx, patch)).await?;
-    take_in(ctx, observed, ticket, stored);
+    take_in(ctx, observed, generation, stored);
     Ok(())
 }
 
-fn take_in(ctx: &Context, observed: &mut Observed, ticket: Ticket, stored: Delivered) {
-    ctx.caches.delivered.record(ticket, stored.clone());
+fn take_in(ctx: &Context, observed: &mut Observed, generation: ListGeneration, stored: Delivered) {
+    ctx.caches.delivered.record(generation, stored.clone());
     observed.delivered = Some(Arc::new(stored));
 }
 
@@ -220,7 +220,7 @@ pub(super) async fn remove_delivered(ctx: &Context, observed: &mut Observed) -> 
         .delete(observed.apikey.secret_name(), &params)
         .map_err(|error| Error::internal(doing, &error))?;
     delete.headers_mut().insert(ACCEPT, METADATA_ONLY);
-    let ticket = ctx.caches.delivered.ticket();
+    let generation = ctx.caches.delivered.generation();
     let answer = match request(doing, ctx.client.0.request_text(delete)).await {
         Ok(answer) => answer,
         Err(error) if error.is_not_found() => String::new(),
@@ -231,7 +231,7 @@ pub(super) async fn remove_delivered(ctx: &Context, observed: &mut Observed) -> 
         .ok()
         .filter(|secret| secret.is_deleting);
     match kept {
-        Some(kept) => take_in(ctx, observed, ticket, kept),
+        Some(kept) => take_in(ctx, observed, generation, kept),
         None => observed.delivered = None,
     }
     Ok(())

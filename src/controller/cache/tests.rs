@@ -17,7 +17,11 @@ fn object_in(namespace: &str, name: &str, version: u64) -> ConfigMap {
     object
 }
 
-fn list(cache: &Cache<ConfigMap>, part: &Part, objects: &[ConfigMap]) -> Vec<News<ConfigMap>> {
+fn list(
+    cache: &Cache<ConfigMap>,
+    scope: &WatchScope,
+    objects: &[ConfigMap],
+) -> Vec<Delta<ConfigMap>> {
     let objects = objects
         .iter()
         .cloned()
@@ -26,19 +30,19 @@ fn list(cache: &Cache<ConfigMap>, part: &Part, objects: &[ConfigMap]) -> Vec<New
     std::iter::once(Event::Init)
         .chain(objects)
         .chain([Event::InitDone])
-        .flat_map(|event| cache.apply(part, event))
+        .flat_map(|event| cache.apply(scope, event))
         .collect()
 }
 
-fn told(news: &[News<ConfigMap>]) -> Vec<String> {
+fn told(news: &[Delta<ConfigMap>]) -> Vec<String> {
     let mut told: Vec<_> = news
         .iter()
         .map(|news| match news {
-            News::Applied { new, old } => format!("{} {}", new.name_any(), old.is_some()),
-            News::Deleted { identity, old } => {
+            Delta::Applied { new, old } => format!("{} {}", new.name_any(), old.is_some()),
+            Delta::Deleted { identity, old } => {
                 format!("-{} {} {}", identity.name, identity.uid, old.is_some())
             }
-            News::Unreadable { identity, old } => {
+            Delta::Unreadable { identity, old } => {
                 format!("?{} {}", identity.name, old.is_some())
             }
         })
@@ -49,7 +53,7 @@ fn told(news: &[News<ConfigMap>]) -> Vec<String> {
 
 fn synced(objects: &[ConfigMap]) -> Cache<ConfigMap> {
     let cache = Cache::default();
-    list(&cache, &Part::Whole, objects);
+    list(&cache, &WatchScope::Everything, objects);
     cache
 }
 
@@ -65,22 +69,22 @@ fn stored_in(cache: &Cache<ConfigMap>, namespace: &str, name: &str) -> Option<u6
 #[test]
 fn our_own_write_is_there_at_once_and_its_event_is_no_news() {
     let cache = synced(&[object("a", 5)]);
-    cache.record(cache.ticket(), object("a", 7));
+    cache.record(cache.generation(), object("a", 7));
     assert_eq!(stored(&cache, "a"), Some(7));
     assert!(
         cache
-            .apply(&Part::Whole, Event::Apply(object("a", 6).into()))
+            .apply(&WatchScope::Everything, Event::Apply(object("a", 6).into()))
             .is_empty()
     );
     assert!(
         cache
-            .apply(&Part::Whole, Event::Apply(object("a", 7).into()))
+            .apply(&WatchScope::Everything, Event::Apply(object("a", 7).into()))
             .is_empty()
     );
     assert_eq!(stored(&cache, "a"), Some(7));
     assert_eq!(
         cache
-            .apply(&Part::Whole, Event::Apply(object("a", 8).into()))
+            .apply(&WatchScope::Everything, Event::Apply(object("a", 8).into()))
             .len(),
         1
     );
@@ -89,20 +93,23 @@ fn our_own_write_is_there_at_once_and_its_event_is_no_news() {
 #[test]
 fn an_answer_that_comes_after_the_deletion_makes_no_ghost() {
     let cache = synced(&[object("a", 5)]);
-    let ticket = cache.ticket();
-    cache.apply(&Part::Whole, Event::Apply(object("a", 7).into()));
-    cache.apply(&Part::Whole, Event::Delete(Identity::of(&object("a", 8))));
-    cache.record(ticket, object("a", 7));
+    let generation = cache.generation();
+    cache.apply(&WatchScope::Everything, Event::Apply(object("a", 7).into()));
+    cache.apply(
+        &WatchScope::Everything,
+        Event::Delete(Identity::of(&object("a", 8))),
+    );
+    cache.record(generation, object("a", 7));
     assert_eq!(stored(&cache, "a"), None);
 }
 
 #[test]
 fn an_answer_from_before_a_list_is_dropped() {
     let cache = synced(&[object("a", 5)]);
-    let ticket = cache.ticket();
-    cache.apply(&Part::Whole, Event::Init);
-    cache.apply(&Part::Whole, Event::InitDone);
-    cache.record(ticket, object("a", 9));
+    let generation = cache.generation();
+    cache.apply(&WatchScope::Everything, Event::Init);
+    cache.apply(&WatchScope::Everything, Event::InitDone);
+    cache.record(generation, object("a", 9));
     assert_eq!(stored(&cache, "a"), None);
 }
 
@@ -110,7 +117,7 @@ fn an_answer_from_before_a_list_is_dropped() {
 fn a_list_tells_what_changed_since_the_last_and_removes_when_it_is_complete() {
     let cache = synced(&[object("gone", 1), object("same", 2), object("changed", 9)]);
     let mut again = object("again", 3);
-    cache.apply(&Part::Whole, Event::Apply(again.clone().into()));
+    cache.apply(&WatchScope::Everything, Event::Apply(again.clone().into()));
     again.metadata.uid = Some("another".into());
     let listed = [
         object("same", 2),
@@ -119,9 +126,9 @@ fn a_list_tells_what_changed_since_the_last_and_removes_when_it_is_complete() {
         again,
     ];
     let events = listed.map(Stored::from).map(Event::InitApply);
-    let mut news = cache.apply(&Part::Whole, Event::Init);
+    let mut news = cache.apply(&WatchScope::Everything, Event::Init);
     for event in events {
-        news.extend(cache.apply(&Part::Whole, event));
+        news.extend(cache.apply(&WatchScope::Everything, event));
     }
     let so_far = [
         "-again again true",
@@ -131,7 +138,7 @@ fn a_list_tells_what_changed_since_the_last_and_removes_when_it_is_complete() {
     ];
     assert_eq!(told(&news), so_far);
     assert_eq!(stored(&cache, "gone"), Some(1));
-    let gone = cache.apply(&Part::Whole, Event::InitDone);
+    let gone = cache.apply(&WatchScope::Everything, Event::InitDone);
     assert_eq!(told(&gone), ["-gone gone true"]);
     assert_eq!(stored(&cache, "gone"), None);
     assert_eq!(stored(&cache, "changed"), Some(6));
@@ -139,7 +146,10 @@ fn a_list_tells_what_changed_since_the_last_and_removes_when_it_is_complete() {
 
 #[test]
 fn a_list_of_one_namespace_leaves_the_others_alone() {
-    let (a, b) = (Part::Namespace("a".into()), Part::Namespace("b".into()));
+    let (a, b) = (
+        WatchScope::Namespace("a".into()),
+        WatchScope::Namespace("b".into()),
+    );
     let cache = Cache::default();
     list(
         &cache,
@@ -159,18 +169,21 @@ fn a_list_of_one_namespace_leaves_the_others_alone() {
 
 #[test]
 fn what_the_watch_of_one_namespace_has_seen_says_nothing_about_another() {
-    let (a, b) = (Part::Namespace("a".into()), Part::Namespace("b".into()));
+    let (a, b) = (
+        WatchScope::Namespace("a".into()),
+        WatchScope::Namespace("b".into()),
+    );
     let cache = Cache::default();
     list(&cache, &a, &[object_in("a", "one", 1)]);
     list(&cache, &b, &[object_in("b", "one", 2)]);
-    let ticket = cache.ticket();
+    let generation = cache.generation();
     cache.apply(&a, Event::Apply(object_in("a", "one", 9).into()));
     cache.apply(&a, Event::Init);
-    cache.record(ticket, object_in("b", "one", 5));
+    cache.record(generation, object_in("b", "one", 5));
     assert_eq!(stored_in(&cache, "b", "one"), Some(5));
-    cache.record(ticket, object_in("a", "one", 10));
+    cache.record(generation, object_in("a", "one", 10));
     assert_eq!(stored_in(&cache, "a", "one"), Some(9), "a list began since");
-    cache.record(cache.ticket(), object_in("elsewhere", "one", 11));
+    cache.record(cache.generation(), object_in("elsewhere", "one", 11));
     assert_eq!(stored_in(&cache, "elsewhere", "one"), None);
 }
 
@@ -186,19 +199,19 @@ fn unreadable(name: &str, version: u64) -> Stored<ConfigMap> {
 fn an_object_that_can_t_be_read_is_in_no_store_but_is_known_until_it_is_gone() {
     let cache = synced(&[object("a", 5), object("b", 6)]);
     let is_unreadable = |name| cache.is_unreadable(Some("ns"), name);
-    let news = cache.apply(&Part::Whole, Event::Apply(unreadable("a", 7)));
+    let news = cache.apply(&WatchScope::Everything, Event::Apply(unreadable("a", 7)));
     assert_eq!(told(&news), ["?a true"]);
     assert!(is_unreadable("a") && stored(&cache, "a").is_none());
-    let readable = cache.apply(&Part::Whole, Event::Apply(object("a", 8).into()));
+    let readable = cache.apply(&WatchScope::Everything, Event::Apply(object("a", 8).into()));
     assert_eq!(told(&readable), ["a false"]);
     assert!(!is_unreadable("a"));
-    cache.apply(&Part::Whole, Event::Apply(unreadable("a", 9)));
-    cache.apply(&Part::Whole, Event::Apply(unreadable("b", 10)));
+    cache.apply(&WatchScope::Everything, Event::Apply(unreadable("a", 9)));
+    cache.apply(&WatchScope::Everything, Event::Apply(unreadable("b", 10)));
     let deletion = Event::Delete(Identity::of(&object("b", 11)));
-    let deleted = cache.apply(&Part::Whole, deletion);
+    let deleted = cache.apply(&WatchScope::Everything, deletion);
     assert_eq!(told(&deleted), ["-b b false"]);
     assert!(is_unreadable("a") && !is_unreadable("b"));
-    let gone = list(&cache, &Part::Whole, &[]);
+    let gone = list(&cache, &WatchScope::Everything, &[]);
     assert_eq!(told(&gone), ["-a a false"]);
     assert!(!is_unreadable("a"));
 }
@@ -215,9 +228,9 @@ fn an_object_is_gone_when_a_list_shows_another_in_its_place_whether_either_can_b
     let third = with_uid(object("a", 7), "third");
     let cache = synced(&[with_uid(object("a", 4), "zeroth")]);
     let tell = |stored: Stored<ConfigMap>| {
-        cache.apply(&Part::Whole, Event::Init);
-        let mut news = cache.apply(&Part::Whole, Event::InitApply(stored));
-        news.extend(cache.apply(&Part::Whole, Event::InitDone));
+        cache.apply(&WatchScope::Everything, Event::Init);
+        let mut news = cache.apply(&WatchScope::Everything, Event::InitApply(stored));
+        news.extend(cache.apply(&WatchScope::Everything, Event::InitDone));
         told(&news)
     };
     assert_eq!(tell(first()), ["-a zeroth true", "?a false"]);
@@ -229,9 +242,12 @@ fn an_object_is_gone_when_a_list_shows_another_in_its_place_whether_either_can_b
 #[test]
 fn after_the_cluster_was_set_back_a_list_of_lower_versions_counts_and_so_do_own_writes() {
     let cache = synced(&[object("a", 500)]);
-    list(&cache, &Part::Whole, &[object("a", 100)]);
-    cache.apply(&Part::Whole, Event::Apply(object("a", 101).into()));
+    list(&cache, &WatchScope::Everything, &[object("a", 100)]);
+    cache.apply(
+        &WatchScope::Everything,
+        Event::Apply(object("a", 101).into()),
+    );
     assert_eq!(stored(&cache, "a"), Some(101));
-    cache.record(cache.ticket(), object("a", 102));
+    cache.record(cache.generation(), object("a", 102));
     assert_eq!(stored(&cache, "a"), Some(102));
 }

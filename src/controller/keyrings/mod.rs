@@ -32,7 +32,7 @@ use apikey_credential::signing::RotationPolicy;
 const MOST_WAIT: Duration = Duration::from_hours(1);
 /// Shortest wait, so that clocks that disagree make no busy loop.
 const LEAST_WAIT: Duration = Duration::from_secs(1);
-/// See [`crate::watch::Feed::new`]. Unit: seconds.
+/// See [`crate::watch::WatchSet::new`]. Unit: seconds.
 const WATCH_TIMEOUT_SECONDS: u32 = 240;
 
 /// A ring of keys that is kept in one Secret.

@@ -38,7 +38,7 @@ use apikey_client::clock::Clock;
 use apikey_client::error::{self, Error};
 use apikey_client::object::Answer;
 
-/// See [`crate::watch::Feed::new`]. Unit: seconds.
+/// See [`crate::watch::WatchSet::new`]. Unit: seconds.
 const WATCH_TIMEOUT_SECONDS: u32 = 240;
 /// Longest wait for the lease to be given back at the end.
 const RELEASE_DEADLINE: Duration = Duration::from_secs(5);

@@ -26,7 +26,12 @@ fn apikey(n: u64) -> ApiKey {
 }
 
 fn apikeys(ctx: &Arc<Context>) -> impl FnMut(Event<ApiKey>) + use<> {
-    into(ctx, &Part::Whole, |ctx| &ctx.caches.apikeys, on_apikey)
+    into(
+        ctx,
+        &WatchScope::Everything,
+        |ctx| &ctx.caches.apikeys,
+        on_apikey,
+    )
 }
 
 /// Has `acme` allow no key at all.
@@ -43,7 +48,7 @@ fn declare_full(ctx: &Arc<Context>) {
     acme.spec.allowed_namespaces.from = apikey_api::FromNamespaces::All;
     let mut organizations = into(
         ctx,
-        &Part::Whole,
+        &WatchScope::Everything,
         |ctx| &ctx.caches.organizations,
         on_organization,
     );
@@ -179,12 +184,12 @@ async fn an_answer_of_a_write_that_comes_while_the_deletion_is_told_leaves_no_gh
     for n in 0..MANY {
         let [stored, answer, last] = [1, 2, 3].map(|step| at_version(10 * n + step));
         apikeys(&ctx)(Event::Apply(stored.into()));
-        let ticket = ctx.caches.apikeys.ticket();
+        let generation = ctx.caches.apikeys.generation();
         let both = Barrier::new(2);
         std::thread::scope(|threads| {
             threads.spawn(|| {
                 both.wait();
-                ctx.record_apikey(ticket, answer);
+                ctx.record_apikey(generation, answer);
             });
             threads.spawn(|| {
                 let mut apikeys = apikeys(&ctx);

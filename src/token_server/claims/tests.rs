@@ -3,7 +3,7 @@ use crate::watch::event::Event;
 use super::*;
 use crate::token_server::testing::{EXPIRY, NOW, apikey, at, index, organization, ring, secret};
 use crate::token_server::verify::{Login, Verdict, Verifier};
-use crate::watch::watched::Part;
+use crate::watch::scope::WatchScope;
 use apikey_api::{SubOrganization, TokenSpec};
 use apikey_policy::default_organization_id;
 
@@ -22,7 +22,7 @@ fn proven(change: impl FnOnce(&mut apikey_api::ApiKeySpec), now: i64) -> Proven 
     }
     let mut key = apikey(1);
     change(&mut key.spec);
-    index.apikey(&Part::Whole, Event::Apply(key.into()));
+    index.apikey(&WatchScope::Everything, Event::Apply(key.into()));
     let verifier = Verifier::new(index).unwrap();
     let verdict = verifier.check(secret(1).expose(), Login::Implied, at(now));
     let Verdict::Proven(proven) = verdict else {

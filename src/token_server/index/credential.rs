@@ -8,7 +8,7 @@ use k8s_openapi::jiff::Timestamp;
 use apikey_api::KeyRef;
 use apikey_api::{ApiKey, SubOrganization, TokenSpec};
 use apikey_credential::KeyId;
-use apikey_credential::verifier::{Document, Entry};
+use apikey_credential::record::{CredentialRecord, Entry};
 use apikey_policy::{Assessment, Grant, Subject, Verdict};
 
 /// What decisions need of an `ApiKey`.
@@ -214,7 +214,7 @@ impl Credential {
 }
 
 impl Evidence {
-    pub(super) fn of(document: &Document) -> Self {
+    pub(super) fn of(document: &CredentialRecord) -> Self {
         let pending = document.pending.iter().map(|pending| &pending.entry);
         let delivered = [Some(&document.current), document.previous.as_ref()];
         let entries = delivered.into_iter().flatten().chain(pending);

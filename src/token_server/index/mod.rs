@@ -22,8 +22,8 @@ use self::claims::Claims;
 pub use self::credential::{Credential, Evidence, Key, Proof, Standing};
 use crate::watch::event::Event;
 use crate::watch::relist::{Relist, Step};
+use crate::watch::scope::WatchScope;
 use crate::watch::stored::Verifier;
-use crate::watch::watched::Part;
 use apikey_api::KeyRef;
 use apikey_api::{ApiKey, Organization, names};
 use apikey_client::object::{Identity, NamespaceLabels};
@@ -38,7 +38,7 @@ pub struct Index {
     published: RwLock<BTreeMap<KeyId, Arc<Credential>>>,
     peppers: RwLock<Option<Arc<PepperRing>>>,
     /// The argon2id hash of some key that only argon2id can check, if there is such a key.
-    decoy: RwLock<Option<Arc<str>>>,
+    dummy_hash: RwLock<Option<Arc<str>>>,
 }
 
 /// What the watches have delivered.
@@ -51,10 +51,10 @@ struct State {
     claims: Claims,
     organizations: BTreeMap<String, Declared>,
     quota_index: QuotaIndex,
-    listed_keys: BTreeMap<Part, Relist<KeyRef>>,
+    listed_keys: BTreeMap<WatchScope, Relist<KeyRef>>,
     listed_verifiers: Relist<Arc<str>>,
     listed_organizations: Relist<String>,
-    listed_namespaces: BTreeMap<Part, Relist<String>>,
+    listed_namespaces: BTreeMap<WatchScope, Relist<String>>,
     /// Verifiers of keys that only argon2id can check, by uid, with one hash of each.
     argon2_only: BTreeMap<Arc<str>, Arc<str>>,
 }
@@ -96,7 +96,7 @@ impl Index {
             state: Mutex::new(state),
             published: RwLock::default(),
             peppers: RwLock::default(),
-            decoy: RwLock::default(),
+            dummy_hash: RwLock::default(),
         }
     }
 
@@ -149,8 +149,8 @@ impl Index {
     /// The hash against which the secret of an unknown key is checked, so that it costs what a wrong
     /// secret of a known key may cost; `None` while no key needs argon2id.
     #[must_use]
-    pub fn decoy(&self) -> Option<Arc<str>> {
-        self.decoy.read().clone()
+    pub fn dummy_hash(&self) -> Option<Arc<str>> {
+        self.dummy_hash.read().clone()
     }
 
     /// When the key was last used, as its status says.
@@ -161,9 +161,9 @@ impl Index {
 
     /// Takes in what the watch of a part of all ApiKeys saw. What is in other parts stays. A key that
     /// can't be read is refused, as one that is gone.
-    pub fn apikey(&self, part: &Part, event: Event<ApiKey>) {
+    pub fn apikey(&self, scope: &WatchScope, event: Event<ApiKey>) {
         let state = &mut *self.state.lock();
-        let listed = state.listed_keys.entry(part.clone()).or_default();
+        let listed = state.listed_keys.entry(scope.clone()).or_default();
         match listed.take(event, |identity| KeyRef::from(identity)) {
             Step::Nothing => {}
             Step::Put(apikey) => self.upsert(state, &apikey),
@@ -171,7 +171,7 @@ impl Index {
                 self.remove(state, &KeyRef::from(&identity));
             }
             Step::Complete => {
-                let known = state.keys.keys().filter(|key| part.has(&key.namespace));
+                let known = state.keys.keys().filter(|key| scope.has(&key.namespace));
                 for gone in listed.gone(known) {
                     self.remove(state, &gone);
                 }
@@ -204,9 +204,9 @@ impl Index {
     }
 
     /// Takes in what the watch of a part of all namespaces saw.
-    pub fn namespace(&self, part: &Part, event: Event<NamespaceLabels>) {
+    pub fn namespace(&self, scope: &WatchScope, event: Event<NamespaceLabels>) {
         let state = &mut *self.state.lock();
-        let listed = state.listed_namespaces.entry(part.clone()).or_default();
+        let listed = state.listed_namespaces.entry(scope.clone()).or_default();
         match listed.take(event, |identity| identity.name.to_string()) {
             Step::Nothing => {}
             Step::Put(namespace) => {
@@ -217,7 +217,7 @@ impl Index {
             }
             Step::Complete => {
                 let known = state.quota_index.namespaces();
-                let known = known.iter().filter(|name| part.has(name));
+                let known = known.iter().filter(|name| scope.has(name));
                 for gone in listed.gone(known) {
                     self.label(state, &gone, None);
                 }
@@ -367,14 +367,15 @@ impl Index {
     fn forget(&self, state: &mut State, uid: &str) {
         self.withdraw(state, uid);
         if let Some(evidence) = state.verifiers.remove(uid) {
-            let heir = state.claims.remove(&evidence.claim(&uid.into()));
-            let heir = heir.and_then(|uid| state.keys.iter().find(|(_, key)| key.uid == uid));
-            if let Some(heir) = heir.map(|(reference, _)| reference.clone()) {
-                self.publish(state, &heir);
+            let successor = state.claims.remove(&evidence.claim(&uid.into()));
+            let successor =
+                successor.and_then(|uid| state.keys.iter().find(|(_, key)| key.uid == uid));
+            if let Some(successor) = successor.map(|(reference, _)| reference.clone()) {
+                self.publish(state, &successor);
             }
         }
         if state.argon2_only.remove(uid).is_some() {
-            *self.decoy.write() = state.argon2_only.values().next().cloned();
+            *self.dummy_hash.write() = state.argon2_only.values().next().cloned();
         }
     }
 
@@ -446,7 +447,7 @@ impl Index {
             }
             None => drop(state.argon2_only.remove(&uid)),
         }
-        *self.decoy.write() = state.argon2_only.values().next().cloned();
+        *self.dummy_hash.write() = state.argon2_only.values().next().cloned();
     }
 }
 

@@ -4,7 +4,7 @@ use super::*;
 use crate::token_server::testing::{
     NOW, apikey, at, document, index, organization, ring, secret, verifier,
 };
-use apikey_credential::verifier::Document;
+use apikey_credential::record::CredentialRecord;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 fn standing(index: &Index, n: u8) -> Option<Standing> {
@@ -26,9 +26,9 @@ fn a_key_is_there_once_both_it_and_its_verifier_are_in_either_order() {
         if verifier_first {
             index.verifier(Event::Apply(verifier(document(1, &ring)).into()));
             assert!(index.is_empty());
-            index.apikey(&Part::Whole, Event::Apply(apikey(1).into()));
+            index.apikey(&WatchScope::Everything, Event::Apply(apikey(1).into()));
         } else {
-            index.apikey(&Part::Whole, Event::Apply(apikey(1).into()));
+            index.apikey(&WatchScope::Everything, Event::Apply(apikey(1).into()));
             assert!(index.is_empty());
             index.verifier(Event::Apply(verifier(document(1, &ring)).into()));
         }
@@ -40,24 +40,27 @@ fn a_key_is_there_once_both_it_and_its_verifier_are_in_either_order() {
 fn deleting_suspending_and_changing_roles_take_effect_at_once() {
     let ring = ring();
     let index = index(3, &ring);
-    index.apikey(&Part::Whole, Event::Delete(Identity::of(&apikey(1))));
+    index.apikey(
+        &WatchScope::Everything,
+        Event::Delete(Identity::of(&apikey(1))),
+    );
     assert_eq!(standing(&index, 1), None);
 
     let mut suspended = apikey(2);
     suspended.spec.suspended = true;
-    index.apikey(&Part::Whole, Event::Apply(suspended.into()));
+    index.apikey(&WatchScope::Everything, Event::Apply(suspended.into()));
     assert_eq!(standing(&index, 2), Some(Standing::Suspended));
-    index.apikey(&Part::Whole, Event::Apply(apikey(2).into()));
+    index.apikey(&WatchScope::Everything, Event::Apply(apikey(2).into()));
     assert_eq!(roles(&index, 2), ["viewer"]);
 
     let mut changed = apikey(3);
     changed.spec.roles = vec!["operator".into()];
-    index.apikey(&Part::Whole, Event::Apply(changed.into()));
+    index.apikey(&WatchScope::Everything, Event::Apply(changed.into()));
     assert_eq!(roles(&index, 3), ["operator"]);
 
     let mut deleting = apikey(3);
     deleting.metadata.deletion_timestamp = deleting.metadata.creation_timestamp.clone();
-    index.apikey(&Part::Whole, Event::Apply(deleting.into()));
+    index.apikey(&WatchScope::Everything, Event::Apply(deleting.into()));
     assert_eq!(standing(&index, 3), Some(Standing::Deleted));
 }
 
@@ -65,10 +68,10 @@ fn deleting_suspending_and_changing_roles_take_effect_at_once() {
 fn a_list_removes_what_it_does_not_show_and_only_when_it_is_complete() {
     let ring = ring();
     let index = index(2, &ring);
-    index.apikey(&Part::Whole, Event::Init);
-    index.apikey(&Part::Whole, Event::InitApply(apikey(2).into()));
+    index.apikey(&WatchScope::Everything, Event::Init);
+    index.apikey(&WatchScope::Everything, Event::InitApply(apikey(2).into()));
     assert!(standing(&index, 1).is_some());
-    index.apikey(&Part::Whole, Event::InitDone);
+    index.apikey(&WatchScope::Everything, Event::InitDone);
     assert!(standing(&index, 1).is_none() && standing(&index, 2).is_some());
 
     index.verifier(Event::Init);
@@ -81,7 +84,7 @@ fn a_list_removes_what_it_does_not_show_and_only_when_it_is_complete() {
 fn a_list_of_one_namespace_leaves_the_keys_of_others_served() {
     let ring = ring();
     let index = index(0, &ring);
-    let [team, other] = ["team", "other"].map(|name| Part::Namespace(name.into()));
+    let [team, other] = ["team", "other"].map(|name| WatchScope::Namespace(name.into()));
     index.apikey(&team, Event::Apply(apikey(1).into()));
     index.verifier(Event::Apply(verifier(document(1, &ring)).into()));
     let mut foreign = document(2, &ring);
@@ -113,13 +116,13 @@ fn a_list_of_one_namespace_leaves_the_labels_of_others() {
         labels: Arc::new([("of".into(), name.into())].into()),
     };
     for name in ["a", "b", "a"] {
-        let part = Part::Namespace(name.into());
-        index.namespace(&part, Event::Init);
-        index.namespace(&part, Event::InitApply(labelled(name).into()));
-        index.namespace(&part, Event::InitDone);
+        let scope = WatchScope::Namespace(name.into());
+        index.namespace(&scope, Event::Init);
+        index.namespace(&scope, Event::InitApply(labelled(name).into()));
+        index.namespace(&scope, Event::InitDone);
     }
-    index.namespace(&Part::Namespace("a".into()), Event::Init);
-    index.namespace(&Part::Namespace("a".into()), Event::InitDone);
+    index.namespace(&WatchScope::Namespace("a".into()), Event::Init);
+    index.namespace(&WatchScope::Namespace("a".into()), Event::InitDone);
     let state = index.state.lock();
     assert_eq!(state.quota_index.labels("a"), None);
     assert_eq!(state.quota_index.labels("b").unwrap()["of"], "b");
@@ -131,7 +134,7 @@ fn a_key_made_again_under_its_name_does_not_inherit_the_secret() {
     let index = index(1, &ring);
     let mut again = apikey(1);
     again.metadata.uid = Some("another".into());
-    index.apikey(&Part::Whole, Event::Apply(again.into()));
+    index.apikey(&WatchScope::Everything, Event::Apply(again.into()));
     assert_eq!(standing(&index, 1), None);
 }
 
@@ -157,7 +160,7 @@ fn an_id_stays_with_the_earlier_verifier_in_any_order_and_passes_on_only_with_it
                 }
                 let give_keys = || {
                     for n in keys {
-                        index.apikey(&Part::Whole, Event::Apply(apikey(n).into()));
+                        index.apikey(&WatchScope::Everything, Event::Apply(apikey(n).into()));
                     }
                 };
                 if !verifiers_first {
@@ -172,7 +175,10 @@ fn an_id_stays_with_the_earlier_verifier_in_any_order_and_passes_on_only_with_it
                 assert_eq!(uid(&index).as_deref(), Some("uid-1"));
                 assert_eq!(index.refused_ids(), 1);
                 // A key that is gone leaves its id to nobody while its verifier is there.
-                index.apikey(&Part::Whole, Event::Delete(Identity::of(&apikey(1))));
+                index.apikey(
+                    &WatchScope::Everything,
+                    Event::Delete(Identity::of(&apikey(1))),
+                );
                 assert_eq!(uid(&index), None);
                 let gone = verifier(first.clone());
                 index.verifier(Event::Delete(Identity::of(&gone)));
@@ -220,7 +226,10 @@ fn over_the_quota_the_oldest_keys_are_served() {
     ));
     assert_eq!(roles(&index, 1), ["viewer"]);
     assert_eq!(standing(&index, 2), Some(Standing::NotAllowed));
-    index.apikey(&Part::Whole, Event::Delete(Identity::of(&apikey(1))));
+    index.apikey(
+        &WatchScope::Everything,
+        Event::Delete(Identity::of(&apikey(1))),
+    );
     assert_eq!(roles(&index, 2), ["viewer"]);
 }
 
@@ -229,7 +238,7 @@ fn a_verifier_that_can_no_longer_be_read_leaves_its_key_served() {
     let ring = ring();
     let index = index(1, &ring);
     let mut damaged = verifier(document(1, &ring));
-    damaged.document = Document::parse(b"{\"version\": 99}");
+    damaged.document = CredentialRecord::parse(b"{\"version\": 99}");
     index.verifier(Event::Apply(damaged.into()));
     assert_eq!(roles(&index, 1), ["viewer"]);
 }
@@ -252,7 +261,7 @@ fn a_change_of_last_use_alone_makes_no_new_credential() {
     let mut used = apikey(1);
     let status = used.status.get_or_insert_default();
     status.last_used_at = used.metadata.creation_timestamp.clone();
-    index.apikey(&Part::Whole, Event::Apply(used.clone().into()));
+    index.apikey(&WatchScope::Everything, Event::Apply(used.clone().into()));
     assert!(Arc::ptr_eq(
         &before,
         &index.get(secret(1).key_id()).unwrap()
@@ -264,13 +273,22 @@ fn a_change_of_last_use_alone_makes_no_new_credential() {
 fn keys_of_a_lost_pepper_are_known_and_their_number_falls_when_it_is_back() {
     let ring = ring();
     let index = index(2, &ring);
-    assert_eq!((index.argon2_only(), index.decoy().is_some()), (0, false));
+    assert_eq!(
+        (index.argon2_only(), index.dummy_hash().is_some()),
+        (0, false)
+    );
     index.use_peppers(crate::token_server::testing::ring());
-    assert_eq!((index.argon2_only(), index.decoy().is_some()), (2, true));
+    assert_eq!(
+        (index.argon2_only(), index.dummy_hash().is_some()),
+        (2, true)
+    );
     index.verifier(Event::Delete(Identity::of(&verifier(document(1, &ring)))));
     assert_eq!(index.argon2_only(), 1);
     index.use_peppers(ring);
-    assert_eq!((index.argon2_only(), index.decoy().is_some()), (0, false));
+    assert_eq!(
+        (index.argon2_only(), index.dummy_hash().is_some()),
+        (0, false)
+    );
 }
 
 #[test]

@@ -8,16 +8,16 @@ use crate::token_server::testing::{
     EXPIRY, NOW, apikey, at, document, index, pending, ring, secret, secret_of_revision, verifier,
 };
 use crate::token_server::verify::{Login, Verdict, Verifier};
-use crate::watch::watched::Part;
+use crate::watch::scope::WatchScope;
 use apikey_api::TokenSpec;
-use apikey_credential::verifier::Document;
+use apikey_credential::record::CredentialRecord;
 use std::sync::Arc;
 
 /// An index with key 1, and the document that proves its first secret.
-fn world() -> (Arc<Index>, Document) {
+fn world() -> (Arc<Index>, CredentialRecord) {
     let ring = ring();
     let index = index(0, &ring);
-    index.apikey(&Part::Whole, Event::Apply(apikey(1).into()));
+    index.apikey(&WatchScope::Everything, Event::Apply(apikey(1).into()));
     let document = document(1, &ring);
     index.verifier(Event::Apply(verifier(document.clone()).into()));
     let second = pending(&secret_of_revision(1, 2), 2, &ring);
@@ -46,7 +46,7 @@ fn is_live(index: &Index, claims: &Claims<'static>, now: i64) -> bool {
 }
 
 /// Delivers the second secret: the first one is accepted for so many seconds more.
-fn rotate(index: &Index, mut document: Document, overlap_seconds: u32, now: i64) {
+fn rotate(index: &Index, mut document: CredentialRecord, overlap_seconds: u32, now: i64) {
     document.pending[0].overlap_seconds = overlap_seconds;
     document.pending[0].entry.created_at.0 = at(now);
     let digest = document.pending[0].entry.digest();
@@ -116,7 +116,7 @@ fn an_audience_that_a_key_no_longer_has_is_gone_from_its_tokens() {
             audiences: audiences.iter().map(|&name| name.to_owned()).collect(),
             ..TokenSpec::default()
         });
-        index.apikey(&Part::Whole, Event::Apply(key.into()));
+        index.apikey(&WatchScope::Everything, Event::Apply(key.into()));
     };
     let of_server = token(&index, 1, NOW);
     with(&["a", "b"]);

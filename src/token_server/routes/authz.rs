@@ -51,8 +51,8 @@ impl Requirement {
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         let mut requirement = Self::default();
-        for part in text.split(',') {
-            match part.split_once('=')? {
+        for scope in text.split(',') {
+            match scope.split_once('=')? {
                 ("org", name) if is_name(name) && requirement.org.is_none() => {
                     requirement.org = Some(name.to_owned());
                 }

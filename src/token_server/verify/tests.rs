@@ -5,7 +5,7 @@ use super::*;
 use crate::token_server::testing::{
     EXPIRY, NOW, apikey, at, document, index, pending, ring, secret, secret_of_revision, verifier,
 };
-use crate::watch::watched::Part;
+use crate::watch::scope::WatchScope;
 
 fn checker(index: &Arc<Index>) -> Verifier {
     Verifier::new(Arc::clone(index)).unwrap()
@@ -44,7 +44,7 @@ fn each_reason_is_told_apart_inside() {
     );
     let mut suspended = apikey(2);
     suspended.spec.suspended = true;
-    index.apikey(&Part::Whole, Event::Apply(suspended.into()));
+    index.apikey(&WatchScope::Everything, Event::Apply(suspended.into()));
     let two = secret(2);
     assert_eq!(check(two.expose(), "key-2", NOW), Some(Refusal::Suspended));
 }
@@ -160,12 +160,15 @@ fn what_changed_while_argon2_ran_counts() {
     };
     let mut suspended = apikey(1);
     suspended.spec.suspended = true;
-    index.apikey(&Part::Whole, Event::Apply(suspended.into()));
+    index.apikey(&WatchScope::Everything, Event::Apply(suspended.into()));
     assert_eq!(
         refusal(&checker.decided(&question, Some(0), at(NOW))),
         Some(Refusal::Suspended)
     );
-    index.apikey(&Part::Whole, Event::Delete(Identity::of(&apikey(1))));
+    index.apikey(
+        &WatchScope::Everything,
+        Event::Delete(Identity::of(&apikey(1))),
+    );
     assert_eq!(
         refusal(&checker.decided(&question, Some(0), at(NOW))),
         Some(Refusal::UnknownKey)

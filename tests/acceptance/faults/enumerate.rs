@@ -1,4 +1,4 @@
-//! Which faults there are: every call of every story with every kind, and pairs of them. Pure.
+//! Which faults there are: every call of every scenario with every kind, and pairs of them. Pure.
 
 use std::collections::BTreeMap;
 
@@ -6,26 +6,26 @@ use rand::rngs::StdRng;
 use rand::seq::IndexedRandom as _;
 use rand::{RngExt as _, SeedableRng as _};
 
-use super::stories::Story;
+use super::scenarios::Scenario;
 use crate::support::{Call, Fault, Harm, Kind, Moment, Object, Passing};
 
-/// The calls of stories in which nothing goes wrong.
-pub(super) type Calls = BTreeMap<Story, Vec<Call>>;
+/// The calls of scenarios in which nothing goes wrong.
+pub(super) type Calls = BTreeMap<Scenario, Vec<Call>>;
 
 /// A key with its faults.
 #[derive(Clone, Debug)]
 pub(super) struct Case {
-    pub(super) story: Story,
+    pub(super) scenario: Scenario,
     pub(super) faults: Vec<Fault>,
     pub(super) name: String,
 }
 
 impl Case {
     /// A case; the label makes its name one that no other case has.
-    pub(super) fn new(story: Story, faults: Vec<Fault>, label: &str) -> Self {
-        let name = format!("{story:?}-{label}").to_lowercase();
+    pub(super) fn new(scenario: Scenario, faults: Vec<Fault>, label: &str) -> Self {
+        let name = format!("{scenario:?}-{label}").to_lowercase();
         Self {
-            story,
+            scenario,
             faults,
             name,
         }
@@ -64,13 +64,13 @@ const OF_EVENTS: [Kind; 5] = [
 /// How many kinds there are.
 pub(super) const KINDS: usize = OF_CALLS.len() + OF_EVENTS.len() + 1;
 
-/// Every call of every story with every kind, once each. Nothing is heard after an Event is written, so
+/// Every call of every scenario with every kind, once each. Nothing is heard after an Event is written, so
 /// of these only the call can fail.
 pub(super) fn depth_one(calls: &Calls) -> Vec<Case> {
-    let all = calls.iter().flat_map(|(story, calls)| {
+    let all = calls.iter().flat_map(|(scenario, calls)| {
         let of_story = single_faults(calls);
         let numbered = of_story.into_iter().enumerate();
-        numbered.map(|(n, fault)| Case::new(*story, vec![fault], &format!("one-{n}")))
+        numbered.map(|(n, fault)| Case::new(*scenario, vec![fault], &format!("one-{n}")))
     });
     all.collect()
 }
@@ -91,24 +91,24 @@ fn single_faults(calls: &[Call]) -> Vec<Fault> {
     begin.into_iter().chain(at_calls).collect()
 }
 
-/// This many pairs: any single fault, and any kind at one of the calls that the story still has after it.
+/// This many pairs: any single fault, and any kind at one of the calls that the scenario still has after it.
 pub(super) fn depth_two(calls: &Calls, pairs: usize, seed: u64) -> Vec<Case> {
     let mut random = StdRng::seed_from_u64(seed);
-    let stories: Vec<_> = calls.iter().collect();
+    let scenarios: Vec<_> = calls.iter().collect();
     let kinds = [&OF_CALLS[..], &OF_EVENTS, &[Kind::Gone]].concat();
     let pair = |n| {
-        let (story, calls) = *stories.choose(&mut random).unwrap();
+        let (scenario, calls) = *scenarios.choose(&mut random).unwrap();
         let first = *single_faults(calls).choose(&mut random).unwrap();
         let second = Fault {
             moment: Moment::Later(random.random_range(1..=calls_from(first.moment, calls))),
             kind: *kinds.choose(&mut random).unwrap(),
         };
-        Case::new(*story, vec![first, second], &format!("two-{n}"))
+        Case::new(*scenario, vec![first, second], &format!("two-{n}"))
     };
     (0..pairs).map(pair).collect()
 }
 
-/// How many calls of a story there are from this moment on.
+/// How many calls of a scenario there are from this moment on.
 fn calls_from(moment: Moment, calls: &[Call]) -> usize {
     let made = calls
         .iter()

@@ -1,22 +1,22 @@
 //! Every fault of every call, by enumeration.
 //!
-//! A first pass without faults tells which calls each story makes. Then each call meets each kind of
+//! A first pass without faults tells which calls each scenario makes. Then each call meets each kind of
 //! fault, in a case of its own: a key of its own, and all keys at once under one controller. Pairs of
 //! faults are sampled.
 
 mod enumerate;
+mod history;
 mod oracle;
 mod run;
-mod stories;
+mod scenarios;
 mod table;
-mod witness;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
 
 use self::enumerate::{Calls, Case, depth_one, depth_two};
 use self::run::{Outcome, look, run};
-use self::stories::{STORIES, Story};
+use self::scenarios::{SCENARIOS, Scenario};
 use crate::support::{Cluster, Fault, Harm, Kind, Sort};
 
 /// Cases that run at once.
@@ -24,31 +24,31 @@ const BATCH: usize = 320;
 /// Pairs of faults, if `FAULTS_PAIRS` does not say how many.
 const PAIRS: usize = 300;
 
-/// The calls of stories in which nothing goes wrong.
-async fn calls(cluster: &Cluster, stories: &[Story]) -> Calls {
-    let (restoring, others): (Vec<Story>, Vec<Story>) =
-        stories.iter().partition(|story| story.restores());
+/// The calls of scenarios in which nothing goes wrong.
+async fn calls(cluster: &Cluster, scenarios: &[Scenario]) -> Calls {
+    let (restoring, others): (Vec<Scenario>, Vec<Scenario>) =
+        scenarios.iter().partition(|scenario| scenario.restores());
     let mut calls = Calls::new();
-    for stories in [others, restoring] {
-        let cases = stories
+    for scenarios in [others, restoring] {
+        let cases = scenarios
             .iter()
-            .map(|story| Case::new(*story, Vec::new(), "clean"));
+            .map(|scenario| Case::new(*scenario, Vec::new(), "clean"));
         let cases: Vec<_> = cases.collect();
         if !cases.is_empty() {
             let outcomes = look(cluster, &cases).await.into_iter();
             calls.extend(
-                stories
+                scenarios
                     .into_iter()
                     .zip(outcomes.map(|outcome| outcome.calls)),
             );
         }
     }
-    for (story, calls) in &calls {
-        println!("{story:?}: {calls:?}");
+    for (scenario, calls) in &calls {
+        println!("{scenario:?}: {calls:?}");
         let status_writes = calls.iter().filter(|call| call.sort == Sort::STATUS_WRITE);
         assert!(
-            status_writes.count() <= story.most_status_writes(),
-            "{story:?} writes a status that says nothing new"
+            status_writes.count() <= scenario.most_status_writes(),
+            "{scenario:?} writes a status that says nothing new"
         );
     }
     calls
@@ -60,7 +60,7 @@ async fn in_batches(cluster: &Cluster, cases: Vec<Case>) -> Vec<(Case, Outcome)>
     let mut sorts: BTreeMap<_, Vec<Case>> = BTreeMap::new();
     for case in cases {
         let ends_watches = case.faults.iter().any(|fault| fault.kind == Kind::Gone);
-        let sort = (case.story.restores(), ends_watches);
+        let sort = (case.scenario.restores(), ends_watches);
         sorts.entry(sort).or_default().push(case);
     }
     let all: usize = sorts.values().map(Vec::len).sum();
@@ -76,7 +76,7 @@ async fn in_batches(cluster: &Cluster, cases: Vec<Case>) -> Vec<(Case, Outcome)>
     results
 }
 
-/// Every kind of fault happened, and every story met one: a layer that recognizes no call harms none.
+/// Every kind of fault happened, and every scenario met one: a layer that recognizes no call harms none.
 fn assert_all_met(results: &[(Case, Outcome)]) {
     let kinds = |case: &Case| {
         case.faults
@@ -87,10 +87,10 @@ fn assert_all_met(results: &[(Case, Outcome)]) {
     let all = results.iter().map(|(case, _)| case);
     let met = results.iter().filter(|(_, outcome)| outcome.happened > 0);
     let met = met.map(|(case, _)| case);
-    let stories = |case: &Case| case.story;
+    let scenarios = |case: &Case| case.scenario;
     assert_eq!(
-        met.clone().map(stories).collect::<BTreeSet<_>>(),
-        all.clone().map(stories).collect()
+        met.clone().map(scenarios).collect::<BTreeSet<_>>(),
+        all.clone().map(scenarios).collect()
     );
     assert_eq!(
         met.flat_map(kinds).collect::<BTreeSet<_>>(),
@@ -110,10 +110,10 @@ fn is_quick(fault: &Fault) -> bool {
 async fn quick_ones(restoring: bool) {
     let begun = Instant::now();
     let cluster = Cluster::start();
-    let stories = STORIES
+    let scenarios = SCENARIOS
         .into_iter()
-        .filter(|story| story.restores() == restoring);
-    let calls = calls(&cluster, &stories.collect::<Vec<_>>()).await;
+        .filter(|scenario| scenario.restores() == restoring);
+    let calls = calls(&cluster, &scenarios.collect::<Vec<_>>()).await;
     let mut cases = depth_one(&calls);
     cases.retain(|case| case.faults.iter().all(is_quick));
     let results = in_batches(&cluster, cases).await;
@@ -136,7 +136,7 @@ async fn wherever_a_restore_is_interrupted_every_key_is_taken_over() {
 async fn whatever_goes_wrong_with_any_call_every_key_comes_to_its_end_and_stays_there() {
     let begun = Instant::now();
     let cluster = Cluster::start();
-    let calls = calls(&cluster, &STORIES).await;
+    let calls = calls(&cluster, &SCENARIOS).await;
     let results = in_batches(&cluster, depth_one(&calls)).await;
     table::print("One fault", &calls, &results, begun.elapsed());
     assert_all_met(&results);
@@ -151,7 +151,7 @@ async fn whatever_goes_wrong_after_something_went_wrong_every_key_comes_to_its_e
     println!("FAULTS_SEED={seed} FAULTS_PAIRS={pairs}");
     let begun = Instant::now();
     let cluster = Cluster::start();
-    let calls = calls(&cluster, &STORIES).await;
+    let calls = calls(&cluster, &SCENARIOS).await;
     let results = in_batches(&cluster, depth_two(&calls, pairs, seed)).await;
     let title = format!("Two faults, {pairs} pairs, seed {seed}");
     table::print(&title, &calls, &results, begun.elapsed());

@@ -13,7 +13,7 @@ use kube::api::ListParams;
 
 use super::enumerate::Case;
 use super::run::Run;
-use super::stories::Story;
+use super::scenarios::Scenario;
 use crate::support::{Answer, eventually, form, send};
 
 /// Keys that are judged at the same time.
@@ -28,10 +28,14 @@ pub(super) async fn settled(run: &Run<'_>) {
     futures::stream::iter(run.cases)
         .for_each_concurrent(JUDGES, |case| key_is_settled(run, case))
         .await;
-    run.witness.look(|records| {
+    run.history.look(|records| {
         let violations = records.violations();
         assert!(violations.is_empty(), "{violations:#?}");
-        for case in run.cases.iter().filter(|case| case.story == Story::Delete) {
+        for case in run
+            .cases
+            .iter()
+            .filter(|case| case.scenario == Scenario::Delete)
+        {
             let delivered = records.count_values(&case.name);
             assert_eq!(delivered, 1, "{case:?}: a key that is gone got a secret");
         }
@@ -39,7 +43,7 @@ pub(super) async fn settled(run: &Run<'_>) {
         let of_keys: BTreeSet<_> = of_keys.flatten().collect();
         let proven: BTreeSet<_> = records.verifiers.keys().collect();
         assert_eq!(of_keys, proven, "a verifier for each key, and none else");
-        let delivering = run.cases.iter().filter(|case| case.story.is_delivered());
+        let delivering = run.cases.iter().filter(|case| case.scenario.is_delivered());
         let delivering: BTreeSet<_> = delivering.map(|case| &case.name).collect();
         let delivered: BTreeSet<_> = records.delivered.keys().collect();
         assert_eq!(
@@ -50,7 +54,7 @@ pub(super) async fn settled(run: &Run<'_>) {
 }
 
 async fn key_is_settled(run: &Run<'_>, case: &Case) {
-    let Some(key) = run.witness.key(&case.name) else {
+    let Some(key) = run.history.key(&case.name) else {
         return;
     };
     let document = run.scope.document(&key).await.unwrap();
@@ -59,23 +63,20 @@ async fn key_is_settled(run: &Run<'_>, case: &Case) {
         "{case:?}: an attempt is left over"
     );
     // Each attempt that went wrong takes a number.
-    let least = case.story.revision();
+    let least = case.scenario.revision();
     let numbers = least..=least + i64::try_from(case.faults.len()).unwrap();
     let number = document.current.revision;
     assert!(numbers.contains(&number), "{case:?}: {number}");
-    let handover = &document.handover;
-    assert!(
-        case.story.is_handed_over(handover),
-        "{case:?}: {handover:?}"
-    );
+    let claim = &document.claim;
+    assert!(case.scenario.is_handed_over(claim), "{case:?}: {claim:?}");
     let handled = key
         .status
         .as_ref()
         .unwrap()
         .handled_rotate_request
         .as_deref();
-    assert_eq!(handled, case.story.handled_request(), "{case:?}");
-    if case.story.is_delivered() {
+    assert_eq!(handled, case.scenario.handled_request(), "{case:?}");
+    if case.scenario.is_delivered() {
         run.scope.credential(&key).await.assert_sound();
     }
 }
@@ -83,7 +84,7 @@ async fn key_is_settled(run: &Run<'_>, case: &Case) {
 /// A key that can't be read is refused, and no other, be it in a list or in an event. It gets tokens again
 /// once a watch has told of it as it can be read.
 pub(super) async fn refused_while_unreadable(run: &Run<'_>, server: SocketAddr) {
-    let usable = run.cases.iter().filter(|case| case.story.is_usable());
+    let usable = run.cases.iter().filter(|case| case.scenario.is_usable());
     let (damaged, others): (Vec<_>, Vec<_>) = usable.partition(|case| case.is_damaged());
     if damaged.is_empty() {
         return;
@@ -126,13 +127,13 @@ pub(super) async fn refused_while_unreadable(run: &Run<'_>, server: SocketAddr) 
 /// The secret that was delivered last gets a token that ends with the key, if it should.
 pub(super) async fn tokens_before_expiry(run: &Run<'_>, server: SocketAddr) {
     for case in run.cases {
-        if !case.story.is_usable() {
+        if !case.scenario.is_usable() {
             is_refused(run, case, server).await;
             continue;
         }
         let answer = ask(run, case, server);
         let end = answer.claims()["exp"].as_i64().unwrap();
-        let status = run.witness.key(&case.name).unwrap().status.unwrap();
+        let status = run.history.key(&case.name).unwrap().status.unwrap();
         let expiry = status.expires_at.unwrap().0.as_second();
         assert!(end <= expiry, "{case:?}: a token outlives its key");
     }
@@ -159,7 +160,7 @@ async fn is_refused(run: &Run<'_>, case: &Case, server: SocketAddr) {
 
 fn ask(run: &Run<'_>, case: &Case, server: SocketAddr) -> Answer {
     let secret = run
-        .witness
+        .history
         .look(|records| records.last_values[&case.name].clone());
     let fields = form(&[("name", &case.name), ("secret", &secret)]);
     let headers = [("Content-Type", "application/x-www-form-urlencoded")];
@@ -181,7 +182,7 @@ pub(super) async fn nothing_leaks(run: &Run<'_>) {
     let organizations: Api<Organization> = Api::all(client);
     let organizations = organizations.list(&list).await.unwrap().items;
     let audit_log = std::fs::read_to_string(run.cluster.control_plane.audit_log()).unwrap();
-    run.witness.look(|records| {
+    run.history.look(|records| {
         let fragments: BTreeSet<_> = records
             .all_values()
             .flat_map(|value| fragments(value))

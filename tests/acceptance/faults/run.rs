@@ -12,9 +12,9 @@ use tokio::net::TcpStream;
 use tokio::time::Instant;
 
 use super::enumerate::Case;
+use super::history::HistoryRecorder;
 use super::oracle;
-use super::stories::{FORGOTTEN_SECONDS, LEFT_SECONDS, LIFE_SECONDS, MOVED_SECONDS};
-use super::witness::Witness;
+use super::scenarios::{FORGOTTEN_SECONDS, LEFT_SECONDS, LIFE_SECONDS, MOVED_SECONDS};
 use crate::support::{
     Call, Cluster, Faults, Inside, MovedClock, Scope, eventually, free_address, ready_reason,
 };
@@ -57,7 +57,7 @@ pub(super) async fn look(cluster: &Cluster, cases: &[Case]) -> Vec<Outcome> {
 pub(super) struct Run<'a> {
     pub(super) cluster: &'a Cluster,
     pub(super) scope: Scope<'a>,
-    pub(super) witness: Witness,
+    pub(super) history: HistoryRecorder,
     pub(super) cases: &'a [Case],
     /// Logs and metrics of processes that have ended.
     pub(super) shown: Vec<(&'static str, String)>,
@@ -71,7 +71,7 @@ impl<'a> Run<'a> {
         let scope = cluster.scope().await;
         let clock = MovedClock::default();
         let mut run = Self {
-            witness: Witness::start(&scope, clock.clock()),
+            history: HistoryRecorder::start(&scope, clock.clock()),
             faults: Faults::default(),
             shown: Vec::new(),
             cluster,
@@ -93,16 +93,16 @@ impl<'a> Run<'a> {
     async fn prepare(&mut self) {
         let client = self.faults.client(self.cluster.operator_config().await);
         let controller = Inside::controller(client, self.clock.clock()).await;
-        self.each(async |case| case.story.prepare(&self.scope, &case.name).await)
+        self.each(async |case| case.scenario.prepare(&self.scope, &case.name).await)
             .await;
         let prepared: Vec<_> = self
             .cases
             .iter()
-            .filter(|case| case.story.is_prepared())
+            .filter(|case| case.scenario.is_prepared())
             .collect();
         eventually("all keys are prepared", async || {
             let is_ready = |case: &&Case| {
-                let key = self.witness.key(&case.name);
+                let key = self.history.key(&case.name);
                 key.is_some_and(|key| ready_reason(&key).0 == "True")
             };
             prepared.iter().all(is_ready).then_some(())
@@ -110,8 +110,8 @@ impl<'a> Run<'a> {
         .await;
         self.ended(controller);
         self.each(async |case| {
-            case.story
-                .forget(&self.scope, &self.witness, &case.name)
+            case.scenario
+                .forget(&self.scope, &self.history, &case.name)
                 .await;
         })
         .await;
@@ -135,7 +135,7 @@ impl<'a> Run<'a> {
             let client = self.faults.client(self.cluster.operator_config().await);
             let controller = Inside::controller_with(client, self.clock.clock(), &flags).await;
             if !std::mem::replace(&mut has_begun, true) {
-                self.each(async |case| case.story.begin(&self.scope, &case.name).await)
+                self.each(async |case| case.scenario.begin(&self.scope, &case.name).await)
                     .await;
             }
             self.until_over("each key has its end, or a dead process")
@@ -200,7 +200,7 @@ impl<'a> Run<'a> {
     }
 
     fn restores(&self) -> bool {
-        self.cases.iter().any(|case| case.story.restores())
+        self.cases.iter().any(|case| case.scenario.restores())
     }
 
     fn outcomes(&self) -> Vec<Outcome> {
@@ -213,7 +213,7 @@ impl<'a> Run<'a> {
 
     fn is_open(&self, case: &Case) -> bool {
         let is_dead = self.faults.is_dead(&case.name);
-        !is_dead && !case.story.is_over(&self.witness.state(&case.name))
+        !is_dead && !case.scenario.is_over(&self.history.state(&case.name))
     }
 
     async fn until_over(&self, what: &str) {
@@ -247,7 +247,7 @@ impl Drop for Run<'_> {
     fn drop(&mut self) {
         if std::thread::panicking() {
             for case in self.cases.iter().filter(|case| self.is_open(case)) {
-                let state = self.witness.state(&case.name);
+                let state = self.history.state(&case.name);
                 eprintln!("{case:?} is not over: {state:?}");
             }
         }

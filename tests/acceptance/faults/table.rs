@@ -5,18 +5,18 @@ use std::time::Duration;
 
 use super::enumerate::{Calls, Case, KINDS};
 use super::run::Outcome;
-use super::stories::Story;
+use super::scenarios::Scenario;
 
-/// Prints a line for each story, and each fault that could not happen.
+/// Prints a line for each scenario, and each fault that could not happen.
 pub(super) fn print(title: &str, calls: &Calls, results: &[(Case, Outcome)], took: Duration) {
-    let mut stories: BTreeMap<Story, (usize, usize)> = BTreeMap::new();
+    let mut scenarios: BTreeMap<Scenario, (usize, usize)> = BTreeMap::new();
     for (case, outcome) in results {
-        let (cases, happened) = stories.entry(case.story).or_default();
+        let (cases, happened) = scenarios.entry(case.scenario).or_default();
         *cases += 1;
         let is_whole = outcome.happened == case.faults.len();
         *happened += usize::from(is_whole);
         if !is_whole && case.faults.len() == 1 {
-            println!("could not happen: {:?}, {:?}", case.story, case.faults);
+            println!("could not happen: {:?}, {:?}", case.scenario, case.faults);
         }
     }
     println!("{title}");
@@ -25,10 +25,10 @@ pub(super) fn print(title: &str, calls: &Calls, results: &[(Case, Outcome)], too
         "scenario", "calls", "kinds", "cases", "happened"
     );
     let mut total = (0, 0);
-    for (story, (cases, happened)) in stories {
-        let calls = calls[&story].len();
-        let story = format!("{story:?}");
-        println!("{story:<20}{calls:>7}{KINDS:>7}{cases:>7}{happened:>10}");
+    for (scenario, (cases, happened)) in scenarios {
+        let calls = calls[&scenario].len();
+        let scenario = format!("{scenario:?}");
+        println!("{scenario:<20}{calls:>7}{KINDS:>7}{cases:>7}{happened:>10}");
         total = (total.0 + cases, total.1 + happened);
     }
     let (cases, happened) = total;

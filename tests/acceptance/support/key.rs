@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use apikey_api::{ApiKey, conditions, names};
 use apikey_client::object::Answer;
 use apikey_credential::fingerprint::PepperRing;
-use apikey_credential::verifier::{Document, Entry};
+use apikey_credential::record::{CredentialRecord, Entry};
 use apikey_credential::{Secret, hash};
 use k8s_openapi::api::core::v1::Secret as CoreSecret;
 use kube::Api;
@@ -140,11 +140,11 @@ impl Scope<'_> {
     }
 
     /// What proves the secrets of the key.
-    pub(crate) async fn document(&self, key: &ApiKey) -> Option<Document> {
+    pub(crate) async fn document(&self, key: &ApiKey) -> Option<CredentialRecord> {
         let name = names::verifier_secret(key.metadata.uid.as_deref().unwrap());
         let secret = self.verifiers().get_opt(&name).await.unwrap()?;
         let json = &secret.data.unwrap()[names::VERIFIER_DATA_KEY].0;
-        Some(Document::parse(json).unwrap())
+        Some(CredentialRecord::parse(json).unwrap())
     }
 
     /// The delivered secret of a key and everything that must hold of it.
@@ -177,7 +177,7 @@ pub(crate) fn ready_reason(key: &ApiKey) -> (String, String) {
 
 pub(crate) struct Credential {
     pub(crate) delivered: CoreSecret,
-    pub(crate) document: Document,
+    pub(crate) document: CredentialRecord,
     ring: PepperRing,
 }
 

@@ -1,6 +1,6 @@
 //! The plan against a model world that does what the API server would do.
 
-mod handover;
+mod claim;
 mod reported;
 mod restore;
 mod rotation;
@@ -20,7 +20,7 @@ use apikey_api::{
     SecretTemplate, SubOrganization, TokenSpec, names,
 };
 use apikey_credential::KeyId;
-use apikey_credential::verifier::{Cause, MAX_PENDING};
+use apikey_credential::record::{Cause, MAX_PENDING};
 
 #[test]
 fn a_new_key_is_minted_with_two_writes_and_is_then_left_alone() {
@@ -221,7 +221,7 @@ fn an_unreadable_verifier_is_left_to_people() {
     world.observed.verifier = Some(Arc::new(Verifier {
         metadata: ObjectMeta::default(),
         owner: None,
-        document: Document::parse(b"{}"),
+        document: CredentialRecord::parse(b"{}"),
         is_labelled: true,
     }));
     let known = world.observed.apikey.status.clone().unwrap();

@@ -5,8 +5,8 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use super::world::{CREATED, World, apikey, at, minted};
 use super::*;
 use crate::audit::{self, Record};
-use crate::controller::apikey::notes::Change;
 use crate::controller::apikey::reported::Reported;
+use crate::controller::apikey::transitions::Change;
 use apikey_api::conditions::{DELIVERED, EXPIRING_SOON, READY, SUSPENDED};
 use apikey_api::{Phase, PreviousSecret, names};
 
@@ -89,7 +89,7 @@ fn a_status_that_somebody_else_wrote_is_no_news() {
     // Nor does it count while what proves the key can't be read, or is not there.
     let verifier = world.observed.verifier.clone().unwrap();
     let unreadable = Verifier {
-        document: Document::parse(b"{}"),
+        document: CredentialRecord::parse(b"{}"),
         is_labelled: true,
         ..Verifier::clone(&verifier)
     };
@@ -151,7 +151,7 @@ fn a_first_look_at_a_forged_status_tells_of_no_id_secret_or_discard_that_the_rec
             );
         }
         for change in changes {
-            let message = change.note.message;
+            let message = change.transition.message;
             assert!(
                 !message.contains(['\u{1b}', '\u{202e}', '\u{9b}', '\n']),
                 "{message:?}"
@@ -181,22 +181,27 @@ fn a_first_look_tells_all_that_a_status_claims_was_before_in_one_line() {
 fn a_first_secret_is_said_to_be_delivered_when_it_is() {
     let told = |world: &mut World| {
         let changes = world.report();
-        let notes = changes.iter().map(|change| change.note.message.clone());
-        (notes.collect::<Vec<_>>(), actions(&changes))
+        let transitions = changes
+            .iter()
+            .map(|change| change.transition.message.clone());
+        (transitions.collect::<Vec<_>>(), actions(&changes))
     };
     let mut world = World::new(apikey());
     world.run_refused();
-    let (notes, audited) = told(&mut world);
+    let (transitions, audited) = told(&mut world);
     assert_eq!(
-        notes,
+        transitions,
         ["Minted revision 1 of the secret, not in Secret 'ci' yet"]
     );
     assert_eq!(audited, [audit::Action::Create]);
     world.run_refused();
     assert_eq!(told(&mut world), (Vec::new(), Vec::new()));
     assert!(world.run(usize::MAX));
-    let (notes, audited) = told(&mut world);
-    assert_eq!(notes, ["Delivered revision 1 of the secret to Secret 'ci'"]);
+    let (transitions, audited) = told(&mut world);
+    assert_eq!(
+        transitions,
+        ["Delivered revision 1 of the secret to Secret 'ci'"]
+    );
     assert_eq!(audited, []);
     assert_eq!(told(&mut world), (Vec::new(), Vec::new()));
 }

@@ -7,7 +7,7 @@ use super::*;
 use crate::controller::apikey::delivered::Delivered;
 use crate::controller::apikey::restore::is_heir;
 use apikey_api::conditions::{self, RECONCILING};
-use apikey_credential::verifier::Handover;
+use apikey_credential::record::Claim;
 
 /// A key as it was, and the same key come back with nothing but its manifest.
 fn before_and_after() -> (World, World) {
@@ -21,7 +21,7 @@ fn before_and_after() -> (World, World) {
 
 fn restore_verifier(before: &World, after: &mut World) {
     let document = before.observed.document().unwrap();
-    after.store(document.inherited_by("uid-2"));
+    after.store(document.adopted_by("uid-2"));
 }
 
 fn restore_delivered(before: &World, after: &mut World) {
@@ -111,8 +111,8 @@ fn a_rotation_that_is_due_waits_until_the_restore_ends() {
 #[test]
 fn a_secret_that_was_claimed_needs_no_secret_to_come_back() {
     let (before, mut after) = before_and_after();
-    let mut document = before.observed.document().unwrap().inherited_by("uid-2");
-    document.handover = Handover::Revealed {
+    let mut document = before.observed.document().unwrap().adopted_by("uid-2");
+    document.claim = Claim::Revealed {
         at: MicroTime(at(CREATED)),
     };
     after.store(document);

@@ -5,15 +5,15 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, ObjectMeta, Time
 use super::*;
 use crate::controller::apikey::delivered::{Controller, Delivered};
 use crate::controller::apikey::model::Settings;
-use crate::controller::apikey::notes::{self, Change};
 use crate::controller::apikey::reported::Reported;
+use crate::controller::apikey::transitions::{self, Change};
 use crate::controller::apikey::written::Written;
 use crate::controller::apikey::{render, rotation};
 use apikey_api::conditions::{self, READY};
 use apikey_api::{ApiKeySpec, Phase, names};
 use apikey_credential::KeyId;
 use apikey_credential::fingerprint::Fingerprint;
-use apikey_credential::verifier::{
+use apikey_credential::record::{
     Cause, Entry, FIRST_REVISION, Identity, MAX_PENDING, Owner as KeyOwner, Pending,
 };
 
@@ -86,7 +86,7 @@ impl World {
         change(Arc::make_mut(&mut self.observed.apikey));
     }
 
-    pub(super) fn store(&mut self, document: Document) {
+    pub(super) fn store(&mut self, document: CredentialRecord) {
         self.writes += 1;
         self.observed.verifier = Some(Arc::new(Verifier {
             metadata: ObjectMeta::default(),
@@ -155,7 +155,7 @@ impl World {
                     email: "ci@acme".into(),
                     key_id,
                 };
-                let mut document = Document::new(identity, *expires_at, entry);
+                let mut document = CredentialRecord::new(identity, *expires_at, entry);
                 document.remember(rotation::request(&self.observed.apikey));
                 self.store(document);
             }
@@ -206,9 +206,9 @@ impl World {
                 let secret = Arc::make_mut(self.observed.delivered.as_mut().unwrap());
                 secret.verifier = None;
             }
-            Action::RecordHandover(handover) => {
+            Action::RecordClaim(claim) => {
                 let mut document = document.unwrap();
-                document.handover = handover.clone();
+                document.claim = claim.clone();
                 self.store(document);
             }
             Action::RemoveDelivered => {
@@ -338,7 +338,7 @@ impl World {
             let stored = key.status.clone().unwrap_or_default();
             Reported::stored(&stored, document, now)
         });
-        let changes = notes::changes(key, &reported, &status, document, now);
+        let changes = transitions::changes(key, &reported, &status, document, now);
         self.reported = Some(reported.next(&status, document, now));
         changes
     }
@@ -348,7 +348,7 @@ impl World {
         let changes = self.clone().report();
         changes
             .into_iter()
-            .map(|change| change.note.reason)
+            .map(|change| change.transition.reason)
             .collect()
     }
 

@@ -11,7 +11,7 @@ use apikey_api::{ApiKey, names};
 use apikey_client::clock::Clock;
 use apikey_credential::Secret;
 use apikey_credential::fingerprint::PepperRing;
-use apikey_credential::verifier::Document;
+use apikey_credential::record::CredentialRecord;
 use futures::StreamExt as _;
 use k8s_openapi::api::core::v1::Secret as CoreSecret;
 use k8s_openapi::jiff::Timestamp;
@@ -20,19 +20,19 @@ use kube::{Api, Resource, ResourceExt};
 use parking_lot::Mutex;
 use tokio::task::JoinSet;
 
-use super::stories::KeyState;
+use super::scenarios::KeyState;
 use crate::support::Scope;
 
 /// More attempts than these are never remembered.
 const MAX_PENDING: usize = 4;
 
 /// Sees the Secrets of the cluster and the keys of a namespace, until it is dropped.
-pub(super) struct Witness {
+pub(super) struct HistoryRecorder {
     records: Arc<Mutex<Records>>,
     _watches: JoinSet<()>,
 }
 
-impl Witness {
+impl HistoryRecorder {
     pub(super) fn start(scope: &Scope<'_>, clock: Clock) -> Self {
         let records = Records {
             namespace: scope.namespace.clone(),
@@ -121,7 +121,7 @@ pub(super) struct Records {
     namespace: String,
     pub(super) keys: BTreeMap<String, ApiKey>,
     /// By the uid of the key.
-    pub(super) verifiers: BTreeMap<String, Document>,
+    pub(super) verifiers: BTreeMap<String, CredentialRecord>,
     /// uids of keys by name.
     uids: BTreeMap<String, BTreeSet<String>>,
     /// By name.
@@ -187,7 +187,8 @@ impl Records {
         if secret.type_.as_deref() != Some(names::VERIFIER_SECRET_TYPE) {
             return;
         }
-        let document = Document::parse(data(secret, names::VERIFIER_DATA_KEY)).expect("a verifier");
+        let document =
+            CredentialRecord::parse(data(secret, names::VERIFIER_DATA_KEY)).expect("a verifier");
         if document.owner.namespace != self.namespace {
             return;
         }
@@ -242,7 +243,7 @@ impl Records {
         }
     }
 
-    fn accepts(&self, document: &Document, value: &Secret, now: Timestamp) -> bool {
+    fn accepts(&self, document: &CredentialRecord, value: &Secret, now: Timestamp) -> bool {
         let pending = document.pending.iter().map(|pending| &pending.entry);
         let previous = document.accepted_previous(now).map(|(entry, _)| entry);
         let mut entries = pending.chain([&document.current]).chain(previous);

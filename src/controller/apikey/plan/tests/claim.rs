@@ -6,7 +6,7 @@ use super::world::{CREATED, World, apikey, at};
 use super::*;
 use apikey_api::conditions::DELIVERED;
 use apikey_api::{DeliveredSecretSpec, Delivery};
-use apikey_credential::verifier::{Cause, Handover, Pending};
+use apikey_credential::record::{Cause, Claim, Pending};
 
 /// A key whose secret waits to be claimed for a day.
 fn shown_once() -> World {
@@ -30,8 +30,8 @@ impl World {
         secret.revealed_at = Some(self.observed.now.to_string().into());
     }
 
-    fn handover(&self) -> Handover {
-        self.observed.document().unwrap().handover.clone()
+    fn recorded_claim(&self) -> Claim {
+        self.observed.document().unwrap().claim.clone()
     }
 
     fn delivered_reason(&self) -> String {
@@ -53,7 +53,7 @@ fn labels_that_somebody_takes_before_the_claim_are_put_back() {
 #[test]
 fn it_waits_to_be_claimed_and_is_then_kept_nowhere() {
     let mut world = delivered();
-    assert_eq!(world.handover(), Handover::Delivered);
+    assert_eq!(world.recorded_claim(), Claim::Delivered);
     assert_eq!(world.delivered_reason(), reason::AWAITING_CLAIM);
     world.observed.now = at(CREATED + 60);
     world.claim();
@@ -141,15 +141,15 @@ fn unclaimed_it_is_removed_on_time_and_the_status_says_what_to_do() {
     assert_eq!(plan(&world.observed).next, at(CREATED + DAY));
     world.settle_at(CREATED + DAY);
     assert!(world.observed.delivered.is_none());
-    assert_eq!(world.handover(), Handover::Unclaimed);
+    assert_eq!(world.recorded_claim(), Claim::Unclaimed);
     assert_eq!(world.ready().reason, reason::CLAIM_EXPIRED);
     assert!(world.ready().message.contains("rotate"));
     assert!(world.run(0), "and nothing is minted again");
     world.ask("again", None);
     assert!(world.run(usize::MAX));
     assert_eq!(
-        (world.revision(), world.handover()),
-        (2, Handover::Delivered)
+        (world.revision(), world.recorded_claim()),
+        (2, Claim::Delivered)
     );
     assert_eq!(world.ready().reason, reason::ISSUED);
 }
@@ -174,7 +174,7 @@ fn removed_by_somebody_it_counts_as_taken() {
     world.observed.confirmed = false;
     assert_eq!(plan(&world.observed).actions, [Action::Confirm]);
     assert!(world.run(usize::MAX));
-    assert_eq!(world.handover(), Handover::Removed);
+    assert_eq!(world.recorded_claim(), Claim::Removed);
     assert_eq!(world.delivered_reason(), reason::SECRET_REMOVED);
     assert_eq!(world.revision(), 1);
 }
@@ -185,8 +185,8 @@ fn a_rotation_before_the_claim_replaces_it() {
     world.ask("again", None);
     assert!(world.run(usize::MAX));
     assert_eq!(
-        (world.revision(), world.handover()),
-        (2, Handover::Delivered)
+        (world.revision(), world.recorded_claim()),
+        (2, Claim::Delivered)
     );
     assert!(world.accepts_delivered());
 }
@@ -206,7 +206,7 @@ fn a_stale_secret_is_looked_at_before_the_new_one_counts_as_claimed_or_removed()
         assert_eq!(plan(&world.observed).actions, [Action::Confirm]);
         world.observed.delivered = stale;
         assert!(world.run(0));
-        assert_eq!(world.handover(), Handover::Delivered);
+        assert_eq!(world.recorded_claim(), Claim::Delivered);
     }
 }
 
@@ -237,8 +237,8 @@ proptest! {
         prop_assert!(world.run(usize::MAX));
         prop_assert!(world.observed.delivered.is_none());
         prop_assert_eq!(world.revision(), revision);
-        let revealed = matches!(world.handover(), Handover::Revealed { .. });
+        let revealed = matches!(world.recorded_claim(), Claim::Revealed { .. });
         prop_assert_eq!(revealed, claimed);
-        prop_assert!(claimed || world.handover() == Handover::Unclaimed);
+        prop_assert!(claimed || world.recorded_claim() == Claim::Unclaimed);
     }
 }

@@ -8,7 +8,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 
 use super::model::{Action, Observed};
-use apikey_credential::verifier::{Cause, Document, Handover};
+use apikey_credential::record::{Cause, Claim, CredentialRecord};
 
 /// When an unclaimed Secret is removed; `None` if the key's secret is not shown once, or is no longer
 /// there.
@@ -16,7 +16,7 @@ use apikey_credential::verifier::{Cause, Document, Handover};
 pub fn claim_until(observed: &Observed) -> Option<Timestamp> {
     let document = observed.document()?;
     let secret = observed.apikey.spec.secret.as_ref()?;
-    let waits = observed.apikey.reveals_once() && !document.handover.is_over();
+    let waits = observed.apikey.reveals_once() && !document.claim.is_over();
     let within = SignedDuration::from_secs(secret.reveal_within_seconds().into());
     let until = document.current.created_at.0.checked_add(within).ok()?;
     waits.then_some(until)
@@ -24,7 +24,7 @@ pub fn claim_until(observed: &Observed) -> Option<Timestamp> {
 
 /// What is to be done about the delivered Secret of a key whose secret is shown once; `None`: nothing
 /// that only such keys need.
-pub(super) fn step(observed: &Observed, document: &Document) -> Option<Action> {
+pub(super) fn step(observed: &Observed, document: &CredentialRecord) -> Option<Action> {
     if !observed.apikey.reveals_once() {
         return None;
     }
@@ -38,14 +38,14 @@ pub(super) fn step(observed: &Observed, document: &Document) -> Option<Action> {
     if let Some(pending) = document.pending(named) {
         // A replacement that was on its way while another process delivered, and the secret was taken:
         // nobody asked for it, and its promotion would end the secret that was taken.
-        let stray = document.handover.is_over() && pending.entry.cause == Cause::Replacement;
+        let stray = document.claim.is_over() && pending.entry.cause == Cause::Replacement;
         return Some(if stray {
             Action::RemoveDelivered
         } else {
             Action::Promote
         });
     }
-    if document.handover.is_over() {
+    if document.claim.is_over() {
         return Some(Action::RemoveDelivered);
     }
     let holds_current = named == document.current.digest();
@@ -56,36 +56,36 @@ pub(super) fn step(observed: &Observed, document: &Document) -> Option<Action> {
     if let Some(claimed) = &secret.revealed_at {
         // An unreadable time is still a claim.
         let at = MicroTime(claimed.parse().unwrap_or(observed.now));
-        return Some(Action::RecordHandover(Handover::Revealed { at }));
+        return Some(Action::RecordClaim(Claim::Revealed { at }));
     }
-    let recorded = document.handover == Handover::Delivered;
+    let recorded = document.claim == Claim::Delivered;
     match (recorded, holds_current) {
-        (false, true) => Some(Action::RecordHandover(Handover::Delivered)),
+        (false, true) => Some(Action::RecordClaim(Claim::Delivered)),
         // Delivered, and now something else stands there: it is not minted again by itself.
-        (true, false) => Some(Action::RecordHandover(Handover::Removed)),
+        (true, false) => Some(Action::RecordClaim(Claim::Removed)),
         (true, true) | (false, false) => is_overdue(observed).then_some(Action::RemoveDelivered),
     }
 }
 
 /// Whether the Secret has no further use, is being deleted, and still holds the value: a finalizer keeps it.
 pub(super) fn is_kept(observed: &Observed) -> bool {
-    let over = observed.document().is_some_and(|d| d.handover.is_over());
+    let over = observed.document().is_some_and(|d| d.claim.is_over());
     let secret = observed.own_delivered();
     over && secret.is_some_and(|secret| secret.is_deleting && secret.verifier.is_some())
 }
 
 /// The Secret is not there.
-fn missing(observed: &Observed, document: &Document) -> Option<Action> {
-    if document.handover != Handover::Delivered {
+fn missing(observed: &Observed, document: &CredentialRecord) -> Option<Action> {
+    if document.claim != Claim::Delivered {
         return None;
     }
     if !observed.confirmed {
         return Some(Action::Confirm);
     }
-    Some(Action::RecordHandover(if is_overdue(observed) {
-        Handover::Unclaimed
+    Some(Action::RecordClaim(if is_overdue(observed) {
+        Claim::Unclaimed
     } else {
-        Handover::Removed
+        Claim::Removed
     }))
 }
 

@@ -9,11 +9,11 @@ use super::service::Service;
 use super::signer::Signer;
 use crate::config::Common;
 use crate::process::Process;
-use crate::watch::Feed;
+use crate::watch::WatchSet;
 use crate::watch::event::Event;
+use crate::watch::scope::WatchScope;
 use crate::watch::source::Source;
 use crate::watch::stored::value;
-use crate::watch::watched::Part;
 use apikey_api::{ApiKey, Organization, names};
 use apikey_credential::fingerprint::PepperRing;
 use apikey_credential::signing::SigningRing;
@@ -26,36 +26,40 @@ const WATCH_TIMEOUT_SECONDS: i64 = 60;
 pub const OF_SECRETS: [&str; 2] = ["apikeys", "verifiers"];
 
 /// Starts all watches.
-pub fn start(service: &Arc<Service>, process: &Process, common: &Common) -> Feed {
+pub fn start(service: &Arc<Service>, process: &Process, common: &Common) -> WatchSet {
     let timeout = watch_timeout_seconds(service.max_staleness);
-    let mut feed = Feed::new(process, service.watches.clone(), timeout);
-    let whole = Part::Whole;
+    let mut watches = WatchSet::new(process, service.watches.clone(), timeout);
+    let whole = WatchScope::Everything;
     let index = || Arc::clone(&service.index);
     let into = index();
-    feed.follow(
+    watches.follow(
         ("organizations", &whole),
         Source::of::<Organization>(None),
         move |event| into.organization(event),
     );
-    for part in common.watched.parts() {
-        let (into, of) = (index(), part.clone());
-        feed.follow(("apikeys", &part), part.source::<ApiKey>(), move |event| {
-            into.apikey(&of, event);
-        });
-        let (into, of) = (index(), part.clone());
-        feed.follow(("namespaces", &part), part.namespaces(), move |event| {
+    for scope in common.watched.scopes() {
+        let (into, of) = (index(), scope.clone());
+        watches.follow(
+            ("apikeys", &scope),
+            scope.source::<ApiKey>(),
+            move |event| {
+                into.apikey(&of, event);
+            },
+        );
+        let (into, of) = (index(), scope.clone());
+        watches.follow(("namespaces", &scope), scope.namespaces(), move |event| {
             into.namespace(&of, event);
         });
     }
     let secrets = || Source::of::<Secret>(Some(&common.namespace));
     let into = index();
-    feed.follow(
+    watches.follow(
         ("verifiers", &whole),
         secrets().labels(names::component_selector(names::COMPONENT_VERIFIER)),
         move |event| into.verifier(event),
     );
     let into = index();
-    feed.follow(
+    watches.follow(
         ("peppers", &whole),
         secrets().named(names::PEPPERS_SECRET),
         move |event| {
@@ -65,7 +69,7 @@ pub fn start(service: &Arc<Service>, process: &Process, common: &Common) -> Feed
         },
     );
     let into = Arc::clone(service);
-    feed.follow(
+    watches.follow(
         ("signing ring", &whole),
         secrets().named(names::SIGNING_KEYS_SECRET),
         move |event| {
@@ -84,7 +88,7 @@ pub fn start(service: &Arc<Service>, process: &Process, common: &Common) -> Feed
             }
         },
     );
-    feed
+    watches
 }
 
 /// The ring that an event tells of, or why it can't be used; `None` where it tells of none.

@@ -12,9 +12,9 @@ use apikey_client::object::Identity;
 
 /// The namespaces whose `ApiKeys` are looked after.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Watched(BTreeSet<Arc<str>>);
+pub struct WatchedNamespaces(BTreeSet<Arc<str>>);
 
-impl Watched {
+impl WatchedNamespaces {
     /// These; none: all.
     #[must_use]
     pub fn new(namespaces: &[String]) -> Self {
@@ -29,42 +29,42 @@ impl Watched {
 
     /// One part for each watch of a kind.
     #[must_use]
-    pub fn parts(&self) -> Vec<Part> {
+    pub fn scopes(&self) -> Vec<WatchScope> {
         if self.0.is_empty() {
-            return vec![Part::Whole];
+            return vec![WatchScope::Everything];
         }
-        self.0.iter().cloned().map(Part::Namespace).collect()
+        self.0.iter().cloned().map(WatchScope::Namespace).collect()
     }
 }
 
 /// What one watch sees of a kind.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Part {
+pub enum WatchScope {
     /// All that is watched of it.
-    Whole,
+    Everything,
     /// What is in this namespace, or this namespace itself.
     Namespace(Arc<str>),
 }
 
-impl Part {
-    /// The objects of this part.
+impl WatchScope {
+    /// The objects of this scope.
     #[must_use]
     pub fn source<K>(&self) -> Source
     where
         K: Resource<DynamicType = (), Scope = NamespaceResourceScope>,
     {
         match self {
-            Self::Whole => Source::of::<K>(None),
+            Self::Everything => Source::of::<K>(None),
             Self::Namespace(name) => Source::of::<K>(Some(name)),
         }
     }
 
-    /// The namespace of this part, or all. A right on its name is enough for it.
+    /// The namespace of this scope, or all. A right on its name is enough for it.
     #[must_use]
     pub fn namespaces(&self) -> Source {
         let all = Source::of::<Namespace>(None).metadata();
         match self {
-            Self::Whole => all,
+            Self::Everything => all,
             Self::Namespace(name) => all.named(name),
         }
     }
@@ -73,7 +73,7 @@ impl Part {
     #[must_use]
     pub fn has(&self, namespace: &str) -> bool {
         match self {
-            Self::Whole => true,
+            Self::Everything => true,
             Self::Namespace(name) => **name == *namespace,
         }
     }
@@ -91,13 +91,13 @@ mod tests {
 
     #[test]
     fn no_list_is_every_namespace_in_one_watch_and_a_list_has_one_for_each() {
-        let all = Watched::default();
+        let all = WatchedNamespaces::default();
         assert!(all.contains("a"));
-        assert_eq!(all.parts(), [Part::Whole]);
-        let some = Watched::new(&["b".into(), "a".into(), "b".into()]);
+        assert_eq!(all.scopes(), [WatchScope::Everything]);
+        let some = WatchedNamespaces::new(&["b".into(), "a".into(), "b".into()]);
         assert!(some.contains("a") && !some.contains("c"));
-        let part = |name: &str| Part::Namespace(name.into());
-        assert_eq!(some.parts(), [part("a"), part("b")]);
-        assert!(part("a").has("a") && !part("a").has("b") && Part::Whole.has("b"));
+        let scope = |name: &str| WatchScope::Namespace(name.into());
+        assert_eq!(some.scopes(), [scope("a"), scope("b")]);
+        assert!(scope("a").has("a") && !scope("a").has("b") && WatchScope::Everything.has("b"));
     }
 }

@@ -1,6 +1,6 @@
-//! A few secrets hashed ahead, for keys that do not exist yet.
+//! A few secrets that are hashed in advance, for keys that do not exist yet.
 //!
-//! Hashing is most of the time that a new key takes. A secret in stock belongs to a public id that
+//! Hashing is most of the time that a new key takes. A secret in the pool belongs to a public id that
 //! nobody has, so it opens nothing until a verifier is stored for it.
 
 use std::sync::Arc;
@@ -11,28 +11,28 @@ use parking_lot::Mutex;
 use super::hash::Error;
 use super::{Hasher, KeyId, Secret, random};
 
-/// Secrets in stock. More would only help bursts, which are bound by hashing anyway.
+/// Secrets in the pool. More would only help bursts, which are bound by hashing anyway.
 const SIZE: usize = 2;
 
 /// A secret of a new public id, with its hash.
 #[derive(Debug)]
-pub struct Blank {
+pub struct PrehashedSecret {
     /// The secret.
     pub secret: Secret,
     /// Its argon2id hash in PHC form.
     pub hash: String,
 }
 
-/// The stock.
+/// The pool.
 #[derive(Debug)]
-pub struct Stock {
+pub struct SecretPool {
     hasher: Arc<Hasher>,
-    ready: Mutex<Vec<Blank>>,
+    ready: Mutex<Vec<PrehashedSecret>>,
     filling: AtomicBool,
 }
 
-impl Stock {
-    /// An empty stock.
+impl SecretPool {
+    /// An empty pool.
     #[must_use]
     pub fn new(hasher: Arc<Hasher>) -> Arc<Self> {
         Arc::new(Self {
@@ -42,15 +42,15 @@ impl Stock {
         })
     }
 
-    /// Takes a secret from the stock, or makes one if it is empty, and has it filled again.
+    /// Takes a secret from the pool, or makes one if it is empty, and has it filled again.
     ///
     /// # Errors
     /// See [`Error`].
-    pub async fn take(self: &Arc<Self>) -> Result<Blank, Error> {
+    pub async fn take(self: &Arc<Self>) -> Result<PrehashedSecret, Error> {
         let ready = self.ready.lock().pop();
         self.fill();
         match ready {
-            Some(blank) => Ok(blank),
+            Some(prehashed) => Ok(prehashed),
             None => self.make().await,
         }
     }
@@ -60,26 +60,26 @@ impl Stock {
         if self.filling.swap(true, Ordering::AcqRel) {
             return;
         }
-        let stock = Arc::clone(self);
+        let secret_pool = Arc::clone(self);
         tokio::spawn(async move {
-            while stock.ready.lock().len() < SIZE {
-                match stock.make().await {
-                    Ok(blank) => stock.ready.lock().push(blank),
+            while secret_pool.ready.lock().len() < SIZE {
+                match secret_pool.make().await {
+                    Ok(prehashed) => secret_pool.ready.lock().push(prehashed),
                     Err(error) => {
                         tracing::warn!(%error, "No secret could be hashed ahead");
                         break;
                     }
                 }
             }
-            stock.filling.store(false, Ordering::Release);
+            secret_pool.filling.store(false, Ordering::Release);
         });
     }
 
-    async fn make(&self) -> Result<Blank, Error> {
+    async fn make(&self) -> Result<PrehashedSecret, Error> {
         let key_id = KeyId::from_entropy(random::bytes()?);
         let secret = Secret::generate(&key_id)?;
         let hash = self.hasher.hash(secret.clone()).await?;
-        Ok(Blank { secret, hash })
+        Ok(PrehashedSecret { secret, hash })
     }
 }
 
@@ -96,14 +96,19 @@ mod tests {
             memory_kib: 8,
             iterations: 1,
         };
-        let stock = Stock::new(Arc::new(Hasher::new(cost, 2)));
+        let secret_pool = SecretPool::new(Arc::new(Hasher::new(cost, 2)));
         let mut key_ids = BTreeSet::new();
         for _ in 0..10 {
-            let blank = stock.take().await.unwrap();
+            let prehashed = secret_pool.take().await.unwrap();
             assert!(
-                hash::verify(&blank.secret, &blank.hash, &mut hash::Memory::default()).unwrap()
+                hash::verify(
+                    &prehashed.secret,
+                    &prehashed.hash,
+                    &mut hash::Memory::default()
+                )
+                .unwrap()
             );
-            assert!(key_ids.insert(blank.secret.key_id().clone()));
+            assert!(key_ids.insert(prehashed.secret.key_id().clone()));
         }
     }
 }

@@ -14,7 +14,7 @@ use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
-use super::watched::Part;
+use super::scope::WatchScope;
 
 /// How long a namespace that refuses us holds up the others at start. A right that was granted a
 /// moment ago, or an API server that has just started, gets this much time.
@@ -25,7 +25,7 @@ const IN_DOUBT: Duration = Duration::from_mins(1);
 
 /// How far watches are.
 #[derive(Clone, Debug)]
-pub struct Progress {
+pub struct CacheSync {
     watches: Arc<Mutex<Vec<Watch>>>,
     /// When the watch that is freshest least took something in, of those of the whole cluster. Unit:
     /// seconds since the Unix epoch.
@@ -37,7 +37,7 @@ pub struct Progress {
 #[derive(Debug)]
 struct Watch {
     what: &'static str,
-    part: Part,
+    scope: WatchScope,
     listed: bool,
     refused_since: Option<Instant>,
     broken_at: Option<Instant>,
@@ -48,7 +48,7 @@ struct Watch {
 /// A watch that has taken in nothing yet.
 const NEVER: i64 = i64::MIN;
 
-impl Default for Progress {
+impl Default for CacheSync {
     fn default() -> Self {
         Self {
             watches: Arc::default(),
@@ -68,24 +68,24 @@ impl Watch {
     fn holds_up(&self, now: Instant) -> bool {
         let gave_up = self
             .refused_since
-            .is_some_and(|since| self.part != Part::Whole && now - since >= PATIENCE);
+            .is_some_and(|since| self.scope != WatchScope::Everything && now - since >= PATIENCE);
         !self.listed && !gave_up
     }
 
     fn name(&self) -> String {
-        match &self.part {
-            Part::Whole => self.what.to_owned(),
-            Part::Namespace(namespace) => format!("{} in {namespace}", self.what),
+        match &self.scope {
+            WatchScope::Everything => self.what.to_owned(),
+            WatchScope::Namespace(namespace) => format!("{} in {namespace}", self.what),
         }
     }
 }
 
-impl Progress {
-    pub(super) fn begin(&self, what: &'static str, part: &Part) -> Id {
+impl CacheSync {
+    pub(super) fn begin(&self, what: &'static str, scope: &WatchScope) -> Id {
         let mut watches = self.watches.lock();
         watches.push(Watch {
             what,
-            part: part.clone(),
+            scope: scope.clone(),
             listed: false,
             refused_since: None,
             broken_at: None,
@@ -93,7 +93,7 @@ impl Progress {
         });
         let id = Id(watches.len() - 1);
         drop(watches);
-        self.note_oldest(part);
+        self.note_oldest(scope);
         id
     }
 
@@ -109,19 +109,19 @@ impl Progress {
             return;
         }
         watch.fresh_second = second;
-        let part = watch.part.clone();
+        let scope = watch.scope.clone();
         drop(watches);
-        self.note_oldest(&part);
+        self.note_oldest(&scope);
     }
 
-    fn note_oldest(&self, part: &Part) {
+    fn note_oldest(&self, scope: &WatchScope) {
         let watches = self.watches.lock();
-        let same = watches.iter().filter(|watch| watch.part == *part);
+        let same = watches.iter().filter(|watch| watch.scope == *scope);
         let oldest = same.map(|watch| watch.fresh_second).min();
         let oldest = oldest.unwrap_or(NEVER);
-        match part {
-            Part::Whole => self.oldest_second.store(oldest, Ordering::Relaxed),
-            Part::Namespace(name) => {
+        match scope {
+            WatchScope::Everything => self.oldest_second.store(oldest, Ordering::Relaxed),
+            WatchScope::Namespace(name) => {
                 self.namespaces.lock().insert(Arc::clone(name), oldest);
             }
         }
@@ -154,7 +154,9 @@ impl Progress {
     #[must_use]
     pub fn stale(&self, limit: SignedDuration, now: Timestamp) -> Vec<String> {
         let watches = self.watches.lock();
-        let whole = watches.iter().filter(|watch| watch.part == Part::Whole);
+        let whole = watches
+            .iter()
+            .filter(|watch| watch.scope == WatchScope::Everything);
         let stale = whole.filter(|watch| since(watch.fresh_second, now) > limit);
         stale.map(Watch::name).collect()
     }
@@ -236,86 +238,86 @@ mod tests {
 
     #[test]
     fn what_counts_is_the_watch_that_took_nothing_in_for_longest_even_of_the_same_kind() {
-        let progress = Progress::default();
-        let verifiers = progress.begin("verifiers", &Part::Whole);
-        let peppers = progress.begin("peppers", &Part::Whole);
-        progress.fresh(verifiers, at(100));
-        assert!(progress.staleness(at(100)) > seconds(1_000_000));
-        progress.fresh(peppers, at(130));
-        assert_eq!(progress.staleness(at(160)), seconds(60));
-        assert_eq!(progress.stale(seconds(59), at(160)), ["verifiers"]);
-        progress.fresh(verifiers, at(150));
-        assert_eq!(progress.staleness(at(160)), seconds(30));
-        assert!(progress.stale(seconds(30), at(160)).is_empty());
+        let cache_sync = CacheSync::default();
+        let verifiers = cache_sync.begin("verifiers", &WatchScope::Everything);
+        let peppers = cache_sync.begin("peppers", &WatchScope::Everything);
+        cache_sync.fresh(verifiers, at(100));
+        assert!(cache_sync.staleness(at(100)) > seconds(1_000_000));
+        cache_sync.fresh(peppers, at(130));
+        assert_eq!(cache_sync.staleness(at(160)), seconds(60));
+        assert_eq!(cache_sync.stale(seconds(59), at(160)), ["verifiers"]);
+        cache_sync.fresh(verifiers, at(150));
+        assert_eq!(cache_sync.staleness(at(160)), seconds(30));
+        assert!(cache_sync.stale(seconds(30), at(160)).is_empty());
     }
 
     #[test]
     fn a_namespace_of_which_nothing_is_heard_is_not_the_whole_cluster() {
-        let progress = Progress::default();
-        let whole = progress.begin("organizations", &Part::Whole);
-        let ids = ["a", "b"].map(|name| progress.begin("apikeys", &part(name)));
-        progress.fresh(whole, at(100));
-        progress.fresh(ids[0], at(100));
-        progress.fresh(ids[1], at(40));
+        let cache_sync = CacheSync::default();
+        let whole = cache_sync.begin("organizations", &WatchScope::Everything);
+        let ids = ["a", "b"].map(|name| cache_sync.begin("apikeys", &scope(name)));
+        cache_sync.fresh(whole, at(100));
+        cache_sync.fresh(ids[0], at(100));
+        cache_sync.fresh(ids[1], at(40));
         for id in ids {
-            progress.listed(id);
+            cache_sync.listed(id);
         }
-        assert_eq!(progress.staleness(at(110)), seconds(10));
-        assert_eq!(progress.staleness_in("a", at(110)), Some(seconds(10)));
-        assert_eq!(progress.staleness_in("b", at(110)), Some(seconds(70)));
-        assert_eq!(progress.staleness_in("c", at(110)), None);
-        assert_eq!(progress.longest_staleness(at(110)), seconds(70));
+        assert_eq!(cache_sync.staleness(at(110)), seconds(10));
+        assert_eq!(cache_sync.staleness_in("a", at(110)), Some(seconds(10)));
+        assert_eq!(cache_sync.staleness_in("b", at(110)), Some(seconds(70)));
+        assert_eq!(cache_sync.staleness_in("c", at(110)), None);
+        assert_eq!(cache_sync.longest_staleness(at(110)), seconds(70));
     }
 
-    fn part(name: &str) -> Part {
-        Part::Namespace(name.into())
+    fn scope(name: &str) -> WatchScope {
+        WatchScope::Namespace(name.into())
     }
 
     #[test]
     fn it_is_complete_only_when_every_kind_was_listed_whole_in_every_namespace() {
-        let (progress, now) = (Progress::default(), Instant::now());
-        let watches = [("apikeys", part("a")), ("apikeys", part("b"))];
-        let organizations = progress.begin("organizations", &Part::Whole);
-        let ids = watches.map(|(what, part)| progress.begin(what, &part));
+        let (cache_sync, now) = (CacheSync::default(), Instant::now());
+        let watches = [("apikeys", scope("a")), ("apikeys", scope("b"))];
+        let organizations = cache_sync.begin("organizations", &WatchScope::Everything);
+        let ids = watches.map(|(what, scope)| cache_sync.begin(what, &scope));
         let all = ["organizations", "apikeys in a", "apikeys in b"];
-        assert_eq!(progress.waiting(now), all);
-        progress.listed(ids[0]);
-        progress.listed(organizations);
-        assert_eq!(progress.waiting(now), ["apikeys in b"]);
-        progress.listed(ids[1]);
-        assert!(progress.waiting(now).is_empty());
+        assert_eq!(cache_sync.waiting(now), all);
+        cache_sync.listed(ids[0]);
+        cache_sync.listed(organizations);
+        assert_eq!(cache_sync.waiting(now), ["apikeys in b"]);
+        cache_sync.listed(ids[1]);
+        assert!(cache_sync.waiting(now).is_empty());
     }
 
     #[test]
     fn a_watch_that_broke_may_lack_news_until_it_tells_something_or_for_a_minute() {
-        let (progress, begin) = (Progress::default(), Instant::now());
-        let id = progress.begin("verifiers", &Part::Whole);
+        let (cache_sync, begin) = (CacheSync::default(), Instant::now());
+        let id = cache_sync.begin("verifiers", &WatchScope::Everything);
         let after = |seconds| begin + Duration::from_secs(seconds);
-        let lacks = |of, second| progress.may_lack_news(&[of, "other"], after(second));
+        let lacks = |of, second| cache_sync.may_lack_news(&[of, "other"], after(second));
         assert!(!lacks("verifiers", 0));
-        progress.broke(id, begin);
+        cache_sync.broke(id, begin);
         assert!(lacks("verifiers", 59) && !lacks("verifiers", 60) && !lacks("apikeys", 0));
-        progress.told(id);
+        cache_sync.told(id);
         assert!(!lacks("verifiers", 0));
     }
 
     #[test]
     fn a_namespace_that_refuses_us_holds_up_the_others_for_ten_seconds_and_the_cluster_for_ever() {
-        let (progress, begin) = (Progress::default(), Instant::now());
-        let cluster = progress.begin("organizations", &Part::Whole);
-        let one = progress.begin("apikeys", &part("a"));
+        let (cache_sync, begin) = (CacheSync::default(), Instant::now());
+        let cluster = cache_sync.begin("organizations", &WatchScope::Everything);
+        let one = cache_sync.begin("apikeys", &scope("a"));
         let after = |seconds| begin + Duration::from_secs(seconds);
         for second in [0, 4, 8] {
-            progress.refused(cluster, after(second));
-            progress.refused(one, after(second));
+            cache_sync.refused(cluster, after(second));
+            cache_sync.refused(one, after(second));
         }
-        assert_eq!(progress.waiting(after(9)).len(), 2);
-        assert_eq!(progress.waiting(after(10)), ["organizations"]);
-        assert_eq!(progress.refusals(), ["organizations", "apikeys in a"]);
-        progress.listed(cluster);
-        assert_eq!(progress.waiting(after(9)), ["apikeys in a"]);
-        assert!(progress.waiting(after(10)).is_empty());
-        progress.listed(one);
-        assert!(progress.waiting(after(9)).is_empty() && progress.refusals().is_empty());
+        assert_eq!(cache_sync.waiting(after(9)).len(), 2);
+        assert_eq!(cache_sync.waiting(after(10)), ["organizations"]);
+        assert_eq!(cache_sync.refusals(), ["organizations", "apikeys in a"]);
+        cache_sync.listed(cluster);
+        assert_eq!(cache_sync.waiting(after(9)), ["apikeys in a"]);
+        assert!(cache_sync.waiting(after(10)).is_empty());
+        cache_sync.listed(one);
+        assert!(cache_sync.waiting(after(9)).is_empty() && cache_sync.refusals().is_empty());
     }
 }

@@ -2,17 +2,17 @@
 
 use super::reported::{Expiry, Reported, Roles};
 use crate::audit::{Action, KeyIdentity, Record};
-use crate::controller::events::{Note, Severity};
+use crate::controller::events::{Severity, Transition};
 use apikey_api::conditions::{self, DELIVERED, EXPIRING_SOON, READY, SUSPENDED, reason};
 use apikey_api::{ApiKey, ApiKeyStatus};
-use apikey_credential::verifier::{Cause, Document};
+use apikey_credential::record::{Cause, CredentialRecord};
 use k8s_openapi::jiff::Timestamp;
 
 /// One change: an Event, and an audit line if it belongs to the life of a key.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Change {
     /// For the Event.
-    pub note: Note,
+    pub transition: Transition,
     /// For the audit trail.
     pub audit: Option<Record>,
 }
@@ -34,7 +34,7 @@ struct Look<'a> {
     apikey: &'a ApiKey,
     reported: &'a Reported,
     new: &'a ApiKeyStatus,
-    document: Option<&'a Document>,
+    document: Option<&'a CredentialRecord>,
     now: Timestamp,
 }
 
@@ -44,7 +44,7 @@ pub fn changes(
     apikey: &ApiKey,
     reported: &Reported,
     new: &ApiKeyStatus,
-    document: Option<&Document>,
+    document: Option<&CredentialRecord>,
     now: Timestamp,
 ) -> Vec<Change> {
     let look = Look {
@@ -108,7 +108,7 @@ impl Look<'_> {
         action: Option<Action>,
     ) -> Change {
         Change {
-            note: Note::new(severity, reason, message),
+            transition: Transition::new(severity, reason, message),
             audit: action.and_then(|action| self.record(action)),
         }
     }
@@ -131,7 +131,7 @@ impl Look<'_> {
     }
 
     fn is_restored(&self) -> bool {
-        let restored = |document: &Document| document.restored_from.is_some();
+        let restored = |document: &CredentialRecord| document.restored_from.is_some();
         self.is_issued() && self.document.is_some_and(restored)
     }
 

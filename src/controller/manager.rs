@@ -72,7 +72,7 @@ async fn work(ctx: &Arc<Context>, concurrency: u16, ends: impl Future<Output = (
         () = ensure_peppers(ctx) => {}
         () = ends.clone() => return,
     }
-    ctx.stock.fill();
+    ctx.secret_pool.fill();
     keyrings.spawn(keyrings::follow::<PepperRing>(Arc::clone(ctx)));
     let keys = Controller {
         name: apikey::CONTROLLER,

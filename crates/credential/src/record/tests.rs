@@ -31,7 +31,7 @@ fn entry(revision: i64, created: i64) -> Entry {
     }
 }
 
-fn document() -> Document {
+fn document() -> CredentialRecord {
     let owner = Owner {
         namespace: "ns".into(),
         name: "n".into(),
@@ -44,16 +44,19 @@ fn document() -> Document {
         email: "n@o".into(),
         key_id,
     };
-    Document::new(identity, at(NOW + 5000), entry(1, NOW))
+    CredentialRecord::new(identity, at(NOW + 5000), entry(1, NOW))
 }
 
 #[test]
 fn a_stored_document_is_read_back() {
     let mut document = document().with_pending(pending(2, NOW));
-    document.handover = Handover::Revealed {
+    document.claim = Claim::Revealed {
         at: MicroTime(at(NOW)),
     };
-    assert_eq!(Document::parse(&document.to_json().unwrap()), Ok(document));
+    assert_eq!(
+        CredentialRecord::parse(&document.to_json().unwrap()),
+        Ok(document)
+    );
 }
 
 #[test]
@@ -61,13 +64,16 @@ fn unknown_versions_and_half_written_json_are_named() {
     let json = String::from_utf8(document().to_json().unwrap()).unwrap();
     let newer = json.replace("\"version\":1", "\"version\":7");
     let unknown = Unreadable::Version { found: 7, known: 1 };
-    assert_eq!(Document::parse(newer.as_bytes()), Err(Error(unknown)));
+    assert_eq!(
+        CredentialRecord::parse(newer.as_bytes()),
+        Err(Error(unknown))
+    );
     for cut in 0..json.len() {
-        assert!(Document::parse(&json.as_bytes()[..cut]).is_err());
+        assert!(CredentialRecord::parse(&json.as_bytes()[..cut]).is_err());
     }
 }
 
-fn pending_revisions(document: &Document) -> Vec<i64> {
+fn pending_revisions(document: &CredentialRecord) -> Vec<i64> {
     let pending = document.pending.iter();
     pending.map(|pending| pending.entry.revision).collect()
 }
@@ -77,7 +83,7 @@ fn an_attempt_that_may_still_be_delivered_is_not_dropped() {
     let both = document()
         .with_pending(pending(2, NOW))
         .with_pending(pending(3, NOW + 1));
-    let promoted = |document: &Document| {
+    let promoted = |document: &CredentialRecord| {
         let promoted = document.promoted(&entry(3, NOW + 1).digest(), at(NOW + 1));
         pending_revisions(&promoted.unwrap())
     };
@@ -180,7 +186,7 @@ fn a_current_secret_that_is_to_end_ends_and_no_promotion_gives_it_more_time() {
     let again = ending.ending_at(at(NOW + 20));
     assert_eq!(again.current_until(), Some(at(NOW + 10)));
     let waiting = ending.with_pending(pending(2, NOW));
-    let promote = |waiting: &Document| {
+    let promote = |waiting: &CredentialRecord| {
         let promoted = waiting.promoted(&entry(2, NOW).digest(), at(NOW)).unwrap();
         (promoted.current_until(), promoted.previous)
     };
@@ -205,18 +211,18 @@ fn a_first_secret_that_was_refused_is_withdrawn_until_another_takes_its_place() 
     assert!(withdrawn.withdrawn);
     let again = withdrawn.beginning_again(entry(1, NOW + 1));
     assert_eq!((again.withdrawn, again.next_revision()), (false, 2));
-    let stored = Document::parse(&withdrawn.to_json().unwrap());
+    let stored = CredentialRecord::parse(&withdrawn.to_json().unwrap());
     assert_eq!(stored, Ok(withdrawn));
 }
 
 #[test]
 fn a_secret_that_is_shown_once_is_delivered_anew_by_its_promotion() {
     let mut waiting = document().with_pending(pending(2, NOW));
-    let promoted = |document: &Document| {
+    let promoted = |document: &CredentialRecord| {
         let next = document.promoted(&entry(2, NOW).digest(), at(NOW));
-        next.unwrap().handover
+        next.unwrap().claim
     };
-    assert_eq!(promoted(&waiting), Handover::Unrecorded);
-    waiting.handover = Handover::Unclaimed;
-    assert_eq!(promoted(&waiting), Handover::Delivered);
+    assert_eq!(promoted(&waiting), Claim::Unrecorded);
+    waiting.claim = Claim::Unclaimed;
+    assert_eq!(promoted(&waiting), Claim::Delivered);
 }

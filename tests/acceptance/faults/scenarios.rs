@@ -1,18 +1,18 @@
 //! The scenarios: what is done for a key, and how it stands at the end.
 
 use apikey_api::{ApiKey, Organization, Phase, names};
-use apikey_credential::verifier::{Document, Handover};
+use apikey_credential::record::{Claim, CredentialRecord};
 use k8s_openapi::api::core::v1::Secret;
 use kube::Api;
 use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
 use serde_json::{Value, json};
 
-use super::witness::Witness;
+use super::history::HistoryRecorder;
 use crate::support::{Scope, ahead, eventually, ready_reason};
 
 /// Seconds by which the clock is moved on when the faults begin.
 pub(super) const MOVED_SECONDS: i64 = 900;
-/// Seconds after which a key is expired, if its story is not about that.
+/// Seconds after which a key is expired, if its scenario is not about that.
 pub(super) const LIFE_SECONDS: i64 = 6 * 3600;
 /// Seconds that are left of that when the last tokens are asked for: less than the life of a token.
 pub(super) const LEFT_SECONDS: i64 = 1800;
@@ -24,7 +24,7 @@ const ASKED_BEFORE: &str = "before";
 
 /// What is to be done for a key when the faults begin.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Story {
+pub(super) enum Scenario {
     Create,
     CreateOnce,
     Rotate,
@@ -43,30 +43,30 @@ pub(super) enum Story {
     Restore,
 }
 
-pub(super) const STORIES: [Story; 16] = [
-    Story::Create,
-    Story::CreateOnce,
-    Story::Rotate,
-    Story::RotateAtOnce,
-    Story::RotateOnce,
-    Story::Replace,
-    Story::Discard,
-    Story::Reveal,
-    Story::Withdraw,
-    Story::ChangeRoles,
-    Story::Suspend,
-    Story::Relabel,
-    Story::Expire,
-    Story::Delete,
-    Story::ChangeOrganization,
-    Story::Restore,
+pub(super) const SCENARIOS: [Scenario; 16] = [
+    Scenario::Create,
+    Scenario::CreateOnce,
+    Scenario::Rotate,
+    Scenario::RotateAtOnce,
+    Scenario::RotateOnce,
+    Scenario::Replace,
+    Scenario::Discard,
+    Scenario::Reveal,
+    Scenario::Withdraw,
+    Scenario::ChangeRoles,
+    Scenario::Suspend,
+    Scenario::Relabel,
+    Scenario::Expire,
+    Scenario::Delete,
+    Scenario::ChangeOrganization,
+    Scenario::Restore,
 ];
 
 #[expect(
     clippy::wildcard_enum_match_arm,
-    reason = "a story is named where it is unlike the others"
+    reason = "a scenario is named where it is unlike the others"
 )]
-impl Story {
+impl Scenario {
     /// Whether the controller takes over keys from a backup meanwhile.
     pub(super) fn restores(self) -> bool {
         self == Self::Restore
@@ -133,7 +133,7 @@ impl Story {
     }
 
     /// What happens without a controller, before the faults begin.
-    pub(super) async fn forget(self, scope: &Scope<'_>, witness: &Witness, name: &str) {
+    pub(super) async fn forget(self, scope: &Scope<'_>, history: &HistoryRecorder, name: &str) {
         if self != Self::Restore {
             return;
         }
@@ -142,7 +142,7 @@ impl Story {
         let params = PatchParams::default();
         let secrets = scope.secrets();
         secrets.patch(name, &params, &patch).await.unwrap();
-        let old = witness.key(name);
+        let old = history.key(name);
         let params = DeleteParams::default();
         scope.keys().delete(name, &params).await.unwrap();
         // The same key: its expiry is the old one.
@@ -152,7 +152,7 @@ impl Story {
         scope.keys().create(&params, &new).await.unwrap();
     }
 
-    /// Does what the story is about.
+    /// Does what the scenario is about.
     pub(super) async fn begin(self, scope: &Scope<'_>, name: &str) {
         let delete = DeleteParams::default();
         match self {
@@ -190,7 +190,7 @@ impl Story {
         }
     }
 
-    /// Whether the story has come to its end.
+    /// Whether the scenario has come to its end.
     pub(super) fn is_over(self, state: &KeyState) -> bool {
         if self == Self::Delete {
             return state.is_gone();
@@ -241,12 +241,12 @@ impl Story {
     }
 
     /// Where the secret is at the end.
-    pub(super) fn is_handed_over(self, handover: &Handover) -> bool {
+    pub(super) fn is_handed_over(self, claim: &Claim) -> bool {
         match self {
-            Self::Reveal => matches!(handover, Handover::Revealed { .. }),
-            Self::Withdraw => *handover == Handover::Unclaimed,
-            Self::CreateOnce | Self::RotateOnce => *handover == Handover::Delivered,
-            _ => *handover == Handover::Unrecorded,
+            Self::Reveal => matches!(claim, Claim::Revealed { .. }),
+            Self::Withdraw => *claim == Claim::Unclaimed,
+            Self::CreateOnce | Self::RotateOnce => *claim == Claim::Delivered,
+            _ => *claim == Claim::Unrecorded,
         }
     }
 
@@ -277,7 +277,7 @@ pub(super) struct KeyState {
     /// The Secret that stands where it delivers.
     pub(super) secret: Option<Secret>,
     /// What proves its secrets, and those of an earlier key of its name.
-    pub(super) verifiers: Vec<Document>,
+    pub(super) verifiers: Vec<CredentialRecord>,
 }
 
 impl KeyState {

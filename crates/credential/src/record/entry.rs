@@ -67,7 +67,7 @@ pub enum Cause {
 /// Where the current secret is, if it is shown once.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "state", rename_all = "camelCase")]
-pub enum Handover {
+pub enum Claim {
     /// Not known to have been delivered, or not a secret that is shown once.
     #[default]
     Unrecorded,
@@ -84,7 +84,7 @@ pub enum Handover {
     Removed,
 }
 
-impl Handover {
+impl Claim {
     /// Whether nothing is to be stored of it.
     pub(super) fn is_unrecorded(&self) -> bool {
         *self == Self::Unrecorded

@@ -16,7 +16,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
-pub use self::entry::{Cause, Entry, Handover, Pending};
+pub use self::entry::{Cause, Claim, Entry, Pending};
 use super::{KeyId, Unreadable, versioned};
 
 /// Version that this program writes and reads.
@@ -34,7 +34,7 @@ const MAX_HANDLED: usize = 16;
 /// All that proves the secrets of one key.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Document {
+pub struct CredentialRecord {
     version: u32,
     /// The `ApiKey`.
     pub owner: Owner,
@@ -73,8 +73,12 @@ pub struct Document {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub restored_from: Option<String>,
     /// Where the current secret is, if it is shown once.
-    #[serde(default, skip_serializing_if = "Handover::is_unrecorded")]
-    pub handover: Handover,
+    #[serde(
+        rename = "handover",
+        default,
+        skip_serializing_if = "Claim::is_unrecorded"
+    )]
+    pub claim: Claim,
     /// Whether the current secret is the first one and its delivery was refused, so that nobody has it and
     /// another takes its place.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
@@ -110,7 +114,7 @@ pub struct Identity {
 #[error("the verifier can't be read: {0}")]
 pub struct Error(#[from] pub Unreadable);
 
-impl Document {
+impl CredentialRecord {
     /// The document of a key whose first secret is `current`.
     #[must_use]
     pub fn new(identity: Identity, expires_at: Timestamp, current: Entry) -> Self {
@@ -135,7 +139,7 @@ impl Document {
             discarded_revision: None,
             handled_rotate_requests: Vec::new(),
             restored_from: None,
-            handover: Handover::Unrecorded,
+            claim: Claim::Unrecorded,
             withdrawn: false,
         }
     }
@@ -290,19 +294,19 @@ impl Document {
                 ..self.current.clone()
             })
         };
-        let handover = if self.handover.is_unrecorded() {
-            Handover::Unrecorded
+        let claim = if self.claim.is_unrecorded() {
+            Claim::Unrecorded
         } else {
-            Handover::Delivered
+            Claim::Delivered
         };
         let mut next = Self {
             current: delivered.entry,
             previous,
-            handover,
+            claim,
             ..self.clone()
         };
         next.pending.retain(|other| {
-            let creates = other.entry.cause == Cause::Replacement || !self.handover.is_unrecorded();
+            let creates = other.entry.cause == Cause::Replacement || !self.claim.is_unrecorded();
             creates && other.entry.digest() != digest
         });
         next.remember(delivered.request);
@@ -311,7 +315,7 @@ impl Document {
 
     /// The same document for the `ApiKey` that took the place of its owner when a backup was restored.
     #[must_use]
-    pub fn inherited_by(&self, uid: &str) -> Self {
+    pub fn adopted_by(&self, uid: &str) -> Self {
         let mut next = self.clone();
         next.restored_from = Some(std::mem::replace(&mut next.owner.uid, uid.to_owned()));
         next
