@@ -4,6 +4,7 @@ mod apikey;
 pub mod bounds;
 pub mod conditions;
 pub mod crds;
+mod documented;
 pub mod expiry;
 pub mod names;
 mod organization;
