@@ -1,5 +1,5 @@
 //! `docs`: manual pages, scripts for shells and a reference, all from the definition of the command
-//! line. Hidden: it is for packagers and for the Makefile.
+//! line. Hidden: it is for packagers.
 
 mod markdown;
 
@@ -42,7 +42,8 @@ pub(super) fn run(flags: &Docs, call: &mut Invocation) -> Result<(), Failure> {
 }
 
 /// The reference, which is `docs/cli.md`.
-fn reference() -> String {
+#[must_use]
+pub fn reference() -> String {
     let mut command = super::command("kubectl apikey");
     command.build();
     markdown::render(&command)

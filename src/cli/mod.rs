@@ -53,6 +53,7 @@ use std::process::ExitCode;
 
 use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
+pub use self::docs::reference;
 use self::exit::{Exit, Failure};
 use self::invocation::{Invocation, Target};
 use self::terminal::{Color, Terminal};
