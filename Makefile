@@ -103,20 +103,19 @@ fmt: need ## Format the code
 
 .PHONY: crds
 crds: need ## Generate the CustomResourceDefinitions from src/api
-	cargo run --quiet --locked --bin apikey-operator -- crds --out crds
-	cp crds/*.yaml charts/apikey-operator/files/crds/
+	cargo xtask crds
 
 .PHONY: openapi
 openapi: need ## Generate the OpenAPI description from src/token/routes
-	cargo run --quiet --locked --bin apikey-operator -- openapi >docs/openapi.json
+	cargo xtask openapi
 
 .PHONY: api-docs
-api-docs: need controlplane ## Generate the reference of the kinds from crds/ and src/api
-	hack/api-docs.sh
+api-docs: need ## Generate the reference of the kinds from src/api
+	cargo xtask api-docs
 
 .PHONY: cli-docs
 cli-docs: need ## Generate the reference of the kubectl plugin from src/cli
-	cargo run --quiet --locked --bin kubectl-apikey -- docs >docs/cli.md
+	cargo xtask cli-docs
 
 .PHONY: cli-tour
 cli-tour: need controlplane ## Write docs/cli-tour.md from real calls of the kubectl plugin

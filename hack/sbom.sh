@@ -17,7 +17,7 @@ if ! command -v cargo-cyclonedx >/dev/null; then
 fi
 mkdir -p dist
 # The tool writes beside each manifest of the workspace.
-trap 'rm -f sbom-of-*.json tests/*/sbom-of-*.json' EXIT
+trap 'rm -f sbom-of-*.json tests/*/sbom-of-*.json xtask/sbom-of-*.json' EXIT
 cargo cyclonedx --format json --spec-version 1.5 --target "$triple" --no-build-deps --override-filename sbom-of-this
 # The same for the same revision: without time, number and the folder of the checkout.
 jq --arg here "path+file://$PWD" '
