@@ -94,8 +94,8 @@ e2e: need ## Use the chart on a cluster with nodes: make e2e KUBECONFIG=FILE LOA
 	@KUBECONFIG='$(if $(own_cluster),$(KUBECONFIG))' LOAD_IMAGE='$(LOAD_IMAGE)' UPGRADE_FROM='$(UPGRADE_FROM)' hack/e2e.sh
 
 .PHONY: chart-readme
-chart-readme: ## Write the table of values in the chart's README
-	hack/chart-readme.sh
+chart-readme: need ## Write the table of values in the chart's README
+	cargo xtask chart-readme
 
 .PHONY: fmt
 fmt: need ## Format the code

@@ -7,7 +7,7 @@ cargo xtask crds --check
 cargo xtask openapi --check
 cargo xtask cli-docs --check
 cargo xtask api-docs --check
-hack/chart-readme.sh --check
+cargo xtask chart-readme --check
 hack/cited-tests.sh
 
 version=$(sed -n '/^\[workspace.package\]/,/^$/s/^version = "\(.*\)"$/\1/p' Cargo.toml)

@@ -4,8 +4,12 @@
 //! functions that render them; [`output`] writes the files, or compares them with those on disk.
 
 mod api_docs;
+mod chart_readme;
+mod chart_schema;
+mod chart_values;
 mod cli_docs;
 mod crds;
+mod markers;
 mod openapi;
 mod output;
 
@@ -29,6 +33,8 @@ enum Task {
     CliDocs(Mode),
     /// The reference of the kinds, docs/api.md.
     ApiDocs(Mode),
+    /// The table of values in the chart's README.
+    ChartReadme(Mode),
 }
 
 #[derive(Args, Debug)]
@@ -60,6 +66,10 @@ const CLI_DOCS: Generator = Generator {
 const API_DOCS: Generator = Generator {
     command: "make api-docs",
     generate: api_docs::generate,
+};
+const CHART_README: Generator = Generator {
+    command: "make chart-readme",
+    generate: chart_readme::generate,
 };
 
 impl Generator {
@@ -99,6 +109,10 @@ fn run(task: &Task) -> Result<()> {
         Task::Openapi(mode) => OPENAPI.run(root, mode),
         Task::CliDocs(mode) => CLI_DOCS.run(root, mode),
         Task::ApiDocs(mode) => API_DOCS.run(root, mode),
+        Task::ChartReadme(mode) => {
+            CHART_README.run(root, mode)?;
+            chart_schema::check(root)
+        }
     }
 }
 
