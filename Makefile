@@ -136,7 +136,7 @@ bench: need controlplane ## Measure everything; writes the numbers of README.md 
 	cargo bench --locked --bench lifecycle --
 	cargo bench --locked --bench token --
 	$(MAKE) scale PROFILE=bench
-	@hack/numbers.sh
+	cargo xtask numbers
 
 .PHONY: fuzz
 fuzz: need ## Fuzz what is sent and stored (FUZZ_SECONDS=60 for each target; needs nightly and cargo-fuzz)

@@ -10,6 +10,7 @@ mod chart_values;
 mod cli_docs;
 mod crds;
 mod markers;
+mod numbers;
 mod openapi;
 mod output;
 
@@ -35,6 +36,8 @@ enum Task {
     ApiDocs(Mode),
     /// The table of values in the chart's README.
     ChartReadme(Mode),
+    /// The numbers in README.md and docs/performance.md, from the reports of the last `make bench`.
+    Numbers(Mode),
 }
 
 #[derive(Args, Debug)]
@@ -70,6 +73,10 @@ const API_DOCS: Generator = Generator {
 const CHART_README: Generator = Generator {
     command: "make chart-readme",
     generate: chart_readme::generate,
+};
+const NUMBERS: Generator = Generator {
+    command: "cargo xtask numbers",
+    generate: numbers::generate,
 };
 
 impl Generator {
@@ -113,6 +120,7 @@ fn run(task: &Task) -> Result<()> {
             CHART_README.run(root, mode)?;
             chart_schema::check(root)
         }
+        Task::Numbers(mode) => NUMBERS.run(root, mode),
     }
 }
 
