@@ -124,8 +124,8 @@ cli-tour: need controlplane ## Write docs/cli-tour.md from real calls of the kub
 	mv docs/cli-tour.md.new docs/cli-tour.md
 
 .PHONY: verify
-verify: need controlplane ## Check that generated files and versions are up to date
-	hack/verify.sh
+verify: need ## Check that generated files and versions are up to date
+	cargo xtask verify
 
 .PHONY: docs
 docs: need ## Build the code's documentation; warnings are errors

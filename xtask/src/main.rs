@@ -7,13 +7,16 @@ mod api_docs;
 mod chart_readme;
 mod chart_schema;
 mod chart_values;
+mod cited_tests;
 mod cli_docs;
 mod crds;
 mod markers;
 mod numbers;
 mod openapi;
 mod output;
+mod version;
 
+use std::io::Write as _;
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -38,6 +41,10 @@ enum Task {
     ChartReadme(Mode),
     /// The numbers in README.md and docs/performance.md, from the reports of the last `make bench`.
     Numbers(Mode),
+    /// Check that each test that the documentation names exists.
+    CitedTests,
+    /// Run all checks except that of the numbers.
+    Verify,
 }
 
 #[derive(Args, Debug)]
@@ -121,7 +128,29 @@ fn run(task: &Task) -> Result<()> {
             chart_schema::check(root)
         }
         Task::Numbers(mode) => NUMBERS.run(root, mode),
+        Task::CitedTests => cited_tests::check(root),
+        Task::Verify => verify(root),
     }
+}
+
+/// Runs all checks, and reports each that fails.
+fn verify(root: &Path) -> Result<()> {
+    let generated = [CRDS, OPENAPI, CLI_DOCS, API_DOCS, CHART_README].map(|g| g.check(root));
+    let others = [chart_schema::check, cited_tests::check, version::check].map(|f| f(root));
+    let failures: Vec<_> = generated
+        .into_iter()
+        .chain(others)
+        .filter_map(Result::err)
+        .map(|error| format!("{error:#}"))
+        .collect();
+    if !failures.is_empty() {
+        bail!(failures.join("\n\n"));
+    }
+    writeln!(
+        std::io::stdout(),
+        "generated files, cited tests, and the chart's values and version are up to date"
+    )?;
+    Ok(())
 }
 
 #[cfg(test)]
