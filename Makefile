@@ -94,29 +94,28 @@ e2e: need ## Use the chart on a cluster with nodes: make e2e KUBECONFIG=FILE LOA
 	@KUBECONFIG='$(if $(own_cluster),$(KUBECONFIG))' LOAD_IMAGE='$(LOAD_IMAGE)' UPGRADE_FROM='$(UPGRADE_FROM)' hack/e2e.sh
 
 .PHONY: chart-readme
-chart-readme: ## Write the table of values in the chart's README
-	hack/chart-readme.sh
+chart-readme: need ## Write the table of values in the chart's README
+	cargo xtask chart-readme
 
 .PHONY: fmt
 fmt: need ## Format the code
 	cargo fmt --all
 
 .PHONY: crds
-crds: need ## Generate the CustomResourceDefinitions from src/api
-	cargo run --quiet --locked --bin apikey-operator -- crds --out crds
-	cp crds/*.yaml charts/apikey-operator/files/crds/
+crds: need ## Generate the CustomResourceDefinitions from crates/api
+	cargo xtask crds
 
 .PHONY: openapi
-openapi: need ## Generate the OpenAPI description from src/token/routes
-	cargo run --quiet --locked --bin apikey-operator -- openapi >docs/openapi.json
+openapi: need ## Generate the OpenAPI description from src/token_server/routes
+	cargo xtask openapi
 
 .PHONY: api-docs
-api-docs: need controlplane ## Generate the reference of the kinds from crds/ and src/api
-	hack/api-docs.sh
+api-docs: need ## Generate the reference of the kinds from crates/api
+	cargo xtask api-docs
 
 .PHONY: cli-docs
-cli-docs: need ## Generate the reference of the kubectl plugin from src/cli
-	cargo run --quiet --locked --bin kubectl-apikey -- docs >docs/cli.md
+cli-docs: need ## Generate the reference of the kubectl plugin from crates/kubectl-apikey
+	cargo xtask cli-docs
 
 .PHONY: cli-tour
 cli-tour: need controlplane ## Write docs/cli-tour.md from real calls of the kubectl plugin
@@ -125,8 +124,8 @@ cli-tour: need controlplane ## Write docs/cli-tour.md from real calls of the kub
 	mv docs/cli-tour.md.new docs/cli-tour.md
 
 .PHONY: verify
-verify: need controlplane ## Check that generated files and versions are up to date
-	hack/verify.sh
+verify: need ## Check that generated files and versions are up to date
+	cargo xtask verify
 
 .PHONY: docs
 docs: need ## Build the code's documentation; warnings are errors
@@ -141,7 +140,7 @@ bench: need controlplane ## Measure everything; writes the numbers of docs/perfo
 	cargo bench --locked --bench lifecycle --
 	cargo bench --locked --bench token --
 	$(MAKE) scale PROFILE=bench
-	@hack/numbers.sh
+	cargo xtask numbers
 
 .PHONY: fuzz
 fuzz: need ## Fuzz what is sent and stored (FUZZ_SECONDS=60 for each target; needs nightly and cargo-fuzz)

@@ -48,53 +48,7 @@ $(cat "$work/output")"
     passed "$* is refused"
 }
 
-# Names that the schema knows, one a line, as values.yaml has them.
-schema_keys() {
-    jq -r '
-        .definitions as $definitions
-        | def resolve: if has("$ref") then $definitions[."$ref" | ltrimstr("#/definitions/")] else . end;
-          def keys_of($path):
-            resolve
-            | if .additionalProperties == false and has("properties") and ($path | length) < 3 then
-                .properties | to_entries[] | .key as $key | .value | keys_of($path + [$key])
-              else empty end,
-              ($path | join("."));
-          [keys_of([])] | unique[] | select(IN("", "global", "enabled", "tags") | not)
-    ' "$chart/values.schema.json"
-}
-unknown_to_schema() {
-    local key
-    while read -r key; do
-        grep -qxF "$key" "$work/schema" || echo "$key is not in values.schema.json"
-    done <"$work/values"
-}
-unknown_to_values() {
-    local key
-    while read -r key; do
-        # A section, or a part of a value that is written on one line.
-        grep -qE "^${key//./\\.}(\.|$)" "$work/values" || {
-            local parent=$key known=
-            while [[ $parent == *.* ]]; do
-                parent=${parent%.*}
-                if grep -qxF "$parent" "$work/values"; then known=1; fi
-            done
-            [ -n "$known" ] || echo "$key is not in values.yaml"
-        }
-    done <"$work/schema"
-}
-agree() {
-    local difference
-    difference=$(unknown_to_schema && unknown_to_values)
-    [ -z "$difference" ] || {
-        echo "$difference"
-        return 1
-    }
-}
-
-hack/chart-readme.sh --keys >"$work/values"
-schema_keys >"$work/schema"
-check "schema and values.yaml know the same values" agree
-check "the README has them" hack/chart-readme.sh --check
+check "the README and the schema have the values of values.yaml" "$target/xtask" chart-readme --check
 
 # The schema.
 refused "'replica' not allowed" --set controller.replica=3

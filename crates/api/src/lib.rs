@@ -6,6 +6,7 @@ mod apikey;
 pub mod bounds;
 pub mod conditions;
 pub mod crds;
+mod documented;
 pub mod endpoints;
 pub mod expiry;
 mod key_ref;

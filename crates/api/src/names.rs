@@ -4,6 +4,8 @@
 
 use std::collections::BTreeMap;
 
+use super::documented::documented;
+
 /// API group of all our kinds and the prefix of our labels and annotations.
 pub const GROUP: &str = "apikey-operator.dev";
 /// The only API version.
@@ -22,50 +24,60 @@ pub const LAST_USED_FIELD_MANAGER: &str = "apikey-operator-last-used";
 /// `reportingController` of our Events.
 pub const EVENT_REPORTER: &str = "apikey-operator.dev/controller";
 
-/// Recommended label: which program manages the object.
-pub const LABEL_MANAGED_BY: &str = "app.kubernetes.io/managed-by";
+documented! {
+    /// The labels, each with its documentation.
+    pub const LABELS;
+
+    /// Recommended label: which program manages the object.
+    pub const LABEL_MANAGED_BY: &str = "app.kubernetes.io/managed-by";
+    /// Recommended label: what the object is for.
+    pub const LABEL_COMPONENT: &str = "app.kubernetes.io/component";
+    /// Label with the public key id, on delivered Secrets and verifiers.
+    pub const LABEL_KEY_ID: &str = "apikey-operator.dev/key-id";
+}
+
 /// Value of [`LABEL_MANAGED_BY`] on all our Secrets.
 pub const MANAGED_BY: &str = "apikey-operator";
-/// Recommended label: what the object is for.
-pub const LABEL_COMPONENT: &str = "app.kubernetes.io/component";
 /// Value of [`LABEL_COMPONENT`] on delivered Secrets.
 pub const COMPONENT_API_KEY: &str = "api-key";
 /// Value of [`LABEL_COMPONENT`] on verifiers.
 pub const COMPONENT_VERIFIER: &str = "verifier";
 /// Value of [`LABEL_COMPONENT`] on key rings.
 pub const COMPONENT_KEY_RING: &str = "key-ring";
-/// Label with the public key id, on delivered Secrets and verifiers.
-pub const LABEL_KEY_ID: &str = "apikey-operator.dev/key-id";
 
-/// Annotation of a delivered Secret: number of the secret it holds, from 1.
-pub const ANNOTATION_REVISION: &str = "apikey-operator.dev/revision";
-/// Annotation of a delivered Secret: RFC 3339 time from which the key is refused.
-pub const ANNOTATION_EXPIRES_AT: &str = "apikey-operator.dev/expires-at";
-/// Annotation of a delivered Secret: which verifier entry its value belongs to
-/// (`Entry::digest` of `apikey-credential`).
-pub const ANNOTATION_VERIFIER: &str = "apikey-operator.dev/verifier";
-/// Annotation of a delivered Secret: digest of the `spec.secret.template` applied last.
-pub const ANNOTATION_TEMPLATE: &str = "apikey-operator.dev/template";
+documented! {
+    /// The annotations, each with its documentation.
+    pub const ANNOTATIONS;
 
-/// Annotation of a delivered Secret under `RevealOnce`: when it was claimed (RFC 3339). Whoever sets it
-/// by a conditional write has the secret, and nobody else gets it.
-pub const ANNOTATION_REVEALED_AT: &str = "apikey-operator.dev/revealed-at";
+    /// Annotation of a delivered Secret: number of the secret it holds, from 1.
+    pub const ANNOTATION_REVISION: &str = "apikey-operator.dev/revision";
+    /// Annotation of a delivered Secret: RFC 3339 time from which the key is refused.
+    pub const ANNOTATION_EXPIRES_AT: &str = "apikey-operator.dev/expires-at";
+    /// Annotation of a delivered Secret: which verifier entry its value belongs to.
+    pub const ANNOTATION_VERIFIER: &str = "apikey-operator.dev/verifier";
+    /// Annotation of a delivered Secret: digest of the `spec.secret.template` applied last.
+    pub const ANNOTATION_TEMPLATE: &str = "apikey-operator.dev/template";
 
-/// Annotation of an `ApiKey`: asks for one new secret per value. Any text; the time of day is usual.
-pub const ANNOTATION_ROTATE_REQUESTED_AT: &str = "apikey-operator.dev/rotate-requested-at";
-/// Annotation of an `ApiKey`: how long the secret that a request replaces stays accepted, in seconds,
-/// in place of `spec.rotation.overlapSeconds`. For every request while it stands, unless `rotate-overlap-for`
-/// names one.
-pub const ANNOTATION_ROTATE_OVERLAP_SECONDS: &str = "apikey-operator.dev/rotate-overlap-seconds";
-/// Annotation of an `ApiKey`: value of `rotate-requested-at` that `rotate-overlap-seconds` is for. Another
-/// request has the overlap of the spec.
-pub const ANNOTATION_ROTATE_OVERLAP_FOR: &str = "apikey-operator.dev/rotate-overlap-for";
-/// Annotation of an `ApiKey`: number of the replaced secret that is to be refused from now on.
-pub const ANNOTATION_DISCARD_PREVIOUS: &str = "apikey-operator.dev/discard-previous";
+    /// Annotation of a delivered Secret under `RevealOnce`: when it was claimed (RFC 3339). Whoever sets it
+    /// by a conditional write has the secret, and nobody else gets it.
+    pub const ANNOTATION_REVEALED_AT: &str = "apikey-operator.dev/revealed-at";
 
-/// Annotation of a verifier: namespace and name of its `ApiKey`, separated by `/`. Readable where the
-/// document is not.
-pub const ANNOTATION_OWNER: &str = "apikey-operator.dev/owner";
+    /// Annotation of an `ApiKey`: asks for one new secret per value. Any text; the time of day is usual.
+    pub const ANNOTATION_ROTATE_REQUESTED_AT: &str = "apikey-operator.dev/rotate-requested-at";
+    /// Annotation of an `ApiKey`: how long the secret that a request replaces stays accepted, in seconds,
+    /// in place of `spec.rotation.overlapSeconds`. For every request while it stands, unless `rotate-overlap-for`
+    /// names one.
+    pub const ANNOTATION_ROTATE_OVERLAP_SECONDS: &str = "apikey-operator.dev/rotate-overlap-seconds";
+    /// Annotation of an `ApiKey`: value of `rotate-requested-at` that `rotate-overlap-seconds` is for. Another
+    /// request has the overlap of the spec.
+    pub const ANNOTATION_ROTATE_OVERLAP_FOR: &str = "apikey-operator.dev/rotate-overlap-for";
+    /// Annotation of an `ApiKey`: number of the replaced secret that is to be refused from now on.
+    pub const ANNOTATION_DISCARD_PREVIOUS: &str = "apikey-operator.dev/discard-previous";
+
+    /// Annotation of a verifier: namespace and name of its `ApiKey`, separated by `/`. Readable where the
+    /// document is not.
+    pub const ANNOTATION_OWNER: &str = "apikey-operator.dev/owner";
+}
 
 /// `type` of a verifier Secret.
 pub const VERIFIER_SECRET_TYPE: &str = "apikey-operator.dev/verifier";
@@ -84,18 +96,25 @@ pub const CONTROLLER_LEASE: &str = "apikey-operator-controller";
 
 /// Data keys of a delivered Secret.
 pub mod data {
-    /// Login name at the token endpoint.
-    pub const NAME: &str = "name";
-    /// The secret, in the published format.
-    pub const SECRET: &str = "secret";
-    /// The secret as an armored age file, in place of [`SECRET`] where the key has recipients.
-    pub const SECRET_AGE: &str = "secret.age";
-    /// Public id of the key.
-    pub const KEY_ID: &str = "key-id";
-    /// GUID of the organization.
-    pub const ORGANIZATION_ID: &str = "organization-id";
-    /// Public address of the token endpoint.
-    pub const TOKEN_URL: &str = "token-url";
+    use super::documented;
+
+    documented! {
+        /// The data keys, each with its documentation.
+        pub const ALL;
+
+        /// Login name at the token endpoint.
+        pub const NAME: &str = "name";
+        /// The secret, in the published format.
+        pub const SECRET: &str = "secret";
+        /// The secret as an armored age file, in place of `secret` where the key has recipients.
+        pub const SECRET_AGE: &str = "secret.age";
+        /// Public id of the key.
+        pub const KEY_ID: &str = "key-id";
+        /// GUID of the organization.
+        pub const ORGANIZATION_ID: &str = "organization-id";
+        /// Public address of the token endpoint.
+        pub const TOKEN_URL: &str = "token-url";
+    }
 }
 
 const VERIFIER_PREFIX: &str = "apikey-";

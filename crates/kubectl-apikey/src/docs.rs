@@ -1,5 +1,5 @@
 //! `docs`: manual pages, scripts for shells and a reference, all from the definition of the command
-//! line. Hidden: it is for packagers and for the Makefile.
+//! line. Hidden: it is for packagers and the generators.
 
 mod markdown;
 

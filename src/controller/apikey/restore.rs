@@ -30,7 +30,7 @@ pub enum Missing {
 /// Whether the key took the place of the one that the document is about: a key with another
 /// organization or expiry is another key.
 #[must_use]
-pub fn is_heir(apikey: &ApiKey, document: &CredentialRecord) -> bool {
+pub fn may_adopt(apikey: &ApiKey, document: &CredentialRecord) -> bool {
     let declared = apikey_policy::spec_expiry(apikey.spec.expiry.as_deref());
     let fits = |expiry: Option<_>| expiry.is_none_or(|expiry| expiry == document.expires_at.0);
     apikey.spec.org == document.org

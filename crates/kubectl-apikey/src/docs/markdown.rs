@@ -11,7 +11,7 @@ const GLOBAL: &str = "Global";
 /// The reference of a built command.
 pub(super) fn render(command: &Command) -> String {
     let mut text = format!(
-        "<!-- Generated from src/cli by `make cli-docs`. Changes here are lost. -->\n\n\
+        "<!-- Generated from crates/kubectl-apikey by `make cli-docs`. Changes here are lost. -->\n\n\
          # `{}`\n\n{}\n\n",
         command.get_bin_name().unwrap_or_default(),
         about(command)

@@ -5,7 +5,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 use super::world::{CREATED, DAY, World, apikey, at};
 use super::*;
 use crate::controller::apikey::delivered::Delivered;
-use crate::controller::apikey::restore::is_heir;
+use crate::controller::apikey::restore::may_adopt;
 use apikey_api::conditions::{self, RECONCILING};
 use apikey_credential::record::Claim;
 
@@ -127,7 +127,7 @@ fn only_a_key_with_the_same_organization_and_expiry_is_an_heir() {
     let key = |change: fn(&mut ApiKey)| {
         let mut key = ApiKey::clone(&after.observed.apikey);
         change(&mut key);
-        is_heir(&key, document)
+        may_adopt(&key, document)
     };
     assert!(key(|_| {}));
     assert!(key(|key| key.spec.roles = vec!["other".into()]));

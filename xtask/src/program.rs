@@ -1,0 +1,31 @@
+//! What the programs of the workspace print about themselves.
+
+use std::env;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use anyhow::{Context as _, Result, ensure};
+
+/// Standard output of a program of the workspace, which cargo builds first.
+pub(crate) fn output(root: &Path, program: &str, arguments: &[&str]) -> Result<String> {
+    let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    // All of the workspace is selected, so that its dependencies are built as for tests and the demo.
+    let options = ["build", "--quiet", "--locked", "--workspace", "--bin"];
+    run(Command::new(cargo)
+        .args(options)
+        .arg(program)
+        .current_dir(root))?;
+    run(Command::new(root.join(target()).join("debug").join(program)).args(arguments))
+}
+
+/// Cargo's target folder, from the root of the repository.
+pub(crate) fn target() -> PathBuf {
+    env::var_os("CARGO_TARGET_DIR").map_or_else(|| "target".into(), PathBuf::from)
+}
+
+fn run(command: &mut Command) -> Result<String> {
+    let output = command.stderr(Stdio::inherit()).output();
+    let output = output.with_context(|| format!("{command:?}"))?;
+    ensure!(output.status.success(), "{command:?}: {}", output.status);
+    String::from_utf8(output.stdout).with_context(|| format!("{command:?}"))
+}
