@@ -1,0 +1,141 @@
+#!/usr/bin/env bash
+# Builds what the control plane lacks and, at the same time, runs a command of cargo: the first run of
+# a target takes minutes, and neither build keeps the machine busy all the time.
+#
+#   build-both.sh 'TOOL...' cargo ARGUMENT...
+#
+# TOOL is one of tests/controlplane/build.sh. If one of both fails, the other is ended, and the exit
+# code is that of the failure; Ctrl-C ends both.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+# Seconds of processor time of a build from nothing. What the programs of Kubernetes share is in the
+# first of them that is built.
+readonly RUST=420 GO_SHARED=420
+own_cost() {
+    case $1 in
+    etcd) echo 90 ;;
+    kube-apiserver) echo 90 ;;
+    kube-controller-manager) echo 90 ;;
+    helm) echo 60 ;;
+    kubectl) echo 30 ;;
+    *) echo 8 ;;
+    esac
+}
+
+say() { printf '%s\n' "$*" >&2; }
+
+read -r -a tools <<<"$1"
+shift
+target=${CARGO_TARGET_DIR:-target}
+
+work=$(mktemp -d)
+go='' cargo=''
+tidy() {
+    local status=$? group
+    trap - EXIT
+    trap '' INT TERM HUP
+    for group in $go $cargo; do kill -TERM -- "-$group" 2>/dev/null || :; done
+    for group in $go $cargo; do wait "$group" 2>/dev/null || :; done
+    rm -rf "$work"
+    exit "$status"
+}
+trap tidy EXIT
+trap 'clear_line; say "interrupted: both builds end; what was compiled stays cached"; exit 130' INT
+trap 'exit 143' TERM HUP
+
+terminal=
+if [ -t 2 ]; then terminal=1; fi
+clear_line() { [ -z "$terminal" ] || printf '\r\033[K' >&2; }
+
+plan=$(tests/controlplane/build.sh --plan "${tools[@]}" 2>"$work/plan") || {
+    status=$?
+    cat "$work/plan" >&2
+    exit "$status"
+}
+
+# What is going to be built, and how long that takes.
+seconds=0 shared=$GO_SHARED missing=()
+while read -r tool how _; do
+    [ "$how" = build ] || continue
+    missing+=("$tool")
+    seconds=$((seconds + $(own_cost "$tool")))
+    case $tool in
+    kube* | helm)
+        seconds=$((seconds + shared))
+        shared=0
+        ;;
+    esac
+done <<<"$plan"
+what=
+if [ ${#missing[@]} -gt 0 ]; then what="Go builds ${missing[*]}"; fi
+if [ ! -d "$target/debug/.fingerprint" ]; then
+    what="$what${what:+; }cargo builds the operator"
+    seconds=$((seconds + RUST))
+fi
+if [ -n "$what" ]; then
+    cores=$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2)
+    # More of them idle while a few large packages are compiled and linked.
+    if [ "$cores" -gt 8 ]; then cores=8; fi
+    say "first run: $what"
+    say "from nothing this takes about $(((seconds / cores + 59) / 60)) min on $cores cores; what was compiled before is not compiled again"
+fi
+
+if [ ${#missing[@]} = 0 ]; then
+    tests/controlplane/build.sh "${tools[@]}"
+    "$@"
+    exit
+fi
+
+# Process groups of their own, so that each is ended as a whole.
+set -m
+REPORT_EVERY=1 tests/controlplane/build.sh "${tools[@]}" >"$work/go" 2>&1 </dev/null &
+go=$!
+CARGO_TERM_PROGRESS_WHEN=never "$@" >"$work/cargo.out" 2>"$work/cargo" </dev/null &
+cargo=$!
+set +m
+
+readonly PROGRESS=' \(packages compiled\|modules downloaded\), [0-9]* s$'
+# What there is to read, without the progress.
+go_said() { grep -v "$PROGRESS" "$work/go" >&2 || :; }
+cargo_said() {
+    cat "$work/cargo.out"
+    grep -v '^ *\(Updating\|Locking\|Downloading\|Downloaded\|Compiling\|Blocking\|Executable\) ' "$work/cargo" >&2 || :
+}
+progress() {
+    local line
+    line="Go: $(tail -n 1 "$work/go" 2>/dev/null | sed 's/, [0-9]* s$//')"
+    line="${go:+$line}${go:+${cargo:+ | }}${cargo:+Rust: $(grep -c '^ *Compiling ' "$work/cargo" || :) crates compiled}"
+    printf '%s | %d s' "$line" "$SECONDS"
+}
+# over NAME: whether that build has ended.
+over() { ! kill -0 "$1" 2>/dev/null; }
+
+SECONDS=0
+reported=0
+while [ -n "$go$cargo" ]; do
+    if [ -n "$go" ] && over "$go"; then
+        status=0
+        wait "$go" || status=$?
+        go=
+        clear_line
+        go_said
+        [ "$status" = 0 ] || exit "$status"
+    fi
+    if [ -n "$cargo" ] && over "$cargo"; then
+        status=0
+        wait "$cargo" || status=$?
+        cargo=
+        clear_line
+        cargo_said
+        [ "$status" = 0 ] || exit "$status"
+    fi
+    [ -n "$go$cargo" ] || break
+    if [ -n "$terminal" ]; then
+        printf '\r\033[K%s' "$(progress)" >&2
+    elif [ $((SECONDS - reported)) -ge 30 ]; then
+        say "$(progress)"
+        reported=$SECONDS
+    fi
+    sleep 0.5
+done
