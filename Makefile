@@ -16,10 +16,8 @@ KEYS ?= 10000
 PAIRS ?= 5
 # Pairs of faults of make faults.
 FAULTS_PAIRS ?= 300
-# What of the control plane these targets use; the others take all of it.
-DEMO_TOOLS = etcd etcdctl kube-apiserver kube-controller-manager kubectl helm age age-keygen
+# What make run uses of the control plane; the others use all of it.
 RUN_TOOLS = etcd kube-apiserver kube-controller-manager kubectl helm
-TEST_TOOLS = $(DEMO_TOOLS)
 # A KUBECONFIG of the environment is not taken: it may be that of a cluster of importance.
 own_cluster = $(if $(filter command,$(origin KUBECONFIG)),--kubeconfig '$(KUBECONFIG)')
 
@@ -29,7 +27,7 @@ help: ## Print this list
 
 .PHONY: demo
 demo: need ## Walk through what the operator does, on a control plane of its own
-	@hack/build-both.sh '$(DEMO_TOOLS)' cargo build --locked --workspace --bins
+	@hack/build-both.sh all cargo build --locked --workspace --bins
 	$(target)/debug/controlplane exec -- hack/demo.sh
 
 .PHONY: run
@@ -39,7 +37,7 @@ run: need ## Run the operator until Ctrl-C (make run KUBECONFIG=FILE: on that cl
 
 .PHONY: test
 test: need ## Run all tests, against a real control plane
-	@hack/build-both.sh '$(TEST_TOOLS)' cargo test --locked --workspace --no-run
+	@hack/build-both.sh all cargo test --locked --workspace --no-run
 	RUST_TEST_THREADS=$${RUST_TEST_THREADS:-4} cargo test --locked --workspace
 
 .PHONY: consumers

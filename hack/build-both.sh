@@ -2,7 +2,7 @@
 # Builds what the control plane lacks and, at the same time, runs a command of cargo: the first run of
 # a target takes minutes, and neither build keeps the machine busy all the time.
 #
-#   build-both.sh 'TOOL...' cargo ARGUMENT...
+#   build-both.sh all|'TOOL...' cargo ARGUMENT...
 #
 # TOOL is one of tests/controlplane/build.sh. If one of both fails, the other is ended, and the exit
 # code is that of the failure; Ctrl-C ends both.
@@ -25,8 +25,10 @@ own_cost() {
 
 say() { printf '%s\n' "$*" >&2; }
 
-read -r -a tools <<<"$1"
+tools=()
+if [ "$1" != all ]; then read -r -a tools <<<"$1"; fi
 shift
+controlplane() { tests/controlplane/build.sh "$@" ${tools[@]+"${tools[@]}"}; }
 target=${CARGO_TARGET_DIR:-target}
 
 work=$(mktemp -d)
@@ -48,7 +50,7 @@ terminal=
 if [ -t 2 ]; then terminal=1; fi
 clear_line() { [ -z "$terminal" ] || printf '\r\033[K' >&2; }
 
-plan=$(tests/controlplane/build.sh --plan "${tools[@]}" 2>"$work/plan") || {
+plan=$(controlplane --plan 2>"$work/plan") || {
     status=$?
     cat "$work/plan" >&2
     exit "$status"
@@ -82,14 +84,14 @@ if [ -n "$what" ]; then
 fi
 
 if [ ${#missing[@]} = 0 ]; then
-    tests/controlplane/build.sh "${tools[@]}"
+    controlplane
     "$@"
     exit
 fi
 
 # Process groups of their own, so that each is ended as a whole.
 set -m
-REPORT_EVERY=1 tests/controlplane/build.sh "${tools[@]}" >"$work/go" 2>&1 </dev/null &
+REPORT_EVERY=1 controlplane >"$work/go" 2>&1 </dev/null &
 go=$!
 CARGO_TERM_PROGRESS_WHEN=never "$@" >"$work/cargo.out" 2>"$work/cargo" </dev/null &
 cargo=$!
