@@ -9,20 +9,10 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
-# Seconds of processor time of a build from nothing. What the programs of Kubernetes share is in the
-# first of them that is built.
-readonly RUST=420 GO_SHARED=420
-own_cost() {
-    case $1 in
-    etcd) echo 90 ;;
-    kube-apiserver) echo 90 ;;
-    kube-controller-manager) echo 90 ;;
-    helm) echo 60 ;;
-    kubectl) echo 30 ;;
-    *) echo 8 ;;
-    esac
-}
+readonly RUST_SECONDS=420 # processor time of cargo from nothing
 
+# shellcheck source=tests/controlplane/duration.sh
+. tests/controlplane/duration.sh
 say() { printf '%s\n' "$*" >&2; }
 
 tools=()
@@ -57,30 +47,21 @@ plan=$(controlplane --plan 2>"$work/plan") || {
 }
 
 # What is going to be built, and how long that takes.
-seconds=0 shared=$GO_SHARED missing=()
+missing=() what='' seconds=0
 while read -r tool how _; do
-    [ "$how" = build ] || continue
-    missing+=("$tool")
-    seconds=$((seconds + $(own_cost "$tool")))
-    case $tool in
-    kube* | helm)
-        seconds=$((seconds + shared))
-        shared=0
-        ;;
-    esac
+    if [ "$how" = build ]; then missing+=("$tool"); fi
 done <<<"$plan"
-what=
-if [ ${#missing[@]} -gt 0 ]; then what="Go builds ${missing[*]}"; fi
+if [ ${#missing[@]} -gt 0 ]; then
+    what="Go builds ${missing[*]}"
+    seconds=$(go_seconds "${missing[@]}")
+fi
 if [ ! -d "$target/debug/.fingerprint" ]; then
     what="$what${what:+; }cargo builds the operator"
-    seconds=$((seconds + RUST))
+    seconds=$((seconds + RUST_SECONDS))
 fi
 if [ -n "$what" ]; then
-    cores=$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2)
-    # More of them idle while a few large packages are compiled and linked.
-    if [ "$cores" -gt 8 ]; then cores=8; fi
     say "first run: $what"
-    say "from nothing this takes about $(((seconds / cores + 59) / 60)) min on $cores cores; what was compiled before is not compiled again"
+    say "from nothing this takes $(on_this_machine "$seconds"); what was compiled before is not compiled again"
 fi
 
 if [ ${#missing[@]} = 0 ]; then

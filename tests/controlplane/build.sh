@@ -128,6 +128,8 @@ is_built() { [ -x "$dir/built/$1" ] && [ "$(cat "$dir/built/.stamps/$1" 2>/dev/n
 
 # shellcheck source=tests/controlplane/prebuilt.sh
 . "$here/prebuilt.sh"
+# shellcheck source=tests/controlplane/duration.sh
+. "$here/duration.sh"
 choose "$@"
 
 wanted=("$@")
@@ -286,7 +288,7 @@ status() {
 
 packages=()
 for tool in "${missing[@]}"; do packages+=("$(package_of "$tool")"); done
-say "building $(list "${missing[@]}") with $go_version"
+say "building $(list "${missing[@]}") with $go_version; from nothing $(on_this_machine "$(go_seconds "${missing[@]}")")"
 SECONDS=0
 reported=0
 : >"$log"

@@ -1,0 +1,27 @@
+# shellcheck shell=bash
+# About how long builds take. Sourced by build.sh and hack/build-both.sh.
+
+# go_seconds TOOL...: processor time to build these from nothing. Programs of Kubernetes have most of
+# their packages in common.
+go_seconds() {
+    local tool seconds=0 shared=420
+    for tool in "$@"; do
+        case $tool in
+        etcd) seconds=$((seconds + 90)) ;;
+        kube-apiserver | kube-controller-manager | helm) seconds=$((seconds + shared + 80)) shared=0 ;;
+        kubectl) seconds=$((seconds + shared + 30)) shared=0 ;;
+        *) seconds=$((seconds + 8)) ;;
+        esac
+    done
+    echo "$seconds"
+}
+
+# on_this_machine SECONDS: "about N min on M cores".
+on_this_machine() {
+    local cores of_use
+    cores=$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2)
+    # More of them idle while a few large packages are compiled and linked.
+    of_use=$cores
+    if [ "$of_use" -gt 8 ]; then of_use=8; fi
+    echo "about $((($1 / of_use + 59) / 60)) min on $cores cores"
+}
