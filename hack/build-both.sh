@@ -9,10 +9,11 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
-readonly RUST_SECONDS=420 # processor time of cargo from nothing
+readonly RUST_SECONDS=400 # processor time of cargo from nothing
 
 # shellcheck source=tests/controlplane/duration.sh
 . tests/controlplane/duration.sh
+
 say() { printf '%s\n' "$*" >&2; }
 
 tools=()
@@ -91,8 +92,13 @@ progress() {
     line="${go:+$line}${go:+${cargo:+ | }}${cargo:+Rust: $(grep -c '^ *Compiling ' "$work/cargo" || :) crates compiled}"
     printf '%s | %d s' "$line" "$SECONDS"
 }
-# over NAME: whether that build has ended.
+# over PROCESS: whether that build has ended.
 over() { ! kill -0 "$1" 2>/dev/null; }
+# failed STATUS PROCESS NAME: ends the other build, if it still runs.
+failed() {
+    [ -z "$2" ] || say "the build by $3 is ended too; what it compiled stays cached"
+    exit "$1"
+}
 
 SECONDS=0
 reported=0
@@ -103,7 +109,7 @@ while [ -n "$go$cargo" ]; do
         go=
         clear_line
         go_said
-        [ "$status" = 0 ] || exit "$status"
+        [ "$status" = 0 ] || failed "$status" "$cargo" cargo
     fi
     if [ -n "$cargo" ] && over "$cargo"; then
         status=0
@@ -111,7 +117,7 @@ while [ -n "$go$cargo" ]; do
         cargo=
         clear_line
         cargo_said
-        [ "$status" = 0 ] || exit "$status"
+        [ "$status" = 0 ] || failed "$status" "$go" Go
     fi
     [ -n "$go$cargo" ] || break
     if [ -n "$terminal" ]; then

@@ -288,7 +288,10 @@ status() {
 
 packages=()
 for tool in "${missing[@]}"; do packages+=("$(package_of "$tool")"); done
-say "building $(list "${missing[@]}") with $go_version; from nothing $(on_this_machine "$(go_seconds "${missing[@]}")")"
+estimate="; from nothing this takes $(on_this_machine "$(go_seconds "${missing[@]}")")"
+# Our caller has given one for more than this.
+if [ -n "${REPORT_EVERY:-}" ]; then estimate=; fi
+say "building $(list "${missing[@]}") with $go_version$estimate"
 SECONDS=0
 reported=0
 : >"$log"
@@ -317,7 +320,7 @@ else
     tail -n 20 "$log" | sed 's/^/  /' >&2
     if grep -q 'no space left on device' "$log"; then
         say "fix: free some disk space (Go's caches: $(go env GOCACHE), $(go env GOMODCACHE))"
-    elif grep -q 'dial tcp\|i/o timeout\|no such host\|connection refused' "$log"; then
+    elif grep -q 'dial tcp\|i/o timeout\|no such host\|connection refused\|module lookup disabled' "$log"; then
         say "fix: the first build downloads Go modules: check the network, or set GOPROXY to a mirror you can reach"
     elif grep -q 'signal: killed' "$log"; then
         say "fix: the compiler was killed, most likely for want of memory; try again with GOFLAGS=-p=1"

@@ -4,12 +4,14 @@
 # go_seconds TOOL...: processor time to build these from nothing. Programs of Kubernetes have most of
 # their packages in common.
 go_seconds() {
-    local tool seconds=0 shared=420
+    local tool seconds=0 shared=300
     for tool in "$@"; do
         case $tool in
-        etcd) seconds=$((seconds + 90)) ;;
-        kube-apiserver | kube-controller-manager | helm) seconds=$((seconds + shared + 80)) shared=0 ;;
-        kubectl) seconds=$((seconds + shared + 30)) shared=0 ;;
+        etcd) seconds=$((seconds + 70)) ;;
+        kube-apiserver) seconds=$((seconds + shared + 180)) shared=0 ;;
+        kube-controller-manager) seconds=$((seconds + shared + 150)) shared=0 ;;
+        kubectl) seconds=$((seconds + shared + 35)) shared=0 ;;
+        helm) seconds=$((seconds + shared + 80)) shared=0 ;;
         *) seconds=$((seconds + 8)) ;;
         esac
     done
