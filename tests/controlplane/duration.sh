@@ -11,7 +11,7 @@ go_seconds() {
         kube-apiserver) seconds=$((seconds + shared + 180)) shared=0 ;;
         kube-controller-manager) seconds=$((seconds + shared + 150)) shared=0 ;;
         kubectl) seconds=$((seconds + shared + 35)) shared=0 ;;
-        helm) seconds=$((seconds + shared + 80)) shared=0 ;;
+        helm) seconds=$((seconds + shared + 35)) shared=0 ;;
         *) seconds=$((seconds + 8)) ;;
         esac
     done
