@@ -9,7 +9,7 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
-readonly RUST_SECONDS=400 # processor time of cargo from nothing
+readonly RUST_SECONDS=320 # processor time of cargo from nothing
 
 # shellcheck source=tests/controlplane/duration.sh
 . tests/controlplane/duration.sh

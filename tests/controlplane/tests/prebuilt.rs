@@ -57,22 +57,6 @@ impl Machine {
             .join(format!("k8s/{version}-{os}-{arch}"))
     }
 
-    /// A folder with these programs, all of the same version of Kubernetes.
-    fn with(&self, folder: &Path, version: &str, tools: &[&str]) -> Outcome {
-        for tool in tools {
-            let line = match *tool {
-                "etcd" => "etcd Version: 3.6.4".to_owned(),
-                "etcdctl" => "etcdctl version: 3.6.4".to_owned(),
-                "kubectl" => format!("Client Version: v{version}"),
-                "helm" => "v4.1.0+g1234567".to_owned(),
-                "age" | "age-keygen" => "v1.2.0".to_owned(),
-                _ => format!("Kubernetes v{version}"),
-            };
-            program(folder, tool, &format!("echo '{line}'"))?;
-        }
-        Ok(())
-    }
-
     fn run(&self, assets: Option<&Path>, arguments: &[&str]) -> std::io::Result<Output> {
         let mut command = Command::new("bash");
         command
@@ -109,6 +93,22 @@ impl Machine {
     }
 }
 
+/// Puts these programs into the folder, all of the same version of Kubernetes.
+fn programs(folder: &Path, version: &str, tools: &[&str]) -> Outcome {
+    for tool in tools {
+        let line = match *tool {
+            "etcd" => "etcd Version: 3.6.4".to_owned(),
+            "etcdctl" => "etcdctl version: 3.6.4".to_owned(),
+            "kubectl" => format!("Client Version: v{version}"),
+            "helm" => "v4.1.0+g1234567".to_owned(),
+            "age" | "age-keygen" => "v1.2.0".to_owned(),
+            _ => format!("Kubernetes v{version}"),
+        };
+        program(folder, tool, &format!("echo '{line}'"))?;
+    }
+    Ok(())
+}
+
 fn program(folder: &Path, name: &str, script: &str) -> Outcome {
     fs::create_dir_all(folder)?;
     let file = folder.join(name);
@@ -130,7 +130,7 @@ fn without_anything_all_is_built() -> Outcome {
 fn kubebuilder_assets_are_taken_and_what_they_lack_is_built() -> Outcome {
     let machine = Machine::new()?;
     let assets = machine.folder("assets");
-    machine.with(&assets, &format!("1.{}.0", machine.pinned), &TRIO)?;
+    programs(&assets, &format!("1.{}.0", machine.pinned), &TRIO)?;
     let tools = [
         "etcd",
         "kube-apiserver",
@@ -168,8 +168,8 @@ fn a_complete_folder_needs_no_go_and_is_linked() -> Outcome {
         "age",
         "age-keygen",
     ];
-    machine.with(&assets, &format!("1.{minor}.3"), &all)?;
-    machine.with(
+    programs(&assets, &format!("1.{minor}.3"), &all)?;
+    programs(
         &assets,
         &format!("1.{}.0", minor - 1),
         &["kube-controller-manager"],
@@ -203,7 +203,7 @@ fn a_complete_folder_needs_no_go_and_is_linked() -> Outcome {
 fn a_version_that_does_not_fit_is_refused() -> Outcome {
     let machine = Machine::new()?;
     let assets = machine.folder("old");
-    machine.with(&assets, "1.32.9", &TRIO)?;
+    programs(&assets, "1.32.9", &TRIO)?;
     let text = machine.refusal(&assets, &[])?;
     assert!(
         text.contains("kube-apiserver is 1.32.9, and this project supports Kubernetes 1.33"),
@@ -212,7 +212,7 @@ fn a_version_that_does_not_fit_is_refused() -> Outcome {
 
     // The controller manager that would be built is newer than the apiserver.
     let assets = machine.folder("without-controller-manager");
-    machine.with(&assets, &format!("1.{}.0", machine.pinned - 1), &TRIO)?;
+    programs(&assets, &format!("1.{}.0", machine.pinned - 1), &TRIO)?;
     let text = machine.refusal(&assets, &[])?;
     assert!(
         text.contains("and never newer") && text.contains("put kube-controller-manager"),
@@ -225,8 +225,8 @@ fn a_version_that_does_not_fit_is_refused() -> Outcome {
     );
 
     let assets = machine.folder("two-apart");
-    machine.with(&assets, &format!("1.{}.0", machine.pinned), &TRIO)?;
-    machine.with(
+    programs(&assets, &format!("1.{}.0", machine.pinned), &TRIO)?;
+    programs(
         &assets,
         &format!("1.{}.0", machine.pinned - 2),
         &["kube-controller-manager"],
@@ -245,13 +245,13 @@ fn a_version_that_does_not_fit_is_refused() -> Outcome {
 fn a_newer_apiserver_goes_with_a_controller_manager_one_minor_older() -> Outcome {
     let machine = Machine::new()?;
     let assets = machine.folder("assets");
-    machine.with(&assets, &format!("1.{}.0", machine.pinned + 1), &TRIO)?;
+    programs(&assets, &format!("1.{}.0", machine.pinned + 1), &TRIO)?;
     let tools = ["kube-apiserver", "kube-controller-manager"];
     assert_eq!(
         machine.plan(Some(&assets), &tools)?,
         ["kube-apiserver prebuilt", "kube-controller-manager build"]
     );
-    machine.with(&assets, &format!("1.{}.0", machine.pinned + 2), &TRIO)?;
+    programs(&assets, &format!("1.{}.0", machine.pinned + 2), &TRIO)?;
     assert!(
         machine
             .refusal(&assets, &tools)?
@@ -311,12 +311,12 @@ fn a_folder_that_is_not_there_or_holds_nothing_is_refused() -> Outcome {
 fn setup_envtest_is_taken_at_the_pinned_minor_and_never_an_obstacle() -> Outcome {
     let machine = Machine::new()?;
     let pinned = machine.pinned;
-    machine.with(&machine.envtest("1.33.0"), "1.33.0", &TRIO)?;
+    programs(&machine.envtest("1.33.0"), "1.33.0", &TRIO)?;
     assert_eq!(machine.plan(None, &["etcd"])?, ["etcd build"]);
 
     for patch in ["2", "10"] {
         let version = format!("1.{pinned}.{patch}");
-        machine.with(&machine.envtest(&version), &version, &TRIO)?;
+        programs(&machine.envtest(&version), &version, &TRIO)?;
     }
     let output = machine.run(
         None,
