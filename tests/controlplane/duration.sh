@@ -1,21 +1,23 @@
 # shellcheck shell=bash
 # About how long builds take. Sourced by build.sh and hack/build-both.sh.
 
-# go_seconds TOOL...: processor time to build these from nothing. Programs of Kubernetes have most of
-# their packages in common.
+# go_seconds TOOL...: processor time to build these from nothing. kube-controller-manager has nearly all
+# packages of kube-apiserver in it, kubectl and helm have those of the client.
 go_seconds() {
-    local tool seconds=0 shared=300
+    local tool seconds=0 shared=0
     for tool in "$@"; do
         case $tool in
         etcd) seconds=$((seconds + 70)) ;;
-        kube-apiserver) seconds=$((seconds + shared + 180)) shared=0 ;;
-        kube-controller-manager) seconds=$((seconds + shared + 150)) shared=0 ;;
-        kubectl) seconds=$((seconds + shared + 35)) shared=0 ;;
-        helm) seconds=$((seconds + shared + 35)) shared=0 ;;
+        kube-apiserver) seconds=$((seconds + 20)) shared=460 ;;
+        kube-controller-manager) seconds=$((seconds + 150)) shared=460 ;;
+        kubectl | helm)
+            seconds=$((seconds + 35))
+            if [ "$shared" = 0 ]; then shared=180; fi
+            ;;
         *) seconds=$((seconds + 8)) ;;
         esac
     done
-    echo "$seconds"
+    echo $((seconds + shared))
 }
 
 # on_this_machine SECONDS: "about N min on M cores".
