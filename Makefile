@@ -16,6 +16,8 @@ KEYS ?= 10000
 PAIRS ?= 5
 # Pairs of faults of make faults.
 FAULTS_PAIRS ?= 300
+# What make run uses of the control plane; the others use all of it.
+RUN_TOOLS = etcd kube-apiserver kube-controller-manager kubectl helm
 # A KUBECONFIG of the environment is not taken: it may be that of a cluster of importance.
 own_cluster = $(if $(filter command,$(origin KUBECONFIG)),--kubeconfig '$(KUBECONFIG)')
 
@@ -24,17 +26,18 @@ help: ## Print this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: demo
-demo: need controlplane ## Walk through what the operator does, on a control plane of its own
-	cargo build --locked --workspace --bins
+demo: need ## Walk through what the operator does, on a control plane of its own
+	@hack/build-both.sh all cargo build --locked --workspace --bins
 	$(target)/debug/controlplane exec -- hack/demo.sh
 
 .PHONY: run
-run: need $(if $(own_cluster),,controlplane) ## Run the operator until Ctrl-C (make run KUBECONFIG=FILE: on that cluster)
-	cargo build --locked --workspace --bins
+run: need ## Run the operator until Ctrl-C (make run KUBECONFIG=FILE: on that cluster)
+	@$(if $(own_cluster),,hack/build-both.sh '$(RUN_TOOLS)') cargo build --locked --workspace --bins
 	@hack/run.sh $(own_cluster)
 
 .PHONY: test
-test: need controlplane ## Run all tests, against a real control plane
+test: need ## Run all tests, against a real control plane
+	@hack/build-both.sh all cargo test --locked --workspace --no-run
 	RUST_TEST_THREADS=$${RUST_TEST_THREADS:-4} cargo test --locked --workspace
 
 .PHONY: consumers
@@ -193,7 +196,7 @@ ci: lint deny verify chart docs-commands docs test demo ## Everything that has t
 	@hack/consumers.sh --if-installed
 
 .PHONY: controlplane
-controlplane: ## Build etcd, kube-apiserver, kube-controller-manager and their tools (once)
+controlplane: ## Build or find etcd, kube-apiserver, kube-controller-manager and their tools (once)
 	@tests/controlplane/build.sh
 
 .PHONY: clean

@@ -11,7 +11,8 @@ fail() {
 rust=$(sed -n 's/^channel = "\(.*\)"$/\1/p' rust-toolchain.toml)
 command -v cargo >/dev/null ||
     fail "Rust $rust" "install rustup from https://rustup.rs; it takes the version from rust-toolchain.toml"
-found=$(cargo --version 2>/dev/null) ||
+# Its messages stay visible: rustup may download that version now.
+found=$(cargo --version) ||
     fail "Rust $rust" "rustup toolchain install $rust --component clippy,rustfmt"
 case $found in
 "cargo $rust "*) ;;

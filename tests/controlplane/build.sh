@@ -1,24 +1,28 @@
 #!/usr/bin/env bash
-# Builds the control plane that the acceptance tests, the demo and `make run` use (etcd,
-# kube-apiserver, kube-controller-manager) and the tools that go with it (etcdctl, kubectl,
-# helm, age, age-keygen), from source, at the versions pinned in go.mod. The first run takes
-# minutes, every later one is instant.
+# Brings together the control plane that the acceptance tests, the demo and `make run` use (etcd,
+# kube-apiserver, kube-controller-manager) and the tools that go with it (etcdctl, kubectl, helm,
+# age, age-keygen). What the machine has already is taken (KUBEBUILDER_ASSETS, or what setup-envtest
+# has downloaded); everything else is built from source, at the versions pinned in go.mod. The first
+# build takes minutes, every later call is instant.
 #
-#   build.sh              build what is missing
-#   build.sh --print-dir  print the folder of the binaries and do nothing else
+#   build.sh [TOOL...]         build what is missing of these; of all, if none is named
+#   build.sh --plan [TOOL...]  print where each would come from, and do nothing: lines of TOOL, one of
+#                              prebuilt, built (by an earlier call) or build, the version, and the file
+#   build.sh --print-dir       print the folder of the binaries and do nothing else
 #
 # Exit codes: 0 the binaries are there, 1 the build failed, 2 wrong use or something this
 # machine lacks (the message says what and how to get it), 130/143 interrupted.
 set -euo pipefail
 
-readonly RECIPE=1 # raise it when the way of building changes, so that everybody rebuilds
+readonly RECIPE=2 # raise it when the way of building changes, so that everybody rebuilds
 readonly GO_NEEDED=1.26
 readonly DISK_LEAST_MB=800 # the binaries take 0.4 GB, twice that while they are built
-readonly STEPS=(etcd etcdctl kube-apiserver kube-controller-manager kubectl helm age age-keygen)
+readonly ALL=(etcd etcdctl kube-apiserver kube-controller-manager kubectl helm age age-keygen)
 
 say() { printf '%s\n' "$*" >&2; }
+note() { say "controlplane: $*"; }
 fail() {
-    say "controlplane: $1"
+    note "$1"
     shift
     local line
     for line in "$@"; do say "  $line"; done
@@ -35,6 +39,14 @@ package_of() {
     esac
 }
 
+# How `go build` names what it builds of that package.
+executable_of() {
+    case $1 in
+    etcd) echo server ;;
+    *) echo "$1" ;;
+    esac
+}
+
 thousands() {
     local n=$1 out=
     while [ "${#n}" -gt 3 ]; do
@@ -44,30 +56,65 @@ thousands() {
     echo "$n$out"
 }
 
+# a, b and c
+list() {
+    local all=$1
+    shift
+    while [ $# -gt 1 ]; do
+        all="$all, $1"
+        shift
+    done
+    if [ $# = 1 ]; then all="$all and $1"; fi
+    echo "$all"
+}
+
+called_in=$PWD
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 pinned() { sed -n "s|^[[:space:]]*$1 \\(v[^ ]*\\).*|\\1|p" "$here/go.mod" | head -n 1; }
 version=$(pinned k8s.io/kubernetes)
 [ -n "$version" ] || fail "no version of k8s.io/kubernetes in $here/go.mod"
+
+pinned_version() {
+    local found
+    case $1 in
+    etcd | etcdctl) found=$(pinned go.etcd.io/etcd/server/v3) ;;
+    helm) found=$(pinned helm.sh/helm/v4) ;;
+    age | age-keygen) found=$(pinned filippo.io/age) ;;
+    *) found=$version ;;
+    esac
+    echo "${found#v}"
+}
 
 if [ -z "${XDG_CACHE_HOME:-}" ] && [ -z "${HOME:-}" ]; then
     fail "neither HOME nor XDG_CACHE_HOME is set, so there is no place for the binaries" \
         "fix: export XDG_CACHE_HOME=/some/folder"
 fi
 root=${XDG_CACHE_HOME:-${HOME:-}/.cache}/apikey-operator/controlplane
+# Each program in it is a link: to one in built/, or to where the prebuilt one is.
 dir=$root/$version
 
+planning=
 case "${1:-}" in
 --print-dir)
     echo "$dir"
     exit 0
     ;;
-'') ;;
+--plan)
+    planning=1
+    shift
+    ;;
 -h | --help)
     sed -n '2,/^set /{/^#/s/^# \{0,1\}//p;}' "${BASH_SOURCE[0]}"
     exit 0
     ;;
-*) fail "unknown argument: $1" "usage: build.sh [--print-dir]" ;;
 esac
+if [ $# = 0 ]; then set -- "${ALL[@]}"; fi
+for tool in "$@"; do
+    case " ${ALL[*]} " in
+    *" $tool "*) ;;
+    *) fail "unknown argument: $tool" "usage: build.sh [--print-dir | [--plan] [TOOL...]], where TOOL is one of ${ALL[*]}" ;;
+    esac
+done
 
 if command -v sha256sum >/dev/null; then
     sum() { sha256sum; }
@@ -77,25 +124,79 @@ else
     sum() { cksum; }
 fi
 stamp=$({ echo "recipe $RECIPE" && cat "$here/go.mod" "$here/go.sum"; } | sum | cut -d ' ' -f 1)
+is_built() { [ -x "$dir/built/$1" ] && [ "$(cat "$dir/built/.stamps/$1" 2>/dev/null)" = "$stamp" ]; }
 
-complete() {
+# shellcheck source=tests/controlplane/prebuilt.sh
+. "$here/prebuilt.sh"
+# shellcheck source=tests/controlplane/duration.sh
+. "$here/duration.sh"
+choose "$@"
+
+wanted=("$@")
+if [ -n "$planning" ]; then
+    for tool in "${wanted[@]}"; do
+        taken=$(prebuilt_version "$tool")
+        if [ -n "$taken" ]; then
+            echo "$tool prebuilt $taken $assets/$tool"
+        elif is_built "$tool"; then
+            echo "$tool built $(pinned_version "$tool") $dir/built/$tool"
+        else
+            echo "$tool build $(pinned_version "$tool") $(package_of "$tool")"
+        fi
+    done
+    exit 0
+fi
+
+look() {
+    missing=()
     local tool
-    [ "$(cat "$dir/.stamp" 2>/dev/null)" = "$stamp" ] || return 1
-    for tool in "${STEPS[@]}"; do [ -x "$dir/$tool" ] || return 1; done
+    for tool in "${wanted[@]}"; do
+        if [ -z "$(prebuilt_version "$tool")" ] && ! is_built "$tool"; then missing+=("$tool"); fi
+    done
+    [ ${#missing[@]} = 0 ]
 }
 
-done_line() { say "control plane $version is built: $dir"; }
+# Links into place; a link is replaced in one step, so that another script never finds a gap.
+link() {
+    local target=$1 name=$2
+    if [ "$(readlink "$dir/$name" 2>/dev/null)" = "$target" ]; then return 0; fi
+    ln -s "$target" "$dir/.$name.$$"
+    mv -f "$dir/.$name.$$" "$dir/$name"
+}
+finish() {
+    local tool taken names=() built=0
+    mkdir -p "$dir"
+    for tool in "${wanted[@]}"; do
+        taken=$(prebuilt_version "$tool")
+        if [ -n "$taken" ]; then
+            link "$assets/$tool" "$tool"
+            names+=("$tool $taken")
+        else
+            link "built/$tool" "$tool"
+            built=$((built + 1))
+        fi
+    done
+    if [ ${#names[@]} -gt 0 ]; then
+        note "from $assets ($assets_origin): $(list "${names[@]}")"
+        if [ "$(minor_of "$apiserver")" != "$(minor_of "$version")" ]; then
+            note "Kubernetes is ${apiserver#v} here; this project is tested with ${version#v}"
+        fi
+    fi
+    if [ "$built" -gt 0 ]; then say "control plane $version is built: $dir"; else say "the control plane is in $dir"; fi
+}
 
-if complete; then
-    done_line
+if look; then
+    finish
     exit 0
 fi
 
 export CGO_ENABLED=0 GOWORK=off
 cd "$here"
-command -v go >/dev/null || fail "Go $GO_NEEDED or newer is missing (it builds Kubernetes from source)" \
+lacking="Go $GO_NEEDED or newer is missing; it builds $(list "${missing[@]}") from source"
+command -v go >/dev/null || fail "$lacking" \
     "fix: install it from https://go.dev/dl/, or with 'brew install go' or 'apt install golang'" \
-    "     (a distribution's Go may be older: 1.21 and up fetch the needed toolchain themselves)"
+    "     (a distribution's Go may be older: 1.21 and up fetch the needed toolchain themselves)" \
+    "     or export KUBEBUILDER_ASSETS=FOLDER, a folder that has them"
 if ! go_version=$(go env GOVERSION 2>&1); then
     fail "the Go on the PATH cannot be used: $go_version" \
         "fix: install Go $GO_NEEDED or newer from https://go.dev/dl/; with Go 1.21 and up 'unset GOTOOLCHAIN' is enough"
@@ -110,14 +211,14 @@ esac
 # With warm caches the build needs far less than from nothing, so only a nearly full disk
 # stops it; a doubtful one is named first, for the failure it may explain.
 check_disk() {
-    local folder=$1 wanted=$2 variable=$3 existing=$1 free
+    local folder=$1 needed=$2 variable=$3 existing=$1 free
     while [ ! -d "$existing" ]; do existing=$(dirname "$existing"); done
     free=$(df -Pk "$existing" | awk 'NR == 2 { print int($4 / 1024) }')
     if [ "$free" -lt "$DISK_LEAST_MB" ]; then
-        fail "low on disk: $folder has $(thousands "$free") MB free; a first build takes about $(thousands "$wanted") MB there" \
+        fail "low on disk: $folder has $(thousands "$free") MB free; a first build takes about $(thousands "$needed") MB there" \
             "fix: free some space, or point $variable to a folder on a larger disk"
-    elif [ "$free" -lt "$wanted" ]; then
-        say "warning: $folder has $(thousands "$free") MB free; a first build takes about $(thousands "$wanted") MB there"
+    elif [ "$free" -lt "$needed" ]; then
+        say "warning: $folder has $(thousands "$free") MB free; a first build takes about $(thousands "$needed") MB there"
     fi
 }
 check_disk "$(go env GOCACHE)" 4500 GOCACHE
@@ -134,25 +235,34 @@ if command -v flock >/dev/null; then
         say "another build is running; waiting for it"
         flock 9
     fi
-    if complete; then
-        done_line
+    if look; then
+        finish
         exit 0
     fi
 fi
 
 scratch=$(mktemp -d "$root/.build.XXXXXX")
 log=$scratch/log
+mkdir "$scratch/bin" "$scratch/tmp"
+# Go's own temporary folder goes with ours, however the build ends.
+export GOTMPDIR=$scratch/tmp
 compiler=
 tidy() {
     local status=$?
-    trap - EXIT INT TERM
-    if [ -n "$compiler" ] && kill "$compiler" 2>/dev/null; then wait "$compiler" 2>/dev/null || :; fi
+    trap - EXIT
+    trap '' INT TERM HUP
+    if [ -n "$compiler" ]; then
+        # The group: go and the compilers that it started.
+        kill -INT -- "-$compiler" 2>/dev/null || :
+        wait "$compiler" 2>/dev/null || :
+        kill -KILL -- "-$compiler" 2>/dev/null || :
+    fi
     rm -rf "$scratch"
     exit "$status"
 }
 trap tidy EXIT
-trap 'say ""; say "controlplane: interrupted; nothing half-built is left, what was compiled stays cached"; exit 130' INT
-trap 'exit 143' TERM
+trap 'say ""; note "interrupted; nothing half-built is left, what was compiled stays cached"; exit 130' INT
+trap 'exit 143' TERM HUP
 
 minor=${version#v*.}
 minor=${minor%%.*}
@@ -164,64 +274,68 @@ ldflags="$ldflags -X helm.sh/helm/v4/internal/version.version=$(pinned helm.sh/h
 
 terminal=
 if [ -t 2 ]; then terminal=1; fi
-status_of() {
+status() {
     local fetched compiled
     fetched=$(grep -c '^go: downloading' "$log" || :)
     compiled=$(grep -vc '^go: ' "$log" || :)
-    printf '%s … ' "$1"
     if [ "$fetched" -gt 0 ] && [ "$compiled" -eq 0 ]; then
         printf '%s modules downloaded, ' "$(thousands "$fetched")"
     else
         printf '%s packages compiled, ' "$(thousands "$compiled")"
     fi
-    printf '%d s' "$((SECONDS - began))"
+    printf '%d s' "$SECONDS"
 }
 
-say "building the control plane $version with $go_version; the first time takes 6 to 10 minutes"
-number=0
-for tool in "${STEPS[@]}"; do
-    number=$((number + 1))
-    label="[$number/${#STEPS[@]}] $tool"
-    began=$SECONDS
-    reported=$SECONDS
-    : >"$log"
-    [ -n "$terminal" ] || say "$label …"
-    # -v names each package as it is compiled: that is the progress.
-    go build -v -mod=readonly -buildvcs=false -ldflags "$ldflags" \
-        -o "$scratch/$tool" "$(package_of "$tool")" >>"$log" 2>&1 9>&- &
-    compiler=$!
-    while kill -0 "$compiler" 2>/dev/null; do
-        if [ -n "$terminal" ]; then
-            printf '\r\033[K%s' "$(status_of "$label")" >&2
-        elif [ $((SECONDS - reported)) -ge 30 ]; then
-            say "$(status_of "$label")"
-            reported=$SECONDS
-        fi
-        sleep 0.5
-    done
-    if wait "$compiler"; then
-        compiler=
-    else
-        compiler=
-        [ -z "$terminal" ] || say ""
-        say "controlplane: the build of $tool failed; the end of its output:"
-        tail -n 20 "$log" | sed 's/^/  /' >&2
-        if grep -q 'no space left on device' "$log"; then
-            say "fix: free some disk space (Go's caches: $(go env GOCACHE), $(go env GOMODCACHE))"
-        elif grep -q 'dial tcp\|i/o timeout\|no such host\|connection refused' "$log"; then
-            say "fix: the first build downloads Go modules: check the network, or set GOPROXY to a mirror you can reach"
-        elif grep -q 'signal: killed' "$log"; then
-            say "fix: the compiler was killed, most likely for want of memory; try again with GOFLAGS=-p=1"
-        fi
-        exit 1
+packages=()
+for tool in "${missing[@]}"; do packages+=("$(package_of "$tool")"); done
+estimate="; from nothing this takes $(on_this_machine "$(go_seconds "${missing[@]}")")"
+# Our caller has given one for more than this.
+if [ -n "${REPORT_EVERY:-}" ]; then estimate=; fi
+say "building $(list "${missing[@]}") with $go_version$estimate"
+SECONDS=0
+reported=0
+: >"$log"
+# One build of all: they share packages, and one is linked while another is compiled. -v names each
+# package as it is compiled, which is the progress. A process group of its own (set -m) can be ended as a whole.
+set -m
+go build -v -mod=readonly -buildvcs=false -ldflags "$ldflags" -o "$scratch/bin/" "${packages[@]}" \
+    >>"$log" 2>&1 </dev/null 9>&- &
+compiler=$!
+set +m
+while kill -0 "$compiler" 2>/dev/null; do
+    if [ -n "$terminal" ]; then
+        printf '\r\033[K%s' "$(status)" >&2
+    elif [ $((SECONDS - reported)) -ge "${REPORT_EVERY:-30}" ]; then
+        say "$(status)"
+        reported=$SECONDS
     fi
-    [ -z "$terminal" ] || printf '\r\033[K' >&2
-    say "$(status_of "$label"), done"
+    sleep 0.5
 done
+if wait "$compiler"; then
+    compiler=
+else
+    compiler=
+    [ -z "$terminal" ] || say ""
+    note "the build failed; the end of its output:"
+    tail -n 20 "$log" | sed 's/^/  /' >&2
+    if grep -q 'no space left on device' "$log"; then
+        say "fix: free some disk space (Go's caches: $(go env GOCACHE), $(go env GOMODCACHE))"
+    elif grep -q 'dial tcp\|i/o timeout\|no such host\|connection refused\|module lookup disabled' "$log"; then
+        say "fix: the first build downloads Go modules: check the network, or set GOPROXY to a mirror you can reach"
+    elif grep -q 'signal: killed' "$log"; then
+        say "fix: the compiler was killed, most likely for want of memory; try again with GOFLAGS=-p=1"
+    fi
+    exit 1
+fi
+[ -z "$terminal" ] || printf '\r\033[K' >&2
+say "$(status), done"
 
-mkdir -p "$dir"
-rm -f "$dir/.stamp"
-for tool in "${STEPS[@]}"; do mv -f "$scratch/$tool" "$dir/$tool"; done
-echo "$stamp" >"$scratch/.stamp"
-mv -f "$scratch/.stamp" "$dir/.stamp"
-done_line
+mkdir -p "$dir/built/.stamps"
+for tool in "${missing[@]}"; do
+    rm -f "$dir/built/.stamps/$tool"
+    mv -f "$scratch/bin/$(executable_of "$tool")" "$dir/built/$tool"
+    echo "$stamp" >"$scratch/stamp"
+    mv -f "$scratch/stamp" "$dir/built/.stamps/$tool"
+done
+rm -f "$dir/.stamp" # of earlier versions of this script
+finish

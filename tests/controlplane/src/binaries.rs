@@ -11,19 +11,16 @@ pub const DIR_VARIABLE: &str = "APIKEY_OPERATOR_CONTROLPLANE_DIR";
 /// The pins: the one place that names versions.
 const GO_MOD: &str = include_str!("../go.mod");
 
-const NAMES: [&str; 8] = [
+/// What a start takes.
+const NEEDED: [&str; 4] = [
     "etcd",
-    "etcdctl",
     "kube-apiserver",
     "kube-controller-manager",
     "kubectl",
-    "helm",
-    "age",
-    "age-keygen",
 ];
 
-/// A folder with the eight executables `etcd`, `etcdctl`, `kube-apiserver`,
-/// `kube-controller-manager`, `kubectl`, `helm`, `age` and `age-keygen`.
+/// A folder with the executables `etcd`, `kube-apiserver`, `kube-controller-manager` and `kubectl`, and with those
+/// of `etcdctl`, `helm`, `age` and `age-keygen` that its user needs.
 #[derive(Debug, Clone)]
 pub struct Binaries {
     dir: PathBuf,
@@ -34,7 +31,7 @@ impl Binaries {
     /// puts them: `${XDG_CACHE_HOME:-$HOME/.cache}/apikey-operator/controlplane/<version>/`.
     ///
     /// # Errors
-    /// [`Error::MissingBinary`] names the first file that is not there;
+    /// [`Error::MissingBinary`] names the first file that is not there, of those that a start needs;
     /// [`Error::NoCacheFolder`] when the environment names no folder at all.
     pub fn locate() -> Result<Self> {
         let set = |name| {
@@ -56,10 +53,10 @@ impl Binaries {
     /// Takes the binaries of one folder.
     ///
     /// # Errors
-    /// [`Error::MissingBinary`] names the first file that is not there.
+    /// [`Error::MissingBinary`] names the first file that is not there, of those that a start needs.
     pub fn in_folder(dir: impl Into<PathBuf>) -> Result<Self> {
         let dir = dir.into();
-        match NAMES
+        match NEEDED
             .iter()
             .map(|name| dir.join(name))
             .find(|file| !file.is_file())
@@ -75,7 +72,7 @@ impl Binaries {
         &self.dir
     }
 
-    /// The path of one of the eight executables. `age` and `age-keygen` need no control plane, so
+    /// The path of one of the executables, whether or not it is there. `age` and `age-keygen` need no control plane, so
     /// this is all they take; the others are easier to reach through a [`ControlPlane`].
     ///
     /// [`ControlPlane`]: crate::ControlPlane

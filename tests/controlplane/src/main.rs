@@ -26,9 +26,10 @@ Exit codes:
   127  CMD was not found
 
 Environment:
-  APIKEY_OPERATOR_CONTROLPLANE_DIR  a folder with etcd, etcdctl, kube-apiserver,
-                                    kube-controller-manager, kubectl, helm, age and age-keygen;
-                                    without it, what `make controlplane` built
+  APIKEY_OPERATOR_CONTROLPLANE_DIR  a folder with etcd, kube-apiserver,
+                                    kube-controller-manager and kubectl, and with those of
+                                    etcdctl, helm, age and age-keygen that CMD needs;
+                                    without it, that of `make controlplane`
   APIKEY_OPERATOR_KEEP=1            keep the temporary folder (logs, kubeconfigs, data)
 
 Examples:
