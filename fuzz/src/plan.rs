@@ -8,7 +8,7 @@ use apikey_api::{ApiKey, ApiKeyStatus, Organization, Phase};
 use apikey_client::object::Decode as _;
 use apikey_credential::record::CredentialRecord;
 use apikey_operator::controller::apikey::delivered::Delivered;
-use apikey_operator::controller::apikey::model::{Action, Observed, Settings};
+use apikey_operator::controller::apikey::model::{Action, Observed, Proof, Settings};
 use apikey_operator::controller::apikey::plan::{MAX_WAIT, Plan, plan};
 use apikey_operator::controller::apikey::reported::Reported;
 use apikey_operator::controller::apikey::transitions;
@@ -131,33 +131,14 @@ fn check_steps(observed: &Observed, actions: &[Action]) {
     for action in actions {
         match action {
             Action::Confirm => assert!(!observed.confirmed, "it would be confirmed for ever"),
-            Action::CreateVerifier { expires_at, .. } => {
-                assert!(
-                    observed.verifier.is_none(),
-                    "a verifier would be overwritten"
-                );
-                assert!(*expires_at > observed.now);
+            Action::Issue { proof, replaces } => {
+                check_proof(observed, proof);
+                assert_eq!(replaces.is_some(), observed.delivered.is_some());
+                assert_eq!(replaces.is_some(), own.is_some(), "it is somebody else's");
                 minted = true;
             }
             Action::LabelVerifier => {
                 assert!(observed.verifier.as_ref().is_some_and(|v| !v.is_labelled));
-            }
-            Action::MintAgain => {
-                let document = document.expect("something to begin again");
-                assert!(document.withdrawn && document.expires_at.0 > observed.now);
-                minted = true;
-            }
-            Action::AppendPending(next) => {
-                let document = document.expect("something to append to");
-                assert!(document.expires_at.0 > observed.now);
-                assert_eq!(next.revision, document.next_revision());
-                assert_eq!(document.room_from(), None);
-                minted = true;
-            }
-            Action::Deliver { replaces } => {
-                assert!(minted, "there is nothing to deliver");
-                assert_eq!(replaces.is_some(), observed.delivered.is_some());
-                assert_eq!(replaces.is_some(), own.is_some(), "it is somebody else's");
             }
             Action::Promote => assert!(minted || own.is_some()),
             Action::DropPending => {
@@ -184,6 +165,30 @@ fn check_steps(observed: &Observed, actions: &[Action]) {
     }
     let removes = actions.contains(&Action::RemoveDelivered);
     assert!(!observed.settings.restore || !minted && !removes);
+}
+
+/// What proves a secret has a place where it is stored.
+fn check_proof(observed: &Observed, proof: &Proof) {
+    let document = observed.document();
+    match proof {
+        Proof::First { expires_at } => {
+            assert!(
+                observed.verifier.is_none(),
+                "a verifier would be overwritten"
+            );
+            assert!(*expires_at > observed.now);
+        }
+        Proof::FirstAgain => {
+            let document = document.expect("something to begin again");
+            assert!(document.withdrawn && document.expires_at.0 > observed.now);
+        }
+        Proof::Pending(next) => {
+            let document = document.expect("something to append to");
+            assert!(document.expires_at.0 > observed.now);
+            assert_eq!(next.revision, document.next_revision());
+            assert_eq!(document.room_from(), None);
+        }
+    }
 }
 
 /// The status is about this generation and contradicts itself nowhere.

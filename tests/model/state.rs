@@ -203,6 +203,8 @@ pub(crate) enum Next {
     ReadKey,
     /// The action of the decision with this number, from 0.
     Act(Interned<Decision>, u8),
+    /// Deliver the secret that this action minted.
+    Deliver(Interned<Decision>, u8),
     /// Drop what proves the secret whose delivery met a conflict.
     Forget,
     WriteStatus(Interned<ApiKeyStatus>),

@@ -8,10 +8,9 @@ use apikey_api::ApiKeyStatus;
 use apikey_credential::record::{Cause, CredentialRecord, Entry, FIRST_REVISION, Pending};
 use apikey_operator::controller::apikey::MAX_ROUNDS;
 use apikey_operator::controller::apikey::execute::DELIVER_WITHIN;
-use apikey_operator::controller::apikey::model::Action;
+use apikey_operator::controller::apikey::model::{Action, Proof};
 use apikey_operator::controller::apikey::observe::needs_confirmation;
-use apikey_operator::controller::apikey::plan::MAX_REPLACEMENTS;
-use apikey_operator::controller::apikey::rotation;
+use apikey_operator::controller::apikey::rotation::{self, MAX_REPLACEMENTS};
 
 use super::observe::{self, Decisions, World, digest, timestamp};
 use super::state::{
@@ -129,21 +128,24 @@ pub(crate) fn advance(
 fn go_on(world: &World, decisions: &Decisions, mut run: Run, outcome: Outcome) -> Option<Run> {
     match (outcome, run.next) {
         (Outcome::Failed, _) | (_, Next::WriteStatus(_)) => return None,
-        (Outcome::Conflict, Next::Act(decision, n))
-            if matches!(decision.actions[usize::from(n)], Action::Deliver { .. }) =>
-        {
-            run.next = Next::Forget;
-        }
+        (Outcome::Conflict, Next::Deliver(..)) => run.next = Next::Forget,
         (Outcome::Conflict, _) | (Outcome::Done, Next::Forget) => {
             run.rounds += 1;
             run.next = Next::ReadVerifier;
         }
         (Outcome::Done, Next::ReadVerifier) => run.next = Next::ReadDelivered,
         (Outcome::Done, Next::ReadDelivered) => run.next = Next::ReadKey,
-        (Outcome::Done, Next::Act(decision, n)) if usize::from(n) + 1 < decision.actions.len() => {
+        (Outcome::Done, Next::Act(decision, n))
+            if matches!(decision.actions[usize::from(n)], Action::Issue { .. }) =>
+        {
+            run.next = Next::Deliver(decision, n);
+        }
+        (Outcome::Done, Next::Act(decision, n) | Next::Deliver(decision, n))
+            if usize::from(n) + 1 < decision.actions.len() =>
+        {
             run.next = Next::Act(decision, n + 1);
         }
-        (Outcome::Done, Next::Act(..) | Next::ReadKey) => {
+        (Outcome::Done, Next::Act(..) | Next::Deliver(..) | Next::ReadKey) => {
             run.rounds += 1;
             run.next = next_of(world, decisions, &run.view)?;
         }
@@ -181,6 +183,13 @@ impl Step<'_> {
             Next::Forget => self.forget(),
             Next::WriteStatus(status) => self.write_status(status),
             Next::Act(decision, n) => self.act(&decision.actions[usize::from(n)]),
+            Next::Deliver(decision, n) => {
+                let action = &decision.actions[usize::from(n)];
+                let Action::Issue { replaces, .. } = action else {
+                    unreachable!("{action:?} delivers nothing")
+                };
+                self.deliver(replaces.is_some())
+            }
         }
     }
 
@@ -199,29 +208,7 @@ impl Step<'_> {
 
     fn act(&mut self, action: &Action) -> Outcome {
         match action {
-            Action::CreateVerifier { expires_at } => {
-                let (secret, entry) = self.mint(FIRST_REVISION, Cause::First);
-                let identity = observe::identity(self.run.view.key.uid, secret);
-                let mut document = CredentialRecord::new(identity, *expires_at, entry);
-                document.remember(self.request());
-                self.write_minted(document)
-            }
-            Action::AppendPending(next) => {
-                let entry = self.mint(next.revision, next.cause).1;
-                let pending = Pending {
-                    entry,
-                    overlap_seconds: next.overlap_seconds,
-                    request: next.request.clone(),
-                };
-                self.write_minted(self.document().with_pending(pending))
-            }
-            Action::MintAgain => {
-                let entry = self.mint(FIRST_REVISION, Cause::First).1;
-                let mut document = self.document().beginning_again(entry);
-                document.remember(self.request());
-                self.write_minted(document)
-            }
-            Action::Deliver { replaces } => self.deliver(replaces.is_some()),
+            Action::Issue { proof, .. } => self.prove(proof),
             Action::Promote => {
                 let delivered = self.run.view.delivered.as_ref();
                 let named = delivered.map(|delivered| digest(delivered.secret));
@@ -265,6 +252,33 @@ impl Step<'_> {
             | Action::AdoptDelivered
             | Action::EmptyDelivered => {
                 unreachable!("no world asks for {action:?}")
+            }
+        }
+    }
+
+    fn prove(&mut self, proof: &Proof) -> Outcome {
+        match proof {
+            Proof::First { expires_at } => {
+                let (secret, entry) = self.mint(FIRST_REVISION, Cause::First);
+                let identity = observe::identity(self.run.view.key.uid, secret);
+                let mut document = CredentialRecord::new(identity, *expires_at, entry);
+                document.remember(self.request());
+                self.write_minted(document)
+            }
+            Proof::FirstAgain => {
+                let entry = self.mint(FIRST_REVISION, Cause::First).1;
+                let mut document = self.document().beginning_again(entry);
+                document.remember(self.request());
+                self.write_minted(document)
+            }
+            Proof::Pending(next) => {
+                let entry = self.mint(next.revision, next.cause).1;
+                let pending = Pending {
+                    entry,
+                    overlap_seconds: next.overlap_seconds,
+                    request: next.request.clone(),
+                };
+                self.write_minted(self.document().with_pending(pending))
             }
         }
     }

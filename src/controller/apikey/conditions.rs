@@ -1,35 +1,21 @@
 //! The conditions of one key, with what to do about each. Pure.
 
-use k8s_openapi::jiff::Timestamp;
-
-use super::claim;
-use super::model::{Observed, Retry, Situation};
-use super::restore::Missing;
-use super::rotation::{self, Rotation};
-use super::status::expiring_soon_from;
+use super::facts::{Facts, Rotation};
+use super::model::{Missing, Observed, Retry, Situation};
 use apikey_api::conditions::{
     DELIVERED, Desired, EXPIRED, EXPIRING_SOON, READY, RECONCILING, STALLED, SUSPENDED, reason,
 };
-use apikey_api::{ApiKey, ROTATION_WAITS, conditions, names};
+use apikey_api::{ROTATION_WAITS, names};
 use apikey_credential::record::Claim;
 use apikey_policy::{Assessment, DEFAULT_MAX_LIFETIME_DAYS};
 
-/// Since when a Secret of somebody else, or of an earlier key, is in the way of the key, by its status.
-pub(super) fn in_conflict_since(apikey: &ApiKey) -> Option<Timestamp> {
-    let known = apikey.status.as_ref()?;
-    let ready = conditions::find(&known.conditions, READY)?;
-    let conflicts = [reason::SECRET_CONFLICT, reason::PREVIOUS_SECRET_TERMINATING];
-    conflicts
-        .contains(&&*ready.reason)
-        .then_some(ready.last_transition_time.0)
-}
-
 /// The conditions that hold.
-pub(super) fn desired(
-    observed: &Observed,
-    assessment: &Assessment,
-    situation: &Situation,
-) -> Vec<Desired> {
+pub(super) fn desired(facts: &Facts<'_>, situation: &Situation) -> Vec<Desired> {
+    let Facts {
+        observed,
+        assessment,
+        ..
+    } = facts;
     let apikey = &observed.apikey;
     let secret = apikey.secret_name();
     let condition = |type_, status, reason, message: &str| Desired {
@@ -139,21 +125,17 @@ pub(super) fn desired(
             } else {
                 reason::ISSUED
             };
-            conditions.push(condition(
-                READY,
-                "True",
-                reason,
-                &usable_message(observed, assessment),
-            ));
+            conditions.push(condition(READY, "True", reason, &usable_message(facts)));
         }
     }
-    conditions.push(delivered_condition(observed));
+    conditions.push(delivered_condition(facts));
     if apikey.spec.suspended {
         let message = "`suspended` is true: no token is issued";
         conditions.push(condition(SUSPENDED, "True", reason::SUSPENDED, message));
     }
-    let soon =
-        expiring_soon_from(apikey, assessment.expires_at).is_some_and(|from| from <= observed.now);
+    let soon = facts
+        .expiring_soon_from
+        .is_some_and(|from| from <= observed.now);
     if let Some(expires_at) = assessment.expires_at
         && soon
         && *situation != Situation::Expired
@@ -181,7 +163,8 @@ fn refused_on_request(observed: &Observed) -> Option<String> {
     ))
 }
 
-fn delivered_condition(observed: &Observed) -> Desired {
+fn delivered_condition(facts: &Facts<'_>) -> Desired {
+    let observed = facts.observed;
     let secret = observed.apikey.secret_name();
     if let Some(message) = refused_on_request(observed) {
         return Desired {
@@ -191,7 +174,7 @@ fn delivered_condition(observed: &Observed) -> Desired {
             message,
         };
     }
-    let kept = claim::is_kept(observed);
+    let kept = facts.is_kept_by_finalizer();
     let claim = observed.document().map(|document| &document.claim);
     let (status, reason, message) = match claim {
         Some(Claim::Revealed { at }) if kept => {
@@ -223,7 +206,7 @@ fn delivered_condition(observed: &Observed) -> Desired {
             ("False", reason::SECRET_REMOVED, message)
         }
         Some(Claim::Unrecorded | Claim::Delivered) | None => {
-            return in_secret(observed, secret);
+            return in_secret(facts, secret);
         }
     };
     Desired {
@@ -241,9 +224,9 @@ fn kept_message(secret: &str) -> String {
     )
 }
 
-fn in_secret(observed: &Observed, secret: &str) -> Desired {
-    let (status, reason, message) = match claim::claim_until(observed) {
-        _ if !observed.is_delivered() => {
+fn in_secret(facts: &Facts<'_>, secret: &str) -> Desired {
+    let (status, reason, message) = match facts.claim_until {
+        _ if !facts.observed.is_delivered() => {
             let message = format!("Secret '{secret}' does not hold the current secret");
             ("False", reason::NOT_DELIVERED, message)
         }
@@ -295,7 +278,12 @@ fn expired_message(observed: &Observed, assessment: &Assessment) -> String {
     }
 }
 
-fn usable_message(observed: &Observed, assessment: &Assessment) -> String {
+fn usable_message(facts: &Facts<'_>) -> String {
+    let Facts {
+        observed,
+        assessment,
+        ..
+    } = facts;
     let org = &observed.apikey.spec.org;
     let standing = if observed.apikey.spec.suspended {
         "Suspended: no token is issued until `suspended` is false again".to_owned()
@@ -334,7 +322,7 @@ fn usable_message(observed: &Observed, assessment: &Assessment) -> String {
     });
     let sentences = [
         Some(standing),
-        rotation_message(observed),
+        rotation_message(facts),
         left_out,
         uncovered,
         unknown_audiences,
@@ -345,8 +333,8 @@ fn usable_message(observed: &Observed, assessment: &Assessment) -> String {
 }
 
 /// Why a rotation that is asked for has not begun.
-fn rotation_message(observed: &Observed) -> Option<String> {
-    match rotation::rotation(observed, observed.document()?) {
+fn rotation_message(facts: &Facts<'_>) -> Option<String> {
+    match facts.rotation.as_ref()? {
         Rotation::Idle | Rotation::Due(_) => None,
         Rotation::Waits { revision, until } => Some(format!(
             "{ROTATION_WAITS} {until}, because revision {revision} of the secret is accepted until \

@@ -11,7 +11,7 @@ use tokio::time::Instant;
 
 use super::delivered::Delivered;
 use super::mint::{Minted, mint, mint_first, seal};
-use super::model::{Action, Observed};
+use super::model::{Action, Observed, Proof};
 use super::writes::{
     adopt_delivered, apply, create, empty_delivered, json_patch, label_delivered, remove_delivered,
     write_verifier,
@@ -52,53 +52,15 @@ pub async fn execute(
     observed: &mut Observed,
     actions: &[Action],
 ) -> Result<(), Error> {
-    let mut minted = None;
     for action in actions {
         match action {
             Action::Confirm => observe::confirm(ctx, observed).await?,
-            Action::CreateVerifier { expires_at } => {
-                let fresh = mint_first(ctx).await?;
-                let identity = identity(observed, fresh.secret.key_id().clone());
-                let mut document =
-                    CredentialRecord::new(identity, *expires_at, fresh.entry.clone());
-                document.remember(rotation::request(&observed.apikey));
-                write_verifier(ctx, observed, &document).await?;
-                minted = Some(fresh);
+            Action::Issue { proof, replaces } => {
+                issue(ctx, observed, proof, replaces.as_deref()).await?;
             }
             Action::LabelVerifier => {
                 let document = readable(observed)?;
                 write_verifier(ctx, observed, &document).await?;
-            }
-            Action::MintAgain => {
-                let document = readable(observed)?;
-                let fresh = mint(ctx, &document.key_id, FIRST_REVISION, Cause::First).await?;
-                let mut document = document.beginning_again(fresh.entry.clone());
-                document.remember(rotation::request(&observed.apikey));
-                write_verifier(ctx, observed, &document).await?;
-                minted = Some(fresh);
-            }
-            Action::AppendPending(next) => {
-                let document = readable(observed)?;
-                let fresh = mint(ctx, &document.key_id, next.revision, next.cause).await?;
-                let pending = Pending {
-                    entry: fresh.entry.clone(),
-                    overlap_seconds: next.overlap_seconds,
-                    request: next.request.clone(),
-                };
-                let document = document.with_pending(pending);
-                write_verifier(ctx, observed, &document).await?;
-                minted = Some(fresh);
-                tokio::time::sleep_until(Instant::now() + PROPAGATION).await;
-            }
-            Action::Deliver { replaces } => {
-                if let Some(fresh) = minted.take() {
-                    let delivered = deliver(ctx, observed, &fresh, replaces.as_deref()).await;
-                    let delivered = delivered.and_then(|()| check_delivered(observed, &fresh));
-                    if delivered.as_ref().is_err_and(Error::is_refusal) {
-                        forget(ctx, observed, &fresh).await;
-                    }
-                    delivered?;
-                }
             }
             Action::Promote => promote(ctx, observed).await?,
             Action::DropPending => {
@@ -126,6 +88,57 @@ pub async fn execute(
         }
     }
     Ok(())
+}
+
+/// Mints a secret, proves it and delivers it. A secret whose delivery is refused is forgotten.
+async fn issue(
+    ctx: &Context,
+    observed: &mut Observed,
+    proof: &Proof,
+    replaces: Option<&Delivered>,
+) -> Result<(), Error> {
+    let minted = prove(ctx, observed, proof).await?;
+    let delivered = deliver(ctx, observed, &minted, replaces).await;
+    let delivered = delivered.and_then(|()| check_delivered(observed, &minted));
+    if delivered.as_ref().is_err_and(Error::is_refusal) {
+        forget(ctx, observed, &minted).await;
+    }
+    delivered
+}
+
+/// Mints a secret and stores what proves it, so that every token server accepts it from now on.
+async fn prove(ctx: &Context, observed: &mut Observed, proof: &Proof) -> Result<Minted, Error> {
+    let request = rotation::request(&observed.apikey);
+    match proof {
+        Proof::First { expires_at } => {
+            let minted = mint_first(ctx).await?;
+            let identity = identity(observed, minted.secret.key_id().clone());
+            let mut record = CredentialRecord::new(identity, *expires_at, minted.entry.clone());
+            record.remember(request);
+            write_verifier(ctx, observed, &record).await?;
+            Ok(minted)
+        }
+        Proof::FirstAgain => {
+            let record = readable(observed)?;
+            let minted = mint(ctx, &record.key_id, FIRST_REVISION, Cause::First).await?;
+            let mut record = record.beginning_again(minted.entry.clone());
+            record.remember(request);
+            write_verifier(ctx, observed, &record).await?;
+            Ok(minted)
+        }
+        Proof::Pending(next) => {
+            let record = readable(observed)?;
+            let minted = mint(ctx, &record.key_id, next.revision, next.cause).await?;
+            let pending = Pending {
+                entry: minted.entry.clone(),
+                overlap_seconds: next.overlap_seconds,
+                request: next.request.clone(),
+            };
+            write_verifier(ctx, observed, &record.with_pending(pending)).await?;
+            tokio::time::sleep_until(Instant::now() + PROPAGATION).await;
+            Ok(minted)
+        }
+    }
 }
 
 fn identity(observed: &Observed, key_id: KeyId) -> Identity {
@@ -324,7 +337,7 @@ fn remember_replacement(ctx: &Context, observed: &mut Observed, minted_at: Times
     let excess = observed
         .replacements
         .len()
-        .saturating_sub(super::plan::MAX_REPLACEMENTS);
+        .saturating_sub(rotation::MAX_REPLACEMENTS);
     observed.replacements.drain(..excess);
     let apikey = &observed.apikey;
     let uid = apikey.metadata.uid.as_deref().unwrap_or_default();

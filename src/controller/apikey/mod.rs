@@ -4,10 +4,12 @@
 //! | --- | --- | --- |
 //! | `observe` | yes | reads caches; confirms by a live read before a rare step |
 //! | `model` | no | what is observed, steps, situations |
-//! | `plan` | no | decides |
-//! | `rotation` | no | when a key gets a further secret, and the steps to it |
+//! | `facts` | no | what follows from what is observed, computed once |
+//! | `rotation` | no | the steps to a further secret |
 //! | `claim` | no | the end of a secret that is shown once |
-//! | `restore` | no | what is taken over from a backup |
+//! | `upkeep` | no | what is left when the secret is delivered |
+//! | `restore` | no | what is adopted from a backup |
+//! | `plan` | no | decides |
 //! | `status`, `conditions`, `transitions` | no | what to say |
 //! | `reported` | no | what was said last |
 //! | `report` | yes | says what is new, in audit lines and Events |
@@ -18,6 +20,7 @@ pub mod claim;
 mod conditions;
 pub mod delivered;
 pub mod execute;
+mod facts;
 mod mint;
 pub mod model;
 pub mod observe;
@@ -29,6 +32,7 @@ pub mod restore;
 pub mod rotation;
 pub mod status;
 pub mod transitions;
+mod upkeep;
 mod writes;
 pub mod written;
 

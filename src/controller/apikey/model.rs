@@ -5,11 +5,9 @@ use std::sync::Arc;
 use k8s_openapi::jiff::Timestamp;
 
 use super::delivered::{Delivered, Owner};
-use super::restore::Missing;
-use super::rotation::NextSecret;
 use crate::watch::stored::Verifier;
 use apikey_api::{ApiKey, Organization};
-use apikey_credential::record::{Claim, CredentialRecord};
+use apikey_credential::record::{Cause, Claim, CredentialRecord};
 use apikey_policy::quota_index::Labels;
 use apikey_policy::{Assessment, Denial, OverQuota};
 
@@ -72,22 +70,15 @@ pub struct Settings {
 pub enum Action {
     /// Read the verifier and the Secret from the API server: the caches suggest a rare step.
     Confirm,
-    /// Mint a secret with a new public id and store what proves it as the first one of a new verifier.
-    CreateVerifier {
-        /// Expiry of the key, for good.
-        expires_at: Timestamp,
-    },
-    /// Write the verifier as it is, with the labels that somebody changed.
-    LabelVerifier,
-    /// Mint another first secret in the place of one that nobody has, because its delivery was refused.
-    MintAgain,
-    /// Mint a secret and add what proves it to the pending entries.
-    AppendPending(NextSecret),
-    /// Put the secret that this run minted into the delivered Secret.
-    Deliver {
+    /// Mint a secret, store what proves it, and put it into the delivered Secret.
+    Issue {
+        /// Where what proves it is stored.
+        proof: Proof,
         /// The Secret that must still be there in that version; `None`: none may be there.
         replaces: Option<Arc<Delivered>>,
     },
+    /// Write the verifier as it is, with the labels that somebody changed.
+    LabelVerifier,
     /// Make the pending entry that the delivered Secret names the current one.
     Promote,
     /// Drop pending entries that are too old to be delivered any more.
@@ -108,6 +99,44 @@ pub enum Action {
     ApplyTemplate,
     /// Make this key the owner of a delivered Secret from a backup.
     AdoptDelivered,
+}
+
+/// Where what proves a minted secret is stored.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Proof {
+    /// As the first entry of a new credential record, under a new public id.
+    First {
+        /// Expiry of the key, for good.
+        expires_at: Timestamp,
+    },
+    /// As another first entry in the place of one whose delivery was refused, so that nobody has its secret.
+    FirstAgain,
+    /// As a pending entry.
+    Pending(NextSecret),
+}
+
+/// A further secret.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NextSecret {
+    /// Its number.
+    pub revision: i64,
+    /// Why it is minted.
+    pub cause: Cause,
+    /// The request that it answers.
+    pub request: Option<String>,
+    /// How long the secret that it replaces stays accepted.
+    pub overlap_seconds: u32,
+}
+
+/// What of a key is not there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Missing {
+    /// What proves its secrets.
+    Verifier,
+    /// Its delivered Secret.
+    Delivered,
+    /// A delivered Secret that fits to the verifier.
+    Match,
 }
 
 /// How the key stands.
@@ -190,6 +219,15 @@ impl Observed {
     pub(super) fn delivered_owner(&self) -> Option<Owner> {
         let secret = self.delivered.as_deref()?;
         Some(secret.owner(&self.apikey))
+    }
+
+    /// A secret in the place of the Secret that is there, if it is the key's own.
+    pub(super) fn issue(&self, proof: Proof) -> Action {
+        let is_own = self.own_delivered().is_some();
+        Action::Issue {
+            proof,
+            replaces: self.delivered.clone().filter(|_| is_own),
+        }
     }
 
     /// Whether the current secret has an end before that of the key, because a new one was asked for in its

@@ -6,8 +6,8 @@ use k8s_openapi::api::core::v1::Secret;
 use kube::Resource as _;
 use kube::runtime::reflector::ObjectRef;
 
-use super::conditions::in_conflict_since;
 use super::delivered::{Delivered, Owner};
+use super::facts::in_conflict_since;
 use super::model::Observed;
 use crate::controller::context::Context;
 use crate::watch::stored::Verifier;

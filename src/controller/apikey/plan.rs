@@ -6,22 +6,18 @@
 
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 
-use super::conditions::in_conflict_since;
 use super::delivered::Owner;
-use super::model::{Action, Observed, Retry, Situation};
-use super::rotation::{self, Rotation};
-use super::{claim, render, restore, status};
+use super::facts::{Facts, Rotation, in_conflict_since};
+use super::model::{Action, Observed, Proof, Retry, Situation};
+use super::upkeep::upkeep;
+use super::{claim, restore, rotation, status};
 use apikey_api::ApiKeyStatus;
 use apikey_api::conditions::reason;
 use apikey_client::error::Error;
-use apikey_credential::record::{Claim, CredentialRecord};
+use apikey_credential::record::CredentialRecord;
 use apikey_credential::sealed::{BadRecipient, Recipients};
 use apikey_policy::{Assessment, Denial, Verdict};
 
-/// At most this many secrets replace removed ones ...
-pub const MAX_REPLACEMENTS: usize = 3;
-/// ... within this time; then the next one waits.
-pub const REPLACEMENT_WINDOW: SignedDuration = SignedDuration::from_mins(10);
 /// How long to wait before looking again at a key that is gone, of which no watch has told.
 pub const LOOK_AGAIN: SignedDuration = SignedDuration::from_secs(60);
 /// How long to wait before looking again at a Secret of somebody else or of an earlier key, which may not be
@@ -59,10 +55,10 @@ pub fn plan(observed: &Observed) -> Plan {
     if observed.deleted {
         return Plan::of_deleted(observed);
     }
-    let assessment = observed.assess();
-    let (actions, situation) = decide(observed, &assessment);
-    let status = status::compute(observed, &assessment, &situation);
-    let next = next_look(observed, &assessment, &situation);
+    let facts = Facts::of(observed);
+    let (actions, situation) = decide(&facts);
+    let status = status::compute(&facts, &situation);
+    let next = next_look(&facts, &situation);
     Plan {
         actions,
         status,
@@ -84,13 +80,18 @@ pub fn status_after(observed: &Observed, error: &Error) -> ApiKeyStatus {
         message,
         retry,
     };
-    status::compute(observed, &observed.assess(), &situation)
+    status::compute(&Facts::of(observed), &situation)
 }
 
-fn decide(observed: &Observed, assessment: &Assessment) -> (Vec<Action>, Situation) {
+fn decide(facts: &Facts<'_>) -> (Vec<Action>, Situation) {
+    let Facts {
+        observed,
+        assessment,
+        ..
+    } = facts;
     let idle = |situation| (Vec::new(), situation);
     let restoring = observed.settings.restore;
-    if let Some(action) = observed.document().and_then(|d| urgent(observed, d))
+    if let Some(action) = observed.document().and_then(|d| urgent(facts, d))
         && !restoring
     {
         return (vec![action], Situation::Working);
@@ -122,7 +123,7 @@ fn decide(observed: &Observed, assessment: &Assessment) -> (Vec<Action>, Situati
         return idle(Situation::VerifierUnreadable(error.to_string()));
     }
     if restoring {
-        return restore::decide(observed);
+        return restore::decide(facts);
     }
     if observed
         .verifier
@@ -140,10 +141,7 @@ fn decide(observed: &Observed, assessment: &Assessment) -> (Vec<Action>, Situati
         return first_mint(observed, assessment);
     };
     if document.withdrawn {
-        return (
-            vec![Action::MintAgain, deliver(observed)],
-            Situation::Working,
-        );
+        return (vec![observed.issue(Proof::FirstAgain)], Situation::Working);
     }
     let taken = document.claim.is_over();
     let named = observed.named();
@@ -167,23 +165,24 @@ fn decide(observed: &Observed, assessment: &Assessment) -> (Vec<Action>, Situati
     if !taken && !holds_current {
         return rotation::replace(observed, document);
     }
-    if let Rotation::Due(next) = rotation::rotation(observed, document) {
-        return rotation::steps(observed, document, next);
+    if let Some(Rotation::Due(next)) = &facts.rotation {
+        return rotation::steps(observed, document, next.clone());
     }
     upkeep(observed, document)
 }
 
 /// What waits for no policy.
-fn urgent(observed: &Observed, document: &CredentialRecord) -> Option<Action> {
-    let previous = document.accepted_previous(observed.now);
+fn urgent(facts: &Facts<'_>, document: &CredentialRecord) -> Option<Action> {
+    let observed = facts.observed;
     let discarded = observed.apikey.discarded_revision();
-    if previous.is_some_and(|(previous, _)| Some(previous.revision) == discarded) {
+    let previous = facts.previous.map(|(previous, _)| previous.revision);
+    if previous.is_some() && previous == discarded {
         return Some(Action::DiscardPrevious);
     }
     if rotation::is_to_end(observed, document) {
         return Some(Action::EndCurrent);
     }
-    claim::step(observed, document)
+    claim::step(facts, document)
 }
 
 fn unusable_recipient(bad: &BadRecipient) -> Denial {
@@ -203,35 +202,8 @@ fn first_mint(observed: &Observed, assessment: &Assessment) -> (Vec<Action>, Sit
     let Some(expires_at) = assessment.expires_at else {
         return (Vec::new(), Situation::Working);
     };
-    let create = Action::CreateVerifier { expires_at };
-    (vec![create, deliver(observed)], Situation::Working)
-}
-
-/// Delivery in the place of what stands there, if that is the key's own.
-pub(super) fn deliver(observed: &Observed) -> Action {
-    let is_own = observed.own_delivered().is_some();
-    Action::Deliver {
-        replaces: observed.delivered.clone().filter(|_| is_own),
-    }
-}
-
-/// What is left when the current secret is delivered.
-pub(super) fn upkeep(observed: &Observed, document: &CredentialRecord) -> (Vec<Action>, Situation) {
-    let token_url = observed.settings.token_url.as_deref();
-    let own = observed.own_delivered();
-    if own.is_some_and(|secret| !secret.is_labelled) {
-        return (vec![Action::LabelDelivered], Situation::Working);
-    }
-    if let Some(secret) = own
-        && !observed.template_applied
-        && render::needs_template(&observed.apikey, secret, token_url)
-    {
-        return (vec![Action::ApplyTemplate], Situation::Working);
-    }
-    if document.claim == Claim::Unclaimed {
-        return (Vec::new(), Situation::Unclaimed);
-    }
-    (Vec::new(), Situation::Usable)
+    let first = observed.issue(Proof::First { expires_at });
+    (vec![first], Situation::Working)
 }
 
 fn conflict_wait(observed: &Observed) -> SignedDuration {
@@ -241,19 +213,18 @@ fn conflict_wait(observed: &Observed) -> SignedDuration {
     waited.unwrap_or_default().clamp(least, most)
 }
 
-fn next_look(observed: &Observed, assessment: &Assessment, situation: &Situation) -> Timestamp {
+fn next_look(facts: &Facts<'_>, situation: &Situation) -> Timestamp {
+    let observed = facts.observed;
     let after = |wait| observed.now.checked_add(wait).ok();
     let document = observed.document();
     let moments = [
         after(MAX_WAIT),
-        assessment.expires_at,
-        status::expiring_soon_from(&observed.apikey, assessment.expires_at),
-        document
-            .and_then(|d| d.accepted_previous(observed.now))
-            .map(|(_, end)| end),
+        facts.assessment.expires_at,
+        facts.expiring_soon_from,
+        facts.previous.map(|(_, end)| end),
         document.and_then(CredentialRecord::pending_until),
-        document.and_then(|d| rotation::scheduled_at(&observed.apikey, d, observed.now)),
-        claim::claim_until(observed),
+        facts.scheduled_at,
+        facts.claim_until,
         match situation {
             Situation::ReplacementBackoff(until) | Situation::PendingLimitReached(until) => {
                 Some(*until)

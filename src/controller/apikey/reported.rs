@@ -14,7 +14,6 @@
 
 use k8s_openapi::jiff::Timestamp;
 
-use super::transitions;
 use apikey_api::conditions::{self, DELIVERED, EXPIRING_SOON, SUSPENDED};
 use apikey_api::text::printable;
 use apikey_api::{ApiKeyStatus, Phase, PreviousSecret};
@@ -155,8 +154,8 @@ impl Reported {
             roles: Roles::of(&status.roles),
             is_suspended: conditions::is_true(&status.conditions, SUSPENDED),
             expiry: Expiry::of(status),
-            handed: transitions::handed(status).map(|(reason, ..)| reason),
-            refusal: transitions::refusal(status),
+            handed: handed(status).map(|(reason, ..)| reason),
+            refusal: refusal(status),
             ..Self::default()
         }
     }
@@ -183,4 +182,47 @@ fn accepted(record: &CredentialRecord, now: Timestamp) -> Option<Previous> {
         revision: entry.revision,
         valid_until,
     })
+}
+
+/// What becomes of a secret that is not just delivered, as reasons of condition `Delivered`.
+const HANDED: [(&str, Severity, Option<Action>); 4] = [
+    (reason::DELIVERY_HELD_UP, Severity::Warning, None),
+    (reason::REVEALED, Severity::Normal, Some(Action::Reveal)),
+    (
+        reason::CLAIM_EXPIRED,
+        Severity::Warning,
+        Some(Action::Withdraw),
+    ),
+    (reason::SECRET_REMOVED, Severity::Warning, None),
+];
+
+/// How a secret that is shown once ended, if this status says so.
+pub(super) fn handed(status: &ApiKeyStatus) -> Option<(&'static str, Severity, Option<Action>)> {
+    let delivered = conditions::find(&status.conditions, DELIVERED)?;
+    HANDED
+        .into_iter()
+        .find(|(reason, ..)| *reason == delivered.reason)
+}
+
+/// The reason why the key is not ready, if it is one to tell people of.
+pub(super) fn refusal(status: &ApiKeyStatus) -> Option<&'static str> {
+    const TOLD: [&str; 13] = [
+        reason::SECRET_CONFLICT,
+        reason::SECRET_REMOVED_REPEATEDLY,
+        reason::VERIFIER_UNREADABLE,
+        reason::ORGANIZATION_NOT_FOUND,
+        reason::PARENT_NOT_FOUND,
+        reason::PARENT_NOT_ROOT,
+        reason::NAMESPACE_NOT_ALLOWED,
+        reason::UNKNOWN_ROLE,
+        reason::AUDIENCE_NOT_ALLOWED,
+        reason::LIFETIME_TOO_LONG,
+        reason::QUOTA_EXCEEDED,
+        reason::INVALID_SPEC,
+        reason::PROGRESSING_WITH_RETRY,
+    ];
+    let ready = conditions::find(&status.conditions, READY)?;
+    (ready.status == "False")
+        .then(|| TOLD.into_iter().find(|told| *told == ready.reason))
+        .flatten()
 }

@@ -7,25 +7,15 @@
 use k8s_openapi::jiff::SignedDuration;
 
 use super::delivered::Owner;
-use super::model::{Action, Observed, Situation};
-use super::plan::upkeep;
+use super::facts::Facts;
+use super::model::{Action, Missing, Situation};
+use super::upkeep::upkeep;
 use apikey_api::ApiKey;
 use apikey_credential::record::CredentialRecord;
 
 /// How long to wait before looking again at what is missing: a Secret without an owner is not known
 /// to belong to a key.
 pub const LOOK_AGAIN: SignedDuration = SignedDuration::from_secs(5);
-
-/// What of a key is not there.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Missing {
-    /// What proves its secrets.
-    Verifier,
-    /// Its delivered Secret.
-    Delivered,
-    /// A delivered Secret that fits to the verifier.
-    Match,
-}
 
 /// Whether the key took the place of the one that the document is about: a key with another
 /// organization or expiry is another key.
@@ -39,7 +29,8 @@ pub fn may_adopt(apikey: &ApiKey, document: &CredentialRecord) -> bool {
 }
 
 /// The decision about a key that policy allows and that is not expired.
-pub(super) fn decide(observed: &Observed) -> (Vec<Action>, Situation) {
+pub(super) fn decide(facts: &Facts<'_>) -> (Vec<Action>, Situation) {
+    let observed = facts.observed;
     let missing = |missing| (Vec::new(), Situation::AwaitingRestore(missing));
     let Some(document) = observed.document() else {
         return missing(Missing::Verifier);

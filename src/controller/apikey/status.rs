@@ -1,19 +1,13 @@
 //! The status of one key. Pure.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
-use k8s_openapi::jiff::{SignedDuration, Timestamp};
 
 use super::conditions::desired;
-use super::model::{Observed, Situation};
-use super::rotation;
-use apikey_api::{ApiKey, ApiKeyStatus, Phase, PreviousSecret, conditions};
+use super::facts::Facts;
+use super::model::Situation;
+use apikey_api::{ApiKeyStatus, Phase, PreviousSecret, conditions};
 use apikey_credential::KeyId;
 use apikey_credential::record::{Cause, Claim};
-use apikey_policy::Assessment;
-
-/// A key expires soon this long before its expiry, or in the last third of its life if that is
-/// less.
-const EXPIRING_SOON_BEFORE: SignedDuration = SignedDuration::from_hours(7 * 24);
 
 /// E-mail address of a key: `<name>.<first 8 of the key id>@<org>.<domain>`.
 #[must_use]
@@ -21,20 +15,13 @@ pub fn email(name: &str, key_id: &KeyId, org: &str, domain: &str) -> String {
     format!("{name}.{}@{org}.{domain}", key_id.short()).to_lowercase()
 }
 
-/// From when the key expires soon.
-#[must_use]
-pub fn expiring_soon_from(apikey: &ApiKey, expires_at: Option<Timestamp>) -> Option<Timestamp> {
-    let (created, expires_at) = (apikey.metadata.creation_timestamp.as_ref()?.0, expires_at?);
-    let third = expires_at.duration_since(created) / 3;
-    expires_at.checked_sub(third.min(EXPIRING_SOON_BEFORE)).ok()
-}
-
 /// The status of the key as observed.
-pub(super) fn compute(
-    observed: &Observed,
-    assessment: &Assessment,
-    situation: &Situation,
-) -> ApiKeyStatus {
+pub(super) fn compute(facts: &Facts<'_>, situation: &Situation) -> ApiKeyStatus {
+    let Facts {
+        observed,
+        assessment,
+        ..
+    } = facts;
     let apikey = &observed.apikey;
     let old = apikey.status.clone().unwrap_or_default();
     let document = observed.document();
@@ -54,7 +41,7 @@ pub(super) fn compute(
     };
     let generation = apikey.metadata.generation.unwrap_or(0);
     let email = document.map(|document| document.email.clone());
-    // What an unreadable verifier said before stays said.
+    // Keep the previous status fields while the credential record is unreadable.
     let kept = observed.verifier.is_some() && document.is_none();
     ApiKeyStatus {
         observed_generation: generation,
@@ -73,19 +60,16 @@ pub(super) fn compute(
             .map(|d| d.current.revision)
             .or_else(|| old.revision.filter(|_| kept)),
         secret_name: Some(apikey.secret_name().to_owned()),
-        previous_secret: document.and_then(|document| {
-            let (previous, end) = document.accepted_previous(observed.now)?;
-            Some(PreviousSecret {
-                revision: previous.revision,
-                valid_until: Time(end),
-            })
+        previous_secret: facts.previous.map(|(previous, end)| PreviousSecret {
+            revision: previous.revision,
+            valid_until: Time(end),
         }),
         rotated_at: document
             .filter(|document| document.current.cause != Cause::First)
             .map(|document| document.current.created_at.clone()),
-        next_rotation_at: document
+        next_rotation_at: facts
+            .scheduled_at
             .filter(|_| *situation != Situation::Expired)
-            .and_then(|document| rotation::scheduled_at(apikey, document, observed.now))
             .map(Time),
         handled_rotate_request: document.map_or_else(
             || old.handled_rotate_request.clone().filter(|_| kept),
@@ -99,7 +83,7 @@ pub(super) fn compute(
         last_used_at: old.last_used_at,
         conditions: conditions::next(
             &old.conditions,
-            desired(observed, assessment, situation),
+            desired(facts, situation),
             generation,
             observed.now,
         ),

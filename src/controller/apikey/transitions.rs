@@ -1,6 +1,6 @@
 //! What a change of a key means to people: Events and audit lines. Pure.
 
-use super::reported::{Expiry, Reported, Roles};
+use super::reported::{Expiry, Reported, Roles, handed, refusal};
 use crate::audit::{Action, KeyIdentity, Record};
 use crate::controller::events::{Severity, Transition};
 use apikey_api::conditions::{self, DELIVERED, EXPIRING_SOON, READY, SUSPENDED, reason};
@@ -16,18 +16,6 @@ pub struct Change {
     /// For the audit trail.
     pub audit: Option<Record>,
 }
-
-/// What becomes of a secret that is not just delivered, as reasons of condition `Delivered`.
-const HANDED: [(&str, Severity, Option<Action>); 4] = [
-    (reason::DELIVERY_HELD_UP, Severity::Warning, None),
-    (reason::REVEALED, Severity::Normal, Some(Action::Reveal)),
-    (
-        reason::CLAIM_EXPIRED,
-        Severity::Warning,
-        Some(Action::Withdraw),
-    ),
-    (reason::SECRET_REMOVED, Severity::Warning, None),
-];
 
 /// One look at a key: what was last reported, and what is to be said now.
 struct Look<'a> {
@@ -306,35 +294,4 @@ impl Look<'_> {
             _ => None,
         }
     }
-}
-
-/// How a secret that is shown once ended, if this status says so.
-pub(super) fn handed(status: &ApiKeyStatus) -> Option<(&'static str, Severity, Option<Action>)> {
-    let delivered = conditions::find(&status.conditions, DELIVERED)?;
-    HANDED
-        .into_iter()
-        .find(|(reason, ..)| *reason == delivered.reason)
-}
-
-/// The reason why the key is not ready, if it is one to tell people of.
-pub(super) fn refusal(status: &ApiKeyStatus) -> Option<&'static str> {
-    const TOLD: [&str; 13] = [
-        reason::SECRET_CONFLICT,
-        reason::SECRET_REMOVED_REPEATEDLY,
-        reason::VERIFIER_UNREADABLE,
-        reason::ORGANIZATION_NOT_FOUND,
-        reason::PARENT_NOT_FOUND,
-        reason::PARENT_NOT_ROOT,
-        reason::NAMESPACE_NOT_ALLOWED,
-        reason::UNKNOWN_ROLE,
-        reason::AUDIENCE_NOT_ALLOWED,
-        reason::LIFETIME_TOO_LONG,
-        reason::QUOTA_EXCEEDED,
-        reason::INVALID_SPEC,
-        reason::PROGRESSING_WITH_RETRY,
-    ];
-    let ready = conditions::find(&status.conditions, READY)?;
-    (ready.status == "False")
-        .then(|| TOLD.into_iter().find(|told| *told == ready.reason))
-        .flatten()
 }

@@ -13,6 +13,7 @@ use proptest::prelude::*;
 
 use self::world::{CREATED, DAY, World, apikey, at, minted};
 use super::*;
+use crate::controller::apikey::rotation::MAX_REPLACEMENTS;
 use crate::watch::stored::Verifier;
 use apikey_api::conditions::{self, STALLED, reason};
 use apikey_api::{

@@ -2,7 +2,7 @@
 
 use super::world::{CREATED, DAY, World, apikey, at, minted};
 use super::*;
-use crate::controller::apikey::rotation::scheduled_at;
+use crate::controller::apikey::facts::scheduled_at;
 use apikey_api::RotationSpec;
 
 fn every(days: i32, overlap_seconds: Option<u32>) -> World {
@@ -175,8 +175,11 @@ fn only_a_person_who_asks_without_overlap_ends_a_secret_before_the_new_one_is_de
     removed.observed.confirmed = true;
     for mut world in [asked, scheduled, removed] {
         let steps = plan(&world.observed).actions;
-        assert!(matches!(steps[0], Action::AppendPending(_)), "{steps:?}");
-        world.take(&steps[0]);
+        let Action::Issue { proof, .. } = &steps[0] else {
+            panic!("{steps:?}");
+        };
+        assert!(matches!(proof, Proof::Pending(_)), "{proof:?}");
+        world.prove(proof);
         assert!(!world.observed.is_ending());
     }
 }

@@ -4,7 +4,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, ObjectMeta, Time
 
 use super::*;
 use crate::controller::apikey::delivered::{Controller, Delivered};
-use crate::controller::apikey::model::Settings;
+use crate::controller::apikey::model::{Proof, Settings};
 use crate::controller::apikey::reported::Reported;
 use crate::controller::apikey::transitions::{self, Change};
 use crate::controller::apikey::written::Written;
@@ -42,7 +42,6 @@ pub(super) fn apikey() -> ApiKey {
 #[derive(Clone, Debug)]
 pub(super) struct World {
     pub(super) observed: Observed,
-    minted: Option<Entry>,
     pub(super) writes: usize,
     /// What people were told, by the process that is at work.
     pub(super) reported: Option<Reported>,
@@ -76,7 +75,6 @@ impl World {
         };
         Self {
             observed,
-            minted: None,
             writes: 0,
             reported: None,
         }
@@ -117,30 +115,28 @@ impl World {
         }));
     }
 
-    pub(super) fn mint(&mut self, revision: i64, cause: Cause) -> Entry {
+    pub(super) fn mint(&self, revision: i64, cause: Cause) -> Entry {
         let fingerprint = Fingerprint {
             pepper_id: "p".into(),
             value: "v".into(),
         };
         let created_at = Time(self.observed.now);
         let hash = format!("hash {revision} {}", self.writes);
-        let entry = Entry {
+        Entry {
             revision,
             hash,
             fingerprint,
             created_at,
             cause,
             valid_until: None,
-        };
-        self.minted = Some(entry.clone());
-        entry
+        }
     }
 
-    pub(super) fn take(&mut self, action: &Action) {
+    /// Mints a secret and stores what proves it.
+    pub(super) fn prove(&mut self, proof: &Proof) -> Entry {
         let document = self.observed.document().cloned();
-        match action {
-            Action::Confirm => self.observed.confirmed = true,
-            Action::CreateVerifier { expires_at } => {
+        match proof {
+            Proof::First { expires_at } => {
                 assert!(document.is_none(), "a verifier would be overwritten");
                 let entry = self.mint(FIRST_REVISION, Cause::First);
                 let key_id = KeyId::from_entropy([u8::try_from(self.writes).unwrap(); 10]);
@@ -155,33 +151,48 @@ impl World {
                     email: "ci@acme".into(),
                     key_id,
                 };
-                let mut document = CredentialRecord::new(identity, *expires_at, entry);
+                let mut document = CredentialRecord::new(identity, *expires_at, entry.clone());
                 document.remember(rotation::request(&self.observed.apikey));
                 self.store(document);
+                entry
             }
-            Action::AppendPending(next) => {
+            Proof::FirstAgain => {
+                let entry = self.mint(FIRST_REVISION, Cause::First);
+                let mut document = document.unwrap().beginning_again(entry.clone());
+                document.remember(rotation::request(&self.observed.apikey));
+                self.store(document);
+                entry
+            }
+            Proof::Pending(next) => {
+                let entry = self.mint(next.revision, next.cause);
                 let pending = Pending {
-                    entry: self.mint(next.revision, next.cause),
+                    entry: entry.clone(),
                     overlap_seconds: next.overlap_seconds,
                     request: next.request.clone(),
                 };
                 let document = document.unwrap().with_pending(pending);
                 assert!(document.pending.len() <= MAX_PENDING, "unbounded");
                 self.store(document);
+                entry
+            }
+        }
+    }
+
+    fn deliver_in_place_of(&mut self, minted: &Entry, replaces: bool) {
+        let there = self.observed.delivered.is_some();
+        assert_eq!(replaces, there, "the precondition would fail");
+        self.deliver(&minted.digest());
+    }
+
+    pub(super) fn take(&mut self, action: &Action) {
+        let document = self.observed.document().cloned();
+        match action {
+            Action::Confirm => self.observed.confirmed = true,
+            Action::Issue { proof, replaces } => {
+                let minted = self.prove(proof);
+                self.deliver_in_place_of(&minted, replaces.is_some());
             }
             Action::LabelVerifier => self.store(document.unwrap()),
-            Action::MintAgain => {
-                let entry = self.mint(FIRST_REVISION, Cause::First);
-                let mut document = document.unwrap().beginning_again(entry);
-                document.remember(rotation::request(&self.observed.apikey));
-                self.store(document);
-            }
-            Action::Deliver { replaces } => {
-                let there = self.observed.delivered.is_some();
-                assert_eq!(replaces.is_some(), there, "the precondition would fail");
-                let digest = self.minted.take().unwrap().digest();
-                self.deliver(&digest);
-            }
             Action::Promote => {
                 let named = self.named().unwrap();
                 let promoted = document.unwrap().promoted(&named, self.observed.now);
@@ -241,8 +252,8 @@ impl World {
         self.observed.confirmed = false;
         for _ in 0..8 {
             for action in plan(&self.observed).actions {
-                if let Action::Deliver { .. } = action {
-                    let minted = self.minted.take().unwrap();
+                if let Action::Issue { proof, .. } = &action {
+                    let minted = self.prove(proof);
                     let document = self.observed.document().unwrap();
                     let document = document.without_undelivered(&minted);
                     self.store(document.expect("the secret was proven"));
@@ -280,7 +291,6 @@ impl World {
 
     /// Takes at most `budget` steps, as a process that is then killed; returns whether it finished.
     pub(super) fn run(&mut self, mut budget: usize) -> bool {
-        self.minted = None;
         self.observed.confirmed = false;
         for _ in 0..8 {
             let plan = plan(&self.observed);
@@ -293,7 +303,16 @@ impl World {
                     return false;
                 }
                 budget -= 1;
-                self.take(action);
+                let Action::Issue { proof, replaces } = action else {
+                    self.take(action);
+                    continue;
+                };
+                let minted = self.prove(proof);
+                if budget == 0 {
+                    return false;
+                }
+                budget -= 1;
+                self.deliver_in_place_of(&minted, replaces.is_some());
             }
         }
         panic!("no end in sight: {:?}", plan(&self.observed));

@@ -1,0 +1,180 @@
+//! What follows from what is observed of a key. Each fact is computed once for a decision. Pure.
+
+use k8s_openapi::jiff::{SignedDuration, Timestamp};
+
+use super::model::{NextSecret, Observed};
+use apikey_api::conditions::{self, READY, reason};
+use apikey_api::{ApiKey, BadRequest, RotateRequest};
+use apikey_credential::record::{Cause, CredentialRecord, Entry};
+use apikey_policy::Assessment;
+
+/// A key expires soon this long before its expiry, or in the last third of its life if that is shorter.
+const EXPIRING_SOON_BEFORE: SignedDuration = SignedDuration::from_hours(7 * 24);
+
+const DAY: SignedDuration = SignedDuration::from_hours(24);
+
+/// What is observed of a key, and what follows from it.
+pub(super) struct Facts<'a> {
+    /// What is observed.
+    pub(super) observed: &'a Observed,
+    /// What policy says of the key.
+    pub(super) assessment: Assessment,
+    /// Whether a further secret is due; `None` without a readable credential record.
+    pub(super) rotation: Option<Rotation>,
+    /// When the current secret is replaced by schedule.
+    pub(super) scheduled_at: Option<Timestamp>,
+    /// The replaced secret that is still accepted, and when it ends.
+    pub(super) previous: Option<(&'a Entry, Timestamp)>,
+    /// When a Secret that nobody claims is removed; `None` if the secret is not shown once, or its Secret is
+    /// no longer there.
+    pub(super) claim_until: Option<Timestamp>,
+    /// From when the key expires soon.
+    pub(super) expiring_soon_from: Option<Timestamp>,
+}
+
+/// Whether a further secret is due.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Rotation {
+    /// Nothing is to do now.
+    Idle,
+    /// A new secret is due.
+    Due(NextSecret),
+    /// One is asked for while the secret that was replaced last is still accepted. A second one would break
+    /// the promise to those who hold it.
+    Waits {
+        /// The replaced secret.
+        revision: i64,
+        /// When it ends.
+        until: Timestamp,
+    },
+    /// The annotations can't be understood.
+    Refused(BadRequest),
+}
+
+impl<'a> Facts<'a> {
+    /// The facts about this key.
+    pub(super) fn of(observed: &'a Observed) -> Self {
+        let (apikey, now) = (&observed.apikey, observed.now);
+        let record = observed.document();
+        let assessment = observed.assess();
+        let scheduled_at = record.and_then(|record| scheduled_at(apikey, record, now));
+        Self {
+            rotation: record.map(|record| rotation(observed, record, scheduled_at)),
+            scheduled_at,
+            previous: record.and_then(|record| record.accepted_previous(now)),
+            claim_until: record.and_then(|record| claim_until(apikey, record)),
+            expiring_soon_from: expiring_soon_from(apikey, assessment.expires_at),
+            assessment,
+            observed,
+        }
+    }
+
+    /// Whether nobody claimed the secret in time.
+    pub(super) fn is_overdue(&self) -> bool {
+        self.claim_until
+            .is_some_and(|until| until <= self.observed.now)
+    }
+
+    /// Whether the Secret has no further use, is being deleted, and still holds the value: a finalizer keeps
+    /// it.
+    pub(super) fn is_kept_by_finalizer(&self) -> bool {
+        let record = self.observed.document();
+        let over = record.is_some_and(|record| record.claim.is_over());
+        let secret = self.observed.own_delivered();
+        over && secret.is_some_and(|secret| secret.is_deleting && secret.verifier.is_some())
+    }
+}
+
+/// When the current secret is replaced by schedule; `None` without a schedule, and if the expiry
+/// comes first.
+///
+/// Up to a tenth of the time (at most a day) earlier than `everyDays`, by a hash of the uid: keys
+/// that were made together are not rotated together, and no secret is older than declared.
+pub(super) fn scheduled_at(
+    apikey: &ApiKey,
+    record: &CredentialRecord,
+    now: Timestamp,
+) -> Option<Timestamp> {
+    let every_days = apikey.spec.rotation.as_ref()?.every_days?;
+    if apikey.reveals_once() {
+        return None;
+    }
+    let every = DAY * every_days.max(1);
+    let spread = (every / 10).min(DAY).as_secs().max(1);
+    let uid = apikey.metadata.uid.as_deref().unwrap_or_default();
+    let earlier = i64::from(crc32fast::hash(uid.as_bytes())) % spread;
+    let at = record.current.created_at.0.checked_add(every).ok()?;
+    let at = at.checked_sub(SignedDuration::from_secs(earlier)).ok()?;
+    let overlap_end = record.accepted_previous(now).map(|(_, end)| end);
+    let at = overlap_end.map_or(at, |end| at.max(end));
+    (at < record.expires_at.0).then_some(at)
+}
+
+fn rotation(
+    observed: &Observed,
+    record: &CredentialRecord,
+    scheduled_at: Option<Timestamp>,
+) -> Rotation {
+    let (apikey, now) = (&observed.apikey, observed.now);
+    let next = |cause, request, overlap_seconds| {
+        Rotation::Due(NextSecret {
+            revision: record.next_revision(),
+            cause,
+            request,
+            overlap_seconds,
+        })
+    };
+    if record.current_until().is_some() {
+        // Whatever became of the request since: nothing else that is delivered is good.
+        let request = unanswered_request(apikey, record).map(|request| request.token);
+        return next(Cause::Request, request, 0);
+    }
+    let scheduled = scheduled_at.is_some_and(|at| at <= now);
+    match apikey.rotate_request() {
+        Err(bad) if !scheduled => Rotation::Refused(bad),
+        Ok(Some(request)) if !record.has_handled(&request.token) => {
+            match record.accepted_previous(now) {
+                Some((previous, until)) if request.overlap_seconds > 0 => Rotation::Waits {
+                    revision: previous.revision,
+                    until,
+                },
+                _ => next(Cause::Request, Some(request.token), request.overlap_seconds),
+            }
+        }
+        Ok(_) | Err(_) if scheduled => next(Cause::Schedule, None, apikey.overlap_seconds()),
+        Ok(_) | Err(_) => Rotation::Idle,
+    }
+}
+
+/// The request for a new secret, if it can be understood and was not answered.
+pub(super) fn unanswered_request(
+    apikey: &ApiKey,
+    record: &CredentialRecord,
+) -> Option<RotateRequest> {
+    let request = apikey.rotate_request().ok().flatten();
+    request.filter(|request| !record.has_handled(&request.token))
+}
+
+fn claim_until(apikey: &ApiKey, record: &CredentialRecord) -> Option<Timestamp> {
+    let secret = apikey.spec.secret.as_ref()?;
+    let waits = apikey.reveals_once() && !record.claim.is_over();
+    let within = SignedDuration::from_secs(secret.reveal_within_seconds().into());
+    let until = record.current.created_at.0.checked_add(within).ok()?;
+    waits.then_some(until)
+}
+
+fn expiring_soon_from(apikey: &ApiKey, expires_at: Option<Timestamp>) -> Option<Timestamp> {
+    let (created, expires_at) = (apikey.metadata.creation_timestamp.as_ref()?.0, expires_at?);
+    let third = expires_at.duration_since(created) / 3;
+    expires_at.checked_sub(third.min(EXPIRING_SOON_BEFORE)).ok()
+}
+
+/// Since when a Secret of somebody else, or of an earlier key, is in the way of the key, by its status.
+pub(super) fn in_conflict_since(apikey: &ApiKey) -> Option<Timestamp> {
+    let known = apikey.status.as_ref()?;
+    let ready = conditions::find(&known.conditions, READY)?;
+    let conflicts = [reason::SECRET_CONFLICT, reason::PREVIOUS_SECRET_TERMINATING];
+    conflicts
+        .contains(&&*ready.reason)
+        .then_some(ready.last_transition_time.0)
+}
