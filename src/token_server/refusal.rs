@@ -32,7 +32,7 @@ pub enum Refusal {
     OrganizationNotCovered,
     /// The key lacks a requested role.
     RoleNotHeld,
-    /// The source exceeded its budget of refusals.
+    /// The budget of refusals is used up.
     TooManyFailures,
     /// Too many checks that need argon2id.
     Overloaded,

@@ -26,8 +26,7 @@ use crate::watch::cache_sync::CacheSync;
 use apikey_client::clock::Clock;
 use apikey_credential::{hex, random};
 
-/// Longest `Retry-After` of a refusal. Shorter waits are rounded up to whole seconds. Unit:
-/// seconds.
+/// Longest `Retry-After` of a refusal. Unit: seconds.
 const MAX_RETRY_AFTER_SECONDS: u64 = 60;
 /// `Retry-After` while the index is stale.
 const STALE_WAIT: Duration = Duration::from_secs(30);
