@@ -6,7 +6,7 @@
 //!
 //! | connections | protocol | how a dead one is noticed |
 //! | --- | --- | --- |
-//! | for watches | HTTP/2, many watches on each | a PING after [`PING_AFTER`], with [`PING_DEADLINE`] to answer |
+//! | for watches | HTTP/2, many watches on each | a PING after [`PING_AFTER`], limited by [`PING_DEADLINE`] |
 //! | for requests | HTTP/1.1 | the deadline of the request ends it; the kernel; the idle limit [`IDLE`] |
 //! | for the Lease | HTTP/1.1, one at a time | the same; no other request waits for it |
 //!

@@ -146,12 +146,12 @@ impl Metrics {
         );
         r.register(
             "controller_runtime_reconcile_time_seconds",
-            "Time of one reconcile",
+            "Duration of a reconcile",
             self.reconcile_seconds.clone(),
         );
         r.register(
             "controller_runtime_active_workers",
-            "Reconciles that run now",
+            "Reconciles that are running",
             self.active_workers.clone(),
         );
         r.register(
@@ -176,17 +176,17 @@ impl Metrics {
         );
         r.register(
             "apikey_watch_failures",
-            "Watches that failed and were opened anew",
+            "Watches that failed and were reopened",
             self.watch_failures.clone(),
         );
         r.register(
             "apikey_key_ring_unreadable",
-            "1 if the stored ring of keys can't be read and is left as it is",
+            "1 if the stored key ring can't be read, in which case it is kept unchanged",
             self.unreadable_rings.clone(),
         );
         r.register(
             "apikey_rotations",
-            "New secrets of keys that had one, by what called for it and result",
+            "Rotations of the secrets of keys, by cause and result",
             self.rotations.clone(),
         );
         r.register(

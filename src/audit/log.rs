@@ -103,7 +103,7 @@ impl AuditLog {
         metrics.extend(|registry| {
             registry.register(
                 "apikey_audit_lines_lost",
-                "Audit lines that were not written, because nobody reads standard output",
+                "Audit log lines that could not be written to standard output",
                 log.shared.lost.clone(),
             );
         });

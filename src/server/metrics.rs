@@ -53,7 +53,7 @@ impl ConnectionMetrics {
             );
             registry.register(
                 "apikey_requests_shed",
-                "Requests that got 503 because those under way took all the memory that they may, by port",
+                "Requests that got 503 because running requests use the whole memory budget, by port",
                 ours.shed.clone(),
             );
         });

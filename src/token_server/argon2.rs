@@ -217,7 +217,7 @@ mod tests {
             let late = {
                 let mut flights = path.flights.lock();
                 drop(path.join(&mut flights, &asked).unwrap());
-                // Leaves time for the decision to see that nobody waits. The result must not depend
+                // Leaves time for the decision to see that no caller waits. The result must not depend
                 // on it.
                 std::thread::sleep(Duration::from_millis(10));
                 path.join(&mut flights, &asked)

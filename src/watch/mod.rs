@@ -42,8 +42,8 @@ use apikey_api::{ApiKey, Organization, names};
 use apikey_client::clock::Clock;
 use apikey_client::object::{Decode, NamespaceLabels};
 
-/// Longest annotation that is kept. A longer one is cut; its rest is still longer than any valid
-/// value, and so is still invalid. Unit: characters.
+/// Length to which annotations are truncated. It exceeds the length of any valid value, so that a
+/// truncated value remains invalid. Unit: characters.
 const MAX_ANNOTATION_CHARS: usize = 512;
 
 /// A kind that is kept in memory.

@@ -120,7 +120,7 @@ impl Collector for Quarantine {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {
         let mut family = encoder.encode_descriptor(
             "apikey_unreadable_objects",
-            "Objects that this process watches and can't read, and so refuses",
+            "Watched objects that this process can't read and therefore refuses",
             None,
             MetricType::Gauge,
         )?;
