@@ -42,7 +42,7 @@ pub struct CommonFlags {
     pub issuer_url: Option<String>,
 
     /// Refuse keys whose Organization does not exist. With `false`, such a key may have any role
-    /// and audience, and deleting an Organization lifts the limits on its keys: use it only for
+    /// and audience, and deleting an Organization lifts all limits on its keys: use it only for
     /// trials. Set the same value on the controller and the token server.
     #[arg(long, env = "APIKEY_OPERATOR_REQUIRE_ORGANIZATIONS", num_args = 0..=1,
         default_value_t = true, default_missing_value = "true", require_equals = true,

@@ -59,19 +59,20 @@ pub struct TokenFlags {
         value_parser = positive_duration, value_name = "DURATION")]
     pub max_staleness: SignedDuration,
 
-    /// Maximum number of open connections. Above it, the server closes an old connection for each
-    /// new one. It first closes the one that has waited longest for its caller: for a request or
-    /// its body, or to take an answer. Next are connections that never had a request, then those
-    /// whose request takes longer than 5s. If there is none of these, new connections wait.
+    /// Maximum number of open connections. Above it, the server closes old connections to make room
+    /// for new ones. It first closes those that have waited longest for their caller: for a request
+    /// or its body, or for the caller to receive a response. Next are connections that never had a
+    /// request, then those whose request takes longer than 5s. If there are none of these, new
+    /// connections wait.
     #[arg(long, env = "APIKEY_OPERATOR_MAX_CONNECTIONS", default_value_t = 4096,
         value_parser = clap::value_parser!(u32).range(1..=1_000_000), value_name = "N")]
     pub max_connections: u32,
 
     /// Maximum number of open connections of one source: one IPv4 address or one IPv6 /64. Above
-    /// it, the server closes a connection of the same source for each new one, in the order of
-    /// --max-connections. If none can be closed, the new connection is closed at once. A connection
-    /// counts as idle 250 ms after an answer. Networks in --trusted-proxies are exempt. Default: a
-    /// quarter of --max-connections.
+    /// it, the server closes connections of the same source, in the order of --max-connections. If
+    /// none can be closed, the new connection is closed at once. A connection can be closed 250 ms
+    /// after its last response. Networks in --trusted-proxies are exempt. Default: a quarter of
+    /// --max-connections.
     #[arg(long, env = "APIKEY_OPERATOR_MAX_CONNECTIONS_PER_SOURCE",
         value_parser = clap::value_parser!(u32).range(1..=1_000_000), value_name = "N")]
     pub max_connections_per_source: Option<u32>,
@@ -99,16 +100,16 @@ pub struct TokenFlags {
     )]
     pub trusted_proxies: Vec<IpNet>,
 
-    /// Failed requests per second that one source address may make before it gets 429, with a burst
-    /// of five times as many. A valid secret never gets 429, unless argon2id must check it and is
-    /// busy.
+    /// Failed authentications per second that one source address may make before it gets 429, with
+    /// a burst of five times as many. A valid secret never gets 429, unless argon2id must check it
+    /// and is busy.
     #[arg(long, env = "APIKEY_OPERATOR_SOURCE_FAILURES_PER_SECOND", default_value_t = 20,
         value_parser = clap::value_parser!(u32).range(1..), value_name = "N")]
     pub source_failures_per_second: u32,
 
-    /// Failed requests per second that all sources together may make before they get 429, with a
-    /// burst of five times as many. A valid secret never gets 429, unless argon2id must check it
-    /// and is busy.
+    /// Failed authentications per second that all sources together may make before they get 429,
+    /// with a burst of five times as many. A valid secret never gets 429, unless argon2id must
+    /// check it and is busy.
     #[arg(long, env = "APIKEY_OPERATOR_FAILURES_PER_SECOND", default_value_t = 2000,
         value_parser = clap::value_parser!(u32).range(1..), value_name = "N")]
     pub failures_per_second: u32,
@@ -135,9 +136,9 @@ pub struct TokenServer {
     pub max_staleness: SignedDuration,
     /// Connection limits. The networks exempt from them are those whose X-Forwarded-For is trusted.
     pub limits: Limits,
-    /// Failed requests per second and source.
+    /// Failed authentications per second and source.
     pub source_failures_per_second: u32,
-    /// Failed requests per second.
+    /// Failed authentications per second.
     pub failures_per_second: u32,
     /// Whether `status.lastUsedAt` is recorded.
     pub record_last_used: bool,

@@ -130,7 +130,7 @@ async fn write_status(
     Ok(())
 }
 
-/// Publishes an Event if the rules are not in force for a new reason.
+/// Publishes an Event if the rules are not in force and the reason has changed.
 fn warn(ctx: &Context, organization: &Organization, standing: &Standing) {
     let (Standing::Waiting(reason, message) | Standing::Refused(reason, message)) = standing else {
         return;

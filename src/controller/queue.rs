@@ -107,7 +107,7 @@ impl Queue {
         }
     }
 
-    /// Waits until an object is pushed or the queue is closed, counted from the last call.
+    /// Waits until an object has been pushed, or the queue has been closed, since the last call.
     pub async fn changed(&self) {
         self.changed.notified().await;
     }

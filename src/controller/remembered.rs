@@ -20,7 +20,7 @@ impl<T> Default for Remembered<T> {
 }
 
 impl<T: Clone> Remembered<T> {
-    /// What is remembered of a key; `None` if nothing was since this process leads.
+    /// What is remembered of a key; `None` if nothing has been since this process began to lead.
     #[must_use]
     pub fn of(&self, uid: &str) -> Option<T> {
         self.0.lock().get(uid).cloned()

@@ -38,9 +38,9 @@ const UNHEARD_WAIT: Duration = Duration::from_secs(1);
 pub struct Service {
     /// All keys.
     pub index: Arc<Index>,
-    /// Checks secrets by their fingerprints.
+    /// Checks secrets without argon2id.
     pub verifier: Verifier,
-    /// Checks the secrets that fingerprints can't decide.
+    /// Checks the secrets that only argon2id can check.
     pub argon2: Argon2Path,
     /// Budgets for refusals.
     pub limits: FailureLimits,

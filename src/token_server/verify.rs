@@ -1,8 +1,8 @@
 //! Checks whether a secret belongs to a key. The cheapest check is first, and forged secrets never
 //! reach argon2id.
 //!
-//! The order is: length, alphabet and checksum; key id in the index; name; fingerprint. Only if the
-//! pepper of a fingerprint is lost does argon2id decide. A secret that argon2id accepted is
+//! The order is: length, alphabet and checksum; key id in the index; name; fingerprint. argon2id
+//! decides only if the pepper of a fingerprint is lost. A secret that argon2id accepted is
 //! remembered by a tag, made with a key of this process. An unknown key id costs as much time as a
 //! wrong secret.
 

@@ -1,4 +1,4 @@
-//! Lists the objects of one kind and follows their changes, without end.
+//! Lists the objects of one kind and follows their changes.
 //!
 //! # Guarantees
 //! - Items are parsed one by one. An item that can't be read is reported as such. It causes no

@@ -5,7 +5,7 @@
 //! deleted, and performs steps that are due. Every write replaces exactly the version it was based
 //! on, so that of two controllers one succeeds and both continue from there. A stored ring that
 //! can't be read is never overwritten, because a new one would invalidate what the old one proved
-//! or signed. An administrator must decide.
+//! or signed. An administrator must decide what to do.
 
 mod peppers;
 mod signing;

@@ -1,5 +1,5 @@
 //! The Lease as it is read and written. Anybody who may write Leases decides its content, so the
-//! times in it are compared and never interpreted, and no content is an error.
+//! times in it are compared and never interpreted, and any content is accepted.
 
 use std::collections::BTreeMap;
 use std::time::Duration;

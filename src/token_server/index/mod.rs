@@ -147,7 +147,7 @@ impl Index {
     }
 
     /// The hash that the secret of an unknown key is checked against, so that it costs as much as a
-    /// wrong secret of a known key. `None` while no key needs argon2id.
+    /// wrong secret of a known key can cost. `None` while no key needs argon2id.
     #[must_use]
     pub fn dummy_hash(&self) -> Option<Arc<str>> {
         self.dummy_hash.read().clone()

@@ -87,8 +87,7 @@ struct Identity {
     roles: Vec<String>,
 }
 
-/// Check whether a request is allowed: 200 with headers that identify the key, or the refusal for
-/// the caller.
+/// Check whether a request is allowed: 200 with headers that identify the key, or the refusal.
 #[utoipa::path(
     get,
     path = "/authz/{original}",
@@ -117,8 +116,7 @@ fn is_asked_in_query(uri: &Uri) -> bool {
     uri.path() == "/authz" && names.any(|(name, _)| ["org", "role", "aud"].contains(&name))
 }
 
-/// Check whether a request is allowed, with requirements: an organization to act in, roles to hold
-/// there, and an audience.
+/// Check whether a request is allowed, with requirements: organization, roles and audience.
 #[utoipa::path(
     get,
     path = "/authz-with/{requirement}/{original}",
