@@ -12,12 +12,12 @@
 //! The layers below are separate crates: [`apikey_api`] (custom resources, names),
 //! [`apikey_policy`] (decides whether a key may exist, and with which permissions),
 //! [`apikey_credential`] (secrets, and the records that prove them) and [`apikey_client`] (connects
-//! to an API server and reads its answers).
+//! to an API server and reads its responses).
 //!
 //! Data flows in one direction. Watches fill [`controller::cache`], and each change enqueues the
 //! affected keys. A reconcile reads the caches, [`controller::apikey::plan::plan`] decides, and
-//! `execute` writes with preconditions. The answer of each write updates the cache at once. In the
-//! token server, watches fill [`token_server::index`], and every request reads it.
+//! `execute` writes with preconditions. The response to each write updates the cache at once. In
+//! the token server, watches fill [`token_server::index`], and every request reads it.
 
 pub mod admin;
 pub mod audit;

@@ -1,4 +1,4 @@
-//! Parses arguments, sets up logs and runs the processes. This is the only place that exits.
+//! Parses arguments, sets up logs and runs the processes. The process exits only here.
 
 use std::alloc::System;
 use std::error::Error;

@@ -1,9 +1,9 @@
-//! A watch cache that also stores the answers of this process's own writes.
+//! A watch cache that also stores the responses to this process's own writes.
 //!
 //! After a write, a plain watch cache still holds the old object until the event arrives, and a
-//! reconcile in between would repeat the work. This cache stores the answer of a write at once
+//! reconcile in between would repeat the work. This cache stores the response to a write at once
 //! (KEP-5647 has the same aim). Resource versions of one kind are comparable (KEP-5504), and a
-//! watch is ordered. Therefore an answer is outdated exactly if the watch has passed its version.
+//! watch is ordered. Therefore a response is outdated exactly if the watch has passed its version.
 //!
 //! Objects of one kind may come from several watches, one per watched namespace. The state of one
 //! watch scope (its version, whether a list is in progress) is independent of the others. A list
@@ -208,15 +208,15 @@ impl<K: Lookup<DynamicType = ()> + Clone + 'static> Cache<K> {
         Some(old)
     }
 
-    /// Returns a marker, to be taken before a write whose answer will be recorded.
+    /// Returns a marker, to be taken before a write whose response will be recorded.
     pub fn generation(&self) -> ListGeneration {
         ListGeneration {
             lists: self.state.lock().lists,
         }
     }
 
-    /// Stores the answer of a write, unless the watch has already delivered this version or a later
-    /// one. Returns whether it stored the answer.
+    /// Stores the response to a write, unless the watch has already delivered this version or a
+    /// later one. Returns whether it stored the response.
     pub fn record(&self, generation: ListGeneration, object: K) -> bool {
         let state = &mut *self.state.lock();
         let mut parts = state.parts.iter();

@@ -233,7 +233,7 @@ impl Context {
         self.queues.verifiers.push(&tenant, verifier);
     }
 
-    /// Stores the answer of a status write.
+    /// Stores the response to a status write.
     pub fn record_apikey(&self, generation: ListGeneration, mut apikey: ApiKey) {
         apikey.prune();
         let org = apikey.spec.org.clone();

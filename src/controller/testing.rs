@@ -1,4 +1,4 @@
-//! A shared context for tests. Its client gets no answers.
+//! A shared context for tests. Its client gets no responses.
 
 use std::sync::Arc;
 

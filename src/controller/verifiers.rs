@@ -64,7 +64,7 @@ pub async fn remove(ctx: &Context, verifier: &Verifier) -> Result<bool, Error> {
     let url = Secret::url_path(&(), Some(&ctx.namespace));
     let delete = Request::new(url).delete(&verifier.name_any(), &params);
     let delete = delete.map_err(|error| Error::internal("sweep the verifier", &error))?;
-    // The answer may be the object, which may have any content.
+    // The response may be the object, which may have any content.
     let deleted = ctx.client.0.request_text(delete);
     match request("sweep the verifier", deleted).await {
         Ok(_) => Ok(true),

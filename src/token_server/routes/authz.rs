@@ -3,7 +3,7 @@
 //!
 //! It implements what Envoy (`ext_authz` over HTTP), Istio, Gateway API, nginx (`auth_request`) and
 //! Traefik (`ForwardAuth`) have in common. 200 lets the request through, with headers that identify
-//! the caller; the gateway returns any other answer to the caller. The path after the prefix is
+//! the caller; the gateway returns any other response to the caller. The path after the prefix is
 //! that of the original request. It has no influence on the decision, so that no path bypasses it.
 
 use axum::body::Body;

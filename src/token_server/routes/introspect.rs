@@ -33,7 +33,7 @@ pub struct IntrospectionRequest {
     /// An access token, or the secret of an API key.
     #[schema(min_length = 1)]
     token: String,
-    /// Ignored: the two kinds are distinguishable.
+    /// Ignored, because the text itself shows which of the two it is.
     token_type_hint: Option<String>,
     /// Public id or login name of the caller's API key.
     client_id: Option<String>,
