@@ -1,7 +1,7 @@
-//! The admin port: `/livez`, `/readyz`, `/metrics`. Not for the public.
+//! The admin port: `/livez`, `/readyz`, `/metrics`. It must not be public.
 //!
-//! Alive: this process answers; a restart would cure nothing else. Ready: every check of
-//! [`Readiness`] holds, on each replica, leader or not.
+//! Alive means that this process answers, because a restart fixes nothing else. Ready means that
+//! every check of [`Readiness`] passes, on each replica, whether it leads or not.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -24,35 +24,35 @@ use crate::server::connection::Lifetime;
 use crate::server::metrics::PortMetrics;
 use crate::server::{self, Limits};
 
-/// Connections open at the same time: those of probes, and of what reads the metrics.
+/// Maximum number of open connections, for probes and scrapes.
 const MAX_CONNECTIONS: usize = 256;
-/// Those of one address.
+/// Maximum number of open connections of one source.
 const MAX_SOURCE_CONNECTIONS: usize = 64;
-/// Prometheus asks again within a minute.
+/// Prometheus scrapes again within a minute.
 const LIFETIME: Lifetime = Lifetime {
     idle: Duration::from_secs(90),
     max_age: Duration::from_hours(1),
 };
 
-/// How old a text of the metrics may be that is shared with somebody who still takes it.
+/// Maximum age of a rendered text that is shared with a request that is still receiving it.
 const SHARED_FOR: Duration = Duration::from_secs(5);
 
-/// What has to hold before this process is ready, by name.
+/// Readiness checks, by name.
 #[derive(Clone, Debug, Default)]
 pub struct Readiness(Arc<Mutex<BTreeMap<&'static str, Result<(), String>>>>);
 
 impl Readiness {
-    /// Says that a check holds.
+    /// Marks a check as passed.
     pub fn ok(&self, check: &'static str) {
         self.0.lock().insert(check, Ok(()));
     }
 
-    /// Says that a check does not hold, and why.
+    /// Marks a check as failed, with the reason.
     pub fn not_yet(&self, check: &'static str, why: impl Into<String>) {
         self.0.lock().insert(check, Err(why.into()));
     }
 
-    /// Whether all hold, and one line for each as Kubernetes components print them.
+    /// Whether all checks pass, and one line for each in the format of Kubernetes components.
     #[must_use]
     pub fn report(&self) -> (bool, String) {
         let checks = self.0.lock();
@@ -116,8 +116,8 @@ async fn readyz(State(readiness): State<Readiness>) -> impl IntoResponse {
     (code, report)
 }
 
-/// Text of the metrics, and what it was made of. Whoever asks while somebody still takes a text that is
-/// younger than [`SHARED_FOR`] gets the same one: callers that take nothing hold few texts.
+/// Renders the metrics. A request gets the same text as an earlier one that is still receiving it,
+/// if the text is younger than [`SHARED_FOR`]. Therefore slow readers hold few texts in memory.
 #[derive(Clone)]
 struct Texts {
     metrics: Metrics,
@@ -125,11 +125,11 @@ struct Texts {
     classic: Arc<Mutex<Last>>,
 }
 
-/// The text that was made last, while somebody takes it.
+/// The text that was rendered last, while a request is receiving it.
 #[derive(Default)]
 struct Last(Option<(Instant, Weak<String>)>);
 
-/// The bytes of a text that others may take as well.
+/// The bytes of a text that several requests share.
 struct Shared(Arc<String>);
 
 impl AsRef<[u8]> for Shared {
@@ -153,7 +153,7 @@ impl Texts {
         } else {
             &self.open_metrics
         };
-        // While one text is made, others wait for it.
+        // Other requests wait while one renders the text.
         let mut last = last.lock();
         let now = Instant::now();
         let young = last.0.as_ref().filter(|(made, _)| now - *made < SHARED_FOR);

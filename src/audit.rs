@@ -1,9 +1,10 @@
-//! The audit trail: one JSON line on standard output per change of a key's life.
+//! The audit log: one JSON line on standard output per change in the life of a key.
 //!
-//! Logs go to standard error, so that the two can be kept apart. While standard output is read, a line is
-//! written before the status that shows the change: if the operator dies in between, the line is written
-//! again, so that each change is told at least once. What a change is does not depend on the status that is stored, which others may write: see
-//! [`crate::controller::apikey::reported`]. No line holds a secret or a hash.
+//! Logs are written to standard error, so that the two can be separated. While standard output is
+//! read, a line is written before the status that shows the change. If the operator crashes in
+//! between, the line is written again, so that each change is recorded at least once. What counts
+//! as a change does not depend on the stored status, which others may write: see
+//! [`crate::controller::apikey::reported`]. No line contains a secret or a hash.
 
 pub mod log;
 
@@ -14,68 +15,69 @@ use serde::Serialize;
 /// What happened to a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub enum Action {
-    /// Its first secret was minted.
+    /// The first secret was minted.
     Create,
-    /// It was taken over from a backup, under a new uid.
+    /// The key was adopted from a backup, under a new uid.
     Restore,
-    /// Something of its spec that leaves the secret alone changed.
+    /// The spec changed in a way that does not affect the secret.
     Update,
     /// A new secret replaced a delivered Secret that was removed or no longer matched.
     Replace,
-    /// A new secret took the place of the delivered one, by schedule or on request.
+    /// A new secret replaced the delivered one, by schedule or on request.
     Rotate,
-    /// A replaced secret was refused before its time.
+    /// A replaced secret was discarded before the end of its overlap.
     Discard,
     /// A secret that is shown once was claimed.
     Reveal,
     /// A secret that is shown once was removed, because nobody claimed it in time.
     Withdraw,
-    /// It was suspended.
+    /// The key was suspended.
     Suspend,
-    /// It is no longer suspended.
+    /// The key was resumed.
     Resume,
-    /// Its expiry passed.
+    /// The key expired.
     Expire,
-    /// It was deleted.
+    /// The key was deleted.
     Revoke,
 }
 
-/// One line.
+/// One line of the audit log.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Record {
-    /// When it was seen.
+    /// When the change was seen.
     pub time: Time,
     /// What happened.
     pub action: Action,
-    /// E-mail address of the key; empty if that is not known.
+    /// E-mail address of the key; empty if it is unknown.
     pub actor: String,
-    /// Public id of the key; empty if what proves it has not been readable since this controller leads.
+    /// Public id of the key; empty if the credential record has not been readable while this
+    /// process leads.
     pub key_id: String,
     /// Namespace of the `ApiKey`.
     pub namespace: String,
     /// Name of the `ApiKey`.
     pub name: String,
-    /// Its organization.
+    /// Organization of the key.
     pub org: String,
-    /// Its effective roles.
+    /// Effective roles of the key.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub roles: Vec<String>,
-    /// Its effective roles before, if they changed.
+    /// The previous effective roles, if they changed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub previous_roles: Option<Vec<String>>,
-    /// Number of its secret.
+    /// Number of the secret.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub revision: Option<i64>,
-    /// When it expires.
+    /// When the key expires.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub expires_at: Option<Time>,
-    /// Which part of the operator saw it.
+    /// The component that saw the change.
     pub source: &'static str,
 }
 
 impl Record {
-    /// A record with what every one has.
+    /// Creates a record with the common fields.
     #[must_use]
     pub fn new(time: Timestamp, action: Action, key: KeyIdentity) -> Self {
         Self {
@@ -95,18 +97,18 @@ impl Record {
     }
 }
 
-/// Whom a record is about.
+/// The key that a record is about.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KeyIdentity {
     /// E-mail address of the key.
     pub email: String,
-    /// Its public id.
+    /// Public id of the key.
     pub key_id: String,
     /// Namespace of the `ApiKey`.
     pub namespace: String,
     /// Name of the `ApiKey`.
     pub name: String,
-    /// Its organization.
+    /// Organization of the key.
     pub org: String,
 }
 

@@ -1,18 +1,19 @@
-//! Clients for the Kubernetes API: without retries of their own, counted, and such that a connection on
-//! which nothing comes any more is noticed.
+//! Clients for the Kubernetes API: without automatic retries, counted, and able to notice dead
+//! connections.
 //!
-//! Packets can vanish without a word: a load balancer forgets a connection, a node of the control plane
-//! loses power. A watch is silent most of the time anyway, so silence alone tells nothing.
+//! Packets can vanish silently: a load balancer drops a connection, or a node of the control plane
+//! loses power. A watch is silent most of the time, so silence alone proves nothing.
 //!
-//! | connections | protocol | noticed by |
+//! | connections | protocol | how a dead one is noticed |
 //! | --- | --- | --- |
-//! | of watches | HTTP/2, many watches on each | a PING after [`PING_AFTER`] of silence, whose answer has [`PING_DEADLINE`] |
-//! | of requests | HTTP/1.1 | the deadline of the request, which ends the connection; the kernel; none idles longer than [`IDLE`] |
-//! | of the Lease | HTTP/1.1, one at a time | the same, and no other request waits on it |
+//! | for watches | HTTP/2, many watches on each | a PING after [`PING_AFTER`], limited by [`PING_DEADLINE`] |
+//! | for requests | HTTP/1.1 | the deadline of the request ends it; the kernel; the idle limit [`IDLE`] |
+//! | for the Lease | HTTP/1.1, one at a time | the same; no other request waits for it |
 //!
-//! A PING costs the API server no request. Watches of an API server, or of a proxy before it, that does
-//! not speak HTTP/2 have a connection each, and those through an HTTP proxy too: then the kernel notices
-//! vanished packets, and the end of a watch's time everything else.
+//! A PING does not count as a request at the API server. If an API server, or a proxy before it,
+//! does not support HTTP/2, each watch has its own connection; the same holds for watches through
+//! an HTTP proxy. There the kernel notices vanished packets, and the timeout of the watch notices
+//! everything else.
 
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -39,39 +40,41 @@ use crate::telemetry::api_request;
 use apikey_client::error::chain;
 use apikey_client::kubeconfig;
 
-/// Silence on a connection of watches after which it is tried.
+/// Silence on a connection for watches after which it is probed with a PING.
 pub const PING_AFTER: Duration = Duration::from_secs(10);
-/// Longest wait for the answer to that.
+/// Longest wait for the answer to the PING.
 pub const PING_DEADLINE: Duration = Duration::from_secs(10);
-/// Longest time that a connection waits for its next request. Many may be dead and look alive, and each
-/// costs one request.
+/// Longest idle time of a connection. Several idle connections may be dead and appear alive, and
+/// each of them costs one request.
 pub const IDLE: Duration = Duration::from_secs(20);
-/// Longest time until a connection is open, TLS included.
+/// Longest time to open a connection, including TLS.
 const CONNECT_DEADLINE: Duration = Duration::from_secs(10);
-/// Silence after which the kernel looks whether the other side is there.
+/// Silence after which the kernel probes the other side.
 const KEEPALIVE_AFTER: Duration = Duration::from_secs(10);
-/// Time between two looks of the kernel.
+/// Time between two probes of the kernel.
 const KEEPALIVE_EVERY: Duration = Duration::from_secs(5);
-/// How long the other side may confirm nothing until the kernel ends the connection.
+/// How long data may remain unacknowledged before the kernel ends the connection.
 const UNCONFIRMED: Duration = Duration::from_secs(20);
-/// What may be on its way to one watch, and to all on one connection: it is held in memory. Unit: bytes.
+/// HTTP/2 flow control windows of one watch, and of one connection. This much data is held in
+/// memory. Unit: bytes.
 const WINDOWS: (u32, u32) = (256 * 1024, 1024 * 1024);
-/// Watches on one connection. An API server takes 100 by default, and lets others wait for ever.
+/// Watches on one connection. An API server accepts 100 by default, and lets others wait without
+/// end.
 const WATCHES_PER_CONNECTION: usize = 64;
 
 /// The clients of one process.
 #[derive(Clone)]
 pub struct Clients {
-    /// For requests.
+    /// Client for requests.
     pub requests: Client,
-    /// For the Lease.
+    /// Client for the Lease.
     pub lease: Client,
-    /// For watches.
+    /// Clients for watches.
     pub watches: WatchClients,
 }
 
 impl From<Client> for Clients {
-    /// One client for everything.
+    /// Uses one client for everything.
     fn from(client: Client) -> Self {
         Self {
             requests: client.clone(),
@@ -81,13 +84,13 @@ impl From<Client> for Clients {
     }
 }
 
-/// Clients for watches, each for as many as one connection takes.
+/// Clients for watches, each for as many watches as one connection accepts.
 #[derive(Clone)]
 pub struct WatchClients(Arc<Shared>);
 
 struct Shared {
     make: Box<dyn Fn() -> Client + Send + Sync>,
-    /// The last one made, and how many watches have it.
+    /// The newest client, and the number of watches that use it.
     last: Mutex<(Client, usize)>,
 }
 
@@ -118,13 +121,14 @@ impl std::fmt::Debug for WatchClients {
     }
 }
 
-/// Clients for the cluster of the kubeconfig, or the one that this runs in.
+/// Creates clients for the cluster of the kubeconfig, or for the one that this process runs in.
 ///
 /// # Errors
-/// Neither is usable; the message says what was tried.
+/// Neither configuration is usable; the message says what was tried.
 pub async fn connect(metrics: &Metrics) -> Result<Clients, Box<dyn std::error::Error>> {
     let mut config = kubeconfig::infer(None).await?;
-    // Retries are ours: kube's would hold a request for minutes and hide a throttled server.
+    // The operator retries by itself. The retries of kube would hold a request for minutes and hide
+    // a throttled server.
     config.default_retry = false;
     let layer = CountLayer {
         metrics: metrics.clone(),
@@ -139,7 +143,7 @@ pub async fn connect(metrics: &Metrics) -> Result<Clients, Box<dyn std::error::E
         let client = builder.with_layer(&layer).build();
         return Ok(client.into());
     }
-    // Fails if there is one already, which is as good.
+    // Fails if a provider is already installed, which is fine.
     let _ = aws_lc_rs::default_provider().install_default();
     let watches = pool(&config, &layer, &[b"h2", b"http/1.1"])?;
     Ok(Clients {
@@ -149,7 +153,7 @@ pub async fn connect(metrics: &Metrics) -> Result<Clients, Box<dyn std::error::E
     })
 }
 
-/// Makes clients with connections of their own, which offer these protocols.
+/// Creates clients with separate connections, which offer these protocols.
 fn pool(
     config: &Config,
     layer: &CountLayer,

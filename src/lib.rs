@@ -1,21 +1,23 @@
 //! The operator: one controller and one token server, as two processes or one.
 //!
-//! | module | pure | what |
+//! | module | pure parts | responsibility |
 //! | --- | --- | --- |
-//! | [`controller`] | `apikey::{plan, status, notes, reported, delivered}` | watches, caches, reconcilers |
-//! | [`token_server`] | `index`, `verify`, `claims`, `signer`, `form`, `limits` | from a secret to a token |
+//! | [`controller`] | `apikey::{plan, status, transitions}` | watches, caches, reconcilers |
+//! | [`token_server`] | `index`, `verify`, `claims`, `signer`, `form`, `limits` | secrets to tokens |
 //! | [`server`] | `connection`, `table`, `source` | the connections of a port |
-//! | [`watch`] | all but `stream`, `body` | watches of the API server, for both processes |
-//! | [`admin`], [`audit`], [`client`], [`config`], [`metrics`], [`process`], [`telemetry`] | no | the edge |
+//! | [`watch`] | all except `stream`, `body` | watches of the API server, for both processes |
+//! | [`config`], [`client`], [`process`] | none | flags, API client, life of the process |
+//! | [`admin`], [`audit`], [`metrics`], [`telemetry`] | none | health, audit log, metrics, logs and traces |
 //!
-//! What is below it has a crate of its own: [`apikey_api`] (custom resources, names), [`apikey_policy`] (may a
-//! key exist, and with what), [`apikey_credential`] (secrets and what proves them), [`apikey_client`] (how to
-//! reach an API server and read its answers).
+//! The layers below are separate crates: [`apikey_api`] (custom resources, names),
+//! [`apikey_policy`] (decides whether a key may exist, and with which permissions),
+//! [`apikey_credential`] (secrets, and the records that prove them) and [`apikey_client`] (connects
+//! to an API server and reads its responses).
 //!
-//! Data flows one way: watches fill [`controller::cache`], a change is put on a queue, a reconcile
-//! observes the caches, [`controller::apikey::plan::plan`] decides, `execute` writes with
-//! preconditions, and the answer of each write goes straight back into the cache. In the token server
-//! watches fill [`token_server::index`], and every request reads it.
+//! Data flows in one direction. Watches fill [`controller::cache`], and each change enqueues the
+//! affected keys. A reconcile reads the caches, [`controller::apikey::plan::plan`] decides, and
+//! `execute` writes with preconditions. The response to each write updates the cache at once. In
+//! the token server, watches fill [`token_server::index`], and every request reads it.
 
 pub mod admin;
 pub mod audit;

@@ -1,4 +1,4 @@
-//! Arguments, logs, processes. The only place that exits.
+//! Parses arguments, sets up logs and runs the processes. The process exits only here.
 
 use std::alloc::System;
 use std::error::Error;
@@ -16,8 +16,8 @@ use apikey_operator::{client, controller, process, telemetry, token_server};
 use clap::Parser as _;
 use zeroizing_alloc::ZeroAlloc;
 
-/// Wipes what is freed: a secret passes through buffers of HTTP, TLS, JSON and age that this program does
-/// not own, and a buffer that grows leaves its old place behind.
+/// Wipes memory when it is freed. A secret passes through buffers of HTTP, TLS, JSON and age that
+/// this program does not own, and a buffer that grows leaves a copy in its old allocation.
 #[global_allocator]
 static WIPES: ZeroAlloc<System> = ZeroAlloc(System);
 
@@ -67,7 +67,7 @@ fn print_crds(out: Option<&std::path::Path>) -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// Runs the parts whose flags are given, as one process.
+/// Runs the components whose flags are given, in one process.
 fn run(
     common: CommonFlags,
     controller: Option<ControllerFlags>,

@@ -1,5 +1,5 @@
-//! Counts, in the Prometheus text format. Names of the controllers are those of controller-runtime,
-//! so that existing dashboards and alerts work.
+//! Metrics in the Prometheus text format. The metrics of the controllers have the names of
+//! controller-runtime, so that existing dashboards and alerts work.
 
 pub mod classic;
 
@@ -18,12 +18,12 @@ use prometheus_client::registry::Registry;
 
 use apikey_credential::record::Cause;
 
-/// Buckets for the time of one reconcile, 1 ms to 8 s. Unit: seconds.
+/// Buckets for the duration of a reconcile, 1 ms to 8 s. Unit: seconds.
 const RECONCILE_BUCKETS: [f64; 14] = [
     0.001, 0.002, 0.004, 0.008, 0.016, 0.032, 0.064, 0.125, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0,
 ];
 
-/// A reconcile that runs.
+/// A running reconcile.
 #[derive(Debug)]
 pub struct Running(Gauge);
 
@@ -33,7 +33,7 @@ impl Drop for Running {
     }
 }
 
-/// All metrics of the process. Clones count together.
+/// All metrics of the process. Clones share them.
 #[derive(Clone, Debug)]
 pub struct Metrics {
     registry: Arc<RwLock<Registry>>,
@@ -122,7 +122,7 @@ impl Metrics {
             events_dropped: Counter::default(),
         };
         metrics.register();
-        // There from the start, so that the first one is seen as an increase.
+        // Create the series now, so that the first rotation is seen as an increase.
         for cause in [Cause::Schedule, Cause::Request, Cause::Replacement] {
             for succeeded in [true, false] {
                 metrics.rotations(cause, succeeded);
@@ -146,12 +146,12 @@ impl Metrics {
         );
         r.register(
             "controller_runtime_reconcile_time_seconds",
-            "Time of one reconcile",
+            "Duration of a reconcile",
             self.reconcile_seconds.clone(),
         );
         r.register(
             "controller_runtime_active_workers",
-            "Reconciles that run now",
+            "Reconciles that are running",
             self.active_workers.clone(),
         );
         r.register(
@@ -176,17 +176,17 @@ impl Metrics {
         );
         r.register(
             "apikey_watch_failures",
-            "Watches that failed and were opened anew",
+            "Watches that failed and were reopened",
             self.watch_failures.clone(),
         );
         r.register(
             "apikey_key_ring_unreadable",
-            "1 if the stored ring of keys can't be read and is left as it is",
+            "1 if the stored key ring can't be read, in which case it is kept unchanged",
             self.unreadable_rings.clone(),
         );
         r.register(
             "apikey_rotations",
-            "New secrets of keys that had one, by what called for it and result",
+            "Rotations of the secrets of keys, by cause and result",
             self.rotations.clone(),
         );
         r.register(
@@ -198,12 +198,12 @@ impl Metrics {
         r.register("apikey_operator_build", "Version of this program", build);
     }
 
-    /// Adds metrics of one part of the program.
+    /// Registers the metrics of a component.
     pub fn extend(&self, register: impl FnOnce(&mut Registry)) {
         register(&mut self.registry.write());
     }
 
-    /// Adds metrics that are read when asked for.
+    /// Registers a collector, which computes its metrics when they are scraped.
     pub fn collect_from(&self, collector: impl Collector) {
         self.registry
             .write()
@@ -220,14 +220,14 @@ impl Metrics {
         Ok(text)
     }
 
-    /// Says how many reconciles may run at the same time.
+    /// Sets the maximum number of concurrent reconciles.
     pub fn allow_workers(&self, controller: &'static str, most: u16) {
         self.max_workers
             .get_or_create(&ControllerLabels { controller })
             .set(i64::from(most));
     }
 
-    /// Counts a reconcile that begins. It runs until what is returned is dropped.
+    /// Counts a reconcile as active until the result is dropped.
     #[must_use]
     pub fn reconcile_begins(&self, controller: &'static str) -> Running {
         let labels = ControllerLabels { controller };
@@ -236,7 +236,7 @@ impl Metrics {
         Running(active)
     }
 
-    /// Counts a reconcile that ended; `failed` is the class of its failure.
+    /// Counts a finished reconcile; `failed` is the class of its failure.
     pub fn reconcile_ended(
         &self,
         controller: &'static str,
@@ -266,7 +266,7 @@ impl Metrics {
             .inc();
     }
 
-    /// Says whether this process holds the lease.
+    /// Sets whether this process holds the Lease.
     pub fn leads(&self, leads: bool) {
         let labels = LeaderLabels {
             name: apikey_api::names::CONTROLLER_LEASE,
@@ -283,14 +283,14 @@ impl Metrics {
             .inc();
     }
 
-    /// Says whether the ring of keys in this Secret can't be read.
+    /// Sets whether the ring of keys in this Secret can't be read.
     pub fn ring_unreadable(&self, secret: &'static str, unreadable: bool) {
         self.unreadable_rings
             .get_or_create(&SecretLabels { secret })
             .set(i64::from(unreadable));
     }
 
-    /// Counts a further secret of a key; a first one is none.
+    /// Counts a rotation: a secret of a key other than the first.
     pub fn rotation_ended(&self, cause: Cause, succeeded: bool) {
         if let Some(rotations) = self.rotations(cause, succeeded) {
             rotations.inc();

@@ -1,4 +1,4 @@
-//! What the parts of one process share: client, counts, readiness, the end.
+//! State that the components of one process share: clients, metrics, readiness, shutdown.
 
 use kube::Client;
 use tokio::signal::unix::{SignalKind, signal};
@@ -13,36 +13,37 @@ use crate::server::metrics::ConnectionMetrics;
 use crate::watch::quarantine::Quarantine;
 use apikey_client::clock::Clock;
 
-/// What the parts of one process share.
+/// State that the components of one process share.
 #[derive(Clone)]
 pub struct Process {
-    /// For requests to the Kubernetes API.
+    /// Client for requests to the Kubernetes API.
     pub client: Client,
-    /// For the Lease.
+    /// Client for the Lease.
     pub lease_client: Client,
-    /// For watches.
+    /// Clients for watches.
     pub watch_clients: WatchClients,
-    /// The time.
+    /// The source of the current time.
     pub clock: Clock,
     /// Objects that can't be read.
     pub quarantine: Quarantine,
-    /// Counts.
+    /// Metrics.
     pub metrics: Metrics,
-    /// Takes audit lines.
+    /// Records audit entries.
     pub audit: AuditLog,
-    /// Counts of connections, of all ports.
+    /// Metrics of the connections of all ports.
     pub connections: ConnectionMetrics,
-    /// What has to hold before the process is ready.
+    /// Conditions for the readiness of the process.
     pub readiness: Readiness,
-    /// Becomes true when the process has to end.
+    /// Becomes true when the process must end.
     pub stopped: watch::Receiver<bool>,
 }
 
 impl Process {
-    /// A process that has to end when it is `stopped`; what it shares is in its metrics.
+    /// Creates the shared state of a process that ends when it is `stopped`. It registers its
+    /// metrics.
     ///
     /// # Errors
-    /// The system gives no thread for audit lines.
+    /// The system can't start the thread of the audit log.
     pub fn new(
         (clients, clock): (Clients, Clock),
         metrics: Metrics,
@@ -65,7 +66,7 @@ impl Process {
         })
     }
 
-    /// Waits until the process has to end.
+    /// Waits until the process must end.
     pub async fn stopped(&self) {
         let mut stopped = self.stopped.clone();
         let _ = stopped.wait_for(|stopped| *stopped).await;
@@ -75,7 +76,7 @@ impl Process {
 /// Serves the admin port and runs `parts` until SIGTERM or SIGINT, or until they end.
 ///
 /// # Errors
-/// The admin port can't be opened, or a part failed.
+/// The admin port can't be opened, or a component failed.
 pub async fn run(
     common: &Common,
     (clients, clock): (Clients, Clock),
@@ -118,7 +119,7 @@ pub async fn run(
     result
 }
 
-/// Waits until `parts` end, and calls `shut_down` once they have ended or a signal came.
+/// Waits until `parts` end, and calls `shut_down` once they have ended or a signal arrived.
 async fn until_ended<T>(
     parts: impl Future<Output = T>,
     signalled: impl Future<Output = ()>,

@@ -1,12 +1,15 @@
-//! The audit log of a process: one bounded queue, and one thread that writes it to standard output.
+//! The audit log of a process: a bounded queue, and one thread that writes it to standard output.
 //!
 //! # Guarantees
 //! - Lines are in the order in which their entries were recorded.
-//! - Nobody waits for the reader of standard output: entries that find no room, and lines that can't be
-//!   written, are counted in `apikey_audit_lines_lost_total`, and told in a line of their own once writing works.
-//! - While standard output is read, [`AuditLog::written`] ends when all that was recorded before is written.
+//! - Recording never waits for the reader of standard output. Entries that do not fit into the
+//!   queue, and lines that can't be written, are counted in `apikey_audit_lines_lost_total`. A
+//!   separate line reports them once writing works again.
+//! - While standard output is read, [`AuditLog::written`] returns when all entries recorded before
+//!   are written.
 //!
-//! Entries of one kind are written one by one up to ten per second, the rest as one line with their number.
+//! Of each kind of entry that can flood the log, up to ten per second are written individually, and
+//! the rest as one line with their number.
 
 mod lines;
 
@@ -24,34 +27,34 @@ use tokio::sync::watch;
 use self::lines::{Failed, Lines};
 use crate::metrics::Metrics;
 
-/// Entries that may wait to be written: a few seconds of full load.
+/// Capacity of the queue: a few seconds of full load.
 const QUEUE: usize = 100_000;
-/// How long entries are gathered before they are written: a thread that is woken for each would cost
-/// more than the entry.
+/// How long entries are gathered before they are written. Waking the thread for each entry would
+/// cost more than the entry.
 const GATHER: Duration = Duration::from_millis(10);
-/// Longest wait before what is known of a flood is told.
+/// Longest wait before a flood is reported.
 const TELL_AFTER: Duration = Duration::from_secs(1);
-/// Longest wait for lines that have to be written first, once for each time that the reader gets stuck.
+/// Longest wait for lines that must be written first. It applies once each time the reader blocks.
 const WRITTEN_WITHIN: Duration = Duration::from_millis(250);
-/// Longest wait for the rest at the end.
+/// Longest wait for the remaining lines at the end.
 const CLOSED_WITHIN: Duration = Duration::from_secs(2);
 
-/// What is to be in the log.
+/// An entry of the audit log.
 pub trait Entry: Send + Sync + std::fmt::Debug {
     /// When it happened.
     fn at(&self) -> Timestamp;
-    /// Which part of the program saw it.
+    /// The component that recorded it.
     fn source(&self) -> &'static str;
-    /// Action and reason of an entry that may come in floods.
+    /// Action and reason, if the entry may occur in floods.
     fn flood(&self) -> Option<(&'static str, &'static str)>;
-    /// Appends it as JSON.
+    /// Appends the entry as JSON.
     ///
     /// # Errors
-    /// It can't be written as JSON, which its types exclude.
+    /// The entry can't be serialized, which its types rule out.
     fn append_to(&self, line: &mut Vec<u8>) -> Result<(), serde_json::Error>;
 }
 
-/// Takes entries. Clones share one log.
+/// Records entries. Clones share one log.
 #[derive(Clone, Debug)]
 pub struct AuditLog {
     shared: Arc<Shared>,
@@ -69,21 +72,21 @@ struct Shared {
 #[derive(Debug, Default)]
 struct Queue {
     entries: Vec<Box<dyn Entry>>,
-    /// Entries that found room, ever.
+    /// Total number of entries that were queued.
     taken: u64,
-    /// Entries that found no room, and of which no line tells yet.
+    /// Entries that did not fit, and that no line reports yet.
     untold: u64,
-    /// Whether somebody waits for what is in it.
+    /// Whether a caller waits for the queued entries.
     is_awaited: bool,
-    /// Whether somebody waited for nothing since a line was last written.
+    /// Whether a caller waited in vain since a line was last written.
     is_stuck: bool,
     is_closed: bool,
 }
 
-/// How far the thread is.
+/// Progress of the thread.
 #[derive(Clone, Copy, Debug, Default)]
 struct Progress {
-    /// Entries that were written or lost in the attempt.
+    /// Entries that were written, or lost in the attempt.
     done: u64,
     has_ended: bool,
 }
@@ -92,15 +95,15 @@ impl AuditLog {
     /// Starts the thread that writes to standard output.
     ///
     /// # Errors
-    /// The system gives no thread, or standard output can't be shared with it.
+    /// The system can't start a thread, or standard output can't be shared with it.
     pub fn start(metrics: &Metrics) -> std::io::Result<Self> {
-        // Without the buffer of `Stdout`, which hides how much of a line was written.
+        // Bypasses the buffer of `Stdout`, which hides how much of a line was written.
         let output = File::from(std::io::stdout().as_fd().try_clone_to_owned()?);
         let log = Self::to(output, WRITTEN_WITHIN)?;
         metrics.extend(|registry| {
             registry.register(
                 "apikey_audit_lines_lost",
-                "Audit lines that were not written, because nobody reads standard output",
+                "Audit log lines that could not be written to standard output",
                 log.shared.lost.clone(),
             );
         });
@@ -139,8 +142,8 @@ impl AuditLog {
         }
     }
 
-    /// Ends when what was recorded is written. Does not wait for a reader that is gone, and a short time, and
-    /// only the first time, for one that is stuck.
+    /// Waits until all recorded entries are written. If the reader is gone, it does not wait. If
+    /// the reader blocks, it waits for a short time, and only the first time.
     pub async fn written(&self) {
         let taken = {
             let mut queue = self.shared.queue.lock();
@@ -158,7 +161,7 @@ impl AuditLog {
         }
     }
 
-    /// Writes what is queued and ends, in a bounded time.
+    /// Writes the queued entries and stops, in a bounded time.
     pub async fn close(&self) {
         self.shared.queue.lock().is_closed = true;
         self.shared.filled.notify_one();
@@ -173,7 +176,7 @@ impl AuditLog {
     }
 }
 
-/// What was taken from the queue at once.
+/// The entries taken from the queue at once.
 struct Batch {
     entries: Vec<Box<dyn Entry>>,
     untold: u64,
@@ -204,12 +207,12 @@ fn take(shared: &Shared) -> Batch {
     }
 }
 
-/// Whether lines can't be written at present.
+/// Whether lines can't be written now.
 #[derive(Default)]
 struct Outage(bool);
 
 impl Outage {
-    /// Whether lines can't be written any more since this attempt. One without lines tells nothing.
+    /// Whether an outage begins with this attempt. An attempt without lines does not end an outage.
     fn begins(&mut self, written: &Result<bool, Failed>) -> bool {
         match written {
             Ok(wrote_any) => {

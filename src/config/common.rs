@@ -9,13 +9,15 @@ use crate::watch::scope::WatchedNamespaces;
 /// Flags of every process.
 #[derive(Args, Clone, Debug)]
 pub struct CommonFlags {
-    /// Namespace of the operator, which holds verifiers, key rings and the lease. Nobody else should
-    /// be able to read its Secrets. Default: the namespace of the kubeconfig context or of the pod.
+    /// Namespace of the operator. It holds the credential records, key rings and the Lease, so
+    /// nobody else should be able to read its Secrets. Default: the namespace of the kubeconfig
+    /// context or of the pod.
     #[arg(long, env = "APIKEY_OPERATOR_NAMESPACE", value_parser = namespace)]
     pub namespace: Option<String>,
 
-    /// Namespaces whose ApiKeys are looked after, with commas; those of others are left alone and get
-    /// no tokens. Give it to controller and token server alike. Default: all.
+    /// Namespaces whose ApiKeys the operator manages, separated by commas. ApiKeys in other
+    /// namespaces are ignored and get no tokens. Set the same value on the controller and the token
+    /// server. Default: all.
     #[arg(
         long,
         env = "APIKEY_OPERATOR_WATCH_NAMESPACES",
@@ -25,7 +27,7 @@ pub struct CommonFlags {
     )]
     pub watch_namespaces: Vec<String>,
 
-    /// Address for /livez, /readyz and /metrics.
+    /// Address that serves /livez, /readyz and /metrics.
     #[arg(
         long,
         env = "APIKEY_OPERATOR_ADMIN_LISTEN",
@@ -33,62 +35,63 @@ pub struct CommonFlags {
     )]
     pub admin_listen: SocketAddr,
 
-    /// Address under which consumers reach the token server: the issuer of its tokens. With it, the
-    /// controller puts `token-url` into delivered Secrets. Default of the token server: that of its
-    /// Service, apikey-operator-token.
+    /// URL at which consumers reach the token server; it is the issuer of the tokens. If set, the
+    /// controller adds `token-url` to the Secrets it delivers. Default on the token server: the URL
+    /// of its Service, apikey-operator-token.
     #[arg(long, env = "APIKEY_OPERATOR_ISSUER_URL", value_name = "URL", value_parser = issuer_url)]
     pub issuer_url: Option<String>,
 
-    /// Refuse keys whose Organization does not exist. With `false`, such a key may have any role and
-    /// audience, and deleting an Organization opens its keys: for trials. Give it to controller and
-    /// token server alike.
+    /// Refuse keys whose Organization does not exist. With `false`, such a key may have any role
+    /// and audience, and deleting an Organization lifts all limits on its keys: use it only for
+    /// trials. Set the same value on the controller and the token server.
     #[arg(long, env = "APIKEY_OPERATOR_REQUIRE_ORGANIZATIONS", num_args = 0..=1,
         default_value_t = true, default_missing_value = "true", require_equals = true,
         action = clap::ArgAction::Set, value_name = "BOOL")]
     pub require_organizations: bool,
 
-    /// argon2id hashes made or checked at the same time. Default: one per core.
+    /// Maximum number of argon2id hashes computed or checked at the same time. Default: one per
+    /// core.
     #[arg(long, env = "APIKEY_OPERATOR_HASH_THREADS",
         value_parser = clap::value_parser!(u16).range(1..=256), value_name = "N")]
     pub hash_threads: Option<u16>,
 
-    /// Form of the logs.
+    /// Log format.
     #[arg(long, env = "APIKEY_OPERATOR_LOG_FORMAT", default_value = "text")]
     pub log_format: LogFormat,
 
-    /// Level of the logs (error, warn, info, debug, trace), or target=level pairs with commas.
+    /// Log level (error, warn, info, debug, trace), or target=level pairs separated by commas.
     #[arg(long, env = "APIKEY_OPERATOR_LOG_LEVEL", default_value = "info")]
     pub log_level: String,
 }
 
-/// Form of the logs.
+/// Log format.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum LogFormat {
-    /// One line for people.
+    /// One line of text, for people.
     Text,
     /// One JSON object per line.
     Json,
 }
 
-/// What every process knows, checked and complete.
+/// The validated configuration that all processes share.
 #[derive(Clone, Debug)]
 pub struct Common {
     /// Namespace of the operator.
     pub namespace: String,
-    /// The namespaces whose keys are looked after.
+    /// The namespaces whose keys the operator manages.
     pub watched: WatchedNamespaces,
     /// Address for health and metrics.
     pub admin_listen: SocketAddr,
-    /// Address of the token server for consumers, where it is given. No trailing slash.
+    /// URL of the token server for consumers, if configured. No trailing slash.
     pub issuer_url: Option<String>,
-    /// Whether undeclared organizations are refused.
+    /// Whether keys of an undeclared organization are refused.
     pub require_organizations: bool,
-    /// Hashes made at the same time.
+    /// Maximum number of hashes computed at the same time.
     pub hash_threads: usize,
 }
 
 impl CommonFlags {
-    /// The checked configuration; `default_namespace` is that of the kubeconfig or pod.
+    /// Completes the configuration; `default_namespace` is that of the kubeconfig or pod.
     #[must_use]
     pub fn check(self, default_namespace: &str) -> Common {
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
@@ -105,7 +108,7 @@ impl CommonFlags {
     }
 }
 
-/// A namespace name; also one label of a domain.
+/// Parses a namespace name, which is also one label of a domain.
 pub(super) fn namespace(text: &str) -> Result<String, String> {
     let valid = (1..=63).contains(&text.len())
         && text
@@ -120,8 +123,8 @@ pub(super) fn namespace(text: &str) -> Result<String, String> {
     }
 }
 
-/// An issuer as RFC 8414 section 2 has it: no query, no fragment. Plain http is for use behind
-/// something that ends TLS.
+/// Parses an issuer as RFC 8414 section 2 defines it: no query and no fragment. Plain http is
+/// allowed for use behind a proxy that terminates TLS.
 fn issuer_url(text: &str) -> Result<String, String> {
     let parsed = text.parse::<axum::http::Uri>().ok();
     let valid = parsed.is_some_and(|uri| {
@@ -144,7 +147,7 @@ fn issuer_url(text: &str) -> Result<String, String> {
                 .into(),
         );
     }
-    // Below these a path means something else: /authz/PATH asks about a request for PATH.
+    // Below these prefixes a path has another meaning: /authz/PATH asks about a request for PATH.
     if let Some(taken @ ("authz" | "authz-with" | ".well-known")) = first {
         return Err(format!(
             "must have a path that does not begin with /{taken}"
@@ -153,13 +156,13 @@ fn issuer_url(text: &str) -> Result<String, String> {
     Ok(text.to_owned())
 }
 
-/// A part of a path that means the same to all who read it.
+/// Whether every reader interprets this path segment in the same way.
 fn is_plain(segment: &str) -> bool {
     let unreserved = |b: u8| b.is_ascii_alphanumeric() || b"-._~".contains(&b);
     !["", ".", ".."].contains(&segment) && segment.bytes().all(unreserved)
 }
 
-/// The path of an issuer: empty, or with a slash at its beginning and none at its end.
+/// The path of an issuer: empty, or with a leading slash and no trailing slash.
 #[must_use]
 pub fn issuer_path(issuer_url: &str) -> &str {
     let address = issuer_url.split_once("://").map_or("", |(_, rest)| rest);

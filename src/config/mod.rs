@@ -1,5 +1,5 @@
-//! Flags, their environment twins, and the checked configurations they become. Read once; no other
-//! module asks the environment.
+//! Flags, their environment variables, and the validated configurations. They are read once; no
+//! other module reads the environment.
 
 mod common;
 mod controller;
@@ -13,9 +13,9 @@ pub use controller::{Controller, ControllerFlags};
 pub use token::{TokenFlags, TokenServer};
 pub use traces::traces_wanted;
 
-/// API keys as Kubernetes objects: an `ApiKey` names an organization, roles and an expiry; this
-/// operator mints its secret into a Secret, keeps its status true, and swaps name and secret for
-/// short-lived tokens.
+/// API keys as Kubernetes objects: an `ApiKey` names an organization, roles and an expiry. This
+/// operator mints its secret into a Secret, keeps its status up to date, and exchanges name and
+/// secret for short-lived tokens.
 #[derive(Debug, Parser)]
 #[command(
     version,
@@ -25,30 +25,30 @@ pub use traces::traces_wanted;
     1 on failure, 2 for wrong usage."
 )]
 pub struct Cli {
-    /// What to do.
+    /// The command to run.
     #[command(subcommand)]
     pub command: Command,
 }
 
-/// What to do.
+/// The command to run.
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Watch ApiKeys and Organizations and reconcile them, until SIGTERM or Ctrl-C.
     ///
-    /// The cluster is the one of $KUBECONFIG, or the one this runs in. Audit lines go to standard
-    /// output, logs to standard error.
+    /// The cluster is the one of $KUBECONFIG, or the one this process runs in. The audit log is
+    /// written to standard output, all other logs to standard error.
     #[command(after_help = CONTROLLER_EXAMPLES)]
     Controller(Box<ControllerCommand>),
     /// Serve the token endpoint, until SIGTERM or Ctrl-C.
     ///
-    /// It swaps name and secret for a short-lived JWT, publishes the keys that check it, and answers
-    /// gateways. Every replica serves, from memory: no request needs the API server.
+    /// It exchanges name and secret for a short-lived JWT, publishes the keys that verify the JWT,
+    /// and answers gateways. Every replica serves from memory: no request needs the API server.
     #[command(after_help = TOKEN_EXAMPLES)]
     TokenServer(Box<TokenServerCommand>),
-    /// Controller and token server in one process: for development and small clusters.
+    /// Run controller and token server in one process, for development and small clusters.
     ///
-    /// In production run them apart: the token server is open to callers and needs no right on the
-    /// Secrets of tenants.
+    /// In production run them separately: the token server is exposed to callers and needs no
+    /// access to the Secrets of tenants.
     Run(Box<RunCommand>),
     /// Print the custom resource definitions, for `kubectl apply --server-side -f -`.
     Crds {
@@ -65,10 +65,10 @@ pub enum Command {
 /// Flags of `controller`.
 #[derive(Args, Clone, Debug)]
 pub struct ControllerCommand {
-    /// Those of every process.
+    /// Flags of every process.
     #[command(flatten)]
     pub common: CommonFlags,
-    /// Its own.
+    /// Flags of the controller.
     #[command(flatten)]
     pub controller: ControllerFlags,
 }
@@ -76,10 +76,10 @@ pub struct ControllerCommand {
 /// Flags of `token-server`.
 #[derive(Args, Clone, Debug)]
 pub struct TokenServerCommand {
-    /// Those of every process.
+    /// Flags of every process.
     #[command(flatten)]
     pub common: CommonFlags,
-    /// Its own.
+    /// Flags of the token server.
     #[command(flatten)]
     pub token: TokenFlags,
 }
@@ -87,13 +87,13 @@ pub struct TokenServerCommand {
 /// Flags of `run`.
 #[derive(Args, Clone, Debug)]
 pub struct RunCommand {
-    /// Those of every process.
+    /// Flags of every process.
     #[command(flatten)]
     pub common: CommonFlags,
-    /// Those of the controller.
+    /// Flags of the controller.
     #[command(flatten)]
     pub controller: ControllerFlags,
-    /// Those of the token server.
+    /// Flags of the token server.
     #[command(flatten)]
     pub token: TokenFlags,
 }

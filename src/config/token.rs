@@ -14,7 +14,7 @@ use crate::server::connection::Lifetime;
 /// Flags of the token server.
 #[derive(Args, Clone, Debug)]
 pub struct TokenFlags {
-    /// Address for callers.
+    /// Address that callers connect to.
     #[arg(
         long,
         env = "APIKEY_OPERATOR_TOKEN_LISTEN",
@@ -22,8 +22,9 @@ pub struct TokenFlags {
     )]
     pub token_listen: SocketAddr,
 
-    /// Audience of tokens whose key names none, and of the tokens that `/authz` takes (the path
-    /// `/authz-with/aud=NAME` asks for another); repeat it for several. Default: the issuer.
+    /// Audience of the tokens of a key that names none, and of the tokens that `/authz` accepts
+    /// (the path `/authz-with/aud=NAME` requires another one). Repeat the flag for several
+    /// audiences. Default: the issuer.
     #[arg(
         long,
         env = "APIKEY_OPERATOR_AUDIENCE",
@@ -32,8 +33,8 @@ pub struct TokenFlags {
     )]
     pub audience: Vec<String>,
 
-    /// Certificate chain in PEM form. With it the server speaks TLS; a changed file is taken in
-    /// within 10 seconds.
+    /// Certificate chain in PEM form. If set, the server uses TLS and reloads a changed file within
+    /// 10 seconds.
     #[arg(
         long,
         env = "APIKEY_OPERATOR_TLS_CERT_FILE",
@@ -51,41 +52,45 @@ pub struct TokenFlags {
     )]
     pub tls_key_file: Option<PathBuf>,
 
-    /// Longest time to serve without hearing from the API server, for example 24h. Expiries hold
-    /// exactly in the meantime; deletions and suspensions are not seen. Below 3m, watches are opened
-    /// anew more often: three times in that time.
+    /// How long to keep serving without an update from the API server, for example 24h. In the
+    /// meantime keys still expire on time, and deletions and suspensions go unnoticed. Below 3m,
+    /// watches are reopened more often: three times within this duration.
     #[arg(long, env = "APIKEY_OPERATOR_MAX_STALENESS", default_value = "24h",
         value_parser = positive_duration, value_name = "DURATION")]
     pub max_staleness: SignedDuration,
 
-    /// Connections open at the same time. Above it, the one that has waited longest for its caller is
-    /// closed for a new one: for a request or its body, or to take an answer. Next come those without
-    /// any request, then those whose request takes longer than 5s; new ones wait while there is none.
+    /// Maximum number of open connections. Above it, the server closes old connections to make room
+    /// for new ones. It first closes those that have waited longest for their caller: for a request
+    /// or its body, or for the caller to receive a response. Next are connections that never had a
+    /// request, then those whose request takes longer than 5s. If there are none of these, new
+    /// connections wait.
     #[arg(long, env = "APIKEY_OPERATOR_MAX_CONNECTIONS", default_value_t = 4096,
         value_parser = clap::value_parser!(u32).range(1..=1_000_000), value_name = "N")]
     pub max_connections: u32,
 
-    /// Connections of one source open at the same time: of one IPv4 address, or of one IPv6 /64.
-    /// Above it, one of its own is closed for a new one, in the order of --max-connections, and a new
-    /// one is closed at once if there is none: one that was just answered is idle 250 ms later.
-    /// Networks in --trusted-proxies are exempt. Default: a quarter of --max-connections.
+    /// Maximum number of open connections of one source: one IPv4 address or one IPv6 /64. Above
+    /// it, the server closes connections of the same source, in the order of --max-connections. If
+    /// none can be closed, the new connection is closed at once. A connection can be closed 250 ms
+    /// after its last response. Networks in --trusted-proxies are exempt. Default: a quarter of
+    /// --max-connections.
     #[arg(long, env = "APIKEY_OPERATOR_MAX_CONNECTIONS_PER_SOURCE",
         value_parser = clap::value_parser!(u32).range(1..=1_000_000), value_name = "N")]
     pub max_connections_per_source: Option<u32>,
 
-    /// How long a connection without a request is kept. Longer than the idle time of the load
-    /// balancer in front, or requests meet a connection that closes.
+    /// How long a connection stays open without a request. Set it longer than the idle timeout of
+    /// the load balancer in front; otherwise the load balancer may send a request on a connection
+    /// that is closing.
     #[arg(long, env = "APIKEY_OPERATOR_IDLE_TIMEOUT", default_value = "90s",
         value_parser = positive_duration, value_name = "DURATION")]
     pub idle_timeout: SignedDuration,
 
-    /// How old a connection gets before its caller is asked to open another one.
+    /// Age of a connection after which its caller is asked to open another one.
     #[arg(long, env = "APIKEY_OPERATOR_MAX_CONNECTION_AGE", default_value = "1h",
         value_parser = positive_duration, value_name = "DURATION")]
     pub max_connection_age: SignedDuration,
 
-    /// Networks of proxies whose X-Forwarded-For is believed, with commas, for example 10.0.0.0/8.
-    /// Default: none.
+    /// Networks of proxies whose X-Forwarded-For header is trusted, separated by commas, for
+    /// example 10.0.0.0/8. Default: none.
     #[arg(
         long,
         env = "APIKEY_OPERATOR_TRUSTED_PROXIES",
@@ -95,52 +100,52 @@ pub struct TokenFlags {
     )]
     pub trusted_proxies: Vec<IpNet>,
 
-    /// Refusals that one source address gets per second before it is told to wait, with five times
-    /// as many at once. A valid secret is stopped only where argon2id has to check it, while that is
-    /// busy.
+    /// Failed authentications per second that one source address may make before it gets 429, with
+    /// a burst of five times as many. A valid secret never gets 429, unless argon2id must check it
+    /// and is busy.
     #[arg(long, env = "APIKEY_OPERATOR_SOURCE_FAILURES_PER_SECOND", default_value_t = 20,
         value_parser = clap::value_parser!(u32).range(1..), value_name = "N")]
     pub source_failures_per_second: u32,
 
-    /// Refusals that all sources together get per second before they are told to wait, with five
-    /// times as many at once. A valid secret is stopped only where argon2id has to check it, while
-    /// that is busy.
+    /// Failed authentications per second that all sources together may make before they get 429,
+    /// with a burst of five times as many. A valid secret never gets 429, unless argon2id must
+    /// check it and is busy.
     #[arg(long, env = "APIKEY_OPERATOR_FAILURES_PER_SECOND", default_value_t = 2000,
         value_parser = clap::value_parser!(u32).range(1..), value_name = "N")]
     pub failures_per_second: u32,
 
-    /// Keep `status.lastUsedAt` of keys, to within 10 minutes.
+    /// Record `status.lastUsedAt` of keys, to within 10 minutes.
     #[arg(long, env = "APIKEY_OPERATOR_RECORD_LAST_USED", num_args = 0..=1,
         default_value_t = true, default_missing_value = "true", require_equals = true,
         action = clap::ArgAction::Set, value_name = "BOOL")]
     pub record_last_used: bool,
 }
 
-/// What the token server does, checked and complete.
+/// The validated configuration of the token server.
 #[derive(Clone, Debug)]
 pub struct TokenServer {
-    /// Address for callers.
+    /// Address that callers connect to.
     pub listen: SocketAddr,
     /// The issuer of tokens.
     pub issuer_url: String,
-    /// Audiences of tokens whose key names none.
+    /// Audiences of the tokens of a key that names none.
     pub audiences: Vec<String>,
     /// Certificate and private key, for TLS.
     pub tls_files: Option<(PathBuf, PathBuf)>,
-    /// Longest time to serve without hearing from the API server.
+    /// How long to keep serving without an update from the API server.
     pub max_staleness: SignedDuration,
-    /// Limits of connections; networks exempt from them are those whose X-Forwarded-For is believed.
+    /// Connection limits. The networks exempt from them are those whose X-Forwarded-For is trusted.
     pub limits: Limits,
-    /// Refusals per second and source.
+    /// Failed authentications per second and source.
     pub source_failures_per_second: u32,
-    /// Refusals per second.
+    /// Failed authentications per second.
     pub failures_per_second: u32,
-    /// Whether `status.lastUsedAt` is kept.
+    /// Whether `status.lastUsedAt` is recorded.
     pub record_last_used: bool,
 }
 
 impl TokenFlags {
-    /// The checked configuration.
+    /// Converts the flags, which are already validated.
     #[must_use]
     pub fn check(self, common: &Common) -> TokenServer {
         let tls_files = self.tls_cert_file.zip(self.tls_key_file);

@@ -1,12 +1,12 @@
-//! Whether traces are sent. Where to, and which, the OpenTelemetry SDK reads itself, from the
-//! variables of its specification.
+//! Whether traces are sent. The OpenTelemetry SDK itself reads where to send them, and which, from
+//! the environment variables of its specification.
 
 const ENDPOINTS: [&str; 2] = [
     "OTEL_EXPORTER_OTLP_ENDPOINT",
     "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT",
 ];
 
-/// Whether the environment names a collector, and does not disable traces.
+/// Whether the environment names a collector and does not disable traces.
 #[must_use]
 pub fn traces_wanted() -> bool {
     wanted(|name| std::env::var(name).ok())

@@ -1,16 +1,17 @@
-//! A watched store that also takes in our own writes.
+//! A watch cache that also stores the responses to this process's own writes.
 //!
-//! After a write, a plain watch cache still holds the old object until the event comes back, and a
-//! reconcile in between would do the work again. Here the answer of a write is stored at once
-//! (KEP-5647 has the same aim). Resource versions of one kind are comparable (KEP-5504), and a watch
-//! is ordered, so an answer is older news exactly if the watch has passed its version.
+//! After a write, a plain watch cache still holds the old object until the event arrives, and a
+//! reconcile in between would repeat the work. This cache stores the response to a write at once
+//! (KEP-5647 has the same aim). Resource versions of one kind are comparable (KEP-5504), and a
+//! watch is ordered. Therefore a response is outdated exactly if the watch has passed its version.
 //!
-//! Objects of one kind may come by several watches, one for each namespace that is watched. What is
-//! known of a part (its version, whether a list is under way) says nothing about the others. A list
-//! adds and changes at once, and removes when it is complete, and only in its own scope.
+//! Objects of one kind may come from several watches, one per watched namespace. The state of one
+//! watch scope (its version, whether a list is in progress) is independent of the others. A list
+//! adds and changes objects at once. It removes objects only when it is complete, and only in its
+//! own scope.
 //!
-//! An object that can't be read is in no store, so nothing is done about it. That it is there is known, and
-//! its deletion is news like any other.
+//! An object that can't be read is not in the store, so that no reconcile acts on it. The cache
+//! knows that it exists, and reports its deletion like any other.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -35,53 +36,53 @@ pub struct Cache<K: Lookup<DynamicType = ()> + Clone + 'static> {
 struct State<K: Lookup<DynamicType = ()> + Clone + 'static> {
     writer: Writer<K>,
     parts: BTreeMap<WatchScope, Listing>,
-    /// Objects that are there and can't be read.
+    /// Objects that exist and can't be read.
     unreadable: BTreeMap<Id, Identity>,
-    /// Counts beginnings and ends of lists.
+    /// Counts the beginnings and ends of lists.
     lists: u64,
 }
 
 /// Namespace and name.
 type Id = (Option<Box<str>>, Box<str>);
 
-/// How far a part is.
+/// Progress of the watch of one scope.
 #[derive(Debug, Default)]
 struct Listing {
     relist: Relist<Id>,
     /// Highest version that the watch has delivered.
     seen: u64,
-    /// When a list last began or ended: versions before and after can't be compared.
+    /// When a list last began or ended: versions from before and after can't be compared.
     epoch: u64,
 }
 
-/// Proof of when a write began; see [`Cache::record`].
+/// Marks when a write began; see [`Cache::record`].
 #[derive(Clone, Copy, Debug)]
 pub struct ListGeneration {
     lists: u64,
 }
 
-/// What an event changed.
+/// A change of the cache.
 #[derive(Clone, Debug)]
 pub enum Delta<K> {
-    /// An object is new or different.
+    /// An object was added or changed.
     Applied {
-        /// As it is now.
+        /// The object as it is now.
         new: Arc<K>,
-        /// As it was, if it was there.
+        /// The previous state, if the cache had the object.
         old: Option<Arc<K>>,
     },
-    /// An object is gone, whether it could be read or not.
+    /// An object was deleted, whether it could be read or not.
     Deleted {
-        /// Which one.
+        /// The deleted object.
         identity: Identity,
-        /// As it was, if it could be read.
+        /// The last state, if it could be read.
         old: Option<Arc<K>>,
     },
-    /// An object is there, and can't be read any more, or could not be read before.
+    /// An object exists and can't be read. It may have been readable before, or never.
     Unreadable {
-        /// Which one.
+        /// The object.
         identity: Identity,
-        /// As it was, if it was there and could be read.
+        /// The last state that could be read, if the cache had one.
         old: Option<Arc<K>>,
     },
 }
@@ -89,7 +90,8 @@ pub enum Delta<K> {
 impl<K: Lookup<DynamicType = ()> + Clone + 'static> Default for Cache<K> {
     fn default() -> Self {
         let mut writer = Writer::new(());
-        // kube's store has one list. Ours are many, and the store is read once all are complete.
+        // kube's store expects one list. This cache has several, and its readers wait until all are
+        // complete.
         writer.apply_watcher_event(&watcher::Event::Init);
         writer.apply_watcher_event(&watcher::Event::InitDone);
         let state = State {
@@ -106,7 +108,7 @@ impl<K: Lookup<DynamicType = ()> + Clone + 'static> Default for Cache<K> {
 }
 
 impl<K: Lookup<DynamicType = ()> + Clone + 'static> Cache<K> {
-    /// Takes in an event of the watch of a part and returns what it changed.
+    /// Applies an event of the watch of this scope, and returns what it changed.
     pub fn apply(&self, scope: &WatchScope, event: Event<K>) -> Vec<Delta<K>> {
         let state = &mut *self.state.lock();
         let listing = state.parts.entry(scope.clone()).or_default();
@@ -115,7 +117,7 @@ impl<K: Lookup<DynamicType = ()> + Clone + 'static> Cache<K> {
             listing.epoch = state.lists;
         }
         if matches!(event, Event::Init) {
-            // The state of the cluster may have been set back.
+            // The cluster may have been restored to an older state.
             listing.seen = 0;
         }
         let of_list = matches!(event, Event::InitApply(_));
@@ -157,7 +159,7 @@ impl<K: Lookup<DynamicType = ()> + Clone + 'static> Cache<K> {
         }
     }
 
-    /// Removes the object of this name, if one is known.
+    /// Removes the object of this name, if it is known.
     fn forget(&self, state: &mut State<K>, id: &Id) -> Option<Delta<K>> {
         let unreadable = state.unreadable.remove(id);
         let old = self.remove(&mut state.writer, id);
@@ -166,8 +168,8 @@ impl<K: Lookup<DynamicType = ()> + Clone + 'static> Cache<K> {
         Some(Delta::Deleted { identity, old })
     }
 
-    /// Removes the object in whose place a list shows another of its name. A watch tells of the deletion
-    /// before.
+    /// Removes an object if a list has another one of the same name. Without a list, the watch
+    /// delivers the deletion first.
     fn replaced(&self, state: &mut State<K>, new: &Identity, of_list: bool) -> Option<Delta<K>> {
         let id = id(new);
         let known = self.stored(&id).as_deref().map(Identity::of);
@@ -180,7 +182,7 @@ impl<K: Lookup<DynamicType = ()> + Clone + 'static> Cache<K> {
         let reference = ObjectRef::from_obj(&object);
         let old = self.reader.get(&reference);
         let is_known = old.as_ref().is_some_and(|old| {
-            // After a restored backup, what a list says may have a lower version.
+            // After a restore from a backup, a listed object may have a lower version.
             let (old, new) = (version(&**old), version(&object));
             if of_list { old == new } else { old >= new }
         });
@@ -206,15 +208,15 @@ impl<K: Lookup<DynamicType = ()> + Clone + 'static> Cache<K> {
         Some(old)
     }
 
-    /// To be taken before a write whose answer is to be recorded.
+    /// Returns a marker, to be taken before a write whose response will be recorded.
     pub fn generation(&self) -> ListGeneration {
         ListGeneration {
             lists: self.state.lock().lists,
         }
     }
 
-    /// Stores the answer of a write of ours, unless the watch has already told of it or of what
-    /// came after; says whether it did.
+    /// Stores the response to a write, unless the watch has already delivered this version or a
+    /// later one. Returns whether it stored the response.
     pub fn record(&self, generation: ListGeneration, object: K) -> bool {
         let state = &mut *self.state.lock();
         let mut parts = state.parts.iter();
@@ -231,7 +233,7 @@ impl<K: Lookup<DynamicType = ()> + Clone + 'static> Cache<K> {
         is_newest
     }
 
-    /// Whether an object of this name is there and can't be read.
+    /// Whether an object of this name exists and can't be read.
     pub fn is_unreadable(&self, namespace: Option<&str>, name: &str) -> bool {
         let state = self.state.lock();
         !state.unreadable.is_empty()
@@ -240,12 +242,12 @@ impl<K: Lookup<DynamicType = ()> + Clone + 'static> Cache<K> {
                 .contains_key(&(namespace.map(Into::into), name.into()))
     }
 
-    /// All objects that are there and can't be read.
+    /// All objects that exist and can't be read.
     pub fn unreadable(&self) -> Vec<Identity> {
         self.state.lock().unreadable.values().cloned().collect()
     }
 
-    /// The object, if it is there.
+    /// The object, if the cache has it.
     pub fn get(&self, reference: &ObjectRef<K>) -> Option<Arc<K>> {
         self.reader.get(reference)
     }

@@ -1,5 +1,5 @@
-//! How much is said of one object, in logs and Events: whoever makes it change all the time fills neither.
-//! The audit trail and the status leave nothing out.
+//! Limits logs and Events per object, so that an object that changes constantly fills neither. The
+//! audit log and the status are complete.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -7,32 +7,32 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
-/// What may be said at once, after a time of silence.
+/// Messages allowed at once, after a time of silence.
 const BURST: u32 = 30;
-/// Afterwards one thing is said in this time.
+/// Afterwards, one message is allowed in this time.
 const EVERY: Duration = Duration::from_secs(10);
-/// Objects that are known before any is forgotten.
+/// Number of objects that are tracked before any is removed.
 const KNOWN: usize = 1024;
 
-/// What was said lately, by object.
+/// Recent messages, by object.
 #[derive(Debug, Default)]
 pub struct Chatter(Mutex<Said>);
 
 #[derive(Debug, Default)]
 struct Said {
-    /// When what was said of an object is forgotten: each thing adds [`EVERY`].
+    /// When the messages of an object no longer count: each message adds [`EVERY`].
     forgotten_at: BTreeMap<String, Instant>,
-    /// How many objects there may be until those are left out that are forgotten.
+    /// Number of objects at which expired ones are removed.
     room: usize,
 }
 
 impl Chatter {
-    /// Forgets what was said: another controller may speak now.
+    /// Forgets all messages, because another controller may lead now.
     pub fn clear(&self) {
         *self.0.lock() = Said::default();
     }
 
-    /// Whether something more may be said of this object now; then it counts as said.
+    /// Whether another message about this object is allowed now. If so, it is counted.
     pub fn allows(&self, object: &str, now: Instant) -> bool {
         let mut said = self.0.lock();
         let Said { forgotten_at, room } = &mut *said;

@@ -1,4 +1,4 @@
-//! What all controllers share.
+//! State that all controllers share.
 
 use std::sync::Arc;
 
@@ -39,7 +39,7 @@ use apikey_credential::signing::{RotationPolicy, SigningRing};
 use apikey_credential::{Hasher, SecretPool};
 use apikey_policy::quota_index::QuotaIndex;
 
-/// Parameters of every create and update: our field manager.
+/// Parameters of every create and update; they set the field manager.
 #[must_use]
 pub fn post_params() -> PostParams {
     PostParams {
@@ -48,58 +48,58 @@ pub fn post_params() -> PostParams {
     }
 }
 
-/// Clients, caches, queues and the little state that is kept in memory only.
+/// Clients, caches, queues and the state that exists only in memory.
 #[derive(Debug)]
 pub struct Context {
-    /// For writes, and for the rare reads.
+    /// Client for writes, and for occasional reads.
     pub client: DebugClient,
-    /// For watches.
+    /// Clients for watches.
     pub watch_clients: WatchClients,
     /// Namespace of the operator.
     pub namespace: String,
-    /// The namespaces whose keys are looked after.
+    /// The namespaces whose keys the operator manages.
     pub watched: WatchedNamespaces,
     /// Settings that decisions depend on.
     pub settings: Settings,
-    /// The time.
+    /// The source of the current time.
     pub clock: Clock,
-    /// Makes hashes.
+    /// Computes hashes.
     pub hasher: Arc<Hasher>,
     /// Secrets for new keys.
     pub secret_pool: Arc<SecretPool>,
-    /// Makes fingerprints; there once the ring is.
+    /// Peppers of the fingerprints. Empty until the pepper ring has been read.
     pub peppers: Slot<PepperRing>,
-    /// Keys that sign tokens. The token server uses them; the controller keeps them.
+    /// Keys that sign tokens. The controller manages them for the token server.
     pub signing_keys: Slot<SigningRing>,
-    /// What new signing keys are, and when there is one.
+    /// Algorithm of new signing keys, and when to create one.
     pub rotation: RotationPolicy,
-    /// What the watches deliver.
+    /// Objects that the watches deliver.
     pub caches: Caches,
     /// Keys by organization.
     pub quota_index: Mutex<QuotaIndex>,
     /// Organizations by id and parent.
     pub relations: Mutex<Relations>,
-    /// What is to be reconciled.
+    /// Objects to reconcile.
     pub queues: Queues,
     /// Organizations whose number of keys changed; see [`super::organization::flush`].
     pub recount: Recount,
-    /// Failures in a row, per object.
+    /// Consecutive failures, per object.
     pub failures: Failures,
-    /// How much is said of each object.
+    /// Rate limits of logs and Events, per object.
     pub chatter: Chatter,
-    /// When secrets were replaced lately.
+    /// Times of recent secret replacements, per key.
     pub replacements: Remembered<Vec<Timestamp>>,
-    /// What Events and audit lines last said.
+    /// The state that Events and the audit log reported last, per key.
     pub reports: Remembered<Reported>,
-    /// Takes Events.
+    /// Publishes Events.
     pub events: Events,
-    /// Takes audit lines.
+    /// Records audit entries.
     pub audit: AuditLog,
-    /// Counts.
+    /// Metrics.
     pub metrics: Metrics,
 }
 
-/// A client, with the `Debug` that it lacks.
+/// A client that implements `Debug`.
 #[derive(Clone)]
 pub struct DebugClient(pub Client);
 
@@ -109,7 +109,7 @@ impl std::fmt::Debug for DebugClient {
     }
 }
 
-/// What the watches deliver, one cache per kind.
+/// Objects that the watches deliver, one cache per kind.
 #[derive(Debug, Default)]
 pub struct Caches {
     /// All keys.
@@ -118,25 +118,25 @@ pub struct Caches {
     pub organizations: Cache<Organization>,
     /// Labels of all namespaces.
     pub namespaces: Cache<NamespaceLabels>,
-    /// What is needed of the metadata of all delivered Secrets.
+    /// The metadata of all delivered Secrets that reconciles need.
     pub delivered: Cache<Delivered>,
-    /// All verifiers.
+    /// All credential records.
     pub verifiers: Cache<Verifier>,
 }
 
-/// What is to be reconciled, one queue per controller.
+/// Objects to reconcile, one queue per controller.
 #[derive(Debug, Default)]
 pub struct Queues {
     /// Keys.
     pub apikeys: Queue,
     /// Organizations.
     pub organizations: Queue,
-    /// Verifiers, to be swept if their key is gone.
+    /// Credential records, which are swept if their key is deleted.
     pub verifiers: Queue,
 }
 
 impl Queues {
-    /// Closes all: nothing new begins.
+    /// Closes all queues, so that no new reconcile begins.
     pub fn close(&self) {
         self.apikeys.close();
         self.organizations.close();
@@ -145,13 +145,13 @@ impl Queues {
 }
 
 impl Context {
-    /// The keys of a namespace.
+    /// API of the keys in a namespace.
     #[must_use]
     pub fn apikeys_in(&self, namespace: &str) -> Api<Answer<ApiKey>> {
         Api::namespaced(self.client.0.clone(), namespace)
     }
 
-    /// The key of this name and uid, if the API server (no cache) has it.
+    /// Reads the key of this name and uid from the API server, without the cache.
     ///
     /// # Errors
     /// The request failed.
@@ -167,7 +167,7 @@ impl Context {
         Ok(found.filter(|apikey| apikey.metadata.uid.as_deref() == Some(uid)))
     }
 
-    /// Metadata of an object, read from the API server.
+    /// Reads the metadata of an object from the API server.
     ///
     /// # Errors
     /// The request failed, or the metadata can't be read.
@@ -185,13 +185,13 @@ impl Context {
         }
     }
 
-    /// The verifiers, without metadata that nobody needs.
+    /// API of the credential records, without unneeded metadata.
     #[must_use]
     pub fn verifiers(&self) -> Api<Answer<Secret>> {
         Api::namespaced(self.client.0.clone(), &self.namespace)
     }
 
-    /// Has a key reconciled.
+    /// Enqueues a key.
     pub fn enqueue(&self, key: &KeyRef) {
         let organization = self.quota_index.lock().counted_by(key);
         let tenant = Tenant {
@@ -201,7 +201,7 @@ impl Context {
         self.queues.apikeys.push(&tenant, key.into());
     }
 
-    /// Has an organization reconciled.
+    /// Enqueues an organization.
     pub fn enqueue_organization(&self, name: &str) {
         let organization = ObjectName::of_cluster(name);
         let tenant = Tenant {
@@ -211,14 +211,14 @@ impl Context {
         self.queues.organizations.push(&tenant, organization);
     }
 
-    /// Has a verifier looked at, which is swept if its key is gone.
+    /// Enqueues a credential record, which is swept if its key is deleted.
     pub fn enqueue_verifier(&self, verifier: &Verifier) {
         if let Some(owner) = &verifier.owner {
             self.push_verifier(&owner.namespace, &verifier.name_any());
         }
     }
 
-    /// Has the verifier of a deleted key looked at.
+    /// Enqueues the credential record of a deleted key.
     pub fn enqueue_verifier_of(&self, apikey: &Identity) {
         let namespace = apikey.namespace.as_deref().unwrap_or_default();
         self.push_verifier(namespace, &names::verifier_secret(&apikey.uid));
@@ -233,12 +233,13 @@ impl Context {
         self.queues.verifiers.push(&tenant, verifier);
     }
 
-    /// Takes in the answer of a status write.
+    /// Stores the response to a status write.
     pub fn record_apikey(&self, generation: ListGeneration, mut apikey: ApiKey) {
         apikey.prune();
         let org = apikey.spec.org.clone();
         let changed = {
-            // Locked around both, so that a deletion that the watch tells of meanwhile comes after both.
+            // Hold the lock around both, so that a deletion that the watch delivers in between is
+            // applied after both.
             let mut quota_index = self.quota_index.lock();
             if !self.caches.apikeys.record(generation, apikey.clone()) {
                 return;
@@ -251,13 +252,13 @@ impl Context {
         self.recount.add(&org);
     }
 
-    /// Whether a key of this name and uid is known.
+    /// Whether the cache has a key of this name and uid.
     pub fn knows(&self, apikey: &ApiKey) -> bool {
         let known = self.caches.apikeys.get(&ObjectRef::from_obj(apikey));
         known.is_some_and(|known| known.metadata.uid == apikey.metadata.uid)
     }
 
-    /// Forgets what was remembered of a key that was deleted.
+    /// Forgets what was remembered of a deleted key.
     pub fn forget_apikey(&self, apikey: &Identity) {
         let key = object_key::<ApiKey>(apikey.namespace.as_deref(), &apikey.name);
         self.failures.clear(&key);
@@ -265,7 +266,7 @@ impl Context {
         self.reports.forget(&apikey.uid);
     }
 
-    /// Forgets what was remembered in a term of leadership.
+    /// Forgets what was remembered while this process led.
     pub fn forget_term(&self) {
         self.recount.close();
         self.failures.clear_all();

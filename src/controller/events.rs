@@ -1,5 +1,5 @@
-//! Kubernetes Events (`events.k8s.io/v1`), written in the background and dropped rather than waited
-//! for: status and audit trail hold the truth.
+//! Kubernetes Events (`events.k8s.io/v1`), written in the background. They are dropped if the queue
+//! is full: the status and the audit log are authoritative.
 
 use futures::StreamExt as _;
 use k8s_openapi::api::core::v1::ObjectReference;
@@ -15,26 +15,26 @@ use apikey_api::text::printable;
 use apikey_client::clock::Clock;
 use apikey_client::error;
 
-/// Events that wait to be written; more are dropped.
+/// Maximum number of Events that wait to be written; more are dropped.
 const QUEUE: usize = 16_384;
-/// Events written at the same time.
+/// Number of Events written at the same time.
 const WRITERS: usize = 4;
-/// Longest note that the API takes.
+/// Longest note that the API accepts.
 const MAX_NOTE_CHARS: usize = 1000;
 
-/// What an Event says.
+/// The content of an Event.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Transition {
     /// `Normal` or `Warning`.
     pub severity: Severity,
     /// One of [`apikey_api::conditions::reason`].
     pub reason: &'static str,
-    /// For people, without control characters.
+    /// Human-readable, without control characters.
     pub message: String,
 }
 
 impl Transition {
-    /// A note whose message may quote what others wrote.
+    /// Creates a transition. Its message may quote text of others.
     #[must_use]
     pub fn new(severity: Severity, reason: &'static str, message: &str) -> Self {
         Self {
@@ -48,13 +48,13 @@ impl Transition {
 /// `type` of an Event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Severity {
-    /// As it should be.
+    /// Expected.
     Normal,
     /// Unusual.
     Warning,
 }
 
-/// Takes Events to be written.
+/// Publishes Events.
 #[derive(Clone, Debug)]
 pub struct Events {
     queue: mpsc::Sender<(ObjectReference, Transition)>,
@@ -89,7 +89,7 @@ impl Events {
         }
     }
 
-    /// Has the Event written, if there is room for it.
+    /// Queues the Event, if there is room.
     pub fn publish(&self, regarding: ObjectReference, transition: Transition) {
         if self.queue.try_send((regarding, transition)).is_err() {
             self.metrics.event_dropped();
@@ -117,7 +117,8 @@ fn render(
     Event {
         metadata: ObjectMeta {
             generate_name: Some(format!("{}-", name.trim_end_matches(['.', '-']))),
-            // Events of cluster-scoped objects live in namespace `default`, as those of Nodes.
+            // Events of cluster-scoped objects are stored in namespace `default`, like those of
+            // Nodes.
             namespace: Some(
                 regarding
                     .namespace

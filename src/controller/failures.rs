@@ -1,4 +1,4 @@
-//! Failures in a row, and how long to wait after each.
+//! Counts consecutive failures, and decides how long to wait after each.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -8,11 +8,11 @@ use parking_lot::Mutex;
 
 use apikey_client::error::Class;
 
-/// Counts failures of one class in a row, to wait ever longer.
+/// Counts consecutive failures of one class, for exponential backoff.
 #[derive(Debug, Default)]
 pub struct Failures(Mutex<BTreeMap<String, Row>>);
 
-/// Failures in a row.
+/// Consecutive failures of an object.
 #[derive(Debug)]
 struct Row {
     /// [`Class::as_str`].
@@ -20,15 +20,15 @@ struct Row {
     count: u32,
 }
 
-/// Longest wait after a failure that may pass without a word, such as a policy that somebody removes.
+/// Longest wait after a failure that may end unnoticed, such as a policy that somebody removes.
 const RECOVERED_WITHIN: Duration = Duration::from_secs(25);
-/// Waits after the first failure, and at most.
+/// The wait after the first failure, and the longest wait.
 const TRANSIENT_WAIT: (Duration, Duration) = (Duration::from_millis(200), RECOVERED_WITHIN);
 const CONFLICT_WAIT: (Duration, Duration) = (Duration::from_millis(20), Duration::from_secs(5));
 const REFUSED_WAIT: (Duration, Duration) = (Duration::from_secs(2), RECOVERED_WITHIN);
 const BUG_WAIT: (Duration, Duration) = (Duration::from_secs(10), Duration::from_mins(10));
 
-/// Name of an object in [`Failures`] and [`super::chatter::Chatter`].
+/// Identifies an object in [`Failures`] and [`super::chatter::Chatter`].
 #[must_use]
 pub fn object_key<K: Lookup<DynamicType = ()>>(namespace: Option<&str>, name: &str) -> String {
     let namespace = namespace.unwrap_or_default();
@@ -36,7 +36,7 @@ pub fn object_key<K: Lookup<DynamicType = ()>>(namespace: Option<&str>, name: &s
 }
 
 impl Failures {
-    /// Forgets all failures: another controller may work now.
+    /// Forgets all failures, because another controller may lead now.
     pub fn clear_all(&self) {
         self.0.lock().clear();
     }
@@ -46,7 +46,7 @@ impl Failures {
         self.0.lock().remove(object);
     }
 
-    /// Counts one failure more and returns how long to wait.
+    /// Counts a failure and returns how long to wait.
     pub fn wait(&self, object: &str, class: Class) -> Duration {
         let (first, most) = match class {
             Class::Throttled(asked) => (asked, asked.max(TRANSIENT_WAIT.1)),

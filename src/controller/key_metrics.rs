@@ -1,4 +1,4 @@
-//! Metrics about keys, read from the caches when asked for.
+//! Metrics about keys, computed from the caches when they are scraped.
 
 use std::sync::Arc;
 
@@ -11,15 +11,16 @@ use prometheus_client::metrics::gauge::ConstGauge;
 use super::context::Context;
 use apikey_api::{ApiKey, Phase};
 
-/// A time in a key.
+/// Reads a time of a key.
 type TimeOf = fn(&ApiKey) -> Option<&Time>;
 
-/// `apikeys{org,phase}`, whose `org` is empty for keys that no Organization allows, and per key its phase and times unless that is switched off.
+/// `apikeys{org,phase}`, with an empty `org` for keys that no Organization allows. If `per_key` is
+/// set, also the phase and the times of each key.
 #[derive(Debug)]
 pub struct KeyMetrics {
-    /// Where the keys are.
+    /// The caches and the quota index.
     pub ctx: Arc<Context>,
-    /// Whether there are series with the name of each key.
+    /// Whether to export series with the name of each key.
     pub per_key: bool,
 }
 
@@ -27,7 +28,7 @@ impl Collector for KeyMetrics {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {
         let mut family = encoder.encode_descriptor(
             "apikeys",
-            "Keys by organization and phase; without an organization those that none allows",
+            "Keys by organization and phase; the organization is empty for keys that none allows",
             None,
             MetricType::Gauge,
         )?;
@@ -62,7 +63,7 @@ impl KeyMetrics {
         let times: [(&str, &str, TimeOf); 4] = [
             (
                 "apikey_creation_timestamp_seconds",
-                "When the key was made, since the Unix epoch",
+                "Creation time of the key, since the Unix epoch",
                 |apikey| apikey.metadata.creation_timestamp.as_ref(),
             ),
             (
@@ -72,7 +73,7 @@ impl KeyMetrics {
             ),
             (
                 "apikey_next_rotation_timestamp_seconds",
-                "When the secret of the key is replaced by schedule, since the Unix epoch",
+                "Time of the next scheduled rotation of the key, since the Unix epoch",
                 |apikey| apikey.status.as_ref()?.next_rotation_at.as_ref(),
             ),
             (

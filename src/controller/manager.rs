@@ -1,4 +1,4 @@
-//! Working off the queues while this process leads.
+//! Runs the controllers while this process leads.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -17,12 +17,12 @@ use apikey_api::KeyRef;
 use apikey_credential::fingerprint::PepperRing;
 use apikey_credential::signing::SigningRing;
 
-/// Organizations and verifiers reconciled at the same time.
+/// Maximum number of organizations, and of credential records, reconciled at the same time.
 const SMALL_CONCURRENCY: u16 = 8;
 /// Wait before the pepper ring is tried again.
 const RETRY: Duration = Duration::from_secs(2);
 
-/// Works whenever this process leads, until `stopped`.
+/// Runs the controllers whenever this process leads, until `stopped`.
 pub async fn lead(
     ctx: &Arc<Context>,
     mut leadership: Leadership,
@@ -62,10 +62,12 @@ pub async fn lead(
     leadership.release().await;
 }
 
-/// One term: everything is looked at once, then whatever changes. Ends when running work has ended.
+/// Reconciles everything once, and afterwards each change, while this process leads. Returns when
+/// running reconciles have finished.
 async fn work(ctx: &Arc<Context>, concurrency: u16, ends: impl Future<Output = ()>) {
     let ends = ends.shared();
-    // Ends with the term. Minting waits for the peppers and not for the keys that sign tokens.
+    // Dropped at the end of leadership. Minting waits for the peppers, and not for the keys that
+    // sign tokens.
     let mut keyrings = JoinSet::new();
     keyrings.spawn(keyrings::follow::<SigningRing>(Arc::clone(ctx)));
     tokio::select! {

@@ -1,5 +1,5 @@
-//! The controller: watches feed caches and queues; while this process leads, three small
-//! controllers (keys, organizations, verifiers) work the queues off.
+//! The controller: watches feed caches and queues. While this process leads, three controllers
+//! (keys, organizations, credential records) process the queues.
 
 pub mod apikey;
 pub mod cache;
@@ -49,16 +49,16 @@ use apikey_client::error::{self, Error};
 use apikey_credential::signing::RotationPolicy;
 use apikey_credential::{Hasher, SecretPool, random};
 
-/// How often a missing thing is looked for at start.
+/// Interval between two checks for something missing at the start.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
-/// How old what a watch knows may be before this process is not ready: twice the time after which a
-/// watch is opened anew, and some more.
+/// Staleness of a watch above which this process is not ready: more than twice the time after which
+/// a watch is reopened.
 const MAX_STALENESS: SignedDuration = SignedDuration::from_mins(10);
 
-/// Runs until the process is stopped, then lets running work end and gives the lease back.
+/// Runs until the process is stopped, then lets running reconciles finish and releases the Lease.
 ///
 /// # Errors
-/// The system gives no random bytes. Everything else is waited for.
+/// The system provides no random bytes. The controller waits for everything else.
 pub async fn run(
     common: &Common,
     config: &config::Controller,
@@ -98,7 +98,7 @@ pub async fn run(
         () = &mut work => {}
         () = watch_staleness(&ctx, &cache_sync, readiness) => {}
         () = process.stopped() => {
-            // Waiting for CRDs or caches ends with the process; a term ends by itself.
+            // Waiting for CRDs or caches ends with the process; leadership ends by itself.
             if filled.load(Ordering::Relaxed) {
                 work.await;
             }
@@ -154,8 +154,8 @@ fn context(
     }
 }
 
-/// A name for this process, in the lease and in Events: that of its pod or machine, and random bytes,
-/// for a container that is started again keeps the name.
+/// The identity of this process in the Lease and in Events: the name of its pod or machine, and
+/// random bytes, because a restarted container keeps the name.
 fn identity() -> Result<String, random::Error> {
     let random = u32::from_be_bytes(random::bytes()?);
     let system = rustix::system::uname();
@@ -196,8 +196,8 @@ async fn wait_for_crds(ctx: &Context, readiness: &Readiness) {
     }
 }
 
-/// Names of our definitions that the API server does not serve. Asked by discovery, which needs no
-/// right of ours.
+/// Names of the CRDs that the API server does not serve. It uses discovery, which needs no
+/// permission.
 async fn crds_missing(ctx: &Context) -> Result<Vec<String>, Error> {
     let version = format!("{}/{}", names::GROUP, names::VERSION);
     let served = ctx.client.0.list_api_group_resources(&version);
@@ -231,7 +231,7 @@ async fn wait_for_caches(ctx: &Context, cache_sync: &CacheSync, readiness: &Read
     }
 }
 
-/// Keeps readiness up to date with how old what is known may be, for ever.
+/// Updates readiness from the staleness of the caches. Never returns.
 async fn watch_staleness(ctx: &Context, cache_sync: &CacheSync, readiness: &Readiness) {
     let mut look = tokio::time::interval(LOOK_AGAIN);
     loop {
@@ -247,7 +247,7 @@ async fn watch_staleness(ctx: &Context, cache_sync: &CacheSync, readiness: &Read
     }
 }
 
-/// Says which keys are not looked after, for these look as they did.
+/// Logs the namespaces whose keys are not managed, because the keys themselves do not show it.
 fn tell_who_is_left_out(ctx: &Context, cache_sync: &CacheSync) {
     let refused = cache_sync.refusals().join(", ");
     if !refused.is_empty() {

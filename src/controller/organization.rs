@@ -1,4 +1,4 @@
-//! The `Organization` controller: id, number of keys, and whether its rules can be in force.
+//! The `Organization` controller: id, number of keys, and whether its rules are in force.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -22,27 +22,28 @@ use apikey_policy::quota_index::PhaseCounts;
 /// Name of this controller in metrics and logs.
 pub const CONTROLLER: &str = "organization";
 
-/// How often numbers of keys are brought up to date at most.
+/// Shortest time between two updates of the numbers of keys.
 pub const RECOUNT_EVERY: Duration = Duration::from_secs(5);
-/// How often an organization is looked at when nothing changes.
+/// How often an organization is reconciled without changes.
 const RESYNC: Duration = Duration::from_hours(1);
 
-/// Organizations whose number of keys changed lately. Takes nothing while it is closed: only the leader counts.
+/// Organizations whose number of keys changed recently. It ignores changes while it is closed,
+/// because only the leader counts.
 #[derive(Debug, Default)]
 pub struct Recount(Mutex<Option<BTreeSet<String>>>);
 
 impl Recount {
-    /// Opens it, empty: all organizations are looked at now.
+    /// Opens it, empty, because all organizations are reconciled now.
     pub fn open(&self) {
         *self.0.lock() = Some(BTreeSet::new());
     }
 
-    /// Closes it, with what it holds.
+    /// Closes it and drops its content.
     pub fn close(&self) {
         self.0.lock().take();
     }
 
-    /// The number of keys of this organization changed.
+    /// Marks this organization: its number of keys changed.
     pub fn add(&self, name: &str) {
         if let Some(changed) = &mut *self.0.lock() {
             changed.insert(name.to_owned());
@@ -58,7 +59,7 @@ impl Recount {
     }
 }
 
-/// Has the organizations reconciled whose number of keys changed since the last call.
+/// Enqueues the organizations whose number of keys changed since the last call.
 pub fn flush(ctx: &Context) {
     for name in ctx.recount.take() {
         if ctx
@@ -72,7 +73,7 @@ pub fn flush(ctx: &Context) {
     }
 }
 
-/// Brings the status of one organization up to date.
+/// Updates the status of one organization.
 ///
 /// # Errors
 /// The status can't be written.
@@ -129,7 +130,7 @@ async fn write_status(
     Ok(())
 }
 
-/// Publishes an Event when the rules can't be in force for another reason than before.
+/// Publishes an Event if the rules are not in force and the reason has changed.
 fn warn(ctx: &Context, organization: &Organization, standing: &Standing) {
     let (Standing::Waiting(reason, message) | Standing::Refused(reason, message)) = standing else {
         return;
@@ -143,7 +144,7 @@ fn warn(ctx: &Context, organization: &Organization, standing: &Standing) {
     ctx.events.publish(organization.object_ref(&()), transition);
 }
 
-/// Whether the rules of an organization can be in force.
+/// Whether the rules of an organization are in force.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Standing {
     InForce,

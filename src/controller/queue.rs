@@ -1,4 +1,4 @@
-//! What is to be reconciled, by one controller.
+//! The queue of one controller.
 
 use std::sync::Arc;
 
@@ -10,17 +10,17 @@ use tokio::time::Instant;
 use super::turns::{Tenant, Turns};
 use apikey_api::KeyRef;
 
-/// Which object of its kind.
+/// Identifies an object of a kind.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct ObjectName {
-    /// Its namespace; `None` for an object of the cluster.
+    /// Its namespace; `None` for a cluster-scoped object.
     pub namespace: Option<Arc<str>>,
     /// Its `metadata.name`.
     pub name: Arc<str>,
 }
 
 impl ObjectName {
-    /// Of an object of the cluster.
+    /// The name of a cluster-scoped object.
     #[must_use]
     pub fn of_cluster(name: &str) -> Self {
         Self {
@@ -29,7 +29,7 @@ impl ObjectName {
         }
     }
 
-    /// Of an object in a namespace.
+    /// The name of an object in a namespace.
     #[must_use]
     pub fn within(namespace: &str, name: &str) -> Self {
         Self {
@@ -38,7 +38,7 @@ impl ObjectName {
         }
     }
 
-    /// As the caches want it.
+    /// Converts to the key of the caches.
     #[must_use]
     pub fn reference<K: Lookup<DynamicType = ()>>(&self) -> ObjectRef<K> {
         let reference = ObjectRef::new(&self.name);
@@ -58,7 +58,7 @@ impl From<&KeyRef> for ObjectName {
     }
 }
 
-/// A queue that takes nothing while it is closed: only the leader works.
+/// A queue that ignores objects while it is closed, because only the leader reconciles.
 #[derive(Debug, Default)]
 pub struct Queue {
     turns: Mutex<Option<Turns<ObjectName>>>,
@@ -66,23 +66,23 @@ pub struct Queue {
 }
 
 impl Queue {
-    /// Opens the queue, which is empty, for so many workers.
+    /// Opens the queue, empty, for this many workers.
     pub fn open(&self, workers: u16) {
         *self.turns.lock() = Some(Turns::new(workers.into()));
     }
 
-    /// Closes the queue: nothing new begins.
+    /// Closes the queue, so that no new reconcile begins.
     pub fn close(&self) {
         self.turns.lock().take();
         self.changed.notify_one();
     }
 
-    /// Whether the queue is open: this controller leads.
+    /// Whether the queue is open, that is, whether this controller leads.
     pub fn is_open(&self) -> bool {
         self.turns.lock().is_some()
     }
 
-    /// Has an object of a tenant wait for its turn, if the queue is open.
+    /// Enqueues an object of a tenant, if the queue is open.
     pub fn push(&self, tenant: &Tenant, object: ObjectName) {
         if let Some(turns) = &mut *self.turns.lock() {
             turns.push(tenant, object);
@@ -90,24 +90,24 @@ impl Queue {
         }
     }
 
-    /// The object whose turn it is; to be given back by [`Queue::end`].
+    /// Takes the next object. The caller must return it with [`Queue::end`].
     pub fn take(&self) -> Option<ObjectName> {
         self.turns.lock().as_mut()?.take(Instant::now())
     }
 
-    /// When the next object has to be looked at again.
+    /// When the next object is due.
     pub fn next_due(&self) -> Option<Instant> {
         self.turns.lock().as_ref()?.next_due()
     }
 
-    /// An object is no longer worked on, and has to be looked at again at this time.
+    /// Marks an object as processed, and as due again at this time.
     pub fn end(&self, object: ObjectName, next: Option<Instant>) {
         if let Some(turns) = &mut *self.turns.lock() {
             turns.end(object, next);
         }
     }
 
-    /// Ends when something was pushed, or the queue was closed, since the last call.
+    /// Waits until an object has been pushed, or the queue has been closed, since the last call.
     pub async fn changed(&self) {
         self.changed.notified().await;
     }

@@ -1,7 +1,8 @@
-//! What organizations have to do with each other: parents, and ids that are taken. Pure data, kept by the watch.
+//! Relations between organizations: parents, and shared ids. Pure data, updated by the watch.
 //!
-//! The status of an organization depends on its parent, and on the oldest one with its id. A change concerns
-//! those for which one of the two changed: each change costs O(log n) beside them.
+//! The status of an organization depends on its parent and on the oldest organization with its id.
+//! A change affects those for which one of the two changed. Besides updating them, each change
+//! costs O(log n).
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -15,11 +16,11 @@ use apikey_api::Organization;
 /// What is known of an organization.
 #[derive(Clone, Copy, Debug)]
 pub enum Declared<'a> {
-    /// It is there.
+    /// It exists and can be read.
     Readable(&'a Organization),
-    /// It is there and can't be read.
+    /// It exists and can't be read.
     Unreadable,
-    /// It is not there.
+    /// It does not exist.
     Missing,
 }
 
@@ -31,7 +32,7 @@ pub struct Relations {
     by_parent: BTreeMap<Arc<str>, BTreeSet<Arc<str>>>,
 }
 
-/// What others look at.
+/// The properties that other organizations depend on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Facts {
     Readable {
@@ -42,7 +43,7 @@ enum Facts {
     Unreadable,
 }
 
-/// As what a sub-organization sees its parent.
+/// The parent as its sub-organizations see it.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Parent {
     Missing,
@@ -51,7 +52,7 @@ enum Parent {
     SubOrganization,
 }
 
-/// Age order: creation time, then uid.
+/// Order by age: creation time, then uid.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Age {
     created: Option<Timestamp>,
@@ -101,7 +102,7 @@ impl Facts {
 }
 
 impl Relations {
-    /// Takes in what is known of an organization now. Returns the names of the others that have to be looked at.
+    /// Updates an organization. Returns the names of the others that must be reconciled.
     pub fn declare(&mut self, name: &str, declared: Declared<'_>) -> BTreeSet<Arc<str>> {
         let name: Arc<str> = name.into();
         let (new, old) = (Facts::of(declared), self.organizations.remove(&name));
@@ -169,7 +170,7 @@ impl Relations {
     }
 }
 
-/// Takes a value out, and its set if that is empty then.
+/// Removes a value, and its set if that becomes empty.
 fn take_from<K: Ord, V: Ord>(sets: &mut BTreeMap<K, BTreeSet<V>>, key: &K, value: &V) {
     if let Some(set) = sets.get_mut(key) {
         set.remove(value);

@@ -1,9 +1,9 @@
-//! What this process remembers of each key, by uid, in one term of leadership.
+//! What this process remembers of each key, by uid, while it leads.
 //!
 //! # Guarantees
 //!
-//! Nothing is left of a key whose deletion was seen, however late a reconcile of it ends, and nothing
-//! outlives the term.
+//! Nothing remains of a key whose deletion was seen, even if a reconcile of it ends later. Nothing
+//! outlives the leadership.
 
 use std::collections::BTreeMap;
 
@@ -20,14 +20,14 @@ impl<T> Default for Remembered<T> {
 }
 
 impl<T: Clone> Remembered<T> {
-    /// What is remembered of a key; `None`: nothing in this term.
+    /// What is remembered of a key; `None` if nothing has been since this process began to lead.
     #[must_use]
     pub fn of(&self, uid: &str) -> Option<T> {
         self.0.lock().get(uid).cloned()
     }
 
-    /// Remembers something of a key. One of which nothing is remembered yet has to be there: its deletion may
-    /// have been seen meanwhile.
+    /// Remembers something of a key. If nothing is remembered of it yet, the key must exist,
+    /// because its deletion may have been seen in the meantime.
     pub fn set(&self, uid: &str, value: T, is_there: impl FnOnce() -> bool) {
         let mut remembered = self.0.lock();
         if let Some(known) = remembered.get_mut(uid) {
@@ -37,12 +37,12 @@ impl<T: Clone> Remembered<T> {
         }
     }
 
-    /// Forgets a key that was deleted.
+    /// Forgets a deleted key.
     pub fn forget(&self, uid: &str) {
         self.0.lock().remove(uid);
     }
 
-    /// Forgets all keys: another controller may look after them now.
+    /// Forgets all keys, because another controller may lead now.
     pub fn clear(&self) {
         self.0.lock().clear();
     }

@@ -1,4 +1,4 @@
-//! Takes over verifiers from a backup: the keys of a restored cluster have new uids.
+//! Adopts credential records from a backup: the keys of a restored cluster have new uids.
 
 use std::time::Duration;
 
@@ -14,11 +14,11 @@ use apikey_client::error::{Class, Error, request};
 use apikey_client::object::Answer;
 use apikey_credential::record::{CredentialRecord, Owner};
 
-/// How long to wait for the key of a verifier to come back.
+/// How long to wait for the key of a credential record to be restored.
 const LOOK_AGAIN: Duration = Duration::from_secs(5);
 
-/// Gives a verifier whose owner is gone to the key of the same name, if that is there and may adopt it.
-/// Otherwise the verifier is kept: its key may still come.
+/// Adopts a credential record whose owner is gone for the key of the same name, if that exists and
+/// may adopt it. Otherwise the record is kept, because its key may still be restored.
 ///
 /// # Errors
 /// A request failed.
@@ -32,7 +32,7 @@ pub async fn adopt(ctx: &Context, verifier: &Verifier, owner: &Owner) -> Result<
         return Ok(later);
     }
     let adopted = document.adopted_by(key.metadata.uid.as_deref().unwrap_or_default());
-    // First the new one: one of the two is there at any time.
+    // Create the new record before removing the old one, so that one of them exists at any time.
     if !store(ctx, &adopted).await? {
         return Ok(later);
     }
@@ -43,7 +43,8 @@ pub async fn adopt(ctx: &Context, verifier: &Verifier, owner: &Owner) -> Result<
     Ok(Next::OnChange)
 }
 
-/// Creates the verifier; whether it is there. It is not if the key has another one.
+/// Creates the credential record. Returns whether it exists; it does not if the key already has
+/// another one.
 async fn store(ctx: &Context, document: &CredentialRecord) -> Result<bool, Error> {
     let doing = "take over the verifier";
     let secret = Verifier::render(document, &ctx.namespace, None)

@@ -1,4 +1,4 @@
-//! What the controllers share, for tests. Nothing answers its client.
+//! A shared context for tests. Its client gets no responses.
 
 use std::sync::Arc;
 

@@ -1,29 +1,29 @@
-//! Whose turn it is: what waits for a worker. Pure.
+//! Fair scheduling of queued objects. Pure.
 //!
-//! Organizations take turns, and so do the namespaces of one, so that somebody with a thousand objects to
-//! reconcile, in however many namespaces, keeps nobody else waiting for longer than one object takes. No
-//! object is worked on twice at the same time, and one that changes while it is worked on is looked at once
-//! more.
+//! Organizations take turns, and so do the namespaces of one organization. A tenant with a thousand
+//! objects, in any number of namespaces, delays others by at most the time of one object. No object
+//! is processed twice at the same time. An object that changes while it is processed is processed
+//! once more.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use tokio::time::Instant;
 
-/// For whom an object is worked on.
+/// The tenant that an object is processed for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Tenant {
-    /// The organization that has it; empty for whatever none has.
+    /// The organization that owns the object; empty if none does.
     pub organization: Arc<str>,
-    /// Its namespace.
+    /// Namespace of the object.
     pub namespace: Arc<str>,
 }
 
-/// What waits, is worked on, or comes later.
+/// Objects that wait, are being processed, or are due later.
 #[derive(Debug)]
 pub struct Turns<T> {
     organizations: BTreeMap<Arc<str>, Organization<T>>,
-    /// Organizations that something waits for, the next one first.
+    /// Organizations with waiting objects, the next one first.
     order: VecDeque<Arc<str>>,
     objects: BTreeMap<T, Object>,
     later: BTreeSet<(Instant, T)>,
@@ -34,7 +34,7 @@ pub struct Turns<T> {
 #[derive(Debug)]
 struct Organization<T> {
     namespaces: BTreeMap<Arc<str>, Namespace<T>>,
-    /// Namespaces that something waits for, the next one first.
+    /// Namespaces with waiting objects, the next one first.
     order: VecDeque<Arc<str>>,
     taken: usize,
 }
@@ -110,14 +110,14 @@ impl<T> Organization<T> {
     }
 }
 
-/// Three quarters, so that slow work leaves something to others.
+/// Three quarters, so that slow work leaves workers for others.
 fn most_of(workers: usize) -> usize {
     workers.saturating_sub(workers / 4).max(1)
 }
 
 impl<T: Clone + Ord> Turns<T> {
-    /// Nothing waits. So many workers there are; one organization gets three quarters of them at most, and
-    /// one namespace three quarters of that.
+    /// Creates an empty scheduler for this many workers. One organization gets at most three
+    /// quarters of them, and one namespace three quarters of that.
     #[must_use]
     pub fn new(workers: usize) -> Self {
         Self {
@@ -130,7 +130,7 @@ impl<T: Clone + Ord> Turns<T> {
         }
     }
 
-    /// Has an object of a tenant wait for its turn, once.
+    /// Enqueues an object of a tenant, unless it already waits.
     pub fn push(&mut self, tenant: &Tenant, object: T) {
         match self
             .objects
@@ -161,7 +161,7 @@ impl<T: Clone + Ord> Turns<T> {
         self.set(tenant.clone(), object, State::Waiting);
     }
 
-    /// The object whose turn it is; the caller works on it and then says [`Turns::end`].
+    /// Takes the next object. The caller processes it and then calls [`Turns::end`].
     pub fn take(&mut self, now: Instant) -> Option<T> {
         self.wake(now);
         for _ in 0..self.order.len() {
@@ -185,8 +185,8 @@ impl<T: Clone + Ord> Turns<T> {
         None
     }
 
-    /// An object is no longer worked on. It waits again if it changed meanwhile, else from the time on that
-    /// `next` says.
+    /// Marks an object as processed. It waits again if it changed in the meantime; otherwise it is
+    /// due at `next`.
     pub fn end(&mut self, object: T, next: Option<Instant>) {
         let Some(Object {
             tenant,
@@ -209,7 +209,7 @@ impl<T: Clone + Ord> Turns<T> {
         }
     }
 
-    /// When the next object has to be looked at again.
+    /// When the next object is due.
     #[must_use]
     pub fn next_due(&self) -> Option<Instant> {
         self.later.first().map(|(due, _)| *due)
@@ -250,7 +250,7 @@ mod tests {
         }
     }
 
-    /// Everything that can be taken now.
+    /// Takes everything that can be taken now.
     fn drain(turns: &mut Turns<u32>, now: Instant) -> Vec<u32> {
         std::iter::from_fn(|| turns.take(now)).collect()
     }

@@ -1,8 +1,9 @@
-//! The sweeper: removes verifiers whose `ApiKey` is gone, and writes the audit record of it.
+//! The sweeper: removes credential records whose `ApiKey` is deleted, and records that in the audit
+//! log.
 //!
-//! Deleting an `ApiKey` waits for nobody (there is no finalizer). The delivered Secret goes by
-//! garbage collection; the verifier lives in another namespace, so it is swept here, at start as
-//! well. The endpoint refuses from the moment the deletion is seen, swept or not.
+//! An `ApiKey` has no finalizer, so its deletion waits for nothing. Garbage collection removes the
+//! delivered Secret. The credential record is in another namespace, so the sweeper removes it, also
+//! after a restart. The token server refuses the key as soon as it sees the deletion, swept or not.
 
 use std::sync::Arc;
 
@@ -27,7 +28,7 @@ use apikey_credential::record::{CredentialRecord, Owner};
 /// Name of this controller in metrics and logs.
 pub const CONTROLLER: &str = "verifier";
 
-/// Removes the verifier if its key is gone.
+/// Removes the credential record if its key is deleted.
 ///
 /// # Errors
 /// A request failed.
@@ -35,7 +36,7 @@ pub async fn reconcile(verifier: Arc<Verifier>, ctx: Arc<Context>) -> Result<Nex
     let Some(owner) = &verifier.owner else {
         return Ok(Next::OnChange);
     };
-    // Whether a key is there can't be seen where nothing is watched.
+    // In a namespace that is not watched, the operator can't see whether the key exists.
     if !ctx.watched.contains(&owner.namespace) || owner_exists(&ctx, owner).await? {
         return Ok(Next::OnChange);
     }
@@ -48,10 +49,10 @@ pub async fn reconcile(verifier: Arc<Verifier>, ctx: Arc<Context>) -> Result<Nex
     Ok(Next::OnChange)
 }
 
-/// Removes the verifier; whether it was there.
+/// Removes the credential record. Returns whether it existed.
 ///
 /// # Errors
-/// The request failed, with a conflict if the verifier is no longer as seen.
+/// The request failed, with a conflict if the record has changed.
 pub async fn remove(ctx: &Context, verifier: &Verifier) -> Result<bool, Error> {
     let params = DeleteParams {
         preconditions: Some(Preconditions {
@@ -63,7 +64,7 @@ pub async fn remove(ctx: &Context, verifier: &Verifier) -> Result<bool, Error> {
     let url = Secret::url_path(&(), Some(&ctx.namespace));
     let delete = Request::new(url).delete(&verifier.name_any(), &params);
     let delete = delete.map_err(|error| Error::internal("sweep the verifier", &error))?;
-    // The answer may be the object, whatever stands in it.
+    // The response may be the object, which may have any content.
     let deleted = ctx.client.0.request_text(delete);
     match request("sweep the verifier", deleted).await {
         Ok(_) => Ok(true),
@@ -78,7 +79,7 @@ async fn owner_exists(ctx: &Context, owner: &Owner) -> Result<bool, Error> {
     if cached.is_some_and(|apikey| apikey.metadata.uid.as_ref() == Some(&owner.uid)) {
         return Ok(true);
     }
-    // The cache may lag behind; a verifier that is in use must never go.
+    // The cache may lag behind, and a credential record in use must never be removed.
     let key = KeyRef::new(&owner.namespace, &owner.name);
     Ok(ctx.find_apikey(&key, &owner.uid).await?.is_some())
 }

@@ -1,4 +1,4 @@
-//! Feeds the caches and queues what changed. Secrets of tenants are watched as metadata.
+//! Feeds changes into the caches and queues. Secrets of tenants are watched as metadata only.
 
 use std::sync::Arc;
 
@@ -71,8 +71,8 @@ pub fn start(ctx: &Arc<Context>, process: &Process, cache_sync: CacheSync) -> Wa
     watches
 }
 
-/// Takes an event of the watch of a part into a cache, and handles what it changed; `handle` returns the keys
-/// that this concerns.
+/// Applies an event of the watch of this scope to a cache and handles the changes; `handle` returns
+/// the keys that they affect.
 fn into<K>(
     ctx: &Arc<Context>,
     scope: &WatchScope,
@@ -85,7 +85,8 @@ where
     let (ctx, scope) = (Arc::clone(ctx), scope.clone());
     move |event| {
         let concerned: Vec<_> = {
-            // Locked around both: whoever sees something in a cache and locks the quota index then finds it there.
+            // Hold the lock around both: a reader that sees an object in a cache and then locks the
+            // quota index finds it there.
             let mut quota_index = ctx.quota_index.lock();
             let news = cache(&ctx).apply(&scope, event).into_iter();
             news.flat_map(|news| handle(&ctx, &mut quota_index, news))
@@ -116,7 +117,7 @@ fn on_apikey(ctx: &Context, quota_index: &mut QuotaIndex, news: Delta<ApiKey>) -
             (old, quota_index.remove(&key))
         }
     };
-    // One that could not be read was not counted.
+    // An object that could not be read was not counted.
     if let Some(counted) = counted {
         ctx.recount.add(&counted.spec.org);
     }
@@ -190,7 +191,8 @@ fn on_delivered(ctx: &Context, _: &mut QuotaIndex, news: Delta<Delivered>) -> Ve
     };
     let mut keys = Vec::new();
     for secret in secrets.into_iter().flatten() {
-        // Whose it is, and whose it should be as a rule: somebody may have taken it from that key.
+        // The key that owns the Secret, and the key of the same name, because somebody may have
+        // taken the Secret from that key.
         for name in secret.owner_name().into_iter().chain([&*secret.name]) {
             keys.push(KeyRef::new(&secret.namespace, name));
         }
@@ -226,7 +228,8 @@ fn on_verifier(ctx: &Context, _: &mut QuotaIndex, news: Delta<Verifier>) -> Vec<
         .collect()
 }
 
-/// Warns of all objects that can't be read: a controller that begins to lead has not said it yet.
+/// Warns of all objects that can't be read, because a controller that begins to lead has not done
+/// so yet.
 pub fn warn_of_unreadable(ctx: &Context) {
     fn warn<K: Keep + Clone>(ctx: &Context, cache: &Cache<K>) {
         for identity in cache.unreadable() {
@@ -240,7 +243,7 @@ pub fn warn_of_unreadable(ctx: &Context) {
     warn(ctx, &ctx.caches.verifiers);
 }
 
-/// Publishes an Event at an object that can't be read, if this controller leads.
+/// Publishes an Event about an object that can't be read, if this controller leads.
 fn warn_of<K: Keep>(ctx: &Context, identity: &Identity) {
     if !ctx.queues.apikeys.is_open() {
         return;

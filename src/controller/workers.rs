@@ -1,4 +1,4 @@
-//! Works off a queue: each object by one worker at a time, the tenants in turn.
+//! Processes a queue: one worker at a time per object, and the tenants in turn.
 
 use std::future::Future;
 use std::panic::AssertUnwindSafe;
@@ -19,28 +19,28 @@ use super::queue::{ObjectName, Queue};
 use crate::telemetry::RECONCILE;
 use apikey_client::error::{Class, Error};
 
-/// When an object is looked at again.
+/// When to reconcile an object again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Next {
-    /// So long after this reconcile began, or when something changes before.
+    /// This long after the reconcile began, or at an earlier change.
     After(Duration),
-    /// When something changes.
+    /// At the next change.
     OnChange,
 }
 
-/// What one controller works on, and how.
+/// A controller: its queue, its objects and its reconcile function.
 pub struct Controller<K: Resource<DynamicType = ()> + Clone + 'static, F> {
     /// Its name in metrics and logs.
     pub name: &'static str,
-    /// Objects reconciled at the same time.
+    /// Maximum number of objects reconciled at the same time.
     pub workers: u16,
-    /// What is to be reconciled.
+    /// The objects to reconcile.
     pub queue: fn(&Queues) -> &Queue,
-    /// The objects as they are now.
+    /// The current objects.
     pub cache: fn(&Context) -> &Cache<K>,
-    /// Has an object reconciled.
+    /// Enqueues an object.
     pub enqueue: fn(&Context, &K),
-    /// Brings an object to its declared state.
+    /// Reconciles an object.
     pub reconcile: fn(Arc<K>, Arc<Context>) -> F,
 }
 
@@ -54,7 +54,7 @@ where
     K: Resource<DynamicType = ()> + Clone + Send + Sync + 'static,
     F: Future<Output = Result<Next, Error>> + Send + 'static,
 {
-    /// Opens the queue and has all objects wait in it that there are now.
+    /// Opens the queue and enqueues all objects that exist now.
     pub fn open(&self, ctx: &Context) {
         (self.queue)(&ctx.queues).open(self.workers);
         for object in (self.cache)(ctx).all() {
@@ -62,7 +62,7 @@ where
         }
     }
 
-    /// Works until the queue is closed and running work has ended.
+    /// Runs until the queue is closed and running reconciles have finished.
     pub async fn run(self, ctx: &Arc<Context>) {
         let (queue, cache) = ((self.queue)(&ctx.queues), (self.cache)(ctx));
         ctx.metrics.allow_workers(self.name, self.workers);
@@ -79,8 +79,8 @@ where
     }
 }
 
-/// Works until the queue is closed and running work has ended. `begin` returns the work on an object, if it
-/// is still there; it ends with when to look at it again.
+/// Runs until the queue is closed and running reconciles have finished. `begin` starts the work on
+/// an object, if it still exists; the work returns when to do it again.
 async fn work_off<F>(queue: &Queue, workers: usize, begin: impl Fn(&ObjectName) -> Option<F>)
 where
     F: Future<Output = Option<Instant>> + Send + 'static,
@@ -109,7 +109,8 @@ where
         };
         tokio::select! {
             Some(ended) = running.join_next() => {
-                // Panics are caught where they happen, and what aborts a reconcile ends all of this.
+                // Panics are caught inside the task, and whatever aborts a reconcile ends this loop
+                // too.
                 if let Ok((object, next)) = ended {
                     queue.end(object, next);
                 }
@@ -120,13 +121,14 @@ where
     }
 }
 
-/// The result of a reconcile; a panic is a failure like another.
+/// The result of a reconcile; a panic counts as a failure.
 async fn caught(running: impl Future<Output = Result<Next, Error>>) -> Result<Next, Error> {
     let caught = AssertUnwindSafe(running).catch_unwind().await;
     caught.unwrap_or_else(|_| Err(Error::internal("reconcile", &Panicked)))
 }
 
-/// One reconcile in its span, timed and counted; returns when the object has to be looked at again.
+/// Runs one reconcile in its span, measures and counts it. Returns when to reconcile the object
+/// again.
 async fn observed<K, F>(
     controller: &'static str,
     (object, key): (Arc<K>, String),
@@ -201,7 +203,7 @@ mod tests {
         ObjectName::within("a", name)
     }
 
-    /// Works objects off until as many were as wanted; returns their names, and when each began.
+    /// Processes objects until `wanted` have begun; returns their names, and when each began.
     async fn names(
         queue: &Queue,
         wanted: usize,

@@ -1,7 +1,7 @@
-//! The classic text format of Prometheus (version 0.0.4), made from `OpenMetrics` text.
+//! The classic text format of Prometheus (version 0.0.4), converted from `OpenMetrics` text.
 //!
-//! The samples are the same: what differs are the lines that describe them. A counter has the name
-//! of its samples there, with `_total`; there are no types `info`, `stateset` and `unknown`, no
+//! The samples are the same; the lines that describe them differ. In the classic format a counter
+//! is named like its samples, with `_total`. It has no types `info`, `stateset` and `unknown`, no
 //! `# UNIT` and no `# EOF`. This program writes no exemplars.
 //!
 //! Sources: `OpenMetrics` 1.0, section "Negotiation" of the Prometheus exposition formats, RFC 9110
@@ -12,7 +12,7 @@ pub const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; cha
 /// Media type of the classic text format.
 pub const CLASSIC: &str = "text/plain; version=0.0.4; charset=utf-8";
 
-/// Whether this Accept header prefers the classic format. `OpenMetrics` wins if both are as welcome.
+/// Whether this Accept header prefers the classic format. `OpenMetrics` wins a tie.
 #[must_use]
 pub fn is_preferred(accept: &str) -> bool {
     let quality = |wanted: &str| {
@@ -29,11 +29,11 @@ pub fn is_preferred(accept: &str) -> bool {
     quality("text/plain") > quality("application/openmetrics-text")
 }
 
-/// The metrics of this `OpenMetrics` text in the classic format.
+/// Converts this `OpenMetrics` text to the classic format.
 #[must_use]
 pub fn of_open_metrics(text: &str) -> String {
     let mut classic = String::with_capacity(text.len());
-    // HELP comes before TYPE, and its name depends on the type.
+    // HELP precedes TYPE, and the name in HELP depends on the type.
     let mut help = None;
     for line in text.lines() {
         if let Some(described) = line.strip_prefix("# HELP ") {

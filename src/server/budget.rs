@@ -1,8 +1,9 @@
-//! Memory of requests under way: how much all of them, and those of one source, may take.
+//! Memory budget of running requests: for all of them, and for those of one source.
 //!
-//! A request is counted before anything is done for it, from its head to the end of its answer, by what
-//! it may come to take. One that does not fit is refused and let go of at once, so that no number of
-//! connections, streams, fields or unfinished bodies fills the memory.
+//! Before a request is processed, the budget is charged with the memory that it may need. The
+//! charge lasts from the head of the request to the end of its response. A request that does not
+//! fit is refused and released at once, so that no number of connections, streams, fields or
+//! unfinished bodies can exhaust the memory.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -11,21 +12,21 @@ use parking_lot::Mutex;
 
 use super::source::Source;
 
-/// What all requests of a port may take. Unit: bytes.
+/// Budget of all requests of a port. Unit: bytes.
 pub const TOTAL_BYTES: usize = 64 * 1024 * 1024;
-/// What those of one source may take. Unit: bytes.
+/// Budget of the requests of one source. Unit: bytes.
 pub const SOURCE_BYTES: usize = TOTAL_BYTES / 4;
-/// What those of one source may take although others have taken all, so that none is kept out. Unit:
-/// bytes.
+/// Guaranteed budget of one source while others use the whole budget, so that no source is locked
+/// out. Unit: bytes.
 pub const LEAST_BYTES: usize = 64 * 1024;
 
-/// What a request takes without its head and body: tasks, stream, answer. Unit: bytes.
+/// Memory of a request besides its head and body: tasks, stream, response. Unit: bytes.
 const REQUEST_BYTES: usize = 4 * 1024;
-/// What a field takes besides its text. Unit: bytes.
+/// Memory of a field besides its text. Unit: bytes.
 const FIELD_BYTES: usize = 128;
 
-/// What a request may come to take, by the fields of its head and the greatest length of a body that is
-/// not here yet. Unit: bytes.
+/// The memory that a request may need, from the fields of its head and the maximum length of a body
+/// that is still to come. Unit: bytes.
 pub fn cost_bytes<'a>(
     fields: impl Iterator<Item = (&'a str, &'a [u8])>,
     body_bytes: usize,
@@ -34,7 +35,7 @@ pub fn cost_bytes<'a>(
     REQUEST_BYTES + body_bytes + head.sum::<usize>()
 }
 
-/// What is taken, by source.
+/// The charged memory, by source.
 #[derive(Debug, Default)]
 pub struct Budget {
     taken: Mutex<Taken>,
@@ -46,7 +47,7 @@ struct Taken {
     sources: BTreeMap<Source, usize>,
 }
 
-/// A share of the budget, which is given back when this is dropped.
+/// A charge, which is released when this is dropped.
 #[derive(Debug)]
 pub struct Share {
     budget: Arc<Budget>,
@@ -55,8 +56,8 @@ pub struct Share {
 }
 
 impl Budget {
-    /// Takes so many bytes for a request of this source; an exempt one may take as much as all. `None`:
-    /// there is no room.
+    /// Charges a request of this source; an exempt source may use the whole budget. `None` if there
+    /// is no room.
     #[must_use]
     pub fn take(self: &Arc<Self>, source: Source, exempt: bool, bytes: usize) -> Option<Share> {
         let mut taken = self.taken.lock();

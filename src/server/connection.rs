@@ -1,21 +1,21 @@
-//! What is known about one connection, and when it has to end. Pure: the time comes from the caller.
+//! The state of one connection, and when it must end. Pure: the caller passes the time.
 
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// Longest wait for the head of the first request, TLS handshake included.
+/// Longest wait for the head of the first request, including the TLS handshake.
 pub const FIRST_REQUEST: Duration = Duration::from_secs(10);
-/// Longest time to take an answer, from its head to its last byte.
+/// Longest time for the caller to receive a response, from its head to its last byte.
 pub const TAKE_ANSWER: Duration = Duration::from_secs(20);
-/// How long a connection that is to end is quiet before it is closed: a caller that is about to
-/// send a request gets its answer, with `Connection: close`.
+/// How long a connection that is to end must be quiet before it is closed. A caller that is about
+/// to send a request still gets a response, with `Connection: close`.
 pub const QUIET: Duration = Duration::from_secs(2);
 /// Longest time from the order to close until the connection is cut.
 pub const DRAIN: Duration = Duration::from_secs(15);
-/// A connection makes room for others once it waits for its caller this long.
+/// A connection can be evicted after it has waited this long for its caller.
 pub const MAKES_ROOM_AFTER: Duration = Duration::from_millis(250);
-/// A connection whose request takes this long makes room if none waits for its caller.
+/// A connection whose request takes this long can be evicted if no other waits for its caller.
 pub const SLOW_REQUEST: Duration = Duration::from_secs(5);
 
 /// How long connections may last.
@@ -23,7 +23,7 @@ pub const SLOW_REQUEST: Duration = Duration::from_secs(5);
 pub struct Lifetime {
     /// Longest time between two requests.
     pub idle: Duration,
-    /// Longest time from the first byte until the connection is asked to end.
+    /// Age at which the connection is asked to end.
     pub max_age: Duration,
 }
 
@@ -34,24 +34,24 @@ pub enum Reason {
     Caller,
     /// TLS or HTTP failed.
     Failed,
-    /// No request came in time.
+    /// The first request did not arrive in time.
     NoRequest,
-    /// No further request came in time.
+    /// No further request arrived in time.
     Idle,
-    /// It is older than connections may be.
+    /// The connection reached its maximum age.
     MaxAge,
-    /// The caller did not take an answer in time.
+    /// The caller did not receive a response in time.
     SlowReader,
-    /// Its source has too many.
+    /// Its source has too many connections.
     SourceLimit,
-    /// It made room for others.
+    /// It was evicted to make room for others.
     Evicted,
-    /// The server ends.
+    /// The server shuts down.
     Shutdown,
 }
 
 impl Reason {
-    /// All of them.
+    /// All reasons.
     pub const ALL: [Self; 9] = [
         Self::Caller,
         Self::Failed,
@@ -81,31 +81,33 @@ impl Reason {
     }
 }
 
-/// What has to happen to a connection.
+/// The next action for a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
     /// Nothing.
     Keep,
-    /// Tell the caller to use another one, and close it when it is quiet.
+    /// Ask the caller to use another connection, and close this one when it is quiet.
     Retire(Reason),
-    /// Close it: no request is under way.
+    /// Close it, because no request is running.
     Close(Reason),
-    /// Cut it.
+    /// Cut it, even if a request is running.
     Cut(Reason),
 }
 
-/// How readily a connection makes room for others; the least comes first.
+/// The order of eviction; the smallest is evicted first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Evictable {
-    /// It was used, and waits since then for the caller: for a request or its body, or to take an answer.
+    /// The connection has been used, and waits for its caller since then: for a request or its
+    /// body, or for the caller to receive a response.
     Waiting(Instant),
-    /// It was opened then and has brought no request: a newcomer gets its time where it can.
+    /// The connection was opened then and has had no request. Where possible, a new connection
+    /// keeps its time.
     Unused(Instant),
-    /// A request is under way since then.
+    /// A request has been running since then.
     Slow(Instant),
 }
 
-/// What is known about one connection.
+/// The state of one connection.
 #[derive(Clone, Debug)]
 pub struct Connection {
     opened: Instant,
@@ -113,20 +115,20 @@ pub struct Connection {
     last: Instant,
     requested: bool,
     http2: bool,
-    /// When the requests began whose body is not here whole.
+    /// When the requests began whose body is incomplete.
     receiving: Vec<Instant>,
-    /// When the requests began that are here whole and have no answer yet.
+    /// When the requests began that are complete and have no response yet.
     working: Vec<Instant>,
-    /// When the answers began that are not handed to the connection whole.
+    /// When the responses began that are not yet handed over completely.
     answering: Vec<Instant>,
-    /// Since when bytes wait for the caller to take them.
+    /// Since when bytes wait to be received by the caller.
     unsent: Option<Instant>,
     retired: Option<Reason>,
     closing: Option<(Instant, Reason)>,
 }
 
 impl Connection {
-    /// One that is opened now.
+    /// Creates the state of a connection that opens now.
     #[must_use]
     pub const fn new(now: Instant) -> Self {
         Self {
@@ -143,7 +145,7 @@ impl Connection {
         }
     }
 
-    /// A request begins; its body is here whole with the head, or comes later.
+    /// A request begins; `whole` if its body is complete with the head.
     pub fn begin(&mut self, http2: bool, whole: bool, now: Instant) {
         self.requested = true;
         self.http2 = http2;
@@ -156,20 +158,20 @@ impl Connection {
         requests.push(now);
     }
 
-    /// Nothing more comes of the body of the request that began then, or nobody wants it.
+    /// The body of the request that began then is complete, or is no longer read.
     pub fn received(&mut self, began: Instant) {
         if remove(&mut self.receiving, began) {
             self.working.push(began);
         }
     }
 
-    /// The request that began then has its answer.
+    /// The request that began then has its response.
     pub fn answered(&mut self, began: Instant, now: Instant) {
         self.forget(began);
         self.answering.push(now);
     }
 
-    /// The request that began then has no answer and gets none.
+    /// The request that began then was dropped without a response.
     pub fn dropped(&mut self, began: Instant, now: Instant) {
         self.forget(began);
         self.last = now;
@@ -181,13 +183,13 @@ impl Connection {
         }
     }
 
-    /// The answer that began then is handed over, or nobody wants it.
+    /// The response that began then is handed over, or is no longer wanted.
     pub fn ended(&mut self, began: Instant, now: Instant) {
         remove(&mut self.answering, began);
         self.last = now;
     }
 
-    /// Bytes wait for the caller, or no longer.
+    /// Bytes wait to be received by the caller, or no longer wait.
     pub fn unsent(&mut self, waits: bool, now: Instant) {
         self.unsent = if waits {
             self.unsent.or(Some(now))
@@ -196,29 +198,29 @@ impl Connection {
         };
     }
 
-    /// The caller is told to use another connection.
+    /// The caller is asked to use another connection.
     pub fn retire(&mut self, reason: Reason) {
         self.retired.get_or_insert(reason);
     }
 
-    /// It is being closed.
+    /// The connection is being closed.
     pub fn close(&mut self, reason: Reason, now: Instant) {
         self.closing.get_or_insert((now, reason));
     }
 
-    /// Whether answers say that no more are given here.
+    /// Whether responses announce the end of the connection.
     #[must_use]
     pub const fn is_retired(&self) -> bool {
         self.retired.is_some()
     }
 
-    /// Whether it speaks HTTP/2: a GOAWAY tells the caller without a race.
+    /// Whether the connection uses HTTP/2, where GOAWAY announces its end without a race.
     #[must_use]
     pub const fn is_http2(&self) -> bool {
         self.http2
     }
 
-    /// Why it was told to end.
+    /// Why it was asked to end.
     #[must_use]
     pub fn reason(&self) -> Option<Reason> {
         self.closing.map(|(_, reason)| reason).or(self.retired)
@@ -229,12 +231,12 @@ impl Connection {
         requests.iter().all(|requests| requests.is_empty()) && self.unsent.is_none()
     }
 
-    /// Since when the caller has to take an answer.
+    /// Since when the caller has not received a response.
     fn stalled(&self) -> Option<Instant> {
         self.answering.iter().copied().chain(self.unsent).min()
     }
 
-    /// What has to happen to it.
+    /// The next action.
     #[must_use]
     pub fn judge(&self, lifetime: &Lifetime, now: Instant) -> Verdict {
         let over = |since: Instant, longest: Duration| now.duration_since(since) >= longest;
@@ -242,7 +244,8 @@ impl Connection {
             return Verdict::Cut(Reason::SlowReader);
         }
         if let Some((since, reason)) = self.closing {
-            // One that is closed without a request and still there has brought a part of a head.
+            // A connection that is closed without a running request and still open has received
+            // part of a head.
             return if over(since, DRAIN) || self.is_idle() && over(since, QUIET) {
                 Verdict::Cut(reason)
             } else {
@@ -263,7 +266,7 @@ impl Connection {
         }
     }
 
-    /// Whether it can make room for others, and how readily.
+    /// Whether the connection can be evicted, and in which order.
     #[must_use]
     pub fn evictable(&self, now: Instant) -> Option<Evictable> {
         let over = |since: Instant, least: Duration| now.duration_since(since) >= least;
@@ -285,7 +288,7 @@ impl Connection {
     }
 }
 
-/// Takes one of these moments out; says whether there was one.
+/// Removes one of these times; returns whether it was there.
 fn remove(moments: &mut Vec<Instant>, moment: Instant) -> bool {
     let at = moments.iter().position(|known| *known == moment);
     at.map(|at| moments.swap_remove(at)).is_some()
@@ -305,7 +308,7 @@ mod tests {
         connection.judge(&LIFETIME, connection.opened + SECOND * seconds)
     }
 
-    /// A connection with this many whole exchanges, a second each.
+    /// A connection with this many complete exchanges of one second each.
     fn used(exchanges: u32, http2: bool) -> Connection {
         let opened = Instant::now();
         let mut connection = Connection::new(opened);

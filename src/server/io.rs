@@ -1,4 +1,4 @@
-//! A stream that notes since when its caller has bytes to take.
+//! A stream that tracks since when its caller has bytes to receive.
 
 use std::io;
 use std::pin::Pin;
@@ -8,9 +8,9 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::service::Shared;
 
-/// A stream that notes since when its caller has bytes to take: from the first write that had to
-/// wait until all is with the kernel. A caller that takes some of it now and then has still not
-/// taken it.
+/// A stream that tracks since when its caller has bytes to receive: from the first write that had
+/// to wait, until the kernel has all bytes. Receiving some of them occasionally does not reset the
+/// time.
 #[derive(Debug)]
 pub(super) struct Watched<S> {
     stream: S,
@@ -27,7 +27,7 @@ impl<S> Watched<S> {
         }
     }
 
-    /// Notes how a write or a flush went.
+    /// Records the result of a write or a flush.
     fn note<T>(&mut self, result: &Poll<T>, flushed: bool) {
         let unsent = result.is_pending() || self.unsent && !flushed;
         if unsent != self.unsent {

@@ -1,4 +1,4 @@
-//! Counts of connections.
+//! Metrics of connections.
 
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
@@ -8,7 +8,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use super::connection::Reason;
 use crate::metrics::Metrics;
 
-/// Counts of connections, of all ports of the process.
+/// Metrics of the connections of all ports of the process.
 #[derive(Clone, Debug, Default)]
 pub struct ConnectionMetrics {
     open: Family<PortLabels, Gauge>,
@@ -16,7 +16,7 @@ pub struct ConnectionMetrics {
     shed: Family<PortLabels, Counter>,
 }
 
-/// Counts of the connections of one port.
+/// Metrics of the connections of one port.
 #[derive(Clone, Debug)]
 pub struct PortMetrics {
     open: Gauge,
@@ -36,7 +36,7 @@ struct ClosedLabels {
 }
 
 impl ConnectionMetrics {
-    /// Registers them.
+    /// Registers the metrics.
     #[must_use]
     pub fn register(metrics: &Metrics) -> Self {
         let ours = Self::default();
@@ -53,14 +53,14 @@ impl ConnectionMetrics {
             );
             registry.register(
                 "apikey_requests_shed",
-                "Requests that got 503 because those under way took all the memory that they may, by port",
+                "Requests that got 503 because running requests use the whole memory budget, by port",
                 ours.shed.clone(),
             );
         });
         ours
     }
 
-    /// Those of one port.
+    /// The metrics of one port.
     #[must_use]
     pub fn port(&self, port: &'static str) -> PortMetrics {
         let closed = |reason: Reason| {
@@ -79,23 +79,23 @@ impl ConnectionMetrics {
 }
 
 impl PortMetrics {
-    /// Counts a connection that was taken in.
+    /// Counts an admitted connection.
     pub(super) fn opened(&self) {
         self.open.inc();
     }
 
-    /// Counts one that was taken in and ended.
+    /// Counts the end of an admitted connection.
     pub(super) fn closed(&self, reason: Reason) {
         self.open.dec();
         self.refused(reason);
     }
 
-    /// Counts a request that was refused at once.
+    /// Counts a request that was shed.
     pub(super) fn shed(&self) {
         self.shed.inc();
     }
 
-    /// Counts one that was not taken in.
+    /// Counts a connection that was not admitted.
     pub(super) fn refused(&self, reason: Reason) {
         let mut counters = self.closed.iter();
         if let Some((_, counter)) = counters.find(|(known, _)| *known == reason) {

@@ -1,16 +1,16 @@
-//! Connections of a port: TLS, limits, deadlines, and an end without broken requests.
+//! The connections of a port: TLS, limits, deadlines, and a shutdown that breaks no requests.
 //!
-//! | file | pure | what |
+//! | file | pure | responsibility |
 //! | --- | --- | --- |
-//! | `connection` | yes | what is known about one connection, and when it has to end |
-//! | `table` | yes | the open connections by source: who may come in, who goes for it |
+//! | `connection` | yes | the state of one connection, and when it must end |
+//! | `table` | yes | the open connections by source: admission and eviction |
 //! | `source` | yes | which connections come from the same caller |
-//! | `budget` | no | memory of requests under way, shared by all connections |
-//! | `service`, `io` | no | requests and unsent bytes of a connection are noted |
-//! | `tls`, `metrics` | no | certificates, counts |
+//! | `budget` | no | memory of running requests, shared by all connections |
+//! | `service`, `io` | no | track the requests and unsent bytes of a connection |
+//! | `tls`, `metrics` | no | certificates, metrics |
 //!
-//! A connection needs no timer of its own: one pass over all of them, twice a second, finds those
-//! that are over.
+//! A connection has no timer of its own: twice a second, one pass over all connections finds those
+//! that must end.
 
 pub mod budget;
 pub mod connection;
@@ -46,38 +46,39 @@ use self::source::Source;
 use self::table::{Room, Table};
 use self::tls::{Acceptor, Tls};
 
-/// Longest head of a request: [`crate::token_server::size::MAX_HEAD_BYTES`], as a type that fits all settings.
-/// Unit: bytes.
+/// Longest head of a request: [`crate::token_server::size::MAX_HEAD_BYTES`], in a type that fits
+/// all settings. Unit: bytes.
 const MAX_HEAD_BYTES: u16 = 32 * 1024;
 const _: () = assert!(MAX_HEAD_BYTES as usize == crate::token_server::size::MAX_HEAD_BYTES);
-/// Streams of one HTTP/2 connection at the same time.
+/// Concurrent streams of one HTTP/2 connection.
 const MAX_STREAMS: u32 = 64;
-/// Bytes of request bodies that one HTTP/2 connection takes before somebody reads them: the least
-/// that RFC 9113 section 6.9.2 allows. No body that is read is longer than 32 KiB.
+/// Unread bytes of request bodies per HTTP/2 connection: the minimum that RFC 9113 section 6.9.2
+/// allows. No body that is read is longer than 32 KiB.
 const HTTP2_WINDOW_BYTES: u32 = 65_535;
-/// Bytes of answers that one HTTP/2 stream keeps until the caller takes them.
+/// Unsent bytes of responses per HTTP/2 stream.
 const HTTP2_UNSENT_BYTES: usize = 16 * 1024;
-/// How often connections that are over are looked for.
+/// Interval of the pass that ends connections.
 const SWEEP: Duration = Duration::from_millis(500);
-/// How often a connection that finds no room tries again.
+/// Interval at which a connection that waits for room tries again.
 const TRY_AGAIN: Duration = Duration::from_millis(20);
-/// How long nobody is accepted after the system had no room for another connection.
+/// Pause after the system failed to accept a connection.
 const AFTER_FAILED_ACCEPT: Duration = Duration::from_millis(50);
 
-/// How many connections a port takes and how long they last.
+/// Limits on the number and lifetime of the connections of a port.
 #[derive(Clone, Debug)]
 pub struct Limits {
-    /// Connections open at the same time.
+    /// Maximum number of open connections.
     pub connections: usize,
-    /// Those of one source.
+    /// Maximum number of open connections of one source.
     pub source_connections: usize,
-    /// Networks that the limit per source is not for.
+    /// Networks that are exempt from the limit per source.
     pub exempt: Arc<[IpNet]>,
-    /// How long they may last.
+    /// How long connections may last.
     pub lifetime: Lifetime,
 }
 
-/// Serves until `stopped`, then tells callers to go elsewhere and lets running requests end.
+/// Serves until `stopped`, then asks callers to reconnect elsewhere and lets running requests
+/// finish.
 pub async fn serve(
     listener: TcpListener,
     tls: Option<Tls>,
@@ -145,7 +146,7 @@ struct Open {
 }
 
 impl Server {
-    /// Takes connections, for ever.
+    /// Accepts connections. Never returns.
     async fn accept(&mut self, listener: &TcpListener) {
         let mut sweep = tokio::time::interval(SWEEP);
         let mut waiting = None;
@@ -167,7 +168,7 @@ impl Server {
         }
     }
 
-    /// Takes a connection in, or gives it back if it has to wait.
+    /// Admits a connection, or returns it if it must wait.
     fn admit(&mut self, stream: TcpStream, peer: SocketAddr) -> Option<(TcpStream, SocketAddr)> {
         let now = Instant::now();
         let source = Source::of(peer.ip());
@@ -204,7 +205,7 @@ impl Server {
         let (builder, told) = (Arc::clone(&self.builder), close.clone());
         let acceptor = self.acceptor.clone();
         let task = self.tasks.spawn(async move {
-            // Without it answers are late by the delayed acknowledgement of their first part.
+            // Otherwise the delayed acknowledgement of their first part delays responses.
             let _ = stream.set_nodelay(true);
             match acceptor {
                 None => exchange(&builder, stream, service, told).await,
@@ -224,7 +225,7 @@ impl Server {
         self.table.insert(source, id, open);
     }
 
-    /// Ends connections that are over.
+    /// Ends the connections that must end.
     fn sweep(&mut self, now: Instant) {
         let mut cut = Vec::new();
         for (id, open) in self.table.iter() {
@@ -264,9 +265,9 @@ impl Server {
         }
     }
 
-    /// Tells every caller to go elsewhere and waits until running requests have ended.
+    /// Asks every caller to reconnect elsewhere, and waits until running requests have finished.
     async fn drain(mut self, listener: TcpListener) {
-        // Those that the system has accepted for us would be reset.
+        // Connections in the accept queue of the system would be reset.
         while let Some(Ok((stream, peer))) = listener.accept().now_or_never() {
             let _ = self.admit(stream, peer);
         }

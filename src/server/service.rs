@@ -1,4 +1,4 @@
-//! Requests of one connection: each is noted from its head to the end of its answer.
+//! Tracks the requests of one connection, each from its head to the end of its response.
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -19,14 +19,14 @@ use super::connection::Connection;
 use super::metrics::PortMetrics;
 use super::source::Source;
 
-/// Longest body of a request that is read: that of an introspection. Unit: bytes.
+/// Longest request body that is read: that of an introspection. Unit: bytes.
 const MAX_BODY_BYTES: usize = crate::token_server::size::MAX_INTROSPECTION_BYTES;
 
 /// Address of the other end of the connection, in the extensions of each request.
 #[derive(Clone, Copy, Debug)]
 pub struct Peer(pub SocketAddr);
 
-/// What is known about one connection, for its task and for the server.
+/// The state of one connection, shared by its task and the server.
 #[derive(Clone, Debug)]
 pub(super) struct Shared(Arc<Mutex<Connection>>);
 
@@ -35,7 +35,7 @@ impl Shared {
         Self(Arc::new(Mutex::new(Connection::new(now))))
     }
 
-    /// Looks at it or notes something.
+    /// Reads or updates the state.
     pub(super) fn with<T>(&self, note: impl FnOnce(&mut Connection) -> T) -> T {
         note(&mut self.0.lock())
     }
@@ -51,16 +51,16 @@ pub(super) struct Service {
     pub(super) router: Router,
     pub(super) peer: Peer,
     pub(super) connection: Shared,
-    /// What requests of this port may take.
+    /// Memory budget of the requests of this port.
     pub(super) budget: Arc<Budget>,
     pub(super) source: Source,
-    /// Whether the part of one source is not for it.
+    /// Whether the source is exempt from the budget per source.
     pub(super) exempt: bool,
     pub(super) metrics: PortMetrics,
 }
 
 impl Service {
-    /// Room for the request, if there is any.
+    /// Charges the budget for the request, if there is room.
     fn room(&self, request: &Request<Incoming>) -> Option<Share> {
         let fields = request.headers().iter();
         let fields = fields.map(|(name, value)| (name.as_str(), value.as_bytes()));
@@ -94,7 +94,7 @@ impl hyper::service::Service<Request<Incoming>> for Service {
     }
 }
 
-/// Requests under way take all the memory that they may.
+/// The response when running requests use the whole memory budget.
 fn busy() -> Response<Body> {
     let mut response = Response::new(Body::empty());
     *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
@@ -103,7 +103,7 @@ fn busy() -> Response<Body> {
     response
 }
 
-/// A request from its head to the end of its answer.
+/// A request from its head to the end of its response.
 #[derive(Debug)]
 struct Exchange {
     connection: Shared,
@@ -122,7 +122,7 @@ impl Exchange {
         }
     }
 
-    /// The body of the request, whose end is noted.
+    /// Wraps the body of the request to track its end.
     fn receive(&self, body: Incoming, whole: bool) -> Body {
         if whole {
             return Body::new(body);
@@ -134,9 +134,9 @@ impl Exchange {
         })
     }
 
-    /// There is an answer, which is under way until its body is handed over. Over HTTP/1 it says whether
-    /// the connection ends with it, as it does after a 408 (RFC 9110 section 15.5.9); over HTTP/2 a frame
-    /// says so.
+    /// Wraps the response to track its end. Over HTTP/1, the response announces whether the
+    /// connection ends with it, as it does after a 408 (RFC 9110 section 15.5.9); over HTTP/2 a
+    /// frame does that.
     fn answer(
         mut self,
         mut response: Response<Body>,
@@ -175,7 +175,7 @@ impl Drop for Exchange {
     }
 }
 
-/// The body of a request, which is dropped when it is read or nobody wants it.
+/// The body of a request; dropped when it has been read or is no longer wanted.
 #[derive(Debug)]
 struct Receiving {
     body: Incoming,
@@ -215,7 +215,7 @@ impl Drop for Receiving {
     }
 }
 
-/// The body of an answer, which is dropped when it is handed over.
+/// The body of a response; dropped when it has been handed over.
 #[derive(Debug)]
 pub(super) struct Noted {
     body: Body,

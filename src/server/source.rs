@@ -1,16 +1,17 @@
-//! Which connections come from the same caller.
+//! Identifies connections from the same caller.
 
 use std::net::IpAddr;
 
 use ipnet::IpNet;
 
-/// The address that limits count by: an IPv4 address, or the /64 of an IPv6 address, because one
-/// subscriber has all addresses of a /64 (RFC 6177). An IPv4-mapped address is its IPv4 address.
+/// The address that limits apply to: an IPv4 address, or the /64 of an IPv6 address, because one
+/// subscriber has all addresses of a /64 (RFC 6177). An IPv4-mapped address counts as its IPv4
+/// address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Source(u128);
 
 impl Source {
-    /// The source that this address belongs to.
+    /// The source of this address.
     #[must_use]
     pub fn of(address: IpAddr) -> Self {
         Self(match address.to_canonical() {

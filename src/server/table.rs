@@ -1,12 +1,13 @@
-//! The open connections by source: may a new one come in, and which has to go for it. Pure.
+//! The open connections by source: decides on admission and eviction. Pure.
 
 use std::collections::BTreeMap;
 
 use super::connection::Evictable;
 use super::source::Source;
 
-/// One of so many connections goes at once when there is no room. Finding the oldest is a pass over
-/// all of them: this spreads its cost over as many newcomers.
+/// When there is no room, this fraction of the limit is evicted at once. Finding the oldest
+/// connections takes a pass over all of them; evicting several spreads that cost over as many new
+/// ones.
 const EVICTED_AT_ONCE: usize = 64;
 
 /// The open connections by source.
@@ -21,16 +22,16 @@ pub struct Table<Id, Entry> {
 /// Whether there is room for a connection.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Room<Id> {
-    /// Yes, once these are gone.
+    /// Yes, after these are evicted.
     After(Vec<Id>),
-    /// No: its source has as many as it may, and uses them all.
+    /// No: its source is at its limit, and all its connections are in use.
     SourceLimit,
-    /// Not yet: all are in use.
+    /// Not yet: all connections are in use.
     Wait,
 }
 
 impl<Id: Copy + Ord, Entry> Table<Id, Entry> {
-    /// An empty one: at most so many connections, and so many of one source.
+    /// Creates an empty table with a limit for all connections, and one per source.
     #[must_use]
     pub fn new(limit: usize, source_limit: usize) -> Self {
         Self {
@@ -41,13 +42,13 @@ impl<Id: Copy + Ord, Entry> Table<Id, Entry> {
         }
     }
 
-    /// Takes a connection in.
+    /// Adds a connection.
     pub fn insert(&mut self, source: Source, id: Id, entry: Entry) {
         self.sources.entry(source).or_default().insert(id, entry);
         self.places.insert(id, source);
     }
 
-    /// Takes a connection out.
+    /// Removes a connection.
     pub fn remove(&mut self, id: Id) -> Option<Entry> {
         let source = self.places.remove(&id)?;
         let entries = self.sources.get_mut(&source)?;
@@ -64,14 +65,14 @@ impl<Id: Copy + Ord, Entry> Table<Id, Entry> {
         entries.map(|(id, entry)| (*id, entry))
     }
 
-    /// Whether there is none.
+    /// Whether there are no connections.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.places.is_empty()
     }
 
-    /// Whether there is room for a connection of this source; an exempt one counts towards the limit
-    /// of all only.
+    /// Whether there is room for a connection of this source. An exempt one counts only towards the
+    /// limit for all.
     pub fn room(
         &self,
         source: Source,
@@ -101,7 +102,7 @@ impl<Id: Copy + Ord, Entry> Table<Id, Entry> {
     }
 }
 
-/// Those that make room, of which the limit is `limit`.
+/// The connections to evict, where the limit is `limit`.
 fn oldest<'a, Id, Entry: 'a>(
     entries: impl Iterator<Item = (Id, &'a Entry)>,
     limit: usize,

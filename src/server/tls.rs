@@ -1,4 +1,4 @@
-//! The certificate of a port, taken in anew when its files change.
+//! The certificate of a port, reloaded when its files change.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio_rustls::TlsAcceptor;
 
-/// How often certificate files are looked at.
+/// Interval between two reads of the certificate files.
 const LOOK_AT_FILES: Duration = Duration::from_secs(10);
 
 /// Certificate chain and private key, in PEM form.
@@ -23,7 +23,7 @@ pub struct Tls {
     config: Arc<RwLock<Arc<ServerConfig>>>,
 }
 
-/// Takes connections with the certificate of the moment.
+/// Accepts connections with the current certificate.
 #[derive(Clone)]
 pub(super) struct Acceptor(Arc<RwLock<Arc<ServerConfig>>>);
 
@@ -52,9 +52,9 @@ impl Tls {
         Acceptor(Arc::clone(&self.config))
     }
 
-    /// Takes in changed certificate files, for ever. Ones that can't be used leave those before in
-    /// use. Files are compared by content: a mounted Secret changes by a symbolic link, which gives
-    /// no reliable event.
+    /// Reloads changed certificate files. Never returns. If they can't be used, the previous
+    /// certificate stays in use. Files are compared by content, because a mounted Secret changes
+    /// through a symbolic link, which causes no reliable event.
     pub(super) async fn reload(mut self) {
         let mut look = tokio::time::interval(LOOK_AT_FILES);
         loop {

@@ -6,7 +6,7 @@ use tracing::field::Empty;
 
 use super::traces::TARGET;
 
-/// Resources that are asked for, as they stand in paths.
+/// Known resources, as written in paths.
 const RESOURCES: [&str; 7] = [
     "apikeys",
     "events",
@@ -18,7 +18,8 @@ const RESOURCES: [&str; 7] = [
 ];
 const OTHER: &str = "other";
 
-/// The span of a request to the API server: its method, its kind of resource, and no name.
+/// Starts the span of a request to the API server, with its method and kind of resource, and
+/// without names.
 #[must_use]
 pub fn begin(method: &Method, path: &str) -> Span {
     tracing::info_span!(
@@ -33,7 +34,7 @@ pub fn begin(method: &Method, path: &str) -> Span {
     )
 }
 
-/// Notes the answer; `None` if there is none.
+/// Records the status of the response; `None` if there is no response.
 pub fn end(span: &Span, status: Option<StatusCode>) {
     if let Some(status) = status {
         span.record("http.response.status_code", status.as_u16());
@@ -43,7 +44,7 @@ pub fn end(span: &Span, status: Option<StatusCode>) {
     }
 }
 
-/// The kind of resource that a path is about.
+/// The kind of resource in a path.
 fn resource(path: &str) -> &'static str {
     let mut parts = path.split('/').skip(1);
     let group_and_version = match parts.next() {

@@ -1,4 +1,4 @@
-//! Logs on standard error, and traces where the environment asks for them.
+//! Logs on standard error, and traces if the environment enables them.
 
 mod parent;
 mod sender;
@@ -18,10 +18,10 @@ pub use self::parent::adopt;
 pub use self::traces::{RECONCILE, TARGET, Traces};
 use crate::config::{self, LogFormat};
 
-/// Libraries that would log request or TLS bytes at finer levels, or whatever a caller wants logged; they
-/// stay here.
+/// Libraries that log bytes of requests or TLS, or text of callers, at finer levels. They are
+/// limited to these levels.
 const CAPPED: [(&str, tracing::Level); 5] = [
-    // Warns of each connection that breaks the rules of HTTP/2: a metric counts these.
+    // It warns of each connection that violates HTTP/2; a metric counts these.
     ("h2", tracing::Level::ERROR),
     ("hyper", tracing::Level::INFO),
     ("hyper_util", tracing::Level::INFO),
@@ -31,11 +31,11 @@ const CAPPED: [(&str, tracing::Level); 5] = [
 
 /// Starts logging. `filter` is a level, or `target=level` pairs separated by commas.
 ///
-/// Traces are started where the environment asks for them, for a process of the name `service`; the
-/// caller is to flush them at the end. Without them, logs are the only layer.
+/// Traces are started if the environment enables them, for a process named `service`; the caller
+/// must flush them at the end. Without traces, logs are the only layer.
 ///
 /// # Errors
-/// `filter` is neither, or logging was started before.
+/// `filter` is invalid, or logging was started before.
 pub fn init(
     format: LogFormat,
     filter: &str,
@@ -79,7 +79,7 @@ pub fn init(
     }
 }
 
-/// Keeps quiet what logs are not to have: bytes, and spans that are for traces alone.
+/// Excludes bytes, and spans that are only for traces, from the logs.
 fn cap(targets: Targets) -> Targets {
     let targets = targets.with_target(TARGET, LevelFilter::OFF);
     CAPPED.into_iter().fold(targets, |targets, (target, most)| {

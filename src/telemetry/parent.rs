@@ -8,14 +8,14 @@ use tracing_opentelemetry::OpenTelemetrySpanExt as _;
 
 const TRACEPARENT: &str = "traceparent";
 
-/// Makes `span` a part of the trace that the header `traceparent` names (W3C Trace Context). The
-/// header has numbers alone; `tracestate` and baggage are texts of the caller's and are not read.
+/// Makes `span` part of the trace in the `traceparent` header (W3C Trace Context). That header
+/// contains only numbers; `tracestate` and baggage contain text of the caller and are ignored.
 pub fn adopt(span: &Span, headers: &HeaderMap) {
     if span.is_disabled() || !headers.contains_key(TRACEPARENT) {
         return;
     }
     let parent = TraceContextPropagator::new().extract(&Traceparent(headers));
-    // Fails only for spans that no trace layer sees.
+    // Fails only for spans that no trace layer records.
     let _ = span.set_parent(parent);
 }
 

@@ -1,4 +1,4 @@
-//! HTTP for the OpenTelemetry SDK.
+//! HTTP client for the OpenTelemetry SDK.
 
 use std::time::Duration;
 
@@ -11,14 +11,14 @@ use tokio::time::Instant;
 
 use apikey_client::error;
 
-/// Longest wait for an answer of the collector.
+/// Longest wait for a response of the collector.
 const DEADLINE: Duration = Duration::from_secs(10);
-/// Longest answer that is waited for. Unit: bytes.
+/// Longest response that is read. Unit: bytes.
 const MAX_ANSWER_BYTES: u64 = 64 * 1024;
-/// How often it is told that nothing can be sent.
+/// Interval between two log entries about failures.
 const TELL_EVERY: Duration = Duration::from_mins(1);
 
-/// Sends on the runtime of the process, for the SDK calls it from a thread without one.
+/// Sends on the runtime of the process, because the SDK calls it from a thread without one.
 #[derive(Debug)]
 pub(super) struct Sender {
     client: Client,
@@ -40,7 +40,7 @@ impl Sender {
         })
     }
 
-    /// Tells of a failure, unless one was told of a moment ago.
+    /// Logs a failure, unless one was logged recently.
     fn tell(&self, why: &str) {
         let now = Instant::now();
         let mut told = self.told.lock();
@@ -65,7 +65,7 @@ impl HttpClient for Sender {
     }
 }
 
-/// Status and headers of the answer. Its body is read so that the connection can be used again.
+/// Status and headers of the response. The body is read so that the connection can be reused.
 async fn send(client: Client, request: Request<Bytes>) -> reqwest::Result<Response<Bytes>> {
     let mut answer = client.execute(request.try_into()?).await?;
     let mut response = Response::new(Bytes::new());

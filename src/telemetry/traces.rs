@@ -1,5 +1,5 @@
-//! Traces by OTLP over HTTP. The OpenTelemetry SDK samples, batches and sends, on a thread of its own
-//! and from a queue of bounded length: whatever the collector does, nobody waits for it.
+//! Traces by OTLP over HTTP. The OpenTelemetry SDK samples, batches and sends, on its own thread
+//! and from a bounded queue, so that a slow collector blocks nothing.
 
 use std::time::Duration;
 
@@ -17,11 +17,11 @@ use tracing_subscriber::registry::LookupSpan;
 
 use super::sender::Sender;
 
-/// Target of spans that are for traces alone and not for logs.
+/// Target of spans that are only for traces and not for logs.
 pub const TARGET: &str = "apikey_operator::trace";
 /// Name of the span that logs and traces share.
 pub const RECONCILE: &str = "reconcile";
-/// Longest wait at the end for spans that are not sent yet.
+/// Longest wait at the end for unsent spans.
 const FLUSH: Duration = Duration::from_secs(3);
 
 /// Sends spans.
@@ -29,8 +29,8 @@ const FLUSH: Duration = Duration::from_secs(3);
 pub struct Traces(SdkTracerProvider);
 
 impl Traces {
-    /// Begins, with requests sent on `runtime`. `service` is the name of this process if the
-    /// environment gives none.
+    /// Starts tracing, with requests sent on `runtime`. `service` is the name of this process if
+    /// the environment has none.
     pub(super) fn start(
         service: &'static str,
         runtime: &Handle,
@@ -47,7 +47,7 @@ impl Traces {
         Ok(Self(provider))
     }
 
-    /// Takes spans, and no event: what logs say stays there.
+    /// The layer that records spans. It ignores events, which are only logged.
     pub(super) fn layer<S>(&self) -> impl Layer<S> + use<S>
     where
         S: Subscriber + for<'a> LookupSpan<'a>,
@@ -62,7 +62,7 @@ impl Traces {
             .with_filter(filter_fn(is_traced).with_max_level_hint(LevelFilter::INFO))
     }
 
-    /// Sends what is left, within three seconds. Spans that end later are lost.
+    /// Sends the remaining spans, within three seconds. Spans that end later are lost.
     pub fn flush(&self) {
         if let Err(error) = self.0.shutdown_with_timeout(FLUSH) {
             tracing::warn!(%error, "Some traces were not sent");
@@ -75,7 +75,7 @@ fn is_traced(metadata: &Metadata<'_>) -> bool {
     metadata.is_span() && ours
 }
 
-/// What the environment says of this process, and its name.
+/// The resource attributes from the environment, with the name of this process.
 fn resource(service: &'static str) -> Resource {
     let detected = Resource::builder().build();
     let name = detected.get(&Key::from_static_str("service.name"));

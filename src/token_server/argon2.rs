@@ -1,4 +1,5 @@
-//! The slow path: argon2id decides, on a bounded pool, once per secret however many ask.
+//! Checks secrets with argon2id on a bounded pool. Concurrent requests with the same secret share
+//! one check.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -12,17 +13,18 @@ use apikey_credential::{Hasher, Secret, hash};
 
 /// Longest wait for a decision.
 pub const DEADLINE: Duration = Duration::from_secs(5);
-/// Decisions that may run or wait, per thread of the pool: what it can do well within [`DEADLINE`].
+/// Decisions that may run or wait, per thread of the pool. A thread completes this many well within
+/// [`DEADLINE`].
 const PER_THREAD: usize = 32;
 
-/// The decision: the place of the proof that is right, if one is.
+/// The decision: the position of the proof that matches, if one does.
 type Decision = Option<usize>;
-/// Tag of the secret, and the hashes to try. A decision about other hashes says nothing: the key may have
-/// changed meanwhile.
+/// Tag of the secret, and the hashes to check. A decision about other hashes does not apply,
+/// because the key may have changed in between.
 type Key = ([u8; 32], Vec<(usize, Arc<str>)>);
 type Flights = BTreeMap<Key, watch::Receiver<Option<Decision>>>;
 
-/// Too much to decide.
+/// Too many decisions are waiting.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[error("too many checks are waiting")]
 pub struct Overloaded;
@@ -36,7 +38,7 @@ pub struct Argon2Path {
 }
 
 impl Argon2Path {
-    /// Decisions by this hasher, which has this many threads.
+    /// Creates a path that uses this hasher, which has `threads` threads.
     #[must_use]
     pub fn new(hasher: Hasher, threads: usize) -> Self {
         Self {
@@ -46,23 +48,24 @@ impl Argon2Path {
         }
     }
 
-    /// Decisions that run or wait.
+    /// Number of decisions that run or wait.
     #[must_use]
     pub fn in_flight(&self) -> usize {
         self.flights.lock().len()
     }
 
-    /// Decides about a secret. Callers with the same secret and hashes share one decision; it goes on when they
-    /// leave, unless it has not begun.
+    /// Decides about a secret. Callers with the same secret and hashes share one decision. It
+    /// completes even if they leave, unless it has not begun.
     ///
     /// # Errors
-    /// [`Overloaded`] if too many wait, this took too long, or a check was interrupted.
+    /// [`Overloaded`] if too many decisions wait, this one took too long, or a check was
+    /// interrupted.
     pub async fn decide(&self, question: &Undecided) -> Result<Decision, Overloaded> {
         let mut decision = self.flight(question)?;
         let decided = decision.wait_for(Option::is_some);
         match tokio::time::timeout(DEADLINE, decided).await {
             Ok(Ok(decided)) => Ok(decided.flatten()),
-            // The deadline, or no decision.
+            // The deadline passed, or the sender was dropped without a decision.
             Ok(Err(_)) | Err(_) => Err(Overloaded),
         }
     }
@@ -98,7 +101,7 @@ impl Argon2Path {
     }
 }
 
-/// A decision that is being made.
+/// A decision in progress.
 struct Flight {
     key: Key,
     decide: watch::Sender<Option<Decision>>,
@@ -122,14 +125,14 @@ impl Flight {
             }
         }
         if was_interrupted {
-            // Whoever waits is told by the end of the sender that there is no decision.
+            // Dropping the sender reports to the callers that there is no decision.
             self.flights.lock().remove(&self.key);
         } else {
             self.land(None);
         }
     }
 
-    /// Whether nobody waits any more; then nobody can join any more.
+    /// Whether no caller waits any more. In that case none can join any more.
     fn is_abandoned(&self) -> bool {
         let mut flights = self.flights.lock();
         // The map holds one receiver, and callers join under its lock.
@@ -214,7 +217,8 @@ mod tests {
             let late = {
                 let mut flights = path.flights.lock();
                 drop(path.join(&mut flights, &asked).unwrap());
-                // For the decision to see that nobody waits. What comes of it must not depend on that.
+                // Leaves time for the decision to see that no caller waits. The result must not depend
+                // on it.
                 std::thread::sleep(Duration::from_millis(10));
                 path.join(&mut flights, &asked)
             };

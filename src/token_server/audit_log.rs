@@ -1,4 +1,4 @@
-//! The audit lines of tokens: one for each that is issued or refused.
+//! The audit log of tokens: one entry for each token that is issued or refused.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -13,45 +13,45 @@ use super::refusal::Refusal;
 use super::route::Route;
 use crate::audit::log;
 
-/// Which part of the program says it.
+/// The component that writes the entries.
 const SOURCE: &str = "token-server";
 /// Action of a refusal.
 const REFUSE: &str = "Refuse";
 
-/// What happened to one request.
+/// The audit entry of one request.
 #[derive(Debug)]
 pub struct Entry {
-    /// When.
+    /// Time of the entry.
     pub at: Timestamp,
-    /// Which route was asked.
+    /// The requested route.
     pub route: Route,
-    /// Who asked.
+    /// Address of the caller.
     pub remote: IpAddr,
     /// The key, if it is known.
     pub credential: Option<Arc<Credential>>,
-    /// What came of it.
+    /// The result.
     pub outcome: Outcome,
 }
 
-/// What came of a request.
+/// The result of a request.
 #[derive(Debug)]
 pub enum Outcome {
-    /// A token.
+    /// A token was issued.
     Issued {
-        /// Its id.
+        /// Id of the token.
         jti: String,
-        /// When it ends. Unit: seconds since 1970.
+        /// When the token expires. Unit: seconds since 1970.
         exp: i64,
-        /// The organization acted in.
+        /// The organization that the key acts in.
         organization_id: Uuid,
-        /// Number of the secret that was presented.
+        /// Number of the presented secret.
         revision: i64,
     },
-    /// Nothing.
+    /// The request was refused.
     Refused(Refusal),
 }
 
-/// One line.
+/// One line of the audit log.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Line<'a> {

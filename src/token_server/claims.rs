@@ -1,4 +1,4 @@
-//! What a token says. Pure.
+//! The claims of a token. Pure.
 //!
 //! Sources: RFC 9068 (JWT profile for access tokens), RFC 7519, RFC 8693 section 4.2 (`scope`).
 
@@ -14,8 +14,7 @@ use super::refusal::Refusal;
 use super::verify::Proven;
 use apikey_policy::Grant;
 
-/// How long before its issue a token is valid: the clock of a consumer may be a little behind.
-/// Unit: seconds.
+/// Distance from `nbf` to `iat`, because the clock of a consumer may be slow. Unit: seconds.
 pub const NOT_BEFORE_LEEWAY_SECONDS: i64 = 5;
 
 /// The claims of an access token.
@@ -25,20 +24,21 @@ pub struct Claims<'a> {
     pub iss: Cow<'a, str>,
     /// `apikey:<keyId>`.
     pub sub: Cow<'a, str>,
-    /// Who the token is for.
+    /// The audience of the token.
     pub aud: Audience<'a>,
-    /// When it was issued. Unit: seconds since 1970.
+    /// When the token was issued. Unit: seconds since 1970.
     pub iat: i64,
-    /// Time before which it is refused: [`NOT_BEFORE_LEEWAY_SECONDS`] before `iat`. Unit: seconds
-    /// since 1970.
+    /// The token is refused before this time: [`NOT_BEFORE_LEEWAY_SECONDS`] before `iat`. Unit:
+    /// seconds since 1970.
     pub nbf: i64,
-    /// Time from which it is refused; never after the expiry of the key. Unit: seconds since 1970.
+    /// The token is refused from this time; never after the expiry of the key. Unit: seconds since
+    /// 1970.
     pub exp: i64,
-    /// Its own id.
+    /// Id of the token.
     pub jti: Cow<'a, str>,
     /// Public id of the key.
     pub client_id: Cow<'a, str>,
-    /// E-mail address that stands for the key.
+    /// E-mail address that represents the key.
     pub email: Cow<'a, str>,
     /// Login name of the key.
     pub name: Cow<'a, str>,
@@ -51,22 +51,22 @@ pub struct Claims<'a> {
     pub current_organization_id: Uuid,
     /// What the key may do there.
     pub roles: Vec<Cow<'a, str>>,
-    /// The roles, separated by spaces, if some of them were asked for.
+    /// The roles, separated by spaces, if the caller asked for some of them.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub scope: Option<Cow<'a, str>>,
-    /// Number of the secret that the token was made with, as in `status.revision` of the `ApiKey`.
-    /// None: the token is from before there was this claim.
+    /// Number of the secret that the token was issued for, as in `status.revision` of the `ApiKey`.
+    /// `None` on tokens of older versions, which do not have this claim.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub secret_revision: Option<i64>,
 }
 
-/// One audience as a text, several as a list (RFC 7519 section 4.1.3).
+/// One audience as a string, several as a list (RFC 7519 section 4.1.3).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(untagged)]
 pub enum Audience<'a> {
-    /// One.
+    /// One audience.
     One(Cow<'a, str>),
-    /// Several.
+    /// Several audiences.
     Many(Vec<Cow<'a, str>>),
 }
 
@@ -78,7 +78,7 @@ impl<'a> Audience<'a> {
         }
     }
 
-    /// The names, one by one.
+    /// Iterates over the names.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         let names = match self {
             Self::One(one) => std::slice::from_ref(one),
@@ -94,7 +94,7 @@ impl<'a> Audience<'a> {
             .any(|name| wanted.iter().any(|one| one == name))
     }
 
-    /// The same, on its own.
+    /// Converts to an audience that owns its names.
     #[must_use]
     pub fn into_owned(self) -> Audience<'static> {
         let owned = |name: Cow<'_, str>| Cow::Owned(name.into_owned());
@@ -104,7 +104,7 @@ impl<'a> Audience<'a> {
         }
     }
 
-    /// The audience without the names that are not among these; `None` if none is left.
+    /// Keeps the names that are among these; `None` if none is left.
     #[must_use]
     pub fn narrowed(self, allowed: &[String]) -> Option<Self> {
         let is_allowed = |name: &Cow<'_, str>| allowed.iter().any(|one| *one == **name);
@@ -118,21 +118,21 @@ impl<'a> Audience<'a> {
     }
 }
 
-/// What a caller asks for beside a token.
+/// Options of a request for a token.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Wanted<'a> {
-    /// The organization to act in; the key's own if left out.
+    /// The organization to act in. Default: that of the key.
     pub organization_id: Option<Uuid>,
-    /// Some of the roles, separated by spaces; all if left out.
+    /// Some of the roles, separated by spaces. Default: all.
     pub scope: Option<&'a str>,
 }
 
-/// What every token of this server has.
+/// Properties shared by all tokens of this server.
 #[derive(Clone, Copy, Debug)]
 pub struct Issuer<'a> {
     /// The issuer.
     pub url: &'a str,
-    /// Audiences of tokens whose key names none.
+    /// Audiences of the tokens of a key that names none.
     pub audiences: &'a [String],
 }
 
@@ -148,7 +148,7 @@ impl<'a> Issuer<'a> {
     }
 }
 
-/// Why no token can be made.
+/// Why no token can be issued.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Denial {
     /// See [`Refusal`].
@@ -157,10 +157,10 @@ pub enum Denial {
     Scope(String),
 }
 
-/// The grant for the organization with this GUID, or for the own one.
+/// The grant for the organization with this GUID, or for that of the key.
 ///
 /// # Errors
-/// The key does not cover it.
+/// The key does not cover the organization.
 pub fn grant_for(proven: &Proven, organization_id: Option<Uuid>) -> Result<&Grant, Refusal> {
     let Standing::Usable { grants, .. } = &proven.credential.standing else {
         return Err(Refusal::NotAllowed);
@@ -170,7 +170,7 @@ pub fn grant_for(proven: &Proven, organization_id: Option<Uuid>) -> Result<&Gran
     covered.next().ok_or(Refusal::OrganizationNotCovered)
 }
 
-/// The claims of a token for a key that proved itself.
+/// The claims of a token for an authenticated key.
 ///
 /// # Errors
 /// See [`Denial`].
@@ -212,8 +212,8 @@ pub fn claims<'a>(
     })
 }
 
-/// The roles of the grant that the scope names; all without a scope. A scope of spaces names none, and
-/// a token without a role is never made.
+/// The roles of the grant that the scope names; all if there is no scope. A scope of spaces names
+/// none and is denied, because a token always has at least one role.
 fn narrowed<'a>(grant: &'a Grant, scope: Option<&'a str>) -> Result<Vec<Cow<'a, str>>, Denial> {
     let Some(scope) = scope else {
         return Ok(grant.roles.iter().map(Into::into).collect());

@@ -1,4 +1,4 @@
-//! Public documents: made once, and shared by all answers.
+//! Public documents, which are serialized once and shared by all responses.
 
 use axum::body::{Body, Bytes};
 use axum::http::{HeaderMap, HeaderValue, Response, StatusCode, header};
@@ -7,7 +7,7 @@ use sha2::{Digest as _, Sha256};
 use super::reply::{self, PUBLIC_MAX_AGE_SECONDS};
 use apikey_credential::hex;
 
-/// A JSON document that anybody may keep for a while. Clones and answers share its bytes.
+/// A JSON document that caches may store. Clones and responses share its bytes.
 #[derive(Clone, Debug)]
 pub struct Document {
     json: Bytes,
@@ -15,7 +15,7 @@ pub struct Document {
 }
 
 impl Document {
-    /// A document of this JSON.
+    /// Creates a document with this content.
     #[must_use]
     pub fn new(json: String) -> Self {
         let digest = Sha256::digest(json.as_bytes());
@@ -25,13 +25,13 @@ impl Document {
         }
     }
 
-    /// The JSON.
+    /// The content.
     #[must_use]
     pub fn json(&self) -> &[u8] {
         &self.json
     }
 
-    /// The answer to a caller with these headers: nothing new if it has the document already (RFC
+    /// The response to a caller with these headers: 304 if the caller already has the document (RFC
     /// 9110 section 13.1.2).
     #[must_use]
     pub fn answer(&self, headers: &HeaderMap) -> Response<Body> {

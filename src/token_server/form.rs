@@ -1,5 +1,5 @@
-//! What callers send: form bodies and Basic credentials. Pure, and strict: a field that comes twice
-//! or is no UTF-8 is an error, not a guess.
+//! Parses form bodies and Basic credentials. Pure and strict: a repeated field or one that is not
+//! UTF-8 is an error.
 //!
 //! Sources: RFC 6749 sections 2.3.1, 3.2 and appendix B; RFC 7617; the URL Standard's
 //! `application/x-www-form-urlencoded`.
@@ -11,37 +11,37 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use percent_encoding::percent_decode;
 use zeroize::{Zeroize as _, Zeroizing};
 
-/// Most fields that a body may have.
+/// Maximum number of fields in a body.
 const MAX_FIELDS: usize = 32;
 
-/// A request that can't be understood, in a sentence for its sender.
+/// A malformed request, described in a sentence for its sender.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
-    /// A field comes twice.
+    /// A field is repeated.
     #[error("`{0}` is repeated: send it once")]
     Repeated(String),
-    /// A field is not UTF-8 after decoding.
+    /// A field is not UTF-8 after percent-decoding.
     #[error("field {0} is not UTF-8 text")]
     NotText(usize),
     /// Too many fields.
     #[error("more than {MAX_FIELDS} fields")]
     TooMany,
-    /// The Authorization header is not Basic credentials.
+    /// The Authorization header does not contain Basic credentials.
     #[error("the Authorization header is not Basic credentials as RFC 7617 has them")]
     Basic,
 }
 
-/// The fields of a form. Values are wiped when dropped, as one of them is a secret.
+/// The fields of a form. Values are wiped when dropped, because one of them is a secret.
 #[derive(Default)]
 pub struct Form {
     fields: Vec<(String, Zeroizing<String>)>,
 }
 
 impl Form {
-    /// Reads a body. A field without a value counts as left out (RFC 6749 section 3.2).
+    /// Parses a body. A field without a value counts as omitted (RFC 6749 section 3.2).
     ///
     /// # Errors
-    /// See [`Error`]; no error holds a value.
+    /// See [`Error`]; no error contains a value.
     pub fn parse(body: &[u8]) -> Result<Self, Error> {
         let mut fields: Vec<(String, Zeroizing<String>)> = Vec::with_capacity(4);
         let pairs = body.split(|&b| b == b'&').filter(|pair| !pair.is_empty());
@@ -77,7 +77,7 @@ impl Form {
     }
 }
 
-/// A name as it may stand in an error: short and printable.
+/// Makes a name safe to show in an error: short and printable.
 fn shown(name: &str) -> String {
     let printable = name.chars().filter(|c| !c.is_control());
     printable.take(40).collect()
@@ -100,8 +100,8 @@ fn decode(encoded: &[u8], field: usize) -> Result<String, Error> {
     text
 }
 
-/// Name and secret of Basic credentials; `None` if the header is of another scheme or empty. Both are
-/// form encoded (RFC 6749 section 2.3.1).
+/// Name and secret of Basic credentials; `None` if the header has another scheme or is empty. Both
+/// are form encoded (RFC 6749 section 2.3.1).
 ///
 /// # Errors
 /// [`Error::Basic`].
@@ -121,7 +121,7 @@ pub fn basic(header: &[u8]) -> Result<Option<(String, Zeroizing<String>)>, Error
     Ok(Some((text(name)?, Zeroizing::new(text(secret)?))))
 }
 
-/// What follows the scheme in an Authorization header of that scheme.
+/// The text after the scheme in an Authorization header of that scheme.
 #[must_use]
 pub fn credentials<'a>(header: &'a [u8], scheme: &str) -> Option<&'a [u8]> {
     let (given, rest) = header.split_at_checked(scheme.len())?;

@@ -1,9 +1,9 @@
-//! Whom a request comes from, by what trusted proxies add to X-Forwarded-For.
+//! Determines the address of a caller from the X-Forwarded-For headers of trusted proxies.
 //!
-//! The header has no standard. Its elements are read as RFC 7239 section 6 writes nodes, because
-//! that covers what proxies send: an address alone, with a port, in brackets, in quotes, or a word.
-//! The header `Forwarded` itself is not read: proxies that add to X-Forwarded-For pass on a
-//! `Forwarded` that their caller wrote.
+//! The header has no standard. Its elements are parsed as nodes of RFC 7239 section 6, because that
+//! covers what proxies send: an address alone, with a port, in brackets, in quotes, or a word. The
+//! header `Forwarded` itself is ignored: proxies that add to X-Forwarded-For pass on a `Forwarded`
+//! header that their caller wrote.
 
 use std::net::IpAddr;
 
@@ -12,22 +12,22 @@ use ipnet::IpNet;
 
 use crate::server::source::is_in;
 
-/// Longest chain of trusted proxies that is followed.
+/// Maximum number of proxies in the chain that is followed.
 const MAX_HOPS: usize = 32;
 
-/// The address of the caller.
+/// Returns the address of the caller.
 ///
-/// The elements of all lines are one list (RFC 9110 section 5.3), which each proxy extends at its end
-/// by the address that it was called from. So the list is read from its end, as long as a trusted
-/// proxy has the address that was read last. The caller may have written everything before. Where a
-/// trusted proxy names no address, the last one that is known counts, which is its own.
+/// The elements of all lines form one list (RFC 9110 section 5.3). Each proxy appends the address
+/// that called it. Therefore the list is read from its end, as long as the address read last
+/// belongs to a trusted proxy. The caller may have written everything before. If a trusted proxy
+/// names no address, the result is the last known address, which is that of the proxy.
 #[must_use]
 pub fn caller(peer: IpAddr, headers: &HeaderMap, trusted: &[IpNet]) -> IpAddr {
     let mut last = peer.to_canonical();
     let lines = headers.get_all("x-forwarded-for").iter().rev();
     let elements = lines.flat_map(|line| line.as_bytes().rsplit(|byte| *byte == b','));
     let elements = elements.map(<[u8]>::trim_ascii);
-    // An empty element stands for nothing (RFC 9110 section 5.6.1.2).
+    // Empty elements are ignored (RFC 9110 section 5.6.1.2).
     let mut hops = elements.filter(|element| !element.is_empty());
     for _ in 0..MAX_HOPS {
         if !is_in(last, trusted) {
@@ -41,7 +41,7 @@ pub fn caller(peer: IpAddr, headers: &HeaderMap, trusted: &[IpNet]) -> IpAddr {
     last
 }
 
-/// The address in an element.
+/// Parses the address in an element.
 fn address(element: &[u8]) -> Option<IpAddr> {
     let text = unquoted(std::str::from_utf8(element).ok()?)?;
     let (address, port) = if let Some(bracketed) = text.strip_prefix('[') {
@@ -64,7 +64,7 @@ fn unquoted(text: &str) -> Option<&str> {
     }
 }
 
-/// An address, without the zone that an IPv6 address may have (RFC 4007 section 11).
+/// Parses an address and ignores the zone of an IPv6 address (RFC 4007 section 11).
 fn ip(text: &str) -> Option<IpAddr> {
     match text.split_once('%') {
         Some((address, zone)) if is_word(zone) => Some(IpAddr::V6(address.parse().ok()?)),
@@ -73,7 +73,7 @@ fn ip(text: &str) -> Option<IpAddr> {
     }
 }
 
-/// A number, or a word in its place (RFC 7239 section 6).
+/// Whether the text is a port: a number, or a word in its place (RFC 7239 section 6).
 fn is_port(text: &str) -> bool {
     let number = text.bytes().all(|b| b.is_ascii_digit()) && text.parse::<u16>().is_ok();
     number || text.strip_prefix('_').is_some_and(is_word)

@@ -1,4 +1,4 @@
-//! States of the token server, read when metrics are asked for.
+//! Gauges of the token server, computed when metrics are scraped.
 
 use std::sync::Arc;
 
@@ -8,7 +8,7 @@ use prometheus_client::metrics::gauge::ConstGauge;
 
 use super::service::Service;
 
-/// States of the token server.
+/// Gauges of the token server.
 #[derive(Debug)]
 pub struct Gauges(pub Arc<Service>);
 
@@ -24,7 +24,7 @@ impl Collector for Gauges {
         let gauges = [
             (
                 "apikey_index_keys",
-                "Keys with a secret that the token server knows",
+                "Keys in the index of the token server that have a secret",
                 Some(count(service.index.len())),
             ),
             (
@@ -34,23 +34,23 @@ impl Collector for Gauges {
             ),
             (
                 "apikey_index_refused_ids",
-                "Keys that are refused because an earlier key has their id",
+                "Keys that are refused because an earlier key owns their id",
                 Some(count(service.index.refused_ids())),
             ),
             (
                 "apikey_index_unheard_seconds",
-                "Time since a watch last took in a change, a bookmark, or the orderly end of a watch that \
-                 told nothing, for the one that is stalest",
+                "Time since the stalest watch last received a change, a bookmark, or the orderly end of a watch \
+                 without changes",
                 Some(service.watches.longest_staleness(now).as_secs()),
             ),
             (
                 "apikey_argon2_checks_in_flight",
-                "Checks by argon2id that run or wait",
+                "argon2id checks that run or wait",
                 Some(count(service.argon2.in_flight())),
             ),
             (
                 "apikey_signing_key_age_seconds",
-                "Time since the signing key in use took over",
+                "Time since the current signing key started to sign",
                 signing_age,
             ),
         ];

@@ -1,9 +1,10 @@
-//! `status.lastUsedAt`: coarse, batched, and never in the way of a request.
+//! Writes `status.lastUsedAt`: coarsely, in batches, and without delaying requests.
 //!
-//! A request only notes the key. Five seconds after a first use, and then at most once a minute,
-//! the keys whose status is older than ten minutes get a server-side apply of this one field, under
-//! a field manager of its own. Replicas see each other's writes through the watch, so a key is
-//! written about once in ten minutes, not once per replica. While no key is used, nothing wakes up.
+//! A request only marks the key as used. Five seconds after a first use, and then at most once a
+//! minute, this module updates keys whose status is older than ten minutes. It uses a server-side
+//! apply of this one field, with its own field manager. Replicas see each other's writes through
+//! the watch, so that a key is written about once in ten minutes rather than once per replica.
+//! While no key is used, no timer runs.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -24,20 +25,20 @@ use apikey_client::clock::Clock;
 use apikey_client::error::{Class, request};
 use apikey_client::object::Answer;
 
-/// How far behind the status may be.
+/// How far the status may lag behind.
 const COARSENESS: SignedDuration = SignedDuration::from_mins(10);
-/// How long a first use waits for others that are written with it.
+/// How long a first use waits for others to be written with it.
 const GATHER: Duration = Duration::from_secs(5);
-/// Shortest time from one batch of writes to the next.
+/// Shortest time between two batches of writes.
 const PAUSE: Duration = Duration::from_mins(1);
 
-/// Which keys were used.
+/// Records which keys are used.
 #[derive(Debug)]
 pub struct LastUsed {
     enabled: bool,
     clock: Clock,
     used: Mutex<BTreeMap<KeyRef, Use>>,
-    /// Told when there is a key in `used`.
+    /// Notified when `used` gets an entry.
     noted: Notify,
 }
 
@@ -48,7 +49,7 @@ struct Use {
 }
 
 impl LastUsed {
-    /// Notes nothing unless `enabled`.
+    /// Creates a recorder, which ignores all uses unless `enabled`.
     #[must_use]
     pub fn new(enabled: bool, clock: Clock) -> Self {
         Self {
@@ -59,7 +60,7 @@ impl LastUsed {
         }
     }
 
-    /// Notes that a key was used now.
+    /// Records that a key is used now.
     pub fn note(&self, credential: &Credential) {
         if !self.enabled {
             return;
@@ -75,13 +76,13 @@ impl LastUsed {
         self.noted.notify_one();
     }
 
-    /// Notes a use again that could not be written, unless there is a later one.
+    /// Puts back a use that could not be written, unless there is a later one.
     fn keep(&self, key: KeyRef, this: Use) {
         self.used.lock().entry(key).or_insert(this);
         self.noted.notify_one();
     }
 
-    /// The keys to write, taken out: those whose status is too old.
+    /// Takes out all uses and returns those whose status is too old.
     fn due(&self, index: &Index) -> Vec<(KeyRef, Use)> {
         let used = std::mem::take(&mut *self.used.lock());
         let due = used.into_iter().filter(|(key, this)| {
@@ -91,12 +92,12 @@ impl LastUsed {
         due.collect()
     }
 
-    /// Writes what is due, for ever: soon after a first use, and then at most once a minute.
+    /// Writes what is due: soon after a first use, and then at most once a minute. Never returns.
     pub async fn write(&self, index: &Index, client: &Client) {
         loop {
             self.noted.notified().await;
             sleep_until(Instant::now() + GATHER).await;
-            // One after the other: they have time, and requests have not.
+            // Sequentially, because these writes are less urgent than requests.
             for (key, this) in self.due(index) {
                 if !write_one(client, &key, &this).await {
                     self.keep(key, this);
@@ -107,10 +108,11 @@ impl LastUsed {
     }
 }
 
-/// Writes one use. Whether that is done with: not if the API server was away or busy.
+/// Writes one use. Returns `false` if it must be retried because the API server was unavailable or
+/// busy.
 async fn write_one(client: &Client, key: &KeyRef, this: &Use) -> bool {
     let apikeys = Api::<Answer<ApiKey>>::namespaced(client.clone(), &key.namespace);
-    // Whole seconds: the API's times have no fractions.
+    // Whole seconds, because times in the Kubernetes API have no fractions.
     let at = Timestamp::from_second(this.at.as_second()).unwrap_or(this.at);
     let patch = json!({
         "apiVersion": format!("{}/{}", names::GROUP, names::VERSION),

@@ -1,8 +1,8 @@
-//! How many refusals a source, and all sources together, get before they are told to wait.
+//! Budgets of refusals, per source and for all sources together.
 //!
-//! A check of a forged secret costs under a microsecond, so this protects no CPU of ours on the
-//! usual path: it slows guessing, keeps audit trails readable, and keeps floods from the argon2id
-//! path. A caller that proves itself is never asked for its budget.
+//! A check of a forged secret takes less than a microsecond, so the budgets do not protect the CPU
+//! on the usual path. They slow down guessing, keep the audit log readable, and keep floods away
+//! from argon2id. A caller that authenticates without argon2id is never charged.
 
 use std::hash::{BuildHasher as _, RandomState};
 use std::net::IpAddr;
@@ -16,15 +16,15 @@ use governor::{Quota, RateLimiter};
 
 use crate::server::source::Source;
 
-/// Budgets of sources. Sources share one when they fall into the same place of the table, which
-/// keeps memory fixed however many there are; governor's own keyed store grows with them.
+/// Number of budgets for sources. Sources that hash to the same slot share a budget, which bounds
+/// the memory. The keyed store of governor grows with the number of sources.
 const SLOTS: usize = 4096;
-/// How many seconds' worth of refusals may come at once.
+/// Size of a burst, in seconds' worth of refusals.
 const BURST_SECONDS: u32 = 5;
 
 type Budget<C> = RateLimiter<NotKeyed, InMemoryState, C, NoOpMiddleware<<C as Clock>::Instant>>;
 
-/// Budgets for refusals.
+/// Budgets of refusals.
 pub struct FailureLimits<C: Clock = DefaultClock> {
     all: Budget<C>,
     sources: Vec<Budget<C>>,
@@ -33,7 +33,7 @@ pub struct FailureLimits<C: Clock = DefaultClock> {
 }
 
 impl FailureLimits {
-    /// Budgets of this many refusals per second and source, and for all together.
+    /// Creates budgets of this many refusals per second, per source and for all sources.
     #[must_use]
     pub fn new(per_source: u32, for_all: u32) -> Self {
         Self::with_clock(per_source, for_all, DefaultClock::default())
@@ -41,7 +41,7 @@ impl FailureLimits {
 }
 
 impl<C: Clock + Clone> FailureLimits<C> {
-    /// The same with a clock of one's own.
+    /// Creates budgets with the given clock.
     #[must_use]
     pub fn with_clock(per_source: u32, for_all: u32, clock: C) -> Self {
         let budget = |per_second| RateLimiter::direct_with_clock(quota(per_second), clock.clone());
@@ -53,7 +53,7 @@ impl<C: Clock + Clone> FailureLimits<C> {
         }
     }
 
-    /// Takes one refusal from the budgets of the source.
+    /// Charges one refusal to the budgets of the source.
     ///
     /// # Errors
     /// A budget is used up: how long to wait.

@@ -1,15 +1,15 @@
-//! Is an access token still to be trusted, by its key as it is now? Pure.
+//! Checks an access token against the current state of its key. Pure.
 //!
-//! A token is a snapshot. Where the key can be looked at, it ends with its key and with the secret
-//! that it was made with, and shrinks with the roles and audiences of its key.
+//! A token is a snapshot. Where the current key is available, a token ends with its key and with
+//! the secret it was issued for, and it loses the roles and audiences that the key lost.
 
 use k8s_openapi::jiff::Timestamp;
 
 use super::claims::Claims;
 use super::index::{Credential, Standing};
 
-/// The claims with the roles and audiences that the key has now; `None` if the token is not to be
-/// trusted now. That the claims are ours and of this key is checked before.
+/// The claims with the roles and audiences that the key has now; `None` if the token must not be
+/// trusted now. The caller has checked that this server issued the claims for this key.
 #[must_use]
 pub fn live(
     mut claims: Claims<'static>,
@@ -33,17 +33,18 @@ pub fn live(
     if claims.roles.is_empty() {
         return None;
     }
-    // A key that names no audience has those of the server, which is not what it may lose.
+    // A key that names no audience has those of the server, and can't lose them.
     if !audiences.is_empty() {
         claims.aud = claims.aud.narrowed(audiences)?;
     }
     Some(claims)
 }
 
-/// Whether the secret that the token was made with is accepted.
+/// Whether the secret that the token was issued for is still accepted.
 ///
-/// A token from before there was `secret_revision` counts as made with the oldest secret that is
-/// accepted, and is refused if it is older than that one: then its secret is certainly replaced.
+/// A token of an older version has no `secret_revision`. It counts as issued for the oldest
+/// accepted secret, and is refused if it is older than that secret, because then its own secret
+/// must have been replaced.
 fn is_of_accepted_secret(claims: &Claims<'_>, credential: &Credential, now: Timestamp) -> bool {
     credential
         .accepted(now)

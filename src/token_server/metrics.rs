@@ -1,4 +1,4 @@
-//! Counts of the token server.
+//! Metrics of the token server.
 
 use std::time::Duration;
 
@@ -12,12 +12,12 @@ use super::route::Route;
 use super::verify::{Path, Proven};
 use crate::metrics::Metrics;
 
-/// Buckets for the time of one request, 50 us to 6.4 s. Unit: seconds.
+/// Buckets for the duration of a request, 50 us to 6.4 s. Unit: seconds.
 const REQUEST_BUCKETS: [f64; 14] = [
     0.000_05, 0.000_1, 0.000_2, 0.000_5, 0.001, 0.002, 0.005, 0.01, 0.025, 0.1, 0.4, 1.6, 3.2, 6.4,
 ];
 
-/// Counts of the token server.
+/// Metrics of the token server.
 #[derive(Clone, Debug)]
 pub struct TokenMetrics {
     requests: Family<RequestLabels, Counter>,
@@ -57,7 +57,7 @@ struct KeyLabels {
 }
 
 impl TokenMetrics {
-    /// Registers them.
+    /// Registers the metrics.
     #[must_use]
     pub fn register(metrics: &Metrics) -> Self {
         let ours = Self {
@@ -76,7 +76,7 @@ impl TokenMetrics {
             );
             registry.register(
                 "apikey_http_request_duration_seconds",
-                "Time from the whole head of a request to its answer",
+                "Time from the complete head of a request to its response",
                 ours.seconds.clone(),
             );
             registry.register(
@@ -86,12 +86,12 @@ impl TokenMetrics {
             );
             registry.register(
                 "apikey_refusals",
-                "Callers that got nothing, by route and reason",
+                "Refused requests by route and reason",
                 ours.refused.clone(),
             );
             registry.register(
                 "apikey_secrets_verified",
-                "Secrets found right, by what decided",
+                "Accepted secrets by the check that decided",
                 ours.paths.clone(),
             );
             registry.register(
@@ -114,7 +114,7 @@ impl TokenMetrics {
             .observe(took.as_secs_f64());
     }
 
-    /// Counts a token.
+    /// Counts an issued token.
     pub fn issued(&self, route: Route) {
         let route = route.as_str();
         self.issued.get_or_create(&RouteLabels { route }).inc();
@@ -129,7 +129,7 @@ impl TokenMetrics {
         self.refused.get_or_create(&labels).inc();
     }
 
-    /// Counts a secret that was found right.
+    /// Counts an accepted secret.
     pub fn verified(&self, proven: &Proven) {
         if proven.replaced {
             let key = &proven.credential.key;

@@ -1,15 +1,16 @@
-//! The token server: swaps name and secret for a short-lived JWT, and says who a caller is.
+//! The token server: exchanges name and secret for a short-lived JWT, and identifies callers.
 //!
-//! | file | pure | what |
+//! | file | pure | responsibility |
 //! | --- | --- | --- |
-//! | `index` | yes | all keys in memory, fed by watches |
-//! | `verify` | yes | is this the secret of that key |
-//! | `claims`, `signer` | yes | what a token says, and how it is signed |
-//! | `size` | yes | how long a token can be |
-//! | `live` | yes | is a token still to be trusted, by its key as it is now |
-//! | `form`, `forwarded`, `document`, `refusal`, `limits` | yes | requests and whom they come from, public documents, refusals, budgets for them |
-//! | `service` | no | a request from secret to token |
-//! | `argon2`, `trail`, `last_used` | no | the slow path, the audit lines of tokens, `lastUsedAt` |
+//! | `index` | yes | all keys in memory, updated by watches |
+//! | `verify` | yes | checks whether a secret belongs to a key |
+//! | `claims`, `signer` | yes | the claims of a token, and its signature |
+//! | `size` | yes | bounds of the length of a token |
+//! | `live` | yes | checks a token against the current state of its key |
+//! | `form`, `forwarded`, `document` | yes | requests, their source address, public documents |
+//! | `refusal`, `limits` | yes | refusals, and budgets for them |
+//! | `service` | no | handles a request from secret to token |
+//! | `argon2`, `audit_log`, `last_used` | no | slow checks, the audit log of tokens, `lastUsedAt` |
 //! | `watches`, `routes` | no | watches, HTTP |
 
 pub mod argon2;
@@ -64,14 +65,14 @@ use crate::server::tls::Tls;
 use crate::watch::cache_sync::CacheSync;
 use apikey_credential::{Argon2Cost, Hasher};
 
-/// How often readiness is looked at.
+/// Interval between two checks of readiness at the start.
 const LOOK_AGAIN: Duration = Duration::from_millis(20);
 
-/// Runs until the process is stopped, then lets running requests end.
+/// Runs until the process is stopped, then lets running requests finish.
 ///
 /// # Errors
-/// The port can't be opened, the certificate can't be used, or the system gives no random bytes.
-/// Everything else is waited for.
+/// The port can't be opened, the certificate can't be used, or the system provides no random bytes.
+/// The server waits for everything else.
 pub async fn run(
     common: &Common,
     config: &TokenServer,
@@ -156,7 +157,7 @@ fn service(
     })
 }
 
-/// Waits until every kind was listed once and there is a signing key, or the process ends.
+/// Waits until every kind has been listed once and a signing key exists, or until the process ends.
 async fn wait_until_filled(service: &Service, cache_sync: &CacheSync, process: &Process) {
     let mut look = tokio::time::interval(LOOK_AGAIN);
     loop {
@@ -188,7 +189,7 @@ async fn wait_until_filled(service: &Service, cache_sync: &CacheSync, process: &
     }
 }
 
-/// Keeps readiness up to date with how old what is known may be, for ever.
+/// Updates readiness from the staleness of the index. Never returns.
 async fn watch_staleness(service: &Service, cache_sync: &CacheSync, process: &Process) {
     let mut look = tokio::time::interval(Duration::from_secs(1));
     loop {

@@ -1,4 +1,4 @@
-//! The OpenAPI 3.1 description, made from the handlers.
+//! The OpenAPI 3.1 description, generated from the handlers.
 
 use utoipa::openapi::security::{ApiKey, ApiKeyValue, Http, HttpAuthScheme, SecurityScheme};
 use utoipa::openapi::{RefOr, Schema, Server, Type, schema::SchemaType};
@@ -29,7 +29,7 @@ use super::routes::{authz, discovery, introspect, oauth, token};
 )]
 struct Description;
 
-/// How callers of some routes say who they are.
+/// Adds the security schemes.
 struct Schemes;
 
 impl Modify for Schemes {
@@ -43,7 +43,7 @@ impl Modify for Schemes {
     }
 }
 
-/// No field is ever null: one without a value is left out, in requests and in answers.
+/// Removes null from all fields: a field without a value is omitted in requests and responses.
 struct NeverNull;
 
 impl Modify for NeverNull {
@@ -71,7 +71,7 @@ impl Modify for NeverNull {
     }
 }
 
-/// The description, as JSON, of a server whose issuer has this path.
+/// The description as JSON, for a server whose issuer has this path.
 #[must_use]
 pub fn json(issuer_path: &str) -> String {
     let mut description = Description::openapi();

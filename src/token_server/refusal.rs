@@ -1,15 +1,15 @@
-//! Why a caller gets nothing. The word goes to metrics and the audit trail; callers see less.
+//! Why a request is refused. Metrics and the audit log show the exact reason; callers see less.
 
-/// Why a caller gets nothing.
+/// Why a request is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Refusal {
-    /// The text is no secret of ours: length, alphabet or checksum.
+    /// The text is not a secret of this operator: length, alphabet or checksum is wrong.
     MalformedSecret,
     /// No key has this id.
     UnknownKey,
     /// The name is not that of the key.
     WrongName,
-    /// The secret is not one of the key.
+    /// The key has no such secret.
     WrongSecret,
     /// The secret was replaced and its overlap is over.
     ReplacedSecret,
@@ -21,31 +21,31 @@ pub enum Refusal {
     Deleted,
     /// The rules of its organization do not allow the key.
     NotAllowed,
-    /// The access token is not one of ours, its time is over, or its key or the secret that it was
-    /// made with is no longer accepted.
+    /// The access token was not issued here or has expired, or its key or secret is no longer
+    /// accepted.
     InvalidToken,
     /// The access token is for another audience.
     WrongAudience,
-    /// Tokens of the key are not for the audience.
+    /// The tokens of the key are not for the requested audience.
     AudienceNotCovered,
     /// The key does not cover the organization.
     OrganizationNotCovered,
-    /// The key lacks a role that was asked for.
+    /// The key lacks a requested role.
     RoleNotHeld,
-    /// Too many refusals lately.
+    /// The budget of refusals is used up.
     TooManyFailures,
     /// Too many checks that need argon2id.
     Overloaded,
-    /// The API server has not been heard for too long.
+    /// The API server has not been reached for too long.
     Stale,
-    /// No such secret is known, and a watch that would tell of a new one is broken.
+    /// The secret is unknown, and a watch that would deliver a new one is broken.
     Unheard,
-    /// No signing key.
+    /// There is no signing key.
     NoSigningKey,
 }
 
 impl Refusal {
-    /// All of them.
+    /// All refusals.
     pub const ALL: [Self; 19] = [
         Self::MalformedSecret,
         Self::UnknownKey,
@@ -68,7 +68,7 @@ impl Refusal {
         Self::NoSigningKey,
     ];
 
-    /// The word in metrics and audit lines.
+    /// The name in metrics and audit entries.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -94,13 +94,13 @@ impl Refusal {
         }
     }
 
-    /// Whether a secret that is new would be refused like this where it is not known yet.
+    /// Whether a new secret gets this refusal while this process does not know it yet.
     #[must_use]
     pub const fn may_be_of_a_new_secret(self) -> bool {
         matches!(self, Self::UnknownKey | Self::WrongSecret)
     }
 
-    /// Whether the caller did not prove who it is: all of these look the same to it.
+    /// Whether the caller failed to authenticate. Callers can't tell these refusals apart.
     #[must_use]
     pub const fn is_unproven(self) -> bool {
         matches!(

@@ -1,4 +1,4 @@
-//! Answers: always JSON, never stored by caches unless they are public.
+//! Responses: always JSON, and never cached unless they are public.
 
 use axum::body::Body;
 use axum::http::{HeaderName, HeaderValue, Response, StatusCode, header};
@@ -8,23 +8,23 @@ use utoipa::ToSchema;
 use super::refusal::Refusal;
 use super::service::Refused;
 
-/// The one answer to everybody who does not prove to be a key that may be used.
+/// The common response to all callers that fail to authenticate.
 pub const UNPROVEN: &str = "{\"error\":\"invalid API key name or secret\"}";
-/// How long public documents may be kept. Unit: seconds.
+/// How long caches may store public documents. Unit: seconds.
 pub const PUBLIC_MAX_AGE_SECONDS: u32 = 300;
 
-/// An error.
+/// An error response.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(example = json!({"error": "invalid API key name or secret"}))]
 pub struct ErrorBody {
-    /// What is wrong, for people; at `/oauth2` routes one of the codes of RFC 6749.
+    /// Human-readable description; at `/oauth2` routes an error code of RFC 6749.
     pub error: String,
-    /// What is wrong, for people; only at `/oauth2` routes.
+    /// Human-readable description; only at `/oauth2` routes.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error_description: Option<String>,
 }
 
-/// An answer in JSON.
+/// A JSON response with this body.
 pub fn json(status: StatusCode, body: impl Into<Body>) -> Response<Body> {
     let mut response = Response::new(body.into());
     *response.status_mut() = status;
@@ -37,7 +37,7 @@ pub fn json(status: StatusCode, body: impl Into<Body>) -> Response<Body> {
     response
 }
 
-/// An answer in JSON made of this.
+/// A response with this value as JSON.
 pub fn of(status: StatusCode, body: &impl Serialize) -> Response<Body> {
     match serde_json::to_vec(body) {
         Ok(bytes) => json(status, bytes),
@@ -48,7 +48,7 @@ pub fn of(status: StatusCode, body: &impl Serialize) -> Response<Body> {
     }
 }
 
-/// An error in the form of the seed call.
+/// An error in the format of the Appcircle-compatible call.
 #[must_use]
 pub fn bad_request(status: StatusCode, error: &str) -> Response<Body> {
     let body = ErrorBody {
@@ -58,7 +58,7 @@ pub fn bad_request(status: StatusCode, error: &str) -> Response<Body> {
     of(status, &body)
 }
 
-/// An error in the form of RFC 6749 section 5.2.
+/// An error in the format of RFC 6749 section 5.2.
 #[must_use]
 pub fn oauth_error(status: StatusCode, error: &str, description: &str) -> Response<Body> {
     let body = ErrorBody {
@@ -68,7 +68,7 @@ pub fn oauth_error(status: StatusCode, error: &str, description: &str) -> Respon
     of(status, &body)
 }
 
-/// Status code and text for a refusal.
+/// Status code and text of a refusal.
 #[must_use]
 pub const fn explain(refused: &Refused) -> (StatusCode, &'static str) {
     const WAIT: (StatusCode, &str) = (
@@ -120,7 +120,7 @@ pub const fn explain(refused: &Refused) -> (StatusCode, &'static str) {
     }
 }
 
-/// The answer to a refused seed call.
+/// The response to a refused Appcircle-compatible call.
 #[must_use]
 pub fn refused(refused: &Refused) -> Response<Body> {
     let (status, text) = explain(refused);
@@ -132,7 +132,7 @@ pub fn refused(refused: &Refused) -> Response<Body> {
     with_retry(response, refused)
 }
 
-/// Adds Retry-After where the refusal tells when to try again.
+/// Adds Retry-After if the refusal says when to try again.
 pub fn with_retry(mut response: Response<Body>, refused: &Refused) -> Response<Body> {
     if let Some(seconds) = refused.retry_after_seconds {
         let value = HeaderValue::from(seconds);

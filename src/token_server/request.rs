@@ -1,4 +1,4 @@
-//! Reads requests: within bounds, within a deadline, and whom they come from.
+//! Reads requests within a size limit and a deadline, and determines their source address.
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
@@ -25,7 +25,7 @@ pub struct Unreadable(pub StatusCode, pub String);
 /// Reads a form of at most this many bytes.
 ///
 /// # Errors
-/// The body is of another type, too long, too slow or not well-formed.
+/// The body is of another type, too long, too slow or malformed.
 pub async fn form(request: Request<Body>, max_bytes: usize) -> Result<Form, Unreadable> {
     let (head, body) = request.into_parts();
     if !is_form(&head.headers) {
@@ -76,18 +76,18 @@ pub fn bearer(headers: &HeaderMap) -> Option<&str> {
     tokens.find(|token| !token.is_empty())
 }
 
-/// What a caller presents to be let through.
+/// The credential that a caller presents.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Presented<'a> {
-    /// What begins like the secret of a key.
+    /// Begins like the secret of a key.
     Secret(&'a str),
     /// Anything else, which can only be an access token.
     Token(&'a str),
 }
 
-/// The credential of a request: in `X-Api-Key` the secret of a key, or in the Authorization header a
-/// secret or a token. What is empty or of another issuer in `X-Api-Key` is not for us: a gateway, or
-/// the service behind it, may have API keys of its own.
+/// The credential of a request: the secret of a key in `X-Api-Key`, or a secret or a token in the
+/// Authorization header. An `X-Api-Key` that is empty or of another issuer is ignored, because a
+/// gateway or the service behind it may have API keys of its own.
 #[must_use]
 pub fn presented(headers: &HeaderMap) -> Option<Presented<'_>> {
     let values = headers.get_all(API_KEY).iter();

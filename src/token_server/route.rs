@@ -1,6 +1,6 @@
-//! Names of the routes in metrics and audit lines.
+//! Names of the routes in metrics and audit entries.
 
-/// Names of the routes in metrics and audit lines.
+/// A route, as named in metrics and audit entries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Route {
     /// `POST /auth/v1/api-key/token`.
@@ -22,7 +22,7 @@ pub enum Route {
 }
 
 impl Route {
-    /// The word.
+    /// The name.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {

@@ -1,4 +1,4 @@
-//! What the routes share: who is asking, may it, and what came of it.
+//! Shared by the routes: authenticates callers, issues tokens and records refusals.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -26,72 +26,72 @@ use crate::watch::cache_sync::CacheSync;
 use apikey_client::clock::Clock;
 use apikey_credential::{hex, random};
 
-/// Longest wait that a refusal tells of, rounded up. Unit: seconds.
+/// Longest `Retry-After` of a refusal. Unit: seconds.
 const MAX_RETRY_AFTER_SECONDS: u64 = 60;
-/// When to try again while the API server is not heard.
+/// `Retry-After` while the index is stale.
 const STALE_WAIT: Duration = Duration::from_secs(30);
-/// When to try again with a secret that may be new.
+/// `Retry-After` for a secret that may be new.
 const UNHEARD_WAIT: Duration = Duration::from_secs(1);
 
-/// What the routes share.
+/// State that all routes share.
 #[derive(Debug)]
 pub struct Service {
     /// All keys.
     pub index: Arc<Index>,
-    /// Checks secrets.
+    /// Checks secrets without argon2id.
     pub verifier: Verifier,
-    /// Decides where fingerprints can't.
+    /// Checks the secrets that only argon2id can check.
     pub argon2: Argon2Path,
     /// Budgets for refusals.
     pub limits: FailureLimits,
-    /// Signs tokens; there once the ring is.
+    /// Signs tokens. `None` until the signing key ring has been read.
     pub signer: RwLock<Option<Arc<Signer>>>,
-    /// Why the ring that was seen last can't be used, if it can't.
+    /// Why the signing key ring that was read last can't be used, if it can't.
     pub unusable_ring: RwLock<Option<String>>,
     /// The issuer.
     pub issuer_url: String,
-    /// Audiences of tokens whose key names none.
+    /// Audiences of the tokens of a key that names none.
     pub audiences: Vec<String>,
-    /// Longest time to serve without hearing from the API server.
+    /// How long to keep serving without an update from the API server.
     pub max_staleness: SignedDuration,
-    /// How far the watches are, and how old what they know may be.
+    /// Progress and staleness of the watches.
     pub watches: CacheSync,
-    /// The time.
+    /// The source of the current time.
     pub clock: Clock,
-    /// Takes audit lines.
+    /// Records audit entries.
     pub audit: AuditLog,
-    /// Which keys were used.
+    /// Records which keys are used.
     pub last_used: LastUsed,
-    /// Counts.
+    /// Metrics of the token server.
     pub metrics: TokenMetrics,
 }
 
-/// One request: which route, and who asks.
+/// The route and the caller of a request.
 #[derive(Clone, Copy, Debug)]
 pub struct Caller {
-    /// Which route.
+    /// The route.
     pub route: Route,
-    /// Who asks.
+    /// Address of the caller.
     pub remote: IpAddr,
 }
 
-/// A caller that gets nothing.
+/// A refused request.
 #[derive(Clone, Debug)]
 pub struct Refused {
-    /// Why.
+    /// The reason.
     pub refusal: Refusal,
-    /// When to try again, if it should.
+    /// When to try again, if a retry can succeed.
     pub retry_after_seconds: Option<u64>,
 }
 
-/// A token, and what its caller is told beside it.
+/// A token, and the response fields that accompany it.
 #[derive(Clone, Debug)]
 pub struct Issued {
     /// The token.
     pub access_token: String,
     /// How long it is valid. Unit: seconds.
     pub expires_in: i64,
-    /// The roles in it, separated by spaces, if some of them were asked for.
+    /// The roles in it, separated by spaces, if the caller asked for some of them.
     pub scope: Option<String>,
 }
 
@@ -105,10 +105,10 @@ pub enum NotIssued {
 }
 
 impl Service {
-    /// The key to which this secret belongs, if it may be used.
+    /// Returns the key that this secret belongs to, if it may be used.
     ///
     /// # Errors
-    /// [`Refused`]; it is counted and in the audit trail.
+    /// [`Refused`]; it is counted and recorded in the audit log.
     pub async fn authenticate(
         &self,
         caller: Caller,
@@ -135,8 +135,9 @@ impl Service {
 
     async fn ask_argon2(&self, caller: Caller, question: Undecided) -> Result<Proven, Refused> {
         let busy = self.argon2.in_flight() > 0;
-        // Paid for ahead, right or wrong: this is the work that floods are to be kept from. Whoever
-        // has used up its budget waits for a quiet moment, but is not locked out.
+        // Charge the budget before hashing, whatever the result: hashing is the work that floods
+        // must not reach. A caller without budget is not locked out, because it is served while no
+        // other check runs.
         let budget = self.limits.take(caller.remote);
         if let Err(wait) = budget
             && busy
@@ -160,8 +161,8 @@ impl Service {
         }
     }
 
-    /// The verdict, unless what it refuses may be a secret that was delivered a moment ago: a
-    /// controller may hear the API server while this process does not.
+    /// Returns the verdict, unless it refuses a secret that may have been delivered a moment ago.
+    /// The controller may be connected to the API server while this process is not.
     fn unless_new(&self, caller: Caller, verdict: Verdict) -> Result<Verdict, Refused> {
         let may_lack_news = || {
             self.watches
@@ -176,7 +177,7 @@ impl Service {
         Ok(verdict)
     }
 
-    /// Checks that every watch took something in lately enough to trust the index.
+    /// Checks that every watch is recent enough to trust the index.
     ///
     /// # Errors
     /// [`Refusal::Stale`].
@@ -187,17 +188,17 @@ impl Service {
         Err(self.refuse_later(caller, Refusal::Stale, STALE_WAIT))
     }
 
-    /// The same for the namespace of a key, where keys are watched by namespace.
+    /// Like [`Service::fresh`], for the namespace of a key, where keys are watched by namespace.
     fn is_heard(&self, credential: &Credential) -> bool {
         let namespace = &credential.key.namespace;
         let staleness = self.watches.staleness_in(namespace, self.clock.now());
         staleness.is_none_or(|staleness| staleness <= self.max_staleness)
     }
 
-    /// A token for a key that proved itself.
+    /// Issues a token for an authenticated key.
     ///
     /// # Errors
-    /// [`NotIssued`]; it is counted and in the audit trail.
+    /// [`NotIssued`]; a refusal is counted and recorded in the audit log.
     pub fn issue(
         &self,
         caller: Caller,
@@ -241,7 +242,7 @@ impl Service {
         })
     }
 
-    /// What every token of this server has.
+    /// Properties shared by all tokens of this server.
     #[must_use]
     pub fn issuer(&self) -> Issuer<'_> {
         Issuer {
@@ -250,8 +251,9 @@ impl Service {
         }
     }
 
-    /// A live look at an access token: its claims, with the roles and audiences that its key has now,
-    /// and its key. `None` for every token that is not to be trusted now.
+    /// Checks an access token against the current state of its key. Returns its claims, with the
+    /// roles and audiences that the key has now, and the key; `None` if the token must not be
+    /// trusted now.
     #[must_use]
     pub fn inspect(&self, token: &str) -> Option<(Claims<'static>, Arc<Credential>)> {
         let signer = self.signer.read().clone()?;
@@ -268,8 +270,8 @@ impl Service {
         Some((claims, credential))
     }
 
-    /// Counts a refusal, and puts it into the audit trail. A caller that did not prove itself pays
-    /// for it from its budget.
+    /// Counts a refusal and records it in the audit log. It is charged to the budget of the caller
+    /// if the caller failed to authenticate.
     pub fn refuse(
         &self,
         caller: Caller,

@@ -1,6 +1,6 @@
-//! Makes access tokens, and reads our own back. JWS compact serialization (RFC 7515), with the
-//! header type of RFC 9068; what RFC 8725 warns of is refused: the algorithm is that of the key, a
-//! key is one of ours or none, other types of tokens are not access tokens.
+//! Signs access tokens, and reads tokens that it signed. Tokens use JWS compact serialization (RFC
+//! 7515) and the header type of RFC 9068. As RFC 8725 recommends, the key alone determines the
+//! algorithm, only keys of the ring are used, and other types of tokens are rejected.
 
 use std::sync::Arc;
 
@@ -17,7 +17,7 @@ use apikey_credential::signing::{SigningKey, SigningRing};
 
 const TYPE: &str = "at+jwt";
 
-/// Makes and reads access tokens.
+/// Signs and reads access tokens.
 #[derive(Debug)]
 pub struct Signer {
     ring: SigningRing,
@@ -31,16 +31,16 @@ struct Header {
     alg: String,
     typ: String,
     kid: String,
-    /// Extensions that a reader must understand: we know none.
+    /// Extensions that a reader must understand. None is supported.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     crit: Option<serde_json::Value>,
 }
 
 impl Signer {
-    /// A signer with these keys.
+    /// Creates a signer with these keys.
     ///
     /// # Errors
-    /// [`serde_json::Error`] if a header can't be written, which its types exclude.
+    /// [`serde_json::Error`] if a header can't be serialized, which its types rule out.
     pub fn new(ring: SigningRing) -> Result<Self, serde_json::Error> {
         let mut headers = Vec::new();
         for key in ring.keys() {
@@ -62,19 +62,19 @@ impl Signer {
         })
     }
 
-    /// The JSON Web Key Set (RFC 7517): all keys, those to come and those retired included.
+    /// The JSON Web Key Set (RFC 7517): all keys, including future and retired ones.
     #[must_use]
     pub const fn jwks(&self) -> &Document {
         &self.jwks
     }
 
-    /// When the key that signs now was made.
+    /// The time since which the current key signs.
     #[must_use]
     pub fn current_since(&self, now: Timestamp) -> Option<Timestamp> {
         self.ring.current(now).map(|key| key.signs_from())
     }
 
-    /// A token with these claims.
+    /// Signs a token with these claims.
     ///
     /// # Errors
     /// [`Refusal::NoSigningKey`].
@@ -96,7 +96,7 @@ impl Signer {
         Ok(token)
     }
 
-    /// The claims of a token that one of our keys signed. It says nothing of its time.
+    /// The claims of a token that a key of the ring signed. It does not check the time.
     #[must_use]
     pub fn read(&self, token: &str) -> Option<Claims<'static>> {
         if token.len() > MAX_TOKEN_BYTES {

@@ -1,28 +1,28 @@
-//! How long a token can be, and what requests that carry one need. Pure.
+//! Bounds of the length of a token and of requests that carry one. Pure.
 //!
-//! What this server makes, it takes: the definitions and the flags bound a token, and requests have room
-//! for the greatest.
+//! The CRD schema and the flags bound a token, and requests have room for the longest, so that this
+//! server accepts every token it issues.
 
 use super::claims::Audience;
 use apikey_api::bounds::{MAX_AUDIENCE_CHARS, MAX_AUDIENCES};
 
-/// Longest token that is made or looked at. Keys that were stored before the roles and the audiences of
-/// a key had a bound together can have one that is almost as long. Unit: bytes.
+/// Longest token that is issued or read. Keys stored before roles and audiences had a common bound
+/// can have tokens almost as long. Unit: bytes.
 pub const MAX_TOKEN_BYTES: usize = 24 * 1024;
-/// Longest head of a request: a token, and as much as common servers allow for all the rest. Unit:
+/// Longest head of a request: a token, plus what common servers allow for everything else. Unit:
 /// bytes.
 pub const MAX_HEAD_BYTES: usize = MAX_TOKEN_BYTES + 8 * 1024;
-/// Longest form with a token in it, and the credentials of who asks. Unit: bytes.
+/// Longest form with a token and the credentials of the caller. Unit: bytes.
 pub const MAX_INTROSPECTION_BYTES: usize = MAX_TOKEN_BYTES + 8 * 1024;
-/// Longest form of a call for a token: all roles of a key as `scope`, percent-encoded. Unit: bytes.
+/// Longest form of a token request: all roles of a key as `scope`, percent-encoded. Unit: bytes.
 pub const MAX_TOKEN_CALL_BYTES: usize = 16 * 1024;
 
-/// Longest that the audiences of the server are as JSON: what those of a key can be, each character
+/// Longest JSON of the audiences of the server: that of the audiences of a key, with each character
 /// escaped. Unit: bytes.
 const MAX_AUDIENCES_BYTES: u32 = MAX_AUDIENCES * (2 * MAX_AUDIENCE_CHARS + QUOTES_AND_COMMA) + 1;
 const QUOTES_AND_COMMA: u32 = 3;
 
-/// Whether a token has room for the audiences of the server (`--audience`).
+/// Checks that a token has room for the audiences of the server (`--audience`).
 ///
 /// # Errors
 /// A sentence that names the flag and the bound.

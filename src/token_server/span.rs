@@ -1,4 +1,4 @@
-//! The span of a request to the token server. No text of the caller is in it.
+//! The span of a request to the token server. It contains no text of the caller.
 
 use axum::http::{HeaderMap, StatusCode};
 use tracing::Span;
@@ -7,7 +7,7 @@ use tracing::field::Empty;
 use super::route::Route;
 use crate::telemetry::{TARGET, adopt};
 
-/// The span of a request, as part of its caller's trace.
+/// Starts the span of a request, as part of the caller's trace.
 #[must_use]
 pub fn begin(route: Route, headers: &HeaderMap) -> Span {
     let span = tracing::info_span!(
@@ -24,7 +24,7 @@ pub fn begin(route: Route, headers: &HeaderMap) -> Span {
     span
 }
 
-/// Notes the answer.
+/// Records the status of the response.
 pub fn end(span: &Span, status: StatusCode) {
     if span.is_disabled() {
         return;

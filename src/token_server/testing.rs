@@ -1,4 +1,4 @@
-//! A small world for tests: keys in an index, as the watches would deliver them.
+//! Test fixtures: keys in an index, as the watches would deliver them.
 
 use std::sync::Arc;
 
@@ -15,9 +15,9 @@ use apikey_credential::fingerprint::PepperRing;
 use apikey_credential::record::{Cause, CredentialRecord, Entry, Identity, Owner, Pending};
 use apikey_credential::{Argon2Cost, KeyId, Secret, hash};
 
-/// When everything here begins. Unit: seconds since 1970.
+/// Start time of the tests. Unit: seconds since 1970.
 pub(super) const NOW: i64 = 1_800_000_000;
-/// When keys here expire. Unit: seconds since 1970.
+/// Expiry of the keys in the tests. Unit: seconds since 1970.
 pub(super) const EXPIRY: i64 = NOW + 100_000;
 
 pub(super) fn at(second: i64) -> Timestamp {
@@ -75,7 +75,7 @@ pub(super) fn entry(secret: &Secret, revision: i64, ring: &PepperRing) -> Entry 
     }
 }
 
-/// A further secret whose delivery has begun, with a minute of overlap.
+/// Another secret whose delivery has begun, with a minute of overlap.
 pub(super) fn pending(secret: &Secret, revision: i64, ring: &PepperRing) -> Pending {
     Pending {
         entry: entry(secret, revision, ring),
@@ -84,7 +84,7 @@ pub(super) fn pending(secret: &Secret, revision: i64, ring: &PepperRing) -> Pend
     }
 }
 
-/// What proves the first secret of the `n`th key.
+/// The credential record of the first secret of the `n`th key.
 pub(super) fn document(n: u8, ring: &PepperRing) -> CredentialRecord {
     let owner = Owner {
         namespace: "team".into(),
@@ -112,7 +112,7 @@ pub(super) fn verifier(document: CredentialRecord) -> Verifier {
     }
 }
 
-/// An index with these peppers and the first `keys` keys, all lists complete.
+/// An index with these peppers and the first `keys` keys; all lists are complete.
 pub(super) fn index(keys: u8, ring: &PepperRing) -> Arc<Index> {
     let index = Index::new(false);
     index.use_peppers(ring.clone());

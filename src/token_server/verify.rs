@@ -1,8 +1,10 @@
-//! Is this the secret of that key? Cheapest check first; forged secrets never reach argon2id.
+//! Checks whether a secret belongs to a key. The cheapest check is first, and forged secrets never
+//! reach argon2id.
 //!
-//! Length, alphabet and checksum; key id in the index; name; fingerprint. Only where the pepper of a
-//! fingerprint is lost does argon2id decide, and what it found right is remembered by a tag under a
-//! key of this process. An unknown key id costs what a wrong secret costs.
+//! The order is: length, alphabet and checksum; key id in the index; name; fingerprint. argon2id
+//! decides only if the pepper of a fingerprint is lost. A secret that argon2id accepted is
+//! remembered by a tag, made with a key of this process. An unknown key id costs as much time as a
+//! wrong secret.
 
 use std::sync::Arc;
 
@@ -16,40 +18,40 @@ use super::refusal::Refusal;
 use apikey_credential::fingerprint::PepperRing;
 use apikey_credential::{Secret, random};
 
-/// A key that proved itself.
+/// An authenticated key.
 #[derive(Clone, Debug)]
 pub struct Proven {
     /// The key.
     pub credential: Arc<Credential>,
-    /// Number of the secret that was presented.
+    /// Number of the presented secret.
     pub revision: i64,
-    /// Time from which this secret is refused: the expiry, or the end of its overlap.
+    /// The secret is refused from this time: the expiry, or the end of its overlap.
     pub until: Timestamp,
-    /// Whether it was replaced and is in its overlap.
+    /// Whether the secret was replaced and is in its overlap.
     pub replaced: bool,
-    /// What decided.
+    /// The check that decided.
     pub path: Path,
 }
 
-/// What decided that a secret is right.
+/// The check that accepted a secret.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Path {
-    /// Its fingerprint.
+    /// The fingerprint.
     Fingerprint,
-    /// A tag of what argon2id decided before.
+    /// The tag of a secret that argon2id accepted before.
     Cache,
     /// argon2id.
     Argon2,
 }
 
-/// What a caller calls the key.
+/// How a caller names the key.
 #[derive(Clone, Copy, Debug)]
 pub enum Login<'a> {
-    /// Its login name.
+    /// By its login name.
     Name(&'a str),
-    /// Its login name or its public id.
+    /// By its login name or its public id.
     NameOrId(&'a str),
-    /// Nothing: the secret names the key.
+    /// Not at all: the secret names the key.
     Implied,
 }
 
@@ -66,18 +68,18 @@ impl Login<'_> {
     }
 }
 
-/// What is known without argon2id.
+/// The result of a check without argon2id.
 #[derive(Debug)]
 pub enum Verdict {
-    /// It is a secret of the key, and the key may be used.
+    /// The secret belongs to the key, and the key may be used.
     Proven(Proven),
-    /// It is not, or the key may not be used.
+    /// The secret does not belong to the key, or the key may not be used.
     Refused(Refusal, Option<Arc<Credential>>),
-    /// Only argon2id can tell.
+    /// Only argon2id can decide.
     Undecided(Undecided),
 }
 
-/// A secret that only argon2id can decide about.
+/// A secret that only argon2id can check.
 #[derive(Debug)]
 pub struct Undecided {
     /// The secret.
@@ -86,7 +88,7 @@ pub struct Undecided {
     pub tag: [u8; 32],
     /// The key, unless it is unknown.
     pub credential: Option<Arc<Credential>>,
-    /// The hashes to try, with the place of each in the proofs of the key.
+    /// The hashes to check, each with its position in the proofs of the key.
     pub hashes: Vec<(usize, Arc<str>)>,
 }
 
@@ -107,10 +109,10 @@ impl std::fmt::Debug for TagKey {
 }
 
 impl Verifier {
-    /// A verifier with a fresh key for tags.
+    /// Creates a verifier with a new key for tags.
     ///
     /// # Errors
-    /// No random bytes.
+    /// The system provides no random bytes.
     pub fn new(index: Arc<Index>) -> Result<Self, random::Error> {
         let key = random::bytes::<64>()?;
         Ok(Self {
@@ -119,7 +121,7 @@ impl Verifier {
         })
     }
 
-    /// What is known of a presented secret at this time.
+    /// Checks a presented secret at this time, without argon2id.
     #[must_use]
     pub fn check(&self, presented: &str, login: Login<'_>, now: Timestamp) -> Verdict {
         let Ok(secret) = Secret::parse(presented) else {
@@ -127,7 +129,7 @@ impl Verifier {
         };
         let peppers = self.index.peppers();
         let peppers = peppers.as_deref();
-        // An unknown id is compared with some other key, which is the work of a wrong secret.
+        // An unknown id is compared with another key, so that it costs as much as a wrong secret.
         let Some(credential) = self.index.nearest(secret.key_id()) else {
             return Verdict::Refused(Refusal::UnknownKey, None);
         };
@@ -146,13 +148,13 @@ impl Verifier {
         }
     }
 
-    /// What follows from the answer of argon2id: the place of the proof that it found right.
+    /// The verdict after argon2id accepted the proof at `place`, or none.
     #[must_use]
     pub fn decided(&self, question: &Undecided, place: Option<usize>, now: Timestamp) -> Verdict {
         let Some(credential) = question.credential.clone() else {
             return Verdict::Refused(Refusal::UnknownKey, None);
         };
-        // The key may have changed while argon2id ran: what counts is how it is now.
+        // The key may have changed while argon2id ran, so its current state decides.
         let current = self.index.get(credential.key_id());
         let Some(current) = current.filter(|current| current.uid == credential.uid) else {
             return Verdict::Refused(Refusal::UnknownKey, Some(credential));
@@ -220,7 +222,7 @@ enum Search {
     Undecided(Vec<usize>),
 }
 
-/// Looks for the proof of the secret.
+/// Searches the proofs for one of the secret.
 fn search(proofs: &[Proof], secret: &Secret, peppers: Option<&PepperRing>) -> Search {
     let mut undecided = Vec::new();
     let mut last: Option<(&str, Option<[u8; 32]>)> = None;
@@ -246,7 +248,7 @@ fn search(proofs: &[Proof], secret: &Secret, peppers: Option<&PepperRing>) -> Se
     }
 }
 
-/// The secret is the one at this place: may it be used?
+/// Decides whether the secret at this position may be used.
 fn conclude(credential: Arc<Credential>, place: usize, path: Path, now: Timestamp) -> Verdict {
     let Some(proof) = credential.evidence.proofs.get(place) else {
         return Verdict::Refused(Refusal::WrongSecret, Some(credential));

@@ -1,4 +1,4 @@
-//! Watches that feed the index and the signer. No Secret of a tenant is among them.
+//! Watches that feed the index and the signer. They do not cover Secrets of tenants.
 
 use std::sync::Arc;
 
@@ -18,11 +18,11 @@ use apikey_api::{ApiKey, Organization, names};
 use apikey_credential::fingerprint::PepperRing;
 use apikey_credential::signing::SigningRing;
 
-/// A watch is opened anew after this time, which is how soon a dead connection to the API server is
-/// noticed where none is tried (see [`crate::client`]). Unit: seconds.
+/// A watch is reopened after this time. It bounds how late a dead connection to the API server is
+/// noticed if connections are not probed (see [`crate::client`]). Unit: seconds.
 const WATCH_TIMEOUT_SECONDS: i64 = 60;
 
-/// The watches that tell of new secrets.
+/// The watches that deliver new secrets.
 pub const OF_SECRETS: [&str; 2] = ["apikeys", "verifiers"];
 
 /// Starts all watches.
@@ -91,7 +91,7 @@ pub fn start(service: &Arc<Service>, process: &Process, common: &Common) -> Watc
     watches
 }
 
-/// The ring that an event tells of, or why it can't be used; `None` where it tells of none.
+/// The ring that an event contains, or why it can't be used; `None` if the event contains none.
 fn ring_of<R, E: std::fmt::Display>(
     event: Event<Secret>,
     secret: &'static str,
@@ -107,14 +107,14 @@ fn ring_of<R, E: std::fmt::Display>(
     Some(read.map_err(|error| unusable(secret, &error)))
 }
 
-/// A watch without news is silent until it is opened anew, so that has to happen well within the
-/// time that may pass without hearing from the API server.
+/// A watch without changes is silent until it is reopened, so that must happen well within the
+/// maximum staleness.
 fn watch_timeout_seconds(max_staleness: SignedDuration) -> u32 {
     let third = max_staleness.as_secs() / 3;
     u32::try_from(third.clamp(1, WATCH_TIMEOUT_SECONDS)).unwrap_or(1)
 }
 
-/// Logs why a ring can't be used, and returns that with the fix.
+/// Logs why a ring can't be used, and returns the reason with the fix.
 fn unusable(secret: &'static str, error: &str) -> String {
     tracing::error!(
         secret,

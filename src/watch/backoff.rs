@@ -1,14 +1,14 @@
-//! When a watch that failed is opened anew.
+//! Backoff before a failed watch is reopened.
 
 use std::time::Duration;
 
 use kube::runtime::utils;
 use kube::runtime::watcher::DefaultBackoff;
 
-/// Until a watch is open again, a deleted key is accepted and a new one is not known.
+/// Until a watch is open again, a deleted key is still accepted and a new one is unknown.
 const LONGEST: Duration = Duration::from_secs(4);
 
-/// kube's waits, which grow, but never as long as its 30 seconds.
+/// The backoff of kube, which grows, limited to less than its 30 seconds.
 #[derive(Default)]
 pub struct Backoff(DefaultBackoff);
 

@@ -1,4 +1,4 @@
-//! Bodies of answers, never more of one in memory than is allowed.
+//! Bodies of responses, read with bounded memory.
 
 use std::pin::Pin;
 
@@ -6,14 +6,14 @@ use futures::io::{AsyncBufRead, AsyncBufReadExt as _};
 
 use super::error::Error;
 
-/// Greatest line of a watch. The API server stores objects of 1.5 MiB at most, which JSON makes up to
-/// six times as long. Unit: bytes.
+/// Longest line of a watch. The API server stores objects of at most 1.5 MiB, and JSON can make
+/// them six times as long. Unit: bytes.
 pub(super) const MAX_LINE_BYTES: usize = 16 * 1024 * 1024;
 
-/// A body that comes in pieces.
+/// A streamed body.
 pub(super) struct Body {
     reader: Pin<Box<dyn AsyncBufRead + Send>>,
-    /// What was read of the line that is not complete.
+    /// The part of an incomplete line that was read.
     piece: Vec<u8>,
 }
 
@@ -25,8 +25,8 @@ impl Body {
         }
     }
 
-    /// The next line, without its end; `None` after the last. Nothing is lost if this is dropped
-    /// before it is done.
+    /// The next line, without its end; `None` after the last. Cancel safe: nothing is lost if this
+    /// future is dropped.
     pub(super) async fn line(&mut self) -> Result<Option<Vec<u8>>, Error> {
         loop {
             let read = self.reader.fill_buf().await.map_err(Error::Broken)?;
@@ -53,7 +53,7 @@ impl Body {
         }
     }
 
-    /// All of it, if it has at most this many bytes.
+    /// The whole body, if it has at most this many bytes.
     pub(super) async fn whole(mut self, max_bytes: usize) -> Result<Vec<u8>, Error> {
         loop {
             let read = self.reader.fill_buf().await.map_err(Error::Broken)?;

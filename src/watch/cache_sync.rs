@@ -1,9 +1,9 @@
-//! How far watches are: which have taken in a whole list, which may lack news, and how old what they
-//! know may be.
+//! Progress of the watches: which have received a complete list, which may lack changes, and the
+//! staleness of each.
 //!
-//! Freshness is counted for each watch, from the last time at which all that had happened was taken in:
-//! a change, a bookmark, or the end in order of a watch that told nothing. So in good order none is much
-//! older than the time after which a watch is opened anew.
+//! Staleness of a watch is the time since it last received everything up to then: a change, a
+//! bookmark, or the orderly end of a watch without changes. In normal operation no watch is
+//! therefore much staler than the time after which it is reopened.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -16,21 +16,21 @@ use tokio::time::Instant;
 
 use super::scope::WatchScope;
 
-/// How long a namespace that refuses us holds up the others at start. A right that was granted a
-/// moment ago, or an API server that has just started, gets this much time.
+/// How long a namespace that denies access delays the others at the start. It gives time to a
+/// permission that was just granted, and to an API server that has just started.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// A watch that broke and has told nothing since may lack news for this long. It is opened anew well
-/// within that time, but whether it is open can't be seen until it tells something.
+/// How long a watch may lack changes after it broke, if it has delivered nothing since. It is
+/// reopened well within that time, but it shows that it is open only by delivering something.
 const IN_DOUBT: Duration = Duration::from_mins(1);
 
-/// How far watches are.
+/// Progress of the watches.
 #[derive(Clone, Debug)]
 pub struct CacheSync {
     watches: Arc<Mutex<Vec<Watch>>>,
-    /// When the watch that is freshest least took something in, of those of the whole cluster. Unit:
-    /// seconds since the Unix epoch.
+    /// The last update of the stalest of the cluster-wide watches. Unit: seconds since the Unix
+    /// epoch.
     oldest_second: Arc<AtomicI64>,
-    /// The same for those of each namespace.
+    /// The same for the watches of each namespace.
     namespaces: Arc<Mutex<BTreeMap<Arc<str>, i64>>>,
 }
 
@@ -45,7 +45,7 @@ struct Watch {
     fresh_second: i64,
 }
 
-/// A watch that has taken in nothing yet.
+/// Marks a watch that has received nothing yet.
 const NEVER: i64 = i64::MIN;
 
 impl Default for CacheSync {
@@ -58,13 +58,13 @@ impl Default for CacheSync {
     }
 }
 
-/// Number of a watch.
+/// Identifies a watch.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Id(usize);
 
 impl Watch {
-    /// Whoever may do as he likes in one namespace can take our rights there; that must not stop the
-    /// others.
+    /// Whether the start must wait for this watch. An administrator of one namespace can revoke the
+    /// permissions there; that must not stop the others.
     fn holds_up(&self, now: Instant) -> bool {
         let gave_up = self
             .refused_since
@@ -97,8 +97,8 @@ impl CacheSync {
         id
     }
 
-    /// It took in a change, a bookmark, or the orderly end of a watch that told nothing: it knows all that
-    /// was the case at this time.
+    /// Records that the watch is complete up to this time, after a change, a bookmark, or the
+    /// orderly end of a watch without changes.
     pub(super) fn fresh(&self, id: Id, now: Timestamp) {
         let mut watches = self.watches.lock();
         let Some(watch) = watches.get_mut(id.0) else {
@@ -127,21 +127,21 @@ impl CacheSync {
         }
     }
 
-    /// How old what is known may be, for what is not watched by namespace.
+    /// Staleness of the cluster-wide watches.
     #[must_use]
     pub fn staleness(&self, now: Timestamp) -> SignedDuration {
         since(self.oldest_second.load(Ordering::Relaxed), now)
     }
 
-    /// How old what is known of a namespace may be, where that is watched by itself. Whoever takes our
-    /// rights there must not silence the others.
+    /// Staleness of the watches of a namespace, if it is watched separately. It is separate so that
+    /// revoked permissions in one namespace do not affect the others.
     #[must_use]
     pub fn staleness_in(&self, namespace: &str, now: Timestamp) -> Option<SignedDuration> {
         let second = self.namespaces.lock().get(namespace).copied()?;
         Some(since(second, now))
     }
 
-    /// How old what any watch knows may be, of those that have been listed.
+    /// Staleness of the stalest watch that has been listed.
     #[must_use]
     pub fn longest_staleness(&self, now: Timestamp) -> SignedDuration {
         let watches = self.watches.lock();
@@ -150,7 +150,7 @@ impl CacheSync {
         since(oldest.unwrap_or_else(|| now.as_second()), now)
     }
 
-    /// Which watches of the whole cluster may know only what is older than this.
+    /// The cluster-wide watches with a staleness above this limit.
     #[must_use]
     pub fn stale(&self, limit: SignedDuration, now: Timestamp) -> Vec<String> {
         let watches = self.watches.lock();
@@ -168,24 +168,24 @@ impl CacheSync {
         });
     }
 
-    /// The API server does not permit it.
+    /// Records that the API server denied access.
     pub(super) fn refused(&self, id: Id, now: Instant) {
         self.change(id, |watch| {
             watch.refused_since.get_or_insert(now);
         });
     }
 
-    /// It broke: what it would have told from then on comes later.
+    /// Records that the watch broke, so that later changes are delayed.
     pub(super) fn broke(&self, id: Id, now: Instant) {
         self.change(id, |watch| watch.broken_at = Some(now));
     }
 
-    /// It told something, so it has told all before that.
+    /// Records that the watch delivered something, and with it everything before.
     pub(super) fn told(&self, id: Id) {
         self.change(id, |watch| watch.broken_at = None);
     }
 
-    /// Whether a watch of one of these may lack news.
+    /// Whether a watch of one of these may lack changes.
     #[must_use]
     pub fn may_lack_news(&self, of: &[&str], now: Instant) -> bool {
         let watches = self.watches.lock();
@@ -203,7 +203,7 @@ impl CacheSync {
         }
     }
 
-    /// What has not been listed yet and has to be waited for.
+    /// The watches that the start still waits for.
     #[must_use]
     pub fn waiting(&self, now: Instant) -> Vec<String> {
         let watches = self.watches.lock();
@@ -211,7 +211,7 @@ impl CacheSync {
         waiting.map(Watch::name).collect()
     }
 
-    /// What could not be listed at all, because it is not permitted.
+    /// The watches that could not be listed, because access is denied.
     #[must_use]
     pub fn refusals(&self) -> Vec<String> {
         let watches = self.watches.lock();

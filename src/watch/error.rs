@@ -1,4 +1,4 @@
-//! Why lists and watches break off.
+//! Errors of lists and watches.
 
 use std::{fmt, io};
 
@@ -6,10 +6,10 @@ use kube::core::Status;
 
 use apikey_client::error::chain;
 
-/// Longest text of an error that the other side wrote. Unit: characters.
+/// Longest text of an error from the other side. Unit: characters.
 const MAX_TEXT_CHARS: usize = 256;
 
-/// Why a list or watch broke off. It is opened anew.
+/// Why a list or watch failed. It is reopened.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The request failed.
@@ -18,47 +18,47 @@ pub enum Error {
     /// The API server ended it.
     #[error("{}", .0.message)]
     Ended(Box<Status>),
-    /// No answer in time.
+    /// No response in time.
     #[error("nothing was heard in time")]
     Silence,
     /// The connection broke.
     #[error("{}", chain(.0))]
     Broken(io::Error),
-    /// The last line is not whole.
+    /// The last line is incomplete.
     #[error("it ended within a line")]
     CutOff,
-    /// More than can be taken into memory.
+    /// An object or a page exceeds the memory limit.
     #[error("an object or a page is too large")]
     TooLong,
-    /// Something that is no event.
+    /// Something that is not an event.
     #[error("something came that is no event: {0}")]
     NoEvent(String),
-    /// A watch ended before its time and told nothing.
+    /// A watch ended early without any event.
     #[error("it ended before its time")]
     ToldNothing,
-    /// A version is lower than one before.
+    /// A version is lower than an earlier one.
     #[error("its version went back from {from} to {to}: the state of the cluster was set back")]
     WentBack {
-        /// The version known.
+        /// The known version.
         from: String,
-        /// The version that came.
+        /// The received version.
         to: String,
     },
 }
 
-/// As much of a text as is of use in a log.
+/// Shortens a text for a log.
 fn shown(text: &str) -> String {
     let shown = text.chars().filter(|c| !c.is_control());
     shown.take(MAX_TEXT_CHARS).collect()
 }
 
 impl Error {
-    /// Something came that is no event, for this reason.
+    /// The response is not an event, for this reason.
     pub(super) fn no_event(reason: &dyn fmt::Display) -> Self {
         Self::NoEvent(shown(&reason.to_string()))
     }
 
-    /// The error that the API server tells of in a watch.
+    /// The error that the API server reports in a watch.
     pub(super) fn told(status: &str) -> Self {
         match serde_json::from_str::<Status>(status) {
             Ok(mut status) => {
@@ -86,13 +86,14 @@ impl Error {
             .is_some_and(|status| codes.contains(&status.code))
     }
 
-    /// Whether a right is missing.
+    /// Whether access is denied.
     #[must_use]
     pub fn is_forbidden(&self) -> bool {
         self.has_code(&[403])
     }
 
-    /// Whether only a new list helps: what followed the version is not kept any more.
+    /// Whether only a new list helps, because the changes after the known version are no longer
+    /// available.
     pub(super) fn needs_list(&self) -> bool {
         self.has_code(&[410]) || matches!(self, Self::WentBack { .. })
     }

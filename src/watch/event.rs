@@ -1,4 +1,4 @@
-//! What a watch tells.
+//! The events of a watch.
 
 use std::borrow::Cow;
 
@@ -8,38 +8,38 @@ use serde_json::value::RawValue;
 use super::error::Error;
 use apikey_client::object::{Decode, Identity, Stored};
 
-/// A change of what is watched, in the order in which the API server tells it. Names are kube's.
+/// A change of a watched kind, in the order of the API server. The names are those of kube.
 #[derive(Clone, Debug)]
 pub enum Event<K> {
     /// A list begins.
     Init,
-    /// The list shows this object.
+    /// The list contains this object.
     InitApply(Stored<K>),
-    /// The list is complete: what it did not show is gone.
+    /// The list is complete: objects that it does not contain are deleted.
     InitDone,
-    /// An object is new or different.
+    /// An object was added or changed.
     Apply(Stored<K>),
-    /// An object is gone.
+    /// An object was deleted.
     Delete(Identity),
 }
 
-/// Annotation of the bookmark that ends a list that came as a stream (KEP-3157).
+/// Annotation of the bookmark that ends a streamed list (KEP-3157).
 const INITIAL_EVENTS_END: &str = "k8s.io/initial-events-end";
 
 /// One line of a watch.
 #[derive(Debug)]
 pub enum Line<K> {
-    /// An object is new, or shown by a list that comes as a stream.
+    /// An object was added, or is part of a streamed list.
     Added(Stored<K>),
-    /// An object is different.
+    /// An object changed.
     Modified(Stored<K>),
-    /// An object is gone.
+    /// An object was deleted.
     Deleted(Identity),
-    /// Nothing changed up to this version.
+    /// There are no further changes up to this version.
     Bookmark {
         /// The version.
         version: String,
-        /// Whether a list that comes as a stream is complete.
+        /// Whether a streamed list is complete.
         ends_list: bool,
     },
 }
@@ -68,10 +68,11 @@ struct BookmarkMetadata<'a> {
 }
 
 impl<K: Decode> Line<K> {
-    /// Reads a line. An object that can't be read is no error, as long as it has name, uid and version.
+    /// Parses a line. An object that can't be read is not an error if it has a name, uid and
+    /// version.
     ///
     /// # Errors
-    /// It is an error that the API server tells of, or nothing that an API server sends.
+    /// The line is an error of the API server, or nothing that an API server sends.
     pub fn read(line: &[u8]) -> Result<Self, Error> {
         let text = std::str::from_utf8(line).map_err(|_| Error::no_event(&"it is not UTF-8"))?;
         let no_event = |error: serde_json::Error| Error::no_event(&error);
@@ -103,7 +104,7 @@ impl<K: Decode> Line<K> {
     }
 }
 
-/// An object of which nothing is needed.
+/// An object whose content is ignored.
 pub(super) struct Ignored;
 
 impl Decode for Ignored {

@@ -1,14 +1,14 @@
-//! Watches of the API server, for the controller and for the token server.
+//! Watches of the API server, for the controller and the token server.
 //!
-//! | file | pure | what |
+//! | file | pure | responsibility |
 //! | --- | --- | --- |
-//! | `source` | yes | what is listed and watched |
+//! | `source` | yes | what to list and watch |
 //! | `stream`, `requests`, `body` | no | lists and changes, one item at a time |
-//! | `event`, `error`, `relist` | yes | what a watch tells, why it breaks off, what a list leaves out |
-//! | `watched` | yes | which namespaces are watched |
-//! | `cache_sync` | yes | how far watches are, and how old what they know may be |
+//! | `event`, `error`, `relist` | yes | events, errors, and what a new list no longer contains |
+//! | `scope` | yes | which namespaces are watched |
+//! | `cache_sync` | yes | progress and staleness of the watches |
 //! | `quarantine` | yes | objects that can't be read |
-//! | `quota_index`, `stored` | yes | keys by organization; verifiers |
+//! | `stored` | yes | credential records |
 
 mod backoff;
 mod body;
@@ -42,13 +42,13 @@ use apikey_api::{ApiKey, Organization, names};
 use apikey_client::clock::Clock;
 use apikey_client::object::{Decode, NamespaceLabels};
 
-/// Longest annotation that is kept. A longer one is longer than any that is understood, which what is
-/// kept of it still shows. Unit: characters.
+/// Length to which annotations are truncated. It exceeds the length of any valid value, so that a
+/// truncated value remains invalid. Unit: characters.
 const MAX_ANNOTATION_CHARS: usize = 512;
 
 /// A kind that is kept in memory.
 pub trait Keep: Decode + Lookup<DynamicType = ()> {
-    /// Drops what was read and nobody needs for long.
+    /// Drops the parts that are not needed after the first read.
     fn prune(&mut self) {}
 }
 
@@ -66,7 +66,7 @@ impl Keep for Organization {
 
 impl Keep for NamespaceLabels {}
 
-/// Drops what decisions about keys and organizations don't depend on.
+/// Drops metadata that decisions about keys and organizations do not depend on.
 pub fn prune(metadata: &mut ObjectMeta) {
     const KEPT: [&str; 4] = [
         names::ANNOTATION_ROTATE_REQUESTED_AT,
@@ -103,8 +103,8 @@ pub struct WatchSet {
 }
 
 impl WatchSet {
-    /// Without watches yet; `cache_sync` will tell how far they are. A watch that hears nothing for
-    /// `timeout_seconds` is opened anew, so that a dead connection is noticed.
+    /// Creates a set without watches; `cache_sync` reports their progress. A watch is reopened
+    /// after `timeout_seconds`, so that a dead connection is noticed.
     #[must_use]
     pub fn new(process: &Process, cache_sync: CacheSync, timeout_seconds: u32) -> Self {
         Self {
@@ -118,13 +118,13 @@ impl WatchSet {
         }
     }
 
-    /// How far its watches are.
+    /// Progress of the watches.
     #[must_use]
     pub fn cache_sync(&self) -> CacheSync {
         self.cache_sync.clone()
     }
 
-    /// Starts a watch of a part of `what`. Each event goes to `take`.
+    /// Starts a watch of `scope` for `what`. It passes each event to `take`.
     pub fn follow<K: Keep + Send + 'static>(
         &mut self,
         (what, scope): (&'static str, &WatchScope),
@@ -141,7 +141,7 @@ impl WatchSet {
                 match watcher.next().await {
                     Ok(Told::Event(mut event)) => {
                         let is_whole = matches!(event, Event::InitDone);
-                        // The first items of a list say nothing of what comes after them.
+                        // The first items of a list do not prove that the list is complete.
                         let is_news = !matches!(event, Event::Init | Event::InitApply(_));
                         unreadable.note(&event);
                         prune_event(&mut event);

@@ -1,6 +1,6 @@
-//! Objects that can't be read: which there are, for people.
+//! Reports objects that can't be read, for administrators.
 //!
-//! What follows from that is decided where the objects are kept: each fails closed by itself.
+//! The consequences are decided where the objects are stored: each place fails closed.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -15,14 +15,15 @@ use prometheus_client::metrics::gauge::ConstGauge;
 use super::event::Event;
 use apikey_client::object::{Identity, Unreadable};
 
-/// Shortest time from one log line of a watch about this to the next: who writes such objects must not
-/// fill the log.
+/// Shortest time between two log entries of a watch about unreadable objects, so that somebody who
+/// writes such objects can't fill the log.
 const LOG_EVERY: Duration = Duration::from_secs(1);
 
 /// Namespace and name.
 type Id = (Option<Box<str>>, Box<str>);
 
-/// The objects of each kind that can't be read. Clones share them; one that two watches see is one.
+/// The unreadable objects of each kind. Clones share them; an object that two watches see is
+/// counted once.
 #[derive(Clone, Debug, Default)]
 pub struct Quarantine(Arc<Mutex<BTreeMap<String, BTreeMap<Id, usize>>>>);
 
@@ -59,19 +60,19 @@ impl Quarantine {
     }
 }
 
-/// Those that one watch sees.
+/// The unreadable objects of one watch.
 #[derive(Debug)]
 pub(super) struct OfWatch {
     kind: String,
     all: Quarantine,
-    /// With the list that was under way, or was the last, when they were seen.
+    /// Maps each object to the number of the list in which, or after which, it was last seen.
     here: BTreeMap<Id, u64>,
     lists: u64,
     logged_at: Option<Instant>,
 }
 
 impl OfWatch {
-    /// Takes in an event.
+    /// Handles an event.
     pub(super) fn note<K>(&mut self, event: &Event<K>) {
         match event {
             Event::Init => self.lists += 1,
@@ -119,7 +120,7 @@ impl Collector for Quarantine {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {
         let mut family = encoder.encode_descriptor(
             "apikey_unreadable_objects",
-            "Objects that this process watches and can't read, and so refuses",
+            "Watched objects that this process can't read and therefore refuses",
             None,
             MetricType::Gauge,
         )?;

@@ -1,28 +1,28 @@
-//! What a list has shown so far.
+//! Tracks the objects of a list.
 
 use std::collections::BTreeSet;
 
 use super::event::Event;
 use apikey_client::object::{Identity, Stored};
 
-/// What a list has shown so far. Objects that it does not show are gone, but only once it is
+/// Tracks the objects of a list. Objects that it does not contain are deleted, but only once it is
 /// complete.
 #[derive(Debug)]
 pub struct Relist<I> {
     seen: Option<BTreeSet<I>>,
 }
 
-/// What follows from an event.
+/// The consequence of an event.
 pub enum Step<K> {
     /// Nothing yet.
     Nothing,
-    /// The object is there, as it is now.
+    /// The object exists, with this content.
     Put(K),
-    /// The object is there, and what stands in it can't be read.
+    /// The object exists, and its content can't be read.
     Unreadable(Identity),
-    /// The object is gone.
+    /// The object was deleted.
     Gone(Identity),
-    /// A list is complete: what [`Relist::gone`] says is gone.
+    /// A list is complete: the objects of [`Relist::gone`] are deleted.
     Complete,
 }
 
@@ -33,7 +33,7 @@ impl<I> Default for Relist<I> {
 }
 
 impl<I: Ord + Clone> Relist<I> {
-    /// Takes in an event. A list that was under way when another begins counts for nothing.
+    /// Handles an event. If a list begins during another one, the earlier one is discarded.
     pub fn take<K>(&mut self, event: Event<K>, id: impl Fn(&Identity) -> I) -> Step<K> {
         match event {
             Event::Init => {
@@ -52,7 +52,7 @@ impl<I: Ord + Clone> Relist<I> {
         }
     }
 
-    /// Which of the objects `known` where it looked the list did not show.
+    /// Returns those of the `known` objects that the complete list does not contain.
     pub fn gone<'a>(&mut self, known: impl Iterator<Item = &'a I>) -> Vec<I>
     where
         I: 'a,

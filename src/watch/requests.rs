@@ -14,19 +14,18 @@ use super::source::Source;
 use apikey_client::error::REQUEST_DEADLINE;
 use apikey_client::object::{Decode, Page};
 
-/// Greatest page that is taken as it is; a greater one is asked for again, in smaller ones. Unit:
-/// bytes.
+/// Largest page that is accepted; a larger one is requested again in smaller pages. Unit: bytes.
 const MAX_PAGE_BYTES: usize = 8 * 1024 * 1024;
-/// Longest time for a page.
+/// Longest wait for a page.
 const PAGE_DEADLINE: Duration = Duration::from_secs(30);
-/// How long the API server may take for a list that comes as a stream. Unit: seconds.
+/// Longest time that the API server may take for a streamed list. Unit: seconds.
 const LIST_SECONDS: u32 = 300;
 
 /// The requests of a watcher.
 pub(super) struct Requests {
     pub(super) client: Client,
     pub(super) source: Source,
-    /// After which a watch ends.
+    /// Time after which the API server ends a watch.
     pub(super) timeout_seconds: u32,
 }
 
@@ -56,8 +55,9 @@ impl Requests {
             .await
     }
 
-    /// Whether the state was set back behind this version. An API server that was started again with an
-    /// older state takes a version that is yet to come, and tells nothing until it is reached.
+    /// Checks whether the cluster was restored to a state before this version. An API server that
+    /// restarts with an older state accepts a future version, and sends nothing until it is
+    /// reached.
     pub(super) async fn check(&self, version: &str) -> Result<(), Error> {
         let now = self.page::<Ignored>(1, None).await?;
         forward(version, now.resource_version())
@@ -72,7 +72,7 @@ impl Requests {
     }
 }
 
-/// Versions of one kind are numbers that grow (KEP-5504).
+/// Checks the order of versions, which are increasing numbers for one kind (KEP-5504).
 pub(super) fn forward(from: &str, to: &str) -> Result<(), Error> {
     match (from.parse::<u64>(), to.parse::<u64>()) {
         (Ok(known), Ok(new)) if new < known => Err(Error::WentBack {

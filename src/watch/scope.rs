@@ -1,4 +1,4 @@
-//! Which namespaces are watched, and the parts in which objects of one kind come.
+//! Which namespaces are watched, and the watch scopes of a kind.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -10,24 +10,24 @@ use kube::Resource;
 use super::source::Source;
 use apikey_client::object::Identity;
 
-/// The namespaces whose `ApiKeys` are looked after.
+/// The namespaces whose `ApiKeys` the operator manages.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct WatchedNamespaces(BTreeSet<Arc<str>>);
 
 impl WatchedNamespaces {
-    /// These; none: all.
+    /// Watches these namespaces; all if there are none.
     #[must_use]
     pub fn new(namespaces: &[String]) -> Self {
         Self(namespaces.iter().map(|name| name.as_str().into()).collect())
     }
 
-    /// Whether keys of this namespace are looked after.
+    /// Whether the operator manages keys of this namespace.
     #[must_use]
     pub fn contains(&self, namespace: &str) -> bool {
         self.0.is_empty() || self.0.contains(namespace)
     }
 
-    /// One part for each watch of a kind.
+    /// The watch scopes: one for each watch of a kind.
     #[must_use]
     pub fn scopes(&self) -> Vec<WatchScope> {
         if self.0.is_empty() {
@@ -37,12 +37,12 @@ impl WatchedNamespaces {
     }
 }
 
-/// What one watch sees of a kind.
+/// The objects that one watch of a kind covers.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum WatchScope {
-    /// All that is watched of it.
+    /// All objects of the kind.
     Everything,
-    /// What is in this namespace, or this namespace itself.
+    /// The objects in this namespace, or this namespace itself.
     Namespace(Arc<str>),
 }
 
@@ -59,7 +59,7 @@ impl WatchScope {
         }
     }
 
-    /// The namespace of this scope, or all. A right on its name is enough for it.
+    /// The namespace of this scope, or all namespaces. A permission for its name is sufficient.
     #[must_use]
     pub fn namespaces(&self) -> Source {
         let all = Source::of::<Namespace>(None).metadata();
@@ -69,7 +69,7 @@ impl WatchScope {
         }
     }
 
-    /// Whether what is in this namespace belongs to it.
+    /// Whether this namespace belongs to the scope.
     #[must_use]
     pub fn has(&self, namespace: &str) -> bool {
         match self {
@@ -78,7 +78,7 @@ impl WatchScope {
         }
     }
 
-    /// Whether this object, or the namespace that it is, belongs to it.
+    /// Whether this object belongs to the scope; a namespace belongs to its own scope.
     #[must_use]
     pub fn has_object(&self, identity: &Identity) -> bool {
         self.has(identity.namespace.as_deref().unwrap_or(&identity.name))

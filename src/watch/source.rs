@@ -1,4 +1,4 @@
-//! What is listed and watched.
+//! What to list and watch.
 
 use axum::http::Request;
 use kube::Resource;
@@ -15,7 +15,7 @@ pub struct Source {
 }
 
 impl Source {
-    /// All objects of a kind, or those of a namespace.
+    /// All objects of a kind, or those in a namespace.
     #[must_use]
     pub fn of<K: Resource<DynamicType = ()>>(namespace: Option<&str>) -> Self {
         Self {
@@ -26,21 +26,21 @@ impl Source {
         }
     }
 
-    /// Asks for metadata alone.
+    /// Requests metadata only.
     #[must_use]
     pub fn metadata(mut self) -> Self {
         self.metadata_only = true;
         self
     }
 
-    /// Only what this label selector selects.
+    /// Only the objects that match this label selector.
     #[must_use]
     pub fn labels(mut self, selector: String) -> Self {
         self.labels = Some(selector);
         self
     }
 
-    /// Only the object of this name. A right on this name is enough for it.
+    /// Only the object of this name. A permission for this name is sufficient.
     #[must_use]
     pub fn named(mut self, name: &str) -> Self {
         self.fields = Some(format!("metadata.name={name}"));
@@ -68,7 +68,7 @@ impl Source {
         }
     }
 
-    /// A list of the newest state as a stream (KEP-3157).
+    /// A streamed list of the newest state (KEP-3157).
     pub(super) fn stream(&self, timeout_seconds: u32) -> Result<Request<Vec<u8>>, request::Error> {
         let params = WatchParams {
             send_initial_events: true,
@@ -77,7 +77,7 @@ impl Source {
         self.open(&params, "")
     }
 
-    /// What changes after this version.
+    /// The changes after this version.
     pub(super) fn watch(
         &self,
         version: &str,

@@ -1,4 +1,4 @@
-//! Verifiers as they are stored: one Secret per key, in the operator's namespace.
+//! Credential records as they are stored: one Secret per key, in the operator's namespace.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -14,7 +14,7 @@ use apikey_api::names;
 use apikey_client::object::{Decode, Unreadable};
 use apikey_credential::record::{CredentialRecord, Error, Owner};
 
-/// Labels by which verifiers are watched; see [`names::component_selector`].
+/// Labels that select credential records; see [`names::component_selector`].
 const SELECTED_BY: [(&str, &str); 2] = [
     (names::LABEL_MANAGED_BY, names::MANAGED_BY),
     (names::LABEL_COMPONENT, names::COMPONENT_VERIFIER),
@@ -28,21 +28,21 @@ pub fn value<'a>(secret: &'a Secret, key: &str) -> &'a [u8] {
         .map_or(&[], |value| &value.0)
 }
 
-/// A verifier read from its Secret, without what nobody needs of the Secret.
+/// A credential record read from its Secret, without the unneeded parts of the Secret.
 #[derive(Clone, Debug)]
 pub struct Verifier {
     /// Name, namespace, uid and version of the Secret.
     pub metadata: ObjectMeta,
-    /// The `ApiKey`, where the Secret says so.
+    /// The owning `ApiKey`, if the Secret names it.
     pub owner: Option<Owner>,
-    /// The document, or why it can't be read.
+    /// The credential record, or why it can't be read.
     pub document: Result<CredentialRecord, Error>,
-    /// Whether it has the labels by which it is watched; a policy or a person may change them.
+    /// Whether the Secret has the labels that select it; a policy or a person may change them.
     pub is_labelled: bool,
 }
 
 impl Verifier {
-    /// Reads the document of a Secret.
+    /// Reads the credential record in a Secret.
     #[must_use]
     pub fn read(secret: Secret) -> Self {
         let owner = owner(&secret.metadata);
@@ -66,7 +66,7 @@ impl Verifier {
     /// The Secret to write. With the version of `metadata`, it replaces exactly that version.
     ///
     /// # Errors
-    /// [`serde_json::Error`] if the document can't be written, which its types exclude.
+    /// [`serde_json::Error`] if the record can't be serialized, which its types rule out.
     pub fn render(
         document: &CredentialRecord,
         namespace: &str,

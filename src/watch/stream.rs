@@ -1,19 +1,19 @@
-//! Lists the objects of one kind and follows their changes, for ever.
+//! Lists the objects of one kind and follows their changes.
 //!
 //! # Guarantees
-//! - Items are read one by one: one that can't be read is told of as such and costs no wait, and the
-//!   others come as if it were not there.
-//! - In memory are at most one page of a list (of bounded size, or one object) or one line.
-//! - At each change and at each [`Told::UpToDate`], all that happened before was told.
-//! - A version that goes backwards (etcd was set back to an older state) leads to a new list.
+//! - Items are parsed one by one. An item that can't be read is reported as such. It causes no
+//!   delay and does not affect the others.
+//! - Memory holds at most one page of a list (of bounded size, or one object) or one line.
+//! - At each change and each [`Told::UpToDate`], everything that happened before has been reported.
+//! - A version that goes backwards (etcd was restored to an older state) causes a new list.
 //!
 //! # Caveats
-//! An API server sends no bookmark while its version of a kind stays the same, which it does in a quiet
-//! cluster. So a watch that told nothing and ended in order, at its time, counts as well, if a list says
-//! afterwards that the state was not set back.
+//! An API server sends no bookmark while its version of a kind stays the same, which is common in a
+//! quiet cluster. Therefore a watch that ended on time without changes also counts as up to date,
+//! if a list afterwards shows that the state was not set back.
 //!
-//! A state that was set back *and* has passed the version known here before the API server answers
-//! again looks like any other.
+//! A state that was set back *and* has passed the known version before the API server answers again
+//! looks like any other.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -30,16 +30,16 @@ use super::requests::{Requests, forward};
 use super::source::Source;
 use apikey_client::object::Decode;
 
-/// Objects in one page of a list, where lists don't come as a stream.
+/// Objects in one page of a list, if lists are not streamed.
 const PAGE_SIZE: u32 = 100;
-/// Longest silence while a list comes.
+/// Longest silence during a list.
 const LIST_SILENCE: Duration = Duration::from_secs(30);
-/// The part of its time after which a watch that ends has lasted whole.
+/// Fraction of its time after which the end of a watch counts as on time.
 const WHOLE: f32 = 0.8;
-/// How much later than promised a watch may end.
+/// How much later than requested a watch may end.
 const GRACE: Duration = Duration::from_secs(10);
 
-/// What a [`Watcher`] tells.
+/// The output of a [`Watcher`].
 #[derive(Debug)]
 pub enum Told<K> {
     /// Something changed.
@@ -48,27 +48,27 @@ pub enum Told<K> {
     UpToDate,
 }
 
-/// What came before a watch is opened.
+/// What preceded the opening of a watch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum After {
-    /// A list, or a watch that told something and ended in order.
+    /// A list, or a watch that delivered something and ended in order.
     News,
-    /// A watch that told nothing in its whole time and ended in order.
+    /// A watch that delivered nothing in its whole time and ended in order.
     Quiet,
-    /// A watch that broke off.
+    /// A watch that broke.
     Break,
 }
 
-/// Lists and follows, see [the module](self).
+/// Lists and follows; see [the module](self).
 pub struct Watcher<K> {
     requests: Requests,
     state: State,
     ready: VecDeque<Told<K>>,
     backoff: Backoff,
     wait_until: Option<Instant>,
-    /// Whether the next list is asked for as a stream.
+    /// Whether the next list is requested as a stream.
     streams: bool,
-    /// Whether the API server knows such lists.
+    /// Whether the API server supports streamed lists.
     knows_streams: bool,
 }
 
@@ -83,13 +83,13 @@ impl<K> std::fmt::Debug for Watcher<K> {
 enum State {
     /// Nothing is known.
     Unlisted,
-    /// A list comes in pages.
+    /// A list arrives in pages.
     Paging { token: Option<String>, limit: u32 },
-    /// A list comes as a stream.
+    /// A list arrives as a stream.
     Listing(Body),
-    /// All is known up to this version.
+    /// Everything up to this version is known.
     Listed { version: String, after: After },
-    /// Changes come.
+    /// Changes arrive.
     Watching {
         body: Body,
         version: String,
@@ -99,8 +99,8 @@ enum State {
 }
 
 impl<K: Decode> Watcher<K> {
-    /// Nothing is asked for before the first [`Self::next`]. A watch is opened anew after
-    /// `timeout_seconds`, so that a dead connection is noticed.
+    /// Creates a watcher, which sends no request before the first [`Self::next`]. A watch is
+    /// reopened after `timeout_seconds`, so that a dead connection is noticed.
     #[must_use]
     pub fn new(client: Client, source: Source, timeout_seconds: u32) -> Self {
         Self {
@@ -118,10 +118,10 @@ impl<K: Decode> Watcher<K> {
         }
     }
 
-    /// What comes next. Nothing is lost if this is dropped before it is done.
+    /// The next output. Cancel safe: nothing is lost if this future is dropped.
     ///
     /// # Errors
-    /// [`Error`]; the next call goes on, after a wait that grows.
+    /// [`Error`]; the next call continues after a growing backoff.
     pub async fn next(&mut self) -> Result<Told<K>, Error> {
         loop {
             if let Some(told) = self.ready.pop_front() {
@@ -203,7 +203,7 @@ impl<K: Decode> Watcher<K> {
         Ok(())
     }
 
-    /// One line of a list that comes as a stream.
+    /// Reads one line of a streamed list.
     async fn listed_item(&mut self) -> Result<(), Error> {
         let State::Listing(body) = &mut self.state else {
             return Ok(());
@@ -288,7 +288,7 @@ impl<K: Decode> Watcher<K> {
         };
     }
 
-    /// One line of a watch.
+    /// Reads one line of a watch.
     async fn change(&mut self) -> Result<(), Error> {
         let lasts = Duration::from_secs(u64::from(self.requests.timeout_seconds));
         let State::Watching {

@@ -1,4 +1,4 @@
-//! Turns entries into lines, and floods into numbers, and writes them.
+//! Converts entries to lines, and floods to numbers, and writes them.
 
 use std::collections::BTreeMap;
 use std::io::{self, ErrorKind, Write};
@@ -10,25 +10,25 @@ use serde::Serialize;
 
 use super::Entry;
 
-/// Entries of one kind that are written one by one, per second.
+/// Entries of one kind that are written individually, per second.
 pub(super) const EACH_PER_SECOND: u64 = 10;
-/// Wait before an output that takes nothing now is tried again.
+/// Wait before a blocked output is tried again.
 const TRY_AGAIN: Duration = Duration::from_millis(10);
 
-/// Lines that are to be written, and what is to be told by a number.
+/// Lines to write, and counts to report.
 #[derive(Debug, Default)]
 pub(super) struct Lines {
     second: i64,
     floods: BTreeMap<(&'static str, &'static str), u64>,
     last: Option<(Timestamp, &'static str)>,
     bytes: Vec<u8>,
-    /// Lost lines of which no line tells yet, by reason.
+    /// Lost lines that no line reports yet, by reason.
     lost: BTreeMap<&'static str, u64>,
     /// Whether a line was written in part.
     is_torn: bool,
 }
 
-/// Lines that stand for several entries.
+/// A line that represents several entries.
 #[derive(Serialize)]
 struct Number {
     time: Time,
@@ -38,7 +38,7 @@ struct Number {
     source: &'static str,
 }
 
-/// Lines were not written.
+/// Lines could not be written.
 #[derive(Debug)]
 pub(super) struct Failed {
     pub(super) lines: u64,
@@ -70,7 +70,7 @@ impl Lines {
         }
     }
 
-    /// Tells how many entries of a flood were not written one by one.
+    /// Reports how many entries of a flood were not written individually.
     pub(super) fn tell_floods(&mut self) {
         for ((action, reason), count) in std::mem::take(&mut self.floods) {
             let more = count.saturating_sub(EACH_PER_SECOND);
@@ -78,7 +78,7 @@ impl Lines {
         }
     }
 
-    /// Has lost lines told of once lines can be written.
+    /// Records lost lines, which are reported once lines can be written.
     pub(super) fn lost(&mut self, reason: &'static str, count: u64) {
         if count > 0 {
             *self.lost.entry(reason).or_default() += count;
@@ -101,7 +101,7 @@ impl Lines {
         line
     }
 
-    /// Writes all lines; whether there were any. Those that can't be written are given up.
+    /// Writes all lines; returns whether there were any. Lines that can't be written are dropped.
     pub(super) fn write_to(&mut self, output: &mut impl Write) -> Result<bool, Failed> {
         let lines = std::mem::take(&mut self.bytes);
         let mut is_any = !lines.is_empty();
@@ -117,7 +117,7 @@ impl Lines {
             }
             is_any = true;
         }
-        // Keeps the room that usual load needs.
+        // Keeps the capacity that normal load needs.
         self.bytes = lines;
         self.bytes.clear();
         self.bytes.shrink_to(1 << 20);
@@ -148,7 +148,7 @@ fn failed(unwritten: &[u8], error: io::Error) -> Failed {
     }
 }
 
-/// Writes all; how much was written, if not all.
+/// Writes all bytes; on failure, returns how many were written.
 fn write(output: &mut impl Write, bytes: &[u8]) -> Result<(), (usize, io::Error)> {
     let mut written = 0;
     while written < bytes.len() {
@@ -156,7 +156,7 @@ fn write(output: &mut impl Write, bytes: &[u8]) -> Result<(), (usize, io::Error)
             Ok(0) => return Err((written, ErrorKind::WriteZero.into())),
             Ok(more) => written += more,
             Err(error) if error.kind() == ErrorKind::Interrupted => {}
-            // Somebody who has the same pipe made it so.
+            // Another process that shares the pipe made it non-blocking.
             Err(error) if error.kind() == ErrorKind::WouldBlock => {
                 std::thread::sleep(TRY_AGAIN);
             }

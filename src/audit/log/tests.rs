@@ -9,7 +9,7 @@ use super::*;
 /// Longer than any test takes.
 const AMPLE: Duration = Duration::from_mins(1);
 
-/// An entry that is told by its number, or one of a flood.
+/// An entry that is identified by its number, or one of a flood.
 #[derive(Clone, Debug)]
 struct Told {
     second: i64,
@@ -52,15 +52,15 @@ const fn refusal(second: i64, reason: &'static str) -> Told {
     }
 }
 
-/// What is on the other end of standard output.
+/// The state of the reader of standard output.
 #[derive(Clone, Copy)]
 enum Reader {
     Reads,
-    /// Everything fails, as with a pipe that nobody holds any more.
+    /// Every write fails, as with a pipe without a reader.
     IsGone,
 }
 
-/// An output that does as it is told, a write at a time, and passes on what was written.
+/// An output that is controlled write by write, and passes on what was written.
 struct Output {
     next: mpsc::Receiver<Reader>,
     now: Option<Reader>,
@@ -69,7 +69,7 @@ struct Output {
 
 impl Write for Output {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        // Without a reader, a write takes for ever.
+        // Without a reader, a write blocks.
         while let Ok(next) = self.next.try_recv() {
             self.now = Some(next);
         }
@@ -98,7 +98,7 @@ struct World {
 }
 
 impl World {
-    /// Whoever waits for lines waits so long.
+    /// Callers that wait for lines wait this long.
     fn new(patience: Duration) -> Self {
         let (reader, next) = mpsc::channel();
         let (write, written) = mpsc::channel();
@@ -181,7 +181,7 @@ async fn for_a_reader_that_is_stuck_one_waits_once_and_what_finds_no_room_is_cou
         world.log.written().await;
     }
     assert_eq!(begun.elapsed(), WRITTEN_WITHIN);
-    // A first batch is with the thread.
+    // The thread already holds a first batch.
     while world.lost() == 0 {
         world.log.record(told(0));
     }
@@ -195,7 +195,7 @@ async fn for_a_reader_that_is_stuck_one_waits_once_and_what_finds_no_room_is_cou
 
 #[test]
 fn after_a_line_that_was_written_in_part_the_next_begins_on_its_own() {
-    /// Takes so many bytes, fails once, and then takes all.
+    /// Accepts this many bytes, fails once, and then accepts everything.
     struct Tears(usize, Vec<u8>);
     impl Write for Tears {
         fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {

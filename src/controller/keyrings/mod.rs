@@ -1,11 +1,11 @@
-//! The key rings: peppers, and the keys that sign tokens. Each is made once and kept in a Secret of
-//! the operator's namespace, which all replicas share.
+//! The key rings: peppers, and the keys that sign tokens. Each is created once and stored in a
+//! Secret in the operator's namespace, which all replicas share.
 //!
-//! The leader follows both. It takes in what is stored, stores the ring it knows again if that is
-//! removed, and takes the steps that are due. Every write replaces exactly the version it was based
-//! on, so of two controllers one wins and both go on from there. A stored ring that can't be read is
-//! never overwritten: a new one would make what the old one proved or signed useless, so that is left
-//! to people.
+//! The leader manages both. It reads the stored ring, stores the known ring again if the Secret is
+//! deleted, and performs steps that are due. Every write replaces exactly the version it was based
+//! on, so that of two controllers one succeeds and both continue from there. A stored ring that
+//! can't be read is never overwritten, because a new one would invalidate what the old one proved
+//! or signed. An administrator must decide what to do.
 
 mod peppers;
 mod signing;
@@ -28,56 +28,56 @@ use crate::watch::stream::{Told, Watcher};
 use apikey_client::error::{Class, Error};
 use apikey_credential::signing::RotationPolicy;
 
-/// Longest wait between two looks at the clock: clocks jump.
+/// Longest wait between two checks of the clock, because clocks jump.
 const MOST_WAIT: Duration = Duration::from_hours(1);
-/// Shortest wait, so that clocks that disagree make no busy loop.
+/// Shortest wait, so that a clock difference causes no busy loop.
 const LEAST_WAIT: Duration = Duration::from_secs(1);
 /// See [`crate::watch::WatchSet::new`]. Unit: seconds.
 const WATCH_TIMEOUT_SECONDS: u32 = 240;
 
-/// A ring of keys that is kept in one Secret.
+/// A ring of keys that is stored in one Secret.
 pub trait Ring: std::fmt::Debug + Sized + Send + Sync + 'static {
     /// Its name in logs and metrics.
     const NAME: &'static str;
     /// Name of the Secret.
     const SECRET: &'static str;
-    /// What a new ring costs, for people who have to decide.
+    /// What a new ring destroys, for the administrator who has to decide.
     const LOSS: &'static str;
-    /// Why a stored ring can't be read, or a new one not be made.
+    /// Why a stored ring can't be read, or a new one can't be created.
     type Error: std::error::Error + Send + 'static;
-    /// What was told of the ring before.
+    /// The state of the ring that was logged last.
     type Told: Default + Send;
 
     /// Where the ring is kept in memory.
     fn slot(ctx: &Context) -> &Slot<Self>;
 
-    /// Reads the stored document.
+    /// Parses the stored document.
     ///
     /// # Errors
-    /// It is not one that this program can use.
+    /// This program can't use the document.
     fn parse(json: &[u8]) -> Result<Self, Self::Error>;
 
     /// The document to store.
     ///
     /// # Errors
-    /// It can't be written, which its types exclude.
+    /// It can't be serialized, which its types rule out.
     fn document(&self) -> Result<Zeroizing<Vec<u8>>, Self::Error>;
 
-    /// The ring as it has to be at this time. May take long: not for an async thread.
+    /// The ring that is due at this time. It may take long, so it must not run on an async thread.
     ///
     /// # Errors
-    /// A key can't be made.
+    /// A key can't be created.
     fn due(
         known: Option<&Self>,
         now: Timestamp,
         policy: &RotationPolicy,
     ) -> Result<Due<Self>, Self::Error>;
 
-    /// Logs what is new since it was told last.
+    /// Logs what changed since the last call.
     fn tell(&self, _now: Timestamp, _told: &mut Self::Told) {}
 }
 
-/// What has to be done with a ring.
+/// The next step for a ring.
 #[derive(Debug)]
 pub enum Due<R> {
     /// Nothing, or nothing before this time.
@@ -86,9 +86,9 @@ pub enum Due<R> {
     Store(R),
 }
 
-/// Keeps a ring until it is dropped.
+/// Manages a ring until it is dropped.
 pub async fn follow<R: Ring>(ctx: Arc<Context>) {
-    // Events say that something changed; the keys themselves are read when that is so.
+    // Events only report that something changed; the keys are read separately.
     let metadata = Source::of::<Secret>(Some(&ctx.namespace)).metadata();
     let metadata = metadata.named(R::SECRET);
     let client = ctx.watch_clients.next();
@@ -133,11 +133,11 @@ pub async fn follow<R: Ring>(ctx: Arc<Context>) {
     }
 }
 
-/// Takes in what is stored (if `reread`, or if nothing is known yet) and takes the steps that are
-/// due. Returns when the next one is.
+/// Reads the stored ring (if `reread`, or if none is known yet) and performs the steps that are
+/// due. Returns when the next step is due.
 ///
 /// # Errors
-/// A request failed, a key can't be made, or the stored ring can't be read.
+/// A request failed, a key can't be created, or the stored ring can't be read.
 pub async fn tend<R: Ring>(ctx: &Context, mut reread: bool) -> Result<Option<Timestamp>, Error> {
     let slot = R::slot(ctx);
     loop {

@@ -1,4 +1,4 @@
-//! The pepper ring: made once.
+//! The pepper ring, which is created once.
 
 use k8s_openapi::jiff::Timestamp;
 use zeroize::Zeroizing;

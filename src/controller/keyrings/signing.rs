@@ -1,4 +1,4 @@
-//! The ring of signing keys: rotated on schedule.
+//! The ring of signing keys, which is rotated on schedule.
 
 use std::collections::BTreeSet;
 
@@ -10,7 +10,7 @@ use crate::controller::context::Context;
 use apikey_api::names;
 use apikey_credential::signing::{Error, RotationPolicy, SigningKey, SigningRing, Step};
 
-/// What was told of the ring: ids.
+/// Ids of the keys that were logged last.
 #[derive(Debug, Default)]
 pub struct Told {
     keys: BTreeSet<String>,

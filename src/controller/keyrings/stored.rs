@@ -1,4 +1,4 @@
-//! A ring as it is stored, and what this process knows of it.
+//! Reads and writes the Secret of a ring, and keeps the newest usable ring in memory.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -20,14 +20,14 @@ use apikey_api::names;
 use apikey_client::error::{Error, request};
 use apikey_client::object::{Answer, Decode as _, Sent, Whole};
 
-/// The newest usable ring that this process has seen, and the Secret that it is in.
+/// The newest usable ring that this process has seen, and the Secret that contains it.
 #[derive(Debug)]
 pub struct Slot<R>(RwLock<Option<Known<R>>>);
 
 #[derive(Debug)]
 struct Known<R> {
     ring: Arc<R>,
-    /// The Secret without the ring; `None` if it is not there.
+    /// The Secret without the ring; `None` if it does not exist.
     shell: Option<Whole>,
 }
 
@@ -45,7 +45,7 @@ impl<R> Slot<R> {
         known.as_ref().map(|known| Arc::clone(&known.ring))
     }
 
-    /// Whether the Secret was there when it was looked for last.
+    /// Whether the Secret existed at the last read.
     #[must_use]
     pub fn is_stored(&self) -> bool {
         self.shell().is_some()
@@ -84,7 +84,7 @@ impl Wiped {
     }
 }
 
-/// A stored ring that can't be read, and what people can do about it.
+/// A stored ring that can't be read, and what an administrator can do about it.
 #[derive(Debug, thiserror::Error)]
 #[error("{cause}. Secret {secret} is left as it is. {fix}")]
 struct Unreadable<E> {
@@ -93,7 +93,7 @@ struct Unreadable<E> {
     fix: String,
 }
 
-/// The Secret without the ring: what is to stay when the ring is replaced, whatever it is.
+/// The Secret without the ring: the content to preserve when the ring is replaced.
 fn shell(mut secret: Whole) -> Result<Whole, Error> {
     put(&mut secret, None)?;
     Ok(secret)
@@ -108,7 +108,7 @@ fn put(secret: &mut Whole, ring: Option<&ByteString>) -> Result<(), Error> {
     put().map_err(|error| Error::internal("write a key ring", &error))
 }
 
-/// Sends a request whose answer is the Secret of a ring.
+/// Sends a request whose response is the Secret of a ring.
 async fn send(
     ctx: &Context,
     doing: &'static str,
@@ -126,10 +126,10 @@ fn requests(ctx: &Context) -> Request {
     Request::new(Secret::url_path(&(), Some(&ctx.namespace)))
 }
 
-/// Takes in what is stored.
+/// Reads the stored ring.
 ///
 /// # Errors
-/// The request failed, or the ring can't be read: then the known one stays.
+/// The request failed, or the ring can't be read; in both cases the known ring remains.
 pub(super) async fn read<R: Ring>(ctx: &Context) -> Result<(), Error> {
     let slot = R::slot(ctx);
     let get = requests(ctx).get(R::SECRET, &GetParams::default());
@@ -168,7 +168,7 @@ pub(super) async fn read<R: Ring>(ctx: &Context) -> Result<(), Error> {
     }
 }
 
-/// Stores the ring: anew, or in place of exactly the version that was read.
+/// Stores the ring: creates the Secret, or replaces exactly the version that was read.
 ///
 /// # Errors
 /// The request failed.

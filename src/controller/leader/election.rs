@@ -1,16 +1,17 @@
-//! Who leads, decided from what is seen of the Lease and from a clock of one's own that only moves
-//! forward. No I/O.
+//! Decides who leads, from the observed Lease and a local monotonic clock. No I/O.
 //!
 //! # Guarantees
-//! - As long as only electors write the Lease, at most one leads at a time: a holder leads for
-//!   [`RENEW_DEADLINE`] after it *sent* its last successful write; another takes over once it has seen
-//!   no change for [`LEASE_DURATION`]. Each write replaces exactly the version that was seen.
-//! - Whatever stands in the Lease, somebody leads once nobody else changes it: after [`MAX_DURATION`], or
-//!   twice that for one that did not hear of the last change.
+//! - As long as only electors write the Lease, at most one leads at a time. A holder leads for
+//!   [`RENEW_DEADLINE`] after it *sent* its last successful write. Another acquires the Lease only
+//!   after it has seen no change for [`LEASE_DURATION`]. Each write replaces exactly the observed
+//!   version.
+//! - Whatever the Lease contains, an elector leads once nobody else changes it: after
+//!   [`MAX_DURATION`], or after twice that for an elector that did not receive the last change.
 //!
 //! # Assumptions
 //! - The clocks of two electors run at about the same rate: while one counts 15 seconds, the other
-//!   counts more than 10. What time of day they show doesn't matter, nor what stands in the Lease as one.
+//!   counts more than 10. The time of day that they show is irrelevant, and so are the times in the
+//!   Lease.
 //! - No two electors have the same identity.
 
 use std::sync::Arc;
@@ -20,79 +21,79 @@ use tokio::time::Instant;
 
 use super::record::{Change, Record, Write};
 
-/// Others take over after they have seen no sign of life for so long.
+/// Others may acquire the Lease after it has not changed for this long.
 pub const LEASE_DURATION: Duration = Duration::from_secs(15);
-/// A leader that has not renewed the Lease for so long leads no more.
+/// A leader that has not renewed the Lease for this long stops leading.
 pub const RENEW_DEADLINE: Duration = Duration::from_secs(10);
-/// Time from one renewal to the next. It leaves time for two attempts.
+/// Interval between renewals. It leaves time for two attempts.
 pub const RENEW_PERIOD: Duration = Duration::from_secs(4);
-/// Longest wait for an answer about the Lease.
+/// Longest wait for a response about the Lease.
 pub const REQUEST_DEADLINE: Duration = Duration::from_secs(3);
-/// However long a Lease is to last by what stands in it, it is over after this time without a change.
+/// A Lease expires after this time without a change, even if it states a longer duration.
 pub const MAX_DURATION: Duration = Duration::from_secs(30);
 
-/// Longest wait after a request of the leader failed.
+/// Longest wait after a failed request of the leader.
 const LEADER_RETRY: Duration = Duration::from_millis(500);
-/// Longest wait after a request of another failed.
+/// Longest wait after a failed request of an elector that does not lead.
 const RETRY: Duration = Duration::from_secs(2);
-/// Longest wait after somebody else wrote first.
+/// Longest wait after a conflict.
 const CONFLICT_RETRY: Duration = Duration::from_millis(100);
 
-/// What is known of the Lease.
+/// The known state of the Lease.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Known {
-    /// There is none.
+    /// It does not exist.
     Missing,
-    /// It is this.
+    /// It has this content.
     Stored(Record),
 }
 
-/// What an attempt to read or to write the Lease led to.
+/// The result of an attempt to read or write the Lease.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// This is in the API server.
+    /// The API server has this state.
     Known(Known),
-    /// Nothing was written, for somebody else wrote first.
+    /// Nothing was written, because somebody else wrote first.
     Conflict,
-    /// It is not known whether anything was written.
+    /// It is unknown whether anything was written.
     Failed,
 }
 
-/// What an elector has to do.
+/// The next step of an elector.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Step {
-    /// Nothing until this time, or until something is seen.
+    /// Wait until this time, or until the watch delivers a change.
     Wait(Instant),
     /// Read the Lease.
     Read,
-    /// Write it.
+    /// Write the Lease.
     Write(Write),
 }
 
-/// Somebody else who holds the Lease.
+/// Another holder of the Lease.
 #[derive(Debug)]
 struct Rival {
     /// The spec of the Lease, which each renewal changes.
     spec: Box<str>,
-    /// When the Lease is over unless it changes.
+    /// When the Lease expires, unless it changes.
     over: Instant,
 }
 
-/// One who stands for election.
+/// A participant in the election.
 #[derive(Debug)]
 pub struct Elector {
     identity: Arc<str>,
     known: Option<Known>,
     rival: Option<Rival>,
-    /// When the last successful write was sent, if nobody else was seen to hold the Lease since.
+    /// When the last successful write was sent, unless another holder was seen since.
     renewed: Option<Instant>,
-    /// Nothing is asked for before this time.
+    /// No request is sent before this time.
     not_before: Option<Instant>,
     failures: u32,
 }
 
 impl Elector {
-    /// Somebody who knows nothing yet.
+    /// Creates an elector that knows nothing yet.
     #[must_use]
     pub fn new(identity: Arc<str>) -> Self {
         Self {
@@ -105,20 +106,20 @@ impl Elector {
         }
     }
 
-    /// Until when this one leads, if nothing new comes; it may be over. `None`: it does not lead, and
-    /// another may.
+    /// Until when this elector leads without a further renewal; the time may be past. `None` if it
+    /// does not lead and another may.
     #[must_use]
     pub fn leads_until(&self) -> Option<Instant> {
         self.renewed.map(|renewed| renewed + RENEW_DEADLINE)
     }
 
-    /// Whether this one leads.
+    /// Whether this elector leads.
     #[must_use]
     pub fn leads(&self, now: Instant) -> bool {
         self.leads_until().is_some_and(|until| now < until)
     }
 
-    /// What is to be done now.
+    /// The next step.
     #[must_use]
     pub fn next(&self, now: Instant) -> Step {
         let due = match (self.renewed, &self.rival) {
@@ -153,20 +154,21 @@ impl Elector {
         }
     }
 
-    /// Whether this version is one that this elector wrote, as far as can be seen.
+    /// Whether this version was written by this elector, as far as the holder shows.
     #[must_use]
     pub fn is_mine(&self, record: &Record) -> bool {
         record.holder.as_deref() == Some(&*self.identity)
     }
 
-    /// Takes in what a watch told. It may be old: then it only makes this one wait.
+    /// Handles a state that the watch delivered. It may be outdated; in that case this elector only
+    /// waits.
     pub fn seen(&mut self, known: Known, now: Instant) {
         if !self.leads(now) {
             self.take(known, now);
         }
     }
 
-    /// Takes in what a reading led to.
+    /// Handles the result of a read.
     pub fn read(&mut self, outcome: Outcome, now: Instant) {
         match outcome {
             Outcome::Known(known) => self.take(known, now),
@@ -174,7 +176,7 @@ impl Elector {
         }
     }
 
-    /// Takes in what a write led to that was sent at this time.
+    /// Handles the result of a write that was sent at this time.
     pub fn written(&mut self, sent: Instant, outcome: Outcome, now: Instant) {
         match outcome {
             Outcome::Known(Known::Stored(record)) if self.is_mine(&record) => {
@@ -184,9 +186,9 @@ impl Elector {
                 self.failures = 0;
                 self.not_before = None;
             }
-            // It is not there any more.
+            // The Lease was deleted.
             Outcome::Known(Known::Missing) => self.take(Known::Missing, now),
-            // Somebody on the way wrote something else.
+            // A proxy or webhook changed what was written.
             Outcome::Known(known) => {
                 self.take(known, now);
                 self.pause(now, RETRY);
@@ -202,9 +204,10 @@ impl Elector {
     fn take(&mut self, known: Known, now: Instant) {
         if let Known::Stored(record) = &known {
             match &record.holder {
-                // Somebody else could have written this name, so a rival that was seen before has its time.
+                // Somebody else may have written this name, so a rival that was seen before keeps
+                // its time.
                 Some(_) if self.is_mine(record) => {}
-                // It was given back.
+                // The Lease was released.
                 None => self.rival = None,
                 Some(_) => {
                     self.renewed = None;
@@ -227,7 +230,8 @@ impl Elector {
         self.pause(now, longest);
     }
 
-    /// Waits between half of this time and all of it, others otherwise than this one.
+    /// Waits between half of this time and all of it. The fraction depends on the identity, so that
+    /// electors do not retry together.
     fn pause(&mut self, now: Instant, longest: Duration) {
         self.failures = self.failures.wrapping_add(1);
         let mut hasher = crc32fast::Hasher::new();
@@ -239,7 +243,7 @@ impl Elector {
     }
 }
 
-/// How long the Lease has to stay as it is until its holder has lost it.
+/// How long the Lease must remain unchanged until its holder has lost it.
 fn patience(record: &Record) -> Duration {
     let stated = record.duration.unwrap_or(LEASE_DURATION);
     stated.clamp(LEASE_DURATION, MAX_DURATION)

@@ -1,13 +1,13 @@
-//! Leadership by a Lease: one controller writes at a time.
+//! Leader election by a Lease: one controller writes at a time.
 //!
-//! This only saves work. Two that write at once break nothing, because every write has a
-//! precondition, so the lease needs no fencing.
+//! Election only saves work. Two controllers that write at the same time do no harm, because every
+//! write has a precondition. Therefore the Lease needs no fencing.
 //!
-//! | file | pure | what |
+//! | file | pure | responsibility |
 //! | --- | --- | --- |
-//! | `election` | yes | who leads, and what is to be asked next |
+//! | `election` | yes | decides who leads, and the next request |
 //! | `record` | yes | the Lease as it is read and written |
-//! | here | no | the requests, and the news for those who work while this process leads |
+//! | this file | no | sends the requests, and reports changes of leadership |
 
 pub mod election;
 pub mod record;
@@ -40,9 +40,10 @@ use apikey_client::object::Answer;
 
 /// See [`crate::watch::WatchSet::new`]. Unit: seconds.
 const WATCH_TIMEOUT_SECONDS: u32 = 240;
-/// Longest wait for the lease to be given back at the end.
+/// Longest wait for the release of the Lease at the end.
 const RELEASE_DEADLINE: Duration = Duration::from_secs(5);
-/// How long work that runs may go on after the leadership has ended: another may lead a second later.
+/// How long running work may continue after leadership has ended. Another process may lead one
+/// second later.
 const WIND_DOWN: Duration = LEASE_DURATION
     .saturating_sub(RENEW_DEADLINE)
     .saturating_sub(Duration::from_secs(1));
@@ -50,15 +51,15 @@ const WIND_DOWN: Duration = LEASE_DURATION
 /// Whether this process leads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Term {
-    /// It does not, and another may.
+    /// It does not lead, and another process may.
     None,
-    /// It does until this time, unless more is told.
+    /// It leads until this time, unless the Lease is renewed.
     Until(Instant),
-    /// It does from the start and for ever.
+    /// It always leads.
     Always,
 }
 
-/// Whether this process leads, as it changes.
+/// The leadership of this process, as it changes.
 #[derive(Debug)]
 pub struct Leadership {
     term: watch::Receiver<Term>,
@@ -66,7 +67,7 @@ pub struct Leadership {
 }
 
 impl Leadership {
-    /// Leads from the start and for ever.
+    /// Leads always, without an election.
     #[must_use]
     pub fn without_election() -> Self {
         Self {
@@ -75,7 +76,7 @@ impl Leadership {
         }
     }
 
-    /// Stands for election under this identity. Tries until the API server lets it.
+    /// Starts the election under this identity. Retries until the API server accepts its requests.
     #[must_use]
     pub fn elect(process: &Process, namespace: &str, identity: String) -> Self {
         let (sender, term) = watch::channel(Term::None);
@@ -111,17 +112,17 @@ impl Leadership {
         }
     }
 
-    /// Waits until this process leads no longer. Nothing new may begin then.
+    /// Waits until this process no longer leads. No new work may begin after that.
     pub fn ends(&self) -> impl Future<Output = ()> + Send + use<> {
         past(self.term.clone(), Duration::ZERO)
     }
 
-    /// Waits until another may lead. Nothing may go on then.
+    /// Waits until another process may lead. No work may continue after that.
     pub fn is_over(&self) -> impl Future<Output = ()> + Send + use<> {
         past(self.term.clone(), WIND_DOWN)
     }
 
-    /// Gives the lease back, so that another can take over at once.
+    /// Releases the Lease, so that another process can acquire it at once.
     pub async fn release(self) {
         let Self { term, keeper } = self;
         drop(term);
@@ -133,8 +134,8 @@ impl Leadership {
     }
 }
 
-/// Waits until the leadership is this much time past its end, or another leads. It ends by itself if
-/// nothing more is told.
+/// Waits until `margin` after the end of leadership, or until another process leads. Leadership
+/// ends at its time unless it is renewed.
 async fn past(mut term: watch::Receiver<Term>, margin: Duration) {
     loop {
         let known = *term.borrow_and_update();
@@ -153,19 +154,20 @@ async fn past(mut term: watch::Receiver<Term>, margin: Duration) {
     }
 }
 
-/// Who stands for election.
+/// A participant in the election, with its connections.
 struct Candidate {
     elector: Elector,
     store: Store,
     watches: (Client, Source),
-    /// Of one that stands by: tells when the lease is given back, and renewals.
+    /// While this process does not lead: reports the release of the Lease, and renewals.
     watcher: Option<Watcher<Record>>,
-    /// What was last logged of requests that fail.
+    /// The last logged cause of failing requests.
     trouble: String,
 }
 
 impl Candidate {
-    /// Tells until when it leads as long as somebody listens, and gives the lease back then.
+    /// Reports until when this process leads while there is a receiver, and then releases the
+    /// Lease.
     async fn stand(mut self, term: watch::Sender<Term>) {
         loop {
             tokio::select! {
@@ -202,7 +204,7 @@ impl Candidate {
         }
     }
 
-    /// Waits until this time, or until the watch tells something.
+    /// Waits until this time, or until the watch delivers something.
     async fn stand_by(&mut self, until: Instant) {
         let (client, source) = &self.watches;
         let watcher = self.watcher.get_or_insert_with(|| {
@@ -228,7 +230,7 @@ impl Candidate {
         }
     }
 
-    /// Logs a failure, once for each sort.
+    /// Logs a failure, once for each cause.
     fn noted(&mut self, outcome: Result<Outcome, Error>) -> Outcome {
         match outcome {
             Ok(outcome) => {
@@ -304,7 +306,7 @@ impl Store {
         match self.send("write the lease", request).await {
             Ok(record) => Ok(Outcome::Known(Known::Stored(record))),
             Err(error) if error.code() == Some(409) => Ok(Outcome::Conflict),
-            // Of a new one it says that the namespace is missing.
+            // For a create, 404 says that the namespace is missing.
             Err(error) if error.is_not_found() && write.replaces.is_some() => {
                 Ok(Outcome::Known(Known::Missing))
             }

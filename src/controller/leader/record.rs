@@ -1,5 +1,5 @@
-//! The Lease as it is read and written. Whoever may write Leases decides what stands in it, so the
-//! times in it are compared and never read, and no content is an error.
+//! The Lease as it is read and written. Anybody who may write Leases decides its content, so the
+//! times in it are compared and never interpreted, and any content is accepted.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -14,18 +14,18 @@ use serde_json::{Value, json};
 use apikey_api::names;
 use apikey_client::object::{Decode, Unreadable};
 
-/// The Lease of one version.
+/// One version of the Lease.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Record {
-    /// The version, which guards each write.
+    /// The version, which is the precondition of each write.
     pub resource_version: Box<str>,
-    /// Who holds the Lease, if anybody does.
+    /// The holder of the Lease, if there is one.
     pub holder: Option<Box<str>>,
-    /// How long the holder has the Lease without a renewal.
+    /// How long the holder keeps the Lease without a renewal.
     pub duration: Option<Duration>,
     /// How often the holder has changed.
     pub transitions: i32,
-    /// All of the spec, to see whether it has changed.
+    /// The whole spec, for detecting changes.
     pub spec: Box<str>,
 }
 
@@ -61,7 +61,7 @@ fn parse<T: DeserializeOwned>(json: &str) -> Option<T> {
     serde_json::from_str(json).ok()
 }
 
-/// Nobody, or a name. What is no name is that of somebody else.
+/// Nobody, or a name. A value that is not a name counts as another holder.
 fn holder(json: &str) -> Option<Box<str>> {
     let name = match parse::<Option<Box<str>>>(json) {
         Some(name) => name?,
@@ -70,31 +70,31 @@ fn holder(json: &str) -> Option<Box<str>> {
     Some(name).filter(|name| !name.is_empty())
 }
 
-/// What is written into the Lease.
+/// A write of the Lease.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Write {
-    /// The version that is replaced; `None` if the Lease is created.
+    /// The version to replace; `None` to create the Lease.
     pub replaces: Option<Box<str>>,
-    /// What becomes of it.
+    /// The change.
     pub change: Change,
 }
 
-/// What becomes of the Lease.
+/// A change of the Lease.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Change {
-    /// The writer holds it now.
+    /// The writer becomes the holder.
     Acquire {
-        /// How often the holder has changed, this time included.
+        /// How often the holder has changed, including this time.
         transitions: i32,
     },
-    /// The writer still holds it.
+    /// The writer remains the holder.
     Renew,
     /// Nobody holds it.
     Release,
 }
 
 impl Write {
-    /// The object to be created, or the patch to be merged; `now` is for people who look at it.
+    /// The object to create, or the patch to merge; `now` is only for people who look at it.
     #[must_use]
     pub fn body(&self, holder: &str, duration: Duration, now: Timestamp) -> Value {
         let mut metadata = json!({"name": names::CONTROLLER_LEASE});
@@ -109,7 +109,8 @@ impl Write {
                 "acquireTime": now,
                 "renewTime": now,
                 "leaseTransitions": transitions,
-                // Of coordinated election, in which this Lease has no part.
+                // These fields belong to coordinated leader election, which this Lease does not
+                // use.
                 "strategy": null,
                 "preferredHolder": null,
             }),
@@ -165,7 +166,7 @@ mod tests {
         assert_eq!(read(&deep).holder, None);
         let absent = Record::decode(r#"{"metadata": {"resourceVersion": "7"}}"#).unwrap();
         assert_eq!(absent.holder, None);
-        // A write without a version would replace any.
+        // A write without a version would replace any version.
         Record::decode(r#"{"metadata": {}}"#).unwrap_err();
     }
 

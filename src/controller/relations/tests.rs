@@ -18,7 +18,7 @@ fn organization(name: &str, age: i64, id: Option<usize>, parent: Option<&str>) -
     organization
 }
 
-/// Names in order, with commas.
+/// Names in order, separated by commas.
 fn concerned(relations: &mut Relations, organization: &Organization) -> String {
     let name = organization.name_any();
     listed(relations.declare(&name, Declared::Readable(organization)))
@@ -94,7 +94,7 @@ fn nothing_is_left_of_organizations_that_are_gone() {
     assert!(relations.by_id.is_empty() && relations.by_parent.is_empty());
 }
 
-/// What the status of an organization depends on beside itself, by a look at all.
+/// What the status of an organization depends on besides itself, computed from all organizations.
 fn seen_by(
     organization: &Organization,
     all: &BTreeMap<&str, Option<Organization>>,

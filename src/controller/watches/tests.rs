@@ -10,7 +10,7 @@ use crate::controller::workers::{Controller, Next};
 use apikey_api::{ApiKeySpec, OrganizationLimits, OrganizationSpec};
 use apikey_client::error::{Class, Error};
 
-/// How many keys come and go.
+/// Number of keys that are created and deleted.
 const MANY: u64 = 500;
 
 fn apikey(n: u64) -> ApiKey {
@@ -34,7 +34,7 @@ fn apikeys(ctx: &Arc<Context>) -> impl FnMut(Event<ApiKey>) + use<> {
     )
 }
 
-/// Has `acme` allow no key at all.
+/// Makes `acme` allow no keys.
 fn declare_full(ctx: &Arc<Context>) {
     let limits = OrganizationLimits {
         max_keys: Some(0),
@@ -55,7 +55,7 @@ fn declare_full(ctx: &Arc<Context>) {
     organizations(Event::Apply(acme.into()));
 }
 
-/// Everything that is remembered of keys, beside the keys themselves.
+/// Everything that is remembered of keys, except the keys themselves.
 fn remembered(ctx: &Context) -> String {
     format!(
         "{:?}",
@@ -77,7 +77,7 @@ fn remember(ctx: &Context, apikey: &ApiKey) {
     ctx.replacements.set(uid, Vec::new(), || ctx.knows(apikey));
 }
 
-/// A reconcile that fails late: its key was deleted, and the watch told of it, while it ran.
+/// A reconcile that fails late: the watch delivered the deletion of its key while it ran.
 async fn too_late(apikey: Arc<ApiKey>, ctx: Arc<Context>) -> Result<Next, Error> {
     remember(&ctx, &apikey);
     let uid = apikey.metadata.uid.as_deref().unwrap();

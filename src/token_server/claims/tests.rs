@@ -9,7 +9,7 @@ use apikey_policy::default_organization_id;
 
 const ISSUER: &str = "https://keys.test";
 
-/// Key 1, changed, proven at this time.
+/// Key 1, changed by `change` and authenticated at this time.
 fn proven(change: impl FnOnce(&mut apikey_api::ApiKeySpec), now: i64) -> Proven {
     let index = index(1, &ring());
     for (name, parent) in [("acme", None), ("acme-tr", Some("acme")), ("other", None)] {
@@ -62,7 +62,7 @@ fn a_token_lives_as_long_as_the_key_asks_and_never_beyond_its_expiry() {
     assert_eq!(made(&short, Wanted::default(), NOW).unwrap().exp, NOW + 300);
     let late = made(&hour, Wanted::default(), EXPIRY - 7).unwrap();
     assert_eq!((late.exp, late.exp - late.iat), (EXPIRY, 7));
-    // Proven in time, but signed too late.
+    // Authenticated in time, but signed too late.
     let denied = made(&hour, Wanted::default(), EXPIRY).unwrap_err();
     assert_eq!(denied, Denial::Refused(Refusal::Expired));
 }

@@ -6,7 +6,7 @@ use proptest::prelude::*;
 
 use super::*;
 
-/// The networks of our proxies in these tests.
+/// The trusted networks in these tests.
 fn trusted() -> [IpNet; 2] {
     ["10.0.0.0/8", "fd00::/8"].map(|network| network.parse().unwrap())
 }
@@ -126,12 +126,12 @@ fn a_list_of_any_length_ends_after_as_many_hops_as_are_followed() {
     assert_eq!(of("10.0.0.1", &[&some]), "1.2.3.4");
 }
 
-/// How a proxy adds what it says.
+/// How a proxy adds an element.
 #[derive(Clone, Copy, Debug)]
 enum Adds {
-    /// Behind a comma, to the last line.
+    /// After a comma, on the last line.
     ToLine(&'static str),
-    /// By a line of its own.
+    /// On a line of its own.
     Line,
 }
 
@@ -161,7 +161,7 @@ fn written(address: IpAddr, form: u8) -> String {
     }
 }
 
-/// What looks like the word of a proxy.
+/// Text that looks like an element of a proxy.
 const WORDS: [&str; 8] = [
     "203.0.113.7",
     "10.0.0.9",
@@ -173,7 +173,7 @@ const WORDS: [&str; 8] = [
     "",
 ];
 
-/// What a caller sends: anything, and what looks like the word of a proxy.
+/// A header line of a caller: anything, and text that looks like an element of a proxy.
 fn line() -> impl Strategy<Value = Vec<u8>> {
     let any = prop_oneof![0x20_u8..=0x7e, 0x80_u8..=0xff];
     let byte = prop_oneof![any, proptest::sample::select(&b"\t,\"["[..])];
@@ -212,7 +212,7 @@ proptest! {
         hides in proptest::option::of((any::<prop::sample::Index>(),
             proptest::sample::select(&["unknown", "_hidden", "unix:", "nonsense"][..]))),
     ) {
-        // Each proxy adds the address that it was called from; then it calls the next one.
+        // Each proxy adds the address that called it, and then calls the next one.
         let hides = hides.filter(|_| !hops.is_empty());
         let hides = hides.map(|(index, word)| (index.index(hops.len()), word));
         let mut from = stranger;

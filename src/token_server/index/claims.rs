@@ -1,7 +1,8 @@
-//! Whose a public id is, where several verifiers name it. Pure.
+//! Decides which key owns a public id that several credential records name. Pure.
 //!
-//! Ids are random, so that only a fault or an attack makes two of one. The earliest has it: it does
-//! not depend on the order of events, and what decides is in the verifiers, which no tenant can write.
+//! Ids are random, so that only a fault or an attack makes two equal ones. The earliest record owns
+//! the id. This does not depend on the order of events, and the deciding time is in the credential
+//! records, which no tenant can write.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -11,16 +12,17 @@ use k8s_openapi::jiff::Timestamp;
 use super::Evidence;
 use apikey_credential::KeyId;
 
-/// One verifier's claim to an id, the earliest of each id first.
+/// The claim of one credential record to an id. Claims to one id are ordered by age, the oldest
+/// first.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Claim {
     key_id: KeyId,
-    /// `None`, of a verifier from before it was noted, is earlier than any time.
+    /// `None` on records of older versions, which do not store the time; it sorts before any time.
     since: Option<Timestamp>,
     uid: Arc<str>,
 }
 
-/// The claims of all verifiers.
+/// The claims of all credential records.
 #[derive(Debug, Default)]
 pub(super) struct Claims {
     all: BTreeSet<Claim>,
@@ -38,12 +40,12 @@ impl Evidence {
 }
 
 impl Claims {
-    /// Number of claims to an id that an earlier one has.
+    /// Number of claims to an id that an earlier record owns.
     pub(super) const fn refused(&self) -> usize {
         self.refused
     }
 
-    /// uid of the key that has the id.
+    /// uid of the key that owns the id.
     pub(super) fn winner<'a>(&'a self, id: &'a KeyId) -> Option<&'a Arc<str>> {
         self.of(id).next().map(|claim| &claim.uid)
     }
@@ -55,7 +57,7 @@ impl Claims {
         }
     }
 
-    /// Drops the claim. The uid of the key that has the id now, if one does.
+    /// Removes the claim. Returns the uid of the key that owns the id now, if there is one.
     pub(super) fn remove(&mut self, claim: &Claim) -> Option<Arc<str>> {
         let removed = self.all.remove(claim);
         let winner = self.winner(&claim.key_id).cloned();

@@ -11,7 +11,7 @@ use apikey_credential::KeyId;
 use apikey_credential::record::{CredentialRecord, Entry};
 use apikey_policy::{Assessment, Grant, Subject, Verdict};
 
-/// What decisions need of an `ApiKey`.
+/// The fields of an `ApiKey` that decisions need.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Key {
     pub(super) uid: Arc<str>,
@@ -47,7 +47,7 @@ impl Key {
         }
     }
 
-    /// Whether every decision about the other is the same.
+    /// Whether every decision about the other key is the same.
     pub(super) fn decides_like(&self, other: &Self) -> bool {
         let last_used_at = self.last_used_at;
         *self
@@ -70,53 +70,54 @@ impl Key {
     }
 }
 
-/// What a verifier says.
+/// The content of a credential record.
 #[derive(Debug)]
 pub struct Evidence {
     /// Public id of the key.
     pub key_id: KeyId,
-    /// When it was made, if that is known.
+    /// When the id was created, if that is known.
     pub key_id_since: Option<Timestamp>,
-    /// E-mail address that stands for it.
+    /// E-mail address that represents the key.
     pub email: Box<str>,
-    /// Time from which it is refused, as fixed at the first mint.
+    /// The key is refused from this time, which is fixed when the first secret is minted.
     pub expires_at: Timestamp,
-    /// What proves its secrets: current, previous, pending.
+    /// The proofs of its secrets: current, previous, pending.
     pub proofs: Box<[Proof]>,
 }
 
-/// One key as requests see it. It never changes: a change of the key makes a new one.
+/// One key as requests see it. It is immutable: a change of the key creates a new one.
 #[derive(Debug)]
 pub struct Credential {
     /// Namespace and name of the `ApiKey`.
     pub key: KeyRef,
-    /// Its uid.
+    /// uid of the `ApiKey`.
     pub uid: Arc<str>,
     /// Login name.
     pub login_name: Arc<str>,
-    /// Its organization.
+    /// Organization of the key.
     pub org: Arc<str>,
-    /// The parent of its organization, or its organization if that has none.
+    /// The parent of its organization, or the organization itself if it has no parent.
     pub root_org: Arc<str>,
-    /// Time from which it is refused.
+    /// The key is refused from this time.
     pub expires_at: Timestamp,
-    /// Whether it may be used before that.
+    /// Whether the key may be used until then.
     pub standing: Standing,
-    /// What proves its secrets. It outlives changes of the key, and with it what argon2id proved.
+    /// The proofs of its secrets. They are shared by successive versions of the key, and so are the
+    /// results of argon2id.
     pub evidence: Arc<Evidence>,
 }
 
 /// Whether a key may be used.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Standing {
-    /// It may.
+    /// It may be used.
     Usable {
-        /// Where it may act, its own organization first.
+        /// The organizations it may act in, its own first, with the roles in each.
         grants: Box<[Grant]>,
         /// Audiences of its tokens; empty: those of the server.
         audiences: Box<[String]>,
     },
-    /// `spec.suspended`.
+    /// `spec.suspended` is set.
     Suspended,
     /// It is being deleted.
     Deleted,
@@ -124,21 +125,21 @@ pub enum Standing {
     NotAllowed,
 }
 
-/// What proves one secret. `Debug` shows its number only.
+/// The proof of one secret. `Debug` shows only its number.
 pub struct Proof {
     /// Number of the secret.
     pub revision: i64,
     /// When the secret was minted.
     pub minted_at: Timestamp,
-    /// Which pepper made the fingerprint.
+    /// Id of the pepper that made the fingerprint.
     pub pepper_id: Box<str>,
     /// The fingerprint, if it can be read.
     pub fingerprint: Option<[u8; 32]>,
-    /// argon2id hash in PHC form.
+    /// argon2id hash in PHC format.
     pub hash: Arc<str>,
-    /// Only on a replaced secret: time from which it is refused.
+    /// On a replaced secret: the time from which it is refused.
     pub valid_until: Option<Timestamp>,
-    /// Tag of the secret that argon2id found right; see [`crate::token_server::verify`].
+    /// Tag of the secret that argon2id accepted; see [`crate::token_server::verify`].
     pub proven: OnceLock<[u8; 32]>,
 }
 
@@ -178,7 +179,7 @@ impl Credential {
         &self.evidence.key_id
     }
 
-    /// E-mail address that stands for the key.
+    /// E-mail address that represents the key.
     #[must_use]
     pub fn email(&self) -> &str {
         &self.evidence.email
@@ -193,7 +194,7 @@ impl Credential {
         }
     }
 
-    /// Time from which this secret of the key is refused: the expiry, or the end of its overlap.
+    /// Time from which this secret is refused: the expiry of the key, or the end of the overlap.
     #[must_use]
     pub fn end_of(&self, proof: &Proof) -> Timestamp {
         let end = proof.valid_until.unwrap_or(self.expires_at);
@@ -206,7 +207,8 @@ impl Credential {
         proofs.filter(move |proof| now < self.end_of(proof))
     }
 
-    /// Whether the two keys belong to one root organization, be it by way of sub-organizations.
+    /// Whether both keys belong to the same root organization, directly or through
+    /// sub-organizations.
     #[must_use]
     pub fn is_kin_of(&self, other: &Self) -> bool {
         self.root_org == other.root_org

@@ -1,9 +1,9 @@
-//! All keys in memory, as the endpoint needs them: fed by watches, read by every request.
+//! The in-memory index of all keys: watches update it, and every request reads it.
 //!
-//! The watches put what they see into its state, which decides by [`apikey_policy::assess`] what each key
-//! may do and publishes one immutable [`Credential`] per key. A request takes a read lock for one
-//! look-up. A list that is under way removes nothing before it is complete, so a half-listed state
-//! is never served.
+//! The watches update its state, [`apikey_policy::assess`] decides what each key may do, and the
+//! index publishes one immutable [`Credential`] per key. A request takes a read lock for one
+//! look-up. A list in progress removes nothing until it is complete, so that requests never see a
+//! partial list.
 
 mod claims;
 mod credential;
@@ -31,7 +31,7 @@ use apikey_credential::KeyId;
 use apikey_credential::fingerprint::PepperRing;
 use apikey_policy::quota_index::{Labels, QuotaIndex};
 
-/// All keys in memory.
+/// The in-memory index of all keys.
 #[derive(Debug)]
 pub struct Index {
     state: Mutex<State>,
@@ -41,7 +41,7 @@ pub struct Index {
     dummy_hash: RwLock<Option<Arc<str>>>,
 }
 
-/// What the watches have delivered.
+/// The objects that the watches delivered.
 #[derive(Debug)]
 struct State {
     require_organizations: bool,
@@ -55,11 +55,11 @@ struct State {
     listed_verifiers: Relist<Arc<str>>,
     listed_organizations: Relist<String>,
     listed_namespaces: BTreeMap<WatchScope, Relist<String>>,
-    /// Verifiers of keys that only argon2id can check, by uid, with one hash of each.
+    /// Keys that only argon2id can check, by uid, with one hash of each.
     argon2_only: BTreeMap<Arc<str>, Arc<str>>,
 }
 
-/// What is known of an Organization that is there.
+/// An Organization that exists.
 #[derive(Clone, Debug)]
 enum Declared {
     Readable(Arc<Organization>),
@@ -76,7 +76,7 @@ impl Declared {
 }
 
 impl Index {
-    /// Without keys yet.
+    /// Creates an index without keys.
     #[must_use]
     pub fn new(require_organizations: bool) -> Self {
         let state = State {
@@ -106,8 +106,8 @@ impl Index {
         self.published.read().get(id).cloned()
     }
 
-    /// The key with this id or, where there is none, another one: so that both cost the same work.
-    /// `None` if there is no key at all.
+    /// The key with this id or, if there is none, another key, so that both cases take the same
+    /// time. `None` if there is no key at all.
     #[must_use]
     pub fn nearest(&self, id: &KeyId) -> Option<Arc<Credential>> {
         let published = self.published.read();
@@ -134,7 +134,7 @@ impl Index {
         self.state.lock().argon2_only.len()
     }
 
-    /// Number of keys that are refused because their id is that of an earlier key.
+    /// Number of keys that are refused because an earlier key owns their id.
     #[must_use]
     pub fn refused_ids(&self) -> usize {
         self.state.lock().claims.refused()
@@ -146,21 +146,21 @@ impl Index {
         self.peppers.read().clone()
     }
 
-    /// The hash against which the secret of an unknown key is checked, so that it costs what a wrong
-    /// secret of a known key may cost; `None` while no key needs argon2id.
+    /// The hash that the secret of an unknown key is checked against, so that it costs as much as a
+    /// wrong secret of a known key can cost. `None` while no key needs argon2id.
     #[must_use]
     pub fn dummy_hash(&self) -> Option<Arc<str>> {
         self.dummy_hash.read().clone()
     }
 
-    /// When the key was last used, as its status says.
+    /// When the key was last used, according to its status.
     #[must_use]
     pub fn last_used_at(&self, key: &KeyRef) -> Option<Timestamp> {
         self.state.lock().keys.get(key)?.last_used_at
     }
 
-    /// Takes in what the watch of a part of all ApiKeys saw. What is in other parts stays. A key that
-    /// can't be read is refused, as one that is gone.
+    /// Applies an event of the ApiKey watch of this scope. Keys in other scopes do not change. A
+    /// key that can't be read is refused, like a deleted one.
     pub fn apikey(&self, scope: &WatchScope, event: Event<ApiKey>) {
         let state = &mut *self.state.lock();
         let listed = state.listed_keys.entry(scope.clone()).or_default();
@@ -179,8 +179,8 @@ impl Index {
         }
     }
 
-    /// Takes in what the watch of Organizations saw. One that can't be read is not undeclared: its keys
-    /// are refused.
+    /// Applies an event of the Organization watch. An Organization that can't be read still counts
+    /// as declared, and its keys are refused.
     pub fn organization(&self, event: Event<Organization>) {
         let state = &mut *self.state.lock();
         let name = |identity: &Identity| identity.name.to_string();
@@ -203,7 +203,7 @@ impl Index {
         }
     }
 
-    /// Takes in what the watch of a part of all namespaces saw.
+    /// Applies an event of the namespace watch of this scope.
     pub fn namespace(&self, scope: &WatchScope, event: Event<NamespaceLabels>) {
         let state = &mut *self.state.lock();
         let listed = state.listed_namespaces.entry(scope.clone()).or_default();
@@ -225,8 +225,9 @@ impl Index {
         }
     }
 
-    /// Takes in what the watch of verifiers saw. One that can't be read leaves what was known of its
-    /// key, so that nothing valid is refused: only administrators of the operator write them.
+    /// Applies an event of the watch of credential records. If a record can't be read, the last
+    /// known one stays in use, so that no valid secret is refused. This is safe because only
+    /// administrators of the operator write them.
     pub fn verifier(&self, event: Event<Verifier>) {
         let state = &mut *self.state.lock();
         match state
@@ -249,7 +250,7 @@ impl Index {
         }
     }
 
-    /// Takes in a pepper ring.
+    /// Replaces the pepper ring.
     pub fn use_peppers(&self, ring: PepperRing) {
         let mut state = self.state.lock();
         *self.peppers.write() = Some(Arc::new(ring));
@@ -340,7 +341,8 @@ impl Index {
         }
     }
 
-    /// Notes that the verifier of this uid has this id. It takes an id only from a later one.
+    /// Registers the claim of this credential record to its id. It takes the id only from a later
+    /// record.
     fn claim(&self, state: &mut State, uid: &Arc<str>, evidence: &Evidence) {
         let known = state.verifiers.get(uid);
         if known.is_some_and(|known| known.claim(uid) != evidence.claim(uid)) {
@@ -349,7 +351,7 @@ impl Index {
         let id = &evidence.key_id;
         state.claims.add(evidence.claim(uid));
         let Some(winner) = state.claims.winner(id).filter(|winner| *winner != uid) else {
-            // What a later one had published under it.
+            // Remove the key that a later record published under this id.
             let mut published = self.published.write();
             if published
                 .get(id)
@@ -391,9 +393,9 @@ impl Index {
         }
     }
 
-    /// Decides about the key and publishes what it may do.
+    /// Decides what the key may do and publishes it.
     fn publish(&self, state: &mut State, reference: &KeyRef) {
-        // The names of the stored key, not equal ones: they are shared by all that hold them.
+        // Use the names of the stored key, which all its holders share, instead of equal copies.
         let Some((reference, key)) = state.keys.get_key_value(reference) else {
             return;
         };
@@ -434,7 +436,7 @@ impl Index {
         self.published.write().insert(id, Arc::new(credential));
     }
 
-    /// Notes whether only argon2id can check a key.
+    /// Records whether only argon2id can check a key.
     fn note_path(&self, state: &mut State, uid: Arc<str>, evidence: &Evidence) {
         let ring = self.peppers.read().clone();
         let lost = evidence.proofs.iter().find(|proof| {
@@ -451,7 +453,7 @@ impl Index {
     }
 }
 
-/// uid of the `ApiKey` that the verifier of this name belongs to.
+/// uid of the `ApiKey` that owns the credential record of this name.
 fn uid_of(verifier: &str) -> Arc<str> {
     names::verifier_owner_uid(verifier)
         .unwrap_or_default()

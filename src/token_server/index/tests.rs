@@ -94,7 +94,7 @@ fn a_list_of_one_namespace_leaves_the_keys_of_others_served() {
     key.metadata.namespace = Some("other".into());
     index.apikey(&other, Event::Init);
     index.apikey(&other, Event::InitApply(key.into()));
-    // Another list begins and ends while this one is under way.
+    // Another list begins and ends while this one is in progress.
     index.apikey(&team, Event::Init);
     index.apikey(&team, Event::InitApply(apikey(1).into()));
     index.apikey(&team, Event::InitDone);
@@ -174,7 +174,7 @@ fn an_id_stays_with_the_earlier_verifier_in_any_order_and_passes_on_only_with_it
                 }
                 assert_eq!(uid(&index).as_deref(), Some("uid-1"));
                 assert_eq!(index.refused_ids(), 1);
-                // A key that is gone leaves its id to nobody while its verifier is there.
+                // A deleted key keeps its id while its credential record exists.
                 index.apikey(
                     &WatchScope::Everything,
                     Event::Delete(Identity::of(&apikey(1))),

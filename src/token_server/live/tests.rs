@@ -13,7 +13,7 @@ use apikey_api::TokenSpec;
 use apikey_credential::record::CredentialRecord;
 use std::sync::Arc;
 
-/// An index with key 1, and the document that proves its first secret.
+/// An index with key 1, and the credential record of its first secret.
 fn world() -> (Arc<Index>, CredentialRecord) {
     let ring = ring();
     let index = index(0, &ring);
@@ -45,7 +45,7 @@ fn is_live(index: &Index, claims: &Claims<'static>, now: i64) -> bool {
     live(claims.clone(), &credential, at(now)).is_some()
 }
 
-/// Delivers the second secret: the first one is accepted for so many seconds more.
+/// Delivers the second secret. The first one stays accepted for `overlap_seconds`.
 fn rotate(index: &Index, mut document: CredentialRecord, overlap_seconds: u32, now: i64) {
     document.pending[0].overlap_seconds = overlap_seconds;
     document.pending[0].entry.created_at.0 = at(now);
@@ -131,7 +131,8 @@ fn an_audience_that_a_key_no_longer_has_is_gone_from_its_tokens() {
 }
 
 proptest! {
-    /// What is live is timely, and of a secret that a caller could log in with at this very moment.
+    /// A live token has not expired, and belongs to a secret that could authenticate at this
+    /// moment.
     #[test]
     fn a_live_token_is_timely_and_of_an_accepted_secret(
         overlap in 0_u32..100,

@@ -1,10 +1,10 @@
-//! External authorization for gateways: is this caller one of our keys, or does it hold one of our
-//! tokens?
+//! External authorization for gateways: checks whether a caller presents a valid secret or access
+//! token.
 //!
-//! Speaks what Envoy (`ext_authz` over HTTP), Istio, Gateway API, nginx (`auth_request`) and Traefik
-//! (`ForwardAuth`) have in common: 200 lets the request through, with headers that say who it is; any
-//! other answer goes to the caller. The path behind the prefix is that of the original request and
-//! decides nothing, so that nobody can talk itself through by its path.
+//! It implements what Envoy (`ext_authz` over HTTP), Istio, Gateway API, nginx (`auth_request`) and
+//! Traefik (`ForwardAuth`) have in common. 200 lets the request through, with headers that identify
+//! the caller; the gateway returns any other response to the caller. The path after the prefix is
+//! that of the original request. It has no influence on the decision, so that no path bypasses it.
 
 use axum::body::Body;
 use axum::extract::State;
@@ -24,24 +24,25 @@ use apikey_policy::Grant;
 use std::sync::Arc;
 
 const CHALLENGE: &str = "Bearer realm=\"apikey-operator\"";
-/// The challenge to who has a token of ours for somebody else (RFC 6750 section 3.1).
+/// The challenge for a caller whose access token is for another audience (RFC 6750 section 3.1).
 const CHALLENGE_TOKEN: &str = "Bearer realm=\"apikey-operator\", error=\"invalid_token\", \
      error_description=\"the access token is for another audience\"";
 
-/// What a gateway asks of callers beside being a key.
+/// Additional requirements of a gateway.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Requirement {
     /// The organization to act in.
     pub org: Option<String>,
-    /// Roles to hold there, all of them.
+    /// Roles that the key must hold there, all of them.
     pub roles: Vec<String>,
-    /// Audiences of which a token must be for one. None: those of the token server, for tokens alone.
+    /// Accepted audiences; one must match. If empty, tokens must be for an audience of the token
+    /// server, and secrets have no such requirement.
     pub audiences: Vec<String>,
 }
 
 impl Requirement {
-    /// The requirement in `/authz-with/{requirement}/...`. What follows it may be anything, even
-    /// what is no UTF-8.
+    /// The requirement in `/authz-with/{requirement}/...`. The rest of the path may be anything,
+    /// even bytes that are not UTF-8.
     fn of_path(path: &str) -> Option<Self> {
         let text = path.strip_prefix("/authz-with/")?.split('/').next()?;
         Self::parse(&percent_decode_str(text).decode_utf8().ok()?)
@@ -67,18 +68,18 @@ impl Requirement {
     }
 }
 
-/// Whether the text can be the name of an organization or a role.
+/// Whether the text is a valid name of an organization or a role.
 fn is_name(text: &str) -> bool {
     let allowed = |b: u8| b.is_ascii_alphanumeric() || b"._:-".contains(&b);
     !text.is_empty() && text.bytes().all(allowed)
 }
 
-/// Whether the text can be an audience, as the API has them.
+/// Whether the text is a valid audience according to the API.
 fn is_audience(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|b| b.is_ascii_graphic())
 }
 
-/// Who a caller is.
+/// An identified caller.
 struct Identity {
     credential: Arc<Credential>,
     organization: String,
@@ -86,7 +87,7 @@ struct Identity {
     roles: Vec<String>,
 }
 
-/// Ask whether a request may pass: 200 with headers that name the key, or the refusal for its caller.
+/// Check whether a request is allowed: 200 with headers that identify the key, or the refusal.
 #[utoipa::path(
     get,
     path = "/authz/{original}",
@@ -107,15 +108,15 @@ pub async fn handle(State(app): State<App>, request: Request<Body>) -> Response<
     respond(&app, request, requirement).await
 }
 
-/// Whether the gateway put a requirement where none is looked for. What comes after `/authz/` is the
-/// original request, which may say what it likes.
+/// Whether the gateway put a requirement into the query of `/authz`, where it would be ignored. The
+/// query after `/authz/` belongs to the original request and may contain anything.
 fn is_asked_in_query(uri: &Uri) -> bool {
     let names = uri.query().unwrap_or_default().split('&');
     let mut names = names.filter_map(|pair| pair.split_once('='));
     uri.path() == "/authz" && names.any(|(name, _)| ["org", "role", "aud"].contains(&name))
 }
 
-/// The same with requirements: an organization to act in, roles to hold there, and an audience.
+/// Check whether a request is allowed, with requirements: organization, roles and audience.
 #[utoipa::path(
     get,
     path = "/authz-with/{requirement}/{original}",
@@ -210,7 +211,7 @@ async fn by_secret(
         Standing::Usable { grants, .. } => grants,
         Standing::Suspended | Standing::Deleted | Standing::NotAllowed => &[],
     };
-    // A secret has no audience of its own: one that is asked for has to be one of the key's tokens.
+    // A secret has no audience of its own: a required one must be among those of the key's tokens.
     let audiences = service.issuer().audiences_of(credential.audiences());
     let wanted = &requirement.audiences;
     if !wanted.is_empty() && !audiences.iter().any(|audience| wanted.contains(audience)) {

@@ -1,4 +1,4 @@
-//! Public documents: where things are, and the keys that check tokens.
+//! Public documents: the metadata of the server, and the keys that verify tokens.
 //!
 //! Sources: RFC 8414, OpenID Connect Discovery 1.0 section 4, RFC 7517.
 
@@ -15,14 +15,14 @@ use crate::token_server::reply;
 use crate::token_server::route::Route;
 use apikey_credential::signing::Algorithm;
 
-/// Where things are and what they can do.
+/// Metadata of the authorization server: its endpoints and capabilities.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Discovery {
     issuer: String,
     token_endpoint: String,
     introspection_endpoint: String,
     jwks_uri: String,
-    /// None: there is nobody to send to a browser.
+    /// Empty, because there is no authorization endpoint for browsers.
     response_types_supported: [&'static str; 0],
     grant_types_supported: [&'static str; 1],
     token_endpoint_auth_methods_supported: [&'static str; 2],
@@ -74,7 +74,7 @@ impl Discovery {
     }
 }
 
-/// Where the endpoints are, for OpenID clients.
+/// Metadata of the server, for OpenID Connect clients.
 #[utoipa::path(
     get,
     path = "/.well-known/openid-configuration",
@@ -91,7 +91,7 @@ pub async fn handle(State(app): State<App>, request: Request<Body>) -> Response<
     .await
 }
 
-/// The same for OAuth clients.
+/// Metadata of the server, for OAuth clients.
 #[utoipa::path(
     get,
     path = "/.well-known/oauth-authorization-server",
@@ -105,7 +105,7 @@ pub async fn handle_oauth(app: State<App>, request: Request<Body>) -> Response<B
     handle(app, request).await
 }
 
-/// The public keys that check tokens: those to come and those retired included.
+/// The public keys that verify tokens, including future and retired ones.
 #[utoipa::path(
     get,
     path = "/oauth2/jwks",

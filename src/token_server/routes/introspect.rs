@@ -1,5 +1,5 @@
-//! Token introspection (RFC 7662): a live look, for callers that hold a key of the same root
-//! organization themselves.
+//! Token introspection (RFC 7662): checks a token against the current state of its key. Callers
+//! must themselves have a key of the same root organization.
 
 use axum::body::Body;
 use axum::extract::State;
@@ -21,31 +21,31 @@ use crate::token_server::verify::{Login, Proven};
 use apikey_credential::Secret;
 use std::sync::Arc;
 
-/// Said to who asks by an access token that does not do.
+/// The error for a caller that authenticates with an unsuitable access token.
 const BAD_BEARER: &str = "the Bearer token is no valid access token for this token server: its audience has \
                           to be that of the token server or the issuer. Or send client_id and client_secret";
 
-/// What is to be looked at. Client id and secret may stand in the Authorization header instead, or an
-/// access token of the caller.
+/// A request for introspection. Client id and secret, or an access token of the caller, can be sent
+/// in the Authorization header instead.
 #[derive(Debug, Deserialize, ToSchema)]
 #[expect(dead_code, reason = "describes the form; the form is read by Form")]
 pub struct IntrospectionRequest {
     /// An access token, or the secret of an API key.
     #[schema(min_length = 1)]
     token: String,
-    /// Ignored: the two can't be mistaken for each other.
+    /// Ignored, because the text itself shows which of the two it is.
     token_type_hint: Option<String>,
     /// Public id or login name of the caller's API key.
     client_id: Option<String>,
-    /// Its secret.
+    /// Secret of the caller's API key.
     #[schema(format = "password")]
     client_secret: Option<String>,
 }
 
-/// What is known of it.
+/// The result of an introspection.
 #[derive(Debug, Default, Serialize, ToSchema)]
 pub struct Introspection {
-    /// Whether it is to be trusted now. If not, nothing else is said.
+    /// Whether the token or secret is valid now. If false, all other fields are omitted.
     pub active: bool,
     /// Roles, separated by spaces.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -53,19 +53,19 @@ pub struct Introspection {
     /// Public id of the key.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub client_id: Option<String>,
-    /// E-mail address that stands for the key.
+    /// E-mail address that represents the key.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub username: Option<String>,
     /// `access_token` or `api_key`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub token_type: Option<&'static str>,
-    /// Time from which it is refused. Unit: seconds since 1970.
+    /// It is refused from this time. Unit: seconds since 1970.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub exp: Option<i64>,
     /// When it was issued; tokens only. Unit: seconds since 1970.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub iat: Option<i64>,
-    /// Who the token is for; for a secret, who tokens of the key are for.
+    /// Audience of the token; for a secret, the audience of the key's tokens.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub aud: Option<Audience<'static>>,
     /// `apikey:<keyId>`.
@@ -74,7 +74,7 @@ pub struct Introspection {
     /// The issuer.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub iss: Option<String>,
-    /// Its id; tokens only.
+    /// Id of the token; tokens only.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub jti: Option<String>,
     /// Login name of the key.
@@ -83,7 +83,7 @@ pub struct Introspection {
     /// Namespace of the `ApiKey`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub namespace: Option<String>,
-    /// Organization acted in.
+    /// Organization that the key acts in.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub org: Option<String>,
     /// GUID of that organization.
@@ -95,12 +95,12 @@ pub struct Introspection {
     /// Roles that the key holds there now.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub roles: Option<Vec<String>>,
-    /// Number of the secret that the token was made with, or of the secret itself.
+    /// Number of the secret, or of the secret that the token was issued for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub secret_revision: Option<i64>,
 }
 
-/// Ask whether an access token or an API key is to be trusted now (RFC 7662).
+/// Check whether an access token or an API key is valid now (RFC 7662).
 #[utoipa::path(
     post,
     path = "/oauth2/introspect",
@@ -149,8 +149,9 @@ pub async fn handle(State(app): State<App>, request: Request<Body>) -> Response<
     .await
 }
 
-/// The caller, by an access token that is for this server: who gets a token for another service must
-/// not be able to ask here in the name of its holder.
+/// Authenticates the caller by an access token for this server. A token for another audience is
+/// rejected, because otherwise the service that receives it could introspect in the name of its
+/// holder.
 fn by_token(service: &Service, token: &str) -> Option<Arc<Credential>> {
     let (claims, asker) = service.inspect(token)?;
     let is_issuer = |name: &str| name == service.issuer_url;
@@ -158,7 +159,7 @@ fn by_token(service: &Service, token: &str) -> Option<Arc<Credential>> {
     for_us.then_some(asker)
 }
 
-/// The caller, by the secret of its key.
+/// Authenticates the caller by the secret of its key.
 async fn by_secret(
     service: &Service,
     caller: Caller,
@@ -178,11 +179,11 @@ async fn by_secret(
     Ok(proven.credential)
 }
 
-/// A live look at an access token or a secret, for this key. Of keys of another root organization,
-/// nothing is said.
+/// Checks an access token or a secret against the current state of its key. For a key of another
+/// root organization the result is inactive.
 ///
 /// # Errors
-/// Whether a secret is right can't be told now, or too many were wrong.
+/// The secret can't be checked now, or too many were wrong.
 async fn look_at(
     service: &Service,
     caller: Caller,

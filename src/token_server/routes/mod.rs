@@ -1,4 +1,4 @@
-//! The routes, one file per idea.
+//! The routes, one file per topic.
 
 pub mod authz;
 pub mod discovery;
@@ -24,21 +24,22 @@ use super::route::Route;
 use super::service::{Caller, Service};
 use super::{reply, span};
 
-/// What each handler gets.
+/// State that each handler gets.
 #[derive(Clone, Debug)]
 pub struct App {
-    /// What the routes share.
+    /// State that all routes share.
     pub service: Arc<Service>,
-    /// Where the endpoints are.
+    /// The metadata document.
     pub discovery: Document,
-    /// The description of the routes.
+    /// The OpenAPI description.
     pub openapi: Document,
-    /// Networks whose X-Forwarded-For is believed.
+    /// Networks of proxies whose X-Forwarded-For header is trusted.
     pub trusted_proxies: Arc<[IpNet]>,
 }
 
-/// All routes: at their own paths, and below the path of the issuer, if it has one, which is where
-/// discovery has them. Who is behind a proxy that takes that path away finds them as well.
+/// All routes, at their own paths and below the path of the issuer, if it has one. Discovery
+/// advertises the paths below the issuer. The bare paths serve callers behind a proxy that strips
+/// the issuer path.
 pub fn router(app: App, issuer_path: &str) -> Router {
     let mut router = routes();
     if !issuer_path.is_empty() {
@@ -81,7 +82,7 @@ fn routes() -> Router<App> {
 }
 
 impl App {
-    /// Answers one request: whom it comes from is found out, and it is counted and timed.
+    /// Answers one request: determines its caller, counts it and measures its time.
     async fn answer(
         &self,
         route: Route,

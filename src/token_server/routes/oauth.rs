@@ -21,7 +21,7 @@ use apikey_credential::Secret;
 
 const CHALLENGE: &str = "Basic realm=\"apikey-operator\", charset=\"UTF-8\"";
 
-/// A request for a token. Client id and secret may stand in the Authorization header instead.
+/// A request for a token. Client id and secret can be sent in the Authorization header instead.
 #[derive(Debug, Deserialize, ToSchema)]
 #[expect(dead_code, reason = "describes the form; the form is read by Form")]
 pub struct ClientCredentials {
@@ -30,7 +30,7 @@ pub struct ClientCredentials {
     grant_type: String,
     /// Public id or login name of the API key.
     client_id: Option<String>,
-    /// Its secret.
+    /// Secret of the API key.
     #[schema(format = "password")]
     client_secret: Option<String>,
     /// Some of the roles of the key, separated by spaces. Default: all.
@@ -44,7 +44,7 @@ pub struct ClientCredentials {
     organization_id: Option<String>,
 }
 
-/// Swap client credentials for a short-lived access token (RFC 6749 section 4.4).
+/// Exchange client credentials for a short-lived access token (RFC 6749 section 4.4).
 #[utoipa::path(
     post,
     path = "/oauth2/token",
@@ -116,19 +116,19 @@ pub async fn handle(State(app): State<App>, request: Request<Body>) -> Response<
     .await
 }
 
-/// Who a client says it is.
+/// The credentials of a client.
 pub(super) struct Client {
     pub(super) id: Zeroizing<String>,
     pub(super) secret: Zeroizing<String>,
-    /// Whether it used the Authorization header.
+    /// Whether the client used the Authorization header.
     pub(super) basic: bool,
 }
 
-/// Why a request names no client.
+/// Why a request has no usable client credentials.
 pub(super) enum NoClient {
-    /// It contradicts itself.
+    /// The request contradicts itself.
     Contradiction(&'static str),
-    /// It has no credentials, or they can't be read.
+    /// The credentials are missing or can't be read.
     NoCredentials(&'static str),
 }
 
@@ -141,8 +141,9 @@ impl NoClient {
     }
 }
 
-/// Client id and secret from header or body, but not from both (RFC 6749 section 2.3). Basic
-/// credentials that can't be ours are for somebody on the way, and leave the body to decide.
+/// Client id and secret from the header or the body; sending both is an error (RFC 6749 section
+/// 2.3). Basic credentials that can't be an API key are ignored if the body has credentials,
+/// because they may be for a proxy in between.
 pub(super) fn client(headers: &HeaderMap, form: &Form) -> Result<Client, NoClient> {
     const BOTH: NoClient =
         NoClient::Contradiction("use the Authorization header or the body, not both");
@@ -179,7 +180,7 @@ fn is_ours(password: &str) -> bool {
     Secret::is_like(password.trim_ascii())
 }
 
-/// The answer to a body that can't be read, in the form of RFC 6749 section 5.2.
+/// The response to a body that can't be read, in the format of RFC 6749 section 5.2.
 pub(super) fn unreadable(Unreadable(status, say): &Unreadable) -> Response<Body> {
     oauth_error(*status, "invalid_request", say)
 }
@@ -197,7 +198,7 @@ fn invalid_client(say: &str, challenge: bool) -> Response<Body> {
     }
 }
 
-/// The answer to a refused client.
+/// The response to a refused client.
 pub(super) fn refuse(refused: &Refused, basic: bool) -> Response<Body> {
     let (status, say) = reply::explain(refused);
     let response = match status {

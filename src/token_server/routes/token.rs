@@ -1,4 +1,4 @@
-//! The call of Appcircle's script: name and secret for a token.
+//! The Appcircle-compatible call: exchanges name and secret for a token.
 
 use axum::body::Body;
 use axum::extract::State;
@@ -28,15 +28,15 @@ pub struct TokenRequest {
     /// Login name of the key.
     #[schema(example = "ci-upload", min_length = 1)]
     name: String,
-    /// Its secret.
+    /// Secret of the API key.
     #[schema(
         example = "ak_3h7w9k2m5n8q1r4t_...",
         min_length = 1,
         format = "password"
     )]
     secret: String,
-    /// GUID of the organization to act in: that of the key, or a sub-organization that it covers.
-    /// Default: that of the key.
+    /// GUID of the organization to act in: that of the key, or a sub-organization that the key
+    /// covers. Default: that of the key.
     #[schema(
         pattern = "^(|[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12})$",
         example = "1f0c2a52-7b1d-4a38-9c2e-0f6f6f1f9a10"
@@ -44,10 +44,10 @@ pub struct TokenRequest {
     organization_id: Option<String>,
 }
 
-/// A token.
+/// A token response.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct TokenResponse {
-    /// The token: a JWT as RFC 9068 has it.
+    /// The token: a JWT as defined by RFC 9068.
     pub access_token: String,
     /// Always Bearer.
     #[schema(example = "Bearer")]
@@ -55,7 +55,8 @@ pub struct TokenResponse {
     /// How long it is valid. Unit: seconds.
     #[schema(example = 3600, minimum = 1)]
     pub expires_in: i64,
-    /// The roles in it, separated by spaces, if some of them were asked for; only at `/oauth2/token`.
+    /// The roles in it, separated by spaces, if the caller asked for some of them; only at
+    /// `/oauth2/token`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub scope: Option<String>,
 }
@@ -71,7 +72,7 @@ impl From<Issued> for TokenResponse {
     }
 }
 
-/// Swap name and secret of an API key for a short-lived access token.
+/// Exchange name and secret of an API key for a short-lived access token.
 #[utoipa::path(
     post,
     path = "/auth/v1/api-key/token",
@@ -123,8 +124,8 @@ pub async fn handle(State(app): State<App>, request: Request<Body>) -> Response<
     .await
 }
 
-/// Name, secret and organization, or what is wrong with them. An unknown field is refused: a
-/// misspelt `organizationId` must not get a token for another organization.
+/// Name, secret and organization, or what is wrong with them. An unknown field is an error: with a
+/// misspelt `organizationId` the caller would get a token for the wrong organization.
 fn fields(form: &Form) -> Result<(&str, &str, Option<Uuid>), String> {
     if let Some(unknown) = form.unknown(&FIELDS) {
         return Err(format!(
@@ -136,17 +137,18 @@ fn fields(form: &Form) -> Result<(&str, &str, Option<Uuid>), String> {
             .ok_or_else(|| format!("`{field}` is missing"))
     };
     let name = required("name")?;
-    // Files end in a newline, and secrets have no white space.
+    // Files end in a newline, and secrets contain no white space.
     let secret = required("secret")?.trim_ascii();
     Ok((name, secret, organization_id(form)?))
 }
 
-/// The field `organizationId`.
+/// Parses the field `organizationId`.
 pub(super) fn organization_id(form: &Form) -> Result<Option<Uuid>, String> {
     let Some(text) = form.get("organizationId") else {
         return Ok(None);
     };
-    // Without the braced, simple and URN forms, which clients of other servers don't know.
+    // Only the hyphenated form: clients of other servers do not know the braced, simple and URN
+    // forms.
     let guid = (text.len() == 36).then(|| Uuid::try_parse(text).ok());
     guid.flatten()
         .map(Some)

@@ -9,17 +9,17 @@ use apikey_api::bounds::{MAX_AUDIENCES_CHARS, MAX_ROLES_CHARS};
 use apikey_api::crds::schema;
 use apikey_credential::signing::{Algorithm, SigningKey, SigningRing};
 
-/// The longest line `Authorization` that nginx (`large_client_header_buffers`, 8 KiB) and Apache
-/// (`LimitRequestFieldSize`, 8190) take. Unit: bytes.
+/// The longest `Authorization` header that nginx (`large_client_header_buffers`, 8 KiB) and Apache
+/// (`LimitRequestFieldSize`, 8190) accept. Unit: bytes.
 const GATEWAY_LINE_BYTES: usize = 8190;
 
-/// A bound of the definition of `ApiKey`.
+/// A bound in the schema of `ApiKey`.
 fn bound(definition: &Value, path: &str) -> usize {
     let bound = definition.pointer(path).and_then(Value::as_u64);
     usize::try_from(bound.unwrap_or_else(|| panic!("{path}"))).unwrap()
 }
 
-/// So many texts with so many characters together.
+/// `count` texts with `chars` characters in total.
 fn texts(count: usize, chars: usize, character: char) -> Vec<String> {
     let text = |n| {
         character
@@ -29,7 +29,7 @@ fn texts(count: usize, chars: usize, character: char) -> Vec<String> {
     (0..count).map(text).collect()
 }
 
-/// The greatest claims that the definition and the flags allow, with these roles and audiences.
+/// The largest claims that the schema and the flags allow, with these roles and audiences.
 fn claims(roles: &[String], audiences: &[String]) -> Claims<'static> {
     let definition = schema::<ApiKey>().unwrap();
     let spec = |path: &str| bound(&definition, &format!("/properties/spec/properties/{path}"));
@@ -54,7 +54,7 @@ fn claims(roles: &[String], audiences: &[String]) -> Claims<'static> {
     serde_json::from_value(claims).unwrap()
 }
 
-/// The longest token with these claims, by any algorithm.
+/// The longest token with these claims, over all algorithms.
 fn longest(claims: &Claims<'_>) -> usize {
     let signed = Algorithm::ALL.map(|algorithm| {
         let key = SigningKey::generate(algorithm, at(NOW), at(NOW)).unwrap();

@@ -56,7 +56,7 @@ fn a_key_is_good_to_its_last_second_whatever_the_clock_did_before() {
     let good = |second| {
         refusal(&verifier.check(secret(1).expose(), Login::Name("key-1"), at(second))).is_none()
     };
-    // Steps forth and back: only the time of each call counts.
+    // Time moves forwards and backwards: only the time of each call counts.
     for (second, expected) in [
         (NOW, true),
         (EXPIRY - 1, true),
@@ -140,7 +140,7 @@ fn where_the_pepper_is_lost_argon2_decides_once_and_is_remembered() {
         panic!("not remembered")
     };
     assert_eq!(again.path, Path::Cache);
-    // Another secret of the same key is not what was remembered, and an unknown key costs the same.
+    // Another secret of the same key is not the remembered one, and an unknown key costs the same.
     assert!(matches!(
         ask(&secret_of_revision(1, 9)),
         Verdict::Undecided(_)

@@ -10,10 +10,10 @@ use serde_json::{Value, json};
 use super::*;
 use apikey_client::object::NamespaceLabels;
 
-/// What was asked, as path and query.
+/// The requests, as path and query.
 type Log = Arc<Mutex<Vec<String>>>;
 
-/// A watcher of an API server that answers by this function.
+/// A watcher of an API server that answers with this function.
 fn watcher(
     answer: impl Fn(&str) -> (u16, String) + Clone + Send + 'static,
 ) -> (Watcher<NamespaceLabels>, Log) {
@@ -65,7 +65,7 @@ fn told(told: &Told<NamespaceLabels>) -> String {
     }
 }
 
-/// The next things told, errors in brackets.
+/// The next outputs, with errors in brackets.
 async fn next(watcher: &mut Watcher<NamespaceLabels>, count: usize) -> Vec<String> {
     let mut all = Vec::new();
     for _ in 0..count {

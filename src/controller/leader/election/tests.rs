@@ -39,7 +39,7 @@ const CREATES: Step = Step::Write(Write {
     change: Change::Acquire { transitions: 0 },
 });
 
-/// One that leads since this time.
+/// An elector that leads since this time.
 fn leader(now: Instant) -> Elector {
     let mut elector = elector();
     elector.read(Outcome::Known(Known::Missing), now);
@@ -49,7 +49,7 @@ fn leader(now: Instant) -> Elector {
     elector
 }
 
-/// One that saw somebody else hold the Lease at this time.
+/// An elector that saw another holder at this time.
 fn standby(now: Instant) -> Elector {
     let mut elector = elector();
     assert_eq!(elector.next(now), Step::Read);
@@ -64,7 +64,7 @@ fn a_lease_is_over_when_it_was_not_seen_to_change_whatever_its_times_say() {
     assert_eq!(elector.next(begun), Step::Wait(begun + LEASE_DURATION));
     let renewed = begun + 4 * SECOND;
     elector.seen(known(2, "other", "other-2"), renewed);
-    // A new version of the same: no sign of life.
+    // A new version with the same spec is no renewal.
     elector.seen(known(3, "other", "other-2"), renewed + SECOND);
     let over = renewed + LEASE_DURATION;
     assert_eq!(elector.next(over - SECOND), Step::Wait(over));

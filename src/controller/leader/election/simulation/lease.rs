@@ -1,4 +1,4 @@
-//! The Lease in the API server: what electors write into it, and what somebody else does.
+//! The Lease in the API server, with writes by electors and by others.
 
 use k8s_openapi::jiff::Timestamp;
 use serde_json::{Value, json};
@@ -15,7 +15,7 @@ impl Simulation {
         })
     }
 
-    /// Stores a spec, and tells the watches.
+    /// Stores a spec and notifies the watches.
     fn store(&mut self, spec: Option<Value>) {
         self.version += 1;
         let version = self.version.to_string();

@@ -1,5 +1,6 @@
-//! Histories of two electors, with requests that are late or lost, processes that are frozen, killed or
-//! restarted, clocks that run fast or slow and show any time of day, and somebody who edits the Lease.
+//! Simulated histories of two electors, with delayed and lost requests; processes that are frozen,
+//! killed or restarted; clocks that run fast or slow and show any time of day; and edits of the
+//! Lease by others.
 
 mod lease;
 
@@ -15,14 +16,14 @@ use super::super::WIND_DOWN;
 use super::super::record::{Change, Write};
 use super::{Elector, Known, LEASE_DURATION, MAX_DURATION, Outcome, REQUEST_DEADLINE, Step};
 
-/// Until this time anything happens, and from then on nothing bad. Unit: milliseconds.
+/// Faults occur until this time, and none after it. Unit: milliseconds.
 const QUIET: u64 = 180_000;
-/// Time after that within which somebody leads, and one alone for the rest of time: what was on its way
-/// arrives, a Lease for as long as can be runs out, and so does one that was not heard of meanwhile.
+/// After this time one elector leads, and it alone. Until then, delayed messages arrive, a Lease of
+/// the longest duration expires, and so does one whose last change was missed.
 const SETTLED: u64 = QUIET + 20_000 + 30_000 + 30_000 + 30_000;
 const END: u64 = SETTLED + 60_000;
 
-/// Numbers that look random, the same ones for each seed.
+/// Pseudorandom numbers, determined by the seed.
 struct Dice(u64);
 
 impl Dice {
@@ -41,7 +42,7 @@ impl Dice {
 
 #[derive(Clone, Debug)]
 enum Event {
-    /// The process looks what is to be done.
+    /// The process decides its next step.
     Wake { process: usize, turn: u64 },
     /// A request reaches the API server.
     Arrive {
@@ -50,19 +51,19 @@ enum Event {
         identity: Arc<str>,
         write: Option<Write>,
     },
-    /// Its answer reaches the process, or its deadline passes.
+    /// The response reaches the process, or its deadline passes.
     Answer {
         process: usize,
         turn: u64,
         outcome: Outcome,
     },
-    /// The watch of a process tells something.
+    /// The watch of a process delivers something.
     Seen { process: usize, known: Known },
     /// Somebody edits the Lease.
     Edit,
-    /// A process is killed or ends in order, and another one takes its place.
+    /// A process is killed or shuts down, and another one replaces it.
     Replace { process: usize },
-    /// A process stands still.
+    /// A process freezes.
     Freeze { process: usize },
 }
 
@@ -70,21 +71,21 @@ enum Event {
 struct Process {
     elector: Elector,
     identity: Arc<str>,
-    /// Its clock counts so many microseconds in a millisecond.
+    /// Microseconds that its clock counts in a millisecond.
     rate: u64,
-    /// What it waits for; answers to anything else come too late.
+    /// The event that it waits for; responses to earlier turns are too late.
     turn: u64,
     /// When its request was sent, and whether it is a write.
     asked: Option<(Instant, bool)>,
     frozen_until: u64,
 }
 
-/// How bad things are.
+/// The faults of a history.
 #[derive(Clone, Debug)]
 struct World {
     seed: u64,
     rates: [u64; 2],
-    /// Requests and answers that are lost, and events of watches. Unit: percent.
+    /// Requests, responses and watch events that are lost. Unit: percent.
     lost: u64,
     edits: bool,
 }
@@ -152,12 +153,12 @@ impl Simulation {
         self.events.insert((at, self.scheduled), event);
     }
 
-    /// What the clock of a process shows at this time.
+    /// The time that the clock of a process shows at this time.
     fn clock(&self, process: usize, at: u64) -> Instant {
         self.epoch + Duration::from_micros(at * self.processes[process].rate)
     }
 
-    /// When the clock of a process will show this.
+    /// When the clock of a process will show this instant.
     fn time(&self, process: usize, instant: Instant) -> u64 {
         let nanos = instant.duration_since(self.epoch).as_nanos();
         let rate = self.processes[process].rate * 1000;
@@ -170,7 +171,7 @@ impl Simulation {
         self.schedule(at.max(self.now), Event::Wake { process, turn });
     }
 
-    /// Whether work of this process may still go on.
+    /// Whether work of this process may still continue.
     fn works(&self, process: usize) -> bool {
         let until = self.processes[process].elector.leads_until();
         until.is_some_and(|until| self.clock(process, self.now) < until + WIND_DOWN)
@@ -181,7 +182,7 @@ impl Simulation {
         self.processes[process].elector.leads(now)
     }
 
-    /// How long something takes on its way; `None`: it never arrives.
+    /// Delay of a message; `None` if it is lost.
     fn way(&mut self) -> Option<u64> {
         if self.now >= QUIET {
             return Some(self.dice.roll(100));
@@ -320,7 +321,7 @@ impl Simulation {
         self.wake(process, begin);
     }
 
-    /// Lives through all of it; returns who leads in the end, or what went wrong.
+    /// Runs the history; returns who leads in the end, or what went wrong.
     fn run(mut self) -> Result<usize, TestCaseError> {
         let mut leader = None;
         while let Some(((at, _), event)) = self.events.pop_first() {
@@ -347,7 +348,7 @@ impl Simulation {
 }
 
 fn worlds(edits: bool) -> impl Strategy<Value = World> {
-    // One clock may be 4 % faster than the other.
+    // One clock may run up to 4 % faster than the other.
     let rates = [980..=1020_u64, 980..=1020_u64];
     (any::<u64>(), rates, 0..60_u64).prop_map(move |(seed, rates, lost)| World {
         seed,
