@@ -10,6 +10,7 @@ use crate::client::{Clients, WatchClients};
 use crate::config::Common;
 use crate::metrics::Metrics;
 use crate::server::metrics::ConnectionMetrics;
+use crate::watch::WatchContext;
 use crate::watch::quarantine::Quarantine;
 use apikey_client::clock::Clock;
 
@@ -64,6 +65,17 @@ impl Process {
             readiness: Readiness::default(),
             stopped,
         })
+    }
+
+    /// What its watches share.
+    #[must_use]
+    pub fn watch_context(&self) -> WatchContext {
+        WatchContext {
+            clients: self.watch_clients.clone(),
+            metrics: self.metrics.clone(),
+            clock: self.clock.clone(),
+            quarantine: self.quarantine.clone(),
+        }
     }
 
     /// Waits until the process must end.

@@ -11,6 +11,7 @@
 //! Of each kind of entry that can flood the log, up to ten per second are written individually, and
 //! the rest as one line with their number.
 
+mod entry;
 mod lines;
 
 use std::fs::File;
@@ -24,6 +25,7 @@ use parking_lot::{Condvar, Mutex};
 use prometheus_client::metrics::counter::Counter;
 use tokio::sync::watch;
 
+pub use self::entry::Entry;
 use self::lines::{Failed, Lines};
 use crate::metrics::Metrics;
 
@@ -38,21 +40,6 @@ const TELL_AFTER: Duration = Duration::from_secs(1);
 const WRITTEN_WITHIN: Duration = Duration::from_millis(250);
 /// Longest wait for the remaining lines at the end.
 const CLOSED_WITHIN: Duration = Duration::from_secs(2);
-
-/// An entry of the audit log.
-pub trait Entry: Send + Sync + std::fmt::Debug {
-    /// When it happened.
-    fn at(&self) -> Timestamp;
-    /// The component that recorded it.
-    fn source(&self) -> &'static str;
-    /// Action and reason, if the entry may occur in floods.
-    fn flood(&self) -> Option<(&'static str, &'static str)>;
-    /// Appends the entry as JSON.
-    ///
-    /// # Errors
-    /// The entry can't be serialized, which its types rule out.
-    fn append_to(&self, line: &mut Vec<u8>) -> Result<(), serde_json::Error>;
-}
 
 /// Records entries. Clones share one log.
 #[derive(Clone, Debug)]

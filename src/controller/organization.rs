@@ -1,13 +1,11 @@
 //! The `Organization` controller: id, number of keys, and whether its rules are in force.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use k8s_openapi::jiff::Timestamp;
 use kube::runtime::reflector::ObjectRef;
 use kube::{Api, Resource as _, ResourceExt as _};
-use parking_lot::Mutex;
 
 use super::context::{Context, post_params};
 use super::events::{Severity, Transition};
@@ -26,38 +24,6 @@ pub const CONTROLLER: &str = "organization";
 pub const RECOUNT_EVERY: Duration = Duration::from_secs(5);
 /// How often an organization is reconciled without changes.
 const RESYNC: Duration = Duration::from_hours(1);
-
-/// Organizations whose number of keys changed recently. It ignores changes while it is closed,
-/// because only the leader counts.
-#[derive(Debug, Default)]
-pub struct Recount(Mutex<Option<BTreeSet<String>>>);
-
-impl Recount {
-    /// Opens it, empty, because all organizations are reconciled now.
-    pub fn open(&self) {
-        *self.0.lock() = Some(BTreeSet::new());
-    }
-
-    /// Closes it and drops its content.
-    pub fn close(&self) {
-        self.0.lock().take();
-    }
-
-    /// Marks this organization: its number of keys changed.
-    pub fn add(&self, name: &str) {
-        if let Some(changed) = &mut *self.0.lock() {
-            changed.insert(name.to_owned());
-        }
-    }
-
-    fn take(&self) -> BTreeSet<String> {
-        self.0
-            .lock()
-            .as_mut()
-            .map(std::mem::take)
-            .unwrap_or_default()
-    }
-}
 
 /// Enqueues the organizations whose number of keys changed since the last call.
 pub fn flush(ctx: &Context) {

@@ -6,7 +6,7 @@ use kube::runtime::reflector::ObjectRef;
 
 use super::apikey::restore::may_adopt;
 use super::context::{Context, post_params};
-use super::verifiers;
+use super::removal::remove;
 use super::workers::Next;
 use crate::watch::stored::Verifier;
 use apikey_api::ApiKey;
@@ -36,7 +36,7 @@ pub async fn adopt(ctx: &Context, verifier: &Verifier, owner: &Owner) -> Result<
     if !store(ctx, &adopted).await? {
         return Ok(later);
     }
-    verifiers::remove(ctx, verifier).await?;
+    remove(ctx, verifier).await?;
     let (namespace, name) = (&owner.namespace, &owner.name);
     let (uid, was) = (&adopted.owner.uid, &owner.uid);
     tracing::info!(namespace, name, uid, was, "Took over a key from a backup");

@@ -15,6 +15,7 @@ use kube::{Resource as _, ResourceExt as _};
 
 use super::context::Context;
 use super::events::{Severity, Transition};
+use super::removal::remove;
 use super::restore;
 use super::workers::Next;
 use crate::audit::{self, KeyIdentity, Record};
@@ -47,30 +48,6 @@ pub async fn reconcile(verifier: Arc<Verifier>, ctx: Arc<Context>) -> Result<Nex
         tell(&ctx, owner, verifier.document.as_ref().ok());
     }
     Ok(Next::OnChange)
-}
-
-/// Removes the credential record. Returns whether it existed.
-///
-/// # Errors
-/// The request failed, with a conflict if the record has changed.
-pub async fn remove(ctx: &Context, verifier: &Verifier) -> Result<bool, Error> {
-    let params = DeleteParams {
-        preconditions: Some(Preconditions {
-            uid: verifier.metadata.uid.clone(),
-            resource_version: verifier.metadata.resource_version.clone(),
-        }),
-        ..DeleteParams::default()
-    };
-    let url = Secret::url_path(&(), Some(&ctx.namespace));
-    let delete = Request::new(url).delete(&verifier.name_any(), &params);
-    let delete = delete.map_err(|error| Error::internal("sweep the verifier", &error))?;
-    // The response may be the object, which may have any content.
-    let deleted = ctx.client.0.request_text(delete);
-    match request("sweep the verifier", deleted).await {
-        Ok(_) => Ok(true),
-        Err(error) if error.is_not_found() => Ok(false),
-        Err(error) => Err(error),
-    }
 }
 
 async fn owner_exists(ctx: &Context, owner: &Owner) -> Result<bool, Error> {

@@ -29,7 +29,7 @@ const WATCH_TIMEOUT_SECONDS: u32 = 240;
 
 /// Starts all watches.
 pub fn start(ctx: &Arc<Context>, process: &Process, cache_sync: CacheSync) -> WatchSet {
-    let mut watches = WatchSet::new(process, cache_sync, WATCH_TIMEOUT_SECONDS);
+    let mut watches = WatchSet::new(process.watch_context(), cache_sync, WATCH_TIMEOUT_SECONDS);
     let whole = WatchScope::Everything;
     let scopes = ctx.watched.scopes();
     for scope in &scopes {

@@ -40,16 +40,14 @@ use self::budget::Budget;
 use self::connection::{Lifetime, Reason, Verdict};
 use self::io::Watched;
 use self::metrics::PortMetrics;
-pub use self::service::Peer;
+pub use self::service::{MAX_BODY_BYTES, Peer};
 use self::service::{Service, Shared};
 use self::source::Source;
 use self::table::{Room, Table};
 use self::tls::{Acceptor, Tls};
 
-/// Longest head of a request: [`crate::token_server::size::MAX_HEAD_BYTES`], in a type that fits
-/// all settings. Unit: bytes.
-const MAX_HEAD_BYTES: u16 = 32 * 1024;
-const _: () = assert!(MAX_HEAD_BYTES as usize == crate::token_server::size::MAX_HEAD_BYTES);
+/// Longest head of a request. Unit: bytes.
+pub const MAX_HEAD_BYTES: u16 = 32 * 1024;
 /// Concurrent streams of one HTTP/2 connection.
 const MAX_STREAMS: u32 = 64;
 /// Unread bytes of request bodies per HTTP/2 connection: the minimum that RFC 9113 section 6.9.2

@@ -20,7 +20,7 @@ use super::metrics::PortMetrics;
 use super::source::Source;
 
 /// Longest request body that is read: that of an introspection. Unit: bytes.
-const MAX_BODY_BYTES: usize = crate::token_server::size::MAX_INTROSPECTION_BYTES;
+pub const MAX_BODY_BYTES: usize = 32 * 1024;
 
 /// Address of the other end of the connection, in the extensions of each request.
 #[derive(Clone, Copy, Debug)]

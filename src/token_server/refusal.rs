@@ -118,3 +118,12 @@ impl Refusal {
         )
     }
 }
+
+/// A refused request.
+#[derive(Clone, Debug)]
+pub struct Refused {
+    /// The reason.
+    pub refusal: Refusal,
+    /// When to try again, if a retry can succeed.
+    pub retry_after_seconds: Option<u64>,
+}

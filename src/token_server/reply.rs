@@ -5,8 +5,7 @@ use axum::http::{HeaderName, HeaderValue, Response, StatusCode, header};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::refusal::Refusal;
-use super::service::Refused;
+use super::refusal::{Refusal, Refused};
 
 /// The common response to all callers that fail to authenticate.
 pub const UNPROVEN: &str = "{\"error\":\"invalid API key name or secret\"}";

@@ -16,11 +16,11 @@ use super::last_used::LastUsed;
 use super::limits::FailureLimits;
 use super::live;
 use super::metrics::TokenMetrics;
-use super::refusal::Refusal;
+use super::refusal::{Refusal, Refused};
 use super::route::Route;
 use super::signer::Signer;
 use super::verify::{Login, Proven, Undecided, Verdict, Verifier};
-use super::watches;
+use super::watch_name;
 use crate::audit::log::AuditLog;
 use crate::watch::cache_sync::CacheSync;
 use apikey_client::clock::Clock;
@@ -32,6 +32,9 @@ const MAX_RETRY_AFTER_SECONDS: u64 = 60;
 const STALE_WAIT: Duration = Duration::from_secs(30);
 /// `Retry-After` for a secret that may be new.
 const UNHEARD_WAIT: Duration = Duration::from_secs(1);
+
+/// The watches that deliver new secrets.
+const WATCHES_OF_SECRETS: [&str; 2] = [watch_name::APIKEYS, watch_name::VERIFIERS];
 
 /// State that all routes share.
 #[derive(Debug)]
@@ -73,15 +76,6 @@ pub struct Caller {
     pub route: Route,
     /// Address of the caller.
     pub remote: IpAddr,
-}
-
-/// A refused request.
-#[derive(Clone, Debug)]
-pub struct Refused {
-    /// The reason.
-    pub refusal: Refusal,
-    /// When to try again, if a retry can succeed.
-    pub retry_after_seconds: Option<u64>,
 }
 
 /// A token, and the response fields that accompany it.
@@ -166,7 +160,7 @@ impl Service {
     fn unless_new(&self, caller: Caller, verdict: Verdict) -> Result<Verdict, Refused> {
         let may_lack_news = || {
             self.watches
-                .may_lack_news(&watches::OF_SECRETS, Instant::now())
+                .may_lack_news(&WATCHES_OF_SECRETS, Instant::now())
         };
         if let Verdict::Refused(refusal, _) = verdict
             && refusal.may_be_of_a_new_secret()

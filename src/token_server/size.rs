@@ -4,6 +4,7 @@
 //! server accepts every token it issues.
 
 use super::claims::Audience;
+use crate::server;
 use apikey_api::bounds::{MAX_AUDIENCE_CHARS, MAX_AUDIENCES};
 
 /// Longest token that is issued or read. Keys stored before roles and audiences had a common bound
@@ -12,8 +13,10 @@ pub const MAX_TOKEN_BYTES: usize = 24 * 1024;
 /// Longest head of a request: a token, plus what common servers allow for everything else. Unit:
 /// bytes.
 pub const MAX_HEAD_BYTES: usize = MAX_TOKEN_BYTES + 8 * 1024;
+const _: () = assert!(MAX_HEAD_BYTES <= server::MAX_HEAD_BYTES as usize);
 /// Longest form with a token and the credentials of the caller. Unit: bytes.
 pub const MAX_INTROSPECTION_BYTES: usize = MAX_TOKEN_BYTES + 8 * 1024;
+const _: () = assert!(MAX_INTROSPECTION_BYTES <= server::MAX_BODY_BYTES);
 /// Longest form of a token request: all roles of a key as `scope`, percent-encoded. Unit: bytes.
 pub const MAX_TOKEN_CALL_BYTES: usize = 16 * 1024;
 

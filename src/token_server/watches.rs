@@ -7,6 +7,7 @@ use k8s_openapi::jiff::SignedDuration;
 
 use super::service::Service;
 use super::signer::Signer;
+use super::watch_name;
 use crate::config::Common;
 use crate::process::Process;
 use crate::watch::WatchSet;
@@ -22,13 +23,10 @@ use apikey_credential::signing::SigningRing;
 /// noticed if connections are not probed (see [`crate::client`]). Unit: seconds.
 const WATCH_TIMEOUT_SECONDS: i64 = 60;
 
-/// The watches that deliver new secrets.
-pub const OF_SECRETS: [&str; 2] = ["apikeys", "verifiers"];
-
 /// Starts all watches.
 pub fn start(service: &Arc<Service>, process: &Process, common: &Common) -> WatchSet {
     let timeout = watch_timeout_seconds(service.max_staleness);
-    let mut watches = WatchSet::new(process, service.watches.clone(), timeout);
+    let mut watches = WatchSet::new(process.watch_context(), service.watches.clone(), timeout);
     let whole = WatchScope::Everything;
     let index = || Arc::clone(&service.index);
     let into = index();
@@ -40,7 +38,7 @@ pub fn start(service: &Arc<Service>, process: &Process, common: &Common) -> Watc
     for scope in common.watched.scopes() {
         let (into, of) = (index(), scope.clone());
         watches.follow(
-            ("apikeys", &scope),
+            (watch_name::APIKEYS, &scope),
             scope.source::<ApiKey>(),
             move |event| {
                 into.apikey(&of, event);
@@ -54,7 +52,7 @@ pub fn start(service: &Arc<Service>, process: &Process, common: &Common) -> Watc
     let secrets = || Source::of::<Secret>(Some(&common.namespace));
     let into = index();
     watches.follow(
-        ("verifiers", &whole),
+        (watch_name::VERIFIERS, &whole),
         secrets().labels(names::component_selector(names::COMPONENT_VERIFIER)),
         move |event| into.verifier(event),
     );

@@ -9,7 +9,7 @@ use k8s_openapi::api::core::v1::Secret;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::Resource;
 
-use super::Keep;
+use super::keep::Keep;
 use apikey_api::names;
 use apikey_client::object::{Decode, Unreadable};
 use apikey_credential::record::{CredentialRecord, Error, Owner};

@@ -22,7 +22,7 @@ use kube::Client;
 use kube::runtime::utils::Backoff as _;
 use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 
-use super::Backoff;
+use super::backoff::Backoff;
 use super::body::Body;
 use super::error::Error;
 use super::event::{Event, Line};

@@ -8,7 +8,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use k8s_openapi::jiff::Timestamp;
 use serde::Serialize;
 
-use super::Entry;
+use super::entry::Entry;
 
 /// Entries of one kind that are written individually, per second.
 pub(super) const EACH_PER_SECOND: u64 = 10;

@@ -9,6 +9,7 @@
 
 mod peppers;
 mod signing;
+pub mod slot;
 mod stored;
 
 use std::sync::Arc;
@@ -20,7 +21,7 @@ use kube::core::PartialObjectMeta;
 use tokio::time::Instant;
 use zeroize::Zeroizing;
 
-pub use self::stored::Slot;
+pub use self::slot::Slot;
 use super::context::Context;
 use crate::watch::event::Event;
 use crate::watch::source::Source;

@@ -9,7 +9,6 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::Resource as _;
 use kube::api::GetParams;
 use kube::core::Request;
-use parking_lot::RwLock;
 use serde_json::value::to_raw_value;
 use zeroize::Zeroize as _;
 
@@ -19,53 +18,6 @@ use crate::watch::stored::value;
 use apikey_api::names;
 use apikey_client::error::{Error, request};
 use apikey_client::object::{Answer, Decode as _, Sent, Whole};
-
-/// The newest usable ring that this process has seen, and the Secret that contains it.
-#[derive(Debug)]
-pub struct Slot<R>(RwLock<Option<Known<R>>>);
-
-#[derive(Debug)]
-struct Known<R> {
-    ring: Arc<R>,
-    /// The Secret without the ring; `None` if it does not exist.
-    shell: Option<Whole>,
-}
-
-impl<R> Default for Slot<R> {
-    fn default() -> Self {
-        Self(RwLock::new(None))
-    }
-}
-
-impl<R> Slot<R> {
-    /// The ring.
-    #[must_use]
-    pub fn ring(&self) -> Option<Arc<R>> {
-        let known = self.0.read();
-        known.as_ref().map(|known| Arc::clone(&known.ring))
-    }
-
-    /// Whether the Secret existed at the last read.
-    #[must_use]
-    pub fn is_stored(&self) -> bool {
-        self.shell().is_some()
-    }
-
-    fn shell(&self) -> Option<Whole> {
-        self.0.read().as_ref()?.shell.clone()
-    }
-
-    fn set(&self, ring: Arc<R>, shell: Whole) {
-        let shell = Some(shell);
-        *self.0.write() = Some(Known { ring, shell });
-    }
-
-    fn is_gone(&self) {
-        if let Some(known) = &mut *self.0.write() {
-            known.shell = None;
-        }
-    }
-}
 
 /// A Secret whose values are wiped when it is dropped.
 struct Wiped(Secret);

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use k8s_openapi::jiff::Timestamp;
 
-use super::Evidence;
+use super::credential::Evidence;
 use apikey_credential::KeyId;
 
 /// The claim of one credential record to an id. Claims to one id are ordered by age, the oldest

@@ -14,11 +14,11 @@ use percent_encoding::percent_decode_str;
 
 use super::App;
 use crate::token_server::index::{Credential, Standing};
-use crate::token_server::refusal::Refusal;
+use crate::token_server::refusal::{Refusal, Refused};
 use crate::token_server::reply;
 use crate::token_server::request::{self, Presented};
 use crate::token_server::route::Route;
-use crate::token_server::service::{Caller, Refused, Service};
+use crate::token_server::service::{Caller, Service};
 use crate::token_server::verify::Login;
 use apikey_policy::Grant;
 use std::sync::Arc;
