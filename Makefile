@@ -129,6 +129,7 @@ cli-tour: need controlplane ## Write docs/cli-tour.md from real calls of the kub
 .PHONY: verify
 verify: need ## Check that generated files and versions are up to date
 	cargo xtask verify
+	hack/book.sh --links
 
 .PHONY: docs
 docs: need ## Build the code's documentation; warnings are errors

@@ -1,9 +1,9 @@
-//! What the README tells of a benchmark.
+//! The rows of a benchmark in the summary of `docs/performance.md`; `cargo xtask numbers` picks some for the README.
 
 use crate::common::report::Report;
 
 impl Report {
-    /// Adds a row to the table of the README: what most people want to know, what it is compared with,
+    /// Adds a row to the summary: what most people want to know, what it is compared with,
     /// and what we want of such a machine.
     pub(crate) fn headline(
         &mut self,

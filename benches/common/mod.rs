@@ -25,8 +25,8 @@ pub(crate) fn arguments() -> Result<Vec<String>, ExitCode> {
     Ok(arguments.into_iter().filter(|a| a != "--bench").collect())
 }
 
-/// Prints the table, and writes it to a file of cargo's target folder, `NAME.md`, and what of it the
-/// README shows to another, `NAME.headlines.md`.
+/// Prints the table, and writes it to a file of cargo's target folder, `NAME.md`, and its rows of the
+/// summary to another, `NAME.headlines.md`.
 pub(crate) fn publish(name: &str, report: &Report, quick: bool, shared: &str) {
     let text = report.markdown(quick, shared);
     print!("{text}");

@@ -39,7 +39,7 @@ impl Report {
         self.rows.push(row);
     }
 
-    /// The rows for the README, without titles.
+    /// The rows of the summary, without titles.
     pub(crate) fn headlines(&self) -> String {
         let mut text = String::new();
         for row in &self.headlines {

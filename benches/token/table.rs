@@ -27,7 +27,7 @@ impl Table {
         self.add(vec![what, result, memory, bound.into(), aim.to_owned()]);
     }
 
-    /// Adds a row to the table of the README, with what one to this table has.
+    /// Adds a row to the summary, with what one to this table has.
     pub(crate) fn headline_rate(&mut self, what: &str, outcome: &Outcome, row: &Rate<'_>) {
         let rate = outcome.rate(0, row.status);
         let result = format!("{rate:.0}/s, {}", times(&outcome.tallies[0]));

@@ -7,9 +7,11 @@ mod api_docs;
 mod chart_readme;
 mod chart_schema;
 mod chart_values;
+mod circles;
 mod cited_tests;
 mod cli_docs;
 mod crds;
+mod layers;
 mod markers;
 mod numbers;
 mod openapi;
@@ -44,6 +46,10 @@ enum Task {
     Numbers(Mode),
     /// Check that each test that the documentation names exists.
     CitedTests,
+    /// Check that no modules import each other in a circle.
+    Circles,
+    /// Check that packages depend on packages below them only.
+    Layers,
     /// Run all checks except that of the numbers.
     Verify,
 }
@@ -130,6 +136,8 @@ fn run(task: &Task) -> Result<()> {
         }
         Task::Numbers(mode) => NUMBERS.run(root, mode),
         Task::CitedTests => cited_tests::check(root),
+        Task::Circles => circles::check(root),
+        Task::Layers => layers::check(root),
         Task::Verify => verify(root),
     }
 }
@@ -137,7 +145,14 @@ fn run(task: &Task) -> Result<()> {
 /// Runs all checks, and reports each that fails.
 fn verify(root: &Path) -> Result<()> {
     let generated = [CRDS, OPENAPI, CLI_DOCS, API_DOCS, CHART_README].map(|g| g.check(root));
-    let others = [chart_schema::check, cited_tests::check, version::check].map(|f| f(root));
+    let others = [
+        chart_schema::check,
+        circles::check,
+        cited_tests::check,
+        layers::check,
+        version::check,
+    ]
+    .map(|f| f(root));
     let failures: Vec<_> = generated
         .into_iter()
         .chain(others)
@@ -149,7 +164,7 @@ fn verify(root: &Path) -> Result<()> {
     }
     writeln!(
         std::io::stdout(),
-        "generated files, cited tests, and the chart's values and version are up to date"
+        "generated files, cited tests, the layers of packages and modules, and the chart's values and version are as they have to be"
     )?;
     Ok(())
 }
