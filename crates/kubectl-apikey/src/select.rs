@@ -31,7 +31,7 @@ pub(super) struct Selection {
     #[arg(long)]
     pub(super) all: bool,
 
-    /// Select only keys of this organization. The exit code is 3 if there are none or the Organization does
+    /// Select only keys of this organization. The exit code is 3 if there are none and the Organization does
     /// not exist.
     #[arg(long, value_name = "ORG", conflicts_with = "names")]
     pub(super) org: Option<String>,
