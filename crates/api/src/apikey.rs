@@ -42,8 +42,8 @@ pub use token::{SubOrganization, TokenSpec};
     status = "ApiKeyStatus",
     derive = "PartialEq",
     doc = "An API key: a login name and a secret that an organization gives to a program. The \
-           operator delivers the secret to a Secret in this namespace and keeps `status` up to date. \
-           Deleting the ApiKey revokes it and removes the Secret.",
+           operator delivers the secret to a Secret in this namespace and keeps `status` up to \
+           date. Deleting the ApiKey revokes it and removes the Secret.",
     selectable = ".spec.org",
     selectable = ".status.phase",
     printcolumn(name = "Org", type_ = "string", json_path = ".spec.org"),

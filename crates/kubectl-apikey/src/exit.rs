@@ -109,32 +109,32 @@ impl Failure {
         }
     }
 
-    /// [`Exit::Failed`].
+    /// Creates a failure with [`Exit::Failed`].
     pub(crate) fn failed(message: impl Into<String>) -> Self {
         Self::new(Exit::Failed, message)
     }
 
-    /// [`Exit::Usage`].
+    /// Creates a failure with [`Exit::Usage`].
     pub(crate) fn usage(message: impl Into<String>) -> Self {
         Self::new(Exit::Usage, message)
     }
 
-    /// [`Exit::NotFound`].
+    /// Creates a failure with [`Exit::NotFound`].
     pub(crate) fn not_found(message: impl Into<String>) -> Self {
         Self::new(Exit::NotFound, message)
     }
 
-    /// [`Exit::Forbidden`].
+    /// Creates a failure with [`Exit::Forbidden`].
     pub(crate) fn forbidden(message: impl Into<String>) -> Self {
         Self::new(Exit::Forbidden, message)
     }
 
-    /// [`Exit::No`].
+    /// Creates a failure with [`Exit::No`].
     pub(crate) fn no(message: impl Into<String>) -> Self {
         Self::new(Exit::No, message)
     }
 
-    /// [`Exit::TimedOut`].
+    /// Creates a failure with [`Exit::TimedOut`].
     pub(crate) fn timed_out(message: impl Into<String>) -> Self {
         Self::new(Exit::TimedOut, message)
     }

@@ -43,7 +43,7 @@ pub(super) struct List {
     #[arg(long, value_name = "DURATION", value_parser = time::duration)]
     expiring: Option<SignedDuration>,
 
-    /// Only keys that were created longer ago than this and have not been used since.
+    /// Only keys that are older than this and have not been used within this time.
     #[arg(long, value_name = "DURATION", value_parser = time::duration)]
     unused: Option<SignedDuration>,
 

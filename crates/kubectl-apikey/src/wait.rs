@@ -1,4 +1,4 @@
-//! Waiting until a key is ready.
+//! Waits until a key is ready.
 
 use std::time::{Duration, Instant};
 
