@@ -23,8 +23,8 @@ use apikey_client::error::request;
 /// Check that the operator works: definitions, controller, keys, token server.
 ///
 /// Each line reports what works, or what to do. A check that needs a permission you don't have is unknown and
-/// does not fail. A key that has not been ready for 10 seconds fails, unless it is suspended or expired, or
-/// its Organization does not exist.
+/// does not fail. The check of keys fails if a key has not been ready for 10 seconds, unless the key is
+/// suspended or expired, or its Organization does not exist.
 #[derive(Args, Debug)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Check {

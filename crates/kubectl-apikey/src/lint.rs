@@ -25,7 +25,7 @@ use apikey_api::ApiKey;
 
 /// Check files with ApiKeys and Organizations, without a cluster.
 ///
-/// The checks cover fields, formats, the rules of the definitions, expired expiries, duplicate names, and
+/// The checks cover fields, formats, the rules of the definitions, expiries in the past, duplicate names, and
 /// keys against Organizations in the same files. Objects of other kinds are skipped. An unknown kind of this
 /// API is a problem, and so is input without any object. With --server, each object is also validated by the
 /// cluster with a dry run, and keys are checked against the Organizations of the cluster. If you may not list
