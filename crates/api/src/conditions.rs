@@ -46,13 +46,13 @@ pub mod reason {
         pub const ROTATED: &str = "Rotated";
         /// A replaced secret is no longer accepted.
         pub const PREVIOUS_RETIRED: &str = "PreviousRetired";
-        /// A secret that is revealed once has not been claimed yet.
+        /// The secret of a key with `delivery: RevealOnce` has not been claimed yet.
         pub const AWAITING_CLAIM: &str = "AwaitingClaim";
-        /// A secret that is revealed once was claimed.
+        /// The secret of a key with `delivery: RevealOnce` was claimed.
         pub const REVEALED: &str = "Revealed";
-        /// Nobody claimed a secret that is revealed once in time.
+        /// Nobody claimed the secret of a key with `delivery: RevealOnce` in time.
         pub const CLAIM_EXPIRED: &str = "ClaimExpired";
-        /// The Secret with a secret that is revealed once was removed before anybody claimed it.
+        /// The Secret of a key with `delivery: RevealOnce` was removed before anybody claimed the secret.
         pub const SECRET_REMOVED: &str = "SecretRemoved";
         /// A mutable field was changed.
         pub const UPDATED: &str = "Updated";

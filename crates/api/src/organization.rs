@@ -94,8 +94,8 @@ pub struct OrganizationSpec {
     #[schemars(schema_with = "schema::owners")]
     pub owners: Vec<String>,
 
-    /// Name of the parent, which makes this a sub-organization. The parent must not have a parent itself.
-    /// Immutable.
+    /// Name of the parent organization. An organization with a parent is a sub-organization. The parent
+    /// must not have a parent itself. Immutable.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(
         length(min = 1, max = 63),
@@ -120,8 +120,8 @@ pub struct OrganizationSpec {
     /// list this sub-organization in `subOrgs`.
     pub allowed_namespaces: AllowedNamespaces,
 
-    /// Limits for the keys. A sub-organization has the limits of its parent for those that it does not set,
-    /// and can't exceed those of its parent.
+    /// Limits for the keys. A sub-organization has each limit that it does not set from its parent, and it
+    /// can't exceed the limits of its parent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limits: Option<OrganizationLimits>,
 }
@@ -202,14 +202,14 @@ pub struct NamespaceSelector {
 pub struct Requirement {
     /// Label key.
     pub key: String,
-    /// Relation of the label to `values`.
+    /// How the label relates to `values`.
     pub operator: SelectorOperator,
     /// Values to compare with. Must be empty for `Exists` and `DoesNotExist`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub values: Vec<String>,
 }
 
-/// Relation of a label to values, as in `metav1.LabelSelector`.
+/// How a label relates to values, as in `metav1.LabelSelector`.
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SelectorOperator {
     /// The label exists and its value is one of the values.
