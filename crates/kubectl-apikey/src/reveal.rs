@@ -72,7 +72,7 @@ Examples:
 pub(super) async fn run(flags: &Reveal, call: &mut Invocation) -> Result<(), Failure> {
     let cluster = call.cluster().await?;
     let key = select::one(&cluster, &flags.name).await?;
-    // Everything that can fail comes before the claim.
+    // All checks come before the claim, so that a failed check loses no secret.
     let identity = opener(flags, &key)?;
     if let Some(warning) = warning(&key, call.clock.now()) {
         call.terminal.warn(program::told(&warning, &call.program));

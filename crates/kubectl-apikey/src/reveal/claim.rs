@@ -2,7 +2,7 @@
 //! Secret.
 //!
 //! # Guarantees
-//! - Of several concurrent claims, exactly one succeeds. The write applies only to the version of the
+//! - Of several concurrent claims, at most one succeeds. The write applies only to the version of the
 //!   Secret that was read, so the client that makes it has the secret, even if its response is lost and
 //!   the Secret is removed.
 //! - A Secret without the content that the operator delivers is not claimed.
