@@ -1,4 +1,4 @@
-//! The reference of the kinds, from their types, the documentation of the constants, and `examples/`.
+//! Generates the API reference from the types, the documentation of the constants, and `examples/`.
 
 mod field;
 mod kind;
@@ -13,7 +13,7 @@ use self::field::cell;
 use crate::output::{self, Generated};
 
 const PAGE: &str = "docs/api.md";
-/// The file of `examples/` with an object of each kind.
+/// The file in `examples/` with an object of each kind.
 const EXAMPLES: [(&str, &str); 2] = [
     ("ApiKey", "secret-shape.yaml"),
     ("Organization", "organization.yaml"),
@@ -41,7 +41,7 @@ const CONDITIONS: &str = "
 is a page of its own.
 ";
 
-/// `docs/api.md`.
+/// Generates `docs/api.md`.
 pub(crate) fn generate(root: &Path) -> Result<Vec<Generated>> {
     let mut page = INTRODUCTION.to_owned();
     for definition in crds::definitions()? {
@@ -64,7 +64,7 @@ pub(crate) fn generate(root: &Path) -> Result<Vec<Generated>> {
     Ok(vec![Generated::file(PAGE, page)])
 }
 
-/// A kind and its example.
+/// The chapter of a kind, with its example.
 fn chapter(definition: &CustomResourceDefinition, file: &str, example: &str) -> Result<String> {
     let kind = &definition.spec.names.kind;
     let body = kind::render(definition)?;
@@ -74,7 +74,7 @@ fn chapter(definition: &CustomResourceDefinition, file: &str, example: &str) -> 
     ))
 }
 
-/// The object of this kind in a stream of YAML documents, without the comments around it.
+/// Returns the object of this kind from a YAML stream, without the comments around it.
 fn example_of(stream: &str, kind: &str) -> Option<String> {
     let line = format!("kind: {kind}");
     let object = stream
@@ -84,7 +84,7 @@ fn example_of(stream: &str, kind: &str) -> Option<String> {
     Some(lines.filter(|line| !line.starts_with('#')).collect())
 }
 
-/// A table of constants: their values and documentation.
+/// A table of constants with their values and documentation.
 fn table<const N: usize>(titles: [&str; 2], groups: [&[(&str, &str)]; N]) -> String {
     let rows = groups
         .into_iter()
@@ -122,7 +122,7 @@ mod tests {
         );
     }
 
-    /// A link of rustdoc leads nowhere on the page.
+    /// A rustdoc link would be broken on the page.
     #[test]
     fn the_documentation_of_constants_has_no_links() {
         for group in [

@@ -1,4 +1,4 @@
-//! The table of values in the chart's README.
+//! Generates the table of values in the README of the chart.
 
 use std::fmt::Write as _;
 use std::path::Path;
@@ -13,7 +13,7 @@ const README: &str = "charts/apikey-operator/README.md";
 const BEGIN: &str = "<!-- values -->";
 const END: &str = "<!-- end of values -->";
 
-/// The README with the table.
+/// Generates the README with the table.
 pub(crate) fn generate(root: &Path) -> Result<Vec<Generated>> {
     let values = chart_values::parse(&output::read(root, chart_values::PATH)?)?;
     let readme = output::read(root, README)?;

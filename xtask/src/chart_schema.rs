@@ -1,4 +1,4 @@
-//! `values.schema.json` and `values.yaml` of the chart know the same values.
+//! Checks that `values.schema.json` and `values.yaml` of the chart have the same values.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -12,7 +12,7 @@ const SCHEMA: &str = "charts/apikey-operator/values.schema.json";
 /// Values that Helm itself reads, or passes from a parent chart.
 const OF_HELM: [&str; 3] = ["enabled", "global", "tags"];
 
-/// Fails if one of the files has a value that the other lacks.
+/// Fails if one of the files has a value that the other does not have.
 pub(crate) fn check(root: &Path) -> Result<()> {
     let values = chart_values::parse(&output::read(root, chart_values::PATH)?)?;
     let names = values.into_iter().map(|value| value.name).collect();
@@ -24,7 +24,7 @@ pub(crate) fn check(root: &Path) -> Result<()> {
     bail!(differences.join("\n"))
 }
 
-/// What one file has and the other lacks, a sentence each.
+/// Describes each difference in a sentence.
 fn differences(schema: &Value, values: &BTreeSet<String>) -> Vec<String> {
     let mut walk = Walk {
         root: schema,
@@ -45,16 +45,16 @@ fn differences(schema: &Value, values: &BTreeSet<String>) -> Vec<String> {
 
 struct Walk<'a> {
     root: &'a Value,
-    /// The names of `values.yaml`.
+    /// The names in `values.yaml`.
     values: &'a BTreeSet<String>,
-    /// Those that the schema has.
+    /// Names in `values.yaml` that the schema has.
     known: BTreeSet<String>,
-    /// Names of the schema that `values.yaml` lacks.
+    /// Names in the schema that `values.yaml` does not have.
     unknown: Vec<String>,
 }
 
 impl<'a> Walk<'a> {
-    /// Visits each property of a section; of the whole file if the name is empty.
+    /// Visits each property of a section, or of the whole file if the name is empty.
     fn section(&mut self, schema: &'a Value, name: &str) {
         for (key, property) in schema["properties"].as_object().into_iter().flatten() {
             match name {

@@ -1,26 +1,26 @@
-//! The values of the chart, with their comments.
+//! Reads the values of the chart and their comments.
 
 use anyhow::{Context as _, Result, ensure};
 
-/// The file, from the root of the repository.
+/// Path of the file from the root of the repository.
 pub(crate) const PATH: &str = "charts/apikey-operator/values.yaml";
 
-/// A value that can be set.
+/// A value of the chart.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct ChartValue {
-    /// Its name, as after `--set`.
+    /// Name of the value, as for `--set`.
     pub(crate) name: String,
-    /// Its default, as YAML on one line.
+    /// Default as YAML on one line.
     pub(crate) default: String,
-    /// Its comment, on one line.
+    /// Comment on one line.
     pub(crate) comment: String,
 }
 
-/// The values in the order of the file.
+/// Returns the values in the order of the file.
 ///
 /// # Assumptions
-/// A key is on a line, indented by two spaces for each section around it, with its value on the same
-/// line and its comment right above. What the lines say is compared with what a YAML parser reads.
+/// Each key is on its own line, indented by two spaces for each section, with its value on the same line and
+/// its comment directly above. The result is compared with that of a YAML parser.
 pub(crate) fn parse(yaml: &str) -> Result<Vec<ChartValue>> {
     let parsed: serde_json::Value = serde_saphyr::from_str(yaml).context(PATH)?;
     let mut entries = lines(yaml);
@@ -42,7 +42,7 @@ pub(crate) fn parse(yaml: &str) -> Result<Vec<ChartValue>> {
     Ok(entries)
 }
 
-/// Values and sections as the lines have them; a section has no default.
+/// Values and sections as the lines have them. A section has no default.
 fn lines(yaml: &str) -> Vec<ChartValue> {
     let mut entries = Vec::new();
     let mut sections: Vec<&str> = Vec::new();

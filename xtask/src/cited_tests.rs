@@ -1,4 +1,5 @@
-//! Tests that the documentation names as `FILE::NAME`, such as `tests/acceptance/delete.rs::a_test`.
+//! Checks the tests that the documentation cites as `FILE::NAME`, such as
+//! `tests/acceptance/delete.rs::a_test`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -10,18 +11,18 @@ use walkdir::WalkDir;
 
 use crate::output;
 
-/// Pages that name tests, beside all of `docs/`.
+/// Pages that cite tests, in addition to all of `docs/`.
 const PAGES: [&str; 3] = ["README.md", "SECURITY.md", "CONTRIBUTING.md"];
 
-/// A test as the documentation names it.
+/// A test that the documentation cites.
 #[derive(Debug, PartialEq, Eq)]
 struct Citation {
-    /// Path of the source file, from the root of the repository.
+    /// Path of the source file from the root of the repository.
     file: String,
     name: String,
 }
 
-/// Fails if the documentation names a test that does not exist.
+/// Fails if the documentation cites a test that does not exist.
 pub(crate) fn check(root: &Path) -> Result<()> {
     let patterns = Patterns::new()?;
     let mut sources: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
@@ -46,7 +47,7 @@ pub(crate) fn check(root: &Path) -> Result<()> {
     bail!(missing.join("\n"))
 }
 
-/// Paths of the pages, from the root.
+/// Paths of the pages from the root.
 fn pages(root: &Path) -> Result<Vec<PathBuf>> {
     let mut pages: Vec<_> = PAGES.map(PathBuf::from).into();
     for entry in WalkDir::new(root.join("docs")).sort_by_file_name() {
@@ -69,14 +70,15 @@ impl Patterns {
             citation: Regex::new(
                 r"((?:benches|crates|src|tests|xtask)/[A-Za-z0-9_/-]+\.rs)::([A-Za-z0-9_]+)",
             )?,
-            // The attribute `test` or `tokio::test`, further ones and comments, and the function.
+            // Matches the attribute `test` or `tokio::test`, further attributes and comments, and the
+            // function.
             test: Regex::new(
                 r"#\[(?:[a-z_]+::)?test\b[^\n]*\n(?:\s*(?:#\[[^\n]*|//[^\n]*)\n)*\s*(?:pub(?:\([a-z]+\))? )?(?:async )?fn ([A-Za-z0-9_]+)",
             )?,
         })
     }
 
-    /// The tests that a page names.
+    /// The tests that a page cites.
     fn citations(&self, page: &str) -> Vec<Citation> {
         self.citation
             .captures_iter(page)
@@ -87,7 +89,7 @@ impl Patterns {
             .collect()
     }
 
-    /// Names of the tests of a source file.
+    /// Names of the tests in a source file.
     fn tests(&self, source: &str) -> BTreeSet<String> {
         self.test
             .captures_iter(source)

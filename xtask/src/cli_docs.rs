@@ -1,4 +1,4 @@
-//! The reference of the kubectl plugin.
+//! Generates the reference of the kubectl plugin.
 
 use std::path::Path;
 
@@ -7,7 +7,7 @@ use anyhow::Result;
 use crate::output::Generated;
 use crate::program;
 
-/// `docs/cli.md`.
+/// Generates `docs/cli.md`.
 pub(crate) fn generate(root: &Path) -> Result<Vec<Generated>> {
     let text = program::output(root, "kubectl-apikey", &["docs"])?;
     Ok(vec![Generated::file("docs/cli.md", text)])

@@ -1,4 +1,4 @@
-//! The `CustomResourceDefinitions`: `crds/`, and the chart's copy.
+//! Generates the `CustomResourceDefinitions` in `crds/`, and the copy in the chart.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -11,7 +11,7 @@ use crate::output::Generated;
 
 const FOLDERS: [&str; 2] = ["crds", "charts/apikey-operator/files/crds"];
 
-/// The definitions in both folders, which have no other file.
+/// Generates the definitions in both folders, which contain no other files.
 pub(crate) fn generate(root: &Path) -> Result<Vec<Generated>> {
     let definitions = crds::files()?;
     let mut files = Vec::new();
@@ -29,7 +29,7 @@ fn names(folder: &Path) -> Result<BTreeSet<String>> {
         .collect()
 }
 
-/// A folder with these files, named and written, and without others that are on disk.
+/// A folder with exactly these files. Other files on disk are removed.
 fn folder_of(
     folder: &str,
     files: &[(String, String)],

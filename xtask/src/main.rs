@@ -1,7 +1,8 @@
-//! Generates what is made from the code, and checks that it is up to date: `cargo xtask --help`.
+//! Generates files from the code, and checks that they are up to date: `cargo xtask --help`.
 //!
-//! One file a generator. Each has `generate`, which reads the sources and returns the files, and pure
-//! functions that render them; [`output`] writes the files, or compares them with those on disk.
+//! Each generator has its own file, with a function `generate`, which reads the sources and returns the
+//! files, and pure functions that render them. [`output`] writes the files, or compares them with those on
+//! disk.
 
 mod api_docs;
 mod chart_readme;
@@ -28,23 +29,23 @@ use clap::{Args, Parser};
 
 use self::output::Generated;
 
-/// Generate what is made from the code, and check that it is up to date.
+/// Generate files from the code, and check that they are up to date.
 #[derive(Debug, Parser)]
 #[command(bin_name = "cargo xtask")]
 enum Task {
-    /// The custom resource definitions, in crds/ and in the chart.
+    /// The custom resource definitions in crds/ and in the chart.
     Crds(Mode),
-    /// The description of the token server as OpenAPI, docs/openapi.json.
+    /// The OpenAPI description of the token server, docs/openapi.json.
     Openapi(Mode),
     /// The reference of the kubectl plugin, docs/cli.md.
     CliDocs(Mode),
-    /// The reference of the kinds, docs/api.md.
+    /// The API reference, docs/api.md.
     ApiDocs(Mode),
-    /// The table of values in the chart's README.
+    /// The table of values in the README of the chart.
     ChartReadme(Mode),
     /// The numbers in README.md and docs/performance.md, from the reports of the last `make bench`.
     Numbers(Mode),
-    /// Check that each test that the documentation names exists.
+    /// Check that each test that the documentation cites exists.
     CitedTests,
     /// Check that no modules import each other in a circle.
     Circles,
@@ -56,12 +57,12 @@ enum Task {
 
 #[derive(Args, Debug)]
 struct Mode {
-    /// Write nothing; fail if a file is not up to date.
+    /// Only check: write nothing, and fail if a file is not up to date.
     #[arg(long)]
     check: bool,
 }
 
-/// What makes some files of the repository.
+/// A generator of files in the repository.
 struct Generator {
     /// The command that writes the files.
     command: &'static str,
@@ -142,7 +143,7 @@ fn run(task: &Task) -> Result<()> {
     }
 }
 
-/// Runs all checks, and reports each that fails.
+/// Runs all checks and reports each failure.
 fn verify(root: &Path) -> Result<()> {
     let generated = [CRDS, OPENAPI, CLI_DOCS, API_DOCS, CHART_README].map(|g| g.check(root));
     let others = [

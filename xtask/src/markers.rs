@@ -1,8 +1,8 @@
-//! Generated parts of files that are otherwise written by hand.
+//! Generated parts of hand-written files.
 
 use anyhow::{Result, bail};
 
-/// The text with `part` between the line `begin` and the line `end`, in place of what is there.
+/// Replaces the text between the lines `begin` and `end` with `part`.
 pub(crate) fn splice(text: &str, begin: &str, end: &str, part: &str) -> Result<String> {
     let (begin_line, end_line) = (format!("{begin}\n"), format!("{end}\n"));
     let Some((before, rest)) = split_at_line(text, &begin_line) else {
@@ -14,7 +14,7 @@ pub(crate) fn splice(text: &str, begin: &str, end: &str, part: &str) -> Result<S
     Ok(format!("{before}{begin_line}{part}{end_line}{after}"))
 }
 
-/// What is before and after the first line that equals `line`.
+/// The text before and after the first line that equals `line`.
 fn split_at_line<'a>(text: &'a str, line: &str) -> Option<(&'a str, &'a str)> {
     let mut start = 0;
     for found in text.split_inclusive('\n') {

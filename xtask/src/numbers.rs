@@ -1,4 +1,4 @@
-//! What the benchmarks measured last: the most telling rows in `README.md`, and all in `docs/performance.md`.
+//! Generates the benchmark results: the most important rows in `README.md`, and all in `docs/performance.md`.
 
 use std::path::Path;
 
@@ -10,15 +10,15 @@ use crate::{markers, program};
 
 const README: &str = "README.md";
 const PERFORMANCE: &str = "docs/performance.md";
-/// The reports below cargo's target folder, and the marks of each in `docs/performance.md`.
+/// The reports in cargo's target folder, and their markers in `docs/performance.md`.
 const REPORTS: [(&str, &str); 3] = [
     ("bench/lifecycle", "bench/lifecycle"),
     ("bench/token", "bench/token"),
     ("scale/report", "scale"),
 ];
-/// The marks of the tables of rows, in both pages.
+/// The markers of the tables of rows in both pages.
 const NUMBERS: &str = "numbers";
-/// The rows of the README, in this order: how the first cell of each begins.
+/// The beginnings of the first cells of the rows in the README, in order.
 const HEADLINES: &[&str] = &[
     "From create to Active, one key at a time",
     "Keys made Active, 16 creators, default hashing cost",
@@ -27,17 +27,17 @@ const HEADLINES: &[&str] = &[
     "Memory of the controller, 1000 keys: right after issuing / at rest",
 ];
 
-/// A report, as a benchmark wrote it.
+/// A report that a benchmark wrote.
 struct Report {
-    /// The marks in `docs/performance.md`.
+    /// The markers in `docs/performance.md`.
     name: &'static str,
-    /// `NAME.md`.
+    /// Content of `NAME.md`.
     text: String,
-    /// `NAME.headlines.md`: rows for the README.
+    /// Content of `NAME.headlines.md`, the rows for the README.
     headlines: String,
 }
 
-/// Both pages with the numbers of the reports in cargo's target folder.
+/// Generates both pages with the numbers of the reports in cargo's target folder.
 pub(crate) fn generate(root: &Path) -> Result<Vec<Generated>> {
     let target = program::target();
     let read = |path: String| {
@@ -85,7 +85,7 @@ fn rows(reports: &[Report]) -> Vec<&str> {
 
 /// A table of these rows, and the machine.
 fn summary(rows: &[&str], reports: &[Report]) -> Result<String> {
-    // The benchmarks follow each other: the machine and versions of the first are those of all.
+    // The benchmarks run one after another on the same machine, so the first report describes all.
     let machine = machine(&reports.first().context("there is no report")?.text)?;
     Ok(format!(
         "| Measured | Result | Compared with | Aim |\n| --- | --- | --- | --- |\n{}\n\n{machine}\n",
@@ -93,7 +93,7 @@ fn summary(rows: &[&str], reports: &[Report]) -> Result<String> {
     ))
 }
 
-/// The rows that begin with these words, one for each.
+/// Returns one row for each of these beginnings.
 fn chosen<'a>(rows: &[&'a str], beginnings: &[&str]) -> Result<Vec<&'a str>> {
     let row = |beginning: &&str| {
         let start = format!("| {beginning}");
@@ -106,7 +106,7 @@ fn chosen<'a>(rows: &[&'a str], beginnings: &[&str]) -> Result<Vec<&'a str>> {
     beginnings.iter().map(row).collect()
 }
 
-/// The machine and the version of Kubernetes, without what shared the machine.
+/// The machine and the version of Kubernetes, without the other load on the machine.
 fn machine(report: &str) -> Result<String> {
     let pattern = Regex::new(r"(?m)^(Machine: .*; Kubernetes \S*) ")?;
     let found = pattern.captures(report);
@@ -135,7 +135,7 @@ mod tests {
         }
     }
 
-    /// The README has its rows from the benchmarks.
+    /// The rows of the README come from the benchmarks.
     #[test]
     fn each_beginning_is_that_of_a_row_in_the_readme() {
         let readme = include_str!("../../README.md");

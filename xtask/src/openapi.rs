@@ -1,4 +1,4 @@
-//! The `OpenAPI` description of the token server.
+//! Generates the `OpenAPI` description of the token server.
 
 use std::path::Path;
 
@@ -7,7 +7,7 @@ use anyhow::Result;
 use crate::output::Generated;
 use crate::program;
 
-/// `docs/openapi.json`.
+/// Generates `docs/openapi.json`.
 pub(crate) fn generate(root: &Path) -> Result<Vec<Generated>> {
     let text = program::output(root, "apikey-operator", &["openapi"])?;
     Ok(vec![Generated::file("docs/openapi.json", text)])

@@ -1,4 +1,4 @@
-//! Generated files: written, or compared with those on disk.
+//! Writes generated files, or compares them with those on disk.
 
 use std::fs;
 use std::io::ErrorKind;
@@ -7,12 +7,12 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result};
 use similar::TextDiff;
 
-/// A file as it has to be.
+/// A generated file.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Generated {
-    /// Its path, from the root of the repository.
+    /// Path from the root of the repository.
     path: PathBuf,
-    /// Its text; none if the file must not exist.
+    /// Text of the file. `None` if the file must not exist.
     text: Option<String>,
 }
 
@@ -25,7 +25,7 @@ impl Generated {
         }
     }
 
-    /// No file.
+    /// A file that must not exist.
     pub(crate) fn absent(path: impl Into<PathBuf>) -> Self {
         Self {
             path: path.into(),
@@ -34,7 +34,7 @@ impl Generated {
     }
 }
 
-/// Text of the file at this path below the root.
+/// Reads the file at this path from the root.
 pub(crate) fn read(root: &Path, path: impl AsRef<Path>) -> Result<String> {
     let path = root.join(path);
     fs::read_to_string(&path).with_context(|| path.display().to_string())
@@ -53,7 +53,7 @@ pub(crate) fn write(root: &Path, files: &[Generated]) -> Result<()> {
     Ok(())
 }
 
-/// The differences of the files that are not up to date.
+/// Returns the differences of the files that are not up to date.
 pub(crate) fn stale(root: &Path, files: &[Generated]) -> Result<Vec<String>> {
     let mut differences = Vec::new();
     for Generated { path, text } in files {
@@ -67,7 +67,7 @@ pub(crate) fn stale(root: &Path, files: &[Generated]) -> Result<Vec<String>> {
     Ok(differences)
 }
 
-/// The difference between the file on disk and the generated one, as `diff -u` prints it, and a sentence.
+/// The difference between the file on disk and the generated one: the output of `diff -u`, and a sentence.
 fn difference(path: &Path, on_disk: Option<&str>, generated: Option<&str>) -> Option<String> {
     if on_disk == generated {
         return None;

@@ -1,4 +1,4 @@
-//! What the programs of the workspace print about themselves.
+//! Runs the programs of the workspace.
 
 use std::env;
 use std::path::{Path, PathBuf};
@@ -6,10 +6,10 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, Result, ensure};
 
-/// Standard output of a program of the workspace, which cargo builds first.
+/// Returns the standard output of a program of the workspace, which cargo builds first.
 pub(crate) fn output(root: &Path, program: &str, arguments: &[&str]) -> Result<String> {
     let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    // All of the workspace is selected, so that its dependencies are built as for tests and the demo.
+    // Select the whole workspace, so that dependencies are built as for tests and the demo.
     let options = ["build", "--quiet", "--locked", "--workspace", "--bin"];
     run(Command::new(cargo)
         .args(options)

@@ -1,4 +1,4 @@
-//! The chart and the operator have one version.
+//! Checks that the chart and the operator have the same version.
 
 use std::path::Path;
 
@@ -8,7 +8,7 @@ use serde::Deserialize;
 use crate::output;
 
 const CHART: &str = "charts/apikey-operator/Chart.yaml";
-/// That of the workspace, which xtask has too.
+/// Version of the workspace, which xtask has too.
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 #[derive(Deserialize)]
@@ -18,7 +18,7 @@ struct Chart {
     app_version: String,
 }
 
-/// Fails if `Chart.yaml` has another version than `Cargo.toml`.
+/// Fails if `Chart.yaml` and `Cargo.toml` have different versions.
 pub(crate) fn check(root: &Path) -> Result<()> {
     compare(&output::read(root, CHART)?, VERSION)
 }

@@ -39,7 +39,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// Whether the operator has reached what the spec declares.
+/// Whether the key has the condition `Ready`.
 fn is_ready(apikey: Option<&ApiKey>) -> bool {
     let status = apikey.and_then(|apikey| apikey.status.as_ref());
     let mut conditions = status.into_iter().flat_map(|status| &status.conditions);

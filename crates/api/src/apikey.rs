@@ -1,8 +1,7 @@
 //! `ApiKey`: one API key, in the namespace that uses it.
 //!
-//! Field comments are the manual that `kubectl explain` prints. The sources are the Kubernetes API
-//! conventions and KEP-2876 (validation rules): transition rules stand on the parent, so that they
-//! also hold when a field is added or removed.
+//! `kubectl explain` prints the field comments, so they are written for users. Transition rules are on the
+//! parent of a field (KEP-2876), so that they also apply when the field is added or removed.
 
 #![expect(
     unreachable_pub,
@@ -27,9 +26,9 @@ pub use rotation::{
 pub use secret::{DeliveredSecretSpec, Delivery, SecretDataKeys, SecretTemplate};
 pub use token::{SubOrganization, TokenSpec};
 
-/// What the key is. `name`, `org`, `expiry` and most of `secret` are fixed at creation; `roles`,
-/// `subOrgs`, `description`, `suspended`, `rotation`, `token` and the labels and annotations of the
-/// template may change at any time without a new secret.
+/// The declared properties of the key. `name`, `org`, `expiry` and most of `secret` are immutable. `roles`,
+/// `subOrgs`, `description`, `suspended`, `rotation`, `token` and the labels and annotations of the template
+/// can change at any time, and the secret stays the same.
 #[derive(CustomResource, KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
 #[kube(
     group = "apikey-operator.dev",
@@ -43,8 +42,8 @@ pub use token::{SubOrganization, TokenSpec};
     status = "ApiKeyStatus",
     derive = "PartialEq",
     doc = "An API key: a login name and a secret that an organization gives to a program. The \
-           operator mints the secret into a Secret of this namespace and keeps `status` true. \
-           Deleting the ApiKey revokes it and removes the Secret.",
+           operator delivers the secret to a Secret in this namespace and keeps `status` up to \
+           date. Deleting the ApiKey revokes it and removes the Secret.",
     selectable = ".spec.org",
     selectable = ".status.phase",
     printcolumn(name = "Org", type_ = "string", json_path = ".spec.org"),
@@ -152,78 +151,79 @@ pub use token::{SubOrganization, TokenSpec};
     )
 )]
 pub struct ApiKeySpec {
-    /// Login name at the token endpoint: lower-case letters, digits, '-', '_' and '.', at most 55.
+    /// Login name at the token endpoint: lower-case letters, digits, '-', '_' and '.', at most 55 characters.
     /// Defaults to `metadata.name`. Immutable.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "schema::login_name")]
     pub name: Option<String>,
 
-    /// Name of the Organization that the key belongs to. Until it exists the key waits, without a
-    /// secret or refused. Immutable.
+    /// Name of the Organization that the key belongs to. Until that Organization exists, the key waits: no
+    /// secret is minted for it, and a secret that it already has is refused. Immutable.
     #[schemars(
         length(min = 1, max = 63),
         regex(pattern = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$")
     )]
     pub org: String,
 
-    /// What the key may do, as keys of the organization's role catalogue: 1 to 64, each once, with at
-    /// most 1536 characters together. A change takes effect with the next token; the secret stays. With
-    /// server-side apply each role belongs to whoever applied it, and stays until all of them drop it.
+    /// What the key may do: role keys from the organization's catalogue, 1 to 64, each once, with at most
+    /// 1536 characters in total. A change takes effect with the next token and keeps the secret. With
+    /// server-side apply, each role belongs to the field managers that applied it, and it stays until all of
+    /// them remove it.
     #[schemars(schema_with = "schema::roles")]
     pub roles: Vec<String>,
 
-    /// Sub-organizations of the key's own organization that it may also act in, at most 32, each
-    /// once. The root organization answers for this key, so `allowedNamespaces` of a
-    /// sub-organization does not apply to it. One that is not declared, has another parent, or has
-    /// none of the roles in its catalogue is left out.
+    /// Sub-organizations of the key's own organization in which the key may also act, at most 32, each once.
+    /// Only the key's own organization decides which namespaces may create the key: `allowedNamespaces` of a
+    /// sub-organization does not apply. A sub-organization is ignored if it is not declared, has another
+    /// parent, or has none of the roles in its catalogue.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "schema::sub_organizations")]
     pub sub_orgs: Vec<SubOrganization>,
 
-    /// Time from which the key is refused, RFC 3339, for example "2027-05-24T00:00:00Z". Omitted:
-    /// the organization's default lifetime, counted from the creation of this object and fixed
-    /// when the secret is minted. Immutable.
+    /// Time from which the key is refused, in RFC 3339 format, for example "2027-05-24T00:00:00Z". Defaults
+    /// to the organization's default lifetime, counted from the creation of this object and fixed when the
+    /// secret is minted. Immutable.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "schema::expiry")]
     pub expiry: Option<String>,
 
-    /// What the key is for, in a sentence for the people who review keys.
+    /// Purpose of the key, in a sentence for the people who review keys.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 1024))]
     pub description: Option<String>,
 
-    /// True takes the key out of service without deleting anything: no token is issued for it until
-    /// this is false again. The key still expires at its time.
+    /// Suspends the key: no token is issued for it until this is false again. Nothing is deleted, and the
+    /// expiry stays the same.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub suspended: bool,
 
-    /// The Secret that receives the name and the secret.
+    /// The Secret to which the operator delivers the name and the secret.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub secret: Option<DeliveredSecretSpec>,
 
-    /// When the key gets a new secret by itself, and how long the replaced one stays accepted.
-    /// Omitted: only on request (annotation 'apikey-operator.dev/rotate-requested-at' with a new
-    /// value), with an hour of overlap.
+    /// When the operator rotates the secret, and how long the replaced secret stays accepted. Defaults to
+    /// rotation on request only (a new value of the annotation 'apikey-operator.dev/rotate-requested-at'),
+    /// with an overlap of one hour.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rotation: Option<RotationSpec>,
 
-    /// Lifetime and audiences of the key's tokens.
+    /// Lifetime and audiences of the tokens that are issued for the key.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub token: Option<TokenSpec>,
 }
 
-/// What the operator knows of the key. `conditions` are the contract for programs; `phase` is a
+/// The state of the key as the operator last observed it. Programs should read `conditions`; `phase` is a
 /// summary for people.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
 #[serde(rename_all = "camelCase")]
 pub struct ApiKeyStatus {
-    /// `metadata.generation` that this status is about; -1 until the operator has seen the object.
+    /// The `metadata.generation` that this status describes; -1 until the operator has observed the object.
     #[serde(default = "schema::never_observed")]
     #[schemars(schema_with = "schema::observed_generation")]
     pub observed_generation: i64,
 
-    /// 'Pending': no secret was minted yet. 'Active': minted and not expired. 'Expired': the expiry
-    /// has passed, for good.
+    /// Summary of the state. 'Pending': no secret has been minted yet. 'Active': a secret was minted and the
+    /// key has not expired. 'Expired': the expiry has passed, which is final.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "schema::phase")]
     pub phase: Option<Phase>,
@@ -233,13 +233,13 @@ pub struct ApiKeyStatus {
     #[schemars(length(max = 55))]
     pub name: Option<String>,
 
-    /// Public id of the key, part of its secret. It stays for life, through every new secret.
+    /// Public id of the key, which is part of its secret. It never changes, even when the secret is rotated.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 16))]
     pub key_id: Option<String>,
 
-    /// Address that stands for the key in audit records and tokens. It stays for life and receives
-    /// no mail.
+    /// E-mail address that identifies the key in audit records and tokens. It never changes and receives no
+    /// mail.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 320))]
     pub email: Option<String>,
@@ -249,60 +249,59 @@ pub struct ApiKeyStatus {
     #[schemars(length(max = 36))]
     pub organization_id: Option<String>,
 
-    /// Roles that the key has now: those of `spec.roles` that are in the organization's catalogue.
+    /// Roles in effect: those of `spec.roles` that are in the organization's catalogue.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "schema::effective_roles")]
     pub roles: Vec<String>,
 
-    /// Time from which the key is refused. It never changes once a secret is minted.
+    /// Time from which the key is refused. It does not change after a secret is minted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "schema::optional_date_time")]
     pub expires_at: Option<Time>,
 
-    /// Number of the secret that is delivered, from 1. Each new secret has a higher one.
+    /// Number of the delivered secret, starting at 1. Each new secret has a higher number.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "schema::revision")]
     pub revision: Option<i64>,
 
-    /// Name of the Secret that holds the name and the secret, in this namespace.
+    /// Name of the Secret in this namespace that holds the name and the secret.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 253))]
     pub secret_name: Option<String>,
 
-    /// The replaced secret, while it is still accepted.
+    /// The replaced secret, as long as it is still accepted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "schema::previous_secret")]
     pub previous_secret: Option<PreviousSecret>,
 
-    /// When the delivered secret replaced another; never for a first secret.
+    /// Time at which the delivered secret replaced an earlier one. Absent for a first secret.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "schema::optional_date_time")]
     pub rotated_at: Option<Time>,
 
-    /// When the delivered secret is replaced by schedule. Absent without a schedule, and when the
-    /// expiry comes first.
+    /// Time of the next scheduled rotation. Absent if the key has no schedule or expires before then.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "schema::optional_date_time")]
     pub next_rotation_at: Option<Time>,
 
-    /// Value of the annotation 'apikey-operator.dev/rotate-requested-at' that was handled last.
+    /// The last value of the annotation 'apikey-operator.dev/rotate-requested-at' that the operator handled.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 253))]
     pub handled_rotate_request: Option<String>,
 
-    /// When the secret was claimed, to the microsecond. Only with `secret.delivery: RevealOnce`.
+    /// Time at which the secret was claimed, to the microsecond. Set only with `secret.delivery: RevealOnce`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "schema::optional_date_time")]
     pub revealed_at: Option<MicroTime>,
 
-    /// When a token was last issued for the key or the key was last checked, to within 10 minutes.
-    /// Written by the token endpoint.
+    /// Last time that a token was issued for the key or the key was checked, accurate to 10 minutes. The
+    /// token endpoint writes it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "schema::optional_date_time")]
     pub last_used_at: Option<Time>,
 
-    /// 'Ready' and 'Delivered' are always there; 'Reconciling', 'Stalled', 'Expired',
-    /// 'ExpiringSoon' and 'Suspended' only while they hold.
+    /// 'Ready' and 'Delivered' are always present. 'Reconciling', 'Stalled', 'Expired', 'ExpiringSoon' and
+    /// 'Suspended' are present only while they are true.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "schema::conditions")]
     pub conditions: Vec<Condition>,
@@ -312,18 +311,18 @@ pub struct ApiKeyStatus {
 #[derive(Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[serde(rename_all = "camelCase")]
 pub struct PreviousSecret {
-    /// Its number.
+    /// Number of the replaced secret.
     pub revision: i64,
-    /// Time from which it is refused; never after the expiry of the key.
+    /// Time from which the replaced secret is refused, at the latest the expiry of the key.
     pub valid_until: Time,
 }
 
-/// Summary of an `ApiKey` for people.
+/// Summary of the state of an `ApiKey`, for people.
 #[derive(
     Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord,
 )]
 pub enum Phase {
-    /// No secret was minted yet.
+    /// No secret has been minted yet.
     Pending,
     /// A secret was minted and the key has not expired.
     Active,
@@ -332,10 +331,10 @@ pub enum Phase {
 }
 
 impl Phase {
-    /// All phases, in the order of a life.
+    /// All phases, in the order in which a key passes through them.
     pub const ALL: [Self; 3] = [Self::Pending, Self::Active, Self::Expired];
 
-    /// The word in the API.
+    /// The phase as the API spells it.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -347,7 +346,7 @@ impl Phase {
 }
 
 impl ApiKey {
-    /// Login name at the token endpoint: `spec.name`, else `metadata.name`.
+    /// Login name at the token endpoint: `spec.name`, or else `metadata.name`.
     #[must_use]
     pub fn login_name(&self) -> &str {
         self.spec
@@ -357,7 +356,7 @@ impl ApiKey {
             .unwrap_or_default()
     }
 
-    /// Name of the delivered Secret: `spec.secret.name`, else `metadata.name`.
+    /// Name of the delivered Secret: `spec.secret.name`, or else `metadata.name`.
     #[must_use]
     pub fn secret_name(&self) -> &str {
         self.spec
@@ -368,14 +367,14 @@ impl ApiKey {
             .unwrap_or_default()
     }
 
-    /// Whether the secret is shown once.
+    /// Whether the secret is revealed only once.
     #[must_use]
     pub fn reveals_once(&self) -> bool {
         let secret = self.spec.secret.as_ref();
         secret.is_some_and(|secret| secret.delivery == Delivery::RevealOnce)
     }
 
-    /// `spec.secret.recipients`; empty: the secret is delivered in clear.
+    /// `spec.secret.recipients`. If it is empty, the secret is delivered in clear text.
     #[must_use]
     pub fn recipients(&self) -> &[String] {
         let secret = self.spec.secret.as_ref();

@@ -1,7 +1,7 @@
-//! Condition types, reasons, and the one function that sets a condition.
+//! Condition types, reasons, and the function that computes the next conditions.
 //!
-//! Polarity: `Ready` and `Delivered` are positive and always present; the others say that something
-//! is unusual and are present only while they are `True` (kstatus, Flux).
+//! `Ready` and `Delivered` have positive polarity and are always present. The other types report an unusual
+//! state and are present only while they are `True`, as kstatus and Flux expect.
 //!
 //! Sources: Kubernetes API conventions ("Typical status properties"); kstatus.
 
@@ -11,88 +11,88 @@ use k8s_openapi::jiff::Timestamp;
 use super::documented::documented;
 
 documented! {
-    /// The condition types, each with its documentation.
+    /// The condition types with their documentation.
     pub const ALL;
 
-    /// The declared state is reached: the key can be used, or is suspended as declared.
+    /// The key is in the declared state: it can be used, or it is suspended as declared.
     pub const READY: &str = "Ready";
     /// The operator is still working towards the declared state.
     pub const RECONCILING: &str = "Reconciling";
-    /// The operator can't go on before somebody changes something.
+    /// The operator can't continue until somebody changes something.
     pub const STALLED: &str = "Stalled";
     /// The expiry has passed.
     pub const EXPIRED: &str = "Expired";
     /// The expiry is less than a week away.
     pub const EXPIRING_SOON: &str = "ExpiringSoon";
-    /// `spec.suspended` is true.
+    /// The key is suspended because `spec.suspended` is true.
     pub const SUSPENDED: &str = "Suspended";
-    /// The secret reached those who use it: it is in the delivered Secret, or was claimed from there.
+    /// The secret was delivered: it is in the Secret, or it was claimed from there.
     pub const DELIVERED: &str = "Delivered";
 }
 
-/// Reasons: one fixed CamelCase word each, for programs, metrics and Events.
+/// Reasons for conditions, metrics and Events: CamelCase words that never change.
 pub mod reason {
     use super::documented;
 
     documented! {
-        /// The reasons, each with its documentation.
+        /// The reasons with their documentation.
         pub const ALL;
 
         /// The secret is minted and delivered.
         pub const ISSUED: &str = "Issued";
         /// A new secret replaced a delivered Secret that was removed or no longer matched.
         pub const REPLACED: &str = "Replaced";
-        /// A new secret took the place of the delivered one, by schedule or on request.
+        /// A new secret replaced the delivered one, on schedule or on request.
         pub const ROTATED: &str = "Rotated";
         /// A replaced secret is no longer accepted.
         pub const PREVIOUS_RETIRED: &str = "PreviousRetired";
-        /// A secret that is shown once waits to be claimed.
+        /// The secret of a key with `delivery: RevealOnce` has not been claimed yet.
         pub const AWAITING_CLAIM: &str = "AwaitingClaim";
-        /// A secret that is shown once was claimed.
+        /// The secret of a key with `delivery: RevealOnce` was claimed.
         pub const REVEALED: &str = "Revealed";
-        /// Nobody claimed a secret that is shown once in time.
+        /// Nobody claimed the secret of a key with `delivery: RevealOnce` in time.
         pub const CLAIM_EXPIRED: &str = "ClaimExpired";
-        /// The Secret with a secret that is shown once was removed before it was claimed.
+        /// The Secret of a key with `delivery: RevealOnce` was removed before anybody claimed the secret.
         pub const SECRET_REMOVED: &str = "SecretRemoved";
-        /// Something that may change was changed.
+        /// A mutable field was changed.
         pub const UPDATED: &str = "Updated";
-        /// The operator is at work.
+        /// The operator is working towards the declared state.
         pub const PROGRESSING: &str = "Progressing";
-        /// A request failed; the operator tries again.
+        /// A request failed, and the operator retries it.
         pub const PROGRESSING_WITH_RETRY: &str = "ProgressingWithRetry";
-        /// What refused the key is over: it is usable again.
+        /// The reason for which the key was refused no longer applies, so the key can be used again.
         pub const RECOVERED: &str = "Recovered";
         /// The expiry has passed.
         pub const EXPIRED: &str = "Expired";
-        /// The expiry is near.
+        /// The expiry is less than a week away.
         pub const EXPIRING_SOON: &str = "ExpiringSoon";
-        /// Suspended by the spec.
+        /// The key is suspended because `spec.suspended` is true.
         pub const SUSPENDED: &str = "Suspended";
-        /// No longer suspended.
+        /// The key is no longer suspended.
         pub const RESUMED: &str = "Resumed";
         /// The key was deleted.
         pub const REVOKED: &str = "Revoked";
-        /// A Secret of that name exists and belongs to somebody else.
+        /// A Secret with the name of the delivered Secret exists and has another owner.
         pub const SECRET_CONFLICT: &str = "SecretConflict";
-        /// A Secret of that name is about to be garbage-collected.
+        /// The Secret of a deleted ApiKey of the same name exists until it is garbage-collected.
         pub const PREVIOUS_SECRET_TERMINATING: &str = "PreviousSecretTerminating";
-        /// The Secret has not been delivered yet.
+        /// The Secret does not hold the current secret yet.
         pub const NOT_DELIVERED: &str = "NotDelivered";
-        /// The delivered secret was to be refused on request, and the new one can't be delivered.
+        /// The delivered secret is refused as requested, and the new one can't be delivered.
         pub const DELIVERY_HELD_UP: &str = "DeliveryHeldUp";
-        /// Keys are being restored from a backup, and something of this one is not there.
+        /// Keys are being restored from a backup, and a part of this key is missing.
         pub const RESTORE_INCOMPLETE: &str = "RestoreIncomplete";
-        /// The key was taken over from a backup.
+        /// The operator adopted the key from a backup.
         pub const RESTORED: &str = "Restored";
-        /// The Secret was removed, or its value changed, too often in a short time.
+        /// The Secret was removed or its value was changed too often in a short time.
         pub const SECRET_REMOVED_REPEATEDLY: &str = "SecretRemovedRepeatedly";
-        /// The verifier is of a version that this program does not know, or damaged.
+        /// The credential record is damaged or has a version that the operator does not know.
         pub const VERIFIER_UNREADABLE: &str = "VerifierUnreadable";
         /// `spec.org` names an Organization that does not exist (yet).
         pub const ORGANIZATION_NOT_FOUND: &str = "OrganizationNotFound";
-        /// An Organization that decides about the key can't be read.
+        /// An Organization that applies to the key can't be read.
         pub const ORGANIZATION_UNREADABLE: &str = "OrganizationUnreadable";
-        /// Namespaces are selected by label, and the labels of the key's own are not known.
+        /// The Organization selects namespaces by label, and the labels of the key's namespace are not known.
         pub const NAMESPACE_UNREADABLE: &str = "NamespaceUnreadable";
         /// The object can't be read.
         pub const UNREADABLE: &str = "Unreadable";
@@ -104,39 +104,39 @@ pub mod reason {
         pub const ID_CONFLICT: &str = "IdConflict";
         /// The Organization does not allow keys from this namespace.
         pub const NAMESPACE_NOT_ALLOWED: &str = "NamespaceNotAllowed";
-        /// None of the roles is in the catalogue.
+        /// None of the roles is in the organization's catalogue.
         pub const UNKNOWN_ROLE: &str = "UnknownRole";
-        /// None of the audiences is one of the organization's.
+        /// The organization allows none of the audiences.
         pub const AUDIENCE_NOT_ALLOWED: &str = "AudienceNotAllowed";
-        /// The lifetime exceeds the limit.
+        /// The lifetime exceeds the organization's limit.
         pub const LIFETIME_TOO_LONG: &str = "LifetimeTooLong";
-        /// The organization has as many keys as it may.
+        /// The organization has the maximum number of keys.
         pub const QUOTA_EXCEEDED: &str = "QuotaExceeded";
-        /// A field has a value that can't be understood.
+        /// A field has an invalid value.
         pub const INVALID_SPEC: &str = "InvalidSpec";
-        /// The organization's rules are in force.
+        /// The rules of the organization are in effect.
         pub const ACCEPTED: &str = "Accepted";
     }
 }
 
-/// Longest message that is written (the API allows 32,768 characters).
+/// Maximum length of a message that the operator writes, in characters. The API allows 32,768.
 const MAX_MESSAGE_CHARS: usize = 1024;
 
-/// A condition without its times.
+/// A condition without its timestamps.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Desired {
-    /// One of the types above.
+    /// One of the condition types of this module.
     pub type_: &'static str,
     /// `True`, `False` or `Unknown`.
     pub status: &'static str,
     /// One of [`reason`].
     pub reason: &'static str,
-    /// What is the case and what to do about it.
+    /// The current state, and what to do about it.
     pub message: String,
 }
 
-/// The conditions that follow `old`: exactly those in `desired`, sorted by type.
-/// `lastTransitionTime` moves only when `status` does.
+/// Returns the conditions that replace `old`: exactly those in `desired`, sorted by type.
+/// `lastTransitionTime` changes only when `status` changes.
 #[must_use]
 pub fn next(
     old: &[Condition],
@@ -165,13 +165,13 @@ pub fn next(
     conditions
 }
 
-/// The condition of this type, if it is there.
+/// Returns the condition of this type, if it is present.
 #[must_use]
 pub fn find<'a>(conditions: &'a [Condition], type_: &str) -> Option<&'a Condition> {
     conditions.iter().find(|condition| condition.type_ == type_)
 }
 
-/// Whether the condition of this type is there and `True`.
+/// Whether the condition of this type is present and `True`.
 #[must_use]
 pub fn is_true(conditions: &[Condition], type_: &str) -> bool {
     find(conditions, type_).is_some_and(|condition| condition.status == "True")

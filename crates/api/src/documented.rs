@@ -1,9 +1,9 @@
-//! Constants whose documentation the program can read.
+//! String constants with documentation that is available at run time.
 
 /// Declares string constants, and a table with the value and the documentation of each.
 ///
-/// Both come from one declaration, so that the API reference, which is rendered from the tables, has
-/// every constant. The documentation becomes a cell of a Markdown table: no headings, lists or links.
+/// The API reference is generated from the tables, so it always has every constant. The documentation becomes
+/// a cell of a Markdown table, so it can't contain headings, lists or links.
 macro_rules! documented {
     (
         $(#[doc = $table_doc:literal])+

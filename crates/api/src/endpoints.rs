@@ -1,6 +1,6 @@
-//! Paths of the token server, below the address of its issuer. Pure constants.
+//! Paths of the token server, relative to the issuer.
 
-/// Exchanges name and secret for an access token; the path of Appcircle's API.
+/// Exchanges a name and a secret for an access token. The path is the one of Appcircle's API.
 pub const TOKEN: &str = "/auth/v1/api-key/token";
 /// OAuth 2.0 token endpoint, client credentials (RFC 6749 section 4.4).
 pub const OAUTH_TOKEN: &str = "/oauth2/token";
@@ -12,9 +12,9 @@ pub const JWKS: &str = "/oauth2/jwks";
 pub const OPENID_CONFIGURATION: &str = "/.well-known/openid-configuration";
 /// OAuth 2.0 authorization server metadata (RFC 8414).
 pub const OAUTH_METADATA: &str = "/.well-known/oauth-authorization-server";
-/// Answers a gateway whether a request may pass.
+/// External authorization: decides for a gateway whether a request is allowed.
 pub const AUTHZ: &str = "/authz";
-/// The same, with what the token must have in the path: `/authz-with/org=acme,role=viewer`.
+/// External authorization with the required claims in the path: `/authz-with/org=acme,role=viewer`.
 pub const AUTHZ_WITH: &str = "/authz-with";
-/// Description of these endpoints (OpenAPI 3.1).
+/// OpenAPI 3.1 description of these endpoints.
 pub const OPENAPI: &str = "/openapi.json";

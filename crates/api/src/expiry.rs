@@ -1,32 +1,32 @@
-//! The form of `spec.expiry`: one for the definition, for `lint` and for the operator.
+//! The format of `spec.expiry`, shared by the CRD, `lint` and the operator.
 
 use std::sync::LazyLock;
 
 use k8s_openapi::jiff::Timestamp;
 use regex::Regex;
 
-/// RFC 3339 section 5.6 as all parsers read it: capital `T` and `Z`, no leap second, an offset below a
-/// day, a year from 1000.
+/// The subset of RFC 3339 section 5.6 that all parsers agree on: upper-case `T` and `Z`, no leap second, an
+/// offset of less than a day, and a year from 1000.
 pub const PATTERN: &str = "^[1-9][0-9]{3}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])\
     T([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]([.][0-9]{1,9})?(Z|[+-]([01][0-9]|2[0-3]):[0-5][0-9])$";
-/// No expiry is at this time or later: the times that programs know end soon after.
+/// Every expiry is before this time, because the times that programs can represent end soon after.
 pub const END: Timestamp = Timestamp::constant(253_402_128_000, 0);
 
-/// What is wrong with an expiry, as the end of a sentence.
+/// Why an expiry is invalid. The message completes a sentence.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BadExpiry {
-    /// It is not of the form, or not in the calendar.
+    /// The value does not match the format, or the date does not exist.
     #[error("is not a time: use RFC 3339, for example '2027-05-24T00:00:00Z'")]
     Form,
-    /// It is at [`END`] or later.
+    /// The time is [`END`] or later.
     #[error("is too late: use a time before {END}")]
     TooLate,
 }
 
-/// Reads an expiry, to the second below.
+/// Parses an expiry and truncates it to a second.
 ///
 /// # Errors
-/// What is wrong with it.
+/// The value is not a valid expiry.
 pub fn parse(text: &str) -> Result<Timestamp, BadExpiry> {
     static FORM: LazyLock<Option<Regex>> = LazyLock::new(|| Regex::new(PATTERN).ok());
     if !FORM.as_ref().is_some_and(|form| form.is_match(text)) {
@@ -37,7 +37,7 @@ pub fn parse(text: &str) -> Result<Timestamp, BadExpiry> {
             Timestamp::from_second(time.as_second()).map_err(|_| BadExpiry::Form)
         }
         Ok(_) => Err(BadExpiry::TooLate),
-        // These days are in the calendar, and not all of them in a `Timestamp`.
+        // These days exist, but some of them are outside the range of `Timestamp`.
         Err(_) if text.starts_with("9999-12-3") => Err(BadExpiry::TooLate),
         Err(_) => Err(BadExpiry::Form),
     }

@@ -1,4 +1,4 @@
-//! Which `ApiKey`.
+//! References to `ApiKey`s.
 
 use std::sync::Arc;
 
@@ -7,14 +7,14 @@ use crate::ApiKey;
 /// Namespace and name of an `ApiKey`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct KeyRef {
-    /// Its namespace.
+    /// Namespace of the key.
     pub namespace: Arc<str>,
-    /// Its `metadata.name`.
+    /// `metadata.name` of the key.
     pub name: Arc<str>,
 }
 
 impl KeyRef {
-    /// From borrowed text.
+    /// Creates a reference from a namespace and a name.
     #[must_use]
     pub fn new(namespace: &str, name: &str) -> Self {
         Self {
@@ -23,7 +23,7 @@ impl KeyRef {
         }
     }
 
-    /// Of this key.
+    /// Creates a reference to this key.
     #[must_use]
     pub fn of(apikey: &ApiKey) -> Self {
         let meta = &apikey.metadata;

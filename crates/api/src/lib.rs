@@ -1,6 +1,7 @@
 //! The API of apikey-operator: custom resources, conditions, names, and the paths of the token server.
 //!
-//! Pure: no client, no clock. A program that creates `ApiKey`s needs this crate and a Kubernetes client.
+//! This crate has no Kubernetes client and reads no clock. A program that creates `ApiKey`s needs this crate
+//! and a Kubernetes client.
 
 mod apikey;
 pub mod bounds;

@@ -1,4 +1,4 @@
-//! `Organization`: who may make keys, which roles exist, and the limits. Cluster-scoped.
+//! `Organization`: the rules for the keys of one organization. Cluster-scoped.
 
 #![expect(
     unreachable_pub,
@@ -27,7 +27,7 @@ use super::schema;
     status = "OrganizationStatus",
     derive = "PartialEq",
     doc = "An organization that API keys belong to: its role catalogue, the namespaces that may \
-           make keys for it, and its limits. Name it in `spec.org` of an ApiKey.",
+           create keys for it, and its limits. An ApiKey refers to it in `spec.org`.",
     selectable = ".spec.parent",
     printcolumn(name = "Parent", type_ = "string", json_path = ".spec.parent"),
     printcolumn(name = "Active", type_ = "integer", json_path = ".status.activeKeys"),
@@ -76,26 +76,26 @@ use super::schema;
     )
 )]
 pub struct OrganizationSpec {
-    /// GUID that tokens and clients use for this organization. Defaults to a UUID (version 5) made
-    /// from the name, the same in every cluster. Immutable.
+    /// GUID that identifies this organization to clients and in tokens. Defaults to a UUID (version 5) that
+    /// is derived from the name and is the same in every cluster. Immutable.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "schema::optional_guid")]
     pub id: Option<String>,
 
-    /// Name for people.
+    /// Display name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 253))]
     pub display_name: Option<String>,
 
-    /// Who answers for the organization, at most 16, for example "security@acme.example". A key that
-    /// the organization refuses has them in its status, as whom to ask. A sub-organization without
-    /// any has its parent's.
+    /// Contacts of the organization, at most 16, for example "security@acme.example". The status of a key
+    /// that the organization refuses names them as the people to ask. A sub-organization without owners has
+    /// those of its parent.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "schema::owners")]
     pub owners: Vec<String>,
 
-    /// Makes this a sub-organization of the named one, which must not have a parent itself.
-    /// Immutable.
+    /// Name of the parent organization. An organization with a parent is a sub-organization. The parent
+    /// must not have a parent itself. Immutable.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(
         length(min = 1, max = 63),
@@ -103,43 +103,41 @@ pub struct OrganizationSpec {
     )]
     pub parent: Option<String>,
 
-    /// The roles that keys of this organization may hold, at most 256. A sub-organization without
-    /// any has its parent's. An organization without any (and without a parent that has) lets its
-    /// keys hold any role.
+    /// Role catalogue: the roles that keys of this organization may have, at most 256. A sub-organization
+    /// without roles has those of its parent. If neither has any, every role is allowed.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "schema::role_catalogue")]
     pub roles: Vec<Role>,
 
-    /// The audiences that keys of this organization may ask tokens for, at most 64, also where they
-    /// act in its sub-organizations. A sub-organization without any has its parent's. An
-    /// organization without any (and without a parent that has) lets its keys name any audience, and
-    /// so have tokens made for every service that trusts the token endpoint.
+    /// Audiences that keys of this organization may request tokens for, at most 64, including tokens for its
+    /// sub-organizations. A sub-organization without audiences has those of its parent. If neither has any,
+    /// every audience is allowed, so a key can get tokens for every service that trusts the token endpoint.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "schema::audiences")]
     pub audiences: Vec<String>,
 
-    /// The namespaces that may make keys for this organization. Keys of the parent that list this
-    /// sub-organization in `subOrgs` are not bound by it.
+    /// Namespaces that may create keys for this organization. They do not restrict keys of the parent that
+    /// list this sub-organization in `subOrgs`.
     pub allowed_namespaces: AllowedNamespaces,
 
-    /// Limits for the keys. A sub-organization takes each limit that it leaves out from its parent,
-    /// and never exceeds its parent's.
+    /// Limits for the keys. A sub-organization has each limit that it does not set from its parent, and it
+    /// can't exceed the limits of its parent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limits: Option<OrganizationLimits>,
 }
 
-/// One role of a catalogue.
+/// One role of a role catalogue.
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, Default, PartialEq)]
 #[serde(rename_all = "camelCase")]
 pub struct Role {
-    /// The role as keys and tokens name it, for example "build-operator".
+    /// The role key that API keys and tokens use, for example "build-operator".
     pub key: String,
     /// What the role allows, for the people who grant it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub description: Option<String>,
 }
 
-/// Which namespaces may make keys for an organization.
+/// Namespaces that may create keys for an organization.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(
@@ -151,33 +149,33 @@ pub struct Role {
     )
 )]
 pub struct AllowedNamespaces {
-    /// 'All': every namespace. 'Names': those in `names`. 'Selector': those whose labels match
-    /// `selector`.
+    /// How namespaces are selected. 'All': every namespace. 'Names': those in `names`. 'Selector': those
+    /// whose labels match `selector`.
     pub from: FromNamespaces,
 
-    /// Names of namespaces, at most 256.
+    /// Names of the allowed namespaces, at most 256.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "schema::namespace_names")]
     pub names: Vec<String>,
 
-    /// Selector for the labels of namespaces.
+    /// Label selector for the allowed namespaces.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub selector: Option<NamespaceSelector>,
 }
 
-/// Where the allowed namespaces come from.
+/// How the allowed namespaces are selected.
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum FromNamespaces {
     /// Every namespace.
     #[default]
     All,
-    /// Those in `names`.
+    /// The namespaces in `names`.
     Names,
-    /// Those whose labels match `selector`.
+    /// The namespaces whose labels match `selector`.
     Selector,
 }
 
-/// Selects namespaces by label: all of `matchLabels` and all of `matchExpressions` must hold.
+/// Selects namespaces by label. A namespace must match all of `matchLabels` and all of `matchExpressions`.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(
@@ -187,7 +185,7 @@ pub enum FromNamespaces {
     )
 )]
 pub struct NamespaceSelector {
-    /// Labels that the namespace must have, with these values.
+    /// Labels that the namespace must have, with their values.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(schema_with = "schema::match_labels")]
     pub match_labels: BTreeMap<String, String>,
@@ -206,7 +204,7 @@ pub struct Requirement {
     pub key: String,
     /// How the label relates to `values`.
     pub operator: SelectorOperator,
-    /// Values; none for `Exists` and `DoesNotExist`.
+    /// Values to compare with. Must be empty for `Exists` and `DoesNotExist`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub values: Vec<String>,
 }
@@ -216,7 +214,7 @@ pub struct Requirement {
 pub enum SelectorOperator {
     /// The label exists and its value is one of the values.
     In,
-    /// The label is missing, or its value is none of the values.
+    /// The label is missing, or its value is not one of the values.
     NotIn,
     /// The label exists.
     Exists,
@@ -234,25 +232,23 @@ pub enum SelectorOperator {
     ).message("`defaultLifetimeDays` must not exceed `maxLifetimeDays`")
 )]
 pub struct OrganizationLimits {
-    /// Number of keys, those of sub-organizations included; expired keys count until they are
-    /// deleted. Above it the oldest keys keep their place and the others wait for one. Omitted: no
-    /// limit.
+    /// Maximum number of keys, including those of sub-organizations and expired keys that are not deleted.
+    /// Above the limit, the oldest keys are admitted and the others are queued. Defaults to no limit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "schema::max_keys")]
     pub max_keys: Option<i64>,
 
-    /// Longest life of a key in days, from its creation to its expiry. Default 365.
+    /// Maximum lifetime of a key in days, from its creation to its expiry. Default 365.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "schema::lifetime_days")]
     pub max_lifetime_days: Option<i64>,
 
-    /// Life in days of a key that names no expiry. Default 180, or the longest life if that is less.
+    /// Lifetime in days of a key without an expiry. Default 180, or the maximum lifetime if that is shorter.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "schema::lifetime_days")]
     pub default_lifetime_days: Option<i64>,
 
-    /// Longest lifetime in seconds of a token with which a key acts in this organization. Default
-    /// 3600.
+    /// Maximum lifetime in seconds of a token for this organization. Default 3600.
     #[serde(
         rename = "maxTokenTTLSeconds",
         default,
@@ -262,11 +258,11 @@ pub struct OrganizationLimits {
     pub max_token_ttl_seconds: Option<i64>,
 }
 
-/// What the operator knows of the organization.
+/// The state of the organization as the operator last observed it.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
 #[serde(rename_all = "camelCase")]
 pub struct OrganizationStatus {
-    /// `metadata.generation` that this status is about; -1 until the operator has seen the object.
+    /// The `metadata.generation` that this status describes; -1 until the operator has observed the object.
     #[serde(default = "schema::never_observed")]
     #[schemars(schema_with = "schema::observed_generation")]
     pub observed_generation: i64,
@@ -276,17 +272,17 @@ pub struct OrganizationStatus {
     #[schemars(length(max = 36))]
     pub id: Option<String>,
 
-    /// Number of keys in phase 'Active' from allowed namespaces, without those of sub-organizations.
+    /// Number of keys in phase 'Active' from allowed namespaces, not including those of sub-organizations.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "schema::key_count")]
     pub active_keys: Option<i64>,
 
-    /// Number of keys in phase 'Expired' from allowed namespaces, without those of sub-organizations.
+    /// Number of keys in phase 'Expired' from allowed namespaces, not including those of sub-organizations.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "schema::key_count")]
     pub expired_keys: Option<i64>,
 
-    /// 'Ready' is always there; 'Reconciling' and 'Stalled' only while they hold.
+    /// 'Ready' is always present. 'Reconciling' and 'Stalled' are present only while they are true.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "schema::conditions")]
     pub conditions: Vec<Condition>,

@@ -1,8 +1,8 @@
-//! Hand-written pieces of the CRD schemas: what a derive can't say (list types, item bounds).
+//! Hand-written parts of the CRD schemas that a derive can't express, such as list types and item bounds.
 //!
-//! Every string and list is bounded, so that validation rules stay within the API server's cost
-//! budget (KEP-2876) and a hostile object stays small. Integers have no `uint` formats, which API
-//! servers warn about.
+//! Every string and list is bounded. This keeps validation rules within the cost budget of the API server
+//! (KEP-2876), and it keeps a hostile object small. Integers have no `uint` format, because API servers warn
+//! about it.
 
 use schemars::{Schema, SchemaGenerator, json_schema};
 use serde_json::{Value, json};
@@ -15,7 +15,7 @@ use super::expiry;
 
 const LABEL_KEY_MAX_CHARS: u32 = 317;
 
-/// `observedGeneration` of an object that no controller has seen: kstatus then says `InProgress`.
+/// `observedGeneration` of an object that no controller has observed. kstatus then reports `InProgress`.
 pub(super) const fn never_observed() -> i64 {
     -1
 }
@@ -36,7 +36,7 @@ pub(super) fn max_keys(_: &mut SchemaGenerator) -> Schema {
     json_schema!({"type": "integer", "format": "int64", "minimum": 0, "maximum": 1_000_000})
 }
 
-/// A hundred years bound the sums of time and duration far below what a timestamp can hold.
+/// At most a hundred years, so that the sum of a time and a lifetime always fits into a timestamp.
 pub(super) fn lifetime_days(_: &mut SchemaGenerator) -> Schema {
     json_schema!({"type": "integer", "format": "int32", "minimum": 1, "maximum": 36_525})
 }
@@ -61,7 +61,7 @@ pub(super) fn delivery(_: &mut SchemaGenerator) -> Schema {
     json_schema!({"type": "string", "enum": ["Keep", "RevealOnce"]})
 }
 
-/// X25519 recipients of age: Bech32 of 32 bytes, with the checksum left to the operator.
+/// X25519 recipients of age: Bech32 of 32 bytes. The operator verifies the checksum.
 pub(super) fn recipients(_: &mut SchemaGenerator) -> Schema {
     json_schema!({
         "type": "array",
@@ -76,8 +76,8 @@ pub(super) fn recipients(_: &mut SchemaGenerator) -> Schema {
     })
 }
 
-/// Without `format`, by which rules would see a time in place of the text: one in a form that they can't
-/// read, stored before there was a pattern, would be an error of every rule and of every write.
+/// The schema has no `format`, because rules would then see a time instead of the text. A stored value that
+/// rules can't parse, from before the pattern existed, would then fail every rule and every write.
 pub(super) fn expiry(_: &mut SchemaGenerator) -> Schema {
     let (form, late) = (expiry::BadExpiry::Form, expiry::BadExpiry::TooLate);
     json_schema!({
@@ -136,9 +136,9 @@ pub(super) fn roles(_: &mut SchemaGenerator) -> Schema {
     })
 }
 
-/// The texts of a list have at most so many characters together: each fits into a token, and gateways
-/// and servers take no token of any length. It stands on the list itself, so that an object that was
-/// stored before may still change elsewhere (KEP-4008).
+/// Limits the total length of the texts of a list. Each of them goes into a token, and gateways and servers
+/// limit the length of a token. The rule is on the list itself, so that other fields of an object that was
+/// stored earlier can still change (KEP-4008).
 fn together(field: &str, max_chars: u32, fix: &str) -> Value {
     json!({
         "rule": format!("self.map(text, size(text)).sum() <= {max_chars}"),
@@ -192,7 +192,7 @@ fn dns_label() -> Value {
 
 pub(super) fn token_audiences(_: &mut SchemaGenerator) -> Schema {
     let mut audiences = audience_list(MAX_AUDIENCES);
-    // Nor what JSON escapes, which no URI has.
+    // The pattern also excludes `"` and `\`: JSON escapes them, and no URI contains them.
     audiences.insert(
         "items".to_owned(),
         json!({
@@ -226,13 +226,13 @@ pub(super) fn owners(_: &mut SchemaGenerator) -> Schema {
             "type": "string",
             "minLength": 1,
             "maxLength": 253,
-            // In one line of a message.
+            // Owners are printed in a message of one line.
             "pattern": r"^[^\x00-\x1f\x7f]+$",
         },
     })
 }
 
-/// Printable ASCII without spaces: what a `StringOrURI` of a token is in practice.
+/// Printable ASCII without spaces, which covers every `StringOrURI` that is used in practice.
 fn audience_list(max: u32) -> Schema {
     json_schema!({
         "type": "array",
@@ -303,7 +303,7 @@ fn string_map(max_value_chars: u32) -> Schema {
 const QUALIFIED_NAME: &str = "^([a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*/)?\
     [A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?$";
 
-/// The rule that keys of this map are qualified names.
+/// The rule that the keys of a map are qualified names.
 fn qualified_keys(field: &str) -> Value {
     json!({
         "rule": format!(
@@ -341,7 +341,7 @@ pub(super) fn match_labels(generator: &mut SchemaGenerator) -> Schema {
     schema
 }
 
-/// Together they are bounded as well: the controller has them of every key in memory.
+/// The total length is bounded too, because the controller holds the annotations of every key in memory.
 pub(super) fn template_annotations(_: &mut SchemaGenerator) -> Schema {
     let mut schema = string_map(4096);
     let together = json!({
@@ -369,7 +369,7 @@ pub(super) fn login_name(_: &mut SchemaGenerator) -> Schema {
     })
 }
 
-/// A key of the data of a Secret.
+/// A data key of a Secret.
 pub(super) fn data_key(_: &mut SchemaGenerator) -> Schema {
     json_schema!({
         "type": "string",

@@ -1,9 +1,9 @@
-//! Text that others wrote, as it is shown to people. Pure.
+//! Makes text from other sources safe to print.
 
 use std::borrow::Cow;
 
-/// The text with `\u{...}` in place of each control character (C0, DEL, C1), of each mark that changes the
-/// direction of text, and of those that separate lines and paragraphs.
+/// Replaces each control character (C0, DEL, C1), each mark that changes the direction of text, and each
+/// separator of lines and paragraphs with `\u{...}`.
 #[must_use]
 pub fn printable(text: &str) -> Cow<'_, str> {
     if !text.chars().any(is_hidden) {
@@ -20,7 +20,7 @@ pub fn printable(text: &str) -> Cow<'_, str> {
     Cow::Owned(shown)
 }
 
-/// Whether it moves a cursor, begins a line, or changes the direction of text.
+/// Whether the character can move a cursor, start a line, or change the direction of text.
 #[must_use]
 pub fn is_hidden(c: char) -> bool {
     c.is_control()

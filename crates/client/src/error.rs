@@ -1,4 +1,4 @@
-//! Failed requests to the Kubernetes API: what was attempted, and what follows from the failure.
+//! Errors of requests to the Kubernetes API: what was attempted, and how to handle the failure.
 
 use std::future::Future;
 use std::time::Duration;
@@ -6,18 +6,19 @@ use std::time::Duration;
 use crate::kubeconfig;
 use apikey_api::conditions::reason;
 
-/// Longest wait for one answer. kube has no limit of its own, and a half-open connection answers
-/// never.
+/// Maximum time to wait for a response. kube has no limit of its own, and a half-open connection would hang
+/// forever.
 pub const REQUEST_DEADLINE: Duration = Duration::from_secs(10);
 
-/// Begins of messages about admission webhooks, which are asked before anything is stored: one can't be
-/// asked (`ErrCallingWebhook` in k8s.io/apiserver), or denied the write with a code of its choice.
+/// How messages about admission webhooks begin. Webhooks run before anything is stored. Either a webhook
+/// can't be called (`ErrCallingWebhook` in k8s.io/apiserver), or it denied the write with a status code of
+/// its choice.
 const OF_WEBHOOKS: [&str; 2] = [
     "Internal error occurred: failed calling webhook",
     "admission webhook \"",
 ];
 
-/// A request that failed.
+/// A failed request.
 #[derive(Debug, thiserror::Error)]
 #[error("failed to {doing}: {cause}")]
 pub struct Error {
@@ -39,7 +40,7 @@ enum Cause {
     HeldUp(&'static str),
 }
 
-/// An error with the causes that it does not tell itself, such as "Connection refused".
+/// The message of an error, with the causes that it does not mention, such as "Connection refused".
 #[must_use]
 pub fn chain(error: &(dyn std::error::Error + 'static)) -> String {
     if let Some(text) = kubeconfig::credentials_failure(error) {
@@ -57,25 +58,25 @@ pub fn chain(error: &(dyn std::error::Error + 'static)) -> String {
     text
 }
 
-/// What follows from a failure.
+/// How to handle a failure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Class {
-    /// Somebody else wrote first: look again at once.
+    /// Another client wrote first. Read again at once.
     Conflict,
-    /// May pass by itself: try again, ever more slowly.
+    /// The failure may be temporary. Retry with backoff.
     Transient,
     /// The server asked to wait.
     Throttled(Duration),
-    /// Not permitted: try again slowly, somebody may grant it.
+    /// A permission is missing. Retry slowly, because somebody may grant it.
     Forbidden,
-    /// The server will not take this object as it is: try again slowly, what refuses it may go.
+    /// The server refuses the object. Retry slowly, because the cause may go away.
     Rejected,
-    /// A defect of this program: try again slowly.
+    /// A bug in this program. Retry slowly.
     Bug,
 }
 
 impl Class {
-    /// The word in metrics.
+    /// The value of the metric label.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -90,7 +91,7 @@ impl Class {
 }
 
 impl Error {
-    /// A failure inside this program.
+    /// Creates an error for a failure inside this program.
     pub fn internal(doing: &'static str, error: &dyn std::error::Error) -> Self {
         Self {
             doing,
@@ -98,7 +99,7 @@ impl Error {
         }
     }
 
-    /// Somebody stands in the way, and says nothing when that ends.
+    /// Creates an error for an obstacle that sends no notification when it ends.
     #[must_use]
     pub const fn held_up(doing: &'static str, by: &'static str) -> Self {
         Self {
@@ -119,7 +120,7 @@ impl Error {
         Self { doing, cause }
     }
 
-    /// What follows from the failure.
+    /// How to handle the failure.
     #[must_use]
     pub fn class(&self) -> Class {
         match &self.cause {
@@ -148,19 +149,19 @@ impl Error {
         }
     }
 
-    /// Whether the object is not there.
+    /// Whether the object does not exist.
     #[must_use]
     pub fn is_not_found(&self) -> bool {
         matches!(&self.cause, Cause::Refused(status) if status.code == 404)
     }
 
-    /// Whether there was no answer in time.
+    /// Whether the request timed out.
     #[must_use]
     pub fn is_deadline(&self) -> bool {
         matches!(&self.cause, Cause::Deadline(_))
     }
 
-    /// Whether the request was not sent, because there was no connection to send it on.
+    /// Whether the request was not sent, because there was no connection.
     #[must_use]
     pub fn is_unsent(&self) -> bool {
         let Cause::Client(error) = &self.cause else {
@@ -173,7 +174,7 @@ impl Error {
         })
     }
 
-    /// Whether the server answered with an object that can't be read.
+    /// Whether the server responded with an object that can't be decoded.
     #[must_use]
     pub fn is_unreadable(&self) -> bool {
         let Cause::Client(error) = &self.cause else {
@@ -182,7 +183,7 @@ impl Error {
         matches!(**error, kube::Error::SerdeError(_))
     }
 
-    /// What the server answered, if it did.
+    /// The status that the server returned, if it responded.
     #[must_use]
     pub fn answer(&self) -> Option<&kube::core::Status> {
         match &self.cause {
@@ -191,8 +192,8 @@ impl Error {
         }
     }
 
-    /// Whether what was asked for was certainly not done. Of answers in the 500s that is known of those
-    /// that came before anything was stored.
+    /// Whether the request certainly had no effect. For a status code of 500 or more, this is known only if
+    /// the failure came before anything was stored.
     #[must_use]
     pub fn is_refusal(&self) -> bool {
         match &self.cause {
@@ -205,8 +206,8 @@ impl Error {
         }
     }
 
-    /// Whether the server names fields for which it refuses the object as it would be: a field that must
-    /// not change, or all of it too long. What a policy refuses names none.
+    /// Whether the server refuses the object because of named fields, such as an immutable field or an object
+    /// that is too large. Refusals by a policy name no fields.
     #[must_use]
     pub fn is_invalid_object(&self) -> bool {
         let Cause::Refused(status) = &self.cause else {
@@ -217,13 +218,13 @@ impl Error {
         status.code == 422 && fields.peek().is_some() && fields.all(|field| !field.is_empty())
     }
 
-    /// The HTTP status code, if the server answered.
+    /// The HTTP status code, if the server responded.
     #[must_use]
     pub fn code(&self) -> Option<u16> {
         self.answer().map(|status| status.code)
     }
 
-    /// The reason for a condition.
+    /// The reason to use in a condition.
     #[must_use]
     pub fn reason(&self) -> &'static str {
         if self.is_invalid_object() {
@@ -234,7 +235,7 @@ impl Error {
     }
 }
 
-/// Nothing can be created in a namespace that is being deleted, and nothing should be.
+/// Whether the namespace is being deleted. Nothing can be created in it then.
 fn terminating(status: &kube::core::Status) -> bool {
     let causes = status.details.iter().flat_map(|details| &details.causes);
     causes
@@ -242,10 +243,10 @@ fn terminating(status: &kube::core::Status) -> bool {
         .any(|cause| cause.reason == "NamespaceTerminating")
 }
 
-/// Waits for the answer to a request, not longer than [`REQUEST_DEADLINE`].
+/// Waits for the response to a request, at most [`REQUEST_DEADLINE`].
 ///
 /// # Errors
-/// [`Error`], which says that `doing` failed and why.
+/// Returns an [`Error`] that says that `doing` failed, and why.
 pub async fn request<T>(
     doing: &'static str,
     answer: impl Future<Output = Result<T, kube::Error>>,
@@ -253,10 +254,10 @@ pub async fn request<T>(
     request_within(REQUEST_DEADLINE, doing, answer).await
 }
 
-/// The same with another deadline.
+/// Waits for the response to a request, at most until another deadline.
 ///
 /// # Errors
-/// As for [`request`].
+/// See [`request`].
 pub async fn request_within<T>(
     deadline: Duration,
     doing: &'static str,

@@ -1,9 +1,9 @@
-//! Which cluster, and the way to it: what kubectl takes as kubeconfig is taken here too.
+//! Finds the cluster, and how to connect to it, as kubectl does.
 //!
-//! kube reads the files of `KUBECONFIG`. Some things that kubectl does, it does not: a file of the list that
-//! is missing is skipped; an empty `current-context`, which kubectl writes into a file that it emptied, does
-//! not count; and a proxy of the environment is asked only for servers that are not on this machine and not
-//! in `NO_PROXY`, which kube compares with the proxy itself.
+//! kube reads the files of `KUBECONFIG`. This module adds what kubectl does in addition. It skips a listed
+//! file that is missing. It ignores an empty `current-context`, which kubectl writes into a file that it
+//! emptied. It uses a proxy of the environment only for servers that are not on this machine and not in
+//! `NO_PROXY`, which kube compares with the proxy itself.
 
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
@@ -15,34 +15,34 @@ use kube::config::{InClusterError, KubeConfigOptions, Kubeconfig, KubeconfigErro
 use crate::proxy;
 use crate::yaml;
 
-/// No cluster can be told.
+/// The cluster can't be determined.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// A file that can't be read.
+    /// A file can't be read.
     #[error("{}: {source}", path.display())]
     File {
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
-        /// Why not.
+        /// Why the file can't be read.
         source: KubeconfigError,
     },
-    /// A file that is no kubeconfig. kube's error quotes the lines around, with tokens and keys.
+    /// A file is not a kubeconfig. kube's own error quotes lines that can contain tokens and keys.
     #[error("{} is no kubeconfig: {problem}", path.display())]
     Malformed {
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
-        /// What is wrong.
+        /// What is wrong with the file.
         problem: yaml::Problem,
     },
-    /// What the files say together is of no use.
+    /// The merged kubeconfig can't be used.
     #[error(transparent)]
     Kubeconfig(#[from] KubeconfigError),
-    /// There is no kubeconfig, and this does not run in a cluster.
+    /// There is no kubeconfig, and the program does not run in a cluster.
     #[error("there is none in {looked}, and this does not run in a cluster ({in_cluster})")]
     Nowhere {
-        /// Where a kubeconfig was looked for.
+        /// Where the program looked for a kubeconfig.
         looked: String,
-        /// Why it does not run in one.
+        /// Why the program is considered to run outside a cluster.
         in_cluster: InClusterError,
     },
 }
@@ -61,7 +61,8 @@ impl Error {
     }
 }
 
-/// What went wrong with a command that gets credentials, without its standard output, where the credentials are; `None` if that is not why.
+/// What failed in a command that gets credentials. It omits the standard output of the command, which
+/// contains the credentials. `None` if the error has another cause.
 #[expect(
     clippy::wildcard_enum_match_arm,
     reason = "the others tell nothing of what a command printed"
@@ -86,16 +87,16 @@ pub(crate) fn credentials_failure(error: &(dyn std::error::Error + 'static)) -> 
     }
 }
 
-/// The files of `KUBECONFIG`, or `~/.kube/config`, as one; empty if there is none.
+/// Reads and merges the files of `KUBECONFIG`, or reads `~/.kube/config`. Empty if there is none.
 ///
 /// # Errors
-/// One of them is there and can't be read.
+/// One of the files exists and can't be read.
 pub fn read() -> Result<Kubeconfig, Error> {
     merged(&files())
 }
 
-/// The cluster of a context, by default the current one, of the kubeconfig; without one, the cluster that this
-/// runs in.
+/// The cluster of a context of the kubeconfig, by default the current context. Without a kubeconfig, the
+/// cluster in which the program runs.
 ///
 /// # Errors
 /// See [`Error`].
@@ -110,10 +111,10 @@ pub async fn infer(context: Option<&str>) -> Result<Config, Error> {
     Ok(config(kubeconfig, context).await?)
 }
 
-/// The cluster of a context, by default the current one, of this file.
+/// The cluster of a context of this file, by default the current context.
 ///
 /// # Errors
-/// It can't be read, or the context is of no use.
+/// The file can't be read, or the context can't be used.
 pub async fn of_file(path: &Path, context: Option<&str>) -> Result<Config, Error> {
     let read = Kubeconfig::read_from(path).map_err(|error| Error::of_file(path, error))?;
     Ok(config(read, context).await?)
@@ -132,7 +133,7 @@ async fn config(kubeconfig: Kubeconfig, context: Option<&str>) -> Result<Config,
     Ok(config)
 }
 
-/// The proxy that the cluster of a context names.
+/// The proxy that a context's cluster specifies.
 fn proxy_url<'a>(kubeconfig: &'a Kubeconfig, context: Option<&str>) -> Option<&'a str> {
     let name = context.or(kubeconfig.current_context.as_deref())?;
     let mut contexts = kubeconfig.contexts.iter();
@@ -174,7 +175,7 @@ fn merged(files: &[PathBuf]) -> Result<Kubeconfig, Error> {
     Ok(all)
 }
 
-/// A file, if it is there.
+/// Reads a file, if it exists.
 fn one(path: &Path) -> Result<Option<Kubeconfig>, KubeconfigError> {
     match Kubeconfig::read_from(path) {
         Ok(mut read) => {
@@ -189,7 +190,7 @@ fn one(path: &Path) -> Result<Option<Kubeconfig>, KubeconfigError> {
     }
 }
 
-/// Whether it names nothing.
+/// Whether the kubeconfig has no entries.
 fn is_empty(kubeconfig: &Kubeconfig) -> bool {
     kubeconfig.clusters.is_empty()
         && kubeconfig.auth_infos.is_empty()

@@ -1,13 +1,13 @@
-//! What both programs need to reach an API server, and to read what it answers.
+//! What the operator and the plugin need to connect to an API server and to decode its responses.
 //!
-//! | module | pure | what |
+//! | module | pure | content |
 //! | --- | --- | --- |
-//! | [`clock`] | no | the time, as a value that is passed in |
-//! | [`error`] | all but the wait | requests with a deadline, and what follows from their failure |
-//! | [`kubeconfig`] | no | which cluster, and how to reach it |
-//! | [`object`] | yes | objects as the API server stores them, whatever they contain |
-//! | [`proxy`] | all but the environment | through which proxy a request goes |
-//! | [`yaml`] | yes | what is wrong with YAML, without its text |
+//! | [`clock`] | no | the current time as a value that is passed in |
+//! | [`error`] | except for the wait | requests with a deadline, and how to handle their failure |
+//! | [`kubeconfig`] | no | which cluster, and how to connect to it |
+//! | [`object`] | yes | objects as the API server stores them, with any content |
+//! | [`proxy`] | except for the environment | the proxy for a request |
+//! | [`yaml`] | yes | errors in YAML, without its text |
 
 pub mod clock;
 pub mod error;

@@ -1,4 +1,4 @@
-//! Through which proxy a request goes, decided as kubectl and other programs in Go decide it. Pure, except for
+//! Selects the proxy for a request as kubectl and other Go programs do. Pure, except for
 //! [`Environment::read`].
 
 use std::net::IpAddr;
@@ -6,15 +6,14 @@ use std::net::IpAddr;
 use http::Uri;
 use ipnet::IpNet;
 
-/// Whether the host of an address is this machine: a loopback address, or `localhost`. What any other name
-/// leads to is decided by a name server.
+/// Whether a host is this machine: a loopback address or `localhost`. Other names are not resolved.
 #[must_use]
 pub fn is_this_machine(host: &str) -> bool {
     let is_loopback = |address: IpAddr| address.to_canonical().is_loopback();
     host.eq_ignore_ascii_case("localhost") || address(host).is_some_and(is_loopback)
 }
 
-/// The address that a host is, with or without the brackets of IPv6.
+/// The IP address of a host, with or without the brackets of IPv6.
 fn address(host: &str) -> Option<IpAddr> {
     let inner = host
         .strip_prefix('[')
@@ -22,19 +21,19 @@ fn address(host: &str) -> Option<IpAddr> {
     inner.unwrap_or(host).parse().ok()
 }
 
-/// What the environment says of proxies.
+/// The proxy settings of the environment.
 #[derive(Clone, Debug, Default)]
 pub struct Environment {
-    /// For addresses that begin with `http:`.
+    /// The proxy for `http:` addresses.
     http: String,
-    /// For addresses that begin with `https:`.
+    /// The proxy for `https:` addresses.
     https: String,
-    /// What no proxy is asked for.
+    /// The hosts without a proxy.
     no: String,
 }
 
 impl Environment {
-    /// The variables of this process.
+    /// Reads the variables of this process.
     #[must_use]
     pub fn read() -> Self {
         let either = |names: [&str; 2]| {
@@ -74,8 +73,9 @@ impl Environment {
     }
 }
 
-/// Whether an entry of `NO_PROXY` covers a host: `*`, a network, an address, a domain with those below it, or,
-/// with a dot before it, only those below it; the last three may have a port.
+/// Whether an entry of `NO_PROXY` matches a host. An entry is `*`, a network, an address, or a domain, which
+/// includes its subdomains. A domain with a leading dot matches only subdomains. An address or a domain may
+/// have a port.
 fn covers(entry: &str, host: &str, port: u16) -> bool {
     let ip = address(host).map(|ip| ip.to_canonical());
     if entry == "*" {
@@ -102,7 +102,7 @@ fn covers(entry: &str, host: &str, port: u16) -> bool {
     !name.is_empty() && host.strip_suffix(name).is_some_and(is_below)
 }
 
-/// The address of a proxy; without a scheme it is one of HTTP.
+/// Parses the address of a proxy. The default scheme is `http`.
 fn parsed(proxy: &str) -> Option<Uri> {
     let whole = |text: &str| {
         let uri = text.parse::<Uri>().ok();

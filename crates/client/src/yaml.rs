@@ -1,22 +1,22 @@
-//! What is wrong with YAML, without its text, which may hold credentials. Pure.
+//! Errors in YAML, without its text, which may contain credentials. Pure.
 
 use std::fmt;
 
 use serde_saphyr::Error;
 
-/// Where reading stopped, and why. It quotes nothing but the key of a field.
+/// Where parsing stopped, and why. It quotes nothing except field names.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
-    /// The line, from 1 on.
+    /// The line, starting at 1.
     pub line: usize,
-    /// The column, from 1 on.
+    /// The column, starting at 1.
     pub column: usize,
     /// What is wrong.
     pub what: String,
 }
 
 impl Problem {
-    /// That of an error.
+    /// Describes an error of the parser.
     #[must_use]
     pub fn of(error: &Error) -> Self {
         let number = |number: u64| usize::try_from(number).unwrap_or(usize::MAX);
@@ -38,7 +38,7 @@ impl fmt::Display for Problem {
     }
 }
 
-/// The texts of most errors quote values, so each has its own words here.
+/// Most error texts quote values, so this function has its own text for each.
 #[expect(
     clippy::wildcard_enum_match_arm,
     reason = "what is not known not to quote values is not shown"
@@ -46,7 +46,7 @@ impl fmt::Display for Problem {
 fn what(error: &Error) -> String {
     match error {
         Error::WithSnippet { error, .. } | Error::AliasError { error, .. } => what(error),
-        // The words of this program, and those of the parser, which quote single characters at most.
+        // These texts come from this program and from the parser, which quotes at most single characters.
         Error::Message { msg, .. } | Error::ExternalMessage { msg, .. } => msg.clone(),
         Error::Eof { .. } => "it ends too early".to_owned(),
         Error::DuplicateMappingKey { key: Some(key), .. } => {
@@ -75,7 +75,7 @@ fn what(error: &Error) -> String {
     }
 }
 
-/// The kind of an unexpected value, without the value: serde writes `string "abc"` and "integer `1`".
+/// The kind of an unexpected value, without the value. serde writes `string "abc"` and "integer `1`".
 fn kind(unexpected: &str) -> &str {
     let end = unexpected.find(['"', '`']).unwrap_or(unexpected.len());
     unexpected[..end].trim_end()

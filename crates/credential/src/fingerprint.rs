@@ -1,7 +1,7 @@
-//! Fingerprint: HMAC-SHA256 of a secret under a pepper that never leaves the operator's namespace.
+//! Fingerprints: the HMAC-SHA256 of a secret under a pepper that never leaves the operator's namespace.
 //!
-//! A secret holds 256 random bits, so its fingerprint is conclusive and costs under a microsecond;
-//! the argon2id hash decides where the pepper is lost. Source: RFC 2104, NIST SP 800-224.
+//! A secret has 256 random bits, so a matching fingerprint is sufficient proof, and it costs less than a
+//! microsecond. If the pepper is lost, the argon2id hash decides. Source: RFC 2104, NIST SP 800-224.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD_NO_PAD as BASE64;
@@ -18,21 +18,21 @@ use super::{Secret, Unreadable, hex, random, versioned};
 /// Version of the pepper ring that this program writes and reads.
 const RING_VERSION: u32 = 1;
 
-/// What a verifier keeps of a secret, beside its hash.
+/// The fingerprint that a credential record has of a secret, in addition to its hash.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Fingerprint {
-    /// Which pepper of the ring.
+    /// Id of the pepper in the ring.
     pub pepper_id: String,
-    /// HMAC-SHA256(pepper, secret) in unpadded base 64.
+    /// HMAC-SHA256(pepper, secret) in unpadded base64.
     pub value: String,
 }
 
-/// The peppers, newest last. The last one makes new fingerprints; all of them check.
+/// The peppers, oldest first. The last pepper creates new fingerprints, and all of them verify.
 #[derive(Clone)]
 pub struct PepperRing {
     stored: Stored,
-    /// The peppers of `stored`, in that order, ready to use.
+    /// The peppers of `stored` in the same order, ready to use.
     keyed: Vec<Keyed>,
 }
 
@@ -60,19 +60,19 @@ struct Keyed {
 /// Why a pepper ring can't be used.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// See [`Unreadable`].
+    /// The document can't be read. See [`Unreadable`].
     #[error("the pepper ring can't be read: {0}")]
     Unreadable(#[from] Unreadable),
-    /// No peppers, or one that is not 32 bytes in base 64.
+    /// The ring has no peppers, or one that is not 32 bytes in base64.
     #[error("the pepper ring has no usable pepper")]
     Unusable,
-    /// No random bytes.
+    /// Random bytes are not available.
     #[error(transparent)]
     Random(#[from] random::Error),
 }
 
 impl Fingerprint {
-    /// The HMAC; `None` if the stored text is not one.
+    /// The bytes of the HMAC. `None` if the stored text is not an HMAC.
     #[must_use]
     pub fn bytes(&self) -> Option<[u8; 32]> {
         BASE64.decode(&self.value).ok()?.try_into().ok()
@@ -80,10 +80,10 @@ impl Fingerprint {
 }
 
 impl PepperRing {
-    /// A ring with one fresh pepper.
+    /// Creates a ring with one new pepper.
     ///
     /// # Errors
-    /// [`Error::Random`].
+    /// Returns [`Error::Random`] if random bytes are not available.
     pub fn generate(now: Timestamp) -> Result<Self, Error> {
         let mut key = Zeroizing::new([0; 32]);
         random::fill(&mut *key)?;
@@ -99,7 +99,7 @@ impl PepperRing {
         })
     }
 
-    /// Reads a stored ring.
+    /// Parses a stored ring.
     ///
     /// # Errors
     /// See [`Error`].
@@ -114,18 +114,18 @@ impl PepperRing {
         Ok(Self { stored, keyed })
     }
 
-    /// The document to store. It holds the peppers in clear.
+    /// Returns the document to store. It contains the peppers in clear text.
     ///
     /// # Errors
-    /// [`serde_json::Error`] if it can't be written, which its types exclude.
+    /// Returns [`serde_json::Error`] if the ring can't be serialized, which its types prevent.
     pub fn to_json(&self) -> Result<Zeroizing<Vec<u8>>, serde_json::Error> {
         serde_json::to_vec(&self.stored).map(Zeroizing::new)
     }
 
-    /// Fingerprint of the secret under the newest pepper.
+    /// Returns the fingerprint of the secret under the newest pepper.
     ///
     /// # Errors
-    /// [`Error::Unusable`] for a ring without peppers, which [`Self::parse`] excludes.
+    /// Returns [`Error::Unusable`] for a ring without peppers, which [`Self::parse`] prevents.
     pub fn fingerprint(&self, secret: &Secret) -> Result<Fingerprint, Error> {
         let pepper = self.keyed.last().ok_or(Error::Unusable)?;
         Ok(Fingerprint {
@@ -134,7 +134,7 @@ impl PepperRing {
         })
     }
 
-    /// HMAC of the secret under this pepper; `None` if the pepper is not in the ring.
+    /// Returns the HMAC of the secret under this pepper. `None` if the pepper is not in the ring.
     #[must_use]
     pub fn mac(&self, pepper_id: &str, secret: &Secret) -> Option<[u8; 32]> {
         let pepper = self.keyed.iter().find(|pepper| pepper.id == pepper_id)?;
@@ -147,8 +147,8 @@ impl PepperRing {
         self.keyed.iter().any(|pepper| pepper.id == pepper_id)
     }
 
-    /// Whether the secret has this fingerprint; `None` if its pepper is not in the ring. Compares
-    /// in constant time.
+    /// Whether the secret has this fingerprint. `None` if its pepper is not in the ring. Compares in constant
+    /// time.
     #[must_use]
     pub fn matches(&self, secret: &Secret, fingerprint: &Fingerprint) -> Option<bool> {
         let expected = fingerprint.bytes()?;

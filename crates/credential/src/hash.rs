@@ -1,4 +1,4 @@
-//! Argon2id: a hash that survives the loss of everything else.
+//! Argon2id hashes of secrets. They verify a secret even if the peppers are lost.
 //!
 //! Sources: RFC 9106; OWASP Password Storage Cheat Sheet (19 MiB, 2 passes, 1 lane).
 
@@ -14,18 +14,18 @@ use tokio::sync::Semaphore;
 
 use super::{Secret, random};
 
-/// Highest memory cost that [`verify`] accepts from a stored hash: a damaged number must not take
-/// the machine's memory. Unit: KiB.
+/// Maximum memory cost in KiB that [`verify`] accepts from a stored hash, so that a damaged number can't
+/// exhaust the memory of the machine.
 pub const MAX_STORED_MEMORY_KIB: u32 = 262_144;
-/// Highest number of passes that [`verify`] accepts from a stored hash.
+/// Maximum number of passes that [`verify`] accepts from a stored hash.
 pub const MAX_STORED_ITERATIONS: u32 = 16;
 
-/// Address space reserved for a working memory. glibc keeps freed blocks of up to 32 MiB for later;
-/// larger ones go back to the system at once. What is reserved and not used takes no memory.
+/// Address space to reserve for a working memory. glibc keeps freed blocks of up to 32 MiB for later use and
+/// returns larger ones to the system at once. Reserved address space that is not used takes no memory.
 const RETURNED_BLOCKS: usize = 33 * 1024 * 1024 / Block::SIZE;
 
-/// Working memory of argon2id. It holds no secret, so it goes back to the system as it is: a global allocator
-/// that wipes would fill all that is reserved.
+/// Working memory of argon2id. It contains no secret, so it uses the system allocator, which does not wipe
+/// it. A global allocator that wipes would touch all of the reserved address space.
 #[derive(Debug)]
 pub struct Memory(VecIn<Block, System>);
 
@@ -35,12 +35,12 @@ impl Default for Memory {
     }
 }
 
-/// What one hash costs.
+/// Cost of one hash.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Argon2Cost {
-    /// Memory. Unit: KiB. 8..=262,144. Default 19,456 (OWASP).
+    /// Memory in KiB, from 8 to 262,144. Default 19,456 (OWASP).
     pub memory_kib: u32,
-    /// Passes over the memory. 1..=16. Default 2 (OWASP).
+    /// Passes over the memory, from 1 to 16. Default 2 (OWASP).
     pub iterations: u32,
 }
 
@@ -53,24 +53,24 @@ impl Default for Argon2Cost {
     }
 }
 
-/// A hash could not be made or read.
+/// A hash could not be created or read.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The cost is outside what the algorithm or this program allows.
+    /// The cost is outside the range of the algorithm or of this program.
     #[error("argon2 cost out of range (memory {memory_kib} KiB, {iterations} passes)")]
     Cost {
-        /// Asked for. Unit: KiB.
+        /// The requested memory in KiB.
         memory_kib: u32,
-        /// Asked for.
+        /// The requested number of passes.
         iterations: u32,
     },
     /// The stored text is not an argon2id hash in PHC form.
     #[error("the stored hash is not an argon2id PHC string")]
     Malformed,
-    /// No salt.
+    /// Random bytes for the salt are not available.
     #[error(transparent)]
     Random(#[from] random::Error),
-    /// The thread that hashed was stopped.
+    /// The hashing thread was stopped.
     #[error("hashing was interrupted")]
     Interrupted,
 }
@@ -92,10 +92,10 @@ fn argon2(cost: Argon2Cost) -> Result<Argon2<'static>, Error> {
     Ok(Argon2::new(Algorithm::Argon2id, Version::V0x13, params))
 }
 
-/// Hash of the secret in PHC form. `memory` is grown to what the cost needs and can be used again.
+/// Hashes the secret and returns the PHC string. `memory` grows to what the cost needs and can be reused.
 ///
 /// # Errors
-/// [`Error::Cost`].
+/// Returns [`Error::Cost`] if the cost is out of range.
 pub fn hash(
     secret: &Secret,
     salt: &[u8; 16],
@@ -131,10 +131,10 @@ fn digest(
     Ok(output)
 }
 
-/// Whether the secret has this hash. Compares in constant time. `memory` is as in [`hash`].
+/// Whether the secret has this hash. Compares in constant time. `memory` is used as in [`hash`].
 ///
 /// # Errors
-/// [`Error::Malformed`] and [`Error::Cost`] if the stored text can't be used.
+/// Returns [`Error::Malformed`] or [`Error::Cost`] if the stored text can't be used.
 pub fn verify(secret: &Secret, phc: &str, memory: &mut Memory) -> Result<bool, Error> {
     let stored = PasswordHash::new(phc).map_err(|_| Error::Malformed)?;
     let (Some(salt), Some(expected)) = (stored.salt, stored.hash) else {
@@ -154,8 +154,8 @@ pub fn verify(secret: &Secret, phc: &str, memory: &mut Memory) -> Result<bool, E
 
 /// Hashes on a bounded number of blocking threads.
 ///
-/// Memory: at most `threads` x cost. A working memory is kept while somebody waits for it and
-/// given back when nobody does.
+/// The memory use is at most `threads` times the memory cost. Working memory is reused while hashes run or
+/// wait, and it is freed after the last one.
 #[derive(Debug)]
 pub struct Hasher {
     cost: Argon2Cost,
@@ -166,12 +166,12 @@ pub struct Hasher {
 #[derive(Debug, Default)]
 struct Pool {
     memories: Vec<Memory>,
-    /// Hashes that run or wait.
+    /// Number of hashes that run or wait.
     wanted: usize,
 }
 
 impl Hasher {
-    /// A pool of this many threads.
+    /// Creates a hasher with this number of threads.
     #[must_use]
     pub fn new(cost: Argon2Cost, threads: usize) -> Self {
         Self {
@@ -181,7 +181,7 @@ impl Hasher {
         }
     }
 
-    /// Hash of the secret with a fresh salt, in PHC form. Waits for a free thread.
+    /// Hashes the secret with a new salt and returns the PHC string. Waits for a free thread.
     ///
     /// # Errors
     /// See [`Error`].
@@ -201,7 +201,7 @@ impl Hasher {
             .await
     }
 
-    /// Ends it: calls that wait, and later ones, get [`Error::Interrupted`].
+    /// Closes the hasher. Calls that wait, and later calls, return [`Error::Interrupted`].
     pub fn close(&self) {
         self.permits.close();
     }
@@ -213,7 +213,7 @@ impl Hasher {
         let wanted = Wanted::new(Arc::clone(&self.pool));
         let permit = Arc::clone(&self.permits).acquire_owned().await;
         let working = tokio::task::spawn_blocking(move || {
-            // A caller that goes away does not stop the thread: the permit stays with the work.
+            // A caller that is dropped does not stop the thread, so the permit is moved into the work.
             let _permit = permit.map_err(|_| Error::Interrupted)?;
             let mut memory = wanted.pool.lock().memories.pop().unwrap_or_default();
             let result = work(&mut memory);
@@ -225,7 +225,7 @@ impl Hasher {
     }
 }
 
-/// One hash that runs or waits. The last one gives the memory back.
+/// One hash that runs or waits. Dropping the last one frees the memory.
 struct Wanted {
     pool: Arc<Mutex<Pool>>,
 }

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-/// Two digits for each byte.
+/// Returns two digits for each byte.
 #[must_use]
 pub fn encode(bytes: &[u8]) -> String {
     bytes

@@ -1,14 +1,14 @@
-//! Public id of a key.
+//! The public id of a key.
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// Crockford's base 32 in lower case: digits and letters without i, l, o and u.
+/// Crockford's base32 in lower case: digits and letters without i, l, o and u.
 const ALPHABET: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
 
-/// Public id of a key: 16 characters of Crockford base 32 in lower case, 80 random bits, made when
-/// the first secret is minted and kept for the life of the key.
+/// Public id of a key: 80 random bits as 16 characters of lower-case Crockford base32. It is created with the
+/// first secret and never changes.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct KeyId([u8; 16]);
@@ -19,10 +19,10 @@ pub struct KeyId([u8; 16]);
 pub struct KeyIdError;
 
 impl KeyId {
-    /// Number of characters.
+    /// Length in characters.
     pub const LENGTH: usize = 16;
 
-    /// The id with these 80 bits, most significant first.
+    /// Creates the id from these 80 bits, most significant bit first.
     #[must_use]
     pub fn from_entropy(entropy: [u8; 10]) -> Self {
         let mut padded = [0; 16];
@@ -34,13 +34,13 @@ impl KeyId {
         }))
     }
 
-    /// The text.
+    /// The id as text.
     #[must_use]
     pub fn as_str(&self) -> &str {
         std::str::from_utf8(&self.0).unwrap_or_default()
     }
 
-    /// The part that stands in the key's e-mail address.
+    /// The part of the id that is in the key's e-mail address.
     #[must_use]
     pub fn short(&self) -> &str {
         &self.as_str()[..8]

@@ -1,8 +1,9 @@
-//! Secrets and what proves them: format, hashes, fingerprints, the verifier document. No client.
+//! Secrets and their verification: secret format, hashes, fingerprints, the credential record, signing keys.
+//! This crate has no Kubernetes client.
 //!
-//! A secret exists in clear only as a [`Secret`], which redacts `Debug`, has no `Display` or
-//! `Serialize`, and is wiped when dropped. Random bytes come from [`random`] and nowhere else, but for
-//! the ephemeral keys that the age library makes for [`sealed`] files.
+//! A secret exists in clear text only as a [`Secret`], which redacts `Debug`, does not implement `Display` or
+//! `Serialize`, and is wiped when it is dropped. All random bytes come from [`random`], except for the
+//! ephemeral keys that the age library creates for [`sealed`] files.
 
 pub mod fingerprint;
 pub mod hash;

@@ -1,11 +1,11 @@
-//! Keeps the memory of a process from others.
+//! Protects the memory of the process from other processes.
 
 use std::io;
 
 use rustix::process::{Resource, Rlimit, setrlimit};
 
-/// Turns core dumps off for good. On Linux, nobody but root can read the memory of this process or
-/// trace it from then on, and no handler of core dumps is given it.
+/// Disables core dumps permanently. On Linux, only root can then read the memory of this process or trace it,
+/// and no core dump handler receives it.
 ///
 /// # Errors
 /// The system refuses.

@@ -1,14 +1,15 @@
-//! The verifier document: what proves the secrets of one key. Pure.
+//! The credential record: what verifies the secrets of one key. Pure.
 //!
-//! It lives in one Secret per key in the operator's namespace and never holds a value. `current` is
-//! the delivered secret, `previous` the one before while it is still accepted, `pending` the
-//! secrets whose delivery has begun. Whichever of them reached the delivered Secret is accepted, so
-//! a crash between two writes never leaves a consumer with a refused value. The exception is asked
-//! for: a request for a new secret without an overlap gives `current` an end, which holds whether or not
-//! the new one can be delivered.
+//! Each key has one credential record, in a Secret in the operator's namespace. The record never contains the
+//! value of a secret. `current` is the delivered secret, `previous` is the replaced secret while it is still
+//! accepted, and `pending` has the secrets whose delivery has begun.
 //!
-//! What a write has to remember across a crash is in the same document as what it does: the cause of
-//! a secret, the request that it answers, and whether a secret that is shown once was handed over.
+//! # Guarantees
+//! - Every secret that may be in the delivered Secret is accepted, so a crash between two writes never
+//!   leaves a client with a refused secret. The exception is a request for a new secret without an overlap:
+//!   it gives `current` an end, which applies whether or not the new secret can be delivered.
+//! - Everything that a write must remember across a crash is in the record: the cause of a secret, the
+//!   request that it answers, and whether a secret that is revealed once was claimed.
 
 mod entry;
 
@@ -21,101 +22,101 @@ use super::{KeyId, Unreadable, versioned};
 
 /// Version that this program writes and reads.
 const VERSION: u32 = 1;
-/// Number of the first secret of a document.
+/// Number of the first secret of a record.
 pub const FIRST_REVISION: i64 = 1;
-/// Most pending entries.
+/// Maximum number of pending entries.
 pub const MAX_PENDING: usize = 4;
-/// A pending entry that was not delivered may go when it is older than this.
+/// Age after which a pending entry that was not delivered may be dropped.
 pub const PENDING_MAX_AGE: SignedDuration = SignedDuration::from_mins(10);
 
-/// Most answered requests that are remembered.
+/// Maximum number of handled requests that a record remembers.
 const MAX_HANDLED: usize = 16;
 
-/// All that proves the secrets of one key.
+/// Everything that verifies the secrets of one key.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct CredentialRecord {
     version: u32,
-    /// The `ApiKey`.
+    /// The `ApiKey` that the record belongs to.
     pub owner: Owner,
     /// Organization of the key.
     pub org: String,
-    /// E-mail address that stands for the key in audit records, for life.
+    /// E-mail address that identifies the key in audit records. It never changes.
     pub email: String,
-    /// Public id, for life.
+    /// Public id of the key. It never changes.
     pub key_id: KeyId,
-    /// When the public id was made. `None`: before documents said so.
+    /// Time at which the public id was created. `None` in old records without this field.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub key_id_since: Option<Time>,
-    /// Time from which the key is refused, fixed at the first mint.
+    /// Time from which the key is refused, fixed when the first secret is minted.
     pub expires_at: Time,
     /// The delivered secret.
     pub current: Entry,
-    /// The secret before, accepted until its `valid_until`.
+    /// The replaced secret, accepted until its `valid_until`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub previous: Option<Entry>,
     /// Secrets whose delivery has begun.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub pending: Vec<Pending>,
-    /// Highest number of the pending entries that were dropped: it is not given to another secret.
+    /// Highest number of the dropped pending entries. It is never given to another secret.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dropped_revision: Option<i64>,
-    /// Number of the replaced secret that was discarded last, before its time.
+    /// Number of the replaced secret that was discarded last.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub discarded_revision: Option<i64>,
-    /// The last requests for a new secret that were answered, the newest at the end.
+    /// The last handled requests for a new secret, newest last.
     ///
-    /// More than one, because a tool that applies from Git puts an earlier request back after
-    /// somebody asked by hand: that one was answered already.
+    /// There is more than one, because a GitOps tool can restore an earlier request after a manual one. The
+    /// restored request must not be handled again.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub handled_rotate_requests: Vec<String>,
-    /// uid of the `ApiKey` that the document was about before a backup was restored.
+    /// The uid of the `ApiKey` that owned the record before a backup was restored.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub restored_from: Option<String>,
-    /// Where the current secret is, if it is shown once.
+    /// State of the claim, if the current secret is revealed once.
     #[serde(
         rename = "handover",
         default,
         skip_serializing_if = "Claim::is_unrecorded"
     )]
     pub claim: Claim,
-    /// Whether the current secret is the first one and its delivery was refused, so that nobody has it and
-    /// another takes its place.
+    /// Whether the current secret is the first one and its delivery was refused. Nobody has this secret, so
+    /// another one replaces it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub withdrawn: bool,
 }
 
-/// The `ApiKey` that a verifier belongs to.
+/// The `ApiKey` that a credential record belongs to.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Owner {
-    /// Its namespace.
+    /// Namespace of the key.
     pub namespace: String,
-    /// Its `metadata.name`.
+    /// `metadata.name` of the key.
     pub name: String,
-    /// Its uid.
+    /// The uid of the key.
     pub uid: String,
 }
 
-/// What stays with a key for life.
+/// The properties of a key that never change.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Identity {
     /// The `ApiKey`.
     pub owner: Owner,
-    /// Its organization.
+    /// Organization of the key.
     pub org: String,
-    /// Its e-mail address.
+    /// E-mail address of the key.
     pub email: String,
-    /// Its public id.
+    /// Public id of the key.
     pub key_id: KeyId,
 }
 
-/// A verifier can't be used.
+/// The credential record can't be used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the verifier can't be read: {0}")]
 pub struct Error(#[from] pub Unreadable);
 
 impl CredentialRecord {
-    /// The document of a key whose first secret is `current`.
+    /// Creates the record of a key with the first secret `current`.
     #[must_use]
     pub fn new(identity: Identity, expires_at: Timestamp, current: Entry) -> Self {
         let Identity {
@@ -144,7 +145,7 @@ impl CredentialRecord {
         }
     }
 
-    /// The same document with another first secret.
+    /// Returns the record with another first secret.
     #[must_use]
     pub fn beginning_again(&self, first: Entry) -> Self {
         Self {
@@ -154,7 +155,7 @@ impl CredentialRecord {
         }
     }
 
-    /// Reads a stored document.
+    /// Parses a stored record.
     ///
     /// # Errors
     /// See [`Error`].
@@ -162,15 +163,15 @@ impl CredentialRecord {
         Ok(versioned::read(json, VERSION)?)
     }
 
-    /// The document to store.
+    /// Returns the document to store.
     ///
     /// # Errors
-    /// [`serde_json::Error`] if it can't be written, which its types exclude.
+    /// Returns [`serde_json::Error`] if the record can't be serialized, which its types prevent.
     pub fn to_json(&self) -> Result<Vec<u8>, serde_json::Error> {
         serde_json::to_vec(self)
     }
 
-    /// Number for the next secret.
+    /// Number of the next secret.
     #[must_use]
     pub fn next_revision(&self) -> i64 {
         let pending = self.pending.iter().map(|pending| &pending.entry);
@@ -182,7 +183,7 @@ impl CredentialRecord {
             .saturating_add(1)
     }
 
-    /// When the oldest pending entry may go, if there is one.
+    /// Time from which the oldest pending entry may be dropped, if there is one.
     #[must_use]
     pub fn pending_until(&self) -> Option<Timestamp> {
         let created = self
@@ -192,17 +193,16 @@ impl CredentialRecord {
         created.min()?.checked_add(PENDING_MAX_AGE).ok()
     }
 
-    /// When there is room for one more pending entry; `None`: now.
+    /// Time from which another pending entry can be added. `None` means now.
     ///
-    /// An entry that is not too old is never dropped to make room: it may be on its way into the
-    /// delivered Secret.
+    /// An entry is never dropped before [`PENDING_MAX_AGE`] to make room, because it may still be delivered.
     #[must_use]
     pub fn room_from(&self) -> Option<Timestamp> {
         self.pending_until()
             .filter(|_| self.pending.len() >= MAX_PENDING)
     }
 
-    /// The document with one more pending entry.
+    /// Returns the record with an additional pending entry.
     #[must_use]
     pub fn with_pending(&self, pending: Pending) -> Self {
         let mut next = self.clone();
@@ -210,8 +210,8 @@ impl CredentialRecord {
         next
     }
 
-    /// The document without this secret, which was certainly not delivered and can't be any more; another
-    /// may have its number. `None` if it is not in the document.
+    /// Returns the record without this secret, which was certainly not delivered and can't be delivered
+    /// later. Another secret may reuse its number. `None` if the record does not contain the secret.
     #[must_use]
     pub fn without_undelivered(&self, minted: &Entry) -> Option<Self> {
         let mut next = self.clone();
@@ -221,8 +221,8 @@ impl CredentialRecord {
         (next != *self).then_some(next)
     }
 
-    /// The document by which the current secret, and those whose delivery has begun, are refused from `end`
-    /// on, or before if they were to be: any of them may be what is delivered.
+    /// Returns the record in which the current and the pending secrets are refused from `end`, or from an
+    /// earlier end that they already have. All of them end, because any of them may be the delivered one.
     #[must_use]
     pub fn ending_at(&self, end: Timestamp) -> Self {
         let mut next = self.clone();
@@ -234,14 +234,13 @@ impl CredentialRecord {
         next
     }
 
-    /// Time from which the current secret is refused, because a new one was asked for in its place without
-    /// an overlap.
+    /// Time from which the current secret is refused, because a new secret without an overlap was requested.
     #[must_use]
     pub fn current_until(&self) -> Option<Timestamp> {
         self.current.valid_until.as_ref().map(|end| end.0)
     }
 
-    /// The document without the pending entries that are too old. None of them may be delivered.
+    /// Returns the record without the pending entries that are too old. None of them may be delivered.
     #[must_use]
     pub fn without_old_pending(&self, now: Timestamp) -> Self {
         let (young, old): (Vec<_>, Vec<_>) =
@@ -256,7 +255,7 @@ impl CredentialRecord {
         }
     }
 
-    /// The document after the replaced secret is refused before its time.
+    /// Returns the record without the replaced secret, which is then refused before its overlap ends.
     #[must_use]
     pub fn without_previous(&self) -> Self {
         let discarded = self.previous.as_ref().map(|previous| previous.revision);
@@ -267,21 +266,23 @@ impl CredentialRecord {
         }
     }
 
-    /// The pending entry with this digest.
+    /// Returns the pending entry with this digest.
     #[must_use]
     pub fn pending(&self, digest: &str) -> Option<&Pending> {
         let mut pending = self.pending.iter();
         pending.find(|pending| pending.entry.digest() == digest)
     }
 
-    /// The document after the pending entry named by `digest` was delivered: it becomes current, the
-    /// old current stays accepted for the overlap and never beyond the expiry. Without an overlap, and if
-    /// it was asked to end, the one that was replaced before keeps its own. `None` if no pending entry has
-    /// that digest.
+    /// Returns the record after the pending entry with this digest was delivered. `None` if no pending entry
+    /// has it.
     ///
-    /// Other attempts to rotate go: each was to replace the version of the Secret that this one replaced.
-    /// An attempt to create a missing Secret stays: it may be delivered since or yet, if the Secret
-    /// is removed again.
+    /// The entry becomes current. The old current secret stays accepted for the overlap, at most until the
+    /// expiry. If there is no overlap, or if the old current secret already had an end, the replaced secret
+    /// from before is kept instead.
+    ///
+    /// Other pending rotations are dropped, because each of them was to replace the version of the Secret
+    /// that this one replaced. A pending secret for a missing Secret is kept: it may already be delivered, or
+    /// be delivered later if the Secret is removed again.
     #[must_use]
     pub fn promoted(&self, digest: &str, now: Timestamp) -> Option<Self> {
         let delivered = self.pending(digest)?.clone();
@@ -313,7 +314,7 @@ impl CredentialRecord {
         Some(next)
     }
 
-    /// The same document for the `ApiKey` that took the place of its owner when a backup was restored.
+    /// Returns the record for the `ApiKey` that adopted it when a backup was restored.
     #[must_use]
     pub fn adopted_by(&self, uid: &str) -> Self {
         let mut next = self.clone();
@@ -321,7 +322,7 @@ impl CredentialRecord {
         next
     }
 
-    /// Remembers a request as answered, and forgets the oldest beyond a bound.
+    /// Adds a handled request, and removes the oldest ones above the limit.
     pub fn remember(&mut self, request: Option<String>) {
         self.handled_rotate_requests.extend(request);
         let excess = self
@@ -331,14 +332,15 @@ impl CredentialRecord {
         self.handled_rotate_requests.drain(..excess);
     }
 
-    /// Whether the request was answered.
+    /// Whether the request was handled.
     #[must_use]
     pub fn has_handled(&self, request: &str) -> bool {
         let mut handled = self.handled_rotate_requests.iter();
         handled.any(|handled| handled == request)
     }
 
-    /// Rounded up, because stored times are whole seconds and a promise is kept in full.
+    /// End of an overlap. It is rounded up to whole seconds, as they are stored, so that the overlap is never
+    /// shorter than promised.
     fn overlap_end(&self, overlap_seconds: u32, now: Timestamp) -> Timestamp {
         let whole = now.as_second() + i64::from(now.subsec_nanosecond() > 0);
         let end = whole.saturating_add(i64::from(overlap_seconds));
@@ -346,7 +348,7 @@ impl CredentialRecord {
         end.min(self.expires_at.0)
     }
 
-    /// The previous entry with its end, while it is accepted.
+    /// Returns the previous entry and its end, if it is still accepted.
     #[must_use]
     pub fn accepted_previous(&self, now: Timestamp) -> Option<(&Entry, Timestamp)> {
         let previous = self.previous.as_ref()?;

@@ -1,4 +1,4 @@
-//! A secret that only the owner of a private key can open: an armored age file.
+//! Encrypts a secret as an armored age file, which only the owner of a private key can open.
 //!
 //! Format: age-encryption.org/v1 with X25519 recipients.
 
@@ -11,10 +11,10 @@ use zeroize::Zeroizing;
 
 use super::Secret;
 
-/// Largest sealed file that is opened: a secret for 16 recipients takes 3 KiB.
+/// Maximum size of a sealed file in bytes. A secret for 16 recipients takes 3 KiB.
 const MAX_SEALED_BYTES: u64 = 64 * 1024;
 
-/// Public keys that a secret is sealed for.
+/// Public keys that a secret is encrypted to.
 pub struct Recipients(Vec<x25519::Recipient>);
 
 /// A text is not the public key of an X25519 identity.
@@ -24,11 +24,11 @@ pub struct Recipients(Vec<x25519::Recipient>);
      begins with 'age1' from `age-keygen -y FILE`"
 )]
 pub struct BadRecipient {
-    /// The text.
+    /// The invalid text.
     pub value: String,
 }
 
-/// A secret can't be sealed.
+/// A secret can't be encrypted.
 #[derive(Debug, thiserror::Error)]
 #[error("the secret can't be encrypted: {0}")]
 pub struct SealError(String);
@@ -36,13 +36,13 @@ pub struct SealError(String);
 /// A sealed secret can't be opened.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
-    /// No private key in the identity file.
+    /// The identity file has no private key.
     #[error(
         "no private key of age found (a line that begins with 'AGE-SECRET-KEY-1'): make one with \
          `age-keygen`"
     )]
     NoIdentity,
-    /// The file is for others.
+    /// The file is encrypted to other recipients.
     #[error("the secret is not encrypted for this identity: use the file of another recipient")]
     OtherRecipient,
     /// The file is damaged.
@@ -51,10 +51,10 @@ pub enum OpenError {
 }
 
 impl Recipients {
-    /// Reads public keys, "age1...".
+    /// Parses public keys of the form "age1...".
     ///
     /// # Errors
-    /// The first that is none.
+    /// Returns the first text that is not a public key.
     pub fn parse(texts: &[String]) -> Result<Self, BadRecipient> {
         let parse = |text: &String| {
             x25519::Recipient::from_str(text).map_err(|_| BadRecipient {
@@ -64,10 +64,10 @@ impl Recipients {
         texts.iter().map(parse).collect::<Result<_, _>>().map(Self)
     }
 
-    /// The secret as an age file that each of the recipients can open.
+    /// Encrypts the secret as an age file that each of the recipients can open.
     ///
     /// # Errors
-    /// There is no recipient, or no random bytes.
+    /// There are no recipients, or random bytes are not available.
     pub fn seal(&self, secret: &Secret) -> Result<String, SealError> {
         let recipients = self
             .0
@@ -87,7 +87,7 @@ fn write(encryptor: Encryptor, secret: &Secret) -> std::io::Result<String> {
     String::from_utf8(armored).map_err(std::io::Error::other)
 }
 
-/// Whether there is a private key in an identity file.
+/// Whether an identity file contains a private key.
 #[must_use]
 pub fn has_identity(identity_file: &str) -> bool {
     !identities(identity_file).is_empty()

@@ -1,16 +1,16 @@
-//! The secret: `ak_<keyId>_<random><crc>`.
+//! The format of a secret: `ak_<keyId>_<random><crc>`.
 //!
-//! | part | characters | what |
+//! | part | characters | content |
 //! | --- | --- | --- |
-//! | `ak_` | 3 | fixed, so that scanners find leaked secrets |
-//! | keyId | 16 | public id ([`KeyId`]): tells what to revoke |
+//! | `ak_` | 3 | fixed prefix, with which scanners find leaked secrets |
+//! | keyId | 16 | public id ([`KeyId`]) of the key to revoke |
 //! | `_` | 1 | |
-//! | random | 43 | a 256-bit number in base 62, most significant digit first |
-//! | crc | 6 | CRC-32 (ISO-HDLC) of all before, in base 62 |
+//! | random | 43 | a 256-bit number in base62, most significant digit first |
+//! | crc | 6 | CRC-32 (ISO-HDLC) of everything before it, in base62 |
 //!
-//! Base 62 is `0-9A-Za-z`, padded with '0' to its width. The checksum finds typing errors and false
-//! positives of scanners without a look-up; it proves nothing. `docs/secret-format.json` has test
-//! vectors for other languages.
+//! Base62 is `0-9A-Za-z`, padded with '0' to its width. The checksum detects typos and false positives of
+//! scanners without a lookup. It proves nothing. `docs/secret-format.json` has test vectors for other
+//! languages.
 
 use std::fmt;
 
@@ -27,7 +27,7 @@ const BODY_CHARS: usize = PREFIX.len() + KeyId::LENGTH + 1 + RANDOM_CHARS;
 /// Regular expression for a secret, in the dialect common to RE2, PCRE and gitleaks.
 pub const PATTERN: &str = r"\bak_[0-9a-hjkmnp-tv-z]{16}_[0-9A-Za-z]{49}\b";
 
-/// A secret in clear. It is wiped when dropped, and can't be printed or serialized.
+/// A secret in clear text. It is wiped when it is dropped, and can't be printed or serialized.
 #[derive(Clone)]
 pub struct Secret {
     text: Zeroizing<String>,
@@ -37,38 +37,38 @@ pub struct Secret {
 /// Why a text is not a secret.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum FormatError {
-    /// Not 69 characters.
+    /// The text does not have 69 characters.
     #[error("a secret has 69 characters")]
     Length,
-    /// A character that can't be at its place.
+    /// A character is not allowed in its position.
     #[error("a secret looks like ak_<16 characters>_<49 characters>")]
     Shape,
-    /// The checksum does not fit the rest.
+    /// The checksum does not match.
     #[error("the checksum does not fit: the secret is mistyped or cut")]
     Checksum,
 }
 
 impl Secret {
-    /// Number of characters.
+    /// Length in characters.
     pub const LENGTH: usize = BODY_CHARS + CRC_CHARS;
 
-    /// A fresh secret of this key.
+    /// Generates a new secret for this key.
     ///
     /// # Errors
-    /// The operating system has no random bytes to give.
+    /// Random bytes are not available.
     pub fn generate(key_id: &KeyId) -> Result<Self, random::Error> {
         let mut entropy = Zeroizing::new([0; 32]);
         random::fill(&mut *entropy)?;
         Ok(Self::encode(key_id, &mut entropy))
     }
 
-    /// The secret of this key with this random number (big-endian).
+    /// Creates the secret of this key with this random number (big-endian).
     #[must_use]
     pub fn from_entropy(key_id: &KeyId, entropy: [u8; 32]) -> Self {
         Self::encode(key_id, &mut Zeroizing::new(entropy))
     }
 
-    /// Uses the number up: it is 0 afterwards.
+    /// Encodes the number, which is 0 afterwards.
     fn encode(key_id: &KeyId, entropy: &mut [u8; 32]) -> Self {
         let mut text = Zeroizing::new(String::with_capacity(Self::LENGTH));
         text.push_str(PREFIX);
@@ -87,16 +87,16 @@ impl Secret {
         }
     }
 
-    /// Whether the text begins like a secret of ours, which no token does, nor a secret of most others.
+    /// Whether the text begins like a secret of this format. Tokens and most other secrets do not.
     #[must_use]
     pub fn is_like(text: &str) -> bool {
         text.starts_with(PREFIX)
     }
 
-    /// Reads a presented secret. This says nothing about its truth.
+    /// Parses a presented secret. It does not check whether the secret is valid for the key.
     ///
     /// # Errors
-    /// [`FormatError`] says which part is malformed.
+    /// Returns [`FormatError`], which names the malformed part.
     pub fn parse(text: &str) -> Result<Self, FormatError> {
         if text.len() != Self::LENGTH {
             return Err(FormatError::Length);
@@ -123,7 +123,7 @@ impl Secret {
         &self.key_id
     }
 
-    /// The value in clear. Whoever calls this must not log, print or keep it.
+    /// Returns the secret in clear text. Callers must not log, print or store it.
     #[must_use]
     pub fn expose(&self) -> &str {
         &self.text

@@ -1,7 +1,7 @@
-//! A few secrets that are hashed in advance, for keys that do not exist yet.
+//! A small pool of secrets that are hashed in advance, for new keys.
 //!
-//! Hashing is most of the time that a new key takes. A secret in the pool belongs to a public id that
-//! nobody has, so it opens nothing until a verifier is stored for it.
+//! Hashing takes most of the time in which a key is created. A secret in the pool belongs to a public id that
+//! no key has, so it gives no access until a credential record is stored for it.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -11,19 +11,20 @@ use parking_lot::Mutex;
 use super::hash::Error;
 use super::{Hasher, KeyId, Secret, random};
 
-/// Secrets in the pool. More would only help bursts, which are bound by hashing anyway.
+/// Number of secrets in the pool. A larger pool would help only in bursts, which are limited by hashing
+/// anyway.
 const SIZE: usize = 2;
 
-/// A secret of a new public id, with its hash.
+/// A secret of a new public id, and its hash.
 #[derive(Debug)]
 pub struct PrehashedSecret {
     /// The secret.
     pub secret: Secret,
-    /// Its argon2id hash in PHC form.
+    /// Argon2id hash of the secret as a PHC string.
     pub hash: String,
 }
 
-/// The pool.
+/// A pool of prehashed secrets.
 #[derive(Debug)]
 pub struct SecretPool {
     hasher: Arc<Hasher>,
@@ -32,7 +33,7 @@ pub struct SecretPool {
 }
 
 impl SecretPool {
-    /// An empty pool.
+    /// Creates an empty pool.
     #[must_use]
     pub fn new(hasher: Arc<Hasher>) -> Arc<Self> {
         Arc::new(Self {
@@ -42,7 +43,7 @@ impl SecretPool {
         })
     }
 
-    /// Takes a secret from the pool, or makes one if it is empty, and has it filled again.
+    /// Takes a secret from the pool, or creates one if the pool is empty, and refills the pool.
     ///
     /// # Errors
     /// See [`Error`].
@@ -55,7 +56,7 @@ impl SecretPool {
         }
     }
 
-    /// Fills the stock in the background.
+    /// Fills the pool in the background.
     pub fn fill(self: &Arc<Self>) {
         if self.filling.swap(true, Ordering::AcqRel) {
             return;

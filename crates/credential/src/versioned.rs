@@ -1,30 +1,30 @@
-//! Versioned JSON documents in Secrets of ours.
+//! Versioned JSON documents in Secrets of the operator.
 
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
-/// Why a document can't be read. Its text is kept out: it may hold keys and hashes.
+/// Why a document can't be read. The message omits its text, which may contain keys and hashes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Unreadable {
-    /// Not the JSON of such a document.
+    /// The document does not have the expected JSON.
     #[error("it is not a document of this kind (line {line}, column {column})")]
     Malformed {
-        /// Where reading stopped.
+        /// Line where parsing stopped.
         line: usize,
-        /// Where reading stopped.
+        /// Column where parsing stopped.
         column: usize,
     },
-    /// Of another version.
+    /// The document has another version.
     #[error("it has version {found}, this program knows version {known}")]
     Version {
-        /// That of the document.
+        /// Version of the document.
         found: u32,
-        /// That of this program.
+        /// Version that this program reads.
         known: u32,
     },
 }
 
-/// Reads a document of this version.
+/// Parses a document of this version.
 pub(super) fn read<T: DeserializeOwned>(json: &[u8], known: u32) -> Result<T, Unreadable> {
     #[derive(Deserialize)]
     struct Versioned {

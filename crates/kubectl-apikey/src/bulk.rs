@@ -1,5 +1,5 @@
-//! One change of many keys: a line for each on standard output, a bar on a terminal, and on to the
-//! next when one fails.
+//! Changes many keys. Each key gets a line on standard output, and a terminal shows a progress bar. A failure
+//! does not stop the other changes.
 
 use std::fmt::Display;
 
@@ -12,15 +12,15 @@ use super::select::{self, Selected};
 use super::{key, program};
 use apikey_api::ApiKey;
 
-/// Requests at the same time.
+/// Maximum number of concurrent requests.
 const AT_ONCE: usize = 8;
 
-/// Changes each of the keys; `change` says what it did, for example `revoked`. No failure keeps the
-/// others from being changed, and no output that can't be written does.
+/// Changes each of the keys. `change` returns what it did, for example `revoked`. The other keys are changed
+/// even if one fails or the output can't be written.
 ///
 /// # Errors
-/// Some failed; each was named. The failure of a single key is returned as it is. Or all were changed, and
-/// that could not be written.
+/// Some changes failed, and each failure was printed; the failure of a single key is returned unchanged. Or
+/// all keys were changed, but the output could not be written.
 pub(super) async fn each<T: Display>(
     call: &mut Invocation,
     selected: Selected,
@@ -74,7 +74,7 @@ pub(super) async fn each<T: Display>(
     summary(failures, count).and(written)
 }
 
-/// Tells of a failure among others; a single one is told at the end of the call.
+/// Prints one of several failures. A single failure is printed at the end of the call.
 fn told(failure: &Failure, count: usize, call: &mut Invocation) {
     if count > 1 {
         call.terminal

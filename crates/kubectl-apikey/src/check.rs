@@ -1,4 +1,4 @@
-//! `check`: is everything in place for keys to work?
+//! `check`: reports whether the operator works.
 
 mod controller;
 mod keys;
@@ -22,26 +22,26 @@ use apikey_client::error::request;
 
 /// Check that the operator works: definitions, controller, keys, token server.
 ///
-/// Each line says what holds, or what to do. What you may not read is left open and is no failure. A key that
-/// has not been ready for 10 seconds is one, unless it is suspended or expired, or its Organization does not
-/// exist.
+/// Each line reports what works, or what to do. A check that needs a permission you don't have is unknown and
+/// does not fail. The check of keys fails if a key has not been ready for 10 seconds, unless the key is
+/// suspended or expired, or its Organization does not exist.
 #[derive(Args, Debug)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Check {
-    /// Wait until everything holds, at most so long.
+    /// Wait until no check fails, at most this long.
     #[arg(long, value_name = "DURATION", value_parser = time::duration)]
     wait: Option<SignedDuration>,
 
-    /// Namespace of the operator. Default: where its Lease is, or apikey-operator.
+    /// Namespace of the operator. Default: the namespace of its Lease, or apikey-operator.
     #[arg(long, value_name = "NAME")]
     operator_namespace: Option<String>,
 
-    /// Address of the token server. Default: that in the Secret of a key of the namespace, if it has
+    /// Address of the token server. Default: the address in the Secret of a key in the namespace, if there is
     /// one and you may read it.
     #[arg(long, value_name = "URL")]
     url: Option<String>,
 
-    /// Form for programs.
+    /// Output format for programs.
     #[arg(short, long, value_name = "FORM")]
     output: Option<Form>,
 }
@@ -62,26 +62,26 @@ Examples:
   In a script:
     kubectl apikey check -o json | jq '.checks[] | select(.state == \"failed\")'";
 
-/// Time between two tries of `--wait`.
+/// Time between two attempts of `--wait`.
 const EVERY: Duration = Duration::from_secs(1);
 
-/// How one thing stands.
+/// The result of a check.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 enum State {
     Ok,
     Failed,
-    /// It can't be told, because it may not be read or nothing names it.
+    /// The check could not be made, because a permission is missing or nothing names what to check.
     Unknown,
 }
 
-/// One thing that was looked at.
+/// The outcome of one check.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 struct Finding {
     name: &'static str,
     state: State,
     message: String,
-    /// What to do, if anything.
+    /// What to do about it, if anything.
     #[serde(skip_serializing_if = "String::is_empty")]
     fix: String,
 }
@@ -107,7 +107,7 @@ impl Finding {
         }
     }
 
-    /// What follows from a request that failed.
+    /// Converts a failed request to a finding.
     fn of_failure(name: &'static str, failure: &Failure) -> Self {
         let state = if failure.exit() == Exit::Forbidden {
             State::Unknown
@@ -117,7 +117,7 @@ impl Finding {
         Self::new(name, state, failure.message())
     }
 
-    /// What is shown to people.
+    /// The finding as it is printed for people.
     fn text(&self) -> Text {
         let (mark, style) = match self.state {
             State::Ok => ("✓", GOOD),
@@ -173,7 +173,7 @@ fn is_healthy(findings: &[Finding]) -> bool {
         .all(|finding| finding.state != State::Failed)
 }
 
-/// The last findings, at the latest those after so long.
+/// Repeats the checks until none fails or the time ends, and returns the last findings.
 async fn until_healthy(
     flags: &Check,
     cluster: &Cluster,
@@ -198,7 +198,7 @@ async fn until_healthy(
             }
         }
     };
-    // What was found before the time was up is in `findings`.
+    // If the time ends, `findings` has the results so far.
     let _ = tokio::time::timeout(longest, looking).await;
     spinner.end();
     if findings.is_empty() {
@@ -220,7 +220,7 @@ async fn look(flags: &Check, cluster: &Cluster, now: Timestamp) -> Vec<Finding> 
     findings
 }
 
-/// Whether the API server serves our kinds, which it does once their definitions are established.
+/// Checks that the API server serves both kinds, which it does when their definitions are established.
 async fn definitions(cluster: &Cluster) -> Finding {
     const NAME: &str = "definitions";
     let group = match version::served(&cluster.client).await {

@@ -1,9 +1,10 @@
-//! `__complete`: what could stand next on a command line, in the form that kubectl asks plugins for
-//! (that of cobra: a line for each candidate, with a description after a tab, and a directive last).
+//! `__complete`: prints the words that can come next on a command line, in the format that kubectl expects
+//! from plugins. It is the format of cobra: one line per candidate, with a description after a tab, and a
+//! directive at the end.
 //!
-//! kubectl runs `kubectl_complete-apikey`, which calls this. Flags and verbs come from the definition
-//! of the command line; names of keys, namespaces and organizations from the cluster, if it answers
-//! soon. Nothing is ever said of an error: a completion that fails completes nothing.
+//! kubectl runs `kubectl_complete-apikey`, which calls this verb. Flags and verbs come from the definition of
+//! the command line. Names of keys, namespaces and organizations come from the cluster, if it responds in
+//! time. Errors are never printed: a completion that fails offers no candidates.
 //!
 //! Source: kubectl's `plugin_completion.go`, cobra's `completions.go`.
 
@@ -30,16 +31,16 @@ use apikey_client::clock::Clock;
 use apikey_client::kubeconfig;
 use apikey_client::object::Answer;
 
-/// The word by which kubectl plugins are asked.
+/// The verb that kubectl plugins run for completion.
 pub(super) const WORD: &str = "__complete";
-/// Longest wait for the cluster.
+/// Maximum time to wait for the cluster.
 const DEADLINE: Duration = Duration::from_secs(3);
-/// Directive: no files are offered beside the candidates.
+/// Directive: don't offer files in addition to the candidates.
 const NO_FILES: u8 = 4;
-/// Directive: files are offered.
+/// Directive: offer files.
 const FILES: u8 = 0;
 
-/// Completes the last of the words after the program.
+/// Completes the last of the words after the program name.
 pub(super) fn run(command: &Command, program: &str, words: &[OsString]) -> ExitCode {
     let words: Vec<String> = words
         .iter()
@@ -129,7 +130,7 @@ async fn answer(call: &Invocation, asked: Asked) -> Option<Vec<Candidate>> {
     }
 }
 
-/// All objects; of those that can't be read, the name.
+/// Returns a candidate for each object. An object that can't be decoded is offered by its name.
 fn candidates<K>(listed: &Listed<K>, told: impl Fn(&K) -> Candidate) -> Vec<Candidate> {
     let unread = |object: &Unread| Candidate::new(&object.identity.name, "Unreadable");
     let unreadable = listed.unreadable.iter().map(unread);

@@ -8,12 +8,12 @@ use super::invocation::Invocation;
 
 /// Print a script that completes verbs and flags in a shell.
 ///
-/// It completes the program by its file name, so `kubectl-apikey` as well as any name it is
-/// installed under.
+/// The script completes the program by its file name, so it also works for a program that is installed under
+/// another name than `kubectl-apikey`.
 #[derive(Args, Debug)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Completion {
-    /// The shell.
+    /// The shell to complete in.
     shell: Shell,
 }
 

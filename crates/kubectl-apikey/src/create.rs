@@ -1,4 +1,4 @@
-//! `create`: a new key, from flags or from a dialogue, up to its secret.
+//! `create`: creates a key from flags or a dialogue.
 
 mod ask;
 mod build;
@@ -23,15 +23,14 @@ use apikey_client::object::{Answer, Sent};
 
 /// Create a key and wait until it is ready.
 ///
-/// On a terminal, what is missing is asked for; organizations and roles are offered. Elsewhere name,
-/// --org and --role are required.
+/// On a terminal, the program asks for missing values and offers the organizations and roles of the cluster.
+/// Without a terminal, the name, --org and --role are required.
 ///
-/// The secret is not printed unless asked for: it is in the delivered Secret. After a dialogue it is
-/// shown once.
+/// The secret is in the delivered Secret. It is printed only with --show-secret, or once after a dialogue.
 #[derive(Args, Clone, Debug, Default)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Create {
-    /// Name of the key; also its login name, unless --login-name is given.
+    /// Name of the key. It is also the login name, unless --login-name is given.
     #[arg(value_name = "NAME")]
     name: Option<String>,
 
@@ -39,38 +38,38 @@ pub(super) struct Create {
     #[arg(long, value_name = "ORG")]
     org: Option<String>,
 
-    /// What the key may do; several with commas, or the flag repeated.
+    /// Role of the key. For several roles, separate them with commas or repeat the flag.
     #[arg(long = "role", value_name = "ROLE", value_delimiter = ',')]
     roles: Vec<String>,
 
-    /// When it ends: a duration from now (90d) or a time (2027-05-24T00:00:00Z). Default: the
+    /// When the key expires: a duration from now (90d) or a time (2027-05-24T00:00:00Z). Default: the
     /// organization's default lifetime.
     #[arg(long, value_name = "WHEN", value_parser = build::expiry)]
     expires: Option<Expiry>,
 
-    /// Sub-organization that it may also act in, with its roles there: ORG or ORG=ROLE,ROLE; may be
+    /// Sub-organization in which the key may also act, with its roles there: ORG or ORG=ROLE,ROLE. May be
     /// repeated.
     #[arg(long = "sub-org", value_name = "ORG[=ROLE,..]", value_parser = build::sub_org)]
     sub_orgs: Vec<SubOrg>,
 
-    /// What it is for.
+    /// Purpose of the key.
     #[arg(long, value_name = "TEXT")]
     description: Option<String>,
 
-    /// Login name at the token endpoint, if not NAME.
+    /// Login name at the token endpoint. Default: NAME.
     #[arg(long, value_name = "NAME", help_heading = "Secret and tokens")]
     login_name: Option<String>,
 
-    /// Secret to deliver to, if not NAME.
+    /// Name of the delivered Secret. Default: NAME.
     #[arg(long, value_name = "NAME", help_heading = "Secret and tokens")]
     secret_name: Option<String>,
 
-    /// Lifetime of its tokens, from 60s to 24h. Default: 1h, or the organization's limit if that is less.
+    /// Lifetime of the tokens, from 60s to 24h. Default: 1h, or the organization's limit if that is less.
     #[arg(long, value_name = "DURATION", value_parser = time::duration,
         help_heading = "Secret and tokens")]
     ttl: Option<SignedDuration>,
 
-    /// Audience of its tokens; may be repeated.
+    /// Audience of the tokens. May be repeated.
     #[arg(
         long = "audience",
         value_name = "AUDIENCE",
@@ -78,27 +77,27 @@ pub(super) struct Create {
     )]
     audiences: Vec<String>,
 
-    /// Replace the secret by schedule; whole days, from 1d to 3650d. Default: only on request.
+    /// Rotate the secret on this schedule, in whole days, from 1d to 3650d. Default: rotate only on request.
     #[arg(long, value_name = "DURATION", value_parser = build::days,
         help_heading = "Secret and tokens")]
     rotate_every: Option<i32>,
 
-    /// How long a replaced secret stays accepted, at most 90d. 0: it is refused at once. Default: 1h. One that
-    /// leaked needs no 0 here: `kubectl apikey rotate NAME --overlap 0`.
+    /// How long a replaced secret stays accepted, at most 90d. 0: it is refused at once. Default: 1h. To
+    /// replace a leaked secret, you don't need 0 here: use `kubectl apikey rotate NAME --overlap 0`.
     #[arg(long, value_name = "DURATION", value_parser = build::seconds,
         help_heading = "Secret and tokens")]
     overlap: Option<u32>,
 
-    /// Whether the delivered Secret stays. Default: keep.
+    /// Whether the delivered Secret is kept. Default: keep.
     #[arg(long, value_name = "HOW", help_heading = "Secret and tokens")]
     delivery: Option<How>,
 
-    /// With reveal-once: how long an unclaimed secret waits, from 60s to 30d. Default: 1d.
+    /// With reveal-once: how long the secret can be claimed, from 60s to 30d. Default: 1d.
     #[arg(long, value_name = "DURATION", value_parser = build::seconds,
         help_heading = "Secret and tokens")]
     reveal_within: Option<u32>,
 
-    /// Public key of age: the secret is delivered only encrypted to it; may be repeated.
+    /// Public key of age. If set, the secret is delivered only in a form encrypted to it. May be repeated.
     #[arg(
         long = "recipient",
         value_name = "AGE1...",
@@ -116,26 +115,26 @@ pub(super) struct Create {
         default_missing_value = "client")]
     dry_run: Option<DryRun>,
 
-    /// Print the object.
+    /// Print the object in this format.
     #[arg(short, long, value_name = "FORM")]
     output: Option<Machine>,
 
-    /// Wait until it is ready.
+    /// Wait until the key is ready.
     #[arg(long, default_value_t = true, num_args = 0..=1, require_equals = true,
         default_missing_value = "true", action = ArgAction::Set, value_name = "BOOL")]
     wait: bool,
 
-    /// Longest wait.
+    /// Maximum time to wait.
     #[arg(long, value_name = "DURATION", default_value = "60s", value_parser = time::duration)]
     timeout: SignedDuration,
 }
 
-/// Whether the delivered Secret stays.
+/// Whether the delivered Secret is kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum How {
-    /// It stays for the life of the key.
+    /// The Secret is kept for the lifetime of the key.
     Keep,
-    /// It is removed as soon as it was claimed.
+    /// The Secret is removed as soon as somebody claims the secret.
     RevealOnce,
 }
 
@@ -212,7 +211,7 @@ pub(super) async fn run(flags: Create, call: &mut Invocation) -> Result<(), Fail
     next::say(call, &cluster, &ready.object, &flags, shows).await
 }
 
-/// Warns of an Organization that is not there, and of what else of the key is left out.
+/// Warns if the Organization does not exist, or if parts of the key will be ignored.
 async fn warn(call: &mut Invocation, cluster: &Cluster, key: &ApiKey) {
     let around = organization::around(cluster, key).await;
     for text in around.left_out(key) {
@@ -226,7 +225,7 @@ async fn warn(call: &mut Invocation, cluster: &Cluster, key: &ApiKey) {
     }
 }
 
-/// There is no secret in clear to print where it is encrypted, or goes to whoever claims it.
+/// Refuses `--show-secret` if the secret is delivered encrypted or has to be claimed.
 fn refuse_what_cannot_be_shown(flags: &Create, program: &str) -> Result<(), Failure> {
     if !flags.show_secret {
         return Ok(());
@@ -245,7 +244,7 @@ fn refuse_what_cannot_be_shown(flags: &Create, program: &str) -> Result<(), Fail
     Ok(())
 }
 
-/// What is required and not given.
+/// The required flags that are missing.
 fn missing(flags: &Create) -> Vec<&'static str> {
     let mut missing = Vec::new();
     if flags.name.is_none() {

@@ -1,7 +1,7 @@
-//! The delivered Secret of a key: how it is read, and what is in it.
+//! Reads the delivered Secret of a key.
 //!
-//! Values in clear are wiped when dropped, and what the API server sent is wiped as soon as they are
-//! taken out of it. Copies in the buffers of the HTTP client are beyond our reach.
+//! Clear-text values are wiped when they are dropped, and the response of the API server is wiped after they
+//! are taken from it. Copies in the buffers of the HTTP client can't be wiped here.
 
 use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::Secret as CoreSecret;
@@ -18,13 +18,13 @@ use apikey_client::object::Answer;
 
 /// The secret of a key, as it is delivered.
 pub(super) enum Value {
-    /// In clear.
+    /// In clear text.
     Clear(Zeroizing<String>),
     /// As an age file.
     Sealed(Vec<u8>),
 }
 
-/// What is in a delivered Secret.
+/// The content of a delivered Secret.
 pub(super) struct Delivered {
     /// Login name at the token endpoint.
     pub(super) name: String,
@@ -36,12 +36,12 @@ pub(super) struct Delivered {
     pub(super) organization_id: String,
     /// Address of the token endpoint, if the operator knows it.
     pub(super) token_url: Option<String>,
-    /// Time from which the key is refused, as the Secret says.
+    /// Time from which the key is refused, according to the Secret.
     pub(super) expires_at: Option<String>,
 }
 
 impl Delivered {
-    /// What is in this Secret, of which nothing is left.
+    /// Takes the values out of this Secret and wipes the rest.
     pub(super) fn take(mut secret: CoreSecret) -> Result<Self, Failure> {
         let mut all = secret.data.take().unwrap_or_default();
         let annotations = secret.metadata.annotations.take().unwrap_or_default();
@@ -85,7 +85,7 @@ fn incomplete() -> Failure {
     )
 }
 
-/// What is in the Secret is nothing that the operator put there.
+/// The failure for a Secret whose content is not what the operator delivers.
 pub(super) fn changed() -> Failure {
     Failure::no(
         "what the Secret holds is no secret that the operator made, so somebody changed it: rotate to have \
@@ -93,7 +93,7 @@ pub(super) fn changed() -> Failure {
     )
 }
 
-/// The delivered Secret of a key that keeps it.
+/// Reads the delivered Secret of a key with `delivery: Keep`.
 pub(super) async fn read(cluster: &Cluster, key: &ApiKey) -> Result<Delivered, Failure> {
     let secrets = cluster.secrets();
     let name = key.secret_name();
@@ -114,7 +114,7 @@ pub(super) fn is_of(secret: &ObjectMeta, key: &ApiKey) -> bool {
         })
 }
 
-/// There is no Secret: why, and what to do.
+/// The failure for a missing Secret, with the reason and the fix.
 fn missing(key: &ApiKey) -> Failure {
     let why = match key::ready(key) {
         Some(ready) if ready.status != "True" => ready.message.clone(),
@@ -128,7 +128,7 @@ fn missing(key: &ApiKey) -> Failure {
     ))
 }
 
-/// There is a Secret of that name, and it is not this key's.
+/// The failure for a Secret that another object owns.
 pub(super) fn foreign(key: &ApiKey) -> Failure {
     let condition = conditions::find(key::conditions_of(key), conditions::READY);
     let advice = condition.map_or_else(

@@ -1,4 +1,4 @@
-//! Questions on a terminal. Esc and Ctrl-C end the call, with nothing done.
+//! Questions on a terminal. Esc and Ctrl-C end the call without a change.
 
 use std::fmt::{self, Display};
 
@@ -11,7 +11,7 @@ use super::exit::Failure;
 use super::terminal::Terminal;
 use super::text::Text;
 
-/// A yes or no.
+/// Asks a yes-or-no question.
 #[expect(clippy::disallowed_methods, reason = "what is shown is a Text")]
 pub(super) fn confirm(question: &str, default: bool) -> Result<bool, Failure> {
     let question = Text::from(question);
@@ -19,7 +19,7 @@ pub(super) fn confirm(question: &str, default: bool) -> Result<bool, Failure> {
     answered(ask.prompt())
 }
 
-/// One of the options.
+/// Asks the user to select one of the options.
 #[expect(clippy::disallowed_methods, reason = "what is shown is a Text")]
 pub(super) fn one_of<T: Display>(
     question: &str,
@@ -30,7 +30,7 @@ pub(super) fn one_of<T: Display>(
     answered(ask.prompt()).map(|Shown(option, _)| option)
 }
 
-/// Some of the options, at least one.
+/// Asks the user to select at least one of the options.
 #[expect(clippy::disallowed_methods, reason = "what is shown is a Text")]
 pub(super) fn some_of<T: Display>(
     question: &str,
@@ -50,7 +50,7 @@ pub(super) fn some_of<T: Display>(
     Ok(chosen.map(|Shown(option, _)| option).collect())
 }
 
-/// An option, and how it is shown.
+/// An option and its text.
 struct Shown<T>(T, Text);
 
 impl<T> Display for Shown<T> {
@@ -67,22 +67,22 @@ fn shown<T: Display>(options: Vec<T>) -> Vec<Shown<T>> {
     options.collect()
 }
 
-/// A change that is not made without a yes.
+/// A change that needs confirmation.
 pub(super) struct Change<'a> {
     /// What would be done, for example "revoke 3 key(s) for good".
     pub(super) would: String,
-    /// To what, as it is shown before the question.
+    /// The objects to change, shown before the question.
     pub(super) shown: Text,
     /// The question.
     pub(super) question: String,
-    /// What is so after a no, for example "nothing was revoked".
+    /// What to report after a no, for example "nothing was revoked".
     pub(super) otherwise: &'a str,
 }
 
-/// Shows the change and asks.
+/// Shows the change and asks for confirmation.
 ///
 /// # Errors
-/// The answer is no, or there is no terminal to ask on: then it says what to do.
+/// The answer is no, or there is no terminal to ask on. The message then says what to do.
 pub(super) fn agree(change: Change<'_>, terminal: &mut Terminal) -> Result<(), Failure> {
     let Change {
         would,
@@ -103,7 +103,7 @@ pub(super) fn agree(change: Change<'_>, terminal: &mut Terminal) -> Result<(), F
     Err(Failure::failed(otherwise))
 }
 
-/// The answer, or why there is none.
+/// Returns the answer, or a failure that explains why there is none.
 pub(super) fn answered<T>(answer: Result<T, InquireError>) -> Result<T, Failure> {
     answer.map_err(|error| match error {
         Asked::OperationCanceled | Asked::OperationInterrupted => {

@@ -14,10 +14,10 @@ use super::{bulk, dialogue, follow, key, patch, time};
 use apikey_api::{ApiKey, PreviousSecret, names};
 use apikey_client::clock::Clock;
 
-/// Refuse the secrets that a rotation replaced, before their overlap ends.
+/// Refuse the replaced secrets before their overlap ends.
 ///
-/// The current secrets stay. A key without a replaced secret that is still accepted is left as it
-/// is, and is no failure.
+/// The current secrets stay valid. A key without a replaced secret that is still accepted stays unchanged,
+/// and this is not an error.
 #[derive(Args, Debug)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct DiscardPrevious {
@@ -27,11 +27,11 @@ pub(super) struct DiscardPrevious {
     #[command(flatten)]
     wait: Wait,
 
-    /// Don't ask.
+    /// Don't ask for confirmation.
     #[arg(short, long)]
     yes: bool,
 
-    /// Only show what would be refused.
+    /// Only show which secrets would be refused.
     #[arg(long, value_name = "WHERE", num_args = 0..=1, require_equals = true,
         default_missing_value = "client")]
     dry_run: Option<DryRun>,
@@ -58,7 +58,7 @@ pub(super) async fn run(flags: &DiscardPrevious, call: &mut Invocation) -> Resul
     .await
 }
 
-/// Shows what would be refused and asks.
+/// Shows which secrets would be refused, and asks for confirmation.
 fn agree(selected: &Selected, call: &mut Invocation) -> Result<(), Failure> {
     let now = call.clock.now();
     let mut lines = Vec::new();
@@ -118,7 +118,7 @@ async fn discard(
     .await
 }
 
-/// The replaced secret, while it is accepted.
+/// The replaced secret, if it is still accepted.
 fn previous(key: &ApiKey, now: Timestamp) -> Option<&PreviousSecret> {
     let previous = key.status.as_ref()?.previous_secret.as_ref()?;
     (previous.valid_until.0 > now).then_some(previous)

@@ -1,5 +1,5 @@
-//! `docs`: manual pages, scripts for shells and a reference, all from the definition of the command
-//! line. Hidden: it is for packagers and the generators.
+//! `docs`: manual pages, shell completions and the reference, all generated from the definition of the
+//! command line. The verb is hidden because it is for packagers and the generators.
 
 mod markdown;
 
@@ -14,16 +14,16 @@ use clap_mangen::Man;
 use super::exit::Failure;
 use super::invocation::Invocation;
 
-/// Name of the program file, by which pages and scripts are named.
+/// File name of the program, which is also the base name of its manual pages and scripts.
 const FILE: &str = "kubectl-apikey";
 
-/// Write manual pages and scripts for shells, and print the reference.
+/// Write manual pages and shell completions, and print the reference.
 ///
 /// Without --out, the reference is printed as Markdown.
 #[derive(Args, Debug)]
 #[command(after_help = EXAMPLES, hide = true)]
 pub(super) struct Docs {
-    /// Folder to write man/, completions/ and cli.md into.
+    /// Folder in which to write man/, completions/ and cli.md.
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
 }
@@ -41,7 +41,7 @@ pub(super) fn run(flags: &Docs, call: &mut Invocation) -> Result<(), Failure> {
     written.map_err(|error| Failure::failed(format!("{}: {error}", folder.display())))
 }
 
-/// The reference, which is `docs/cli.md`.
+/// The reference, which becomes `docs/cli.md`.
 fn reference() -> String {
     let mut command = super::command("kubectl apikey");
     command.build();
@@ -56,7 +56,7 @@ fn write(folder: &Path) -> io::Result<()> {
     let mut command = super::command("kubectl apikey");
     command.build();
     page(&command, FILE, &pages)?;
-    // A shell looks for the script by the file of the program.
+    // A shell finds the script by the file name of the program.
     let command = super::command(FILE);
     for shell in Shell::value_variants() {
         let mut command = command.clone();
@@ -65,7 +65,7 @@ fn write(folder: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// The page of a built command and those of its verbs, each found by its name.
+/// Writes the page of a command and the pages of its verbs. Each file is named after its command.
 fn page(command: &Command, name: &str, folder: &Path) -> io::Result<()> {
     for verb in command.get_subcommands().filter(|verb| !verb.is_hide_set()) {
         page(verb, &format!("{name}-{}", verb.get_name()), folder)?;

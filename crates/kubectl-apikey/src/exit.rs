@@ -1,5 +1,5 @@
-//! How a call ends: [`Exit`] codes, which are a contract for scripts, and [`Failure`], which says
-//! what to do next.
+//! How a call ends: [`Exit`] codes, which scripts can rely on, and [`Failure`], which tells the user what to
+//! do.
 
 use std::fmt::Write as _;
 use std::process::ExitCode;
@@ -9,9 +9,9 @@ use apikey_client::error;
 /// Exit codes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Exit {
-    /// Done.
+    /// The call succeeded.
     Done,
-    /// It did not work, for a reason that has no code of its own.
+    /// The call failed for a reason without its own code.
     Failed,
     /// The command line is wrong.
     Usage,
@@ -19,14 +19,14 @@ pub(crate) enum Exit {
     NotFound,
     /// A permission is missing.
     Forbidden,
-    /// It worked, and the answer is no.
+    /// The call worked, and the answer is no.
     No,
-    /// It took longer than it may.
+    /// The call timed out.
     TimedOut,
 }
 
 impl Exit {
-    /// All of them, in the order of their numbers.
+    /// All exit codes in numeric order.
     pub(crate) const ALL: [Self; 7] = [
         Self::Done,
         Self::Failed,
@@ -37,7 +37,7 @@ impl Exit {
         Self::TimedOut,
     ];
 
-    /// The number.
+    /// The numeric code.
     #[must_use]
     pub(crate) const fn code(self) -> u8 {
         match self {
@@ -51,7 +51,7 @@ impl Exit {
         }
     }
 
-    /// What it means.
+    /// What the code means.
     #[must_use]
     pub(crate) const fn meaning(self) -> &'static str {
         match self {
@@ -67,7 +67,7 @@ impl Exit {
         }
     }
 
-    /// What clap ends with.
+    /// The exit code for an error of clap.
     pub(super) fn of(error: &clap::Error) -> Self {
         if error.use_stderr() {
             Self::Usage
@@ -83,7 +83,7 @@ impl From<Exit> for ExitCode {
     }
 }
 
-/// The table of exit codes, as `--help` shows it.
+/// The table of exit codes that `--help` prints.
 #[must_use]
 pub(crate) fn table() -> String {
     let mut text = "Exit codes:\n".to_owned();
@@ -93,7 +93,7 @@ pub(crate) fn table() -> String {
     text
 }
 
-/// Why a call did not do what it was asked, for people, and the code for programs.
+/// Why a call failed: a message for people and an exit code for programs.
 #[derive(Debug)]
 pub(crate) struct Failure {
     exit: Exit,
@@ -101,7 +101,7 @@ pub(crate) struct Failure {
 }
 
 impl Failure {
-    /// A failure with this code.
+    /// Creates a failure with this exit code.
     pub(super) fn new(exit: Exit, message: impl Into<String>) -> Self {
         Self {
             exit,
@@ -109,42 +109,42 @@ impl Failure {
         }
     }
 
-    /// [`Exit::Failed`].
+    /// Creates a failure with [`Exit::Failed`].
     pub(crate) fn failed(message: impl Into<String>) -> Self {
         Self::new(Exit::Failed, message)
     }
 
-    /// [`Exit::Usage`].
+    /// Creates a failure with [`Exit::Usage`].
     pub(crate) fn usage(message: impl Into<String>) -> Self {
         Self::new(Exit::Usage, message)
     }
 
-    /// [`Exit::NotFound`].
+    /// Creates a failure with [`Exit::NotFound`].
     pub(crate) fn not_found(message: impl Into<String>) -> Self {
         Self::new(Exit::NotFound, message)
     }
 
-    /// [`Exit::Forbidden`].
+    /// Creates a failure with [`Exit::Forbidden`].
     pub(crate) fn forbidden(message: impl Into<String>) -> Self {
         Self::new(Exit::Forbidden, message)
     }
 
-    /// [`Exit::No`].
+    /// Creates a failure with [`Exit::No`].
     pub(crate) fn no(message: impl Into<String>) -> Self {
         Self::new(Exit::No, message)
     }
 
-    /// [`Exit::TimedOut`].
+    /// Creates a failure with [`Exit::TimedOut`].
     pub(crate) fn timed_out(message: impl Into<String>) -> Self {
         Self::new(Exit::TimedOut, message)
     }
 
-    /// The end of a pipe that nobody reads any more: nothing to say.
+    /// A failure without a message, for a closed pipe.
     pub(super) fn silent() -> Self {
         Self::new(Exit::Done, "")
     }
 
-    /// The same failure, said of this.
+    /// Prefixes the message with the object that it is about.
     #[must_use]
     pub(super) fn about(mut self, what: &str) -> Self {
         if !self.message.is_empty() {
@@ -153,13 +153,13 @@ impl Failure {
         self
     }
 
-    /// The code.
+    /// The exit code.
     #[must_use]
     pub(crate) fn exit(&self) -> Exit {
         self.exit
     }
 
-    /// What is wrong and what to do next.
+    /// The message: what is wrong and what to do.
     #[must_use]
     pub(crate) fn message(&self) -> &str {
         &self.message
@@ -167,7 +167,7 @@ impl Failure {
 }
 
 impl From<error::Error> for Failure {
-    /// A request to the API server that failed. The server names the missing permission itself.
+    /// Converts a failed request to the API server. The server's message already names a missing permission.
     fn from(error: error::Error) -> Self {
         if error.is_deadline() {
             return Self::timed_out(format!(
@@ -195,7 +195,7 @@ impl From<error::Error> for Failure {
 }
 
 impl From<std::io::Error> for Failure {
-    /// Output that can't be written.
+    /// Converts an error in writing the output.
     fn from(error: std::io::Error) -> Self {
         if error.kind() == std::io::ErrorKind::BrokenPipe {
             return Self::silent();

@@ -1,4 +1,4 @@
-//! Waiting until the operator has done something with a key.
+//! Waits until the operator has changed a key.
 
 use std::time::Duration;
 
@@ -9,13 +9,13 @@ use super::invocation::Cluster;
 use super::{key, program, select, time};
 use apikey_api::ApiKey;
 
-/// Longest wait unless the user says otherwise.
+/// Default of the maximum time to wait.
 pub(super) const DEFAULT_TIMEOUT: &str = "2m";
-/// Time between looks. A watch would need a permission more than the one to read the key.
+/// Time between two reads. A watch would need an additional permission.
 const EVERY: Duration = Duration::from_millis(300);
 
-/// Looks at one key until `found` has an answer or a failure. `what` is not so at the end of the time. A
-/// key that can't be read ends it: no time changes that.
+/// Reads one key until `found` returns an answer or a failure. `what` names the expected change in the
+/// message of a timeout. A key that can't be decoded ends the wait, because waiting does not change that.
 pub(super) async fn until<T>(
     cluster: &Cluster,
     name: &str,
@@ -38,7 +38,7 @@ pub(super) async fn until<T>(
                         last = format!("Ready is {}: {}", ready.status, ready.message);
                     }
                 }
-                // The API server may be away for a moment.
+                // The API server may be unavailable for a moment.
                 Err(failure) if matches!(failure.exit(), Exit::Failed | Exit::TimedOut) => {
                     failure.message().clone_into(&mut last);
                 }

@@ -10,7 +10,7 @@ use super::exit::Failure;
 use apikey_api::text;
 use apikey_client::object::Whole;
 
-/// Forms for programs.
+/// Output formats for programs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(super) enum Machine {
     /// JSON.
@@ -20,8 +20,8 @@ pub(super) enum Machine {
 }
 
 impl Machine {
-    /// The value in this form, without a line break at the end and with nothing raw that steers a terminal.
-    /// YAML that would have some is written in the form of JSON, which is YAML too.
+    /// Renders the value in this format, without a trailing line break and without raw control characters.
+    /// YAML that would contain control characters is written as JSON, which is valid YAML too.
     pub(super) fn render(self, value: &impl Serialize) -> Result<String, Failure> {
         let text = match self {
             Self::Json => json(value)?,
@@ -47,7 +47,7 @@ fn is_raw(c: char) -> bool {
     c != '\n' && text::is_hidden(c)
 }
 
-/// JSON that means the same and has nothing raw in it that steers a terminal.
+/// Equivalent JSON with control characters escaped.
 pub(super) fn escaped(json: &str) -> Cow<'_, str> {
     if !json.contains(is_raw) {
         return Cow::Borrowed(json);

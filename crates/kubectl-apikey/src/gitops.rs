@@ -1,9 +1,8 @@
-//! Whether something else writes the spec of an object, and so may undo what is changed by hand.
-//! Pure.
+//! Detects whether another tool manages an object and may revert manual changes. Pure.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
-/// Annotations and labels by which tools mark what is theirs.
+/// Annotations and labels with which tools mark the objects that they manage.
 const MARKS: [(&str, &str); 6] = [
     ("argocd.argoproj.io/tracking-id", "Argo CD"),
     ("argocd.argoproj.io/instance", "Argo CD"),
@@ -13,7 +12,7 @@ const MARKS: [(&str, &str); 6] = [
     ("helm.sh/chart", "Helm"),
 ];
 
-/// Field managers of tools that apply what is in a repository.
+/// Field managers of tools that apply objects from a repository.
 const MANAGERS: [(&str, &str); 5] = [
     ("argocd-controller", "Argo CD"),
     ("argocd-application-controller", "Argo CD"),
@@ -22,7 +21,7 @@ const MANAGERS: [(&str, &str); 5] = [
     ("helm", "Helm"),
 ];
 
-/// The tool that keeps the object as it is declared elsewhere, if one does.
+/// Returns the tool that manages the object, if there is one.
 pub(super) fn keeper(meta: &ObjectMeta) -> Option<&'static str> {
     let marked = MARKS.into_iter().find(|(mark, _)| {
         let has = |map: &Option<std::collections::BTreeMap<String, String>>| {
@@ -40,8 +39,8 @@ pub(super) fn keeper(meta: &ObjectMeta) -> Option<&'static str> {
     marked.or_else(managed).map(|(_, tool)| tool)
 }
 
-/// What to tell somebody who suspends or resumes such a key by hand. No tool changes a field that its file
-/// leaves out, and this program writes `suspended` in a name that Flux does not take over.
+/// The warning for a user who suspends or resumes a managed key. Tools don't change a field that is not in
+/// their files, and this program writes `suspended` with a field manager whose fields Flux does not adopt.
 pub(super) fn suspension(name: &str, tool: &str) -> String {
     format!(
         "apikey/{name} is managed by {tool}: this lasts unless `suspended` is declared there; if it is, make \
@@ -49,7 +48,7 @@ pub(super) fn suspension(name: &str, tool: &str) -> String {
     )
 }
 
-/// What to tell somebody who changes such an object, by hand.
+/// The warning for a user who changes a managed key.
 pub(super) fn warning(name: &str, tool: &str) -> String {
     format!(
         "apikey/{name} is managed by {tool}, which may revert this: make the same change where \

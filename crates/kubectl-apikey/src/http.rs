@@ -1,5 +1,5 @@
-//! HTTP for verbs that talk to the token server. Nothing is sent where it was not meant to go: no
-//! redirect is followed, and no proxy is asked for what is on this machine.
+//! The HTTP client for the token server. It follows no redirects and uses no proxy for local addresses, so
+//! secrets are sent only to the given address.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -16,14 +16,14 @@ use super::input;
 use apikey_client::error;
 use apikey_client::proxy;
 
-/// Longest wait for an answer.
+/// Maximum time to wait for a response.
 const DEADLINE: Duration = Duration::from_secs(10);
-/// Longest answer that is read. Unit: bytes.
+/// Maximum size of a response, in bytes.
 const MAX_ANSWER_BYTES: usize = 1024 * 1024;
-/// Longest text of a server that is repeated.
+/// Maximum length of server text that is printed, in characters.
 const MAX_SAID_CHARS: usize = 500;
 
-/// A client for this address.
+/// Builds a client for this address.
 pub(super) fn client(url: &Url) -> Result<Client, Failure> {
     built(builder(url))
 }
@@ -45,15 +45,15 @@ fn built(builder: ClientBuilder) -> Result<Client, Failure> {
     client.map_err(|error| Failure::failed(format!("HTTP can't be used: {}", error::chain(&error))))
 }
 
-/// How a server is trusted.
+/// How the certificate of the server is verified.
 #[derive(Args, Clone, Debug, Default)]
 pub(super) struct Trust {
-    /// File with the certificates of the authorities to trust (PEM), in place of those of the system.
+    /// PEM file with the certificate authorities to trust instead of those of the system.
     #[arg(long, value_name = "FILE")]
     pub(super) ca_file: Option<PathBuf>,
 }
 
-/// An answer.
+/// A response.
 pub(super) struct Answer {
     pub(super) status: u16,
     pub(super) retry_after: Option<String>,
@@ -61,7 +61,7 @@ pub(super) struct Answer {
 }
 
 impl Answer {
-    /// What the server says is wrong, in the form of either of its calls.
+    /// Returns the error that the server reports, in the format of either endpoint.
     pub(super) fn said(&self) -> String {
         let json: Value = serde_json::from_str(&self.body).unwrap_or_default();
         let field = |name: &str| json.get(name).and_then(Value::as_str);
@@ -74,9 +74,9 @@ impl Answer {
     }
 }
 
-/// Who talks to servers.
+/// An HTTP client with the trusted authorities.
 pub(super) struct Http {
-    /// Authorities to trust in place of those of the system.
+    /// Authorities to trust instead of those of the system.
     authorities: Option<Vec<Certificate>>,
 }
 
@@ -93,14 +93,14 @@ impl Http {
         })
     }
 
-    /// Sends a form, which is wiped afterwards.
+    /// Posts a form, which is wiped afterwards.
     pub(super) async fn post(&self, url: &Url, form: Zeroizing<String>) -> Result<Answer, Failure> {
         let request = self.client(url)?.post(url.clone());
         let request = request.header("content-type", "application/x-www-form-urlencoded");
         answer(url, request.body(Bytes::from_owner(form)).send().await).await
     }
 
-    /// Asks for a document.
+    /// Gets a document.
     pub(super) async fn get(&self, url: &Url) -> Result<Answer, Failure> {
         answer(url, self.client(url)?.get(url.clone()).send().await).await
     }
@@ -131,7 +131,8 @@ async fn answer(url: &Url, response: reqwest::Result<Response>) -> Result<Answer
     })
 }
 
-/// No answer of `url`. What an error says is about addresses and certificates, never about a body.
+/// The failure for a request without a response. Its text covers addresses and certificates, and never a
+/// body.
 fn unreachable(url: &Url, error: &reqwest::Error) -> Failure {
     if error.is_timeout() {
         return Failure::timed_out(format!(
@@ -165,7 +166,7 @@ fn authorities(path: &Path) -> Result<Vec<Certificate>, Failure> {
     Ok(certificates)
 }
 
-/// An address that the user gave: http or https, without user name, query and fragment.
+/// Parses an address that the user gave: http or https, without user name, query and fragment.
 pub(super) fn address(text: &str) -> Result<Url, String> {
     let bad = || "use an address such as https://keys.example.com".to_owned();
     let url = Url::parse(text).map_err(|_| bad())?;
@@ -178,14 +179,14 @@ pub(super) fn address(text: &str) -> Result<Url, String> {
     }
 }
 
-/// The address with this path after its own.
+/// Appends a path to an address.
 pub(super) fn under(base: &Url, path: &str) -> Url {
     let mut url = base.clone();
     url.set_path(&format!("{}{path}", base.path().trim_end_matches('/')));
     url
 }
 
-/// Whether what is sent can be read on the way.
+/// Whether others on the network can read the traffic.
 pub(super) fn is_open(url: &Url) -> bool {
     url.scheme() == "http" && !is_this_machine(url)
 }

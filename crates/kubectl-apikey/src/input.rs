@@ -1,4 +1,4 @@
-//! What is read from a file or from standard input: secrets, tokens and keys, never an argument.
+//! Reads secrets, tokens and keys from files or standard input. They are never arguments.
 
 use std::fs::File;
 use std::io::{self, IsTerminal as _, Read};
@@ -8,10 +8,10 @@ use zeroize::Zeroizing;
 
 use super::exit::Failure;
 
-/// Longest text that is read. Unit: bytes.
+/// Maximum size of the input, in bytes.
 const MAX_BYTES: u64 = 1024 * 1024;
 
-/// The text of a file; `-` is standard input. It is wiped when dropped.
+/// Reads a text from a file, or from standard input for `-`. The text is wiped when it is dropped.
 pub(super) fn text(path: &Path, what: &str) -> Result<Zeroizing<String>, Failure> {
     let bytes = bytes(path, what)?;
     let text = std::str::from_utf8(&bytes)
@@ -19,7 +19,7 @@ pub(super) fn text(path: &Path, what: &str) -> Result<Zeroizing<String>, Failure
     Ok(Zeroizing::new(text.to_owned()))
 }
 
-/// The content of a file; `-` is standard input. It is wiped when dropped.
+/// Reads bytes from a file, or from standard input for `-`. The bytes are wiped when they are dropped.
 pub(super) fn bytes(path: &Path, what: &str) -> Result<Zeroizing<Vec<u8>>, Failure> {
     let read = if is_standard_input(path) {
         let stdin = io::stdin();
@@ -44,13 +44,13 @@ pub(super) fn bytes(path: &Path, what: &str) -> Result<Zeroizing<Vec<u8>>, Failu
     Ok(bytes)
 }
 
-/// Whether the path stands for standard input.
+/// Whether the path means standard input.
 pub(super) fn is_standard_input(path: &Path) -> bool {
     path == Path::new("-")
 }
 
 fn all(reader: impl Read) -> io::Result<Zeroizing<Vec<u8>>> {
-    // Room for what is usual, so that no copy is left behind by growing.
+    // Reserve enough for the usual input, because a buffer that grows leaves a copy behind.
     let mut bytes = Zeroizing::new(Vec::with_capacity(16 * 1024));
     reader.take(MAX_BYTES + 1).read_to_end(&mut bytes)?;
     Ok(bytes)

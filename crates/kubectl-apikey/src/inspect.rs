@@ -1,4 +1,4 @@
-//! `inspect`: what a secret, token or age file is, without printing it back.
+//! `inspect`: identifies a secret, a token or an age file without printing it.
 
 mod identify;
 
@@ -20,16 +20,16 @@ use super::{format, input, jwt, key, select};
 use apikey_api::ApiKey;
 use apikey_client::object::{Answer, Sent, Stored, Unreadable};
 
-/// Say what a secret, an access token or an encrypted secret is.
+/// Identify a secret, an access token or an encrypted secret.
 ///
-/// Nothing is sent anywhere, and a secret is not printed back. Of a secret it says whether it has the
-/// published format and whose it is; of a token what it claims, unchecked (`verify` checks it); of any
-/// other text which secrets are in it. Ends with code 5 if nothing is recognised, or a secret is
-/// mistyped.
+/// Nothing is sent anywhere, and a secret is never printed. For a secret, the output shows whether it has the
+/// published format and which key it belongs to. For a token, it shows the claims without checking them (use
+/// `verify` to check). For any other text, it shows the secrets that the text contains. The exit code is 5 if
+/// nothing is recognized or a secret is mistyped.
 #[derive(Args, Debug)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Inspect {
-    /// A token; `-`, or nothing, reads standard input. A secret is never an argument.
+    /// A token. `-` or no argument reads standard input. A secret can't be passed as an argument.
     #[arg(value_name = "JWT|-", conflicts_with = "file")]
     text: Option<String>,
 
@@ -37,11 +37,11 @@ pub(super) struct Inspect {
     #[arg(short, long, value_name = "FILE")]
     file: Option<PathBuf>,
 
-    /// Ask the cluster which ApiKey it is of, in all namespaces or, if you may not, in one.
+    /// Find the ApiKey in the cluster: in all namespaces, or in one namespace if you may not read all.
     #[arg(long)]
     find: bool,
 
-    /// Form for programs.
+    /// Output format for programs.
     #[arg(short, long, value_name = "FORM")]
     output: Option<Form>,
 }
@@ -128,7 +128,7 @@ fn say(flags: &Inspect, finding: &Finding, call: &mut Invocation) -> Result<(), 
     Ok(())
 }
 
-/// The keys with these ids, those among them that can't be read included.
+/// The keys with these ids, including those that can't be read.
 async fn find(ids: &[String], call: &mut Invocation) -> Result<Vec<Stored<ApiKey>>, Failure> {
     let cluster = call.cluster().await?;
     let keys = match list(cluster.all_keys()).await {
@@ -159,5 +159,5 @@ async fn list(api: Api<Answer<ApiKey>>) -> Result<Vec<Stored<Kept>>, Failure> {
     select::all(api.into_client(), target, "list ApiKeys", all).await
 }
 
-/// A key with all of it, whether it can be read or not.
+/// A key with its full content, whether or not it can be read.
 type Kept = Sent<Result<ApiKey, Unreadable>>;

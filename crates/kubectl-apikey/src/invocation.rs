@@ -1,5 +1,5 @@
-//! One call of the plugin: how it was called, where it writes, and the cluster, which is connected
-//! to when a verb first asks for it.
+//! The context of one call: the program name, the terminal, the clock, and the target cluster. A verb
+//! connects to the cluster when it first needs it.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -20,13 +20,13 @@ use apikey_client::error::chain;
 use apikey_client::kubeconfig;
 use apikey_client::object::Answer;
 
-/// Longest wait for a connection.
+/// Maximum time to connect.
 const CONNECT_DEADLINE: Duration = Duration::from_secs(5);
 
-/// Which cluster, as whom, and where in it.
+/// The cluster, user and namespace to use.
 #[derive(Args, Clone, Debug, Default)]
 pub(super) struct Target {
-    /// Namespace; default: that of the context.
+    /// Namespace to use. Default: the namespace of the context.
     #[arg(
         short,
         long,
@@ -36,11 +36,11 @@ pub(super) struct Target {
     )]
     pub(super) namespace: Option<String>,
 
-    /// Context of the kubeconfig; default: the current one.
+    /// Context of the kubeconfig to use. Default: the current context.
     #[arg(long, global = true, value_name = "NAME", help_heading = "Global")]
     pub(super) context: Option<String>,
 
-    /// File with the kubeconfig; default: $KUBECONFIG, then ~/.kube/config.
+    /// Path of the kubeconfig. Default: $KUBECONFIG, then ~/.kube/config.
     #[arg(long, global = true, value_name = "FILE", help_heading = "Global")]
     pub(super) kubeconfig: Option<PathBuf>,
 
@@ -53,7 +53,7 @@ pub(super) struct Target {
     )]
     pub(super) impersonate: Option<String>,
 
-    /// Group to act as, with --as; may be repeated.
+    /// Group to act as, with --as. May be repeated.
     #[arg(
         long = "as-group",
         global = true,
@@ -64,13 +64,13 @@ pub(super) struct Target {
     pub(super) impersonate_groups: Vec<String>,
 }
 
-/// One call of the plugin.
+/// The context of one call.
 pub(super) struct Invocation {
-    /// What the program is called, for hints.
+    /// Name of the program, for hints.
     pub(super) program: String,
-    /// Where it writes.
+    /// Terminal to write to.
     pub(super) terminal: Terminal,
-    /// The time.
+    /// Clock that gives the current time.
     pub(super) clock: Clock,
     target: Target,
     cluster: OnceCell<Cluster>,
@@ -87,21 +87,21 @@ impl Invocation {
         }
     }
 
-    /// Which cluster was asked for.
+    /// The target that the flags name.
     pub(super) fn target(&self) -> &Target {
         &self.target
     }
 
-    /// The cluster.
+    /// Returns a client for the cluster.
     ///
-    /// No request is made yet; what fails is a kubeconfig that can't be used.
+    /// It sends no request. It fails only if the kubeconfig can't be used.
     pub(super) async fn cluster(&self) -> Result<Cluster, Failure> {
         let cluster = self.cluster.get_or_try_init(|| connect(&self.target));
         cluster.await.cloned()
     }
 }
 
-/// A cluster, and the namespace to work in.
+/// A cluster and the namespace to use.
 #[derive(Clone)]
 pub(super) struct Cluster {
     pub(super) client: Client,
@@ -137,7 +137,7 @@ impl Cluster {
         self.here()
     }
 
-    /// Metadata of an object, if it is there.
+    /// Metadata of an object, if it exists.
     pub(super) async fn metadata<K: Resource>(
         &self,
         api: Api<K>,
@@ -159,7 +159,7 @@ impl Cluster {
 
 async fn connect(target: &Target) -> Result<Cluster, Failure> {
     let mut config = config(target).await?;
-    // kube's own retries would hold a request for minutes and hide a throttled server.
+    // kube's own retries could hold a request for minutes and hide that the server throttles.
     config.default_retry = false;
     config.connect_timeout = Some(CONNECT_DEADLINE);
     if target.impersonate.is_some() {

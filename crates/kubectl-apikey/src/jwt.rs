@@ -1,5 +1,4 @@
-//! A JSON Web Token as text: its parts, and its claims in words. Pure; nothing here is a check of who
-//! made it.
+//! Parses a JSON Web Token and formats its claims. Pure. Nothing here verifies the signature.
 
 use std::fmt;
 
@@ -12,11 +11,11 @@ use super::exit::Failure;
 use super::time;
 use apikey_credential::Secret;
 
-/// Longest token that is read. Unit: characters.
+/// Maximum length of a token, in characters.
 const MAX_CHARS: usize = 64 * 1024;
 /// Claims that are times.
 const TIMES: [&str; 4] = ["iat", "nbf", "exp", "auth_time"];
-/// Claims in the order that people look for them; others follow.
+/// The order in which claims are printed. Other claims follow.
 const ORDER: [&str; 16] = [
     "iss",
     "sub",
@@ -36,16 +35,16 @@ const ORDER: [&str; 16] = [
     "jti",
 ];
 
-/// The parts of a token.
+/// The decoded parts of a token.
 pub(super) struct Jwt {
     pub(super) header: Map<String, Value>,
     pub(super) claims: Map<String, Value>,
-    /// What is signed.
+    /// The signed part of the token.
     pub(super) message: String,
     pub(super) signature: Vec<u8>,
 }
 
-/// Why a text is no token.
+/// Why a text is not a token.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum Malformed {
     #[error("a token has three parts, separated by '.', and this has {0}")]
@@ -57,7 +56,7 @@ pub(super) enum Malformed {
 }
 
 impl Jwt {
-    /// The parts of a token.
+    /// Decodes the parts of a token.
     pub(super) fn parse(text: &str) -> Result<Self, Malformed> {
         if text.len() > MAX_CHARS {
             return Err(Malformed::Length);
@@ -80,22 +79,22 @@ impl Jwt {
         })
     }
 
-    /// A member of the header that is a text.
+    /// Returns a text member of the header.
     pub(super) fn header(&self, name: &str) -> Option<&str> {
         self.header.get(name).and_then(Value::as_str)
     }
 
-    /// A claim that is a text.
+    /// Returns a text claim.
     pub(super) fn claim(&self, name: &str) -> Option<&str> {
         self.claims.get(name).and_then(Value::as_str)
     }
 
-    /// A claim that is a time (RFC 7519: seconds since 1970, fractions allowed).
+    /// Returns a time claim (RFC 7519: seconds since 1970, with optional fractions).
     pub(super) fn time(&self, name: &str) -> Option<Timestamp> {
         time_of(self.claims.get(name)?)
     }
 
-    /// The claims as lines of name and value, times with how far they are from now.
+    /// Returns the claims as names and values. Times include their distance from now.
     pub(super) fn lines(&self, now: Timestamp) -> Vec<(String, String)> {
         let place = |name: &str| ORDER.iter().position(|known| *known == name);
         let mut claims: Vec<_> = self.claims.iter().collect();
@@ -129,7 +128,7 @@ fn time_of(value: &Value) -> Option<Timestamp> {
     Timestamp::from_second(seconds).ok()
 }
 
-/// A value without the brackets and quotes of JSON where it has a plain form.
+/// Formats a value without JSON brackets and quotes if it has a plain form.
 pub(super) fn words(value: &Value) -> String {
     match value {
         Value::String(text) => text.clone(),
@@ -143,7 +142,7 @@ pub(super) fn words(value: &Value) -> String {
     }
 }
 
-/// Refuses a secret as an argument, which others on this machine can see.
+/// Refuses a secret as an argument, because other users of the machine can see arguments.
 pub(super) fn refuse_secret(argument: &str, instead: &str) -> Result<(), Failure> {
     if Secret::is_like(argument) || argument.starts_with("AGE-SECRET-KEY-") {
         return Err(Failure::usage(format!(

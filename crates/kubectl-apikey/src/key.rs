@@ -1,4 +1,4 @@
-//! What of an `ApiKey` the verbs show and ask about. Pure.
+//! Properties of an `ApiKey` that verbs show and check. Pure.
 
 use anstyle::Style;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
@@ -9,32 +9,32 @@ use super::terminal::{BAD, GOOD, WARN};
 use apikey_api::conditions::{self, reason};
 use apikey_api::{ApiKey, Phase};
 
-/// Its name.
+/// The name of the key.
 pub(super) fn name(key: &ApiKey) -> &str {
     key.metadata.name.as_deref().unwrap_or_default()
 }
 
-/// Its namespace.
+/// The namespace of the key.
 pub(super) fn namespace(key: &ApiKey) -> &str {
     key.metadata.namespace.as_deref().unwrap_or_default()
 }
 
-/// The call of a verb with it, for hints.
+/// The command that runs a verb on the key, for hints.
 pub(super) fn call(key: &ApiKey, verb: &str) -> String {
     program::call(verb, name(key), namespace(key))
 }
 
-/// When it was created.
+/// Time at which the key was created.
 pub(super) fn created(key: &ApiKey) -> Option<Timestamp> {
     key.metadata.creation_timestamp.as_ref().map(|time| time.0)
 }
 
-/// The time from which it is refused.
+/// Time from which the key is refused.
 pub(super) fn expires_at(key: &ApiKey) -> Option<Timestamp> {
     key.status.as_ref()?.expires_at.as_ref().map(|time| time.0)
 }
 
-/// When it was last used.
+/// Time at which the key was last used.
 pub(super) fn last_used(key: &ApiKey) -> Option<Timestamp> {
     key.status
         .as_ref()?
@@ -43,30 +43,30 @@ pub(super) fn last_used(key: &ApiKey) -> Option<Timestamp> {
         .map(|time| time.0)
 }
 
-/// Its conditions.
+/// The conditions of the key.
 pub(super) fn conditions_of(key: &ApiKey) -> &[Condition] {
     let status = key.status.as_ref();
     status.map(|s| s.conditions.as_slice()).unwrap_or_default()
 }
 
-/// Its condition `Ready`.
+/// The condition `Ready` of the key.
 pub(super) fn ready(key: &ApiKey) -> Option<&Condition> {
     conditions::find(conditions_of(key), conditions::READY)
 }
 
-/// Whether the status is about the spec as it is.
+/// Whether the status describes the current spec.
 pub(super) fn is_observed(key: &ApiKey) -> bool {
     let seen = key.status.as_ref().map(|status| status.observed_generation);
     seen == key.metadata.generation
 }
 
-/// Whether its current secret is refused on request, while the next one can't be delivered.
+/// Whether the current secret is refused on request while the next one can't be delivered.
 pub(super) fn is_refused(key: &ApiKey) -> bool {
     let delivered = conditions::find(conditions_of(key), conditions::DELIVERED);
     delivered.is_some_and(|delivered| delivered.reason == reason::DELIVERY_HELD_UP)
 }
 
-/// Its phase, and whether its secret is refused or it is suspended, in one word.
+/// The phase in one word, or that the secret is refused or the key is suspended.
 pub(super) fn phase(key: &ApiKey) -> (String, Style) {
     let phase = key.status.as_ref().and_then(|status| status.phase);
     let (word, style) = match phase {
@@ -87,7 +87,7 @@ pub(super) fn phase(key: &ApiKey) -> (String, Style) {
     (words.join(","), style)
 }
 
-/// The style of a condition's status, for a condition that is good when it is `True`.
+/// The style for the status of a condition with positive polarity.
 pub(super) fn truth(status: &str) -> Style {
     match status {
         "True" => GOOD,

@@ -1,4 +1,4 @@
-//! `lint`: what the API server and the operator would say of files, before they are applied.
+//! `lint`: checks files as the API server and the operator would, before they are applied.
 
 mod metadata;
 mod node;
@@ -25,16 +25,16 @@ use apikey_api::ApiKey;
 
 /// Check files with ApiKeys and Organizations, without a cluster.
 ///
-/// Checked are fields, formats and the rules of the definitions, expiries that have passed, names
-/// that stand twice, and keys against Organizations of the same files. Objects of other kinds are
-/// skipped; a kind of our API that there is not is a problem, and so is input without any object. With
-/// --server each object is also tried on the cluster, which keeps nothing, and keys are checked against its
-/// Organizations. If you may not list those, as is usual in a namespace of one's own, a warning says so, and
-/// the call fails for it only with --strict.
+/// The checks cover fields, formats, the rules of the definitions, expiries in the past, duplicate names, and
+/// keys against Organizations in the same files. Objects of other kinds are skipped. An unknown kind of this
+/// API is a problem, and so is input without any object. With --server, each object is also validated by the
+/// cluster with a dry run, and keys are checked against the Organizations of the cluster. If you may not list
+/// Organizations, which is usual for users of a single namespace, a warning reports it, and the call fails
+/// because of it only with --strict.
 ///
-/// Problems go to standard output, one a line; with any, the exit code is 5. What the operator would
-/// leave out of a key that is good otherwise, such as one of two roles, is a warning. So is, without
-/// --server, an Organization that is in none of the files; with it, one that does not exist is a problem.
+/// Problems are printed on standard output, one per line; if there are any, the exit code is 5. A part of a
+/// valid key that the operator would ignore, such as one of two roles, is a warning. An Organization that is
+/// in none of the files is a warning without --server, and a problem with --server if it does not exist.
 #[derive(Args, Debug)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Lint {
@@ -42,17 +42,17 @@ pub(super) struct Lint {
     #[arg(short = 'f', long = "filename", required = true, num_args = 1.., value_name = "PATH")]
     paths: Vec<String>,
 
-    /// Try each object on the cluster too; set by --context as well.
+    /// Also validate each object on the cluster with a dry run. --context implies this flag.
     #[arg(long)]
     server: bool,
 
-    /// Count warnings as problems, except those of Organizations that may be on a cluster that is not asked.
-    /// With --server, it is a problem as well if you may not list Organizations. So is input without an ApiKey
-    /// or Organization.
+    /// Treat warnings as problems, except those about Organizations that may exist on a cluster that is not
+    /// asked. It is also a problem if the input has no ApiKey or Organization, or, with --server, if you may
+    /// not list Organizations.
     #[arg(long)]
     strict: bool,
 
-    /// Form for programs.
+    /// Output format for programs.
     #[arg(short, long, value_name = "FORM")]
     output: Option<Form>,
 }
@@ -73,29 +73,29 @@ Examples:
   Against the organizations and quotas of a cluster:
     kubectl apikey lint -f deploy/ --context production";
 
-/// Whether an object would be refused.
+/// How serious a problem is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 enum Severity {
-    /// It would be refused, or never be ready.
+    /// The object would be refused, or would never be ready.
     Error,
-    /// A part of it would be left out.
+    /// A part of the object would be ignored.
     Warning,
-    /// Whether it would be refused depends on what was not read.
+    /// Whether the object would be refused depends on what could not be read.
     Unknown,
 }
 
-/// Something that is wrong with an object, or with a file.
+/// A problem of an object or of a file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 struct Problem {
     file: String,
     line: usize,
-    /// `apikey/ci`; empty if the file can't be read.
+    /// The object, for example `apikey/ci`. Empty if the file can't be read.
     object: String,
-    /// Where in the object; may be empty.
+    /// Path of the field in the object. May be empty.
     field: String,
     severity: Severity,
-    /// What is wrong, with value and fix.
+    /// What is wrong, with the value and the fix.
     message: String,
 }
 
@@ -116,7 +116,7 @@ impl fmt::Display for Problem {
 }
 
 impl Document {
-    /// A problem of this object.
+    /// Creates an error about this object.
     fn problem(&self, field: &str, message: impl Into<String>) -> Problem {
         Problem {
             file: self.file.clone(),
@@ -128,7 +128,7 @@ impl Document {
         }
     }
 
-    /// Something of this object that can't be judged.
+    /// Creates a finding about this object that can't be decided.
     fn unknown(&self, field: &str, message: impl Into<String>) -> Problem {
         Problem {
             severity: Severity::Unknown,
@@ -136,7 +136,7 @@ impl Document {
         }
     }
 
-    /// Something of this object that would be left out.
+    /// Creates a warning about this object.
     fn warning(&self, field: &str, message: impl Into<String>) -> Problem {
         Problem {
             severity: Severity::Warning,
@@ -145,8 +145,8 @@ impl Document {
     }
 }
 
-/// What the API server and the operator would refuse of a key that is created now: fields, and what is wrong
-/// there.
+/// Returns what the API server and the operator would refuse if the key were created now, as pairs of field
+/// and message.
 pub(super) fn refused(key: &ApiKey, now: Timestamp) -> Result<Vec<(String, String)>, Failure> {
     let value = serde_json::to_value(key)
         .map_err(|error| Failure::failed(format!("the key can't be written as JSON: {error}")))?;
@@ -200,12 +200,12 @@ pub(super) async fn run(flags: &Lint, call: &mut Invocation) -> Result<(), Failu
     show(call, flags, counts, &problems)
 }
 
-/// What was looked at.
+/// What was checked.
 #[derive(Clone, Copy)]
 struct Counts {
     checked: usize,
     skipped: usize,
-    /// The cluster was asked, and its Organizations may not be listed.
+    /// The cluster was asked, but its Organizations can't be listed.
     is_partial: bool,
 }
 

@@ -1,4 +1,4 @@
-//! `list`: keys as a table, with what is about to expire or not used.
+//! `list`: prints keys as a table, with their expiry and last use.
 
 use std::cmp::Ordering;
 
@@ -19,15 +19,15 @@ use super::{key, organization, select, time};
 use apikey_api::{ApiKey, Phase};
 use apikey_client::object::{Sent, Stored, Unreadable, Whole};
 
-/// List keys, with their expiry and last use.
+/// List keys with their expiry and last use.
 ///
-/// Keys that can't be read come last, as `Unreadable`, and standard error says why. Whether they expire
-/// or are used is not known: with --expiring or --unused, tables show them all the same, and the other
-/// forms leave them out, so that no program takes them for unused.
+/// Keys that can't be read come last, as `Unreadable`, and standard error shows why. Whether they expire or
+/// are used is unknown. With --expiring or --unused, tables include them, and the other formats omit them, so
+/// that no program treats them as unused.
 #[derive(Args, Debug)]
 #[command(visible_alias = "ls", after_help = EXAMPLES)]
 pub(super) struct List {
-    /// Keys of all namespaces.
+    /// List the keys of all namespaces.
     #[arg(short = 'A', long)]
     all_namespaces: bool,
 
@@ -39,20 +39,20 @@ pub(super) struct List {
     #[arg(long, value_name = "ORG")]
     org: Option<String>,
 
-    /// Only keys that expire within this time, and have not yet.
+    /// Only keys that expire within this time and have not expired yet.
     #[arg(long, value_name = "DURATION", value_parser = time::duration)]
     expiring: Option<SignedDuration>,
 
-    /// Only keys that were created longer ago than this and not used since.
+    /// Only keys that are older than this and have not been used within this time.
     #[arg(long, value_name = "DURATION", value_parser = time::duration)]
     unused: Option<SignedDuration>,
 
-    /// Order.
+    /// Sort order.
     #[arg(long, value_name = "COLUMN", default_value = "name")]
     sort_by: Order,
 
-    /// Form: `wide` has more columns; the others are for programs. `json` and `yaml` have each key as the
-    /// API server sent it, without `managedFields`.
+    /// Output format. `wide` has more columns; the others are for programs. `json` and `yaml` have each key
+    /// as the API server sent it, without `managedFields`.
     #[arg(short, long, value_name = "FORM")]
     output: Option<Form>,
 }
@@ -145,7 +145,7 @@ pub(super) async fn run(flags: &List, call: &mut Invocation) -> Result<(), Failu
     }
 }
 
-/// Keys that can be read, and others.
+/// Keys that can be read, and keys that can't.
 type Split = (Vec<(ApiKey, Whole)>, Vec<(Unread, Whole)>);
 
 fn split(all: Vec<Stored<Sent<Result<ApiKey, Unreadable>>>>) -> Result<Split, Failure> {
@@ -161,7 +161,7 @@ fn split(all: Vec<Stored<Sent<Result<ApiKey, Unreadable>>>>) -> Result<Split, Fa
     Ok((keys, unreadable))
 }
 
-/// Says what can't be read, and what that means for the filters.
+/// Reports which keys can't be read and how that affects the filters.
 fn tell_of(unreadable: &[(Unread, Whole)], flags: &List, is_table: bool, call: &mut Invocation) {
     for (key, _) in unreadable {
         call.terminal.warn(select::unreadable(key).message());
@@ -176,7 +176,7 @@ fn tell_of(unreadable: &[(Unread, Whole)], flags: &List, is_table: bool, call: &
 }
 
 impl List {
-    /// Whether only some keys are wanted, by what only a key that can be read says.
+    /// Whether a filter needs fields that are known only for readable keys.
     fn is_filtered(&self) -> bool {
         self.expiring.is_some() || self.unused.is_some()
     }

@@ -1,25 +1,25 @@
-//! Writes whose answer is lost: the connection ended, there was no answer in time, or the server failed
-//! after it may have made the write. Then it is looked up whether the write was made, and if not, it is
-//! sent again: each is written so that making it twice is making it once.
+//! Writes whose response is lost: the connection ended, the response timed out, or the server failed after it
+//! may have made the write. The caller then looks up whether the write was made, and otherwise sends it
+//! again. All such writes are idempotent.
 
 use std::time::Duration;
 
 use super::exit::{Exit, Failure};
 use apikey_client::error::Error;
 
-/// How often a write is sent.
+/// Maximum number of times that a write is sent.
 pub(super) const TRIES: usize = 3;
-/// Longest time in which it is looked up whether a write was made.
+/// Maximum time to look up whether a write was made.
 const DEADLINE: Duration = Duration::from_secs(20);
-/// Time between two looks.
+/// Time between two lookups.
 const EVERY: Duration = Duration::from_millis(500);
 
-/// Whether the write may have been made, and nobody said so.
+/// Whether the write may have been made although it failed.
 pub(super) fn may_be_made(error: &Error) -> bool {
     !error.is_refusal() && !error.is_unsent() && !error.is_unreadable()
 }
 
-/// Looks until there is an answer. The API server may be away for a moment.
+/// Repeats a lookup until it succeeds. The API server may be unavailable for a moment.
 pub(super) async fn look<T>(
     look: impl AsyncFn() -> Result<Option<T>, Failure>,
 ) -> Result<T, Failure> {
@@ -42,11 +42,11 @@ pub(super) async fn look<T>(
     }
 }
 
-/// Makes a write, and sends it again as long as its answer is lost and `made` does not find it. `refused`
-/// says what an error means. A write that was made before it was sent again may be refused then.
+/// Makes a write. Sends it again as long as its response is lost and `made` does not find the write.
+/// `refused` converts an error. A repeated write may be refused because the first one was made.
 ///
 /// # Errors
-/// It is refused, or whether it was made stays unknown.
+/// The write is refused, or it is unknown whether it was made.
 pub(super) async fn certain<T>(
     write: impl AsyncFn() -> Result<T, Error>,
     made: impl AsyncFn() -> Result<Option<T>, Failure>,
@@ -75,12 +75,12 @@ pub(super) async fn certain<T>(
     }
 }
 
-/// Whether a question to the API server may be answered a moment later.
+/// Whether the API server may answer the same question a moment later.
 fn may_pass(failure: &Failure) -> bool {
     matches!(failure.exit(), Exit::Failed | Exit::TimedOut)
 }
 
-/// The answer was lost, and so was that to the question whether the write was made.
+/// The failure if both the response of the write and the answer to the lookup are lost.
 fn unknown(lost: &Failure, why: &Failure) -> Failure {
     let message = format!(
         "{}. Whether it was done all the same is not known ({}): run this again",
@@ -113,7 +113,7 @@ mod tests {
         error.into()
     }
 
-    /// How often a write is sent, and how it ends, when these are its answers and it is never found.
+    /// Counts how often a write is sent, and how it ends, if it gets these answers and is never found.
     async fn sent(answers: &[Option<u16>]) -> (usize, bool) {
         let count = Cell::new(0);
         let write = async || {

@@ -1,9 +1,9 @@
-//! The kubectl plugin. One file a verb; what they share is in [`exit`], `invocation`,
-//! `terminal` and `format`.
+//! The kubectl plugin. Each verb has its own file; [`exit`], `invocation`, `terminal` and `format` are
+//! shared.
 //!
-//! A verb is a struct of flags, whose doc comment is its help, and a function `run`. To add one: a
-//! file, its `mod`, a line in `Verb` and a line in `run`. Decisions and renderings are pure
-//! functions of what was read and the time; `run` reads, and writes to the `terminal::Terminal`.
+//! A verb is a struct of flags, with its help text as doc comment, and a function `run`. To add a verb, add a
+//! file, its `mod`, a line in `Verb` and a line in `run`. Decisions and rendering are pure functions of the
+//! input and the time. `run` reads from the cluster and writes to the `terminal::Terminal`.
 
 mod bulk;
 mod check;
@@ -60,12 +60,12 @@ use self::terminal::{Color, Terminal};
 use apikey_client::clock::Clock;
 use apikey_credential::memory;
 
-/// Wipes what is freed: a secret passes through buffers of HTTP, TLS, JSON and age that this program does
-/// not own, and a buffer that grows leaves its old place behind.
+/// Overwrites freed memory. A secret passes through buffers of HTTP, TLS, JSON and age that this program does
+/// not own, and a buffer that grows leaves a copy behind.
 #[global_allocator]
 static WIPES: ZeroAlloc<System> = ZeroAlloc(System);
 
-/// Work with API keys: make them, look at them, change what they may do, revoke them.
+/// Create, inspect, change and revoke API keys.
 #[derive(Debug, Parser)]
 #[command(version, max_term_width = 100, arg_required_else_help = true,
     subcommand_required = true, propagate_version = false, disable_help_subcommand = true,
@@ -83,7 +83,7 @@ struct Global {
     #[command(flatten)]
     target: Target,
 
-    /// Colours: `auto` has them on a terminal, unless `NO_COLOR` is set.
+    /// When to use colors. `auto`: on a terminal, unless `NO_COLOR` is set.
     #[arg(
         long,
         global = true,
@@ -94,7 +94,7 @@ struct Global {
     color: Color,
 }
 
-/// What to do.
+/// The verb to run.
 #[derive(Debug, Subcommand)]
 enum Verb {
     Check(check::Check),
@@ -140,7 +140,7 @@ async fn run(verb: Verb, call: &mut Invocation) -> Result<(), Failure> {
     }
 }
 
-/// The whole command line, as it reads when it is called `program` (for example `kubectl apikey`).
+/// The whole command line, with help texts for the name `program` (for example `kubectl apikey`).
 fn command(program: &str) -> clap::Command {
     program::named(Cli::command(), program)
 }

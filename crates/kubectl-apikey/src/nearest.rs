@@ -1,9 +1,9 @@
-//! The name that was probably meant. Pure.
+//! Suggests a name for a misspelled one. Pure.
 
-/// Closeness from which another name is taken for a slip of the pen.
+/// Minimum similarity for a suggestion.
 const SIMILAR: f64 = 0.75;
 
-/// Of the names the one that is most like the word, if one is like it.
+/// Returns the most similar name, if one is similar enough.
 pub(super) fn nearest<'a>(word: &str, names: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let names = names.into_iter();
     let names = names.map(|name| (strsim::jaro_winkler(word, name), name));
@@ -12,7 +12,7 @@ pub(super) fn nearest<'a>(word: &str, names: impl IntoIterator<Item = &'a str>) 
     nearest.map(|(_, name)| name)
 }
 
-/// A question for the one that was probably meant, to be put behind a name.
+/// Returns a question that suggests a name, to append to the misspelled one.
 pub(super) fn question<'a>(word: &str, names: impl IntoIterator<Item = &'a str>) -> String {
     let meant = nearest(word, names);
     meant.map_or_else(String::new, |meant| format!(" (do you mean '{meant}'?)"))

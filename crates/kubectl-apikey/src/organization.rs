@@ -1,4 +1,4 @@
-//! The Organizations that a key names, as far as they may be read, and what they leave out of it.
+//! Reads the Organizations that a key refers to, and reports which parts of the key they ignore.
 
 use std::sync::Arc;
 
@@ -13,23 +13,23 @@ use apikey_client::error::request;
 use apikey_client::object::Answer;
 use apikey_policy::{Grant, Input, Subject};
 
-/// What was read, or why it can't be.
+/// A value, or the reason why it can't be read.
 pub(super) type Seen<T> = Result<T, String>;
 
-/// One Organization, if it is there.
+/// An Organization, if it exists.
 pub(super) type Found = Seen<Option<Arc<Organization>>>;
 
-/// The Organizations around a key.
+/// The Organizations that a key refers to.
 pub(super) struct Around {
-    /// That of `spec.org`.
+    /// The Organization of `spec.org`.
     pub(super) own: Found,
-    /// Its parent; `None` if it has none.
+    /// Its parent. `None` if it has none.
     pub(super) parent: Found,
-    /// Those of `spec.subOrgs`, in their order.
+    /// The Organizations of `spec.subOrgs`, in the same order.
     pub(super) subs: Vec<Found>,
 }
 
-/// Reads the Organizations that a key names.
+/// Reads the Organizations that a key refers to.
 pub(super) async fn around(cluster: &Cluster, key: &ApiKey) -> Around {
     let subs = key.spec.sub_orgs.iter();
     let subs = subs.map(|sub| find(cluster, &sub.org));
@@ -47,7 +47,7 @@ pub(super) async fn around(cluster: &Cluster, key: &ApiKey) -> Around {
     Around { own, parent, subs }
 }
 
-/// One Organization.
+/// Reads one Organization.
 pub(super) async fn find(cluster: &Cluster, name: &str) -> Found {
     let api = cluster.organizations();
     match request("read the Organization", api.get_opt(name)).await {
@@ -56,7 +56,7 @@ pub(super) async fn find(cluster: &Cluster, name: &str) -> Found {
     }
 }
 
-/// Why something can't be shown.
+/// The reason why something can't be shown.
 pub(super) fn unreadable(failure: &Failure) -> String {
     if failure.exit() == Exit::Forbidden {
         "you may not read it".to_owned()
@@ -65,7 +65,7 @@ pub(super) fn unreadable(failure: &Failure) -> String {
     }
 }
 
-/// That an Organization does not exist, and which one may be meant.
+/// A message that an Organization does not exist, with a suggestion.
 pub(super) async fn missing(cluster: &Cluster, name: &str) -> String {
     let api = cluster.organizations();
     let listed = select::list(api, "list Organizations", ListParams::default()).await;
@@ -76,7 +76,7 @@ pub(super) async fn missing(cluster: &Cluster, name: &str) -> String {
 }
 
 impl Around {
-    /// Name of the Organization without which the key gets no tokens, if it is known not to exist.
+    /// Name of the Organization that the key needs for tokens, if it is known not to exist.
     pub(super) fn missing<'a>(&'a self, key: &'a ApiKey) -> Option<&'a str> {
         match (&self.own, &self.parent) {
             (Ok(None), _) => Some(&key.spec.org),
@@ -85,7 +85,7 @@ impl Around {
         }
     }
 
-    /// What of the key is left out, a sentence each. What can't be read is not judged.
+    /// One sentence for each part of the key that is ignored. Unreadable Organizations are skipped.
     pub(super) fn left_out(&self, key: &ApiKey) -> Vec<String> {
         let (Ok(Some(own)), Ok(_)) = (&self.own, &self.parent) else {
             return Vec::new();
@@ -119,7 +119,7 @@ impl Around {
         said
     }
 
-    /// Where the key may act beside its own organization, by what could be read.
+    /// The grants of the key in sub-organizations, according to the Organizations that could be read.
     pub(super) fn sub_grants(&self, key: &ApiKey) -> Vec<Grant> {
         self.ask(key, |input| apikey_policy::in_sub_organizations(input).0)
     }
@@ -142,7 +142,7 @@ impl Around {
     }
 }
 
-/// Why a sub-organization is left out of a key of `org`, if that is known.
+/// Why a sub-organization is ignored for a key of `org`, if that is known.
 pub(super) fn uncovered(org: &str, sub: &str, found: &Found) -> Option<String> {
     match found {
         Err(_) => None,

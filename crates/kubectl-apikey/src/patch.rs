@@ -1,4 +1,4 @@
-//! Changes of the spec and the annotations of a key.
+//! Changes the spec and the annotations of a key.
 
 use kube::Resource as _;
 use kube::api::{Patch, PatchParams};
@@ -11,18 +11,18 @@ use apikey_api::ApiKey;
 use apikey_client::error::{Error, request};
 use apikey_client::object::Answer;
 
-/// Field manager of what this program writes, except for actions. Flux takes over what managers hold whose
-/// name begins with `kubectl`, so a key that was made by hand becomes that of Git.
+/// Field manager of everything that this program writes, except actions. Flux adopts the fields of managers
+/// whose name begins with `kubectl`, so a key that was created by hand can become managed by Git.
 pub(super) const FIELD_MANAGER: &str = "kubectl-apikey";
-/// Field manager of actions, which have to last whatever keeps the key: `suspend`, `resume`, `rotate` and
-/// `discard-previous`.
+/// Field manager of actions, which must persist even if a tool manages the key: `suspend`, `resume`, `rotate`
+/// and `discard-previous`.
 const ACTION_FIELD_MANAGER: &str = "apikey-cli";
-/// How often a change is computed anew because somebody else changed the key in between. Each change
-/// makes a write of the status as well, which is one more conflict for others.
+/// Maximum number of times that a change is computed again after a conflict. Each change also causes a write
+/// of the status, which can conflict with the next change.
 const TRIES: usize = 20;
 
-/// Suspends exactly this key. It is applied, so that it lasts as well if somebody else has suspended the key
-/// before, whom Flux undoes: kubectl, or an earlier version.
+/// Suspends exactly this key. It uses server-side apply, so that the key stays suspended if Flux removes the
+/// field of an earlier manager, such as kubectl or an old version of this program.
 pub(super) async fn suspend(cluster: &Cluster, key: &ApiKey) -> Result<ApiKey, Failure> {
     let name = key::name(key);
     let body = json!({
@@ -31,13 +31,13 @@ pub(super) async fn suspend(cluster: &Cluster, key: &ApiKey) -> Result<ApiKey, F
         "metadata": {"name": name, "uid": key.metadata.uid},
         "spec": {"suspended": true},
     });
-    // Nothing else may be applied by this manager: what an apply leaves out is taken back.
+    // This manager may not apply other fields, because an apply removes the fields that it does not send.
     let params = PatchParams::apply(ACTION_FIELD_MANAGER).force();
     let write = async || patch(cluster, name, &params, &Patch::Apply(&body)).await;
     let made = async || {
         let seen = select::one(cluster, name).await?;
         let is_same = seen.metadata.uid == key.metadata.uid;
-        // Of a key that was suspended before, this does not tell by whom.
+        // If the key was already suspended, its state does not show whether this write was made.
         let is_made = is_same && seen.spec.suspended && !key.spec.suspended;
         Ok(is_made.then_some(seen))
     };
@@ -52,14 +52,14 @@ pub(super) async fn suspend(cluster: &Cluster, key: &ApiKey) -> Result<ApiKey, F
     lost::certain(write, made, refused).await
 }
 
-/// Puts a key back into service.
+/// Resumes a key.
 pub(super) async fn resume(cluster: &Cluster, name: &str) -> Result<ApiKey, Failure> {
     let body = json!({"spec": {"suspended": false}});
     let params = params(ACTION_FIELD_MANAGER);
     merge(cluster, name, &params, &body, |key| !key.spec.suspended).await
 }
 
-/// Merges this into the annotations of exactly this key. `dry_run`: the API server keeps nothing.
+/// Merges these annotations into exactly this key. With `dry_run`, the API server stores nothing.
 pub(super) async fn annotations(
     cluster: &Cluster,
     key: &ApiKey,
@@ -78,7 +78,7 @@ pub(super) async fn annotations(
     .await
 }
 
-/// Whether the key has these annotations; `null`: it has none of the name.
+/// Whether the key has these annotations. `null` means that the annotation is absent.
 fn has(key: &ApiKey, annotations: &Value) -> bool {
     let mut wanted = annotations.as_object().into_iter().flatten();
     let all = key.metadata.annotations.as_ref();
@@ -88,8 +88,8 @@ fn has(key: &ApiKey, annotations: &Value) -> bool {
     })
 }
 
-/// Merges what `change` makes of the key into its spec; exactly that version of the key is changed,
-/// else `change` is asked again. `None`: there is nothing to change.
+/// Merges the result of `change` into the spec of exactly the version of the key that `change` was given.
+/// After a conflict, `change` runs again on the new version. `None` means that there is nothing to change.
 pub(super) async fn recomputed(
     cluster: &Cluster,
     name: &str,
@@ -117,7 +117,7 @@ pub(super) async fn recomputed(
     }
 }
 
-/// Makes a merge. `is_made`: whether a key is as after it.
+/// Merges a patch. `is_made` reports whether a key has the change.
 async fn merge(
     cluster: &Cluster,
     name: &str,
@@ -151,7 +151,7 @@ async fn patch(
     written.map(|Answer(key)| key)
 }
 
-/// Parameters of what this program writes as this manager.
+/// Patch parameters for this field manager.
 pub(super) fn params(manager: &str) -> PatchParams {
     PatchParams {
         field_manager: Some(manager.to_owned()),

@@ -1,4 +1,4 @@
-//! What the program is called, and help that calls it so.
+//! The name of the program, and help texts that use it.
 
 use std::ffi::OsString;
 use std::path::Path;
@@ -6,11 +6,11 @@ use std::path::Path;
 use clap::Command;
 use clap::builder::StyledStr;
 
-/// The name that all help and hints are written with.
+/// The name that help texts and hints are written with.
 const WRITTEN: &str = "kubectl apikey";
 
-/// The name for usage and hints: what the user typed. kubectl starts a plugin by its file name,
-/// in which `-` separates words and `_` stands for `-`.
+/// The name for usage and hints, as the user typed it. kubectl starts a plugin by its file name, in which `-`
+/// separates words and `_` stands for `-`.
 pub(super) fn name(argument: Option<&OsString>) -> String {
     let stem = argument.and_then(|path| Path::new(path).file_name());
     let stem = stem.map(|name| name.to_string_lossy().into_owned());
@@ -24,8 +24,8 @@ pub(super) fn name(argument: Option<&OsString>) -> String {
     }
 }
 
-/// The call of a verb with a key: `kubectl apikey status ci -n team-a`. Without a namespace, that of the
-/// context.
+/// The command that runs a verb on a key: `kubectl apikey status ci -n team-a`. An empty namespace means that
+/// of the context.
 pub(super) fn call(verb: &str, name: &str, namespace: &str) -> String {
     if namespace.is_empty() {
         return format!("{WRITTEN} {verb} {name}");
@@ -33,12 +33,12 @@ pub(super) fn call(verb: &str, name: &str, namespace: &str) -> String {
     format!("{WRITTEN} {verb} {name} -n {namespace}")
 }
 
-/// A text with the program under this name.
+/// Replaces the name of the program in a text.
 pub(super) fn told(text: &str, program: &str) -> String {
     text.replace(WRITTEN, program)
 }
 
-/// The command with its usage and all its texts under this name.
+/// Replaces the name of the program in the usage and all texts of a command.
 pub(super) fn named(command: Command, program: &str) -> Command {
     let command = command.bin_name(program).display_name(program);
     if program == WRITTEN {

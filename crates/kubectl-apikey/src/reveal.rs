@@ -1,4 +1,4 @@
-//! `reveal`: the secret of a key. One that is shown once is claimed by it.
+//! `reveal`: prints the secret of a key, and claims it if it is revealed only once.
 
 mod claim;
 
@@ -21,10 +21,10 @@ use apikey_credential::sealed;
 
 /// Print the secret of a key.
 ///
-/// Only the secret goes to standard output. With `secret.delivery: RevealOnce` the first call claims
-/// it: the Secret is removed, and the secret is kept nowhere else. Of two calls at once one gets it,
-/// and the other ends with code 5. On a terminal you are asked first. Without a terminal, as in a script,
-/// nobody is asked, and the secret is claimed with or without --yes.
+/// Only the secret is printed on standard output. With `secret.delivery: RevealOnce`, the first call claims
+/// the secret: the Secret is removed, and no other copy exists. Of two concurrent calls, one gets the secret
+/// and the other ends with code 5. On a terminal, the program asks for confirmation first. Without a
+/// terminal, as in a script, it claims the secret with or without --yes.
 #[derive(Args, Debug)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Reveal {
@@ -32,15 +32,15 @@ pub(super) struct Reveal {
     #[arg(value_name = "NAME")]
     name: String,
 
-    /// Don't ask before a secret that is shown once is claimed. Without a terminal nobody is asked.
+    /// Don't ask for confirmation before claiming the secret. Without a terminal, there is no question.
     #[arg(short, long)]
     yes: bool,
 
-    /// File with the private key of age that opens an encrypted secret; `-` reads standard input.
+    /// File with the private key of age that decrypts an encrypted secret. `-` reads standard input.
     #[arg(short, long, value_name = "FILE")]
     identity: Option<PathBuf>,
 
-    /// Other forms than the bare secret.
+    /// Output format. Default: only the secret.
     #[arg(short, long, value_name = "FORM")]
     output: Option<Form>,
 }
@@ -51,7 +51,7 @@ enum Form {
     Env,
     /// JSON with name, secret, keyId, organizationId, tokenUrl and expiresAt.
     Json,
-    /// The age file of an encrypted secret as it is.
+    /// The age file of an encrypted secret, unchanged.
     Age,
 }
 
@@ -72,7 +72,7 @@ Examples:
 pub(super) async fn run(flags: &Reveal, call: &mut Invocation) -> Result<(), Failure> {
     let cluster = call.cluster().await?;
     let key = select::one(&cluster, &flags.name).await?;
-    // Whatever could fail does so before anything is claimed.
+    // All checks come before the claim, so that a failed check loses no secret.
     let identity = opener(flags, &key)?;
     if let Some(warning) = warning(&key, call.clock.now()) {
         call.terminal.warn(program::told(&warning, &call.program));
@@ -107,7 +107,7 @@ pub(super) async fn run(flags: &Reveal, call: &mut Invocation) -> Result<(), Fai
     })
 }
 
-/// The private keys that open the secret of the key, if it is encrypted and has to be opened.
+/// Returns the private keys to decrypt the secret with, if it is encrypted and has to be decrypted.
 fn opener(flags: &Reveal, key: &ApiKey) -> Result<Option<Zeroizing<String>>, Failure> {
     let encrypted = !key.recipients().is_empty();
     match (&flags.identity, flags.output) {
@@ -143,7 +143,7 @@ fn identity(path: &Path) -> Result<Zeroizing<String>, Failure> {
     Err(Failure::usage(sealed::OpenError::NoIdentity.to_string()))
 }
 
-/// What the user should know of a key whose secret may be of no use.
+/// Returns a warning if the secret of the key may be unusable.
 fn warning(key: &ApiKey, now: Timestamp) -> Option<String> {
     if let Some(at) = key::expires_at(key).filter(|at| *at <= now) {
         return Some(format!("the key expired at {at}: its secret is refused"));
@@ -156,7 +156,7 @@ fn warning(key: &ApiKey, now: Timestamp) -> Option<String> {
     })
 }
 
-/// Asks before a secret is claimed.
+/// Asks for confirmation before a secret is claimed.
 fn agree(flags: &Reveal, claim: &claim::Claim<'_>, call: &mut Invocation) -> Result<(), Failure> {
     if flags.yes || !call.terminal.can_ask() {
         return Ok(());
@@ -194,7 +194,7 @@ fn render(
         (Value::Sealed(file), Some(identity)) => match sealed::open(file, identity) {
             Ok(secret) => secret,
             Err(error) => {
-                // It may be claimed by now: nothing that was got is thrown away.
+                // The secret may already be claimed, so print the age file instead of losing it.
                 let file = String::from_utf8_lossy(file);
                 call.terminal.note(Text::lines(file.trim_end().lines()));
                 return Err(Failure::no(format!(

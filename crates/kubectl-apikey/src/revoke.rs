@@ -15,18 +15,18 @@ use super::{bulk, delivered, dialogue, gitops, key, lost, time};
 use apikey_api::{ApiKey, names};
 use apikey_client::error::request;
 
-/// Delete keys: their secrets are refused from then on, for good.
+/// Delete keys and refuse their secrets permanently.
 ///
-/// The delivered Secrets go with them. `/authz` and introspection refuse their tokens at once; where only
-/// the signature is checked, tokens live to their end, an hour by default. To take a key out of service
-/// for a while, suspend it.
+/// The delivered Secrets are deleted too. `/authz` and introspection refuse tokens of the keys at once. A
+/// service that checks only the signature accepts a token until it expires, by default for up to an hour. To
+/// disable a key temporarily, suspend it.
 #[derive(Args, Debug)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Revoke {
     #[command(flatten)]
     selection: Selection,
 
-    /// Don't ask.
+    /// Don't ask for confirmation.
     #[arg(short, long)]
     yes: bool,
 
@@ -90,7 +90,7 @@ pub(super) async fn run(flags: &Revoke, call: &mut Invocation) -> Result<(), Fai
     revoked
 }
 
-/// Shows what would go and asks.
+/// Shows what would be deleted, and asks for confirmation.
 fn agree(selected: &Selected, call: &mut Invocation) -> Result<(), Failure> {
     let count = selected.keys.len();
     let now = call.clock.now();
@@ -116,7 +116,7 @@ fn row(key: &ApiKey, now: k8s_openapi::jiff::Timestamp) -> Vec<Cell> {
     ]
 }
 
-/// Deletes exactly the key that was looked at.
+/// Deletes the key only if it is still the one that was read.
 async fn delete(
     cluster: &Cluster,
     key: &ApiKey,
@@ -138,7 +138,7 @@ async fn delete(
         let delete = Request::new(cluster.keys().resource_url()).delete(name, &params);
         let deleted = async {
             let delete = delete.map_err(kube::Error::BuildRequest)?;
-            // The answer may be the object, whatever stands in it.
+            // The answer can be the deleted object with any content, so it is not parsed.
             cluster.client.request_text(delete).await.map(|_| ())
         };
         request("delete the ApiKey", deleted).await
@@ -160,8 +160,8 @@ async fn delete(
     })
 }
 
-/// What to say of a Secret that holds the secret of a revoked key and no longer belongs to it, so that it
-/// stays. Who may not read it learns nothing.
+/// Returns a note about a Secret that holds the secret of a revoked key but is not owned by it, and so is not
+/// deleted. Returns nothing if the user may not read the Secret.
 async fn left_behind(cluster: &Cluster, key: &ApiKey) -> Option<String> {
     let id = key.status.as_ref()?.key_id.as_ref()?;
     let found = cluster.metadata(cluster.here::<Secret>(), key.secret_name());

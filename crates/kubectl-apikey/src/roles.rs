@@ -1,4 +1,4 @@
-//! `roles add|remove|set`: what a key may do, without a new secret.
+//! `roles add|remove|set`: changes the roles of a key without a new secret.
 
 use clap::{Args, Subcommand};
 use serde_json::json;
@@ -8,7 +8,7 @@ use super::invocation::Invocation;
 use super::{gitops, key, organization, patch};
 use apikey_api::ApiKey;
 
-/// Change what a key may do. The secret stays; it takes effect with the next token.
+/// Change the roles of a key. The secret stays the same, and the change takes effect with the next token.
 #[derive(Args, Debug)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Roles {
@@ -18,13 +18,13 @@ pub(super) struct Roles {
 
 #[derive(Debug, Subcommand)]
 enum Change {
-    /// Give the key roles that it has not.
+    /// Add roles to the key.
     #[command(after_help = EXAMPLES)]
     Add(Named),
-    /// Take roles from the key. The last one can't be taken: suspend or revoke the key instead.
+    /// Remove roles from the key. The last role can't be removed: suspend or revoke the key instead.
     #[command(after_help = EXAMPLES)]
     Remove(Named),
-    /// Give the key exactly these roles.
+    /// Replace the roles of the key.
     #[command(after_help = EXAMPLES)]
     Set(Named),
 }
@@ -35,7 +35,7 @@ struct Named {
     #[arg(value_name = "NAME")]
     name: String,
 
-    /// Roles, as the catalogue of the organization names them.
+    /// Roles from the catalogue of the organization.
     #[arg(required = true, value_name = "ROLE", value_delimiter = ',')]
     roles: Vec<String>,
 }

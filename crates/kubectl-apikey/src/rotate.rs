@@ -1,4 +1,4 @@
-//! `rotate`: new secrets, now, while the replaced ones stay accepted for a while.
+//! `rotate`: replaces secrets now. The replaced secrets stay accepted for the overlap.
 
 use clap::Args;
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
@@ -13,16 +13,16 @@ use super::{bulk, dialogue, follow, key, patch, time};
 use apikey_api::{ApiKey, MAX_OVERLAP_SECONDS, ROTATION_WAITS, names};
 use apikey_client::clock::Clock;
 
-/// Give keys a new secret, now.
+/// Replace the secrets of keys now.
 ///
-/// Name, key id, roles and expiry stay. The replaced secret stays accepted for the overlap, by
-/// default that of the key (`spec.rotation.overlapSeconds`, an hour if it does not say). While a
-/// replaced secret is still accepted, a further rotation waits for its end, unless it is one with
-/// --overlap 0; to go on at once, discard the replaced secret (`kubectl apikey discard-previous`).
+/// Name, key id, roles and expiry stay the same. The replaced secret stays accepted for the overlap, by
+/// default the overlap of the key (`spec.rotation.overlapSeconds`, or one hour). While a replaced secret is
+/// still accepted, another rotation waits until its overlap ends, except with --overlap 0. To rotate without
+/// waiting, discard the replaced secret (`kubectl apikey discard-previous`).
 ///
 /// A secret that leaked needs --overlap 0: it is refused within 10 seconds, even if the new one can't be
-/// delivered. A secret that an earlier rotation replaced is not ended by that: discard it too. Tokens that
-/// were made with it live to their end where only the signature is checked.
+/// delivered. A secret that an earlier rotation replaced stays accepted, so discard it too. A service that
+/// checks only the signature accepts tokens that were issued with the leaked secret until they expire.
 #[derive(Args, Debug)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Rotate {
@@ -30,14 +30,14 @@ pub(super) struct Rotate {
     selection: Selection,
 
     /// How long the replaced secret stays accepted, for example 24h or 30m, at most 90d. 0: it is refused at
-    /// once; for one that leaked. Default: that of the key.
+    /// once, which a leaked secret needs. Default: the overlap of the key.
     #[arg(long, value_name = "DURATION", value_parser = overlap)]
     overlap: Option<SignedDuration>,
 
     #[command(flatten)]
     wait: Wait,
 
-    /// Don't ask before more than one key is rotated.
+    /// Don't ask for confirmation before rotating more than one key.
     #[arg(short, long)]
     yes: bool,
 
@@ -47,17 +47,17 @@ pub(super) struct Rotate {
     dry_run: Option<DryRun>,
 }
 
-/// Whether to wait until the operator has done it.
+/// Whether to wait for the operator.
 #[derive(Args, Clone, Copy, Debug)]
 #[group(skip)]
 pub(super) struct Wait {
-    /// Wait until the operator has done it; `--wait=false` does not.
+    /// Wait until the operator has made the change. `--wait=false` does not wait.
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true,
         default_value_t = true, default_missing_value = "true",
         action = clap::ArgAction::Set)]
     pub(super) wait: bool,
 
-    /// Longest wait for each key.
+    /// Maximum time to wait for each key.
     #[arg(long, value_name = "DURATION", default_value = follow::DEFAULT_TIMEOUT,
         value_parser = time::duration)]
     pub(super) timeout: SignedDuration,
@@ -76,7 +76,7 @@ Examples:
     kubectl apikey rotate --all --org acme --dry-run
     kubectl apikey rotate --all --org acme --yes";
 
-/// An overlap in whole seconds, within bounds.
+/// Parses an overlap in whole seconds within the bounds.
 fn overlap(text: &str) -> Result<SignedDuration, String> {
     let duration = if text == "0" {
         SignedDuration::ZERO
@@ -152,11 +152,11 @@ fn refuse_expired(key: &ApiKey, now: Timestamp) -> Result<(), Failure> {
 
 /// A request for one new secret.
 struct Request {
-    /// Value of the annotation that no earlier request had.
+    /// Unique value of the annotation.
     token: String,
-    /// The overlap, if it is not that of the key.
+    /// The overlap, if it differs from that of the key.
     overlap: Option<SignedDuration>,
-    /// Whether the operator makes it wait for the end of an earlier overlap.
+    /// Whether the operator may delay the rotation until an earlier overlap ends.
     may_wait: bool,
 }
 
@@ -179,11 +179,11 @@ impl Request {
         })
     }
 
-    /// What came of it, as soon as something did.
+    /// Returns the outcome of the request when there is one.
     fn outcome(&self, key: &ApiKey, now: Timestamp) -> Result<Option<String>, Failure> {
         let status = key.status.as_ref();
         let handled = status.and_then(|status| status.handled_rotate_request.as_deref());
-        // Somebody else may have asked after us: their new secret answers us as well.
+        // Another request may have replaced ours. Its new secret satisfies ours too.
         let annotations = key.metadata.annotations.as_ref();
         let asked = annotations.and_then(|all| all.get(names::ANNOTATION_ROTATE_REQUESTED_AT));
         let asked = asked.map_or(self.token.as_str(), String::as_str);
@@ -207,7 +207,7 @@ impl Request {
         });
         let old = match (accepted, self.may_wait) {
             (Some(accepted), true) => accepted,
-            // It was replaced before, and keeps the time that it was given then.
+            // An earlier rotation replaced this secret, and it keeps the overlap that it was given then.
             (Some(accepted), false) => format!(
                 "the replaced secret is refused, and {accepted}; to end that: {}",
                 key::call(key, "discard-previous")

@@ -1,4 +1,4 @@
-//! Which keys: by name, by label, or all; read page by page.
+//! Selects keys by name, by label, or all, and reads them page by page.
 
 use clap::Args;
 use kube::api::{GetParams, ListParams};
@@ -12,14 +12,14 @@ use apikey_api::ApiKey;
 use apikey_client::error::request;
 use apikey_client::object::{Answer, Decode, Identity, Page, Stored, Unreadable};
 
-/// Objects in one answer of the API server.
+/// Maximum number of objects in one response of the API server.
 const PAGE: u32 = 500;
 
-/// Which keys of a namespace.
+/// The keys of a namespace to select.
 #[derive(Args, Clone, Debug)]
 #[group(skip)]
 pub(super) struct Selection {
-    /// Names of keys; `apikey/NAME` is understood too.
+    /// Names of keys. `apikey/NAME` is also accepted.
     #[arg(value_name = "NAME", conflicts_with_all = ["selector", "all"])]
     pub(super) names: Vec<String>,
 
@@ -27,18 +27,18 @@ pub(super) struct Selection {
     #[arg(short = 'l', long, value_name = "SELECTOR", conflicts_with = "all")]
     pub(super) selector: Option<String>,
 
-    /// All keys of the namespace.
+    /// Select all keys of the namespace.
     #[arg(long)]
     pub(super) all: bool,
 
-    /// Of the selected keys, only those of this organization. None, and no such Organization, ends with
-    /// code 3.
+    /// Select only keys of this organization. The exit code is 3 if there are none and the Organization does
+    /// not exist.
     #[arg(long, value_name = "ORG", conflicts_with = "names")]
     pub(super) org: Option<String>,
 }
 
 impl Selection {
-    /// The selected keys, and the names that no key has.
+    /// Reads the selected keys, and lists the names that no key has.
     pub(super) async fn read(&self, cluster: &Cluster) -> Result<Selected, Failure> {
         if !self.names.is_empty() {
             return by_name(cluster, &self.names).await;
@@ -70,8 +70,8 @@ impl Selection {
     }
 }
 
-/// A name that no Organization has is a slip, and not one without keys. Whoever may not read
-/// Organizations gets the benefit of the doubt.
+/// Fails if no Organization has this name, because the name is then a typo. If the user may not read
+/// Organizations, the name is accepted.
 async fn refuse_missing(cluster: &Cluster, org: &str) -> Result<(), Failure> {
     match organization::find(cluster, org).await {
         Ok(None) => {
@@ -85,7 +85,7 @@ async fn refuse_missing(cluster: &Cluster, org: &str) -> Result<(), Failure> {
     }
 }
 
-/// Keys that were selected.
+/// The selected keys.
 #[derive(Debug)]
 pub(super) struct Selected {
     pub(super) keys: Vec<ApiKey>,
@@ -93,7 +93,7 @@ pub(super) struct Selected {
     pub(super) unreadable: Vec<Unread>,
 }
 
-/// Objects of a list, and which of them can't be read.
+/// The objects of a list, and those that can't be read.
 #[derive(Debug)]
 pub(super) struct Listed<K> {
     pub(super) objects: Vec<K>,
@@ -107,7 +107,7 @@ pub(super) struct Unread {
     pub(super) why: Unreadable,
 }
 
-/// What to say of a key that can't be read.
+/// The failure for a key that can't be read.
 pub(super) fn unreadable(key: &Unread) -> Failure {
     let Unread { identity, why } = key;
     let namespace = identity.namespace.as_deref().unwrap_or_default();
@@ -145,19 +145,19 @@ async fn by_name(cluster: &Cluster, names: &[String]) -> Result<Selected, Failur
     })
 }
 
-/// A name without the kind before it, as `kubectl get -o name` prints both.
+/// The name without the kind that `kubectl get -o name` prints before it.
 pub(super) fn bare(name: &str) -> &str {
     let (kind, rest) = name.split_once('/').unwrap_or(("apikey", name));
     let ours = ["ak", "apikey", "apikeys", "apikey.apikey-operator.dev"];
     if ours.contains(&kind) { rest } else { name }
 }
 
-/// One key, by name.
+/// Reads one key by name.
 pub(super) async fn one(cluster: &Cluster, name: &str) -> Result<ApiKey, Failure> {
     readable(stored(cluster, name).await?)
 }
 
-/// One key, by name, whether it can be read or not.
+/// Reads one key by name, whether or not it can be decoded.
 pub(super) async fn stored<K: Decode>(cluster: &Cluster, name: &str) -> Result<Stored<K>, Failure> {
     let name = bare(name);
     get(cluster, name).await?.ok_or_else(|| {
@@ -168,7 +168,7 @@ pub(super) async fn stored<K: Decode>(cluster: &Cluster, name: &str) -> Result<S
     })
 }
 
-/// A key that can be read, or what to say of it.
+/// Returns a key that can be decoded, or the failure for one that can't.
 pub(super) fn readable<K>(key: Stored<K>) -> Result<K, Failure> {
     read(key).map_err(|key| unreadable(&key))
 }
@@ -189,7 +189,7 @@ async fn get<K: Decode>(cluster: &Cluster, name: &str) -> Result<Option<Stored<K
     }
 }
 
-/// All objects that can be read, and the others.
+/// Lists all objects, separated into those that can be decoded and the others.
 pub(super) async fn list<K: Decode + Resource>(
     api: Api<Answer<K>>,
     doing: &'static str,
@@ -210,7 +210,7 @@ pub(super) async fn list<K: Decode + Resource>(
     Ok(listed)
 }
 
-/// All objects, page by page. One that can't be read leaves the others.
+/// Lists all objects page by page. An object that can't be decoded does not affect the others.
 pub(super) async fn all<K: Decode>(
     client: Client,
     target: Request,

@@ -1,10 +1,10 @@
-//! Lines for a shell to read. Pure.
+//! Lines for a shell. Pure.
 
 use std::fmt::Write as _;
 
 use zeroize::Zeroizing;
 
-/// `export NAME='VALUE'` for each pair, for any POSIX shell. The text is wiped when dropped.
+/// Returns `export NAME='VALUE'` for each pair, for any POSIX shell. The text is wiped when it is dropped.
 pub(super) fn exports(pairs: &[(&str, &str)]) -> Zeroizing<String> {
     let room = pairs
         .iter()
@@ -16,7 +16,7 @@ pub(super) fn exports(pairs: &[(&str, &str)]) -> Zeroizing<String> {
         }
         let _ = write!(text, "export {name}='");
         for character in value.chars() {
-            // The quotes end, an escaped quote stands alone, and they begin again.
+            // Close the quotes, add an escaped quote, and open them again.
             match character {
                 '\'' => text.push_str("'\\''"),
                 other => text.push(other),

@@ -1,4 +1,4 @@
-//! `status`: one key and everything around it, read once and drawn as a tree.
+//! `status`: reads one key and the objects related to it, and draws them as a tree.
 
 mod tree;
 
@@ -19,8 +19,8 @@ use apikey_client::object::{Answer, Sent, Unreadable};
 
 /// Show one key with its organization, Secret, revisions, conditions and events.
 ///
-/// No secret is read: of the Secret only the metadata is asked for. What you may not read is said
-/// so in its place.
+/// No secret is read: only the metadata of the Secret is requested. If you may not read an object, the tree
+/// shows that in its place.
 #[derive(Args, Debug)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Status {
@@ -43,7 +43,7 @@ Examples:
 
 /// Everything that the tree shows.
 struct View {
-    /// What the program is called, for hints.
+    /// Name of the program, for hints.
     program: String,
     key: ApiKey,
     organizations: Around,

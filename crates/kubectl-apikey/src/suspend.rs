@@ -1,4 +1,4 @@
-//! `suspend` and `resume`: keys out of service and back, with nothing deleted.
+//! `suspend` and `resume`: disable keys and enable them again, without deleting anything.
 
 use clap::Args;
 
@@ -7,10 +7,10 @@ use super::invocation::Invocation;
 use super::select::Selection;
 use super::{bulk, gitops, key, patch};
 
-/// Take keys out of service: no token is issued for them until they are resumed.
+/// Suspend keys: no token is issued for them until they are resumed.
 ///
-/// Nothing is deleted. `/authz` and introspection refuse its tokens at once; where only the signature is
-/// checked, tokens live to their end. A key still expires at its time.
+/// Nothing is deleted. `/authz` and introspection refuse tokens of the keys at once. A service that checks
+/// only the signature accepts a token until it expires. The expiry of a key stays the same.
 #[derive(Args, Debug)]
 #[command(after_help = SUSPEND_EXAMPLES)]
 pub(super) struct Suspend {
@@ -18,7 +18,7 @@ pub(super) struct Suspend {
     selection: Selection,
 }
 
-/// Put suspended keys back into service.
+/// Resume suspended keys.
 #[derive(Args, Debug)]
 #[command(after_help = RESUME_EXAMPLES)]
 pub(super) struct Resume {

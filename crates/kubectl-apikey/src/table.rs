@@ -26,7 +26,7 @@ impl<T: Into<Text>> From<T> for Cell {
     }
 }
 
-/// The lines of a table, without a line break at the end. An empty cell is shown as `<none>`.
+/// Renders a table without a trailing line break. An empty cell is shown as `<none>`.
 pub(super) fn render(head: &[&str], rows: &[Vec<Cell>]) -> Text {
     let head: Vec<Cell> = head.iter().map(|name| Cell::from(*name)).collect();
     let rows: Vec<_> = std::iter::once(&head).chain(rows).collect();

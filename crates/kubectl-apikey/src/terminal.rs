@@ -1,5 +1,5 @@
-//! Where output goes. Answers go to standard output, everything else to standard error; colours,
-//! progress and questions need a terminal.
+//! Output. Results go to standard output, and everything else goes to standard error. Colors, progress and
+//! questions need a terminal.
 
 use std::io::{self, ErrorKind, IsTerminal as _, Write};
 use std::time::Duration;
@@ -12,7 +12,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use super::exit::Failure;
 use super::text::{Text, styled};
 
-/// When to use colours.
+/// When to use colors.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(super) enum Color {
     /// On a terminal, unless `NO_COLOR` is set.
@@ -23,21 +23,22 @@ pub(super) enum Color {
     Never,
 }
 
-/// Good.
+/// Style of good states.
 pub(super) const GOOD: Style = AnsiColor::Green.on_default();
-/// Bad.
+/// Style of bad states.
 pub(super) const BAD: Style = AnsiColor::Red.on_default().bold();
-/// Worth a look.
+/// Style of states that need attention.
 pub(super) const WARN: Style = AnsiColor::Yellow.on_default();
-/// Beside the point.
+/// Style of details.
 pub(super) const DIM: Style = Style::new().dimmed();
-/// A heading.
+/// Style of headings.
 pub(super) const BOLD: Style = Style::new().bold();
 
-/// Standard output and standard error. People get a [`Text`], which can't hold what steers a terminal.
+/// Standard output and standard error. Output for people is a [`Text`], which can't contain terminal control
+/// sequences.
 ///
-/// Nobody has to read an answer to its end, as `head` does not: what is left of it is dropped, and the call
-/// goes on and ends as it would have.
+/// If the reader of standard output closes it early, as `head` does, the rest of the output is dropped, and
+/// the call continues normally.
 pub(super) struct Terminal {
     out: Box<dyn Write>,
     err: Box<dyn Write>,
@@ -47,7 +48,7 @@ pub(super) struct Terminal {
 }
 
 impl Terminal {
-    /// That of the process.
+    /// The terminal of the process.
     pub(super) fn system(color: Color) -> Self {
         let choice = match color {
             Color::Auto => ColorChoice::Auto,
@@ -65,12 +66,12 @@ impl Terminal {
         }
     }
 
-    /// Writes a line, or lines, of the answer.
+    /// Writes one or more lines of the result.
     pub(super) fn print(&mut self, text: impl Into<Text>) -> Result<(), Failure> {
         self.exact(text.into().as_str())
     }
 
-    /// Writes an answer for programs, or a secret, character by character.
+    /// Writes a result for programs, or a secret, without changing a character.
     pub(super) fn exact(&mut self, text: &str) -> Result<(), Failure> {
         match self.hand_over(text) {
             Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
@@ -78,8 +79,8 @@ impl Terminal {
         }
     }
 
-    /// Whether answers certainly reach nobody: standard output is `/dev/null`, or was closed, for which the
-    /// runtime puts `/dev/null`.
+    /// Whether standard output certainly reaches nobody: it is `/dev/null`, or it was closed and the runtime
+    /// replaced it with `/dev/null`.
     #[must_use]
     pub(super) fn is_discarded() -> bool {
         #[cfg(unix)]
@@ -98,45 +99,45 @@ impl Terminal {
         false
     }
 
-    /// Writes what there is nowhere else, and fails if nobody reads it.
+    /// Writes something that exists nowhere else, and fails if nobody reads it.
     pub(super) fn hand_over(&mut self, text: &str) -> io::Result<()> {
         writeln!(self.out, "{text}")?;
         self.out.flush()
     }
 
-    /// Writes a line that is not part of the answer. If nobody can read it, nothing is lost.
+    /// Writes a line that is not part of the result. Write errors are ignored.
     pub(super) fn note(&mut self, text: impl Into<Text>) {
         let _ = writeln!(self.err, "{}", text.into().as_str());
     }
 
-    /// Writes a line that the user should heed.
+    /// Writes a warning.
     pub(super) fn warn(&mut self, text: impl Into<Text>) {
         self.note(styled(WARN, "warning:") + " " + text);
     }
 
-    /// Writes why the call failed.
+    /// Writes the reason why the call failed.
     pub(super) fn fail(&mut self, why: &str) {
         if !why.is_empty() {
             self.note(styled(BAD, "error:") + " " + why);
         }
     }
 
-    /// Where answers go, for what writes by itself.
+    /// Returns standard output, for code that writes by itself.
     pub(super) fn out(&mut self) -> &mut dyn Write {
         &mut self.out
     }
 
-    /// Whether there is somebody to ask.
+    /// Whether the program can ask the user.
     pub(super) fn can_ask(&self) -> bool {
         self.can_ask
     }
 
-    /// Whether answers are read by a person, and not by a program.
+    /// Whether a person, not a program, reads the result.
     pub(super) fn shown_to_a_person(&self) -> bool {
         self.shown_to_a_person
     }
 
-    /// Something that turns while one thing is waited for; hidden unless on a terminal.
+    /// Shows a spinner during a wait. It is visible only on a terminal.
     pub(super) fn spinner(&self, text: impl Into<Text>) -> Spinner {
         let bar = ProgressBar::with_draw_target(None, self.target());
         bar.set_style(ProgressStyle::default_spinner());
@@ -146,7 +147,7 @@ impl Terminal {
         spinner
     }
 
-    /// A bar for so many things; hidden unless on a terminal.
+    /// Shows a progress bar for `count` items. It is visible only on a terminal.
     pub(super) fn bar(&self, count: usize, text: &'static str) -> ProgressBar {
         let bar = ProgressBar::with_draw_target(Some(count as u64), self.target());
         if let Ok(style) = ProgressStyle::with_template("{msg} {bar:30} {pos}/{len}") {
@@ -165,16 +166,16 @@ impl Terminal {
     }
 }
 
-/// Something that turns while one thing is waited for.
+/// A spinner that is shown during a wait.
 pub(super) struct Spinner(ProgressBar);
 
 impl Spinner {
-    /// Says what is waited for.
+    /// Changes the text of the spinner.
     pub(super) fn say(&self, text: impl Into<Text>) {
         self.0.set_message(text.into().as_str().to_owned());
     }
 
-    /// Takes it from the terminal.
+    /// Removes the spinner from the terminal.
     pub(super) fn end(&self) {
         self.0.finish_and_clear();
     }

@@ -1,4 +1,4 @@
-//! Text for people: what others wrote can't steer the terminal, or stand in a line of its own. Pure.
+//! Text for people. Text from other sources can't steer the terminal or add lines. Pure.
 
 use std::fmt::Display;
 use std::ops::Add;
@@ -8,10 +8,10 @@ use termtree::Tree;
 
 use apikey_api::text::printable;
 
-/// Text that is fit for a terminal.
+/// Text that is safe to print on a terminal.
 ///
-/// Everything that can be displayed becomes one, with control characters and line breaks escaped.
-/// Styles and line breaks are only those that are put in here.
+/// Every `Display` value can be converted. The conversion escapes control characters and line breaks. Only
+/// the functions of this module add styles and line breaks.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Text(String);
 
@@ -30,19 +30,19 @@ impl<T: Into<Self>> Add<T> for Text {
     }
 }
 
-/// The text in a style, which a [`Terminal`](super::terminal::Terminal) drops where colours are off.
+/// Styles a text. A [`Terminal`](super::terminal::Terminal) removes styles if colors are off.
 pub(super) fn styled(style: Style, text: impl Into<Text>) -> Text {
     Text(format!("{style}{}{style:#}", text.into().0))
 }
 
 impl Text {
-    /// One below the other.
+    /// Joins lines.
     pub(super) fn lines<T: Into<Self>>(lines: impl IntoIterator<Item = T>) -> Self {
         let lines: Vec<_> = lines.into_iter().map(|line| line.into().0).collect();
         Self(lines.join("\n"))
     }
 
-    /// A title, and below it each branch with its leaves.
+    /// A tree: a title, and below it each branch with its leaves.
     pub(super) fn tree(title: Self, branches: impl IntoIterator<Item = (Self, Vec<Self>)>) -> Self {
         let branches = branches.into_iter().map(|(branch, leaves)| {
             let leaves = leaves.into_iter().map(|leaf| leaf.0);
@@ -52,28 +52,28 @@ impl Text {
         Self(tree.to_string().trim_end().to_owned())
     }
 
-    /// Characters of a text that has no style.
+    /// Number of characters of a text without styles.
     pub(super) fn width(&self) -> usize {
         self.0.chars().count()
     }
 
-    /// Whether there is nothing.
+    /// Whether the text is empty.
     pub(super) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// What is written.
+    /// The text with its styles.
     pub(super) fn as_str(&self) -> &str {
         &self.0
     }
 }
 
-/// Whether it is one word of visible ASCII, as secrets and tokens are.
+/// Whether the text is one word of visible ASCII, as secrets and tokens are.
 pub(super) fn is_visible_ascii(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic())
 }
 
-/// Whether nothing in it but line breaks and tabs steers a terminal.
+/// Whether the text has no control characters other than line breaks and tabs.
 pub(super) fn is_plain(text: &str) -> bool {
     let mut parts = text.split(['\n', '\t']);
     parts.all(|part| printable(part) == part)

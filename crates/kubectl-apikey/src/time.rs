@@ -1,4 +1,4 @@
-//! Durations as people write and read them. Pure.
+//! Parses and formats durations. Pure.
 
 use k8s_openapi::jiff::{SignedDuration, Span, SpanRelativeTo, Timestamp};
 
@@ -7,7 +7,7 @@ const HOUR: i64 = 60 * MINUTE;
 const DAY: i64 = 24 * HOUR;
 const YEAR: i64 = 365 * DAY;
 
-/// A duration such as `30d`, `12h` or `1h30m`; a day has 24 hours.
+/// Parses a duration such as `30d`, `12h` or `1h30m`. A day has 24 hours.
 pub(super) fn duration(text: &str) -> Result<SignedDuration, String> {
     let span = text.parse::<Span>().ok();
     let days = SpanRelativeTo::days_are_24_hours();
@@ -17,13 +17,13 @@ pub(super) fn duration(text: &str) -> Result<SignedDuration, String> {
         .ok_or_else(|| "use a number with a unit: 90d, 12h, 30m or 45s".to_owned())
 }
 
-/// The time in so long, to the second below; `None` beyond all times.
+/// The time after this duration, truncated to a second. `None` if it is out of range.
 pub(super) fn after(now: Timestamp, duration: SignedDuration) -> Option<Timestamp> {
     let time = now.checked_add(duration).ok()?;
     Timestamp::from_second(time.as_second()).ok()
 }
 
-/// A duration in one or two units, as kubectl shows ages.
+/// Formats a duration in one or two units, as kubectl formats ages.
 pub(super) fn short(duration: SignedDuration) -> String {
     let seconds = duration.as_secs().max(0);
     let two = |unit: i64, name: char, below: i64, part: char| {
@@ -46,12 +46,12 @@ pub(super) fn short(duration: SignedDuration) -> String {
     }
 }
 
-/// How long ago, as kubectl shows ages.
+/// Formats the time since then, as kubectl formats ages.
 pub(super) fn age(since: Timestamp, now: Timestamp) -> String {
     short(now.duration_since(since))
 }
 
-/// A time seen from now: `in 12d`, `3h ago`.
+/// Formats a time relative to now: `in 12d`, `3h ago`.
 pub(super) fn relative(time: Timestamp, now: Timestamp) -> String {
     if time > now {
         format!("in {}", short(time.duration_since(now)))

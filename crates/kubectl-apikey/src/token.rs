@@ -1,4 +1,4 @@
-//! `token`: the secret of a key for a short-lived access token.
+//! `token`: exchanges the secret of a key for a short-lived access token.
 
 use std::path::{Path, PathBuf};
 
@@ -21,10 +21,10 @@ use apikey_client::error::request;
 use apikey_client::object;
 use apikey_credential::{Secret, sealed};
 
-/// Swap the secret of a key for an access token, and print that.
+/// Exchange the secret of a key for an access token, and print the token.
 ///
-/// The secret is read from the delivered Secret of the key, or from a file or standard input; never
-/// from an argument, which every process of the machine can see.
+/// The secret is read from the delivered Secret of the key, from a file or from standard input. It can't be
+/// an argument, because every process of the machine can see arguments.
 #[derive(Args, Debug)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Token {
@@ -36,44 +36,44 @@ pub(super) struct Token {
     )]
     key: Option<String>,
 
-    /// Login name of a key whose secret is at hand; goes with --secret-file.
+    /// Login name of a key, to use with --secret-file.
     #[arg(long = "name", value_name = "LOGIN", requires = "secret_file")]
     login: Option<String>,
 
-    /// File with the secret; `-` reads standard input.
+    /// File with the secret. `-` reads standard input.
     #[arg(long, value_name = "FILE")]
     secret_file: Option<PathBuf>,
 
-    /// File with the private key of age that opens an encrypted secret; `-` reads standard input.
+    /// File with the private key of age that decrypts an encrypted secret. `-` reads standard input.
     #[arg(short, long, value_name = "FILE", conflicts_with = "secret_file")]
     identity: Option<PathBuf>,
 
-    /// Address of the token server or of its token endpoint; default: `$KUBECTL_APIKEY_URL`, then that in the
-    /// delivered Secret. For an encrypted secret, that in the Secret is not used: whoever may change the
-    /// Secret could have put it there.
+    /// Address of the token server or of its token endpoint. Default: `$KUBECTL_APIKEY_URL`, then the address
+    /// in the delivered Secret. For an encrypted secret, the address in the Secret is not used, because
+    /// everybody who may change the Secret could have set it.
     #[arg(long, value_name = "URL", value_parser = http::address, env = URL_VARIABLE,
         hide_env_values = true)]
     url: Option<Url>,
 
-    /// Organization to act in, by name or GUID; default: that of the key.
+    /// Organization to act in, by name or GUID. Default: the organization of the key.
     #[arg(long, value_name = "ORG|GUID")]
     organization: Option<String>,
 
-    /// Some of the roles of the key, separated by spaces; default: all.
+    /// Some of the roles of the key, separated by spaces. Default: all roles.
     #[arg(long, value_name = "ROLES")]
     scope: Option<String>,
 
     #[command(flatten)]
     trust: Trust,
 
-    /// Other forms than the bare token.
+    /// Output format. Default: only the token.
     #[arg(short, long, value_name = "FORM")]
     output: Option<Form>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Form {
-    /// The answer of the server.
+    /// The response of the server.
     Json,
     /// A line for a shell: `export API_TOKEN=...`.
     Export,
@@ -93,15 +93,15 @@ Examples:
   For a sub-organization, with one role:
     kubectl apikey token ci-upload --organization acme-tr --scope build-viewer";
 
-/// The variable with the address of the token server, if the flag is not given.
+/// Environment variable with the address of the token server, used if the flag is not given.
 const URL_VARIABLE: &str = "KUBECTL_APIKEY_URL";
 
-/// Who asks where.
+/// The credentials and where to send them.
 struct Login {
     name: String,
     secret: Zeroizing<String>,
     url: Option<Url>,
-    /// Why the key would be refused, as its status says.
+    /// Why the key would be refused, according to its status.
     refused_because: Option<String>,
 }
 
@@ -148,7 +148,7 @@ pub(super) async fn run(flags: &Token, call: &mut Invocation) -> Result<(), Fail
     call.terminal.exact(text.as_str())
 }
 
-/// Login of a key of the cluster.
+/// Reads the login of a key from the cluster.
 async fn of_key(flags: &Token, name: &str, call: &Invocation) -> Result<Login, Failure> {
     let cluster = call.cluster().await?;
     let key = select::one(&cluster, name).await?;
@@ -193,8 +193,8 @@ async fn of_key(flags: &Token, name: &str, call: &Invocation) -> Result<Login, F
     })
 }
 
-/// An encrypted secret is for the owner of a private key alone, and more people may write the Secret than
-/// may know what is sealed in it.
+/// The failure for an encrypted secret without a trusted address. Only the owner of a private key may know
+/// the secret, but more people may write the Secret, and with it the address.
 fn address_not_trusted(name: &str, found: Option<&str>) -> Failure {
     let found = found.map_or_else(
         || "the Secret names none".to_owned(),
@@ -209,7 +209,7 @@ fn address_not_trusted(name: &str, found: Option<&str>) -> Failure {
     ))
 }
 
-/// What the status says of a key that gets no tokens.
+/// Why the key gets no tokens, according to its status.
 fn refused_because(key: &ApiKey) -> Option<String> {
     let ready = key::ready(key)?;
     let refused = ready.status != "True" || ready.reason == reason::SUSPENDED;
@@ -227,7 +227,7 @@ fn from_file(flags: &Token) -> Result<Zeroizing<String>, Failure> {
     Ok(Zeroizing::new(secret.expose().to_owned()))
 }
 
-/// GUID of an organization by its name, or as it is given.
+/// GUID of the organization with this name, or the GUID that was given.
 async fn organization(text: &str, call: &Invocation) -> Result<Uuid, Failure> {
     if let Ok(id) = Uuid::try_parse(text) {
         return Ok(id);
@@ -245,7 +245,7 @@ async fn organization(text: &str, call: &Invocation) -> Result<Uuid, Failure> {
     }
 }
 
-/// The endpoint that is asked: with a scope, that of OAuth.
+/// The endpoint to call. With a scope, it is the OAuth endpoint.
 fn endpoint(given: &Url, scoped: bool) -> Url {
     let ends = [endpoints::TOKEN, endpoints::OAUTH_TOKEN];
     let own = given.path();
@@ -293,7 +293,7 @@ fn form(
     form
 }
 
-/// The token in the answer, or why there is none, in the words of the server.
+/// Returns the token in the response, or the server's explanation why there is none.
 fn accepted(url: &Url, answer: &Answer) -> Result<Zeroizing<String>, Failure> {
     if answer.status == 200 {
         let json: Value = serde_json::from_str(&answer.body).unwrap_or_default();
@@ -330,7 +330,7 @@ fn accepted(url: &Url, answer: &Answer) -> Result<Zeroizing<String>, Failure> {
     ))
 }
 
-/// An answer that can be shown as it is.
+/// Returns the response if it is safe to print.
 fn plain<'a>(url: &Url, body: &'a str) -> Result<&'a str, Failure> {
     if text::is_plain(body) {
         return Ok(body);

@@ -1,4 +1,4 @@
-//! `verify`: whether a token is to be trusted, by the public keys of its issuer.
+//! `verify`: checks a token with the public keys of its issuer.
 
 mod check;
 
@@ -19,47 +19,47 @@ use super::text::styled;
 use super::{input, table};
 use apikey_api::endpoints;
 
-/// Check an access token by the public keys of its issuer, and print its claims.
+/// Check an access token with the public keys of its issuer, and print its claims.
 ///
-/// The token is sent nowhere: only the keys are fetched. What is checked: signature (ES256, RS256,
-/// EdDSA), type `at+jwt`, `exp`, `nbf`, `iat`, and, where given, `iss` and `aud`. A key or a secret
-/// that was revoked since is not noticed: ask `/oauth2/introspect` for that. `secret_revision` says
-/// which secret the token was made with.
+/// The token is sent nowhere: only the public keys are fetched. The checks cover the signature (ES256, RS256,
+/// EdDSA), the type `at+jwt`, `exp`, `nbf`, `iat`, and, if given, `iss` and `aud`. They don't detect that the
+/// key or its secret was revoked after the token was issued: use `/oauth2/introspect` for that.
+/// `secret_revision` is the number of the secret that the token was issued with.
 #[derive(Args, Debug)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Verify {
-    /// The token; `-` reads standard input.
+    /// The token. `-` reads standard input.
     #[arg(value_name = "JWT|-")]
     token: String,
 
-    /// Issuer that the token must be of, whose keys are found by discovery; default: the one that the
+    /// Issuer that the token must have. Its public keys are found by discovery. Default: the issuer that the
     /// token names, if that is an https address.
     #[arg(long, value_name = "URL", value_parser = http::address)]
     issuer: Option<Url>,
 
-    /// Address of the token server, or of its key set, if that is not the address of the issuer.
+    /// Address of the token server, or of its key set, if it differs from the address of the issuer.
     #[arg(long, value_name = "URL", value_parser = http::address, conflicts_with = "jwks")]
     url: Option<Url>,
 
-    /// File with the key set (JWKS), instead of asking for it; `-` reads standard input.
+    /// File with the key set (JWKS), which is then not fetched. `-` reads standard input.
     #[arg(long, value_name = "FILE")]
     jwks: Option<PathBuf>,
 
-    /// Audience that the token must be for; may be repeated: one of them is enough.
+    /// Audience that the token must have. If repeated, one of them is enough.
     #[arg(long, value_name = "AUDIENCE")]
     audience: Vec<String>,
 
     #[command(flatten)]
     trust: Trust,
 
-    /// Form for programs.
+    /// Output format for programs.
     #[arg(short, long, value_name = "FORM")]
     output: Option<Form>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Form {
-    /// JSON with header and claims.
+    /// JSON with the header and the claims.
     Json,
 }
 
@@ -123,12 +123,12 @@ fn text(flags: &Verify) -> Result<zeroize::Zeroizing<String>, Failure> {
     Ok(flags.token.clone().into())
 }
 
-/// The issuer as tokens have it: without the slash that an address gets.
+/// The issuer as tokens contain it, without the trailing slash that `Url` adds.
 fn issuer_text(issuer: &Url) -> String {
     issuer.to_string().trim_end_matches('/').to_owned()
 }
 
-/// The key set, and where it is from.
+/// Returns the key set and its source.
 async fn keys(
     flags: &Verify,
     token: &Jwt,
@@ -155,7 +155,7 @@ fn is_key_set(url: &Url) -> bool {
     last == "jwks" || last == "jwks.json"
 }
 
-/// The issuer whose keys are asked for.
+/// Returns the issuer whose keys to fetch.
 fn issuer(flags: &Verify, token: &Jwt, call: &mut Invocation) -> Result<Url, Failure> {
     if let Some(issuer) = &flags.issuer {
         return Ok(issuer.clone());
@@ -177,7 +177,7 @@ fn issuer(flags: &Verify, token: &Jwt, call: &mut Invocation) -> Result<Url, Fai
     Ok(issuer)
 }
 
-/// Where the keys of an issuer are (OpenID Connect Discovery 1.0).
+/// Finds the address of the key set of an issuer (OpenID Connect Discovery 1.0).
 async fn discovered(issuer: &Url, http: &Http) -> Result<Url, Failure> {
     let at = http::under(issuer, endpoints::OPENID_CONFIGURATION);
     let found = document(http, &at).await?;

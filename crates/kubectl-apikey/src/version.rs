@@ -1,4 +1,4 @@
-//! `version`: of this program, and of the API that the cluster serves.
+//! `version`: the version of this program and of the API that the cluster serves.
 
 use clap::{Args, ValueEnum};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::APIGroup;
@@ -12,18 +12,18 @@ use super::text::Text;
 use apikey_api::names;
 use apikey_client::error::request;
 
-/// Show the version of this program, and of the API that the cluster serves.
+/// Show the version of this program and of the API that the cluster serves.
 ///
-/// A cluster that can't be reached, or has no such API, is said so on standard error and is no
-/// failure.
+/// If the cluster can't be reached or does not have the API, a message on standard error reports it, and the
+/// call succeeds.
 #[derive(Args, Debug)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Version {
-    /// Only that of this program; no cluster is asked.
+    /// Only show the version of this program. No cluster is needed.
     #[arg(long)]
     client: bool,
 
-    /// Form for programs.
+    /// Output format for programs.
     #[arg(short, long, value_name = "FORM")]
     output: Option<Form>,
 }
@@ -81,7 +81,7 @@ pub(super) async fn run(flags: &Version, call: &mut Invocation) -> Result<(), Fa
     }
 }
 
-/// The versions of our API group that the cluster serves; none if it does not know the group.
+/// The versions of the API group that the cluster serves. Empty if the cluster does not have the group.
 async fn ask(call: &Invocation) -> Result<Server, Failure> {
     let cluster = call.cluster().await?;
     let group = served(&cluster.client).await?;
@@ -91,7 +91,7 @@ async fn ask(call: &Invocation) -> Result<Server, Failure> {
     })
 }
 
-/// Our API group as the cluster serves it.
+/// The API group as the cluster serves it.
 pub(super) async fn served(client: &Client) -> Result<Option<APIGroup>, Failure> {
     let groups = request("list the API groups", client.list_api_groups()).await?;
     let mut groups = groups.groups.into_iter();

@@ -1,4 +1,4 @@
-//! Waiting until a key is ready.
+//! Waits until a key is ready.
 
 use std::time::{Duration, Instant};
 
@@ -9,28 +9,28 @@ use apikey_api::ApiKey;
 use apikey_api::conditions::{self, reason};
 use apikey_client::object::Sent;
 
-/// Time between looks. A watch would need a permission more than the one to read the key.
+/// Time between two reads. A watch would need an additional permission.
 const EVERY: Duration = Duration::from_millis(300);
 
-/// How long a controller may not have seen an Organization that there is.
+/// How long a controller may take to observe an existing Organization.
 const UNSEEN: Duration = Duration::from_secs(3);
-/// Reasons that a controller gives where an Organization is missing.
+/// Reasons that a controller reports if an Organization is missing.
 const WITHOUT_ORGANIZATION: [&str; 2] = [reason::ORGANIZATION_NOT_FOUND, reason::PARENT_NOT_FOUND];
 
-/// Where a key stands.
+/// The state of a key.
 #[derive(Debug)]
 enum Progress {
     Ready,
     Waiting(String),
-    /// For an Organization that is not there, as the controller says.
+    /// The Organization does not exist, according to the controller.
     WithoutOrganization(String),
     Failed(Failure),
 }
 
-/// Waits until the key is ready, with something that turns on a terminal.
+/// Waits until the key is ready, and shows a spinner on a terminal.
 ///
 /// # Errors
-/// It will not be ready without a change, or was not in time.
+/// The key will not become ready without a change, or was not ready in time.
 pub(super) async fn until_ready(
     call: &Invocation,
     cluster: &Cluster,
@@ -75,8 +75,8 @@ pub(super) async fn until_ready(
     })
 }
 
-/// Whether the Organization is really not there. A controller may not have seen one that was just made; where
-/// Organizations may not be read, it gets a moment to.
+/// Whether the Organization really does not exist. A controller may not have observed a new Organization yet,
+/// so if Organizations can't be read, it gets some time to do so.
 async fn is_settled(cluster: &Cluster, key: &ApiKey, since: Instant) -> bool {
     let around = organization::around(cluster, key).await;
     if around.missing(key).is_some() {

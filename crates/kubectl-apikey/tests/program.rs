@@ -1,4 +1,4 @@
-//! The program as the shell starts it, without a cluster.
+//! Runs the program as a shell does, without a cluster.
 
 #![expect(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 

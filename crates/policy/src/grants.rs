@@ -1,7 +1,7 @@
-//! Where a key may act, with which roles and for how long at a time, and for whom its tokens are.
+//! Where a key may act, with which roles, how long its tokens live, and which audiences they have.
 //!
-//! Authority flows from a root organization to its sub-organizations and never the other way: only
-//! keys of a root reach further than their own organization.
+//! Authority extends only from a root organization to its sub-organizations: only keys of a root may act
+//! outside their own organization.
 
 use uuid::Uuid;
 
@@ -9,20 +9,20 @@ use super::limits::{DEFAULT_TOKEN_TTL_SECONDS, Limits};
 use super::{Input, organization_id};
 use apikey_api::{Organization, SubOrganization};
 
-/// One organization that a key may act in.
+/// An organization in which a key may act.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Grant {
-    /// Its name.
+    /// Name of the organization.
     pub organization: String,
-    /// Its GUID.
+    /// GUID of the organization.
     pub organization_id: Uuid,
-    /// What the key may do there; at least one.
+    /// Roles of the key in the organization, at least one.
     pub roles: Vec<String>,
-    /// Longest life of a token. Unit: seconds.
+    /// Maximum lifetime of a token, in seconds.
     pub token_ttl_seconds: i64,
 }
 
-/// Of what is wanted, what the list has and what it has not. An empty list has everything.
+/// Splits `wanted` into what the list contains and what it does not. An empty list contains everything.
 pub(super) fn split(wanted: &[String], list: &[&str]) -> (Vec<String>, Vec<String>) {
     wanted
         .iter()
@@ -30,7 +30,7 @@ pub(super) fn split(wanted: &[String], list: &[&str]) -> (Vec<String>, Vec<Strin
         .partition(|one| list.is_empty() || list.contains(&one.as_str()))
 }
 
-/// The roles that keys may hold in this organization; empty: any.
+/// The roles that keys of this organization may have. If empty, any role.
 #[must_use]
 pub fn catalogue<'a>(
     organization: Option<&'a Organization>,
@@ -41,7 +41,7 @@ pub fn catalogue<'a>(
     })
 }
 
-/// The audiences that keys of this organization may name; empty: any.
+/// The audiences that keys of this organization may request. If empty, any audience.
 pub(super) fn audiences<'a>(
     organization: Option<&'a Organization>,
     parent: Option<&'a Organization>,
@@ -51,7 +51,7 @@ pub(super) fn audiences<'a>(
     })
 }
 
-/// What the organization lists, or else its parent.
+/// What the organization lists, or else what its parent lists.
 pub(super) fn own_or_parents<'a>(
     organization: Option<&'a Organization>,
     parent: Option<&'a Organization>,
@@ -61,7 +61,7 @@ pub(super) fn own_or_parents<'a>(
     own.or_else(|| parent.map(list)).unwrap_or_default()
 }
 
-/// Life of the key's tokens where an organization allows this at most. Unit: seconds.
+/// Lifetime of the key's tokens under the limits of an organization, in seconds.
 pub(super) fn token_ttl_seconds(input: &Input<'_>, limits: Limits) -> i64 {
     let wanted = input.subject.token.and_then(|token| token.ttl_seconds);
     wanted
@@ -69,7 +69,7 @@ pub(super) fn token_ttl_seconds(input: &Input<'_>, limits: Limits) -> i64 {
         .min(limits.max_token_ttl_seconds)
 }
 
-/// The grants in the listed sub-organizations, and the names of those without.
+/// The grants in the listed sub-organizations, and the names of those without a grant.
 #[must_use]
 pub fn in_sub_organizations(input: &Input<'_>) -> (Vec<Grant>, Vec<String>) {
     let (mut grants, mut uncovered) = (Vec::new(), Vec::new());

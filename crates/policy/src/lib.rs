@@ -1,7 +1,8 @@
-//! May this key exist, and with what? One pure function, [`assess`].
+//! Decides whether a key may exist, and with which roles and limits. The entry point is the pure function
+//! [`assess`].
 //!
-//! The controller asks before it mints, and the token endpoint asks before it issues; neither
-//! trusts `status`. Inputs are plain values, time included.
+//! The controller calls it before it mints a secret, and the token endpoint calls it before it issues a
+//! token. Neither trusts `status`. Inputs are plain values, including the time.
 
 mod grants;
 mod limits;
@@ -28,9 +29,9 @@ pub use self::namespaces::namespace_allowed;
 /// The parts of a key that a decision depends on.
 #[derive(Clone, Copy, Debug)]
 pub struct Subject<'a> {
-    /// Its namespace.
+    /// Namespace of the key.
     pub namespace: &'a str,
-    /// When it was created.
+    /// Time at which the key was created.
     pub created: Option<Timestamp>,
     /// `spec.org`.
     pub org: &'a str,
@@ -68,58 +69,58 @@ impl Subject<'_> {
     }
 }
 
-/// What a decision about one key depends on.
+/// What the decision about a key depends on.
 #[derive(Clone, Copy, Debug)]
 pub struct Input<'a> {
     /// The key.
     pub subject: Subject<'a>,
     /// The Organization of `spec.org`, if it is declared.
     pub organization: Option<&'a Organization>,
-    /// The parent of that Organization, if it has one and it is declared.
+    /// The parent of that Organization, if it has one that is declared.
     pub parent: Option<&'a Organization>,
-    /// Name of the Organization that can't be read, of these two, if one can't. What it allows is not
-    /// known, so nothing is.
+    /// Name of the organization or parent that can't be read, if there is one. Its rules are unknown, so no
+    /// decision is possible.
     pub unreadable: Option<&'a str>,
-    /// The declared ones of the organizations in `spec.subOrgs`.
+    /// Those organizations of `spec.subOrgs` that are declared.
     pub sub_organizations: &'a [Arc<Organization>],
-    /// Labels of the key's namespace; `None` if they are not known.
+    /// Labels of the key's namespace. `None` if they are unknown.
     pub namespace_labels: Option<&'a BTreeMap<String, String>>,
-    /// The quota that leaves no place for this key, if one does.
+    /// The quota for which this key is queued, if there is one.
     pub over_quota: Option<&'a OverQuota>,
-    /// The expiry that was fixed when the secret was minted, if one was.
+    /// The expiry that was fixed when the secret was minted, if it was.
     pub fixed_expiry: Option<Timestamp>,
-    /// Whether an Organization that is not declared is refused.
+    /// Whether keys of an undeclared Organization are not allowed.
     pub require_organizations: bool,
 }
 
-/// The organization whose `maxKeys` leaves no place for a key.
+/// The organization whose `maxKeys` does not admit a key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OverQuota {
-    /// Its name.
+    /// Name of the organization.
     pub organization: String,
-    /// Its limit.
+    /// Limit of the organization.
     pub max_keys: i64,
 }
 
-/// The decision about one key, with what is known of it in any case.
+/// The decision about a key, and what is known about the key in any case.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Assessment {
     /// GUID of the organization.
     pub organization_id: Uuid,
-    /// Time from which the key is refused; `None` if it can't be known yet.
+    /// Time from which the key is refused. `None` if it is not known yet.
     pub expires_at: Option<Timestamp>,
     /// The roles of the key that are in the catalogue, in the order of the spec.
     pub roles: Vec<String>,
     /// The other roles of the key.
     pub unknown_roles: Vec<String>,
-    /// Where the key may act: its own organization first, then the listed sub-organizations that it
-    /// covers; each with at least one role. Empty unless the verdict is [`Verdict::Allowed`].
+    /// Where the key may act: its own organization first, then the listed sub-organizations that it covers.
+    /// Each grant has at least one role. Empty unless the verdict is [`Verdict::Allowed`].
     pub grants: Vec<Grant>,
-    /// The listed sub-organizations that it does not cover, or holds no role in.
+    /// The listed sub-organizations that the key does not cover or has no role in.
     pub uncovered: Vec<String>,
-    /// Audiences of its tokens; empty: those of the token server.
+    /// Audiences of the key's tokens. If empty, the default of the token server.
     pub audiences: Vec<String>,
-    /// The audiences it asks for and may not have.
+    /// The audiences that the key requests but may not have.
     pub unknown_audiences: Vec<String>,
     /// Whether the Organization is declared.
     pub declared: bool,
@@ -130,25 +131,25 @@ pub struct Assessment {
 /// Whether a key may be minted and used.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// Yes.
+    /// The key may be minted and used.
     Allowed,
-    /// Not yet: something that it names is not there, and may come.
+    /// The key is waiting for an object that does not exist yet or can't be read.
     Waiting(Denial),
-    /// No, until somebody changes the key or the rules.
+    /// The key is refused until somebody changes the key or the rules.
     Refused(Denial),
 }
 
-/// Why not, in a word for programs and a sentence for people.
+/// Why a key is not allowed: a reason for programs and a message for people.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Denial {
     /// One of [`reason`].
     pub reason: &'static str,
-    /// Names the field, its value and the fix.
+    /// The field, its value and the fix.
     pub message: String,
 }
 
-/// GUID of an organization that sets none: UUID version 5 of its name in the name space of our API
-/// group, the same in every cluster.
+/// GUID of an organization that does not set one: the UUID version 5 of its name, in a namespace that is
+/// derived from the API group. It is the same in every cluster.
 #[must_use]
 pub fn default_organization_id(name: &str) -> Uuid {
     let group = Uuid::new_v5(&Uuid::NAMESPACE_DNS, apikey_api::names::GROUP.as_bytes());
@@ -167,10 +168,10 @@ pub fn organization_id(organization: &Organization) -> Uuid {
     declared.unwrap_or_else(|| default_organization_id(name))
 }
 
-/// `spec.expiry` as a time; see [`expiry::parse`].
+/// Parses `spec.expiry`. See [`expiry::parse`].
 ///
 /// # Errors
-/// A [`Denial`] that says what is wrong with the value.
+/// Returns a [`Denial`] that explains what is wrong with the value.
 pub fn spec_expiry(expiry: Option<&str>) -> Result<Option<Timestamp>, Denial> {
     let Some(text) = expiry else {
         return Ok(None);
@@ -181,7 +182,7 @@ pub fn spec_expiry(expiry: Option<&str>) -> Result<Option<Timestamp>, Denial> {
     })
 }
 
-/// The decision about one key.
+/// Decides about a key.
 #[must_use]
 pub fn assess(input: &Input<'_>) -> Assessment {
     let (subject, organization) = (&input.subject, input.organization);
@@ -346,7 +347,7 @@ fn judge(
     Verdict::Allowed
 }
 
-/// What the parent of the organization leaves undecided, or forbids.
+/// Returns a verdict if the parent of the organization makes the key wait or refuses it.
 fn judge_parent(input: &Input<'_>) -> Option<Verdict> {
     let org = input.subject.org;
     let parent = input.organization?.spec.parent.as_deref()?;

@@ -1,16 +1,15 @@
-//! The limits in force for an organization.
+//! The effective limits of an organization.
 
 use apikey_api::{Organization, OrganizationLimits};
 
-/// Longest life of a key where the organization sets none. Unit: days.
+/// Maximum lifetime of a key in days, if the organization sets none.
 pub const DEFAULT_MAX_LIFETIME_DAYS: i64 = 365;
-/// Life of a key without an expiry where the organization sets none. Unit: days.
+/// Lifetime in days of a key without an expiry, if the organization sets none.
 pub const DEFAULT_LIFETIME_DAYS: i64 = 180;
-/// Life of a token where the key sets none, and the longest where the organization sets none. Unit:
-/// seconds.
+/// Lifetime of a token in seconds if the key sets none, and the maximum if the organization sets none.
 pub const DEFAULT_TOKEN_TTL_SECONDS: i64 = 3600;
 
-/// The limits in force: those of the organization, bounded and completed by its parent's.
+/// The effective limits: those of the organization, limited and completed by those of its parent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Limits {
     pub(super) max_days: i64,

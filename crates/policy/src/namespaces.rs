@@ -1,4 +1,4 @@
-//! Which namespaces may make keys for an organization.
+//! Decides which namespaces may create keys for an organization.
 
 use std::collections::BTreeMap;
 
@@ -6,8 +6,8 @@ use apikey_api::{
     AllowedNamespaces, FromNamespaces, NamespaceSelector, Requirement, SelectorOperator,
 };
 
-/// Whether keys may come from this namespace; `None` if that depends on its labels and they are not
-/// known. Unknown labels match no selector, not even one that asks for absence.
+/// Whether the organization allows keys from this namespace. `None` if this depends on labels that are
+/// unknown. Unknown labels match no selector, not even `DoesNotExist`.
 #[must_use]
 pub fn namespace_allowed(
     allowed: &AllowedNamespaces,

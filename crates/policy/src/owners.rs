@@ -1,10 +1,10 @@
-//! Whom to ask where an organization refuses. Pure.
+//! Adds the owners of an organization to its refusals. Pure.
 
 use super::grants::own_or_parents;
 use super::{Denial, Input, Verdict};
 use apikey_api::Organization;
 
-/// The verdict, and in its message whom to ask: who owns the organization that says no.
+/// Adds to the message of a verdict the owners of the organization that refuses, as the people to ask.
 pub(super) fn named_in(verdict: Verdict, input: &Input<'_>) -> Verdict {
     let owners = of(input).join(", ");
     let ask = |denial: Denial| {

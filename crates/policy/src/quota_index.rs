@@ -1,8 +1,9 @@
-//! Which keys an organization has, and which of them its quota admits. Pure data, kept by the watches.
+//! The quota index: the keys of each organization, and which of them its quota admits. Pure data, updated by
+//! the watches.
 //!
-//! If there are more than `limits.maxKeys`, the oldest (creationTimestamp, then uid) are admitted. Each quota
-//! keeps admitted and queued keys apart, so that a change of one key moves at most one other, and asking
-//! costs O(log n): no reconcile counts keys.
+//! If an organization has more than `limits.maxKeys` keys, the oldest ones (by creationTimestamp, then uid)
+//! are admitted. Each quota keeps admitted and queued keys separately. A change of one key therefore moves at
+//! most one other key, a lookup costs O(log n), and no reconcile counts keys.
 
 mod phase_counts;
 mod quota;
@@ -17,7 +18,7 @@ use self::quota::{Candidate, Quota};
 use crate::OverQuota;
 use apikey_api::{ApiKey, KeyRef, Organization, Phase};
 
-/// All keys, by organization.
+/// All keys by organization.
 #[derive(Debug, Default)]
 pub struct QuotaIndex {
     members: BTreeMap<KeyRef, Member>,
@@ -33,18 +34,18 @@ struct Member {
     org: Arc<str>,
     candidate: Candidate,
     phase: Phase,
-    /// Whether its organization counts it: see [`QuotaIndex::is_counted`].
+    /// Whether the organization counts the key. See [`QuotaIndex::is_counted`].
     counted: bool,
 }
 
-/// What is known of one organization, declared or only named by keys.
+/// An organization that is declared, or that keys refer to.
 #[derive(Debug, Default)]
 struct Entry {
     declared: Option<Arc<Organization>>,
     keys: BTreeSet<KeyRef>,
-    /// Of the keys that it counts.
+    /// Phases of the keys that the organization counts.
     counts: PhaseCounts,
-    /// Of the other ones.
+    /// Phases of the other keys.
     uncounted: PhaseCounts,
     quota: Quota,
     sub_organizations: BTreeSet<Arc<str>>,
@@ -62,7 +63,7 @@ impl Entry {
 }
 
 impl QuotaIndex {
-    /// Takes in a key as it is now. Returns the keys whose standing changed beside it.
+    /// Adds or updates a key. Returns the other keys whose admission changed.
     pub fn upsert(&mut self, apikey: &ApiKey) -> Vec<KeyRef> {
         let key = KeyRef::of(apikey);
         let meta = &apikey.metadata;
@@ -108,7 +109,7 @@ impl QuotaIndex {
         changed
     }
 
-    /// Forgets a key. Returns the keys whose standing changed.
+    /// Removes a key. Returns the keys whose admission changed.
     pub fn remove(&mut self, key: &KeyRef) -> Vec<KeyRef> {
         let Some(member) = self.members.remove(key) else {
             return Vec::new();
@@ -121,9 +122,9 @@ impl QuotaIndex {
         changed
     }
 
-    /// Takes in what is declared of an organization now (`None`: nothing). Returns all keys that its
-    /// rules concern (its own, those of its sub-organizations, and those of the parent that it has or
-    /// had, which may act in it) and those whose standing changed with them.
+    /// Updates the declaration of an organization, or removes it for `None`. Returns all keys that its rules
+    /// affect: its own, those of its sub-organizations, and those of its current or former parent, which may
+    /// act in it. Also returns other keys whose admission changed.
     pub fn declare(&mut self, name: &str, declared: Option<Arc<Organization>>) -> Vec<KeyRef> {
         let name = self.org_name(name);
         let keys = self.concerned(&name);
@@ -168,8 +169,8 @@ impl QuotaIndex {
         changed
     }
 
-    /// Takes in the labels of a namespace (`None`: it is gone, or they can't be read). Returns its keys
-    /// and those whose standing changed with them.
+    /// Updates the labels of a namespace. `None` means that it is deleted or its labels can't be read.
+    /// Returns its keys, and the other keys whose admission changed.
     pub fn label(&mut self, name: &str, labels: Option<Labels>) -> Vec<KeyRef> {
         let from = KeyRef::new(name, "");
         let mut keys: Vec<KeyRef> = self
@@ -201,7 +202,7 @@ impl QuotaIndex {
         keys
     }
 
-    /// The quota that leaves no place for this key, if one does.
+    /// Returns the quota for which this key is queued, if there is one.
     #[must_use]
     pub fn over_quota(&self, key: &KeyRef) -> Option<OverQuota> {
         let member = self.members.get(key)?;
@@ -229,7 +230,7 @@ impl QuotaIndex {
         self.namespaces.keys().map(ToString::to_string).collect()
     }
 
-    /// The organization that has this key; `None` if none that is declared allows it.
+    /// The declared organization that counts this key. `None` if there is none.
     #[must_use]
     pub fn counted_by(&self, key: &KeyRef) -> Option<Arc<str>> {
         let member = self.members.get(key).filter(|member| member.counted)?;
@@ -237,7 +238,7 @@ impl QuotaIndex {
         entry.declared.as_ref().map(|_| Arc::clone(&member.org))
     }
 
-    /// Keys that one organization counts, without those of its sub-organizations, by phase.
+    /// Number of keys that an organization counts in each phase, without those of its sub-organizations.
     #[must_use]
     pub fn phase_counts(&self, org: &str) -> PhaseCounts {
         self.organizations
@@ -246,9 +247,10 @@ impl QuotaIndex {
             .unwrap_or_default()
     }
 
-    /// Every organization with the keys that it counts, by phase, and under no name the keys that none counts,
-    /// if there are any: whoever makes keys can name any organization. `required` are Organizations that are
-    /// declared; otherwise one counts that keys name.
+    /// Number of counted keys in each phase for every organization. Keys that no organization counts are
+    /// under the empty name, because anybody who may create keys can name any organization. With `required`,
+    /// only declared Organizations count keys; otherwise, organizations that only keys refer to count them
+    /// too.
     #[must_use]
     pub fn counts_by_org(&self, required: bool) -> Vec<(&str, PhaseCounts)> {
         let mut counts_by_org = Vec::with_capacity(self.organizations.len());
@@ -267,7 +269,7 @@ impl QuotaIndex {
         counts_by_org
     }
 
-    /// One shared text per organization name.
+    /// Returns the shared text for an organization name.
     fn org_name(&self, name: &str) -> Arc<str> {
         let known = self.organizations.get_key_value(name);
         known.map_or_else(|| name.into(), |(known, _)| Arc::clone(known))
@@ -289,7 +291,7 @@ impl QuotaIndex {
             .collect()
     }
 
-    /// The organizations whose quota a key of this one counts for.
+    /// The organizations whose quota limits the keys of this one.
     fn quotas(&self, org: &Arc<str>) -> Vec<Arc<str>> {
         let declared = self
             .organizations
@@ -301,7 +303,8 @@ impl QuotaIndex {
         std::iter::once(Arc::clone(org)).chain(parent).collect()
     }
 
-    /// A key that its organization does not allow here takes nobody's place and is not counted.
+    /// Whether the organization counts the key. A key that is not allowed in its namespace is not counted and
+    /// does not use up the quota.
     fn is_counted(&self, member: &Member) -> bool {
         let declared = self
             .organizations

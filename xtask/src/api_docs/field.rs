@@ -1,4 +1,4 @@
-//! A field as the row of a table: its type, limits and default, and what it is. Pure.
+//! Renders a field as a table row: type, limits, default and description. Pure.
 
 use std::fmt::Display;
 
@@ -26,7 +26,7 @@ pub(super) fn row(name: &str, schema: &JSONSchemaProps, required: bool) -> Strin
     )
 }
 
-/// The schema of an object; of an object in it, if it is a list.
+/// The schema of an object, or of the objects in a list.
 pub(super) fn body(schema: &JSONSchemaProps) -> &JSONSchemaProps {
     items(schema).unwrap_or(schema)
 }
@@ -120,17 +120,17 @@ fn range<N: Display>(least: Option<N>, most: Option<N>, unit: &str) -> Option<St
     }
 }
 
-/// Text in a cell of a table.
+/// Escapes text for a table cell.
 pub(super) fn cell(text: &str) -> String {
     text.replace('\n', " ").replace('|', "\\|")
 }
 
-/// Code in a cell of a table.
+/// Formats code for a table cell.
 pub(super) fn code(text: &str) -> String {
     format!("`{}`", text.replace('|', "\\|"))
 }
 
-/// What a description says, without the sentences that have a column or a mark of their own.
+/// A description, without the sentences that have their own column or mark.
 #[derive(Debug, PartialEq, Eq)]
 struct Description<'a> {
     what: String,

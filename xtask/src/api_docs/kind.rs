@@ -1,4 +1,4 @@
-//! A kind: what it is, a table for each object in it, and its rules. Pure.
+//! Renders a kind: its description, a table for each object in it, and its validation rules. Pure.
 
 use anyhow::{Context as _, Result};
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
@@ -28,7 +28,7 @@ pub(super) fn render(definition: &CustomResourceDefinition) -> Result<String> {
     Ok(text)
 }
 
-/// How the kind is named and listed.
+/// The names of the kind and its columns.
 fn head(spec: &CustomResourceDefinitionSpec, version: &CustomResourceDefinitionVersion) -> String {
     let names = &spec.names;
     let row = |title: &str, text: String| format!("| {title} | {text} |\n");
@@ -81,7 +81,7 @@ fn codes(words: impl IntoIterator<Item = impl AsRef<str>>) -> String {
     words.collect::<Vec<_>>().join(", ")
 }
 
-/// Titles of the columns with such a priority, as kubectl prints them.
+/// Titles of the columns with a matching priority, as kubectl prints them.
 fn columns(version: &CustomResourceDefinitionVersion, shown: impl Fn(i32) -> bool) -> String {
     let columns = version.additional_printer_columns.iter().flatten();
     let columns = columns.filter(|column| shown(column.priority.unwrap_or_default()));
@@ -89,7 +89,7 @@ fn columns(version: &CustomResourceDefinitionVersion, shown: impl Fn(i32) -> boo
     titles.collect::<Vec<_>>().join(", ")
 }
 
-/// An object below its path, and the objects in it.
+/// The section of an object at this path, and of the objects in it.
 fn section(kind: &str, path: &str, schema: &JSONSchemaProps) -> String {
     let description = schema.description.as_deref().unwrap_or_default();
     let object = body(schema);
@@ -111,7 +111,7 @@ fn section(kind: &str, path: &str, schema: &JSONSchemaProps) -> String {
     text
 }
 
-/// The messages of the rules that the API server evaluates.
+/// The messages of the validation rules.
 fn rules(schema: &JSONSchemaProps) -> String {
     let rules = schema.x_kubernetes_validations.iter().flatten();
     let messages = rules.filter_map(|rule| rule.message.as_ref());

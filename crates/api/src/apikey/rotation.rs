@@ -1,4 +1,4 @@
-//! When a key gets a new secret: on schedule, and on request.
+//! Rotation of secrets, on schedule and on request.
 
 #![expect(
     unreachable_pub,
@@ -11,17 +11,16 @@ use serde::{Deserialize, Serialize};
 use super::ApiKey;
 use crate::{names, schema};
 
-/// How long a replaced secret stays accepted unless the key says otherwise. Unit: seconds.
+/// How long a replaced secret stays accepted by default, in seconds.
 pub const DEFAULT_OVERLAP_SECONDS: u32 = 3600;
-/// Longest overlap. Unit: seconds (90 days).
+/// Maximum overlap in seconds (90 days).
 pub const MAX_OVERLAP_SECONDS: u32 = 7_776_000;
-/// How the message of `Ready` begins to say that a rotation waits for the end of an overlap. A time
-/// follows.
+/// Beginning of the message of `Ready` while a rotation waits for the end of an overlap. A time follows it.
 pub const ROTATION_WAITS: &str = "The rotation that is asked for waits until";
-/// Longest value of the annotation that asks for a rotation.
+/// Maximum length of the annotation that requests a rotation, in characters.
 const MAX_REQUEST_CHARS: usize = 253;
 
-/// When the key gets a new secret. Rotation keeps name, public id, e-mail address, roles and expiry.
+/// When the operator rotates the secret. Name, public id, e-mail address, roles and expiry stay the same.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(
@@ -34,22 +33,23 @@ const MAX_REQUEST_CHARS: usize = 253;
     )
 )]
 pub struct RotationSpec {
-    /// Days after which a secret is replaced by a new one, from 1 to 3650. The operator rotates up
-    /// to a tenth of that time (at most a day) earlier, so that keys made together are not rotated
-    /// together. Omitted: only on request. Not for `secret.delivery: RevealOnce`.
+    /// Days between scheduled rotations, from 1 to 3650. To spread the load, the operator rotates up to a
+    /// tenth of that time (at most a day) earlier. Not allowed with `secret.delivery: RevealOnce`. Defaults
+    /// to rotation on request only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "schema::rotation_days")]
     pub every_days: Option<i32>,
 
-    /// How long the replaced secret stays accepted after the new one is delivered, in seconds, at
-    /// most 7776000 (90 days) and never beyond the expiry. 0: it is refused at once; on a request, within
-    /// 10 seconds even if the new one can't be delivered. Default 3600.
+    /// How long the replaced secret stays accepted after the new one is delivered, in seconds: at most
+    /// 7776000 (90 days), and never beyond the expiry. With 0, the replaced secret is refused at once; after
+    /// a requested rotation, it is refused within 10 seconds even if the new secret can't be delivered.
+    /// Default 3600.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "schema::overlap_seconds")]
     pub overlap_seconds: Option<u32>,
 }
 
-/// What the annotations of a key ask for: one new secret.
+/// A rotation that the annotations of a key request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RotateRequest {
     /// Value of the annotation. Each value is handled once.
@@ -58,27 +58,27 @@ pub struct RotateRequest {
     pub overlap_seconds: u32,
 }
 
-/// An annotation that asks for something can't be understood.
+/// An annotation has an invalid value.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BadRequest {
-    /// The token is too long.
+    /// The value of `rotate-requested-at` is too long.
     #[error(
         "annotation '{}' has {chars} characters: use at most {MAX_REQUEST_CHARS}, for example the \
          time of day",
         names::ANNOTATION_ROTATE_REQUESTED_AT
     )]
     Token {
-        /// Its length.
+        /// Length of the value.
         chars: usize,
     },
-    /// The overlap is no number in bounds.
+    /// The overlap is not a number within the bounds.
     #[error(
         "annotation '{}' is '{value}': use a number of seconds from 0 to {MAX_OVERLAP_SECONDS}, or \
          remove it",
         names::ANNOTATION_ROTATE_OVERLAP_SECONDS
     )]
     Overlap {
-        /// Its start.
+        /// Beginning of the value.
         value: String,
     },
 }
@@ -89,7 +89,7 @@ impl ApiKey {
         annotations.get(name).map(String::as_str)
     }
 
-    /// How long a replaced secret stays accepted, by the spec. Unit: seconds.
+    /// How long a replaced secret stays accepted according to the spec, in seconds.
     #[must_use]
     pub fn overlap_seconds(&self) -> u32 {
         let rotation = self.spec.rotation.as_ref();
@@ -98,10 +98,10 @@ impl ApiKey {
             .unwrap_or(DEFAULT_OVERLAP_SECONDS)
     }
 
-    /// The rotation that the annotations ask for, handled or not.
+    /// Returns the rotation that the annotations request, whether or not it was handled.
     ///
     /// # Errors
-    /// An annotation can't be understood.
+    /// An annotation has an invalid value.
     pub fn rotate_request(&self) -> Result<Option<RotateRequest>, BadRequest> {
         let token = self.annotation(names::ANNOTATION_ROTATE_REQUESTED_AT);
         let Some(token) = token.filter(|token| !token.is_empty()) else {
@@ -131,7 +131,7 @@ impl ApiKey {
         }))
     }
 
-    /// Number of the replaced secret whose overlap the annotations end.
+    /// Number of the replaced secret that the annotations discard.
     #[must_use]
     pub fn discarded_revision(&self) -> Option<i64> {
         let revision = self.annotation(names::ANNOTATION_DISCARD_PREVIOUS)?;

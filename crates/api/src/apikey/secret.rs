@@ -1,4 +1,4 @@
-//! How the delivered Secret looks.
+//! The delivered Secret.
 
 #![expect(
     unreachable_pub,
@@ -13,16 +13,16 @@ use serde::{Deserialize, Serialize};
 
 use crate::schema;
 
-/// How long an unclaimed secret waits unless the key says otherwise. Unit: seconds.
+/// How long a secret can be claimed by default, in seconds.
 const DEFAULT_REVEAL_WITHIN_SECONDS: u32 = 86_400;
 
-/// Whether the delivered Secret stays.
+/// Whether the delivered Secret is kept.
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Delivery {
-    /// It stays for the life of the key.
+    /// The Secret is kept for the lifetime of the key.
     #[default]
     Keep,
-    /// It is removed as soon as somebody claimed it, or when nobody did in time.
+    /// The Secret is removed after somebody claims the secret, or after the time to claim it ends.
     RevealOnce,
 }
 
@@ -36,7 +36,7 @@ impl Delivery {
     }
 }
 
-/// Shape of the delivered Secret.
+/// Name, content and metadata of the delivered Secret.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(
@@ -54,8 +54,8 @@ impl Delivery {
     )
 )]
 pub struct DeliveredSecretSpec {
-    /// Name of the Secret, in the namespace of the ApiKey. Defaults to `metadata.name`. A Secret of
-    /// that name which this ApiKey does not own is never touched. Immutable.
+    /// Name of the Secret, in the namespace of the ApiKey. The operator never changes an existing Secret that
+    /// this ApiKey does not own. Defaults to `metadata.name`. Immutable.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(
         length(min = 1, max = 253),
@@ -63,26 +63,26 @@ pub struct DeliveredSecretSpec {
     )]
     pub name: Option<String>,
 
-    /// Further data keys with the same values, for consumers that expect fixed names. Immutable.
+    /// Additional data keys with the same values, for programs that expect fixed names. Immutable.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub keys: Option<SecretDataKeys>,
 
-    /// `Keep`: the Secret stays for the life of the key. `RevealOnce`: the Secret is removed as soon
-    /// as its value was claimed (`kubectl apikey reveal`), and the secret exists nowhere else.
-    /// Default `Keep`. Immutable.
+    /// `Keep`: the Secret is kept for the lifetime of the key. `RevealOnce`: the Secret is removed as soon as
+    /// somebody claims its value (`kubectl apikey reveal`), and no other copy of the secret exists. Default
+    /// `Keep`. Immutable.
     #[serde(default, skip_serializing_if = "Delivery::is_keep")]
     #[schemars(schema_with = "schema::delivery")]
     pub delivery: Delivery,
 
-    /// With `RevealOnce`: seconds after which an unclaimed Secret is removed, from 60 to 2592000 (30
-    /// days). Default 86400 (a day).
+    /// With `RevealOnce`: seconds after which an unclaimed Secret is removed, from 60 to 2592000 (30 days).
+    /// Default 86400 (a day).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "schema::reveal_within_seconds")]
     pub reveal_within_seconds: Option<u32>,
 
-    /// Public keys of age ("age1..."), at most 16. With them the Secret holds the secret only as an
-    /// age file (data key 'secret.age') that the owner of one of the private keys can open; the clear
-    /// value is never stored. A change takes effect with the next secret. Can't be added or removed
+    /// Public keys of age ("age1..."), at most 16. If they are set, the Secret holds the secret only as an
+    /// age file (data key 'secret.age'), which the owner of one of the private keys can open. The clear text
+    /// is never stored. A change takes effect with the next secret. The field can't be added or removed
     /// later.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "schema::recipients")]
@@ -94,7 +94,7 @@ pub struct DeliveredSecretSpec {
 }
 
 impl DeliveredSecretSpec {
-    /// How long an unclaimed secret waits. Unit: seconds.
+    /// How long a secret can be claimed, in seconds.
     #[must_use]
     pub fn reveal_within_seconds(&self) -> u32 {
         self.reveal_within_seconds
@@ -102,7 +102,7 @@ impl DeliveredSecretSpec {
     }
 }
 
-/// Further data keys of the delivered Secret.
+/// Additional data keys of the delivered Secret.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(
@@ -121,19 +121,19 @@ impl DeliveredSecretSpec {
     )
 )]
 pub struct SecretDataKeys {
-    /// Data key that also holds the login name, for example "API_KEY_NAME".
+    /// Additional data key for the login name, for example "API_KEY_NAME".
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "schema::data_key")]
     pub name: Option<String>,
 
-    /// Data key that also holds the secret, for example "API_KEY_SECRET".
+    /// Additional data key for the secret, for example "API_KEY_SECRET".
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "schema::data_key")]
     pub secret: Option<String>,
 }
 
-/// Metadata and type of the delivered Secret. Labels and annotations of the ApiKey are never
-/// copied: GitOps tools would take the copy for their own and prune the Secret.
+/// Metadata and type of the delivered Secret. The operator never copies labels and annotations of the ApiKey,
+/// because GitOps tools would treat the copy as their own object and prune it.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(
@@ -167,13 +167,13 @@ pub struct SecretDataKeys {
     )
 )]
 pub struct SecretTemplate {
-    /// Labels to set on the Secret, at most 64. Labels that others add are left alone.
+    /// Labels to set on the Secret, at most 64. The operator leaves other labels unchanged.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(schema_with = "schema::template_labels")]
     pub labels: BTreeMap<String, String>,
 
-    /// Annotations to set on the Secret, at most 64, with at most 8192 characters together. Annotations
-    /// that others add are left alone.
+    /// Annotations to set on the Secret, at most 64, with at most 8192 characters in total. The operator
+    /// leaves other annotations unchanged.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(schema_with = "schema::template_annotations")]
     pub annotations: BTreeMap<String, String>,

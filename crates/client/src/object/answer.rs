@@ -1,4 +1,4 @@
-//! Answers of the API server, as types for kube's requests.
+//! Responses of the API server, as types for kube's requests.
 
 use std::borrow::Cow;
 
@@ -10,7 +10,7 @@ use serde_json::value::RawValue;
 
 use super::{Decode, Stored};
 
-/// An object of a request by name: kube's `Api<Answer<K>>` reads as leniently as a watch does.
+/// An object that is requested by name. kube's `Api<Answer<K>>` decodes it as leniently as a watch does.
 #[derive(Clone, Debug, Serialize)]
 #[serde(transparent)]
 pub struct Answer<K>(pub K);
@@ -46,7 +46,7 @@ impl<K: Resource> Resource for Answer<K> {
     }
 }
 
-/// A page of a list. One item that can't be read leaves the others as they are.
+/// A page of a list. An item that can't be decoded does not affect the others.
 #[derive(Debug, Deserialize)]
 #[serde(bound(deserialize = "K: Decode"))]
 pub struct Page<K> {
@@ -63,13 +63,13 @@ struct PageMetadata {
 }
 
 impl<K> Page<K> {
-    /// Its objects.
+    /// The objects of the page.
     #[must_use]
     pub fn into_items(self) -> Vec<Stored<K>> {
         self.items.unwrap_or_default()
     }
 
-    /// With what the next page is asked for; `None` if this is the last.
+    /// The token to request the next page. `None` if this is the last one.
     #[must_use]
     pub fn token(&self) -> Option<&str> {
         self.metadata
@@ -78,7 +78,7 @@ impl<K> Page<K> {
             .filter(|token| !token.is_empty())
     }
 
-    /// The version that the whole list is of.
+    /// The resource version of the whole list.
     #[must_use]
     pub fn resource_version(&self) -> &str {
         self.metadata

@@ -1,4 +1,4 @@
-//! The kinds that are read.
+//! The kinds that can be decoded.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -20,8 +20,8 @@ use super::{Decode, Unreadable, status};
 use apikey_api::bounds::MAX_SPEC_BYTES;
 use apikey_api::{ApiKey, Organization};
 
-/// Labels of one namespace that are kept. One with more is unreadable: it matches no selector. Unit:
-/// bytes.
+/// Maximum size in bytes of the labels of a namespace. A namespace with more is unreadable and matches no
+/// selector.
 const MAX_LABEL_BYTES: usize = 64 * 1024;
 
 /// An object with a spec and a status.
@@ -82,7 +82,7 @@ impl Decode for Secret {
             type_: Option<String>,
             immutable: Option<bool>,
         }
-        // The error of serde may show a value.
+        // serde's error can quote a value.
         let read: Read = serde_json::from_str(json)
             .map_err(|_| Unreadable::new(&"metadata or data can't be read"))?;
         Ok(Self {
@@ -107,7 +107,7 @@ impl Decode for Lease {
     }
 }
 
-/// An object as k8s-openapi reads it, but for its metadata.
+/// Decodes an object with k8s-openapi, except for its metadata.
 fn typed<K: DeserializeOwned + Resource>(json: &str) -> Result<K, Unreadable> {
     #[derive(Deserialize)]
     struct Parts<'a>(#[serde(borrow)] BTreeMap<&'a str, &'a RawValue>);
@@ -136,16 +136,16 @@ impl<K> Decode for PartialObjectMeta<K> {
     }
 }
 
-/// A namespace, as far as anything here depends on it.
+/// The properties of a namespace that this project uses.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NamespaceLabels {
-    /// Its name.
+    /// Name of the namespace.
     pub name: Box<str>,
-    /// Its uid.
+    /// The uid of the namespace.
     pub uid: Box<str>,
-    /// Its version.
+    /// Resource version of the namespace.
     pub resource_version: Box<str>,
-    /// Its labels.
+    /// Labels of the namespace.
     pub labels: Arc<BTreeMap<String, String>>,
 }
 

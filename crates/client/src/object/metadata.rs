@@ -1,4 +1,4 @@
-//! Metadata, without what nobody here needs.
+//! Metadata without unused fields.
 
 use std::collections::BTreeMap;
 
@@ -7,7 +7,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{
 };
 use serde::Deserialize;
 
-/// Metadata as it is read. Of `managedFields` only who wrote something; no finalizers.
+/// Metadata as it is decoded: without finalizers, and with only the managers of `managedFields`.
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Metadata {

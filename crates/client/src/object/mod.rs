@@ -1,14 +1,14 @@
 //! Objects as the API server stores them.
 //!
-//! Whoever may write an object decides what stands in it, within what the API server accepts. So each
-//! object is read by itself, and only those parts that something here needs; the rest is skipped
-//! unread, however deep or damaged it is. Anything may be in `managedFields` above all: the API server
-//! stores times there that no other program can represent.
+//! A user who may write an object decides its content, within the limits of the API server. Each object is
+//! therefore decoded separately, and only its needed parts. The rest is skipped, however deep or damaged it
+//! is. In particular, `managedFields` can contain anything: the API server stores times there that no other
+//! program can represent.
 //!
 //! # Guarantees
-//! - Reading never recurses into what is not needed, so no nesting exhausts the stack.
-//! - An object whose needed part can't be read is still known by its [`Identity`].
-//! - The text of an error names no value of a Secret.
+//! - Decoding never recurses into parts that are not needed, so nesting can't exhaust the stack.
+//! - An object whose needed parts can't be decoded still has its [`Identity`].
+//! - The text of an error contains no value of a Secret.
 
 mod answer;
 mod kinds;
@@ -29,24 +29,24 @@ pub use self::answer::{Answer, Page};
 pub use self::kinds::NamespaceLabels;
 pub use self::whole::{Sent, Whole};
 
-/// Longest text of an [`Unreadable`]. Unit: characters.
+/// Maximum length of the text of an [`Unreadable`], in characters.
 pub const MAX_REASON_CHARS: usize = 256;
 
-/// Which object, and which version of it. All that a deletion needs.
+/// Identifies an object and its version, which is all that a deletion needs.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Identity {
-    /// Its namespace; `None` for an object of the cluster.
+    /// Namespace of the object. `None` for a cluster-scoped object.
     pub namespace: Option<Box<str>>,
-    /// Its name.
+    /// Name of the object.
     pub name: Box<str>,
-    /// Its uid.
+    /// The uid of the object.
     pub uid: Box<str>,
-    /// Its version.
+    /// Resource version of the object.
     pub resource_version: Box<str>,
 }
 
 impl Identity {
-    /// Of this object.
+    /// The identity of this object.
     #[must_use]
     pub fn of<K: Lookup>(object: &K) -> Self {
         let text = |text: Option<std::borrow::Cow<'_, str>>| text.unwrap_or_default().into();
@@ -58,7 +58,8 @@ impl Identity {
         }
     }
 
-    /// The version as a number, by which versions of one kind are ordered (KEP-5504); 0 if it is none.
+    /// The resource version as a number, by which versions of one kind are ordered (KEP-5504). 0 if it is not
+    /// a number.
     #[must_use]
     pub fn version(&self) -> u64 {
         self.resource_version.parse().unwrap_or(0)
@@ -74,13 +75,13 @@ impl From<&Identity> for KeyRef {
     }
 }
 
-/// Why an object can't be read.
+/// Why an object can't be decoded.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct Unreadable(Box<str>);
 
 impl Unreadable {
-    /// For this reason, without control characters and cut to [`MAX_REASON_CHARS`].
+    /// Creates an error with this reason, without control characters and truncated to [`MAX_REASON_CHARS`].
     #[must_use]
     pub fn new(reason: &dyn fmt::Display) -> Self {
         let reason = reason.to_string();
@@ -89,12 +90,12 @@ impl Unreadable {
     }
 }
 
-/// One object of the API server, read as far as possible.
+/// An object of the API server, decoded as far as possible.
 #[derive(Clone, Debug)]
 pub struct Stored<K> {
-    /// Which one.
+    /// The identity of the object.
     pub identity: Identity,
-    /// What stands in it.
+    /// The decoded object.
     pub object: Result<K, Unreadable>,
 }
 
@@ -107,17 +108,17 @@ impl<K: Lookup> From<K> for Stored<K> {
     }
 }
 
-/// A kind that is read from its JSON.
+/// A kind that can be decoded from JSON.
 pub trait Decode: Sized {
-    /// Reads the object. It is JSON text, but nothing more is known of it.
+    /// Decodes the object. The input is JSON text with any content.
     ///
     /// # Errors
-    /// A needed part is missing, or is not of the form that this program knows.
+    /// A needed part is missing or has an unknown form.
     fn decode(json: &str) -> Result<Self, Unreadable>;
 }
 
 impl<K> Stored<K> {
-    /// An object that can't be read, for this reason.
+    /// Creates an object that can't be decoded for this reason.
     #[must_use]
     pub fn unreadable(identity: Identity, reason: &str) -> Self {
         Self {
@@ -128,10 +129,10 @@ impl<K> Stored<K> {
 }
 
 impl<K: Decode> Stored<K> {
-    /// Reads an object from its JSON text.
+    /// Decodes an object from JSON text.
     ///
     /// # Errors
-    /// Not even name, uid and version can be read. The API server stores no such object.
+    /// Not even name, uid and version can be decoded. The API server stores no such object.
     pub fn read(json: &str) -> Result<Self, serde_json::Error> {
         #[derive(Deserialize)]
         struct Shell {

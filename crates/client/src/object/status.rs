@@ -1,8 +1,8 @@
-//! A status, of which every field that can be read counts.
+//! Decodes as much of a status as possible.
 //!
-//! The status is never an authority: what it says is written anew from what is known. So a field that
-//! can't be read (of a newer version, or written by somebody else) is left out, and the next write of
-//! the status puts it right.
+//! The status is never a source of truth: the operator computes it again from other data. A field that can't
+//! be decoded, because a newer version or another client wrote it, is ignored, and the next write of the
+//! status corrects it.
 
 use std::collections::BTreeMap;
 
@@ -10,10 +10,10 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 
-/// Greatest status that is read. One that is written here has at most half of it. Unit: bytes.
+/// Maximum size in bytes of a status that is decoded. The operator writes at most half of it.
 const MAX_STATUS_BYTES: usize = 96 * 1024;
 
-/// Reads a status; `None` if there is none, or nothing of it can be read.
+/// Decodes a status. `None` if there is none, or if no part of it can be decoded.
 pub(super) fn read<S: DeserializeOwned>(status: Option<&RawValue>) -> Option<S> {
     let json = status?.get();
     if json.len() > MAX_STATUS_BYTES {
@@ -22,7 +22,7 @@ pub(super) fn read<S: DeserializeOwned>(status: Option<&RawValue>) -> Option<S> 
     serde_json::from_str(json).ok().or_else(|| salvage(json))
 }
 
-/// The fields that can be read by themselves.
+/// Decodes each field separately and keeps those that can be decoded.
 fn salvage<S: DeserializeOwned>(json: &str) -> Option<S> {
     #[derive(Deserialize)]
     struct Fields<'a>(#[serde(borrow)] BTreeMap<String, &'a RawValue>);

@@ -19,7 +19,7 @@ fn read(object: &Value) -> Stored<ApiKey> {
     Stored::read(&object.to_string()).unwrap()
 }
 
-/// `fieldsV1` of this depth, with a time that no timestamp here can hold.
+/// `fieldsV1` of this depth, with a time that no timestamp type here can represent.
 fn managed_fields(depth: usize) -> String {
     let fields = r#"{"f:a":"#.repeat(depth) + "{}" + &"}".repeat(depth);
     format!(
@@ -137,7 +137,7 @@ fn one_item_of_a_page_that_can_t_be_read_leaves_the_others() {
     assert_eq!(readable, [true, false, true]);
 }
 
-/// Any JSON.
+/// Arbitrary JSON.
 fn any_json() -> impl Strategy<Value = Value> {
     let leaf = prop_oneof![
         Just(Value::Null),

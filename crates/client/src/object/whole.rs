@@ -1,4 +1,4 @@
-//! An object with all that the API server sent of it.
+//! An object with everything that the API server sent.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -11,25 +11,25 @@ use super::{Decode, Unreadable};
 const METADATA: &str = "metadata";
 const MANAGED_FIELDS: &str = "managedFields";
 
-/// An object to be shown or written back, whatever stands in it. Only `managedFields` are left out, as
-/// kubectl does: the API server keeps those that it has if an object comes without.
+/// An object to show or write back, with any content. It omits only `managedFields`, as kubectl does. The API
+/// server keeps its stored ones if an object is written without them.
 #[derive(Clone, Serialize)]
 #[serde(transparent)]
 pub struct Whole(Fields);
 
-/// The fields of an object, unread.
+/// The fields of an object, not decoded.
 type Fields = BTreeMap<String, Box<RawValue>>;
 
 impl fmt::Debug for Whole {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // It may be a Secret.
+        // The object may be a Secret.
         f.debug_tuple("Whole").finish_non_exhaustive()
     }
 }
 
 impl Decode for Whole {
     fn decode(json: &str) -> Result<Self, Unreadable> {
-        // The error of serde may show a value.
+        // serde's error can quote a value.
         let unreadable = |_| Unreadable::new(&"its fields can't be told apart");
         let fields = serde_json::from_str(json).map_err(unreadable)?;
         let mut whole = Self(fields);
@@ -41,10 +41,10 @@ impl Decode for Whole {
 }
 
 impl Whole {
-    /// Sets one entry of a field that has entries, such as `data`, or removes it.
+    /// Sets or removes one entry of a field that has entries, such as `data`.
     ///
     /// # Errors
-    /// The field is there and has no entries.
+    /// The field exists and has no entries.
     pub fn set(
         &mut self,
         field: &str,
@@ -63,12 +63,12 @@ impl Whole {
     }
 }
 
-/// An object, and all of it.
+/// A decoded object, and everything that the API server sent.
 #[derive(Debug)]
 pub struct Sent<K> {
-    /// What is read of it.
+    /// The decoded object.
     pub object: K,
-    /// All of it.
+    /// Everything that the API server sent.
     pub whole: Whole,
 }
 
@@ -81,7 +81,7 @@ impl<K: Decode> Decode for Sent<K> {
     }
 }
 
-/// What may be an object that can't be read.
+/// Keeps an object that can't be decoded as an error.
 impl<K: Decode> Decode for Result<K, Unreadable> {
     fn decode(json: &str) -> Result<Self, Unreadable> {
         Ok(K::decode(json))

@@ -1,4 +1,4 @@
-//! One key pair.
+//! A signing key pair.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -20,10 +20,10 @@ use super::rotation::Lifetime;
 use super::signature::{MAX_SIGNATURE, Signature};
 use super::{Algorithm, Error};
 
-/// Public members of a JSON Web Key, in the order that RFC 7638 hashes them.
+/// Public members of a JSON Web Key, in the order in which RFC 7638 hashes them.
 type Public = BTreeMap<&'static str, String>;
 
-/// One key pair, ready to use.
+/// A key pair, ready to use.
 pub struct SigningKey {
     kid: String,
     pair: Pair,
@@ -40,11 +40,11 @@ enum Pair {
 }
 
 impl SigningKey {
-    /// A fresh key, which signs from this time. Times are kept to the second. RSA takes long (a
-    /// tenth of a second and more): not for an async thread.
+    /// Generates a key that signs from this time, which is truncated to a second. RSA takes a tenth of a
+    /// second or more, so don't call this on an async thread.
     ///
     /// # Errors
-    /// [`Error::Failed`].
+    /// Returns [`Error::Failed`] if the key can't be generated.
     pub fn generate(
         algorithm: Algorithm,
         created_at: Timestamp,
@@ -65,7 +65,7 @@ impl SigningKey {
         Self::new(pair, whole_second(created_at), whole_second(signs_from))
     }
 
-    /// The key in this PKCS #8 document (RFC 5958).
+    /// Reads the key from a PKCS #8 document (RFC 5958).
     pub(super) fn from_pkcs8(
         algorithm: Algorithm,
         pkcs8: &[u8],
@@ -101,7 +101,7 @@ impl SigningKey {
         &self.kid
     }
 
-    /// What it signs with.
+    /// Signature algorithm of the key.
     #[must_use]
     pub const fn algorithm(&self) -> Algorithm {
         match self.pair {
@@ -111,22 +111,22 @@ impl SigningKey {
         }
     }
 
-    /// When it was made.
+    /// Time at which the key was created.
     #[must_use]
     pub const fn created_at(&self) -> Timestamp {
         self.created_at
     }
 
-    /// From when it signs.
+    /// Time from which the key signs.
     #[must_use]
     pub const fn signs_from(&self) -> Timestamp {
         self.signs_from
     }
 
-    /// Signature of the message, in the form of RFC 7515: ES256 is r and s, 32 bytes each.
+    /// Signs the message in the format of RFC 7515. An ES256 signature is r and s, with 32 bytes each.
     ///
     /// # Errors
-    /// [`Error::Failed`].
+    /// Returns [`Error::Failed`] if the library can't sign.
     pub fn sign(&self, message: &[u8]) -> Result<Signature, Error> {
         let failed = |_| Error::Failed("sign");
         let random = SystemRandom::new();
@@ -146,7 +146,7 @@ impl SigningKey {
         self.verifier.verify_sig(message, signature).is_ok()
     }
 
-    /// The public half as a JSON Web Key (RFC 7517), with `use`, `alg` and `kid`.
+    /// The public key as a JSON Web Key (RFC 7517), with `use`, `alg` and `kid`.
     #[must_use]
     pub fn jwk(&self) -> serde_json::Value {
         let usage = [
@@ -161,13 +161,13 @@ impl SigningKey {
         serde_json::Value::Object(members.collect())
     }
 
-    /// The key as a PKCS #8 document. It is the private half in clear.
+    /// The key as a PKCS #8 document. It contains the private key in clear text.
     pub(super) fn to_pkcs8(&self) -> Result<Zeroizing<Vec<u8>>, Error> {
         let failed = |_| Error::Failed("write a signing key");
         let copy = |bytes: &[u8]| Zeroizing::new(bytes.to_vec());
         match &self.pair {
             Pair::Es256(pair) => pair.to_pkcs8v1().map(|der| copy(der.as_ref())),
-            // Version 1 has no public half, and other programs read it.
+            // Version 1 does not contain the public key, and other programs can read it.
             Pair::EdDsa(pair) => pair.to_pkcs8v1().map(|der| copy(der.as_ref())),
             Pair::Rs256(pair) => pair
                 .as_der()
@@ -181,7 +181,7 @@ impl Pair {
     fn public(&self) -> Result<Public, Error> {
         let members = match self {
             Self::Es256(pair) => {
-                // SEC 1, 2.3.3: an uncompressed point is 4, x, y.
+                // An uncompressed point is 4, x, y (SEC 1, 2.3.3).
                 let point = pair.public_key().as_ref().strip_prefix(&[4]);
                 let (x, y) = point
                     .and_then(|point| point.split_at_checked(32))
@@ -252,7 +252,7 @@ fn thumbprint(public: &Public) -> Result<String, Error> {
     Ok(BASE64URL.encode(Sha256::digest(json)))
 }
 
-/// The stored form has no fractions of a second.
+/// The stored format has no fractions of a second.
 fn whole_second(time: Timestamp) -> Timestamp {
     Timestamp::from_second(time.as_second()).unwrap_or(time)
 }
@@ -291,7 +291,7 @@ mod tests {
         }
     }
 
-    /// What `jsonwebtoken` reads of a token signed by this key, given the public key alone.
+    /// The claims that `jsonwebtoken` reads from a token of this key, with only the public key.
     fn read(key: &SigningKey, published: &SigningKey, tamper: bool) -> Option<String> {
         let encode = |json: serde_json::Value| BASE64URL.encode(json.to_string());
         let header = serde_json::json!({"alg": key.algorithm().as_str(), "kid": key.kid()});
@@ -356,7 +356,7 @@ mod tests {
             thumbprint(&rsa).unwrap(),
             "NzbLsXh8uDCcd-6MNwXF4W_7noWXFZAfHkxZsRGC9Xs"
         );
-        // RFC 8037 A.1 in the wrapping of RFC 8410 section 7.
+        // RFC 8037 A.1 in the encoding of RFC 8410 section 7.
         let mut pkcs8 =
             b"\x30\x2e\x02\x01\x00\x30\x05\x06\x03\x2b\x65\x70\x04\x22\x04\x20".to_vec();
         let seed = BASE64URL.decode("nWGxne_9WmC6hEr0kuwsxERJxWl7MmkZcDusAxyuf2A");

@@ -1,9 +1,9 @@
-//! Keys that sign tokens: a ring with one that signs, the one that will, and those that did.
+//! The ring of token signing keys: the next key, the current key, and retired keys.
 //!
-//! The life of a key is decided by time alone, so that no replica waits for a write at the moment
-//! of change: it is *next* until its `signsFrom`, *current* until that of a later key, and then
-//! *retired* until the last token it signed is dead. All of them are published. [`rotation`] decides
-//! and is pure; [`SigningKey::generate`] is the only thing here that needs random bytes.
+//! Time alone decides the state of a key, so that no replica has to wait for a write when the state changes.
+//! A key is *next* until its `signsFrom`, *current* until the `signsFrom` of a later key, and then *retired*
+//! until the last token that it signed has expired. All keys in the ring are published. [`rotation`] makes
+//! the decisions and is pure. Only [`SigningKey::generate`] needs random bytes.
 //!
 //! Sources: RFC 7515 (signatures), RFC 7517 and 7518 (keys), RFC 7638 (key ids), RFC 8037 (Ed25519).
 
@@ -26,7 +26,7 @@ pub use signature::Signature;
 
 use super::Unreadable;
 
-/// How tokens are signed (RFC 7518, RFC 8037).
+/// Signature algorithm of tokens (RFC 7518, RFC 8037).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Algorithm {
     /// ECDSA with P-256 and SHA-256.
@@ -40,25 +40,25 @@ pub enum Algorithm {
     EdDsa,
 }
 
-/// Why a signing key or a ring of them can't be used.
+/// Why a signing key or a ring can't be used.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
-    /// See [`Unreadable`].
+    /// The document can't be read. See [`Unreadable`].
     #[error("the signing ring can't be read: {0}")]
     Unreadable(#[from] Unreadable),
-    /// No keys, or one that is not what the ring says it is.
+    /// The ring has no keys, or a key does not match its description.
     #[error("the signing ring has no key, or one that is not usable")]
     Unusable,
-    /// The cryptographic library did not do it. It never says why.
+    /// The cryptographic library failed. It does not report why.
     #[error("failed to {0}")]
     Failed(&'static str),
 }
 
 impl Algorithm {
-    /// All of them.
+    /// All algorithms.
     pub const ALL: [Self; 3] = [Self::Es256, Self::Rs256, Self::EdDsa];
 
-    /// The word in JOSE headers.
+    /// The name in JOSE headers.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {

@@ -1,4 +1,4 @@
-//! The public half of a key, read from a JSON Web Key of whatever issuer.
+//! Public keys, read from a JSON Web Key of any issuer.
 
 use aws_lc_rs::rsa::PublicKeyComponents;
 use aws_lc_rs::signature::{
@@ -10,7 +10,8 @@ use serde_json::Value;
 
 use super::Algorithm;
 
-/// A public key that checks signatures by one algorithm: that of its kind, whatever a token says.
+/// A public key. It verifies signatures only with its own algorithm, regardless of the algorithm that a token
+/// names.
 #[derive(Clone, Debug)]
 pub struct PublicKey(Kind);
 
@@ -21,22 +22,22 @@ enum Kind {
     EdDsa(Vec<u8>),
 }
 
-/// A JSON Web Key is of no use for checking tokens.
+/// A JSON Web Key can't be used to verify tokens.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BadJwk {
-    /// Not of a kind that is known here.
+    /// The kind of the key is not supported.
     #[error("its kind is none of EC with P-256, RSA, and OKP with Ed25519")]
     Kind,
-    /// It says that it is for something else.
+    /// The key states another purpose.
     #[error("it is not for checking signatures by the algorithm of its kind")]
     Purpose,
-    /// A number is missing or has the wrong length.
+    /// A member is missing or has the wrong length.
     #[error("its member '{0}' is missing or malformed")]
     Member(&'static str),
 }
 
 impl PublicKey {
-    /// Reads a JSON Web Key (RFC 7517).
+    /// Parses a JSON Web Key (RFC 7517).
     ///
     /// # Errors
     /// See [`BadJwk`].
@@ -55,7 +56,7 @@ impl PublicKey {
             }
         };
         let kind = match (text("kty"), text("crv")) {
-            // SEC 1, 2.3.3: an uncompressed point is 4, x, y.
+            // An uncompressed point is 4, x, y (SEC 1, 2.3.3).
             (Some("EC"), Some("P-256")) => {
                 Kind::Es256([vec![4], exactly_32("x")?, exactly_32("y")?].concat())
             }
@@ -75,7 +76,7 @@ impl PublicKey {
         }
     }
 
-    /// The algorithm that it checks by.
+    /// Signature algorithm of the key.
     #[must_use]
     pub const fn algorithm(&self) -> Algorithm {
         match self.0 {
@@ -85,7 +86,7 @@ impl PublicKey {
         }
     }
 
-    /// Whether the owner of the private half made this signature of the message.
+    /// Whether the owner of the private key made this signature of the message.
     #[must_use]
     pub fn verify(&self, message: &[u8], signature: &[u8]) -> bool {
         let checked = match &self.0 {

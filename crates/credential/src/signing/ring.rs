@@ -1,4 +1,4 @@
-//! The ring of signing keys as it is stored and used.
+//! The stored ring of signing keys.
 
 use std::sync::Arc;
 
@@ -35,12 +35,12 @@ struct StoredKey {
     algorithm: Algorithm,
     created_at: Time,
     signs_from: Time,
-    /// PKCS #8 in base 64.
+    /// PKCS #8 in base64.
     key: Zeroizing<String>,
 }
 
 impl SigningRing {
-    /// Reads a stored ring. It has at least one key.
+    /// Parses a stored ring, which has at least one key.
     ///
     /// # Errors
     /// See [`Error`].
@@ -58,10 +58,10 @@ impl SigningRing {
         }
     }
 
-    /// The document to store. It holds the private keys in clear.
+    /// Returns the document to store. It contains the private keys in clear text.
     ///
     /// # Errors
-    /// [`Error::Failed`] if a key can't be written, which its types exclude.
+    /// Returns [`Error::Failed`] if a key can't be serialized, which its types prevent.
     pub fn to_json(&self) -> Result<Zeroizing<Vec<u8>>, Error> {
         let keys = self.keys.iter().map(|key| StoredKey::write(key));
         let keys = keys.collect::<Result<_, _>>()?;
@@ -71,8 +71,8 @@ impl SigningRing {
             .map_err(|_| Error::Failed("write the signing ring"))
     }
 
-    /// The key that signs at this time: the one with the latest `signs_from` that is not after
-    /// `now`; before all of them, the first. `None` only for an empty ring.
+    /// The key that signs at this time: the last key whose `signs_from` is not after `now`, or the first key
+    /// if `now` is before all of them. `None` only for an empty ring.
     #[must_use]
     pub fn current(&self, now: Timestamp) -> Option<&Arc<SigningKey>> {
         self.keys.get(rotation::current(&self.keys, now)?)
@@ -84,19 +84,19 @@ impl SigningRing {
         self.keys.iter().find(|key| key.kid() == kid)
     }
 
-    /// All keys: whatever is here is published.
+    /// All keys. All of them are published.
     #[must_use]
     pub fn keys(&self) -> &[Arc<SigningKey>] {
         &self.keys
     }
 
-    /// What has to be done at this time.
+    /// The next rotation step at this time.
     #[must_use]
     pub fn next_step(&self, now: Timestamp, policy: &RotationPolicy) -> Step {
         rotation::next_step(&self.keys, now, policy)
     }
 
-    /// The ring after a step.
+    /// Returns the ring after a step.
     #[must_use]
     pub fn changed(&self, add: Option<SigningKey>, remove: &[String]) -> Self {
         let stay = |key: &&Arc<SigningKey>| remove.iter().all(|kid| kid != key.kid());
@@ -163,7 +163,7 @@ mod tests {
         SigningKey::generate(algorithm, at(NOW), at(signs_from)).unwrap()
     }
 
-    /// One key per algorithm; the last one added signs first.
+    /// A ring with one key per algorithm. The key that is added last signs first.
     fn ring() -> SigningRing {
         let from = [NOW + 7200, NOW + 3600, NOW];
         let keys = Algorithm::ALL.into_iter().zip(from);
@@ -216,7 +216,7 @@ mod tests {
         assert_eq!(changed.keys().len(), 3);
     }
 
-    /// Fails if the text holds a private key or a recognisable part of one.
+    /// Fails if the text contains a private key or a recognizable part of one.
     fn assert_tells_nothing(ring: &SigningRing, text: &str) {
         for key in ring.keys() {
             let stored = StoredKey::write(key).unwrap().key;

@@ -1,64 +1,68 @@
-//! When a signing key is made, signs, and goes. Pure.
+//! Decides when a signing key is created, signs, and is removed. Pure.
 //!
-//! Keys are looked at in the order in which they sign. A ring never holds more than one that is
-//! still to sign, so two takeovers are at least [`PUBLISH_AHEAD`] apart, however often the algorithm
-//! is changed; and a full ring waits for a retired key to go before it takes a new one.
+//! # Guarantees
+//! - A ring never has more than one key that does not sign yet. The signing key therefore changes at most
+//!   once in [`PUBLISH_AHEAD`], however often the algorithm changes.
+//! - A full ring gets no new key until a retired one is removed.
+//!
+//! # Assumptions
+//! Keys are in the order in which they sign.
 
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 
 use super::Algorithm;
 
-/// How long a key is published before it signs: longer than anybody keeps a published set.
+/// How long a key is published before it signs. This is longer than any client caches the key set.
 pub const PUBLISH_AHEAD: SignedDuration = SignedDuration::from_hours(1);
-/// How long a key stays published after a later one took over: the longest life of a token, and ten
-/// minutes for clocks that disagree.
+/// How long a key stays published after a later key started to sign: the maximum lifetime of a token, and ten
+/// minutes for clock differences.
 pub const RETIRED_FOR: SignedDuration = SignedDuration::from_mins(24 * 60 + 10);
-/// Most keys in a ring. One that rotates daily has four: next, current, and two that are retired.
+/// Maximum number of keys in a ring. A ring that rotates daily has four: next, current, and two retired keys.
 pub const MAX_KEYS: usize = 8;
 
-/// What new keys are, and when there is one.
+/// The algorithm of new keys, and how often a new key is created.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RotationPolicy {
     /// Algorithm of new keys.
     pub algorithm: Algorithm,
-    /// Days that a key signs.
+    /// Number of days that a key signs.
     pub rotation_days: u16,
 }
 
-/// What has to be done.
+/// The next step of a rotation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Step {
-    /// Nothing before this time, at which a key takes over, goes, or has to be made.
+    /// Do nothing before this time, at which a key starts to sign, has to be removed, or has to be created.
     WaitUntil(Timestamp),
-    /// These changes, at once and in one write.
+    /// Make these changes in one write.
     Change {
-        /// Make a key of the wanted algorithm that signs from this time.
+        /// Create a key of the configured algorithm that signs from this time.
         add: Option<Timestamp>,
         /// Remove the keys with these ids.
         remove: Vec<String>,
     },
 }
 
-/// What rotation needs to know of a key.
+/// The properties of a key that rotation needs.
 pub trait Lifetime {
-    /// Its id.
+    /// Id of the key.
     fn kid(&self) -> &str;
-    /// What it signs with.
+    /// Signature algorithm of the key.
     fn algorithm(&self) -> Algorithm;
-    /// From when it signs.
+    /// Time from which the key signs.
     fn signs_from(&self) -> Timestamp;
 }
 
-/// Place of the key that signs at this time: the last that signs from then or earlier. A clock that
-/// is behind that of the maker of the very first key must not leave a replica without one, so that
-/// key signs even before its time. `None` for no keys.
+/// Index of the key that signs at this time: the last key whose `signs_from` is not after `now`. The first
+/// key signs even before its time, because a replica with a slow clock must not be left without a key. `None`
+/// if there are no keys.
 #[must_use]
 pub fn current(keys: &[impl Lifetime], now: Timestamp) -> Option<usize> {
     let begun = keys.partition_point(|key| key.signs_from() <= now);
     (!keys.is_empty()).then_some(begun.saturating_sub(1))
 }
 
-/// What has to be done at this time with keys in the order in which they sign.
+/// Returns the next step at this time.
 #[must_use]
 pub fn next_step(keys: &[impl Lifetime], now: Timestamp, policy: &RotationPolicy) -> Step {
     let Some(newest) = keys.last() else {
@@ -90,7 +94,7 @@ pub fn next_step(keys: &[impl Lifetime], now: Timestamp, policy: &RotationPolicy
     Step::WaitUntil(next.unwrap_or(Timestamp::MAX))
 }
 
-/// From when a successor of the newest key is wanted: never before that one signs itself.
+/// Time from which the newest key needs a successor. It is never before the newest key signs.
 fn wanted_from(newest: &impl Lifetime, policy: RotationPolicy) -> Timestamp {
     let signs_from = newest.signs_from();
     if newest.algorithm() != policy.algorithm {
@@ -100,7 +104,7 @@ fn wanted_from(newest: &impl Lifetime, policy: RotationPolicy) -> Timestamp {
     later(signs_from, period.saturating_sub(PUBLISH_AHEAD)).max(signs_from)
 }
 
-/// The time so much later, rounded up to what is stored: whole seconds.
+/// Adds a duration to a time, which is rounded up to whole seconds as they are stored.
 fn later(time: Timestamp, by: SignedDuration) -> Timestamp {
     let fraction = i64::from(time.subsec_nanosecond() > 0);
     Timestamp::from_second(time.as_second() + fraction)

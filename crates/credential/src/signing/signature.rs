@@ -1,13 +1,13 @@
-//! A signature, without heap.
+//! A signature that needs no heap allocation.
 
 use std::fmt;
 
 use super::Error;
 
-/// Longest signature, that of RSA with 2048 bits. Unit: bytes.
+/// Maximum length of a signature in bytes: that of RSA with 2048 bits.
 pub(super) const MAX_SIGNATURE: usize = 256;
 
-/// A signature in the form of RFC 7515.
+/// A signature in the format of RFC 7515.
 #[derive(Clone)]
 pub struct Signature {
     bytes: [u8; MAX_SIGNATURE],
@@ -24,7 +24,7 @@ impl Signature {
         Ok(Self { bytes, len })
     }
 
-    /// A signature of the greatest length.
+    /// Creates a signature of the maximum length.
     pub(super) fn fill(
         write: impl FnOnce(&mut [u8; MAX_SIGNATURE]) -> Result<(), Error>,
     ) -> Result<Self, Error> {

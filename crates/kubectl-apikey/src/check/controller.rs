@@ -1,4 +1,4 @@
-//! Whether a controller is at work: it renews a Lease.
+//! Checks that a controller is running: it renews its Lease.
 
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
@@ -15,9 +15,9 @@ use apikey_client::error::request;
 use apikey_client::object::Answer;
 
 const NAME: &str = "controller";
-/// Where the chart is usually installed.
+/// Namespace in which the chart is usually installed.
 const DEFAULT_NAMESPACE: &str = "apikey-operator";
-/// Life of a Lease that does not say.
+/// Duration of a Lease that does not specify one.
 const DEFAULT_SECONDS: i32 = 30;
 
 pub(super) async fn look(cluster: &Cluster, namespace: Option<&str>, now: Timestamp) -> Finding {
@@ -27,7 +27,8 @@ pub(super) async fn look(cluster: &Cluster, namespace: Option<&str>, now: Timest
     }
 }
 
-/// The Lease of the given namespace; else that of any namespace, else that of the usual one.
+/// Finds the Lease in the given namespace. Without a namespace, searches all namespaces, or the default
+/// namespace if the user may not list Leases.
 async fn find(cluster: &Cluster, namespace: Option<&str>) -> Result<Option<Lease>, Failure> {
     if namespace.is_none() {
         let params =
@@ -45,7 +46,7 @@ async fn find(cluster: &Cluster, namespace: Option<&str>) -> Result<Option<Lease
     Ok(lease.await?.map(|Answer(lease)| lease))
 }
 
-/// The Lease that was renewed last. One that can't be read counts only if it is all there is.
+/// Returns the Lease that was renewed last. Fails if only unreadable ones exist.
 fn newest(leases: Listed<Lease>) -> Result<Option<Lease>, Failure> {
     let newest = leases.objects.into_iter().max_by_key(renewed);
     match (newest, leases.unreadable.first()) {
@@ -83,7 +84,7 @@ fn judge(lease: Option<&Lease>, namespace: Option<&str>, now: Timestamp) -> Find
     let age = renewed.map(|time| (time, now.duration_since(time)));
     match age {
         Some((_, age)) if age <= life && !holder.is_empty() => {}
-        // A controller that ends gives its Lease back.
+        // A controller that stops releases its Lease and leaves no holder.
         Some((time, _)) if !holder.is_empty() => {
             let since = time::age(time, now);
             let message =

@@ -1,4 +1,4 @@
-//! Whether keys are looked after: their status is about their spec, and those that should be ready are.
+//! Checks that keys are reconciled: their status is up to date, and those that should be ready are.
 
 use std::collections::BTreeSet;
 
@@ -14,9 +14,9 @@ use apikey_api::ApiKey;
 use apikey_api::conditions::{self, reason};
 
 const NAME: &str = "keys";
-/// A new key, and a change of one, may take this long. Unit: seconds.
+/// How long the controller may take for a new or changed key, in seconds.
 const GRACE_SECONDS: i64 = 10;
-/// Keys that are named.
+/// Maximum number of keys that a message names.
 const NAMED: usize = 3;
 
 pub(super) async fn look(cluster: &Cluster, now: Timestamp) -> Finding {
@@ -26,7 +26,7 @@ pub(super) async fn look(cluster: &Cluster, now: Timestamp) -> Finding {
     }
 }
 
-/// All keys, or those of the namespace if that is all that may be read.
+/// Reads all keys, or those of the namespace if the user may not list all.
 async fn read(cluster: &Cluster) -> Result<(Listed<ApiKey>, String), Failure> {
     match select::list(cluster.all_keys(), "list ApiKeys", ListParams::default()).await {
         Ok(keys) => Ok((keys, "in all namespaces".to_owned())),
@@ -105,13 +105,13 @@ fn judge(listed: &Listed<ApiKey>, place: &str, now: Timestamp) -> Finding {
     }
 }
 
-/// Whether what began then, or some time ago, has lasted for longer than the controller may take.
+/// Whether the grace period since this time has ended. An unknown time counts as long ago.
 fn is_over(since: Option<Timestamp>, now: Timestamp) -> bool {
     let grace = SignedDuration::from_secs(GRACE_SECONDS);
     since.is_none_or(|since| now.duration_since(since) > grace)
 }
 
-/// Whether the key should be usable and is not. One that is suspended or expired is so by will or by time.
+/// Whether the key should be usable but is not. Suspended and expired keys are not usable on purpose.
 fn is_held_up(key: &ApiKey, now: Timestamp) -> bool {
     let all = key::conditions_of(key);
     if key.spec.suspended
@@ -122,7 +122,7 @@ fn is_held_up(key: &ApiKey, now: Timestamp) -> bool {
     }
     match key::ready(key) {
         None => is_over(key::created(key), now),
-        // It gets no further by itself, however long that is so.
+        // A stalled key makes no progress by itself, so there is no grace period.
         Some(_) if conditions::is_true(all, conditions::STALLED) => true,
         Some(ready) => ready.status != "True" && is_over(Some(ready.last_transition_time.0), now),
     }
@@ -141,7 +141,7 @@ fn with_reason(key: &ApiKey) -> String {
     format!("{} ({reason})", name(key))
 }
 
-/// The first of these keys, and how many more there are.
+/// Names the first of these keys and counts the rest.
 fn named(keys: &[&ApiKey], shown: impl Fn(&ApiKey) -> String) -> String {
     let names = keys.iter().take(NAMED).map(|key| shown(key));
     let names = names.collect::<Vec<_>>().join(", ");
@@ -174,7 +174,7 @@ mod tests {
         }
     }
 
-    /// A key that was created at 0 and has had these conditions since 100.
+    /// A key that was created at time 0, with these conditions since time 100.
     fn key(name: &str, all: Vec<Condition>) -> ApiKey {
         let mut key = ApiKey::new(name, ApiKeySpec::default());
         key.metadata.namespace = Some("team-a".to_owned());

@@ -1,4 +1,4 @@
-//! Whether the token server answers.
+//! Checks that the token server responds.
 
 use apikey_api::endpoints;
 use kube::api::ListParams;
@@ -25,7 +25,7 @@ pub(super) async fn look(cluster: &Cluster, url: Option<&str>) -> Finding {
     }
 }
 
-/// The address in the Secret of some key of the namespace.
+/// Returns the address in the Secret of any key of the namespace.
 async fn delivered(cluster: &Cluster) -> Option<String> {
     let params = ListParams::default();
     let keys = select::list(cluster.keys(), "list ApiKeys", params)

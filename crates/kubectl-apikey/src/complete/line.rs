@@ -1,4 +1,4 @@
-//! A command line that is being written, and what may stand next in it. Pure.
+//! Parses an incomplete command line, and decides what can come next. Pure.
 
 use std::collections::BTreeMap;
 
@@ -6,7 +6,7 @@ use clap::{Arg, ArgAction, Command};
 
 use apikey_api::text::printable;
 
-/// Something that may stand next.
+/// A word that can come next.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Candidate {
     text: String,
@@ -22,10 +22,10 @@ impl Candidate {
     }
 }
 
-/// What kind of thing may stand next.
+/// The kind of word that can come next.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Next {
-    /// One of these.
+    /// One of these words.
     Candidates(Vec<Candidate>),
     /// A key of the namespace.
     Keys,
@@ -37,30 +37,30 @@ pub(super) enum Next {
     Contexts,
     /// A file.
     Files,
-    /// Something that only the user knows.
+    /// A word that only the user knows.
     Nothing,
 }
 
-/// A command line that is being written.
+/// An incomplete command line.
 pub(super) struct Line<'a> {
-    /// The verb that it has come to, with flags of every verb.
+    /// The innermost verb on the line.
     command: &'a Command,
-    /// Flags of every verb.
+    /// The root command, for the flags of every verb.
     root: &'a Command,
-    /// Words that are no flags, after the verb.
+    /// Positional arguments after the verb.
     positionals: Vec<&'a str>,
-    /// Values of options, by id.
+    /// Values of options, by argument id.
     values: BTreeMap<&'a str, &'a str>,
-    /// The option whose value is being written.
+    /// The option whose value is incomplete.
     option: Option<&'a Arg>,
-    /// What of the last word stays as it is: `--name=`.
+    /// The part of the last word that completion keeps, such as `--name=`.
     kept: &'a str,
-    /// The rest of the last word.
+    /// The rest of the last word, to be completed.
     prefix: &'a str,
 }
 
 impl<'a> Line<'a> {
-    /// The line of these words, the last of which is being written and may be empty.
+    /// Parses the words. The last one is incomplete and may be empty.
     pub(super) fn read(root: &'a Command, words: &'a [String]) -> Self {
         let (last, before) = words
             .split_last()
@@ -140,12 +140,12 @@ impl<'a> Line<'a> {
         self.arguments().find(|arg| arg.get_short() == Some(letter))
     }
 
-    /// The value that an option was given.
+    /// The value of an option.
     pub(super) fn value_of(&self, id: &str) -> Option<&'a str> {
         self.values.get(id).copied()
     }
 
-    /// What may stand next.
+    /// What can come next.
     pub(super) fn next(&self) -> Next {
         if let Some(arg) = self.option {
             return value(arg);
@@ -159,7 +159,7 @@ impl<'a> Line<'a> {
             let told = |verb: &Command| Candidate::new(verb.get_name(), &about(verb.get_about()));
             return Next::Candidates(verbs.map(told).collect());
         }
-        // A key that is made has a name that no other has.
+        // A new key needs a name that no other key has, so existing names are not offered.
         if self.command.get_name() == "create" {
             return Next::Nothing;
         }
@@ -183,7 +183,7 @@ impl<'a> Line<'a> {
         flags
     }
 
-    /// Those that begin as the last word does and are not there yet, as kubectl reads them.
+    /// Returns the candidates that match the last word and are not on the line yet, as lines for kubectl.
     pub(super) fn matching(&self, candidates: Vec<Candidate>) -> Vec<String> {
         let fits = candidates.into_iter().filter(|candidate| {
             candidate.text.starts_with(self.prefix)
@@ -200,7 +200,7 @@ impl<'a> Line<'a> {
     }
 }
 
-/// Whether the next word is its value.
+/// Whether the next word is the value of this argument.
 fn wants_a_word(arg: &Arg) -> bool {
     let takes_values = matches!(arg.get_action(), ArgAction::Set | ArgAction::Append);
     takes_values && !arg.is_require_equals_set()
@@ -219,7 +219,7 @@ fn about(text: Option<&clap::builder::StyledStr>) -> String {
     text.lines().next().unwrap_or_default().to_owned()
 }
 
-/// What the value of an argument may be.
+/// The kind of value that an argument takes.
 fn value(arg: &Arg) -> Next {
     let possible = arg.get_possible_values();
     if !possible.is_empty() {

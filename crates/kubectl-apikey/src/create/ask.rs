@@ -1,4 +1,4 @@
-//! The dialogue: asks for what is missing, and offers what the cluster has.
+//! The dialogue: asks for missing values, and offers the objects of the cluster.
 
 use std::fmt;
 
@@ -18,7 +18,7 @@ use crate::terminal::DIM;
 use crate::text::styled;
 use apikey_api::Organization;
 
-/// Lifetimes that are offered. Unit: days.
+/// Lifetimes that the dialogue offers, in days.
 const DAYS: [i64; 3] = [30, 90, 180];
 
 pub(super) async fn complete(mut flags: Create, call: &mut Invocation) -> Result<Create, Failure> {
@@ -62,14 +62,14 @@ pub(super) async fn complete(mut flags: Create, call: &mut Invocation) -> Result
     }
 }
 
-/// What is known of the Organizations of the cluster.
+/// What is known about the Organizations of the cluster.
 #[derive(Default)]
 struct Known {
-    /// Those that can be read.
+    /// Organizations that can be read.
     declared: Vec<Organization>,
-    /// Names of the others.
+    /// Names of the Organizations that can't be read.
     unreadable: Vec<String>,
-    /// Whether these are all.
+    /// Whether the list is complete.
     is_complete: bool,
 }
 
@@ -79,7 +79,7 @@ impl Known {
         names.any(|name| name == Some(org))
     }
 
-    /// That the Organization is not there, if that is known.
+    /// Returns a message if the Organization is known not to exist.
     fn missing(&self, org: &str) -> Option<String> {
         let declared = self.declared.iter();
         let names = declared.filter_map(|o| o.metadata.name.as_deref());
@@ -96,7 +96,7 @@ impl Known {
     }
 }
 
-/// The Organizations of the cluster, as far as they may be listed.
+/// Lists the Organizations of the cluster if the user may list them.
 async fn organizations(cluster: &Cluster, call: &mut Invocation) -> Known {
     let api = cluster.organizations();
     let listed = select::list(api, "list Organizations", ListParams::default()).await;
@@ -150,7 +150,7 @@ fn valid(is_valid: bool, fix: &str) -> Validation {
     }
 }
 
-/// A choice of when the key ends.
+/// When the key expires.
 enum End {
     Days(i64),
     Default,
@@ -232,7 +232,7 @@ fn roles(org: &str, known: &Known) -> Result<Vec<String>, Failure> {
     Ok(chosen.into_iter().map(|choice| choice.role).collect())
 }
 
-/// A role with what it allows.
+/// A role with its description.
 struct Choice {
     role: String,
     description: Option<String>,
@@ -268,7 +268,7 @@ fn catalogue(org: &str, declared: &[Organization]) -> Vec<Choice> {
         .collect()
 }
 
-/// The call that needs no questions. Flags that are not asked for are not repeated.
+/// The equivalent command without a dialogue. It does not repeat flags that the dialogue does not ask for.
 fn command(flags: &Create, namespace: Option<&str>, program: &str) -> String {
     let mut words = vec![format!("{program} create")];
     words.extend(flags.name.clone());

@@ -1,4 +1,4 @@
-//! The `ApiKey` that flags describe. Pure.
+//! Builds an `ApiKey` from flags. Pure.
 
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 
@@ -11,7 +11,7 @@ use apikey_api::{
 use apikey_credential::sealed::Recipients;
 
 const DAY_SECONDS: i64 = 86_400;
-/// Fields, and which flags they come from.
+/// Fields of an `ApiKey`, and the flags that set them.
 const FLAGS: [(&str, &str); 17] = [
     ("metadata", "NAME"),
     ("spec", "the key"),
@@ -35,12 +35,12 @@ const FLAGS: [(&str, &str); 17] = [
     ("spec.token.audiences", "--audience"),
 ];
 
-/// When a key ends.
+/// When a key expires.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Expiry {
-    /// So long from now.
+    /// After this duration.
     In(SignedDuration),
-    /// Then, as it was written.
+    /// At this time, as the user wrote it.
     At(String),
 }
 
@@ -55,7 +55,7 @@ pub(super) fn expiry(text: &str) -> Result<Expiry, String> {
     }
 }
 
-/// A sub-organization and the roles there.
+/// A sub-organization and the roles in it.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct SubOrg(SubOrganization);
 
@@ -86,7 +86,7 @@ pub(super) fn seconds(text: &str) -> Result<u32, String> {
     u32::try_from(seconds).map_err(|_| "is too long".to_owned())
 }
 
-/// A public key of age, with the right checksum.
+/// Parses a public key of age and verifies its checksum.
 pub(super) fn recipient(text: &str) -> Result<String, String> {
     let text = text.to_owned();
     match Recipients::parse(std::slice::from_ref(&text)) {
@@ -95,7 +95,7 @@ pub(super) fn recipient(text: &str) -> Result<String, String> {
     }
 }
 
-/// The object.
+/// Builds the object.
 pub(super) fn apikey(flags: &Create, now: Timestamp) -> Result<ApiKey, Failure> {
     let expiry = match &flags.expires {
         None => None,
@@ -128,7 +128,7 @@ pub(super) fn apikey(flags: &Create, now: Timestamp) -> Result<ApiKey, Failure> 
     Ok(ApiKey::new(flags.name.as_deref().unwrap_or_default(), spec))
 }
 
-/// Fails if something of the key would be refused, and names the flags that it comes from.
+/// Fails if a part of the key would be refused, and names the flags that set it.
 pub(super) fn refuse(faults: &[(String, String)]) -> Result<(), Failure> {
     if faults.is_empty() {
         return Ok(());

@@ -1,4 +1,4 @@
-//! What to do with a new key, and its secret if it is to be shown.
+//! Prints what to do with a new key, and its secret if requested.
 
 use zeroize::Zeroizing;
 
@@ -45,7 +45,7 @@ pub(super) async fn say(
     Ok(())
 }
 
-/// How to get at the secret.
+/// Explains how to get the secret.
 fn hint(key: &ApiKey, namespace: &str) -> String {
     let secret = key.secret_name();
     let read = |data: &str| {
@@ -72,7 +72,7 @@ fn hint(key: &ApiKey, namespace: &str) -> String {
     )
 }
 
-/// The secret as it was delivered.
+/// Reads the delivered secret.
 async fn delivered(cluster: &Cluster, key: &ApiKey) -> Result<Secret, Failure> {
     let name = key.secret_name();
     let Answer(found) = request("read the Secret", cluster.secrets().get(name)).await?;

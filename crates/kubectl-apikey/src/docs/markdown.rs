@@ -1,4 +1,4 @@
-//! The reference of the command line as Markdown. Pure.
+//! Renders the reference of the command line as Markdown. Pure.
 
 use std::fmt::Write as _;
 
@@ -8,7 +8,7 @@ use clap::{Arg, ArgAction, Command};
 /// Heading of the flags of every verb.
 const GLOBAL: &str = "Global";
 
-/// The reference of a built command.
+/// Renders the reference of a built command.
 pub(super) fn render(command: &Command) -> String {
     let mut text = format!(
         "<!-- Generated from crates/kubectl-apikey by `make cli-docs`. Changes here are lost. -->\n\n\
@@ -65,7 +65,7 @@ fn section(text: &mut String, command: &Command, title: &str, level: usize) {
         option(text, arg);
     }
     let own: Vec<_> = verbs(command).collect();
-    // A verb of verbs has the examples of all of them.
+    // A verb with verbs of its own already has the examples of all of them.
     examples(text, command.get_after_help().filter(|_| level == 2));
     for verb in own {
         section(
@@ -158,7 +158,7 @@ fn name(arg: &Arg) -> String {
     }
 }
 
-/// Examples as a script: what they show as comments, what to type as lines.
+/// Renders examples as a script: the descriptions as comments, the commands as lines.
 fn examples(text: &mut String, help: Option<&StyledStr>) {
     let help = help.map(ToString::to_string).unwrap_or_default();
     let Some((_, lines)) = help.split_once("Examples:\n") else {

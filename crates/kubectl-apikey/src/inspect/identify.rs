@@ -1,4 +1,4 @@
-//! What is this? Pure.
+//! Identifies what the input is. Pure.
 
 use std::collections::BTreeMap;
 
@@ -13,7 +13,7 @@ const ARMOR_BEGIN: &str = "-----BEGIN AGE ENCRYPTED FILE-----";
 const ARMOR_END: &str = "-----END AGE ENCRYPTED FILE-----";
 const AGE_MAGIC: &[u8] = b"age-encryption.org/";
 
-/// What kind of thing it is.
+/// What the input is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
     /// The secret of an API key.
@@ -22,11 +22,11 @@ pub(super) enum Kind {
     Jwt,
     /// A file encrypted with age.
     AgeFile,
-    /// Private keys of age.
+    /// A private key of age.
     AgeIdentity,
-    /// A text with secrets of API keys in it.
+    /// A text that contains secrets of API keys.
     Text,
-    /// Something else.
+    /// Anything else.
     Unknown,
 }
 
@@ -54,17 +54,17 @@ impl Kind {
     }
 }
 
-/// What was found.
+/// The result of the identification.
 #[derive(Debug)]
 pub(super) struct Finding {
     pub(super) kind: Kind,
-    /// Name and value, in order.
+    /// Names and values, in the order in which they are printed.
     pub(super) facts: Vec<(String, String)>,
-    /// Public ids of the keys that it is about.
+    /// Public ids of the keys that the input refers to.
     pub(super) key_ids: Vec<String>,
-    /// What to do about it.
+    /// What to do with the input.
     pub(super) advice: Vec<String>,
-    /// What is wrong with it.
+    /// What is wrong with the input.
     pub(super) problem: Option<String>,
 }
 
@@ -90,7 +90,7 @@ impl Finding {
     }
 }
 
-/// What the bytes are. Nothing of a secret but its public id is in the answer.
+/// Identifies the bytes. The result contains no part of a secret except its public id.
 pub(super) fn identify(bytes: &[u8], now: Timestamp) -> Finding {
     if bytes.starts_with(AGE_MAGIC) {
         return age_file(bytes, "binary");
@@ -139,7 +139,7 @@ fn secret(text: &str) -> Finding {
             finding
         }
         Err(error) => {
-            // The public id is of use even if the rest is mistyped.
+            // The public id helps even if the rest is mistyped.
             let id = text.get(3..).and_then(|rest| rest.split_once('_'));
             let id = id.filter(|_| error == FormatError::Checksum);
             let mut finding = match id {
@@ -181,7 +181,7 @@ fn damaged_age() -> Finding {
     finding
 }
 
-/// An age file by its header (age-encryption.org/v1): a line `-> TYPE ...` for each recipient.
+/// Reads the header of an age file (age-encryption.org/v1): one line `-> TYPE ...` per recipient.
 fn age_file(bytes: &[u8], form: &str) -> Finding {
     let lines = bytes.split(|byte| *byte == b'\n');
     let lines = lines.map(String::from_utf8_lossy);
@@ -194,7 +194,7 @@ fn age_file(bytes: &[u8], form: &str) -> Finding {
         }
         if let Some(stanza) = line.strip_prefix("-> ") {
             let kind = stanza.split(' ').next().unwrap_or_default();
-            // Recipients that stand for nobody keep readers from relying on the list.
+            // Grease recipients belong to nobody. They keep readers from rejecting unknown types.
             if !kind.ends_with("-grease") {
                 *recipients.entry(kind.to_owned()).or_default() += 1;
             }
@@ -213,7 +213,7 @@ fn age_file(bytes: &[u8], form: &str) -> Finding {
         .advice("to open it: age --decrypt -i FILE, or kubectl apikey reveal NAME --identity FILE")
 }
 
-/// The secrets in a text.
+/// Finds the secrets in a text.
 fn within(text: &str) -> Finding {
     let mut ids: Vec<(usize, String)> = Vec::new();
     for (place, _) in text.match_indices("ak_") {

@@ -1,16 +1,16 @@
-//! `apiVersion` and `metadata`, which a definition leaves to the API server. Pure.
+//! Checks `apiVersion` and `metadata`, which a CRD schema leaves to the API server. Pure.
 
 use serde_json::{Map, Value, json};
 
 use super::schema::{self, Finding};
 use apikey_api::{expiry, names};
 
-/// Longest name that is generated, without its five random characters.
+/// Maximum length of `generateName` that is kept, to which five random characters are added.
 const GENERATED_CHARS: usize = 58;
-/// Longest annotations, keys and values together. Unit: bytes.
+/// Maximum total size of annotations, with keys and values, in bytes.
 const MAX_ANNOTATIONS_BYTES: usize = 256 * 1024;
 
-/// The schema of `metadata`, as the API server reads it.
+/// The schema of `metadata`, as the API server applies it.
 pub(super) fn schema() -> Value {
     let (text, number, time) = (
         json!({"type": "string"}),
@@ -49,7 +49,7 @@ pub(super) fn schema() -> Value {
     })
 }
 
-/// What is wrong with version and metadata.
+/// Checks version and metadata.
 pub(super) fn check(schema: &Value, value: &Value) -> Vec<Finding> {
     let mut found = Vec::new();
     let version = format!("{}/{}", names::GROUP, names::VERSION);
@@ -97,7 +97,7 @@ pub(super) fn check(schema: &Value, value: &Value) -> Vec<Finding> {
     found
 }
 
-/// Gives an object that is to get a generated name one that is as long.
+/// Adds a placeholder of the same length to an object with a generated name.
 pub(super) fn with_name(value: &mut Value) {
     let metadata = &value["metadata"];
     let has_name = metadata["name"]
@@ -136,7 +136,8 @@ fn bad_name(metadata: &Value) -> Vec<Finding> {
     found
 }
 
-/// The beginning of a name, which may end in what no name ends in.
+/// A name prefix in a form that can be checked as a name, because a prefix may end in characters that a name
+/// may not end in.
 fn masked(begin: &str) -> String {
     match begin.strip_suffix('-') {
         Some(rest) if !rest.is_empty() => format!("{rest}a"),
@@ -151,7 +152,7 @@ fn bad_key(key: &str) -> String {
     )
 }
 
-/// A qualified name of Kubernetes.
+/// Whether the text is a qualified name.
 fn is_qualified(key: &str) -> bool {
     let (prefix, name) = match key.split_once('/') {
         Some((prefix, name)) => (Some(prefix), name),
@@ -160,7 +161,7 @@ fn is_qualified(key: &str) -> bool {
     prefix.is_none_or(is_subdomain) && !name.is_empty() && is_label(name)
 }
 
-/// A value of a label.
+/// Whether the text is a label value.
 fn is_label(text: &str) -> bool {
     let inner = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
     let ends = [text.bytes().next(), text.bytes().last()];
@@ -172,7 +173,7 @@ fn is_label(text: &str) -> bool {
             .all(|byte| byte.is_ascii_alphanumeric())
 }
 
-/// RFC 1123, as the API server demands of names.
+/// Whether the text is an RFC 1123 subdomain, as the API server requires of names.
 fn is_subdomain(name: &str) -> bool {
     let label = |label: &str| {
         let inner = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';

@@ -1,4 +1,4 @@
-//! A value of a file that knows the lines of its fields.
+//! A value of a file with the line of each field.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -23,7 +23,7 @@ pub(super) struct Node {
 }
 
 impl Node {
-    /// Takes in the lines of an inner node, under its path.
+    /// Adds the lines of an inner node under its path.
     fn adopt(&mut self, path: &str, line: usize, inner: BTreeMap<String, usize>) {
         self.lines.insert(path.to_owned(), line);
         for (below, line) in inner {
@@ -48,8 +48,8 @@ impl<'de> Deserialize<'de> for Node {
     }
 }
 
-/// Adds fields that are merged. The API server refuses those that are there already, as it does those that
-/// come again after them.
+/// Adds the fields of a merge. A field that is already set is an error, because the API server refuses it.
+/// This is also the case if the field is set after the merge.
 fn merge(values: &mut Map<String, Value>, from: Value) -> Result<(), String> {
     match from {
         Value::Object(fields) => {
@@ -69,7 +69,7 @@ fn merge(values: &mut Map<String, Value>, from: Value) -> Result<(), String> {
     }
 }
 
-/// Sets a field; its name, if it is there already.
+/// Sets a field. Returns its name if it is already set.
 fn set(values: &mut Map<String, Value>, name: String, value: Value) -> Option<String> {
     if values.contains_key(&name) {
         return Some(name);

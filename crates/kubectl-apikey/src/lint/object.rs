@@ -1,4 +1,4 @@
-//! One object by itself: schema, rules of the definition, expiry. Pure.
+//! Checks one object by itself: schema, validation rules, expiry. Pure.
 
 use k8s_openapi::jiff::Timestamp;
 use kube_cel::{CompiledSchema, ErrorKind, Validator, compile_schema};
@@ -13,7 +13,7 @@ use apikey_credential::sealed::Recipients;
 /// Fields of an object that may be `null`.
 const KNOWN: [&str; 3] = ["metadata", "spec", "status"];
 
-/// Checks objects against the definitions that this program was built with.
+/// Checks objects against the definitions that are built into this program.
 pub(super) struct Checker {
     apikey: Definition,
     organization: Definition,
@@ -29,7 +29,7 @@ struct Definition {
 impl Definition {
     fn new(schema: Result<Value, crds::Error>) -> Result<Self, Failure> {
         let mut schema = schema.map_err(|error| Failure::failed(error.to_string()))?;
-        // The API server knows these by itself.
+        // The API server has its own rules for these fields.
         schema["properties"]["apiVersion"] = json!({"type": "string"});
         schema["properties"]["kind"] = json!({"type": "string"});
         schema["properties"]["metadata"] = json!({"type": "object"});
@@ -52,8 +52,8 @@ impl Checker {
         })
     }
 
-    /// The object as the API server would take it: without fields that are `null`, and numbers without a
-    /// fraction as integers.
+    /// Normalizes the object as the API server does: removes fields that are `null`, and converts numbers
+    /// without a fraction to integers.
     pub(super) fn normalize(&self, document: &mut Document) {
         let definition = self.of(document.kind);
         for (name, value) in document.value.as_object_mut().into_iter().flatten() {
@@ -75,7 +75,7 @@ impl Checker {
         }
     }
 
-    /// What is wrong with an object that was normalized.
+    /// Checks a normalized object.
     pub(super) fn check(&self, document: &Document, now: Timestamp) -> Vec<Problem> {
         let found = self.findings(document.kind, document.value.clone(), now);
         let problems = found.into_iter();
@@ -84,7 +84,7 @@ impl Checker {
             .collect()
     }
 
-    /// The same of an object that stands in no file: fields, and what is wrong there.
+    /// Checks an object that is not in a file, and returns pairs of field and message.
     pub(super) fn findings(
         &self,
         kind: Kind,
@@ -95,7 +95,7 @@ impl Checker {
         let mut found = metadata::check(&definition.metadata, &value);
         schema::unknown(&definition.schema, &value, "", &mut found);
         if let Value::Object(fields) = &mut value {
-            // The API server drops what a file says of the status.
+            // The API server ignores the status in a file.
             fields.remove("status");
         }
         schema::check(&definition.schema, &value, "", &mut found);
@@ -113,7 +113,7 @@ impl Checker {
         found
     }
 
-    /// The rules of the definition, without those that compare with what was before.
+    /// Evaluates the validation rules of the definition, except transition rules.
     fn rules(&self, definition: &Definition, value: &Value) -> Vec<schema::Finding> {
         let broken = self
             .validator
@@ -135,14 +135,14 @@ impl Checker {
     }
 }
 
-/// An expiry that the definition refuses as well, without the value in its message.
+/// Reports an invalid expiry without the value in the message. The definition refuses it too.
 fn bad_expiry(value: &Value) -> Option<schema::Finding> {
     let text = value.pointer("/spec/expiry")?.as_str()?;
     let bad = expiry::parse(text).err()?;
     Some(("spec.expiry".to_owned(), format!("'{text}' {bad}")))
 }
 
-/// A recipient whose checksum is wrong, which the schema can't tell.
+/// Reports a recipient with a wrong checksum, which the schema can't detect.
 fn mistyped_recipient(value: &Value) -> Option<schema::Finding> {
     let listed = value.pointer("/spec/secret/recipients")?.as_array()?;
     let texts = listed.iter().filter_map(Value::as_str).map(str::to_owned);

@@ -1,4 +1,4 @@
-//! Files as documents that know their lines.
+//! Reads files as documents with line numbers.
 
 use std::collections::BTreeMap;
 use std::io::Read as _;
@@ -15,20 +15,20 @@ use crate::nearest::question;
 use apikey_api::names;
 use apikey_client::yaml;
 
-/// Endings of files that are read in folders.
+/// File extensions that are read in folders.
 const ENDINGS: [&str; 3] = ["yaml", "yml", "json"];
 
-/// The kinds that there are.
+/// The kinds of this API.
 const KINDS: [&str; 2] = ["ApiKey", "Organization"];
 
-/// What the files hold.
+/// The content of the files.
 #[derive(Debug, Default)]
 pub(super) struct Files {
-    /// Objects of our kinds, and namespaces.
+    /// Objects of the kinds of this API.
     pub(super) documents: Vec<Document>,
     /// Number of objects of other kinds.
     pub(super) skipped: usize,
-    /// Files that can't be read.
+    /// Problems of files that can't be read.
     pub(super) problems: Vec<Problem>,
 }
 
@@ -48,19 +48,19 @@ impl Kind {
     }
 }
 
-/// One object, with where it stands.
+/// One object and its position.
 #[derive(Clone, Debug)]
 pub(super) struct Document {
     pub(super) file: String,
     pub(super) kind: Kind,
     pub(super) value: Value,
     start: usize,
-    /// Line of each field, by its path: `spec.subOrgs[0].org`.
+    /// Line of each field by its path, for example `spec.subOrgs[0].org`.
     lines: BTreeMap<String, usize>,
 }
 
 impl Document {
-    /// `apikey/ci`.
+    /// The title, for example `apikey/ci`.
     pub(super) fn title(&self) -> String {
         let name = self.text("/metadata/name");
         format!("{}/{}", self.kind.as_str(), name.unwrap_or_default())
@@ -71,7 +71,7 @@ impl Document {
         self.value.pointer(pointer)?.as_str()
     }
 
-    /// The line of a field, or of the nearest one around it.
+    /// The line of a field, or of the closest field that contains it.
     pub(super) fn line(&self, field: &str) -> usize {
         let mut path = field;
         loop {
@@ -126,9 +126,9 @@ impl Files {
         Ok(())
     }
 
-    /// Takes in the objects of one file.
+    /// Adds the objects of one file.
     pub(super) fn add(&mut self, file: &str, text: &str) {
-        // The API server reads 010 as eight. What `<<` means is up to `Node`.
+        // The API server reads 010 as octal. `Node` handles `<<`.
         let options = serde_saphyr::options! {
         merge_keys: MergeKeyPolicy::AsOrdinary, legacy_octal_numbers: true };
         match serde_saphyr::from_multiple_with_options::<Spanned<Node>>(text, options) {
@@ -146,7 +146,7 @@ impl Files {
         }
     }
 
-    /// A problem of what is no document.
+    /// Adds a problem for text that is not a document.
     fn refuse(&mut self, file: &str, line: usize, field: &str, message: String) {
         self.problems.push(Problem {
             file: file.to_owned(),

@@ -1,4 +1,4 @@
-//! Keys against Organizations, and names that stand twice. Pure.
+//! Checks keys against Organizations, and finds duplicate names. Pure.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -16,30 +16,30 @@ use apikey_policy::{Assessment, Input, Subject, Verdict};
 /// The field that lists sub-organizations.
 const SUB_ORGS: &str = "spec.subOrgs";
 
-/// Which Organizations there may be beside those that are known.
+/// Which Organizations may exist besides the known ones.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) enum Others {
     /// Those of a cluster that was not asked.
     #[default]
     Unasked,
-    /// Those of a cluster that does not let them be listed.
+    /// Those of a cluster on which the user may not list them.
     Unlisted,
     /// None.
     None,
 }
 
-/// The Organizations that are known, and the labels of namespaces.
+/// The known Organizations and namespace labels.
 #[derive(Debug, Default)]
 pub(super) struct World {
     others: Others,
     organizations: BTreeMap<String, Arc<Organization>>,
     namespace_labels: BTreeMap<String, BTreeMap<String, String>>,
-    /// Organizations of the cluster that can't be read, and why.
+    /// Organizations of the cluster that can't be read, with the reason.
     unreadable: BTreeMap<String, String>,
 }
 
 impl World {
-    /// That of the files.
+    /// Collects the Organizations of the files.
     pub(super) fn of(documents: &[Document]) -> Self {
         let mut world = Self::default();
         for document in documents.iter().filter(|d| d.kind == Kind::Organization) {
@@ -50,7 +50,7 @@ impl World {
         world
     }
 
-    /// Adds an Organization, unless one of the name is known.
+    /// Adds an Organization, unless one with this name is already known.
     pub(super) fn add(&mut self, organization: Organization) {
         let name = organization.metadata.name.clone().unwrap_or_default();
         self.organizations
@@ -58,14 +58,15 @@ impl World {
             .or_insert_with(|| Arc::new(organization));
     }
 
-    /// Adds an Organization that can't be read; one of the files is what counts after they are applied.
+    /// Adds an Organization that can't be read. One with the same name in the files takes precedence, because
+    /// it will be applied.
     pub(super) fn add_unreadable(&mut self, name: String, why: String) {
         if !self.organizations.contains_key(&name) {
             self.unreadable.insert(name, why);
         }
     }
 
-    /// Says which others there may be.
+    /// Sets which other Organizations may exist.
     pub(super) fn set_others(&mut self, others: Others) {
         self.others = others;
     }
@@ -75,8 +76,8 @@ impl World {
         self.namespace_labels.insert(name, labels);
     }
 
-    /// What the Organizations say of a key of the files, if it were created now in this namespace,
-    /// unless it names one itself.
+    /// Checks a document as if it were created now. A key without a namespace is checked in the given
+    /// namespace.
     pub(super) fn judge(
         &self,
         document: &Document,
@@ -95,7 +96,7 @@ impl World {
         self.assess(document, &key)
     }
 
-    /// What the Organizations say of the key of a document.
+    /// Checks a key against the Organizations.
     pub(super) fn assess(&self, document: &Document, key: &ApiKey) -> Vec<Problem> {
         if let Some(problem) = self.unreadable_of(document, &key.spec.org) {
             return vec![problem];
@@ -123,7 +124,7 @@ impl World {
         let labels = namespace.and_then(|name| self.namespace_labels.get(name));
         let mut organization = decidable(organization, namespace, labels.is_some());
         if absent.is_some() {
-            // What the parent says is not known, and nothing is held against the key.
+            // The rules of the parent are unknown, so they are not applied to the key.
             organization.spec.parent = None;
         }
         let subs = key.spec.sub_orgs.iter();
@@ -147,7 +148,7 @@ impl World {
         problems
     }
 
-    /// A listed sub-organization in which the key gets nothing.
+    /// The problem for a listed sub-organization in which the key has no roles.
     fn uncovered(&self, document: &Document, org: &str, sub: &str) -> Problem {
         if self.organizations.contains_key(sub) || self.unreadable.contains_key(sub) {
             let message = format!(
@@ -163,7 +164,7 @@ impl World {
         })
     }
 
-    /// What the operator would say of an Organization of the files.
+    /// Checks an Organization of the files as the operator would.
     pub(super) fn of_organization(&self, document: &Document) -> Vec<Problem> {
         const FIELD: &str = "spec.parent";
         let Some(parent) = document.text("/spec/parent") else {
@@ -193,7 +194,7 @@ impl World {
         }
     }
 
-    /// That an Organization is not known here, if it may exist all the same.
+    /// The problem for an Organization that is not known here but may exist.
     fn missing(&self, document: &Document, field: &str, name: &str) -> Option<Problem> {
         let meant = self.meant(name);
         let then = if field == SUB_ORGS {
@@ -221,7 +222,7 @@ impl World {
 }
 
 impl World {
-    /// What a key waits for whose organization, or its parent, can't be read.
+    /// The problem for a key whose organization, or its parent, can't be read.
     fn unreadable_of(&self, document: &Document, name: &str) -> Option<Problem> {
         self.unreadable_at(document, "spec.org", name)
     }
@@ -237,7 +238,7 @@ impl World {
     }
 }
 
-/// The Organization without a rule that can't be judged from what is known.
+/// The Organization without the rule that can't be evaluated from what is known.
 fn decidable(
     organization: &Organization,
     namespace: Option<&str>,
@@ -285,7 +286,7 @@ fn told(
     roles.into_iter().chain(audiences).chain(subs).collect()
 }
 
-/// Objects of the same name, and keys that deliver to the same Secret.
+/// Finds objects with the same name, and keys that deliver to the same Secret.
 pub(super) fn twice(documents: &[Document]) -> Vec<Problem> {
     let mut problems = Vec::new();
     let (mut names, mut secrets) = (BTreeMap::new(), BTreeMap::new());

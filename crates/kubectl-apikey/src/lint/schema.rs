@@ -1,5 +1,5 @@
-//! An object against a structural schema, as the API server checks it (only the keywords that our
-//! definitions use). Pure.
+//! Validates an object against a structural schema as the API server does. It supports only the keywords that
+//! this project's definitions use. Pure.
 
 use std::collections::BTreeSet;
 
@@ -8,11 +8,11 @@ use serde_json::{Map, Number, Value};
 
 use crate::nearest::nearest;
 
-/// A path and what is wrong there.
+/// The path of a field and what is wrong there.
 pub(super) type Finding = (String, String);
 
-/// Drops fields that are `null`, and makes integers of numbers without a fraction, where the schema has
-/// fields and integers: as the API server does before it looks.
+/// Removes fields that are `null` and converts numbers without a fraction to integers, where the schema has
+/// fields and integers. The API server does the same before validation.
 pub(super) fn normalize(schema: &Value, value: &mut Value) {
     match value {
         Value::Object(fields) => {
@@ -38,7 +38,8 @@ pub(super) fn normalize(schema: &Value, value: &mut Value) {
     }
 }
 
-/// A number without a fraction that no integer is. Those beyond the exact ones are beyond all bounds too.
+/// Converts a floating-point number without a fraction to an integer. Numbers beyond the exact range also
+/// exceed all bounds, so they are not converted.
 fn whole(number: &Number) -> Option<i64> {
     const EXACT: f64 = 9_007_199_254_740_992.0;
     let float = number.as_f64().filter(|_| number.is_f64())?;
@@ -53,7 +54,7 @@ fn of_field<'a>(schema: &'a Value, field: &str) -> Option<&'a Value> {
     named.or_else(|| schema.get("additionalProperties"))
 }
 
-/// The fields at this path and below that the schema does not have.
+/// Finds the fields at this path and below that are not in the schema.
 pub(super) fn unknown(schema: &Value, value: &Value, path: &str, found: &mut Vec<Finding>) {
     match value {
         Value::Object(fields) => {
@@ -83,7 +84,7 @@ fn at(path: &str, field: &str) -> String {
     }
 }
 
-/// What is wrong with the value at this path, beside unknown fields.
+/// Validates the value at this path, except for unknown fields.
 pub(super) fn check(schema: &Value, value: &Value, path: &str, found: &mut Vec<Finding>) {
     let Some(kind) = schema["type"].as_str() else {
         return;
@@ -182,7 +183,7 @@ fn string(schema: &Value, text: &str) -> Vec<String> {
     messages
 }
 
-/// Bounds are floating-point numbers in a definition.
+/// Checks the bounds of an integer, which are floating-point numbers in a definition.
 fn integer(schema: &Value, number: f64) -> Option<String> {
     let (least, most) = (schema["minimum"].as_f64(), schema["maximum"].as_f64());
     let outside =

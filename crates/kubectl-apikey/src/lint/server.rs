@@ -1,4 +1,4 @@
-//! What a cluster says: a dry run of each object, and its Organizations.
+//! Checks against a cluster: a dry run of each object, and the cluster's Organizations.
 
 use k8s_openapi::api::core::v1::Namespace;
 use k8s_openapi::jiff::Timestamp;
@@ -18,7 +18,7 @@ use apikey_api::{ApiKey, Organization};
 use apikey_client::error::{Error, request};
 use apikey_client::object::Answer;
 
-/// Adds the Organizations of the cluster; or says that they may not be listed.
+/// Adds the Organizations of the cluster. Returns a message if the user may not list them.
 pub(super) async fn learn(cluster: &Cluster, world: &mut World) -> Result<Option<String>, Failure> {
     let api = cluster.organizations();
     let listed = select::list(api, "list Organizations", ListParams::default()).await;
@@ -43,7 +43,7 @@ pub(super) async fn learn(cluster: &Cluster, world: &mut World) -> Result<Option
     Ok(None)
 }
 
-/// Tries objects on the cluster, which keeps nothing.
+/// Validates objects on the cluster with a dry run.
 pub(super) async fn check(
     cluster: &Cluster,
     world: &mut World,
@@ -64,7 +64,7 @@ pub(super) async fn check(
                 }
             }
             Err(error) if error.code() == Some(401) => return Err(error.into()),
-            // Somebody else may apply it; what can be told without the cluster is.
+            // Another user may be allowed to apply the object, so run the checks that need no cluster.
             Err(error) if error.code() == Some(403) => {
                 problems.extend(refused(document, &error));
                 problems.extend(world.judge(document, Some(namespace), now));
@@ -82,7 +82,7 @@ pub(super) async fn check(
     Ok(problems)
 }
 
-/// The key as it would be stored.
+/// Returns the key as it would be stored.
 async fn try_one(
     cluster: &Cluster,
     document: &Document,
@@ -120,14 +120,14 @@ where
     request("try the object", api.patch(name, &params, &patch)).await
 }
 
-/// A key that does not exist yet would be created now.
+/// Sets the creation time to now on a key that does not exist yet.
 fn with_creation(mut key: ApiKey, now: Timestamp) -> ApiKey {
     let created = &mut key.metadata.creation_timestamp;
     created.get_or_insert_with(|| k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(now));
     key
 }
 
-/// Labels that may not be read leave a selector undecided.
+/// Adds the labels of a namespace. If they can't be read, a selector stays undecided.
 async fn learn_namespace(cluster: &Cluster, world: &mut World, name: &str) {
     let api: Api<Namespace> = Api::all(cluster.client.clone());
     let found = request("read the Namespace", cluster.metadata(api, name)).await;
@@ -137,7 +137,7 @@ async fn learn_namespace(cluster: &Cluster, world: &mut World, name: &str) {
     }
 }
 
-/// One problem for each cause that the server gives.
+/// Returns one problem for each cause that the server reports.
 fn refused(document: &Document, error: &Error) -> Vec<Problem> {
     let status = error.answer();
     let details = status.and_then(|status| status.details.as_ref());

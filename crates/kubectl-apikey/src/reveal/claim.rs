@@ -1,9 +1,11 @@
-//! Claiming a secret that is shown once: one conditional write that sets `revealed-at` on the Secret.
+//! Claims a secret that is revealed only once, with one conditional write that sets `revealed-at` on the
+//! Secret.
 //!
 //! # Guarantees
-//! - Of several claims one is made. The write holds only for the version of the Secret that was read, so
-//!   who makes it has what it claims, also if its answer is lost and the Secret is removed by then.
-//! - A Secret that lacks what the operator puts there is not claimed.
+//! - Of several concurrent claims, at most one succeeds. The write applies only to the version of the
+//!   Secret that was read, so the client that makes it has the secret, even if its response is lost and
+//!   the Secret is removed.
+//! - A Secret without the content that the operator delivers is not claimed.
 
 use k8s_openapi::api::core::v1::Secret as CoreSecret;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
@@ -22,29 +24,28 @@ use apikey_api::{ApiKey, names};
 use apikey_client::error::{Error, request};
 use apikey_client::object::Answer;
 
-/// How often a claim is tried again because something else of the Secret changed in between, or because
-/// its answer was lost.
+/// Maximum number of attempts, after another change of the Secret or a lost response.
 const TRIES: usize = 5;
-/// Reasons of `Delivered` with which a Secret is gone for good, unclaimed.
+/// Reasons of `Delivered` that mean that the Secret was removed without a claim.
 const NEVER_CLAIMED: [&str; 2] = [reason::CLAIM_EXPIRED, reason::SECRET_REMOVED];
 
-/// A claim to be made.
+/// A claim on the secret of a key.
 pub(super) struct Claim<'a> {
     cluster: &'a Cluster,
     key: &'a ApiKey,
     secrets: Api<Answer<CoreSecret>>,
 }
 
-/// What became of a claim whose answer was lost.
+/// What happened to a claim whose response was lost.
 enum Outcome {
     Made,
     NotMade,
-    /// The Secret is gone, or somebody else's.
+    /// The Secret is gone, or another client claimed it.
     Lost(Failure),
 }
 
 impl<'a> Claim<'a> {
-    /// A claim on the secret of this key.
+    /// Creates a claim on the secret of this key.
     pub(super) fn new(cluster: &'a Cluster, key: &'a ApiKey) -> Self {
         Self {
             cluster,
@@ -58,12 +59,12 @@ impl<'a> Claim<'a> {
         key::name(self.key)
     }
 
-    /// Makes it. Of several claims at once one is made, and the others fail.
+    /// Makes the claim. Of several concurrent claims, one succeeds and the others fail.
     pub(super) async fn make(&self, now: Timestamp) -> Result<Delivered, Failure> {
-        // It also tells whose claim it is, to the microsecond in the status.
+        // The stamp also identifies the claim. The status keeps it to the microsecond.
         let stamp = now.to_string();
         let mut tries = 0;
-        // What was read for a claim whose answer was lost.
+        // The value that was read for a claim whose response was lost.
         let mut held: Option<Delivered> = None;
         loop {
             tries += 1;
@@ -79,7 +80,8 @@ impl<'a> Claim<'a> {
             };
             self.refuse(&secret.metadata, &stamp)?;
             if claimed_at(&secret.metadata).is_some() {
-                // By a write that took its time. Its value may be taken out of the Secret by now.
+                // The Secret has this claim's stamp, from a write that took effect late. Its value may
+                // already be removed.
                 return held.map_or_else(|| Delivered::take(secret), Ok);
             }
             let version = secret.metadata.resource_version.clone();
@@ -104,7 +106,7 @@ impl<'a> Claim<'a> {
         }
     }
 
-    /// The Secret. `patiently`: the API server may be away for a moment.
+    /// Reads the Secret. With `patiently`, retries while the API server is unavailable.
     async fn read(&self, patiently: bool) -> Result<Option<CoreSecret>, Failure> {
         let read = async || {
             let found = self.secrets.get_opt(self.key.secret_name());
@@ -136,8 +138,8 @@ impl<'a> Claim<'a> {
         request("claim the secret", written).await
     }
 
-    /// Fails unless the Secret can be claimed. The status is asked only then: right after a rotation it is
-    /// older than the Secret.
+    /// Fails unless the Secret can be claimed. It checks the Secret before the status, because the status is
+    /// older than the Secret right after a rotation.
     pub(super) async fn look(&self) -> Result<(), Failure> {
         match self.metadata().await? {
             Some(metadata) => self.refuse(&metadata, ""),
@@ -152,7 +154,7 @@ impl<'a> Claim<'a> {
         Ok(found.map(|secret| secret.metadata))
     }
 
-    /// Fails if the Secret is somebody else's, or somebody else claimed it.
+    /// Fails if the Secret has another owner, or another client claimed it.
     fn refuse(&self, secret: &ObjectMeta, stamp: &str) -> Result<(), Failure> {
         if !delivered::is_of(secret, self.key) {
             return Err(delivered::foreign(self.key));
@@ -163,7 +165,7 @@ impl<'a> Claim<'a> {
         }
     }
 
-    /// Whether the claim was made.
+    /// Looks up whether the claim was made.
     async fn look_up(&self, stamp: &str, now: Timestamp) -> Result<Outcome, Failure> {
         lost::look(async || {
             if let Some(secret) = self.metadata().await? {
@@ -173,7 +175,7 @@ impl<'a> Claim<'a> {
                     Ok(()) => Outcome::NotMade,
                 }));
             }
-            // The operator removes what is claimed; the status then says when.
+            // The operator removes a claimed Secret. The status then has the time of the claim.
             let key = select::one(self.cluster, self.name()).await?;
             let at = key
                 .status
@@ -192,7 +194,7 @@ impl<'a> Claim<'a> {
         .await
     }
 
-    /// The Secret is not there: because it was claimed, or because it never was.
+    /// The failure for a missing Secret: it was claimed, or it was removed without a claim.
     async fn gone(&self) -> Failure {
         let key = match select::one(self.cluster, self.name()).await {
             Ok(key) => key,

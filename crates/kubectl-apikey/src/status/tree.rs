@@ -1,4 +1,4 @@
-//! The tree of a key. Pure.
+//! Draws the tree of a key. Pure.
 
 use k8s_openapi::api::core::v1::Secret;
 use k8s_openapi::api::events::v1::Event;
@@ -13,19 +13,19 @@ use crate::text::{Text, styled};
 use crate::{key, time};
 use apikey_api::{ApiKey, ApiKeyStatus, Organization, SubOrganization, conditions, names};
 
-/// Events that are shown.
+/// Maximum number of events in the tree.
 const EVENTS: usize = 8;
 
-/// Conditions that are bad news when they hold.
+/// Conditions that are shown as bad if they are true.
 const BAD_NEWS: [&str; 2] = [conditions::STALLED, conditions::EXPIRED];
-/// Conditions that are worth a look when they hold.
+/// Conditions that are shown as a warning if they are true.
 const NEWS: [&str; 3] = [
     conditions::RECONCILING,
     conditions::EXPIRING_SOON,
     conditions::SUSPENDED,
 ];
 
-/// A title and what is below it.
+/// A title and the lines below it.
 type Branch = (Text, Vec<Text>);
 
 pub(super) fn render(view: &View, now: Timestamp) -> Text {
@@ -69,7 +69,7 @@ fn roles(view: &View, status: &ApiKeyStatus) -> Text {
     if status.phase.is_none() {
         return wanted.join(", ").into();
     }
-    // Without its Organization there is no catalogue to be in.
+    // Without the Organization, there is no catalogue to compare with.
     let missing = view.organizations.missing(&view.key);
     if missing.is_some() || waits_for_organization(&view.key) {
         let missing = missing.unwrap_or(&view.key.spec.org);
@@ -156,7 +156,7 @@ fn parent_line(name: &str, parent: &Found) -> Text {
     }
 }
 
-/// Where the key may act beside its own organization, with its roles there.
+/// The sub-organizations in which the key may act, with its roles there.
 fn sub_organizations(view: &View) -> Option<Branch> {
     let (key, around) = (&view.key, &view.organizations);
     let granted = around.sub_grants(key);
@@ -223,7 +223,7 @@ fn annotation<'a>(secret: &'a PartialObjectMeta<Secret>, name: &str) -> Option<&
     annotations.get(name).map(String::as_str)
 }
 
-/// What of the Secret's metadata contradicts the key.
+/// Contradictions between the metadata of the Secret and the key.
 fn mismatches(key: &ApiKey, secret: &PartialObjectMeta<Secret>) -> Vec<String> {
     let status = key.status.clone().unwrap_or_default();
     let owners = secret.metadata.owner_references.iter().flatten();

@@ -1,4 +1,4 @@
-//! Is a token to be trusted at this time? Pure.
+//! Decides whether a token is valid at a given time. Pure.
 //!
 //! Sources: RFC 7519, RFC 8725 (one algorithm per key), RFC 9068 section 4.
 
@@ -9,20 +9,20 @@ use crate::jwt::{self, Jwt};
 use crate::time;
 use apikey_credential::signing::{BadJwk, PublicKey};
 
-/// How far the clock of the issuer may be ahead of ours.
+/// How far the clock of the issuer may be ahead of the local clock.
 const LEEWAY: SignedDuration = SignedDuration::from_secs(10);
 
-/// What the token has to be.
+/// The requirements for the token.
 pub(super) struct Wanted<'a> {
-    /// Of this issuer, if one is given.
+    /// The required issuer, if one is given.
     pub(super) issuer: Option<String>,
-    /// For one of these, if some are given.
+    /// Accepted audiences. If empty, any audience is accepted.
     pub(super) audiences: &'a [String],
-    /// Valid at this time.
+    /// The time at which the token must be valid.
     pub(super) now: Timestamp,
 }
 
-/// Why a token is not to be trusted.
+/// Why a token is invalid.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum Invalid {
     #[error("the key set has no list `keys`")]
@@ -51,7 +51,7 @@ pub(super) enum Invalid {
     Audience { said: String, wanted: String },
 }
 
-/// Id of the key that signed the token, if all is well.
+/// Returns the id of the key that signed the token, if the token is valid.
 pub(super) fn check(token: &Jwt, jwks: &Value, wanted: &Wanted<'_>) -> Result<String, Invalid> {
     let kid = signed_by(token, jwks)?;
     let typ = token.header("typ").unwrap_or_default().to_lowercase();
@@ -76,7 +76,7 @@ pub(super) fn check(token: &Jwt, jwks: &Value, wanted: &Wanted<'_>) -> Result<St
     Ok(kid)
 }
 
-/// Id of the key that signed the token.
+/// Returns the id of the key that signed the token.
 fn signed_by(token: &Jwt, jwks: &Value) -> Result<String, Invalid> {
     let keys = jwks.get("keys").and_then(Value::as_array);
     let keys = keys.ok_or(Invalid::NoKeySet)?;

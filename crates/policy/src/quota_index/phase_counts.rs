@@ -1,17 +1,17 @@
-//! How many keys are in each phase.
+//! The number of keys in each phase.
 
 use std::ops::AddAssign;
 
 use apikey_api::Phase;
 
-/// Keys in each phase.
+/// Number of keys in each phase.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct PhaseCounts {
-    /// Without a secret yet.
+    /// Keys without a secret.
     pub pending: i64,
-    /// With a secret, not expired.
+    /// Keys with a secret that have not expired.
     pub active: i64,
-    /// Expired.
+    /// Expired keys.
     pub expired: i64,
 }
 

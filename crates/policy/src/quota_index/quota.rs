@@ -1,4 +1,4 @@
-//! The quota of one organization, `limits.maxKeys`: it admits the oldest keys.
+//! The quota of one organization, `limits.maxKeys`. It admits the oldest keys.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -7,21 +7,21 @@ use k8s_openapi::jiff::Timestamp;
 
 use apikey_api::KeyRef;
 
-/// A key that asks to be admitted, in the order of age: creation time, then uid.
+/// A key to admit. Candidates are ordered by creation time, then uid.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Candidate {
-    /// When the key was created.
+    /// Time at which the key was created.
     pub(super) created: Timestamp,
-    /// Its uid.
+    /// The uid of the key.
     pub(super) uid: Arc<str>,
-    /// Which key it is.
+    /// Namespace and name of the key.
     pub(super) key: KeyRef,
 }
 
-/// The keys that a quota admits, and those that are queued for it.
+/// The keys that a quota admits, and those that are queued.
 #[derive(Debug, Default)]
 pub(super) struct Quota {
-    /// How many keys it admits; `None`: any number.
+    /// Maximum number of admitted keys. `None` means unlimited.
     pub(super) max_keys: Option<i64>,
     admitted: BTreeSet<Candidate>,
     queued: BTreeSet<Candidate>,

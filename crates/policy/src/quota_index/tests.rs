@@ -199,7 +199,7 @@ fn keys_that_no_organization_allows_are_counted_under_no_name() {
 }
 
 proptest! {
-    /// The model: sort all keys by age and take the first `max`.
+    /// The model sorts all keys by age and admits the first `max`.
     #[test]
     fn places_are_those_of_the_oldest(
         steps in prop::collection::vec((0..12_i64, any::<bool>(), 0..6_i64), 1..60),

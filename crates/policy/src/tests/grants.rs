@@ -1,4 +1,4 @@
-//! Where a key may act, for how long at a time, and for whom.
+//! Where a key may act, how long its tokens live, and which audiences they have.
 
 use proptest::prelude::*;
 
@@ -20,7 +20,8 @@ fn listed(org: &str, roles: &[&str]) -> SubOrganization {
     }
 }
 
-/// A key of the root organization `acme` with these roles, sub-organizations listed and declared.
+/// A key of the root organization `acme` with these roles, and with these listed and declared
+/// sub-organizations.
 fn case(roles: &[&str], sub_orgs: &[SubOrganization], declared: &[Organization]) -> Case {
     let mut key = apikey(roles);
     key.spec.sub_orgs = sub_orgs.to_vec();
@@ -106,7 +107,8 @@ fn a_key_of_an_undeclared_organization_reaches_no_other() {
 
 #[test]
 fn roles_in_a_sub_organization_are_the_listed_ones_of_its_catalogue() {
-    // Roles of the root's catalogue, of the sub-organization's, and listed; roles that it gets.
+    // Roles in the root's catalogue, in the sub-organization's catalogue, and in the key's list; granted
+    // roles.
     let table: [(Texts, Texts, Texts, &str); 9] = [
         (&[], &[], &[], "tr: build deploy"),
         (&[], &[], &["view"], "tr: view"),
@@ -161,7 +163,7 @@ fn a_key_that_is_not_allowed_acts_nowhere() {
 
 #[test]
 fn the_life_of_a_token_is_bounded_by_where_the_key_acts() {
-    // Wanted; limits of the root and of the sub-organization; life in the one and in the other.
+    // Requested lifetime; limits of the root and of the sub-organization; resulting lifetime in each.
     let table = [
         (None, None, None, 3600, 3600),
         (Some(86_400), None, None, 3600, 3600),
@@ -210,7 +212,7 @@ fn the_life_of_a_token_is_bounded_by_where_the_key_acts() {
 #[test]
 fn audiences_are_those_that_the_organization_or_its_parent_allows() {
     let texts = |list: &[&str]| -> Vec<String> { list.iter().map(|a| (*a).into()).collect() };
-    // Audiences of the parent, of the organization, and wanted; given and left out.
+    // Audiences of the parent, of the organization, and of the key; granted and ignored audiences.
     let table: [(Texts, Texts, Texts, Texts, Texts); 7] = [
         (&[], &[], &[], &[], &[]),
         (&[], &[], &["x", "y"], &["x", "y"], &[]),
@@ -269,8 +271,8 @@ fn a_refused_audience_is_told_with_the_field_the_value_and_the_fix() {
 }
 
 proptest! {
-    /// Whatever is declared: what a key reaches beside its own organization is listed, declared and
-    /// directly below it, and only a declared root reaches anything.
+    /// Outside its own organization, a key may act only in organizations that are listed, declared and
+    /// directly below it, and only if its own organization is a declared root.
     #[test]
     fn authority_only_flows_down(
         own in prop::option::of(0..5_usize),

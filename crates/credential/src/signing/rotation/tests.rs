@@ -1,4 +1,4 @@
-//! Rotation over time, with keys that are nothing but their lifetime.
+//! Simulates rotation over time, with keys that consist only of their lifetime.
 
 use std::collections::BTreeMap;
 
@@ -35,16 +35,16 @@ impl Lifetime for Key {
     }
 }
 
-/// A ring, and what its replicas have seen of it.
+/// A ring, and what its replicas have observed.
 #[derive(Debug)]
 struct World {
     now: i64,
     policy: RotationPolicy,
     keys: Vec<Key>,
     made: usize,
-    /// When each key was published first.
+    /// Time at which each key was first published.
     published: BTreeMap<String, i64>,
-    /// When each key that ever signed was seen to sign last.
+    /// Time at which each key was last seen to sign.
     signed: BTreeMap<String, i64>,
 }
 
@@ -67,7 +67,7 @@ impl World {
         self.keys.get(current(&self.keys, at(self.now))?)
     }
 
-    /// Takes every step that is due; returns when the next one is, and how many there were.
+    /// Takes every step that is due. Returns the time of the next step, and the number of steps taken.
     fn settle(&mut self) -> (Timestamp, usize) {
         for steps in 0..4 {
             match next_step(&self.keys, at(self.now), &self.policy) {
@@ -90,7 +90,7 @@ impl World {
         panic!("the steps have no end: {self:?}");
     }
 
-    /// Lets time pass, in which replicas sign with whichever key is current.
+    /// Lets time pass, while replicas sign with the current key.
     fn pass(&mut self, seconds: i64) {
         for key in &self.keys {
             let begins = key.signs_from.as_second().max(self.now);
@@ -101,7 +101,7 @@ impl World {
                 *last = moment.max(*last);
             }
         }
-        // The key before a takeover signs until just before it.
+        // A key signs until just before its successor does.
         for (key, successor) in self.keys.iter().zip(self.keys.iter().skip(1)) {
             let end = successor.signs_from.as_second() - 1;
             if (self.now..=self.now + seconds).contains(&end) && key.signs_from <= at(end) {
@@ -240,7 +240,7 @@ fn algorithm() -> impl Strategy<Value = Algorithm> {
     prop::sample::select(Algorithm::ALL.to_vec())
 }
 
-/// Seconds until something happens: around an hour, around a day, and long.
+/// A number of seconds until the next event: around an hour, around a day, or long.
 fn pause() -> impl Strategy<Value = i64> {
     prop_oneof![5 => 0..3 * HOUR, 1 => 23 * HOUR..26 * HOUR, 1 => 0..200 * DAY]
 }
@@ -263,7 +263,7 @@ proptest! {
             prop_assert!(until > at(world.now), "a step is due at once: {world:?}");
             world.assert_sound();
         }
-        // Once nobody changes anything, the wanted algorithm signs and the ring is small.
+        // After the policy stops changing, the configured algorithm signs and the ring is small.
         for _ in 0..4 * MAX_KEYS {
             let (until, steps) = world.settle();
             prop_assert!(steps <= 1);
