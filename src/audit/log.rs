@@ -20,7 +20,6 @@ use std::os::fd::AsFd as _;
 use std::sync::Arc;
 use std::time::Duration;
 
-use k8s_openapi::jiff::Timestamp;
 use parking_lot::{Condvar, Mutex};
 use prometheus_client::metrics::counter::Counter;
 use tokio::sync::watch;

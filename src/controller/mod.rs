@@ -13,11 +13,11 @@ pub mod leader;
 pub mod manager;
 pub mod organization;
 pub mod queue;
-mod recount;
+pub mod recount;
 pub mod relations;
 pub mod remembered;
 pub mod removal;
-mod restore;
+pub mod restore;
 #[cfg(test)]
 mod testing;
 pub mod turns;

@@ -7,11 +7,9 @@
 
 use std::sync::Arc;
 
-use k8s_openapi::api::core::v1::{ObjectReference, Secret};
-use kube::api::{DeleteParams, Preconditions};
-use kube::core::Request;
+use k8s_openapi::api::core::v1::ObjectReference;
+use kube::Resource as _;
 use kube::runtime::reflector::ObjectRef;
-use kube::{Resource as _, ResourceExt as _};
 
 use super::context::Context;
 use super::events::{Severity, Transition};
@@ -23,7 +21,7 @@ use crate::watch::stored::Verifier;
 use apikey_api::ApiKey;
 use apikey_api::KeyRef;
 use apikey_api::conditions::reason;
-use apikey_client::error::{Error, request};
+use apikey_client::error::Error;
 use apikey_credential::record::{CredentialRecord, Owner};
 
 /// Name of this controller in metrics and logs.

@@ -38,7 +38,7 @@ pub mod span;
 #[cfg(test)]
 mod testing;
 pub mod verify;
-mod watch_name;
+pub mod watch_name;
 pub mod watches;
 
 use std::sync::Arc;

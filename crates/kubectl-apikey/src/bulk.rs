@@ -8,7 +8,8 @@ use futures::stream;
 
 use super::exit::Failure;
 use super::invocation::Invocation;
-use super::select::{self, Selected};
+use super::listing;
+use super::select::Selected;
 use super::{key, program};
 use apikey_api::ApiKey;
 
@@ -67,7 +68,7 @@ pub(super) async fn each<T: Display>(
         failures.push(failure);
     }
     for key in &unreadable {
-        let failure = select::unreadable(key);
+        let failure = listing::unreadable(key);
         told(&failure, count, call);
         failures.push(failure);
     }

@@ -3,20 +3,19 @@
 mod metadata;
 mod node;
 mod object;
+mod problem;
 mod read;
 mod rules;
 mod schema;
 mod server;
 
-use std::fmt;
-
 use clap::{Args, ValueEnum};
 use k8s_openapi::jiff::Timestamp;
-use serde::Serialize;
 use serde_json::json;
 
 use self::object::Checker;
-use self::read::{Document, Files, Kind};
+use self::problem::{Problem, Severity};
+use self::read::{Files, Kind};
 use self::rules::World;
 use super::exit::Failure;
 use super::format::Machine;
@@ -72,78 +71,6 @@ Examples:
 
   Against the organizations and quotas of a cluster:
     kubectl apikey lint -f deploy/ --context production";
-
-/// How serious a problem is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-enum Severity {
-    /// The object would be refused, or would never be ready.
-    Error,
-    /// A part of the object would be ignored.
-    Warning,
-    /// Whether the object would be refused depends on what could not be read.
-    Unknown,
-}
-
-/// A problem of an object or of a file.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-struct Problem {
-    file: String,
-    line: usize,
-    /// The object, for example `apikey/ci`. Empty if the file can't be read.
-    object: String,
-    /// Path of the field in the object. May be empty.
-    field: String,
-    severity: Severity,
-    /// What is wrong, with the value and the fix.
-    message: String,
-}
-
-impl fmt::Display for Problem {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}: ", self.file, self.line)?;
-        for part in [&self.object, &self.field] {
-            if !part.is_empty() {
-                write!(f, "{part}: ")?;
-            }
-        }
-        match self.severity {
-            Severity::Error => {}
-            Severity::Warning | Severity::Unknown => write!(f, "warning: ")?,
-        }
-        write!(f, "{}", self.message)
-    }
-}
-
-impl Document {
-    /// Creates an error about this object.
-    fn problem(&self, field: &str, message: impl Into<String>) -> Problem {
-        Problem {
-            file: self.file.clone(),
-            line: self.line(field),
-            object: self.title(),
-            field: field.to_owned(),
-            severity: Severity::Error,
-            message: message.into(),
-        }
-    }
-
-    /// Creates a finding about this object that can't be decided.
-    fn unknown(&self, field: &str, message: impl Into<String>) -> Problem {
-        Problem {
-            severity: Severity::Unknown,
-            ..self.problem(field, message)
-        }
-    }
-
-    /// Creates a warning about this object.
-    fn warning(&self, field: &str, message: impl Into<String>) -> Problem {
-        Problem {
-            severity: Severity::Warning,
-            ..self.problem(field, message)
-        }
-    }
-}
 
 /// Returns what the API server and the operator would refuse if the key were created now, as pairs of field
 /// and message.

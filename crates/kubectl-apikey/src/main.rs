@@ -26,6 +26,7 @@ mod jwt;
 mod key;
 mod lint;
 mod list;
+mod listing;
 mod lost;
 mod nearest;
 mod organization;

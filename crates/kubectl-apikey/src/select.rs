@@ -3,17 +3,14 @@
 use clap::Args;
 use kube::api::{GetParams, ListParams};
 use kube::core::Request;
-use kube::{Api, Client, Resource};
 
 use super::exit::Failure;
 use super::invocation::Cluster;
+use super::listing::{Listed, Unread, list, read, unreadable};
 use super::{key, organization};
 use apikey_api::ApiKey;
 use apikey_client::error::request;
-use apikey_client::object::{Answer, Decode, Identity, Page, Stored, Unreadable};
-
-/// Maximum number of objects in one response of the API server.
-const PAGE: u32 = 500;
+use apikey_client::object::{Decode, Stored};
 
 /// The keys of a namespace to select.
 #[derive(Args, Clone, Debug)]
@@ -93,33 +90,6 @@ pub(super) struct Selected {
     pub(super) unreadable: Vec<Unread>,
 }
 
-/// The objects of a list, and those that can't be read.
-#[derive(Debug)]
-pub(super) struct Listed<K> {
-    pub(super) objects: Vec<K>,
-    pub(super) unreadable: Vec<Unread>,
-}
-
-/// An object that can't be read.
-#[derive(Debug)]
-pub(super) struct Unread {
-    pub(super) identity: Identity,
-    pub(super) why: Unreadable,
-}
-
-/// The failure for a key that can't be read.
-pub(super) fn unreadable(key: &Unread) -> Failure {
-    let Unread { identity, why } = key;
-    let namespace = identity.namespace.as_deref().unwrap_or_default();
-    Failure::failed(format!(
-        "apikey/{name} in namespace '{namespace}' can't be read: {why}. An operator of this version \
-         refuses it. Look at it with `kubectl get apikey {name} -n {namespace} -o yaml`, and apply it \
-         again, update this program if the operator is newer, or delete it with `kubectl delete apikey \
-         {name} -n {namespace}`",
-        name = identity.name
-    ))
-}
-
 /// The field selector for the keys of an organization.
 pub(super) fn of_organization(org: &str) -> String {
     format!("spec.org={org}")
@@ -173,10 +143,6 @@ pub(super) fn readable<K>(key: Stored<K>) -> Result<K, Failure> {
     read(key).map_err(|key| unreadable(&key))
 }
 
-fn read<K>(Stored { identity, object }: Stored<K>) -> Result<K, Unread> {
-    object.map_err(|why| Unread { identity, why })
-}
-
 async fn get<K: Decode>(cluster: &Cluster, name: &str) -> Result<Option<Stored<K>>, Failure> {
     let url = cluster.keys().resource_url().to_owned();
     let get = Request::new(url).get(name, &GetParams::default());
@@ -186,49 +152,6 @@ async fn get<K: Decode>(cluster: &Cluster, name: &str) -> Result<Option<Stored<K
         Ok(found) => Ok(Some(found)),
         Err(error) if error.is_not_found() => Ok(None),
         Err(error) => Err(error.into()),
-    }
-}
-
-/// Lists all objects, separated into those that can be decoded and the others.
-pub(super) async fn list<K: Decode + Resource>(
-    api: Api<Answer<K>>,
-    doing: &'static str,
-    params: ListParams,
-) -> Result<Listed<K>, Failure> {
-    let target = Request::new(api.resource_url());
-    let all = all(api.into_client(), target, doing, params).await?;
-    let mut listed = Listed {
-        objects: Vec::new(),
-        unreadable: Vec::new(),
-    };
-    for item in all {
-        match read(item) {
-            Ok(object) => listed.objects.push(object),
-            Err(unread) => listed.unreadable.push(unread),
-        }
-    }
-    Ok(listed)
-}
-
-/// Lists all objects page by page. An object that can't be decoded does not affect the others.
-pub(super) async fn all<K: Decode>(
-    client: Client,
-    target: Request,
-    doing: &'static str,
-    params: ListParams,
-) -> Result<Vec<Stored<K>>, Failure> {
-    let mut params = params.limit(PAGE);
-    let mut all = Vec::new();
-    loop {
-        let asked = target.list(&params).map_err(kube::Error::BuildRequest);
-        let page = async { client.request::<Page<K>>(asked?).await };
-        let page = request(doing, page).await?;
-        let token = page.token().map(ToOwned::to_owned);
-        all.extend(page.into_items());
-        match token {
-            Some(token) => params = params.continue_token(&token),
-            None => return Ok(all),
-        }
     }
 }
 

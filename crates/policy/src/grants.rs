@@ -5,8 +5,9 @@
 
 use uuid::Uuid;
 
+use super::input::Input;
 use super::limits::{DEFAULT_TOKEN_TTL_SECONDS, Limits};
-use super::{Input, organization_id};
+use super::organization_id::organization_id;
 use apikey_api::{Organization, SubOrganization};
 
 /// An organization in which a key may act.

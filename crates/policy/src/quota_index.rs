@@ -15,7 +15,7 @@ use k8s_openapi::jiff::Timestamp;
 
 pub use self::phase_counts::PhaseCounts;
 use self::quota::{Candidate, Quota};
-use crate::OverQuota;
+use crate::input::OverQuota;
 use apikey_api::{ApiKey, KeyRef, Organization, Phase};
 
 /// All keys by organization.
@@ -314,7 +314,7 @@ impl QuotaIndex {
         let labels = self.namespaces.get(namespace).map(|labels| &**labels);
         declared.is_none_or(|organization| {
             let allowed = &organization.spec.allowed_namespaces;
-            crate::namespace_allowed(allowed, namespace, labels) == Some(true)
+            crate::namespaces::namespace_allowed(allowed, namespace, labels) == Some(true)
         })
     }
 

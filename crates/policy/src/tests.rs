@@ -1,11 +1,16 @@
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use k8s_openapi::jiff::Timestamp;
 
 use super::namespaces::selects;
 use super::*;
 use apikey_api::SelectorOperator::{DoesNotExist, Exists, In, NotIn};
+use apikey_api::conditions::reason;
 use apikey_api::{
-    ApiKeySpec, FromNamespaces, NamespaceSelector, OrganizationLimits, OrganizationSpec,
-    Requirement, Role,
+    ApiKey, ApiKeySpec, FromNamespaces, NamespaceSelector, Organization, OrganizationLimits,
+    OrganizationSpec, Requirement, Role, SubOrganization, TokenSpec,
 };
 
 mod grants;

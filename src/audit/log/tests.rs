@@ -4,6 +4,8 @@ use std::sync::mpsc;
 use serde_json::Value;
 
 use super::lines::EACH_PER_SECOND;
+use k8s_openapi::jiff::Timestamp;
+
 use super::*;
 
 /// Longer than any test takes.

@@ -14,7 +14,9 @@
 
 use k8s_openapi::jiff::Timestamp;
 
-use apikey_api::conditions::{self, DELIVERED, EXPIRING_SOON, SUSPENDED};
+use crate::audit::Action;
+use crate::controller::events::Severity;
+use apikey_api::conditions::{self, DELIVERED, EXPIRING_SOON, READY, SUSPENDED, reason};
 use apikey_api::text::printable;
 use apikey_api::{ApiKeyStatus, Phase, PreviousSecret};
 use apikey_credential::KeyId;

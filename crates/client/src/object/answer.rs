@@ -8,7 +8,7 @@ use serde::de::{Deserializer, Error as _};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use super::{Decode, Stored};
+use super::stored::{Decode, Stored};
 
 /// An object that is requested by name. kube's `Api<Answer<K>>` decodes it as leniently as a watch does.
 #[derive(Clone, Debug, Serialize)]

@@ -16,7 +16,8 @@ use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 
 use super::metadata::Metadata;
-use super::{Decode, Unreadable, status};
+use super::status;
+use super::stored::{Decode, Unreadable};
 use apikey_api::bounds::MAX_SPEC_BYTES;
 use apikey_api::{ApiKey, Organization};
 

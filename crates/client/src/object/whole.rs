@@ -6,7 +6,7 @@ use std::fmt;
 use serde::Serialize;
 use serde_json::value::{RawValue, to_raw_value};
 
-use super::{Decode, Unreadable};
+use super::stored::{Decode, Unreadable};
 
 const METADATA: &str = "metadata";
 const MANAGED_FIELDS: &str = "managedFields";

@@ -8,12 +8,12 @@ use k8s_openapi::jiff::SignedDuration;
 use kube::api::ListParams;
 
 use super::Create;
-use super::build::{self, Expiry};
+use super::values::{self, Expiry};
 use crate::dialogue::{answered, confirm, one_of, some_of};
 use crate::exit::Failure;
 use crate::invocation::{Cluster, Invocation};
+use crate::listing::{self, Unread};
 use crate::nearest::question;
-use crate::select::{self, Unread};
 use crate::terminal::DIM;
 use crate::text::styled;
 use apikey_api::Organization;
@@ -22,7 +22,7 @@ use apikey_api::Organization;
 const DAYS: [i64; 3] = [30, 90, 180];
 
 pub(super) async fn complete(mut flags: Create, call: &mut Invocation) -> Result<Create, Failure> {
-    let known = if flags.dry_run == Some(super::DryRun::Client) {
+    let known = if flags.dry_run == Some(crate::revoke::DryRun::Client) {
         Known::default()
     } else {
         let cluster = call.cluster().await?;
@@ -99,7 +99,7 @@ impl Known {
 /// Lists the Organizations of the cluster if the user may list them.
 async fn organizations(cluster: &Cluster, call: &mut Invocation) -> Known {
     let api = cluster.organizations();
-    let listed = select::list(api, "list Organizations", ListParams::default()).await;
+    let listed = listing::list(api, "list Organizations", ListParams::default()).await;
     match listed {
         Ok(listed) => {
             for Unread { identity, why } in &listed.unreadable {
@@ -179,12 +179,12 @@ fn expiry() -> Result<Option<Expiry>, Failure> {
                 .with_help_message("a duration (45d) or a time (2027-05-24T00:00:00Z)")
                 .with_validator(|text: &str| {
                     Ok(valid(
-                        build::expiry(text).is_ok(),
+                        values::expiry(text).is_ok(),
                         "45d, or 2027-05-24T00:00:00Z",
                     ))
                 });
             let text = answered(ask.prompt())?;
-            build::expiry(&text).map(Some).map_err(Failure::usage)
+            values::expiry(&text).map(Some).map_err(Failure::usage)
         }
     }
 }

@@ -1,16 +1,13 @@
 //! Builds an `ApiKey` from flags. Pure.
 
-use k8s_openapi::jiff::{SignedDuration, Timestamp};
+use k8s_openapi::jiff::Timestamp;
 
-use super::{Create, How};
+use super::flags::{Create, How};
+use super::values::Expiry;
 use crate::exit::Failure;
 use crate::time;
-use apikey_api::{
-    ApiKey, ApiKeySpec, DeliveredSecretSpec, Delivery, RotationSpec, SubOrganization, TokenSpec,
-};
-use apikey_credential::sealed::Recipients;
+use apikey_api::{ApiKey, ApiKeySpec, DeliveredSecretSpec, Delivery, RotationSpec, TokenSpec};
 
-const DAY_SECONDS: i64 = 86_400;
 /// Fields of an `ApiKey`, and the flags that set them.
 const FLAGS: [(&str, &str); 17] = [
     ("metadata", "NAME"),
@@ -34,66 +31,6 @@ const FLAGS: [(&str, &str); 17] = [
     ("spec.token.ttlSeconds", "--ttl"),
     ("spec.token.audiences", "--audience"),
 ];
-
-/// When a key expires.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Expiry {
-    /// After this duration.
-    In(SignedDuration),
-    /// At this time, as the user wrote it.
-    At(String),
-}
-
-/// Parses `90d` or an RFC 3339 time.
-pub(super) fn expiry(text: &str) -> Result<Expiry, String> {
-    if let Ok(duration) = time::duration(text) {
-        return Ok(Expiry::In(duration));
-    }
-    match apikey_policy::spec_expiry(Some(text)) {
-        Ok(_) => Ok(Expiry::At(text.to_owned())),
-        Err(_) => Err("use a duration (90d) or a time (2027-05-24T00:00:00Z)".to_owned()),
-    }
-}
-
-/// A sub-organization and the roles in it.
-#[derive(Clone, Debug, PartialEq)]
-pub(super) struct SubOrg(SubOrganization);
-
-/// Parses `ORG` or `ORG=ROLE,ROLE`.
-pub(super) fn sub_org(text: &str) -> Result<SubOrg, String> {
-    let (org, roles) = match text.split_once('=') {
-        None => (text, Vec::new()),
-        Some((org, roles)) => (org, roles.split(',').map(str::to_owned).collect()),
-    };
-    if org.is_empty() || roles.iter().any(String::is_empty) {
-        return Err("use ORG, or ORG=ROLE,ROLE".to_owned());
-    }
-    let org = org.to_owned();
-    Ok(SubOrg(SubOrganization { org, roles }))
-}
-
-/// Parses a duration of whole days.
-pub(super) fn days(text: &str) -> Result<i32, String> {
-    let seconds = time::duration(text)?.as_secs();
-    let days = i32::try_from(seconds / DAY_SECONDS).ok();
-    days.filter(|_| seconds % DAY_SECONDS == 0)
-        .ok_or_else(|| "use whole days, for example 30d".to_owned())
-}
-
-/// Parses a duration into seconds.
-pub(super) fn seconds(text: &str) -> Result<u32, String> {
-    let seconds = time::duration(text)?.as_secs();
-    u32::try_from(seconds).map_err(|_| "is too long".to_owned())
-}
-
-/// Parses a public key of age and verifies its checksum.
-pub(super) fn recipient(text: &str) -> Result<String, String> {
-    let text = text.to_owned();
-    match Recipients::parse(std::slice::from_ref(&text)) {
-        Ok(_) => Ok(text),
-        Err(bad) => Err(bad.to_string()),
-    }
-}
 
 /// Builds the object.
 pub(super) fn apikey(flags: &Create, now: Timestamp) -> Result<ApiKey, Failure> {
@@ -180,6 +117,7 @@ fn token(flags: &Create) -> Option<TokenSpec> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::create::values::{days, expiry, sub_org};
 
     fn flags() -> Create {
         Create {

@@ -4,8 +4,9 @@ use k8s_openapi::jiff::Timestamp;
 use kube_cel::{CompiledSchema, ErrorKind, Validator, compile_schema};
 use serde_json::{Value, json};
 
+use super::problem::Problem;
 use super::read::{Document, Kind};
-use super::{Problem, metadata, schema};
+use super::{metadata, schema};
 use crate::exit::Failure;
 use apikey_api::{ApiKey, Organization, crds, expiry};
 use apikey_credential::sealed::Recipients;

@@ -9,7 +9,7 @@ use serde_saphyr::Spanned;
 use serde_saphyr::options::MergeKeyPolicy;
 
 use super::node::{Node, line_of};
-use super::{Problem, Severity};
+use super::problem::{Problem, Severity};
 use crate::exit::Failure;
 use crate::nearest::question;
 use apikey_api::names;
@@ -218,6 +218,36 @@ impl Files {
             };
             let start = lines.get(&prefix).copied().unwrap_or(start);
             self.take(file, node, start);
+        }
+    }
+}
+
+impl Document {
+    /// Creates an error about this object.
+    pub(super) fn problem(&self, field: &str, message: impl Into<String>) -> Problem {
+        Problem {
+            file: self.file.clone(),
+            line: self.line(field),
+            object: self.title(),
+            field: field.to_owned(),
+            severity: Severity::Error,
+            message: message.into(),
+        }
+    }
+
+    /// Creates a finding about this object that can't be decided.
+    pub(super) fn unknown(&self, field: &str, message: impl Into<String>) -> Problem {
+        Problem {
+            severity: Severity::Unknown,
+            ..self.problem(field, message)
+        }
+    }
+
+    /// Creates a warning about this object.
+    pub(super) fn warning(&self, field: &str, message: impl Into<String>) -> Problem {
+        Problem {
+            severity: Severity::Warning,
+            ..self.problem(field, message)
         }
     }
 }

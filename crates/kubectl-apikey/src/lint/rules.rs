@@ -6,7 +6,7 @@ use std::sync::Arc;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use k8s_openapi::jiff::Timestamp;
 
-use super::Problem;
+use super::problem::Problem;
 use super::read::{Document, Kind};
 use crate::nearest::question;
 use apikey_api::conditions::reason;
