@@ -56,11 +56,11 @@ impl Failures {
             Class::Bug => BUG_WAIT,
         };
         let mut failures = self.0.lock();
-        let class = class.as_str();
-        let before = failures.get(object).filter(|row| row.class == class);
+        let word = class.as_str();
+        let before = failures.get(object).filter(|row| row.class == word);
         let count = before.map_or(0, |row| row.count);
         let row = Row {
-            class,
+            class: word,
             count: count.saturating_add(1),
         };
         failures.insert(object.to_owned(), row);
@@ -68,7 +68,13 @@ impl Failures {
         // Spread by name, so that a thousand objects that fail together do not retry together.
         let spread = u64::from(crc32fast::hash(object.as_bytes())) % 256;
         let spread = u32::try_from(spread).unwrap_or_default();
-        grown.saturating_sub(grown * spread / 1024)
+        let spread = grown * spread / 1024;
+        if matches!(class, Class::Throttled(_)) {
+            // Never before the time for which the server asked.
+            grown.saturating_add(spread)
+        } else {
+            grown.saturating_sub(spread)
+        }
     }
 }
 
@@ -86,7 +92,9 @@ mod tests {
         failures.clear("a");
         assert_eq!(failures.wait("a", Class::Transient), waits[0]);
         let asked = Duration::from_secs(90);
-        assert!(failures.wait("b", Class::Throttled(asked)) >= asked * 3 / 4);
+        for object in ["a", "b", "c", "d"] {
+            assert!(failures.wait(object, Class::Throttled(asked)) >= asked);
+        }
     }
 
     #[test]

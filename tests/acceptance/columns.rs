@@ -62,5 +62,5 @@ async fn explain_is_a_manual() {
         "{text}"
     );
     let text = explain("organization.spec.limits.maxKeys").await;
-    assert!(text.contains("oldest keys keep their place"), "{text}");
+    assert!(text.contains("oldest keys are admitted"), "{text}");
 }

@@ -249,3 +249,19 @@ async fn keys_take_over_and_go_at_their_time_and_rivals_agree() {
     assert_eq!(kids.len(), 1);
     assert!(rivals.iter().all(|rival| signs(rival, &kids[0])));
 }
+
+#[tokio::test]
+async fn a_namespace_that_does_not_exist_is_reported_and_not_asked_for_without_a_pause() {
+    let cluster = Cluster::start();
+    let admin = cluster.control_plane.admin_kubeconfig();
+    let arguments = ["--leader-elect=false", "--namespace=nowhere"];
+    let operator = cluster.operator_of(admin, &arguments);
+    logged(&operator, "The signing ring can't be kept").await;
+    logged(&operator, "No secret can be minted yet").await;
+    let requests = std::fs::read_to_string(cluster.control_plane.audit_log()).unwrap();
+    let creates = requests.lines().filter(|line| {
+        let request: serde_json::Value = serde_json::from_str(line).unwrap_or_default();
+        request["verb"] == "create" && request["objectRef"]["namespace"] == "nowhere"
+    });
+    assert!((1..50).contains(&creates.count()));
+}

@@ -11,9 +11,10 @@ use walkdir::WalkDir;
 
 /// Path of a module inside its crate: none, the root.
 type Module = Vec<String>;
+type Sources = BTreeMap<Module, Vec<String>>;
 type Imports = BTreeMap<Module, BTreeSet<Module>>;
 
-/// Folders whose names begin so hold the sources of one crate each.
+/// The folder with the sources of each crate.
 const ROOTS: [&str; 7] = [
     "src",
     "crates/api/src",
@@ -45,9 +46,10 @@ pub(crate) fn check(root: &Path) -> Result<()> {
     )
 }
 
-/// The text of each module below a folder, without tests.
-fn sources(folder: &Path) -> Result<BTreeMap<Module, String>> {
-    let mut sources = BTreeMap::new();
+/// The texts of each module below a folder, without tests. A package with a library and a program has two
+/// for its root.
+fn sources(folder: &Path) -> Result<Sources> {
+    let mut sources = Sources::new();
     for entry in WalkDir::new(folder) {
         let entry = entry?;
         let path = entry.path().strip_prefix(folder)?.with_extension("");
@@ -68,26 +70,24 @@ fn sources(folder: &Path) -> Result<BTreeMap<Module, String>> {
         ) {
             module.pop();
         }
-        // A package with a library and a program has two roots; the program imports the library by name.
         let text = fs::read_to_string(entry.path())?;
-        sources
-            .entry(module)
-            .or_insert_with(String::new)
-            .push_str(&text);
+        sources.entry(module).or_default().push(text);
     }
     Ok(sources)
 }
 
 /// What each module imports of its crate.
-fn imports(sources: &BTreeMap<Module, String>) -> Result<Imports> {
+fn imports(sources: &Sources) -> Result<Imports> {
     let mut all = Imports::new();
-    for (module, text) in sources {
-        let file = syn::parse_file(text).with_context(|| module.join("::"))?;
+    for (module, texts) in sources {
         let mut found = Found {
             module,
             paths: BTreeSet::new(),
         };
-        found.visit_file(&file);
+        for text in texts {
+            let file = syn::parse_file(text).with_context(|| module.join("::"))?;
+            found.visit_file(&file);
+        }
         let imported = found.paths.into_iter().filter_map(|mut path| {
             while !sources.contains_key(&path) {
                 path.pop()?;
@@ -159,6 +159,9 @@ impl<'ast> Visit<'ast> for Found<'_> {
         }
     }
 
+    // The path of `pub(super)` imports nothing.
+    fn visit_vis_restricted(&mut self, _: &'ast syn::VisRestricted) {}
+
     fn visit_path(&mut self, path: &'ast syn::Path) {
         let segments: Vec<_> = path.segments.iter().map(|s| s.ident.to_string()).collect();
         self.add(&segments);
@@ -216,7 +219,7 @@ mod tests {
         };
         let sources = sources
             .iter()
-            .map(|(name, text)| (module(name), (*text).to_owned()));
+            .map(|(name, text)| (module(name), vec![(*text).to_owned()]));
         let imports = imports(&sources.collect()).unwrap();
         let circles = find(&imports).into_iter();
         let names = |circle: BTreeSet<&Module>| {
@@ -244,6 +247,11 @@ mod tests {
         let parent = ("a", "mod low; pub use self::low::X;");
         assert_eq!(
             found(&[parent, ("a::low", "use super::Y;")]),
+            Vec::<String>::new()
+        );
+        let private = ("a", "mod low; use self::low::X;");
+        assert_eq!(
+            found(&[private, ("a::low", "pub(super) struct X;")]),
             Vec::<String>::new()
         );
         let tested = (

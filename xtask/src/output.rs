@@ -90,7 +90,7 @@ mod tests {
     use super::*;
 
     fn of(on_disk: Option<&str>, generated: Option<&str>) -> Option<String> {
-        difference(Path::new("docs/a.md"), on_disk, generated)
+        difference(Path::new("a.md"), on_disk, generated)
     }
 
     #[test]
@@ -99,12 +99,12 @@ mod tests {
         assert_eq!(of(None, None), None);
         assert_eq!(
             of(Some("a\nb\n"), Some("a\nc\n")).unwrap(),
-            "--- docs/a.md\n+++ generated\n@@ -1,2 +1,2 @@\n a\n-b\n+c\ndocs/a.md is stale"
+            "--- a.md\n+++ generated\n@@ -1,2 +1,2 @@\n a\n-b\n+c\na.md is stale"
         );
-        assert_eq!(of(None, Some("a\n")).unwrap(), "docs/a.md is missing");
+        assert_eq!(of(None, Some("a\n")).unwrap(), "a.md is missing");
         assert_eq!(
             of(Some("a\n"), None).unwrap(),
-            "docs/a.md is not generated any more"
+            "a.md is not generated any more"
         );
     }
 

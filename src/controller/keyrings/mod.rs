@@ -141,6 +141,7 @@ pub async fn follow<R: Ring>(ctx: Arc<Context>) {
 /// A request failed, a key can't be created, or the stored ring can't be read.
 pub async fn tend<R: Ring>(ctx: &Context, mut reread: bool) -> Result<Option<Timestamp>, Error> {
     let slot = R::slot(ctx);
+    let mut lost_a_race = false;
     loop {
         if reread || slot.ring().is_none() {
             stored::read::<R>(ctx).await?;
@@ -154,8 +155,12 @@ pub async fn tend<R: Ring>(ctx: &Context, mut reread: bool) -> Result<Option<Tim
         let Some(ring) = ring else { return Ok(None) };
         match stored::write::<R>(ctx, ring).await {
             Ok(()) => reread = false,
-            // Somebody else wrote or removed it first.
-            Err(error) if error.class() == Class::Conflict || error.is_not_found() => {
+            // Somebody else wrote or removed it first. A second time, what looks like a race may last, as
+            // with a namespace that does not exist.
+            Err(error)
+                if (error.class() == Class::Conflict || error.is_not_found()) && !lost_a_race =>
+            {
+                lost_a_race = true;
                 reread = true;
             }
             Err(error) => return Err(error),
