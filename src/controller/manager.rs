@@ -12,7 +12,7 @@ use tokio::task::JoinSet;
 use super::context::Context;
 use super::leader::Leadership;
 use super::workers::Controller;
-use super::{apikey, keyrings, organization, verifiers, watches};
+use super::{apikey, keyrings, organization, sweeper, watches};
 use apikey_api::KeyRef;
 use apikey_credential::fingerprint::PepperRing;
 use apikey_credential::signing::SigningRing;
@@ -93,12 +93,12 @@ async fn work(ctx: &Arc<Context>, concurrency: u16, ends: impl Future<Output = (
         reconcile: organization::reconcile,
     };
     let verifiers = Controller {
-        name: verifiers::CONTROLLER,
+        name: sweeper::CONTROLLER,
         workers: SMALL_CONCURRENCY,
         queue: |queues| &queues.verifiers,
         cache: |ctx| &ctx.caches.verifiers,
         enqueue: Context::enqueue_verifier,
-        reconcile: verifiers::reconcile,
+        reconcile: sweeper::reconcile,
     };
     ctx.recount.open();
     keys.open(ctx);

@@ -1,5 +1,17 @@
 //! The controller: watches feed caches and queues. While this process leads, three controllers
 //! (keys, organizations, credential records) process the queues.
+//!
+//! | file | pure | what |
+//! | --- | --- | --- |
+//! | `apikey/` | its decisions | the controller of keys |
+//! | `organization`, `recount` | no | the controller of organizations; those whose number of keys changed |
+//! | `sweeper`, `removal`, `restore` | no | the controller of credential records: those of deleted keys are removed, those from a backup adopted |
+//! | `keyrings/` | no | peppers and signing keys, one Secret each |
+//! | `watches`, `cache`, `relations` | all but `watches` | what the API server has; organizations by id and parent |
+//! | `queue`, `turns`, `workers`, `failures` | `turns` | what is to be reconciled, in which order, by whom, and how long it waits after failures |
+//! | `leader/`, `manager` | the election | who leads, and what runs while this process does |
+//! | `events`, `chatter`, `remembered`, `key_metrics` | no | Events, a limit of what is logged per object, what was reported last, metrics of keys |
+//! | `context` | no | what all of them share |
 
 pub mod apikey;
 pub mod cache;
@@ -18,10 +30,10 @@ pub mod relations;
 pub mod remembered;
 pub mod removal;
 pub mod restore;
+pub mod sweeper;
 #[cfg(test)]
 mod testing;
 pub mod turns;
-pub mod verifiers;
 pub mod watches;
 pub mod workers;
 

@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use super::index::{Credential, Standing};
 use super::refusal::Refusal;
-use super::route::Route;
+use super::route_label::Route;
 use crate::audit::log;
 
 /// The component that writes the entries.

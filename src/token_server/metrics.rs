@@ -8,7 +8,7 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::histogram::Histogram;
 
 use super::refusal::Refusal;
-use super::route::Route;
+use super::route_label::Route;
 use super::verify::{Path, Proven};
 use crate::metrics::Metrics;
 

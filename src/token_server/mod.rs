@@ -29,7 +29,7 @@ pub mod openapi;
 pub mod refusal;
 pub mod reply;
 pub mod request;
-pub mod route;
+pub mod route_label;
 pub mod routes;
 pub mod service;
 pub mod signer;

@@ -17,7 +17,7 @@ use super::limits::FailureLimits;
 use super::live;
 use super::metrics::TokenMetrics;
 use super::refusal::{Refusal, Refused};
-use super::route::Route;
+use super::route_label::Route;
 use super::signer::Signer;
 use super::verify::{Login, Proven, Undecided, Verdict, Verifier};
 use super::watch_name;

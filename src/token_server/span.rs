@@ -4,7 +4,7 @@ use axum::http::{HeaderMap, StatusCode};
 use tracing::Span;
 use tracing::field::Empty;
 
-use super::route::Route;
+use super::route_label::Route;
 use crate::telemetry::{TARGET, adopt};
 
 /// Starts the span of a request, as part of the caller's trace.

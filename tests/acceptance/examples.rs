@@ -25,10 +25,10 @@ async fn every_example_is_accepted_by_the_api_server() {
 #[tokio::test]
 async fn a_program_that_knows_only_the_api_crate_creates_a_key() {
     let scope = Scope::shared().await;
-    let mut program = scope
-        .cluster
-        .control_plane
-        .command(of_workspace("examples/create_apikey"));
+    let mut program = scope.cluster.control_plane.command(of_workspace(
+        "examples/create_apikey",
+        &["api/src".into(), "api/examples".into()],
+    ));
     program.args([&scope.namespace, "by-program", scope.org(), "viewer"]);
     assert!(outcome(&mut program, "").done().contains("by-program"));
     scope.delivered("by-program").await;

@@ -12,6 +12,14 @@
     reason = "a test stops at the first surprise, and prints what repeats it"
 )]
 
+use std::alloc::System;
+
+use zeroizing_alloc::ZeroAlloc;
+
+/// As in both programs, so that what is true of the memory of this process is true of theirs.
+#[global_allocator]
+static WIPES: ZeroAlloc<System> = ZeroAlloc(System);
+
 mod admission;
 mod audit_output;
 mod backup;

@@ -8,7 +8,7 @@ use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use kube::api::{Patch, PatchParams, PostParams};
 use serde_json::json;
 
-use crate::support::{Cluster, OPERATOR_NAMESPACE, Operator, Scope, eventually};
+use crate::support::{Cluster, OPERATOR_NAMESPACE, Operator, Scope, eventually, run};
 
 #[expect(
     clippy::disallowed_methods,
@@ -252,16 +252,18 @@ async fn keys_take_over_and_go_at_their_time_and_rivals_agree() {
 
 #[tokio::test]
 async fn a_namespace_that_does_not_exist_is_reported_and_not_asked_for_without_a_pause() {
-    let cluster = Cluster::start();
+    let cluster = Cluster::start_without_chart();
+    let crds = concat!(env!("CARGO_MANIFEST_DIR"), "/crds");
+    let mut kubectl = cluster.control_plane.kubectl();
+    run(kubectl.args(["create", "--filename", crds]));
     let admin = cluster.control_plane.admin_kubeconfig();
-    let arguments = ["--leader-elect=false", "--namespace=nowhere"];
-    let operator = cluster.operator_of(admin, &arguments);
+    let operator = cluster.operator_of(admin, &["--leader-elect=false"]);
     logged(&operator, "The signing ring can't be kept").await;
     logged(&operator, "No secret can be minted yet").await;
     let requests = std::fs::read_to_string(cluster.control_plane.audit_log()).unwrap();
     let creates = requests.lines().filter(|line| {
         let request: serde_json::Value = serde_json::from_str(line).unwrap_or_default();
-        request["verb"] == "create" && request["objectRef"]["namespace"] == "nowhere"
+        request["verb"] == "create" && request["objectRef"]["namespace"] == OPERATOR_NAMESPACE
     });
     assert!((1..50).contains(&creates.count()));
 }

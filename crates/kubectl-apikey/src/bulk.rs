@@ -8,7 +8,7 @@ use futures::stream;
 
 use super::exit::Failure;
 use super::invocation::Invocation;
-use super::listing;
+use super::pages;
 use super::select::Selected;
 use super::{key, program};
 use apikey_api::ApiKey;
@@ -68,7 +68,7 @@ pub(super) async fn each<T: Display>(
         failures.push(failure);
     }
     for key in &unreadable {
-        let failure = listing::unreadable(key);
+        let failure = pages::unreadable(key);
         told(&failure, count, call);
         failures.push(failure);
     }

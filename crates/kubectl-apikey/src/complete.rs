@@ -24,7 +24,7 @@ use kube::{Api, ResourceExt as _};
 use self::line::{Candidate, Line, Next};
 use super::invocation::{Invocation, Target};
 use super::key;
-use super::listing::{self, Listed, Unread};
+use super::pages::{self, Listed, Unread};
 use super::terminal::{Color, Terminal};
 use apikey_api::{ApiKey, Organization};
 use apikey_client::clock::Clock;
@@ -106,7 +106,7 @@ async fn answer(call: &Invocation, asked: Asked) -> Option<Vec<Candidate>> {
     let all = ListParams::default();
     match asked {
         Asked::Keys => {
-            let keys = listing::list(cluster.keys(), "list ApiKeys", all).await;
+            let keys = pages::list(cluster.keys(), "list ApiKeys", all).await;
             Some(candidates(&keys.ok()?, |key: &ApiKey| {
                 let (phase, _) = key::phase(key);
                 let about = format!("{phase}, of {}", key.spec.org);
@@ -115,13 +115,13 @@ async fn answer(call: &Invocation, asked: Asked) -> Option<Vec<Candidate>> {
         }
         Asked::Namespaces => {
             let api: Api<Answer<PartialObjectMeta<Namespace>>> = Api::all(cluster.client.clone());
-            let found = listing::list(api, "list Namespaces", all).await.ok()?;
+            let found = pages::list(api, "list Namespaces", all).await.ok()?;
             Some(candidates(&found, |namespace| {
                 Candidate::new(&namespace.name_any(), "")
             }))
         }
         Asked::Organizations => {
-            let all = listing::list(cluster.organizations(), "list Organizations", all).await;
+            let all = pages::list(cluster.organizations(), "list Organizations", all).await;
             Some(candidates(&all.ok()?, |organization: &Organization| {
                 let about = organization.spec.display_name.as_deref();
                 Candidate::new(&organization.name_any(), about.unwrap_or_default())

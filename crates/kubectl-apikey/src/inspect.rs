@@ -16,7 +16,7 @@ use super::format::Machine;
 use super::invocation::Invocation;
 use super::terminal::BOLD;
 use super::text::styled;
-use super::{format, input, jwt, key, listing, select};
+use super::{format, input, jwt, key, pages, select};
 use apikey_api::ApiKey;
 use apikey_client::object::{Answer, Sent, Stored, Unreadable};
 
@@ -156,7 +156,7 @@ async fn find(ids: &[String], call: &mut Invocation) -> Result<Vec<Stored<ApiKey
 async fn list(api: Api<Answer<ApiKey>>) -> Result<Vec<Stored<Kept>>, Failure> {
     let target = Request::new(api.resource_url());
     let all = ListParams::default();
-    listing::all(api.into_client(), target, "list ApiKeys", all).await
+    pages::all(api.into_client(), target, "list ApiKeys", all).await
 }
 
 /// A key with its full content, whether or not it can be read.

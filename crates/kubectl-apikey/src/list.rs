@@ -11,11 +11,11 @@ use serde_json::json;
 use super::exit::Failure;
 use super::format::{self, Machine};
 use super::invocation::Invocation;
-use super::listing::Unread;
+use super::pages::Unread;
 use super::table::{self, Cell};
 use super::terminal::BAD;
 use super::text::Text;
-use super::{key, listing, organization, select, time};
+use super::{key, organization, pages, select, time};
 use apikey_api::{ApiKey, Phase};
 use apikey_client::object::{Sent, Stored, Unreadable, Whole};
 
@@ -98,7 +98,7 @@ pub(super) async fn run(flags: &List, call: &mut Invocation) -> Result<(), Failu
     params.field_selector = flags.org.as_deref().map(select::of_organization);
     let now = call.clock.now();
     let target = Request::new(api.resource_url());
-    let found = listing::all(api.into_client(), target, "list ApiKeys", params).await?;
+    let found = pages::all(api.into_client(), target, "list ApiKeys", params).await?;
     let (mut keys, mut unreadable) = split(found)?;
     keys.retain(|(key, _)| wanted(key, flags, now));
     keys.sort_by(|(a, _), (b, _)| flags.sort_by.compare(a, b));
@@ -164,7 +164,7 @@ fn split(all: Vec<Stored<Sent<Result<ApiKey, Unreadable>>>>) -> Result<Split, Fa
 /// Reports which keys can't be read and how that affects the filters.
 fn tell_of(unreadable: &[(Unread, Whole)], flags: &List, is_table: bool, call: &mut Invocation) {
     for (key, _) in unreadable {
-        call.terminal.warn(listing::unreadable(key).message());
+        call.terminal.warn(pages::unreadable(key).message());
     }
     if flags.is_filtered() && !unreadable.is_empty() {
         let what = if is_table { "shown" } else { "left out" };

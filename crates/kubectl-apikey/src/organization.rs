@@ -6,8 +6,8 @@ use kube::api::ListParams;
 
 use super::exit::{Exit, Failure};
 use super::invocation::Cluster;
-use super::listing;
 use super::nearest::question;
+use super::pages;
 use apikey_api::{ApiKey, Organization};
 use apikey_client::error::request;
 use apikey_client::object::Answer;
@@ -68,7 +68,7 @@ pub(super) fn unreadable(failure: &Failure) -> String {
 /// A message that an Organization does not exist, with a suggestion.
 pub(super) async fn missing(cluster: &Cluster, name: &str) -> String {
     let api = cluster.organizations();
-    let listed = listing::list(api, "list Organizations", ListParams::default()).await;
+    let listed = pages::list(api, "list Organizations", ListParams::default()).await;
     let names = listed.map(|listed| listed.objects).unwrap_or_default();
     let names = names.iter().filter_map(|o| o.metadata.name.as_deref());
     let meant = question(name, names);

@@ -6,7 +6,7 @@ use kube::core::Request;
 
 use super::exit::Failure;
 use super::invocation::Cluster;
-use super::listing::{Listed, Unread, list, read, unreadable};
+use super::pages::{Listed, Unread, list, read, unreadable};
 use super::{key, organization};
 use apikey_api::ApiKey;
 use apikey_client::error::request;

@@ -11,8 +11,8 @@ use kube::api::{ListParams, PartialObjectMeta};
 use super::exit::Failure;
 use super::format::{self, Machine};
 use super::invocation::{Cluster, Invocation};
-use super::listing::{self, Listed};
 use super::organization::{self, Around, Seen, unreadable};
+use super::pages::{self, Listed};
 use super::select;
 use apikey_api::ApiKey;
 use apikey_client::error::request;
@@ -87,7 +87,7 @@ async fn events(cluster: &Cluster, key: &ApiKey) -> Seen<Listed<Event>> {
     let uid = key.metadata.uid.as_deref().unwrap_or_default();
     let params = ListParams::default().fields(&format!("regarding.uid={uid}"));
     let api: Api<Answer<Event>> = cluster.here();
-    let events = listing::list(api, "read Events", params).await;
+    let events = pages::list(api, "read Events", params).await;
     events.map_err(|failure| unreadable(&failure))
 }
 

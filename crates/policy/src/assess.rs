@@ -4,13 +4,13 @@ use apikey_api::conditions::reason;
 use apikey_api::expiry;
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 
-use crate::assessment::{Assessment, Denial, Verdict};
 use crate::grants::{self, Grant};
 use crate::input::{Input, OverQuota, Subject};
 use crate::limits::Limits;
 use crate::namespaces::namespace_allowed;
 use crate::organization_id::{default_organization_id, organization_id};
 use crate::owners;
+use crate::verdict::{Assessment, Denial, Verdict};
 
 /// Parses `spec.expiry`. See [`expiry::parse`].
 ///

@@ -5,7 +5,6 @@
 //! token. Neither trusts `status`. Inputs are plain values, including the time.
 
 mod assess;
-mod assessment;
 mod grants;
 mod input;
 mod limits;
@@ -13,9 +12,9 @@ mod namespaces;
 mod organization_id;
 mod owners;
 pub mod quota_index;
+mod verdict;
 
 pub use self::assess::{assess, spec_expiry};
-pub use self::assessment::{Assessment, Denial, Verdict};
 pub use self::grants::{Grant, catalogue, in_sub_organizations};
 pub use self::input::{Input, OverQuota, Subject};
 pub use self::limits::{
@@ -23,6 +22,7 @@ pub use self::limits::{
 };
 pub use self::namespaces::namespace_allowed;
 pub use self::organization_id::{default_organization_id, organization_id};
+pub use self::verdict::{Assessment, Denial, Verdict};
 
 #[cfg(test)]
 mod tests;

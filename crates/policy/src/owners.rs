@@ -1,8 +1,8 @@
 //! Adds the owners of an organization to its refusals. Pure.
 
-use super::assessment::{Denial, Verdict};
 use super::grants::own_or_parents;
 use super::input::Input;
+use super::verdict::{Denial, Verdict};
 use apikey_api::Organization;
 
 /// Adds to the message of a verdict the owners of the organization that refuses, as the people to ask.

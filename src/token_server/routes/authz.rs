@@ -17,9 +17,10 @@ use crate::token_server::index::{Credential, Standing};
 use crate::token_server::refusal::{Refusal, Refused};
 use crate::token_server::reply;
 use crate::token_server::request::{self, Presented};
-use crate::token_server::route::Route;
+use crate::token_server::route_label::Route;
 use crate::token_server::service::{Caller, Service};
 use crate::token_server::verify::Login;
+use apikey_api::endpoints::{AUTHZ, AUTHZ_WITH};
 use apikey_policy::Grant;
 use std::sync::Arc;
 
@@ -44,7 +45,11 @@ impl Requirement {
     /// The requirement in `/authz-with/{requirement}/...`. The rest of the path may be anything,
     /// even bytes that are not UTF-8.
     fn of_path(path: &str) -> Option<Self> {
-        let text = path.strip_prefix("/authz-with/")?.split('/').next()?;
+        let text = path
+            .strip_prefix(AUTHZ_WITH)?
+            .strip_prefix('/')?
+            .split('/')
+            .next()?;
         Self::parse(&percent_decode_str(text).decode_utf8().ok()?)
     }
 
@@ -113,7 +118,7 @@ pub async fn handle(State(app): State<App>, request: Request<Body>) -> Response<
 fn is_asked_in_query(uri: &Uri) -> bool {
     let names = uri.query().unwrap_or_default().split('&');
     let mut names = names.filter_map(|pair| pair.split_once('='));
-    uri.path() == "/authz" && names.any(|(name, _)| ["org", "role", "aud"].contains(&name))
+    uri.path() == AUTHZ && names.any(|(name, _)| ["org", "role", "aud"].contains(&name))
 }
 
 /// Check whether a request is allowed, with requirements: organization, roles and audience.

@@ -12,7 +12,7 @@ use utoipa::ToSchema;
 use super::App;
 use crate::token_server::document::Document;
 use crate::token_server::reply;
-use crate::token_server::route::Route;
+use crate::token_server::route_label::Route;
 use apikey_credential::signing::Algorithm;
 
 /// Metadata of the authorization server: its endpoints and capabilities.

@@ -15,7 +15,7 @@ use crate::token_server::index::Credential;
 use crate::token_server::refusal::Refused;
 use crate::token_server::reply::{self, oauth_error};
 use crate::token_server::request;
-use crate::token_server::route::Route;
+use crate::token_server::route_label::Route;
 use crate::token_server::service::{Caller, Service};
 use crate::token_server::size::MAX_INTROSPECTION_BYTES;
 use crate::token_server::verify::{Login, Proven};

@@ -6,7 +6,7 @@ pub mod introspect;
 pub mod oauth;
 pub mod token;
 
-use apikey_api::endpoints;
+use apikey_api::endpoints::{self, AUTHZ, AUTHZ_WITH};
 use std::sync::Arc;
 
 use axum::Router;
@@ -20,7 +20,7 @@ use tracing::Instrument as _;
 
 use super::document::Document;
 use super::request::remote;
-use super::route::Route;
+use super::route_label::Route;
 use super::service::{Caller, Service};
 use super::{reply, span};
 
@@ -69,13 +69,19 @@ fn routes() -> Router<App> {
         .route(endpoints::OPENID_CONFIGURATION, get(discovery::handle))
         .route(endpoints::OAUTH_METADATA, get(discovery::handle_oauth))
         .route(endpoints::JWKS, get(discovery::jwks))
-        .route(endpoints::AUTHZ, any(authz::handle))
-        .route("/authz/", any(authz::handle))
-        .route("/authz/{*original}", any(authz::handle))
-        .route("/authz-with/{requirement}", any(authz::handle_with))
-        .route("/authz-with/{requirement}/", any(authz::handle_with))
+        .route(AUTHZ, any(authz::handle))
+        .route(&format!("{AUTHZ}/"), any(authz::handle))
+        .route(&format!("{AUTHZ}/{{*original}}"), any(authz::handle))
         .route(
-            "/authz-with/{requirement}/{*original}",
+            &format!("{AUTHZ_WITH}/{{requirement}}"),
+            any(authz::handle_with),
+        )
+        .route(
+            &format!("{AUTHZ_WITH}/{{requirement}}/"),
+            any(authz::handle_with),
+        )
+        .route(
+            &format!("{AUTHZ_WITH}/{{requirement}}/{{*original}}"),
             any(authz::handle_with),
         )
         .route(endpoints::OPENAPI, get(describe))

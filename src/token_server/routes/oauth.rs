@@ -14,7 +14,7 @@ use crate::token_server::form::Form;
 use crate::token_server::refusal::Refused;
 use crate::token_server::reply::{self, oauth_error};
 use crate::token_server::request::{self, Unreadable};
-use crate::token_server::route::Route;
+use crate::token_server::route_label::Route;
 use crate::token_server::service::NotIssued;
 use crate::token_server::size::MAX_TOKEN_CALL_BYTES;
 use crate::token_server::verify::Login;

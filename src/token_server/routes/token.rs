@@ -13,7 +13,7 @@ use crate::token_server::form::Form;
 use crate::token_server::refusal::Refusal;
 use crate::token_server::reply;
 use crate::token_server::request::{self, Unreadable};
-use crate::token_server::route::Route;
+use crate::token_server::route_label::Route;
 use crate::token_server::service::{Issued, NotIssued};
 use crate::token_server::size::MAX_TOKEN_CALL_BYTES;
 use crate::token_server::verify::Login;

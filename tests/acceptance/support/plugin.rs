@@ -80,16 +80,23 @@ pub(crate) fn outcome(command: &mut Command, input: &str) -> Outcome {
 
 /// The plugin itself.
 pub(crate) fn plugin_file() -> &'static Path {
-    static FILE: LazyLock<PathBuf> = LazyLock::new(|| of_workspace("kubectl-apikey"));
+    static FILE: LazyLock<PathBuf> = LazyLock::new(|| {
+        let crates = ["api", "client", "credential", "policy", "kubectl-apikey"];
+        of_workspace("kubectl-apikey", &crates.map(|name| format!("{name}/src")))
+    });
     &FILE
 }
 
-/// A program of another package, which Cargo puts beside the operator when it builds the whole workspace.
-pub(crate) fn of_workspace(name: &str) -> PathBuf {
+/// A program of another package, made from these folders of `crates/`. Cargo puts it beside the operator
+/// when it builds the whole workspace.
+pub(crate) fn of_workspace(name: &str, sources: &[String]) -> PathBuf {
     let file = Path::new(env!("CARGO_BIN_EXE_apikey-operator")).with_file_name(name);
     let crates = Path::new(env!("CARGO_MANIFEST_DIR")).join("crates");
+    let newest = sources
+        .iter()
+        .map(|folder| newest_below(&crates.join(folder)));
     assert!(
-        modified(&file).is_some_and(|built| built >= newest_below(&crates)),
+        modified(&file) >= newest.max().flatten(),
         "{} is missing, or older than its source: cargo test --workspace --no-run",
         file.display()
     );
@@ -100,19 +107,19 @@ fn modified(file: &Path) -> Option<SystemTime> {
     file.metadata().ok()?.modified().ok()
 }
 
-/// When the newest Rust file below this folder was written.
-fn newest_below(folder: &Path) -> SystemTime {
+/// When the newest Rust file below this folder was written, without those of tests.
+fn newest_below(folder: &Path) -> Option<SystemTime> {
     let below = std::fs::read_dir(folder).unwrap();
     let below = below.map(|entry| entry.unwrap().path());
-    let times = below.filter_map(|path| {
-        if path.is_dir() {
-            Some(newest_below(&path))
-        } else {
-            let is_source = path.extension().is_some_and(|extension| extension == "rs");
-            is_source.then(|| modified(&path))?
+    let times = below.map(|path| {
+        let is_rust = path.extension().is_some_and(|extension| extension == "rs");
+        match path.file_stem().and_then(|name| name.to_str()) {
+            Some("tests") => None,
+            _ if path.is_dir() => newest_below(&path),
+            _ => modified(&path).filter(|_| is_rust),
         }
     });
-    times.max().unwrap_or(SystemTime::UNIX_EPOCH)
+    times.max().flatten()
 }
 
 fn path_with_plugin(command: &Command) -> OsString {

@@ -8,7 +8,7 @@ use kube::api::ListParams;
 use super::Finding;
 use crate::exit::{Exit, Failure};
 use crate::invocation::Cluster;
-use crate::listing::{self, Listed, Unread};
+use crate::pages::{self, Listed, Unread};
 use crate::time;
 use apikey_api::names;
 use apikey_client::error::request;
@@ -34,7 +34,7 @@ async fn find(cluster: &Cluster, namespace: Option<&str>) -> Result<Option<Lease
         let params =
             ListParams::default().fields(&format!("metadata.name={}", names::CONTROLLER_LEASE));
         let api: Api<Answer<Lease>> = Api::all(cluster.client.clone());
-        match listing::list(api, "list Leases", params).await {
+        match pages::list(api, "list Leases", params).await {
             Ok(leases) => return newest(leases),
             Err(failure) if failure.exit() == Exit::Forbidden => {}
             Err(failure) => return Err(failure),

@@ -8,8 +8,8 @@ use kube::api::ListParams;
 use super::Finding;
 use crate::exit::{Exit, Failure};
 use crate::invocation::Cluster;
-use crate::listing::Listed;
-use crate::{key, listing};
+use crate::pages::Listed;
+use crate::{key, pages};
 use apikey_api::ApiKey;
 use apikey_api::conditions::{self, reason};
 
@@ -28,10 +28,10 @@ pub(super) async fn look(cluster: &Cluster, now: Timestamp) -> Finding {
 
 /// Reads all keys, or those of the namespace if the user may not list all.
 async fn read(cluster: &Cluster) -> Result<(Listed<ApiKey>, String), Failure> {
-    match listing::list(cluster.all_keys(), "list ApiKeys", ListParams::default()).await {
+    match pages::list(cluster.all_keys(), "list ApiKeys", ListParams::default()).await {
         Ok(keys) => Ok((keys, "in all namespaces".to_owned())),
         Err(failure) if failure.exit() == Exit::Forbidden => {
-            let keys = listing::list(cluster.keys(), "list ApiKeys", ListParams::default()).await?;
+            let keys = pages::list(cluster.keys(), "list ApiKeys", ListParams::default()).await?;
             Ok((keys, format!("in namespace '{}'", cluster.namespace)))
         }
         Err(failure) => Err(failure),
@@ -45,7 +45,7 @@ fn judge(listed: &Listed<ApiKey>, place: &str, now: Timestamp) -> Finding {
             "{count} {place} can't be read, for example '{}'",
             key.identity.name
         );
-        return Finding::failed(NAME, message, listing::unreadable(key).message());
+        return Finding::failed(NAME, message, pages::unreadable(key).message());
     }
     let keys = &listed.objects;
     let count = keys.len();

@@ -7,7 +7,7 @@ use reqwest::Url;
 use super::{Finding, State};
 use crate::http;
 use crate::invocation::Cluster;
-use crate::listing;
+use crate::pages;
 use apikey_api::names::data;
 use apikey_client::error::{self, request};
 use apikey_client::object::Answer;
@@ -28,7 +28,7 @@ pub(super) async fn look(cluster: &Cluster, url: Option<&str>) -> Finding {
 /// Returns the address in the Secret of any key of the namespace.
 async fn delivered(cluster: &Cluster) -> Option<String> {
     let params = ListParams::default();
-    let keys = listing::list(cluster.keys(), "list ApiKeys", params)
+    let keys = pages::list(cluster.keys(), "list ApiKeys", params)
         .await
         .ok()?;
     let mut names = keys.objects.into_iter().map(|key| key.status?.secret_name);

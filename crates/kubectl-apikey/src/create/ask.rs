@@ -12,8 +12,8 @@ use super::values::{self, Expiry};
 use crate::dialogue::{answered, confirm, one_of, some_of};
 use crate::exit::Failure;
 use crate::invocation::{Cluster, Invocation};
-use crate::listing::{self, Unread};
 use crate::nearest::question;
+use crate::pages::{self, Unread};
 use crate::terminal::DIM;
 use crate::text::styled;
 use apikey_api::Organization;
@@ -99,7 +99,7 @@ impl Known {
 /// Lists the Organizations of the cluster if the user may list them.
 async fn organizations(cluster: &Cluster, call: &mut Invocation) -> Known {
     let api = cluster.organizations();
-    let listed = listing::list(api, "list Organizations", ListParams::default()).await;
+    let listed = pages::list(api, "list Organizations", ListParams::default()).await;
     match listed {
         Ok(listed) => {
             for Unread { identity, why } in &listed.unreadable {

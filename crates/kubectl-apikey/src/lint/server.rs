@@ -12,7 +12,7 @@ use super::read::{Document, Kind};
 use super::rules::{Others, World};
 use crate::exit::{Exit, Failure};
 use crate::invocation::Cluster;
-use crate::listing::{self, Unread};
+use crate::pages::{self, Unread};
 use crate::patch;
 use apikey_api::{ApiKey, Organization};
 use apikey_client::error::{Error, request};
@@ -21,7 +21,7 @@ use apikey_client::object::Answer;
 /// Adds the Organizations of the cluster. Returns a message if the user may not list them.
 pub(super) async fn learn(cluster: &Cluster, world: &mut World) -> Result<Option<String>, Failure> {
     let api = cluster.organizations();
-    let listed = listing::list(api, "list Organizations", ListParams::default()).await;
+    let listed = pages::list(api, "list Organizations", ListParams::default()).await;
     let listed = match listed {
         Ok(listed) => listed,
         Err(failure) if failure.exit() == Exit::Forbidden => {

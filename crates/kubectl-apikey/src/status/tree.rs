@@ -6,8 +6,8 @@ use k8s_openapi::jiff::Timestamp;
 use kube::api::PartialObjectMeta;
 
 use super::View;
-use crate::listing::Listed;
 use crate::organization::{Found, Seen, uncovered};
+use crate::pages::Listed;
 use crate::terminal::{BAD, BOLD, DIM, GOOD, WARN};
 use crate::text::{Text, styled};
 use crate::{key, time};
