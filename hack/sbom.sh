@@ -19,9 +19,14 @@ mkdir -p dist
 # The tool writes beside each manifest of the workspace.
 trap 'rm -f sbom-of-*.json crates/*/sbom-of-*.json tests/*/sbom-of-*.json xtask/sbom-of-*.json' EXIT
 cargo cyclonedx --format json --spec-version 1.5 --target "$triple" --no-build-deps --override-filename sbom-of-this
-# The same for the same revision: without time, number and the folder of the checkout.
-jq --arg here "path+file://$PWD" '
-    del(.serialNumber, .metadata.timestamp)
+# Of both programs. The same for the same revision: without time, number and the folder of the checkout.
+jq --slurp --arg here "path+file://$PWD" '
+    .[1] as $plugin
+    | .[0]
+    | del(.serialNumber, .metadata.timestamp)
+    | .components = (.components + [$plugin.metadata.component] + $plugin.components | unique_by(."bom-ref"))
+    | .dependencies = (.dependencies + $plugin.dependencies
+        | group_by(.ref) | map({ref: .[0].ref, dependsOn: (map(.dependsOn // []) | add | unique)}))
     | walk(if type == "string" and startswith($here) then ltrimstr($here) | ltrimstr("#") else . end)
-    ' sbom-of-this.json >dist/apikey-operator.cdx.json
+    ' sbom-of-this.json crates/kubectl-apikey/sbom-of-this.json >dist/apikey-operator.cdx.json
 echo "dist/apikey-operator.cdx.json: $(jq '.components | length' dist/apikey-operator.cdx.json) components"

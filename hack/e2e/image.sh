@@ -11,7 +11,7 @@ load() {
 build_current() {
     step "Images"
     local folder=${BINARIES:-}
-    [ -n "$folder" ] || folder=$(hack/static.sh apikey-operator token-client | tail -n 1)
+    [ -n "$folder" ] || folder=$(hack/static.sh apikey-operator kubectl-apikey token-client | tail -n 1)
     cp "$folder/apikey-operator" "$folder/kubectl-apikey" "$folder/token-client" "$work/"
     load "$work/apikey-operator" apikey-operator "$tag"
     load "$work/token-client" token-client "$tag"
@@ -26,7 +26,7 @@ build_old() {
     git archive "$short" | tar -x -C "$work/old"
     # Built by the script of today: the old one may lack it.
     cp hack/static.sh "$work/old/hack/static.sh"
-    folder=$(CARGO_TARGET_DIR=$(cd "${CARGO_TARGET_DIR:-target}" && pwd) "$work/old/hack/static.sh" | tail -n 1)
+    folder=$(CARGO_TARGET_DIR=$(cd "${CARGO_TARGET_DIR:-target}" && pwd) "$work/old/hack/static.sh" apikey-operator | tail -n 1)
     cp "$folder/apikey-operator" "$work/old/apikey-operator"
     load "$work/old/apikey-operator" apikey-operator "$tag-$short"
     passed "apikey-operator:$tag-$short is on the nodes"
