@@ -1,9 +1,7 @@
 //! What each package of the workspace may depend on: downward only, and nothing of another program.
 
 use std::collections::BTreeSet;
-use std::env;
 use std::path::Path;
-use std::process::Command;
 
 use anyhow::{Result, bail};
 
@@ -18,6 +16,7 @@ struct Layer {
     without: &'static [&'static str],
 }
 
+const PURE: &[&str] = &["kube-client", "kube-runtime", "hyper", "reqwest", "tokio"];
 const CLIENT: &[&str] = &["kube-client", "kube-runtime", "hyper", "reqwest"];
 const SHARED: &[&str] = &[
     "apikey-api",
@@ -30,12 +29,12 @@ const LAYERS: [Layer; 6] = [
     Layer {
         package: "apikey-api",
         below: &[],
-        without: &["kube-client", "kube-runtime", "hyper", "reqwest", "tokio"],
+        without: PURE,
     },
     Layer {
         package: "apikey-policy",
         below: &["apikey-api"],
-        without: &["kube-client", "kube-runtime", "hyper", "reqwest", "tokio"],
+        without: PURE,
     },
     Layer {
         package: "apikey-credential",
@@ -63,13 +62,12 @@ const LAYERS: [Layer; 6] = [
 pub(crate) fn check(root: &Path) -> Result<()> {
     let mut wrong = Vec::new();
     for layer in LAYERS {
-        let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
         let options = [
             "tree", "--locked", "--edges", "normal", "--prefix", "none", "--format", "{p}",
         ];
-        let mut command = Command::new(cargo);
+        let mut command = program::cargo(root);
         command.args(options).args(["--package", layer.package]);
-        wrong.extend(layer.violations(&program::run(command.current_dir(root))?));
+        wrong.extend(layer.violations(&program::run(&mut command)?));
     }
     if !wrong.is_empty() {
         bail!(

@@ -8,14 +8,17 @@ use anyhow::{Context as _, Result, ensure};
 
 /// Returns the standard output of a program of the workspace, which cargo builds first.
 pub(crate) fn output(root: &Path, program: &str, arguments: &[&str]) -> Result<String> {
-    let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     // Select the whole workspace, so that dependencies are built as for tests and the demo.
     let options = ["build", "--quiet", "--locked", "--workspace", "--bin"];
-    run(Command::new(cargo)
-        .args(options)
-        .arg(program)
-        .current_dir(root))?;
+    run(cargo(root).args(options).arg(program))?;
     run(Command::new(root.join(target()).join("debug").join(program)).args(arguments))
+}
+
+/// The cargo that runs this program, in the repository.
+pub(crate) fn cargo(root: &Path) -> Command {
+    let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    cargo.current_dir(root);
+    cargo
 }
 
 /// Cargo's target folder, from the root of the repository.
