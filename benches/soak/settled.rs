@@ -40,16 +40,16 @@ async fn look(world: &World) -> Vec<String> {
     let component = |component| all.clone().labels(&names::component_selector(component));
     let delivered = component(names::COMPONENT_API_KEY);
     let delivered = deliveries::secrets(world).list(&delivered).await.unwrap();
-    let verifiers = component(names::COMPONENT_VERIFIER);
-    let verifiers = Api::<Secret>::namespaced(world.client.clone(), OPERATOR_NAMESPACE)
-        .list(&verifiers)
+    let records = component(names::COMPONENT_VERIFIER);
+    let records = Api::<Secret>::namespaced(world.client.clone(), OPERATOR_NAMESPACE)
+        .list(&records)
         .await
         .unwrap();
 
     let uids: BTreeSet<_> = objects.iter().filter_map(ApiKey::uid).collect();
     let expected: BTreeSet<_> = uids.iter().map(|uid| names::verifier_secret(uid)).collect();
-    let ours = verifiers.items.iter().filter(|verifier| {
-        let owner = verifier.annotations().get(names::ANNOTATION_OWNER);
+    let ours = records.items.iter().filter(|record| {
+        let owner = record.annotations().get(names::ANNOTATION_OWNER);
         owner.is_some_and(|owner| owner.split_once('/').is_some_and(|(n, _)| n == NAMESPACE))
     });
     let stale = ours.map(Secret::name_any);

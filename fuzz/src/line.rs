@@ -5,7 +5,7 @@ use apikey_api::{ApiKey, Organization};
 use apikey_client::object::{Decode, NamespaceLabels};
 use apikey_operator::controller::apikey::delivered::Delivered;
 use apikey_operator::watch::event::Line;
-use apikey_operator::watch::stored::Verifier;
+use apikey_operator::watch::stored::StoredRecord;
 use k8s_openapi::api::core::v1::Secret;
 
 /// Longest text of an error. Unit: characters.
@@ -18,7 +18,7 @@ pub fn check(bytes: &[u8]) {
     any::<NamespaceLabels>(bytes);
     any::<Delivered>(bytes);
     any::<Secret>(bytes);
-    any::<Verifier>(bytes);
+    any::<StoredRecord>(bytes);
 }
 
 fn any<K: Decode>(bytes: &[u8]) {

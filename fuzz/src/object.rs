@@ -4,7 +4,7 @@
 use apikey_api::{ApiKey, Organization};
 use apikey_client::object::{Decode, NamespaceLabels, Page, Stored};
 use apikey_operator::controller::apikey::delivered::Delivered;
-use apikey_operator::watch::stored::Verifier;
+use apikey_operator::watch::stored::StoredRecord;
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::Secret;
 use k8s_openapi::api::events::v1::Event;
@@ -25,7 +25,7 @@ pub fn check(bytes: &[u8]) {
     read::<NamespaceLabels>(&text, &made);
     read::<Delivered>(&text, &made);
     read::<Secret>(&text, &made);
-    read::<Verifier>(&text, &made);
+    read::<StoredRecord>(&text, &made);
     read::<Lease>(&text, &made);
     read::<Event>(&text, &made);
 }

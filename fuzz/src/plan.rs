@@ -12,7 +12,7 @@ use apikey_operator::controller::apikey::model::{Action, Observed, Proof, Settin
 use apikey_operator::controller::apikey::plan::{MAX_WAIT, Plan, plan};
 use apikey_operator::controller::apikey::reported::Reported;
 use apikey_operator::controller::apikey::transitions;
-use apikey_operator::watch::stored::Verifier;
+use apikey_operator::watch::stored::StoredRecord;
 use apikey_policy::OverQuota;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
 use k8s_openapi::jiff::Timestamp;
@@ -41,7 +41,7 @@ struct Scene {
     over_quota: Option<i64>,
     /// The document, readable or not.
     verifier: Option<Value>,
-    /// Whether somebody changed the labels of the verifier.
+    /// Whether somebody changed the labels of the credential record.
     #[serde(default)]
     unlabelled: bool,
     delivered: Option<Box<RawValue>>,
@@ -64,7 +64,7 @@ impl Scene {
             organization: self.apikey.spec.org.clone(),
             max_keys,
         });
-        let verifier = self.verifier.map(|document| Verifier {
+        let record = self.verifier.map(|document| StoredRecord {
             metadata: ObjectMeta::default(),
             owner: None,
             document: CredentialRecord::parse(document.to_string().as_bytes()),
@@ -80,7 +80,7 @@ impl Scene {
             unreadable: self.unreadable,
             namespace_labels: self.namespace_labels.map(Arc::new),
             over_quota,
-            verifier: verifier.map(Arc::new),
+            record: record.map(Arc::new),
             delivered: delivered.map(Arc::new),
             confirmed: self.confirmed,
             deleted: self.deleted,
@@ -137,8 +137,8 @@ fn check_steps(observed: &Observed, actions: &[Action]) {
                 assert_eq!(replaces.is_some(), own.is_some(), "it is somebody else's");
                 minted = true;
             }
-            Action::LabelVerifier => {
-                assert!(observed.verifier.as_ref().is_some_and(|v| !v.is_labelled));
+            Action::LabelRecord => {
+                assert!(observed.record.as_ref().is_some_and(|v| !v.is_labelled));
             }
             Action::Promote => assert!(minted || own.is_some()),
             Action::DropPending => {
@@ -154,7 +154,7 @@ fn check_steps(observed: &Observed, actions: &[Action]) {
                 assert_eq!(document.current_until(), None, "it would end for ever");
             }
             Action::EmptyDelivered => {
-                assert!(own.is_some_and(|own| own.is_deleting && own.verifier.is_some()));
+                assert!(own.is_some_and(|own| own.is_deleting && own.entry_digest.is_some()));
             }
             Action::LabelDelivered => assert!(own.is_some_and(|own| !own.is_labelled)),
             Action::RemoveDelivered | Action::ApplyTemplate => assert!(own.is_some()),
@@ -172,10 +172,7 @@ fn check_proof(observed: &Observed, proof: &Proof) {
     let document = observed.document();
     match proof {
         Proof::First { expires_at } => {
-            assert!(
-                observed.verifier.is_none(),
-                "a verifier would be overwritten"
-            );
+            assert!(observed.record.is_none(), "a verifier would be overwritten");
             assert!(*expires_at > observed.now);
         }
         Proof::FirstAgain => {

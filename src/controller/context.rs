@@ -14,10 +14,10 @@ use super::apikey::delivered::Delivered;
 use super::apikey::model::Settings;
 use super::apikey::reported::Reported;
 use super::cache::{Cache, ListGeneration};
-use super::chatter::Chatter;
 use super::events::Events;
 use super::failures::{Failures, object_key};
 use super::keyrings::slot::Slot;
+use super::message_limits::MessageLimits;
 use super::queue::{ObjectName, Queue};
 use super::recount::Recount;
 use super::relations::Relations;
@@ -28,7 +28,7 @@ use crate::client::WatchClients;
 use crate::metrics::Metrics;
 use crate::watch::Keep as _;
 use crate::watch::scope::WatchedNamespaces;
-use crate::watch::stored::Verifier;
+use crate::watch::stored::StoredRecord;
 use apikey_api::KeyRef;
 use apikey_api::{ApiKey, Organization, names};
 use apikey_client::clock::Clock;
@@ -86,7 +86,7 @@ pub struct Context {
     /// Consecutive failures, per object.
     pub failures: Failures,
     /// Rate limits of logs and Events, per object.
-    pub chatter: Chatter,
+    pub limits: MessageLimits,
     /// Times of recent secret replacements, per key.
     pub replacements: Remembered<Vec<Timestamp>>,
     /// The state that Events and the audit log reported last, per key.
@@ -121,7 +121,7 @@ pub struct Caches {
     /// The metadata of all delivered Secrets that reconciles need.
     pub delivered: Cache<Delivered>,
     /// All credential records.
-    pub verifiers: Cache<Verifier>,
+    pub records: Cache<StoredRecord>,
 }
 
 /// Objects to reconcile, one queue per controller.
@@ -132,7 +132,7 @@ pub struct Queues {
     /// Organizations.
     pub organizations: Queue,
     /// Credential records, which are swept if their key is deleted.
-    pub verifiers: Queue,
+    pub records: Queue,
 }
 
 impl Queues {
@@ -140,7 +140,7 @@ impl Queues {
     pub fn close(&self) {
         self.apikeys.close();
         self.organizations.close();
-        self.verifiers.close();
+        self.records.close();
     }
 }
 
@@ -187,7 +187,7 @@ impl Context {
 
     /// API of the credential records, without unneeded metadata.
     #[must_use]
-    pub fn verifiers(&self) -> Api<Answer<Secret>> {
+    pub fn records(&self) -> Api<Answer<Secret>> {
         Api::namespaced(self.client.0.clone(), &self.namespace)
     }
 
@@ -212,25 +212,25 @@ impl Context {
     }
 
     /// Enqueues a credential record, which is swept if its key is deleted.
-    pub fn enqueue_verifier(&self, verifier: &Verifier) {
-        if let Some(owner) = &verifier.owner {
-            self.push_verifier(&owner.namespace, &verifier.name_any());
+    pub fn enqueue_record(&self, record: &StoredRecord) {
+        if let Some(owner) = &record.owner {
+            self.push_record(&owner.namespace, &record.name_any());
         }
     }
 
     /// Enqueues the credential record of a deleted key.
-    pub fn enqueue_verifier_of(&self, apikey: &Identity) {
+    pub fn enqueue_record_of(&self, apikey: &Identity) {
         let namespace = apikey.namespace.as_deref().unwrap_or_default();
-        self.push_verifier(namespace, &names::verifier_secret(&apikey.uid));
+        self.push_record(namespace, &names::verifier_secret(&apikey.uid));
     }
 
-    fn push_verifier(&self, namespace: &str, name: &str) {
-        let verifier = ObjectName::within(&self.namespace, name);
+    fn push_record(&self, namespace: &str, name: &str) {
+        let record = ObjectName::within(&self.namespace, name);
         let tenant = Tenant {
             organization: Arc::default(),
             namespace: namespace.into(),
         };
-        self.queues.verifiers.push(&tenant, verifier);
+        self.queues.records.push(&tenant, record);
     }
 
     /// Stores the response to a status write.
@@ -270,7 +270,7 @@ impl Context {
     pub fn forget_term(&self) {
         self.recount.close();
         self.failures.clear_all();
-        self.chatter.clear();
+        self.limits.clear();
         self.replacements.clear();
         self.reports.clear();
     }

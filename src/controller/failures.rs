@@ -28,7 +28,7 @@ const CONFLICT_WAIT: (Duration, Duration) = (Duration::from_millis(20), Duration
 const REFUSED_WAIT: (Duration, Duration) = (Duration::from_secs(2), RECOVERED_WITHIN);
 const BUG_WAIT: (Duration, Duration) = (Duration::from_secs(10), Duration::from_mins(10));
 
-/// Identifies an object in [`Failures`] and [`super::chatter::Chatter`].
+/// Identifies an object in [`Failures`] and [`super::message_limits::MessageLimits`].
 #[must_use]
 pub fn object_key<K: Lookup<DynamicType = ()>>(namespace: Option<&str>, name: &str) -> String {
     let namespace = namespace.unwrap_or_default();

@@ -92,18 +92,18 @@ async fn work(ctx: &Arc<Context>, concurrency: u16, ends: impl Future<Output = (
         enqueue: |ctx, organization| ctx.enqueue_organization(&organization.name_any()),
         reconcile: organization::reconcile,
     };
-    let verifiers = Controller {
+    let records = Controller {
         name: sweeper::CONTROLLER,
         workers: SMALL_CONCURRENCY,
-        queue: |queues| &queues.verifiers,
-        cache: |ctx| &ctx.caches.verifiers,
-        enqueue: Context::enqueue_verifier,
+        queue: |queues| &queues.records,
+        cache: |ctx| &ctx.caches.records,
+        enqueue: Context::enqueue_record,
         reconcile: sweeper::reconcile,
     };
     ctx.recount.open();
     keys.open(ctx);
     organizations.open(ctx);
-    verifiers.open(ctx);
+    records.open(ctx);
     watches::warn_of_unreadable(ctx);
     let recount = async {
         let mut tick = tokio::time::interval(organization::RECOUNT_EVERY);
@@ -118,7 +118,7 @@ async fn work(ctx: &Arc<Context>, concurrency: u16, ends: impl Future<Output = (
         std::future::pending::<()>().await;
     };
     tokio::select! {
-        _ = futures::future::join3(keys.run(ctx), organizations.run(ctx), verifiers.run(ctx)) => {}
+        _ = futures::future::join3(keys.run(ctx), organizations.run(ctx), records.run(ctx)) => {}
         () = recount => {}
         () = close => {}
     }

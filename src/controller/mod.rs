@@ -10,12 +10,12 @@
 //! | `watches`, `cache`, `relations` | all but `watches` | what the API server has; organizations by id and parent |
 //! | `queue`, `turns`, `workers`, `failures` | `turns` | what is to be reconciled, in which order, by whom, and how long it waits after failures |
 //! | `leader/`, `manager` | the election | who leads, and what runs while this process does |
-//! | `events`, `chatter`, `remembered`, `key_metrics` | no | Events, a limit of what is logged per object, what was reported last, metrics of keys |
+//! | `events`, `message_limits`, `remembered`, `key_metrics` | no | Events, a limit of what is logged per object, what was reported last, metrics of keys |
 //! | `context` | no | what all of them share |
 
 pub mod apikey;
 pub mod cache;
-pub mod chatter;
+
 pub mod context;
 pub mod events;
 pub mod failures;
@@ -23,6 +23,7 @@ pub mod key_metrics;
 pub mod keyrings;
 pub mod leader;
 pub mod manager;
+pub mod message_limits;
 pub mod organization;
 pub mod queue;
 pub mod recount;
@@ -46,12 +47,12 @@ use k8s_openapi::jiff::SignedDuration;
 use parking_lot::Mutex;
 
 use self::apikey::model::Settings;
-use self::chatter::Chatter;
 use self::context::{Caches, Context, DebugClient, Queues};
 use self::events::Events;
 use self::failures::Failures;
 use self::keyrings::Slot;
 use self::leader::Leadership;
+use self::message_limits::MessageLimits;
 use self::recount::Recount;
 use self::remembered::Remembered;
 use crate::admin::Readiness;
@@ -161,7 +162,7 @@ fn context(
         queues: Queues::default(),
         recount: Recount::default(),
         failures: Failures::default(),
-        chatter: Chatter::default(),
+        limits: MessageLimits::default(),
         replacements: Remembered::default(),
         reports: Remembered::default(),
         metrics,
@@ -179,7 +180,7 @@ fn identity() -> Result<String, random::Error> {
 
 async fn wait_for_crds(ctx: &Context, readiness: &Readiness) {
     let mut look = tokio::time::interval(LOOK_AGAIN);
-    let mut told = String::new();
+    let mut logged = String::new();
     loop {
         look.tick().await;
         match crds_missing(ctx).await {
@@ -193,18 +194,18 @@ async fn wait_for_crds(ctx: &Context, readiness: &Readiness) {
                      apikey-operator crds | kubectl apply --server-side -f -",
                     missing.join(", ")
                 );
-                if why != told {
+                if why != logged {
                     tracing::warn!("Waiting: {why}");
                 }
                 readiness.not_yet("crds", why.clone());
-                told = why;
+                logged = why;
             }
             Err(error) => {
-                if error.to_string() != told {
+                if error.to_string() != logged {
                     tracing::warn!(%error, "Waiting for the API server");
-                    told = error.to_string();
+                    logged = error.to_string();
                 }
-                readiness.not_yet("crds", told.clone());
+                readiness.not_yet("crds", logged.clone());
             }
         }
     }
@@ -238,7 +239,7 @@ async fn wait_for_caches(ctx: &Context, cache_sync: &CacheSync, readiness: &Read
         if waiting.is_empty() {
             tracing::info!(keys = ctx.caches.apikeys.all().len(), "Caches are filled");
             readiness.ok("caches");
-            tell_who_is_left_out(ctx, cache_sync);
+            log_left_out_namespaces(ctx, cache_sync);
             return;
         }
         readiness.not_yet("caches", format!("waiting for {}", waiting.join(", ")));
@@ -262,7 +263,7 @@ async fn watch_staleness(ctx: &Context, cache_sync: &CacheSync, readiness: &Read
 }
 
 /// Logs the namespaces whose keys are not managed, because the keys themselves do not show it.
-fn tell_who_is_left_out(ctx: &Context, cache_sync: &CacheSync) {
+fn log_left_out_namespaces(ctx: &Context, cache_sync: &CacheSync) {
     let refused = cache_sync.refusals().join(", ");
     if !refused.is_empty() {
         tracing::warn!(
@@ -272,8 +273,8 @@ fn tell_who_is_left_out(ctx: &Context, cache_sync: &CacheSync) {
         );
     }
     let mut unwatched = BTreeMap::new();
-    for verifier in ctx.caches.verifiers.all() {
-        let owner = verifier.owner.as_ref();
+    for record in ctx.caches.records.all() {
+        let owner = record.owner.as_ref();
         if let Some(owner) = owner.filter(|owner| !ctx.watched.contains(&owner.namespace)) {
             *unwatched.entry(owner.namespace.clone()).or_insert(0) += 1;
         }

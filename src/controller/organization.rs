@@ -53,18 +53,18 @@ pub async fn reconcile(organization: Arc<Organization>, ctx: Arc<Context>) -> Re
     let elder = ctx.relations.lock().elder(&organization);
     let counts = ctx.quota_index.lock().phase_counts(&name);
     let is_unreadable = |name: &str| ctx.caches.organizations.is_unreadable(None, name);
-    let standing = match parent_name.filter(|name| is_unreadable(name)) {
-        Some(unreadable) => Standing::Waiting(
+    let acceptance = match parent_name.filter(|name| is_unreadable(name)) {
+        Some(unreadable) => Acceptance::Waiting(
             reason::ORGANIZATION_UNREADABLE,
             format!(
                 "`parent` names Organization '{unreadable}', which can't be read: apply it again"
             ),
         ),
-        None => standing(&organization, parent.as_deref(), elder.as_deref()),
+        None => acceptance(&organization, parent.as_deref(), elder.as_deref()),
     };
-    let status = status(&organization, &standing, counts, ctx.clock.now());
+    let status = status(&organization, &acceptance, counts, ctx.clock.now());
     if organization.status.as_ref() != Some(&status) {
-        write_status(&ctx, &organization, &standing, status).await?;
+        write_status(&ctx, &organization, &acceptance, status).await?;
     }
     Ok(Next::After(RESYNC))
 }
@@ -72,7 +72,7 @@ pub async fn reconcile(organization: Arc<Organization>, ctx: Arc<Context>) -> Re
 async fn write_status(
     ctx: &Context,
     organization: &Organization,
-    standing: &Standing,
+    acceptance: &Acceptance,
     status: OrganizationStatus,
 ) -> Result<(), Error> {
     let params = post_params();
@@ -92,13 +92,14 @@ async fn write_status(
         Err(error) if error.is_not_found() => return Ok(()),
         Err(error) => return Err(error),
     }
-    warn(ctx, organization, standing);
+    warn(ctx, organization, acceptance);
     Ok(())
 }
 
 /// Publishes an Event if the rules are not in force and the reason has changed.
-fn warn(ctx: &Context, organization: &Organization, standing: &Standing) {
-    let (Standing::Waiting(reason, message) | Standing::Refused(reason, message)) = standing else {
+fn warn(ctx: &Context, organization: &Organization, acceptance: &Acceptance) {
+    let (Acceptance::Waiting(reason, message) | Acceptance::Refused(reason, message)) = acceptance
+    else {
         return;
     };
     let before = organization.status.as_ref();
@@ -112,46 +113,46 @@ fn warn(ctx: &Context, organization: &Organization, standing: &Standing) {
 
 /// Whether the rules of an organization are in force.
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Standing {
-    InForce,
+enum Acceptance {
+    Accepted,
     Waiting(&'static str, String),
     Refused(&'static str, String),
 }
 
-fn standing(
+fn acceptance(
     organization: &Organization,
     parent: Option<&Organization>,
     elder: Option<&str>,
-) -> Standing {
+) -> Acceptance {
     if let Some(elder) = elder {
         let message = format!(
             "`id` {} is already that of Organization '{elder}': give this one another",
             apikey_policy::organization_id(organization),
         );
-        return Standing::Refused(reason::ID_CONFLICT, message);
+        return Acceptance::Refused(reason::ID_CONFLICT, message);
     }
     let Some(parent_name) = organization.spec.parent.as_deref() else {
-        return Standing::InForce;
+        return Acceptance::Accepted;
     };
     match parent {
-        None => Standing::Waiting(
+        None => Acceptance::Waiting(
             reason::PARENT_NOT_FOUND,
             format!("`parent` names Organization '{parent_name}', which does not exist: create it"),
         ),
-        Some(parent) if parent.spec.parent.is_some() => Standing::Refused(
+        Some(parent) if parent.spec.parent.is_some() => Acceptance::Refused(
             reason::PARENT_NOT_ROOT,
             format!(
                 "`parent` names '{parent_name}', which is a sub-organization itself: only one \
                  level is possible"
             ),
         ),
-        Some(_) => Standing::InForce,
+        Some(_) => Acceptance::Accepted,
     }
 }
 
 fn status(
     organization: &Organization,
-    standing: &Standing,
+    acceptance: &Acceptance,
     counts: PhaseCounts,
     now: Timestamp,
 ) -> OrganizationStatus {
@@ -162,8 +163,8 @@ fn status(
         reason,
         message: message.to_owned(),
     };
-    let desired = match standing {
-        Standing::InForce => {
+    let desired = match acceptance {
+        Acceptance::Accepted => {
             vec![condition(
                 READY,
                 "True",
@@ -171,11 +172,11 @@ fn status(
                 "The rules are in force",
             )]
         }
-        Standing::Waiting(reason, message) => vec![
+        Acceptance::Waiting(reason, message) => vec![
             condition(READY, "False", reason, message),
             condition(RECONCILING, "True", reason, message),
         ],
-        Standing::Refused(reason, message) => vec![
+        Acceptance::Refused(reason, message) => vec![
             condition(READY, "False", reason, message),
             condition(STALLED, "True", reason, message),
         ],

@@ -8,7 +8,7 @@ use super::apikey::restore::may_adopt;
 use super::context::{Context, post_params};
 use super::removal::remove;
 use super::workers::Next;
-use crate::watch::stored::Verifier;
+use crate::watch::stored::StoredRecord;
 use apikey_api::ApiKey;
 use apikey_client::error::{Class, Error, request};
 use apikey_client::object::Answer;
@@ -22,10 +22,10 @@ const LOOK_AGAIN: Duration = Duration::from_secs(5);
 ///
 /// # Errors
 /// A request failed.
-pub async fn adopt(ctx: &Context, verifier: &Verifier, owner: &Owner) -> Result<Next, Error> {
+pub async fn adopt(ctx: &Context, record: &StoredRecord, owner: &Owner) -> Result<Next, Error> {
     let later = Next::After(LOOK_AGAIN);
     let key = ObjectRef::<ApiKey>::new(&owner.name).within(&owner.namespace);
-    let (Ok(document), Some(key)) = (&verifier.document, ctx.caches.apikeys.get(&key)) else {
+    let (Ok(document), Some(key)) = (&record.document, ctx.caches.apikeys.get(&key)) else {
         return Ok(later);
     };
     if !may_adopt(&key, document) {
@@ -36,7 +36,7 @@ pub async fn adopt(ctx: &Context, verifier: &Verifier, owner: &Owner) -> Result<
     if !store(ctx, &adopted).await? {
         return Ok(later);
     }
-    remove(ctx, verifier).await?;
+    remove(ctx, record).await?;
     let (namespace, name) = (&owner.namespace, &owner.name);
     let (uid, was) = (&adopted.owner.uid, &owner.uid);
     tracing::info!(namespace, name, uid, was, "Took over a key from a backup");
@@ -47,16 +47,16 @@ pub async fn adopt(ctx: &Context, verifier: &Verifier, owner: &Owner) -> Result<
 /// another one.
 async fn store(ctx: &Context, document: &CredentialRecord) -> Result<bool, Error> {
     let doing = "take over the verifier";
-    let secret = Verifier::render(document, &ctx.namespace, None)
+    let secret = StoredRecord::render(document, &ctx.namespace, None)
         .map_err(|error| Error::internal(doing, &error))?;
     let name = secret.metadata.name.clone().unwrap_or_default();
-    let verifiers = ctx.verifiers();
-    match request(doing, verifiers.create(&post_params(), &Answer(secret))).await {
+    let records = ctx.records();
+    match request(doing, records.create(&post_params(), &Answer(secret))).await {
         Ok(_) => Ok(true),
         Err(error) if error.class() == Class::Conflict => {
-            let there = request("read the verifier", verifiers.get_opt(&name)).await?;
-            let there = there.map(|Answer(read)| Verifier::read(read));
-            let there = there.and_then(|verifier| verifier.document.ok());
+            let there = request("read the verifier", records.get_opt(&name)).await?;
+            let there = there.map(|Answer(read)| StoredRecord::read(read));
+            let there = there.and_then(|record| record.document.ok());
             Ok(there.is_some_and(|there| there.key_id == document.key_id))
         }
         Err(error) => Err(error),

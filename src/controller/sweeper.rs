@@ -17,7 +17,7 @@ use super::removal::remove;
 use super::restore;
 use super::workers::Next;
 use crate::audit::{self, KeyIdentity, Record};
-use crate::watch::stored::Verifier;
+use crate::watch::stored::StoredRecord;
 use apikey_api::ApiKey;
 use apikey_api::KeyRef;
 use apikey_api::conditions::reason;
@@ -31,8 +31,8 @@ pub const CONTROLLER: &str = "verifier";
 ///
 /// # Errors
 /// A request failed.
-pub async fn reconcile(verifier: Arc<Verifier>, ctx: Arc<Context>) -> Result<Next, Error> {
-    let Some(owner) = &verifier.owner else {
+pub async fn reconcile(record: Arc<StoredRecord>, ctx: Arc<Context>) -> Result<Next, Error> {
+    let Some(owner) = &record.owner else {
         return Ok(Next::OnChange);
     };
     // In a namespace that is not watched, the operator can't see whether the key exists.
@@ -40,10 +40,10 @@ pub async fn reconcile(verifier: Arc<Verifier>, ctx: Arc<Context>) -> Result<Nex
         return Ok(Next::OnChange);
     }
     if ctx.settings.restore {
-        return restore::adopt(&ctx, &verifier, owner).await;
+        return restore::adopt(&ctx, &record, owner).await;
     }
-    if remove(&ctx, &verifier).await? {
-        tell(&ctx, owner, verifier.document.as_ref().ok());
+    if remove(&ctx, &record).await? {
+        log_revocation(&ctx, owner, record.document.as_ref().ok());
     }
     Ok(Next::OnChange)
 }
@@ -59,7 +59,7 @@ async fn owner_exists(ctx: &Context, owner: &Owner) -> Result<bool, Error> {
     Ok(ctx.find_apikey(&key, &owner.uid).await?.is_some())
 }
 
-fn tell(ctx: &Context, owner: &Owner, document: Option<&CredentialRecord>) {
+fn log_revocation(ctx: &Context, owner: &Owner, document: Option<&CredentialRecord>) {
     let Owner {
         namespace,
         name,

@@ -16,7 +16,7 @@ use crate::watch::cache_sync::CacheSync;
 use crate::watch::event::Event;
 use crate::watch::scope::WatchScope;
 use crate::watch::source::Source;
-use crate::watch::stored::Verifier;
+use crate::watch::stored::StoredRecord;
 use crate::watch::{Keep, WatchSet};
 use apikey_api::KeyRef;
 use apikey_api::conditions::reason;
@@ -66,7 +66,7 @@ pub fn start(ctx: &Arc<Context>, process: &Process, cache_sync: CacheSync) -> Wa
         ("verifiers", &whole),
         Source::of::<Secret>(Some(&ctx.namespace))
             .labels(names::component_selector(names::COMPONENT_VERIFIER)),
-        into(ctx, &whole, |ctx| &ctx.caches.verifiers, on_verifier),
+        into(ctx, &whole, |ctx| &ctx.caches.records, on_record),
     );
     watches
 }
@@ -88,8 +88,9 @@ where
             // Hold the lock around both: a reader that sees an object in a cache and then locks the
             // quota index finds it there.
             let mut quota_index = ctx.quota_index.lock();
-            let news = cache(&ctx).apply(&scope, event).into_iter();
-            news.flat_map(|news| handle(&ctx, &mut quota_index, news))
+            let deltas = cache(&ctx).apply(&scope, event).into_iter();
+            deltas
+                .flat_map(|delta| handle(&ctx, &mut quota_index, delta))
                 .collect()
         };
         for key in &concerned {
@@ -98,8 +99,8 @@ where
     }
 }
 
-fn on_apikey(ctx: &Context, quota_index: &mut QuotaIndex, news: Delta<ApiKey>) -> Vec<KeyRef> {
-    let (counted, changed) = match news {
+fn on_apikey(ctx: &Context, quota_index: &mut QuotaIndex, delta: Delta<ApiKey>) -> Vec<KeyRef> {
+    let (counted, changed) = match delta {
         Delta::Applied { new, .. } => {
             let mut changed = quota_index.upsert(&new);
             changed.push(KeyRef::of(&new));
@@ -108,7 +109,7 @@ fn on_apikey(ctx: &Context, quota_index: &mut QuotaIndex, news: Delta<ApiKey>) -
         Delta::Deleted { identity, old } => {
             let key = KeyRef::from(&identity);
             ctx.forget_apikey(&identity);
-            ctx.enqueue_verifier_of(&identity);
+            ctx.enqueue_record_of(&identity);
             (old, quota_index.remove(&key))
         }
         Delta::Unreadable { identity, old } => {
@@ -127,9 +128,9 @@ fn on_apikey(ctx: &Context, quota_index: &mut QuotaIndex, news: Delta<ApiKey>) -
 fn on_organization(
     ctx: &Context,
     quota_index: &mut QuotaIndex,
-    news: Delta<Organization>,
+    delta: Delta<Organization>,
 ) -> Vec<KeyRef> {
-    let (name, declared, absent) = match news {
+    let (name, declared, absent) = match delta {
         Delta::Applied { new, old } => {
             let name = new.name_any();
             if old.is_some_and(|old| old.metadata.generation == new.metadata.generation) {
@@ -162,9 +163,9 @@ fn on_organization(
 fn on_namespace(
     ctx: &Context,
     quota_index: &mut QuotaIndex,
-    news: Delta<NamespaceLabels>,
+    delta: Delta<NamespaceLabels>,
 ) -> Vec<KeyRef> {
-    let (name, labels) = match news {
+    let (name, labels) = match delta {
         Delta::Applied { new, old } => {
             if old.is_some_and(|old| old.labels == new.labels) {
                 return Vec::new();
@@ -180,8 +181,8 @@ fn on_namespace(
     quota_index.label(&name, labels)
 }
 
-fn on_delivered(ctx: &Context, _: &mut QuotaIndex, news: Delta<Delivered>) -> Vec<KeyRef> {
-    let secrets = match news {
+fn on_delivered(ctx: &Context, _: &mut QuotaIndex, delta: Delta<Delivered>) -> Vec<KeyRef> {
+    let secrets = match delta {
         Delta::Applied { new, old } => [Some(new), old],
         Delta::Deleted { old, .. } => [None, old],
         Delta::Unreadable { identity, old } => {
@@ -200,28 +201,28 @@ fn on_delivered(ctx: &Context, _: &mut QuotaIndex, news: Delta<Delivered>) -> Ve
     keys
 }
 
-fn on_verifier(ctx: &Context, _: &mut QuotaIndex, news: Delta<Verifier>) -> Vec<KeyRef> {
-    let (verifier, is_there) = match news {
+fn on_record(ctx: &Context, _: &mut QuotaIndex, delta: Delta<StoredRecord>) -> Vec<KeyRef> {
+    let (record, is_there) = match delta {
         Delta::Applied { new, .. } => (Some(new), true),
         Delta::Deleted { identity, old } => {
-            ctx.failures.clear(&object_key::<Verifier>(
+            ctx.failures.clear(&object_key::<StoredRecord>(
                 identity.namespace.as_deref(),
                 &identity.name,
             ));
             (old, false)
         }
         Delta::Unreadable { identity, old } => {
-            warn_of::<Verifier>(ctx, &identity);
+            warn_of::<StoredRecord>(ctx, &identity);
             (old, false)
         }
     };
-    let Some(verifier) = verifier else {
+    let Some(record) = record else {
         return Vec::new();
     };
     if is_there {
-        ctx.enqueue_verifier(&verifier);
+        ctx.enqueue_record(&record);
     }
-    let owner = verifier.owner.as_ref();
+    let owner = record.owner.as_ref();
     owner
         .map(|owner| KeyRef::new(&owner.namespace, &owner.name))
         .into_iter()
@@ -240,7 +241,7 @@ pub fn warn_of_unreadable(ctx: &Context) {
     warn(ctx, &ctx.caches.organizations);
     warn(ctx, &ctx.caches.namespaces);
     warn(ctx, &ctx.caches.delivered);
-    warn(ctx, &ctx.caches.verifiers);
+    warn(ctx, &ctx.caches.records);
 }
 
 /// Publishes an Event about an object that can't be read, if this controller leads.

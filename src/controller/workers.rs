@@ -171,7 +171,7 @@ where
         Err(error) => {
             if error.class() == Class::Conflict {
                 tracing::debug!(parent: &span, %error, "Reconcile met a conflict");
-            } else if ctx.chatter.allows(&key, Instant::now()) {
+            } else if ctx.limits.allows(&key, Instant::now()) {
                 tracing::warn!(parent: &span, %error, "Reconcile failed");
             } else {
                 tracing::debug!(parent: &span, %error, "Reconcile failed again");

@@ -9,7 +9,7 @@ use kube::core::ObjectMeta;
 
 use super::index::Index;
 use crate::watch::scope::WatchScope;
-use crate::watch::stored::Verifier;
+use crate::watch::stored::StoredRecord;
 use apikey_api::{ApiKey, ApiKeySpec, Organization, OrganizationSpec, names};
 use apikey_credential::fingerprint::PepperRing;
 use apikey_credential::record::{Cause, CredentialRecord, Entry, Identity, Owner, Pending};
@@ -100,8 +100,8 @@ pub(super) fn document(n: u8, ring: &PepperRing) -> CredentialRecord {
     CredentialRecord::new(identity, at(EXPIRY), entry(&secret(n), 1, ring))
 }
 
-pub(super) fn verifier(document: CredentialRecord) -> Verifier {
-    Verifier {
+pub(super) fn record(document: CredentialRecord) -> StoredRecord {
+    StoredRecord {
         metadata: ObjectMeta {
             name: Some(names::verifier_secret(&document.owner.uid)),
             ..ObjectMeta::default()
@@ -117,13 +117,13 @@ pub(super) fn index(keys: u8, ring: &PepperRing) -> Arc<Index> {
     let index = Index::new(false);
     index.use_peppers(ring.clone());
     index.apikey(&WatchScope::Everything, Event::Init);
-    index.verifier(Event::Init);
+    index.record(Event::Init);
     for n in 1..=keys {
         index.apikey(&WatchScope::Everything, Event::InitApply(apikey(n).into()));
-        index.verifier(Event::InitApply(verifier(document(n, ring)).into()));
+        index.record(Event::InitApply(record(document(n, ring)).into()));
     }
     index.apikey(&WatchScope::Everything, Event::InitDone);
-    index.verifier(Event::InitDone);
+    index.record(Event::InitDone);
     index.organization(Event::Init);
     index.organization(Event::InitDone);
     index.namespace(&WatchScope::Everything, Event::Init);

@@ -54,7 +54,7 @@ pub fn start(service: &Arc<Service>, process: &Process, common: &Common) -> Watc
     watches.follow(
         (watch_name::VERIFIERS, &whole),
         secrets().labels(names::component_selector(names::COMPONENT_VERIFIER)),
-        move |event| into.verifier(event),
+        move |event| into.record(event),
     );
     let into = index();
     watches.follow(

@@ -30,7 +30,7 @@ pub fn value<'a>(secret: &'a Secret, key: &str) -> &'a [u8] {
 
 /// A credential record read from its Secret, without the unneeded parts of the Secret.
 #[derive(Clone, Debug)]
-pub struct Verifier {
+pub struct StoredRecord {
     /// Name, namespace, uid and version of the Secret.
     pub metadata: ObjectMeta,
     /// The owning `ApiKey`, if the Secret names it.
@@ -41,7 +41,7 @@ pub struct Verifier {
     pub is_labelled: bool,
 }
 
-impl Verifier {
+impl StoredRecord {
     /// Reads the credential record in a Secret.
     #[must_use]
     pub fn read(secret: Secret) -> Self {
@@ -116,18 +116,18 @@ fn owner(metadata: &ObjectMeta) -> Option<Owner> {
     })
 }
 
-impl Decode for Verifier {
+impl Decode for StoredRecord {
     fn decode(json: &str) -> Result<Self, Unreadable> {
         Secret::decode(json).map(Self::read)
     }
 }
 
-impl Keep for Verifier {}
+impl Keep for StoredRecord {}
 
 /// A Secret with a ring of keys.
 impl Keep for Secret {}
 
-impl Resource for Verifier {
+impl Resource for StoredRecord {
     type DynamicType = ();
     type Scope = NamespaceResourceScope;
 

@@ -69,7 +69,7 @@ async fn what_is_done_with_a_secret_leaves_no_copy_of_it() {
             secret,
             sealed: None,
             revision: 1,
-            verifier: "0",
+            entry_digest: "0",
             key_id: secret.key_id(),
             organization_id: uuid::Uuid::nil(),
             expires_at: now(),

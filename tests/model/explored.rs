@@ -29,7 +29,7 @@ pub(crate) enum Event {
     Fails(usize),
     /// A controller dies, and another takes its place.
     Dies(usize),
-    /// A controller removes the verifier of a key that is gone.
+    /// A controller removes the credential record of a key that is gone.
     Sweeps(usize, Uid),
 }
 
@@ -124,11 +124,11 @@ impl Model for Explored {
             .take(self.world.controllers)
         {
             let objects = [Object::Key, Object::Delivered, Object::Organization];
-            let verifiers = UIDS.map(Object::Verifier);
+            let records = UIDS.map(Object::Record);
             events.extend(
                 objects
                     .into_iter()
-                    .chain(verifiers)
+                    .chain(records)
                     .map(|o| Event::Learns(n, o)),
             );
             events.extend(UIDS.map(|uid| Event::Sweeps(n, uid)));
@@ -184,7 +184,7 @@ impl Model for Explored {
             properties.push(Property::sometimes(
                 "two secrets are pending",
                 |_, state: &State| {
-                    let mut documents = state.objects.verifiers.iter().flatten();
+                    let mut documents = state.objects.records.iter().flatten();
                     documents.any(|document| document.pending.len() > 1)
                 },
             ));

@@ -15,7 +15,7 @@ use apikey_operator::controller::apikey::execute::DELIVER_WITHIN;
 use apikey_operator::controller::apikey::model::{Action, Observed, Settings};
 use apikey_operator::controller::apikey::plan::plan;
 use apikey_operator::controller::apikey::written::Written;
-use apikey_operator::watch::stored::Verifier;
+use apikey_operator::watch::stored::StoredRecord;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
 use k8s_openapi::jiff::Timestamp;
 
@@ -38,7 +38,7 @@ pub(crate) struct World {
     /// How often something fails.
     pub(crate) faults: u8,
     /// Most secrets: a controller that never learns that a key without a status is gone mints one whenever
-    /// the other sweeps its verifier.
+    /// the other sweeps its credential record.
     pub(crate) secrets: usize,
 }
 
@@ -168,8 +168,8 @@ fn organization() -> Organization {
 
 fn observed(world: &World, view: &View) -> Observed {
     let delivered = view.delivered.as_ref().map(delivered);
-    let document = view.verifier.as_deref().cloned();
-    let verifier = document.map(|document| Verifier {
+    let document = view.record.as_deref().cloned();
+    let record = document.map(|document| StoredRecord {
         metadata: ObjectMeta::default(),
         owner: None,
         document: Ok(document),
@@ -183,7 +183,7 @@ fn observed(world: &World, view: &View) -> Observed {
         sub_organizations: Vec::new(),
         namespace_labels: None,
         over_quota: None,
-        verifier: verifier.map(Arc::new),
+        record: record.map(Arc::new),
         delivered: delivered.map(Arc::new),
         confirmed: view.confirmed,
         deleted: view.deleted,
@@ -213,7 +213,7 @@ fn delivered(delivered: &Delivered) -> DeliveredMetadata {
             name: "ci".into(),
             uid: uid(delivered.owner).into(),
         }),
-        verifier: Some(digest(delivered.secret).into()),
+        entry_digest: Some(digest(delivered.secret).into()),
         template: None,
         revealed_at: revealed_at.map(|at| at.to_string().into()),
         written: Written::default(),

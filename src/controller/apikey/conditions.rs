@@ -48,7 +48,7 @@ pub(super) fn desired(facts: &Facts<'_>, situation: &Situation) -> Vec<Desired> 
         Situation::Denied(denial, Retry::AwaitChange) => {
             not_ready(STALLED, denial.reason, &denial.message);
         }
-        Situation::VerifierUnreadable(error) => {
+        Situation::RecordUnreadable(error) => {
             let uid = apikey.metadata.uid.as_deref().unwrap_or_default();
             let name = names::verifier_secret(uid);
             let message = format!(
@@ -253,7 +253,7 @@ fn in_secret(facts: &Facts<'_>, secret: &str) -> Desired {
 fn missing_message(observed: &Observed, missing: Missing) -> String {
     let secret = observed.apikey.secret_name();
     let what = match missing {
-        Missing::Verifier => {
+        Missing::Record => {
             "The verifier of this key is not there: restore it into the operator's namespace"
                 .to_owned()
         }
@@ -271,7 +271,7 @@ fn expired_message(observed: &Observed, assessment: &Assessment) -> String {
         .expires_at
         .map(|at| at.to_string())
         .unwrap_or_default();
-    if observed.verifier.is_some() {
+    if observed.record.is_some() {
         format!("Expired at {at}: create another ApiKey to replace it")
     } else {
         format!("Already expired at {at} when it was first seen: no secret was minted")

@@ -42,8 +42,8 @@ pub struct Delivered {
     pub is_labelled: bool,
     /// Its controller, if it has one.
     pub controller: Option<Controller>,
-    /// Annotation `verifier`: digest of the verifier entry of its value.
-    pub verifier: Option<Box<str>>,
+    /// Annotation `verifier`: digest of the entry of the credential record that its value belongs to.
+    pub entry_digest: Option<Box<str>>,
     /// Annotation `template`: see [`super::render::template_digest`].
     pub template: Option<Box<str>>,
     /// Annotation `revealed-at`: when somebody took the value of a secret that is shown once.
@@ -68,7 +68,7 @@ pub enum Controller {
 
 /// Whose a Secret is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Owner {
+pub enum Ownership {
     /// This key's.
     ThisKey,
     /// That of an earlier `ApiKey` of the same name, about to be garbage-collected.
@@ -98,7 +98,7 @@ impl Delivered {
             is_deleting: metadata.deletion_timestamp.is_some(),
             is_labelled,
             controller: controller.map(Controller::of),
-            verifier: annotation(names::ANNOTATION_VERIFIER),
+            entry_digest: annotation(names::ANNOTATION_VERIFIER),
             template: annotation(names::ANNOTATION_TEMPLATE),
             revealed_at: annotation(names::ANNOTATION_REVEALED_AT),
             written,
@@ -107,25 +107,25 @@ impl Delivered {
 
     /// Whose it is, seen from this key.
     #[must_use]
-    pub fn owner(&self, apikey: &ApiKey) -> Owner {
+    pub fn owner(&self, apikey: &ApiKey) -> Ownership {
         let meta = &apikey.metadata;
         match &self.controller {
             Some(Controller::ApiKey { uid, .. }) if Some(&**uid) == meta.uid.as_deref() => {
-                Owner::ThisKey
+                Ownership::ThisKey
             }
             Some(Controller::ApiKey { name, .. }) if Some(&**name) == meta.name.as_deref() => {
-                Owner::EarlierKey
+                Ownership::EarlierKey
             }
-            Some(Controller::ApiKey { .. } | Controller::Other) => Owner::Other,
-            None => Owner::Nobody,
+            Some(Controller::ApiKey { .. } | Controller::Other) => Ownership::Other,
+            None => Ownership::Nobody,
         }
     }
 
-    /// Digest of the verifier entry of its value, if that still is what this key delivered.
+    /// Digest of the entry that its value belongs to, if that still is what this key delivered.
     #[must_use]
     pub fn names(&self, apikey: &ApiKey) -> Option<&str> {
         let is_changed = self.written.is_value_changed(apikey);
-        self.verifier.as_deref().filter(|_| !is_changed)
+        self.entry_digest.as_deref().filter(|_| !is_changed)
     }
 
     /// Whether the other is the same Secret with the same value, whatever else somebody wrote to it.
@@ -230,13 +230,25 @@ mod tests {
         let mut apikey = ApiKey::new("ci", ApiKeySpec::default());
         apikey.metadata.uid = Some("uid-1".into());
         let owner = |secret: Delivered| secret.owner(&apikey);
-        assert_eq!(owner(owned("ApiKey", "ci", "uid-1", true)), Owner::ThisKey);
+        assert_eq!(
+            owner(owned("ApiKey", "ci", "uid-1", true)),
+            Ownership::ThisKey
+        );
         assert_eq!(
             owner(owned("ApiKey", "ci", "uid-0", true)),
-            Owner::EarlierKey
+            Ownership::EarlierKey
         );
-        assert_eq!(owner(owned("ApiKey", "other", "uid-0", true)), Owner::Other);
-        assert_eq!(owner(owned("Widget", "ci", "uid-1", true)), Owner::Other);
-        assert_eq!(owner(owned("ApiKey", "ci", "uid-1", false)), Owner::Nobody);
+        assert_eq!(
+            owner(owned("ApiKey", "other", "uid-0", true)),
+            Ownership::Other
+        );
+        assert_eq!(
+            owner(owned("Widget", "ci", "uid-1", true)),
+            Ownership::Other
+        );
+        assert_eq!(
+            owner(owned("ApiKey", "ci", "uid-1", false)),
+            Ownership::Nobody
+        );
     }
 }

@@ -14,7 +14,7 @@ use super::mint::{Minted, mint, mint_first, seal};
 use super::model::{Action, Observed, Proof};
 use super::writes::{
     adopt_delivered, apply, create, empty_delivered, json_patch, label_delivered, remove_delivered,
-    write_verifier,
+    write_record,
 };
 use super::{observe, render, rotation, status};
 use crate::controller::context::Context;
@@ -58,27 +58,27 @@ pub async fn execute(
             Action::Issue { proof, replaces } => {
                 issue(ctx, observed, proof, replaces.as_deref()).await?;
             }
-            Action::LabelVerifier => {
+            Action::LabelRecord => {
                 let document = readable(observed)?;
-                write_verifier(ctx, observed, &document).await?;
+                write_record(ctx, observed, &document).await?;
             }
             Action::Promote => promote(ctx, observed).await?,
             Action::DropPending => {
                 let document = readable(observed)?.without_old_pending(observed.now);
-                write_verifier(ctx, observed, &document).await?;
+                write_record(ctx, observed, &document).await?;
             }
             Action::DiscardPrevious => {
                 let document = readable(observed)?.without_previous();
-                write_verifier(ctx, observed, &document).await?;
+                write_record(ctx, observed, &document).await?;
             }
             Action::EndCurrent => {
                 let document = rotation::ending(&readable(observed)?, observed.now);
-                write_verifier(ctx, observed, &document).await?;
+                write_record(ctx, observed, &document).await?;
             }
             Action::RecordClaim(claim) => {
                 let mut document = readable(observed)?;
                 document.claim = claim.clone();
-                write_verifier(ctx, observed, &document).await?;
+                write_record(ctx, observed, &document).await?;
             }
             Action::RemoveDelivered => remove_delivered(ctx, observed).await?,
             Action::EmptyDelivered => empty_delivered(ctx, observed).await?,
@@ -115,7 +115,7 @@ async fn prove(ctx: &Context, observed: &mut Observed, proof: &Proof) -> Result<
             let identity = identity(observed, minted.secret.key_id().clone());
             let mut record = CredentialRecord::new(identity, *expires_at, minted.entry.clone());
             record.remember(request);
-            write_verifier(ctx, observed, &record).await?;
+            write_record(ctx, observed, &record).await?;
             Ok(minted)
         }
         Proof::FirstAgain => {
@@ -123,7 +123,7 @@ async fn prove(ctx: &Context, observed: &mut Observed, proof: &Proof) -> Result<
             let minted = mint(ctx, &record.key_id, FIRST_REVISION, Cause::First).await?;
             let mut record = record.beginning_again(minted.entry.clone());
             record.remember(request);
-            write_verifier(ctx, observed, &record).await?;
+            write_record(ctx, observed, &record).await?;
             Ok(minted)
         }
         Proof::Pending(next) => {
@@ -134,7 +134,7 @@ async fn prove(ctx: &Context, observed: &mut Observed, proof: &Proof) -> Result<
                 overlap_seconds: next.overlap_seconds,
                 request: next.request.clone(),
             };
-            write_verifier(ctx, observed, &record.with_pending(pending)).await?;
+            write_record(ctx, observed, &record.with_pending(pending)).await?;
             tokio::time::sleep_until(Instant::now() + PROPAGATION).await;
             Ok(minted)
         }
@@ -177,7 +177,7 @@ async fn promote(ctx: &Context, observed: &mut Observed) -> Result<(), Error> {
     let named = observed.named();
     let document = readable(observed)?;
     if let Some(promoted) = document.promoted(named.unwrap_or_default(), ctx.clock.now()) {
-        write_verifier(ctx, observed, &promoted).await?;
+        write_record(ctx, observed, &promoted).await?;
         let Entry {
             cause, created_at, ..
         } = promoted.current;
@@ -253,7 +253,7 @@ async fn forget(ctx: &Context, observed: &mut Observed, minted: &Minted) {
     let Some(document) = known.and_then(|known| known.without_undelivered(&minted.entry)) else {
         return;
     };
-    if let Err(error) = write_verifier(ctx, observed, &document).await {
+    if let Err(error) = write_record(ctx, observed, &document).await {
         tracing::debug!(%error, "What proves an undelivered secret stays for now");
     }
 }
@@ -282,7 +282,7 @@ async fn deliver_once(
         secret: &minted.secret,
         sealed: sealed.as_deref(),
         revision: minted.entry.revision,
-        verifier: &minted.entry.digest(),
+        entry_digest: &minted.entry.digest(),
         key_id: &document.key_id,
         organization_id,
         expires_at: document.expires_at.0,

@@ -81,7 +81,7 @@ impl<'a> Facts<'a> {
         let record = self.observed.document();
         let over = record.is_some_and(|record| record.claim.is_over());
         let secret = self.observed.own_delivered();
-        over && secret.is_some_and(|secret| secret.is_deleting && secret.verifier.is_some())
+        over && secret.is_some_and(|secret| secret.is_deleting && secret.entry_digest.is_some())
     }
 }
 

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use k8s_openapi::jiff::Timestamp;
 
-use super::delivered::{Delivered, Owner};
-use crate::watch::stored::Verifier;
+use super::delivered::{Delivered, Ownership};
+use crate::watch::stored::StoredRecord;
 use apikey_api::{ApiKey, Organization};
 use apikey_credential::record::{Cause, Claim, CredentialRecord};
 use apikey_policy::quota_index::Labels;
@@ -32,8 +32,8 @@ pub struct Observed {
     pub namespace_labels: Option<Labels>,
     /// The quota that leaves no place, if one does.
     pub over_quota: Option<OverQuota>,
-    /// The verifier, if there is one.
-    pub verifier: Option<Arc<Verifier>>,
+    /// The credential record, if there is one.
+    pub record: Option<Arc<StoredRecord>>,
     /// Metadata of the Secret that stands where the key delivers, if one does.
     pub delivered: Option<Arc<Delivered>>,
     /// Whether the last two were read from the API server rather than from a cache.
@@ -68,7 +68,7 @@ pub struct Settings {
 /// One step. Steps are taken in order; the first failure ends the run.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Action {
-    /// Read the verifier and the Secret from the API server: the caches suggest a rare step.
+    /// Read the credential record and the Secret from the API server: the caches suggest a rare step.
     Confirm,
     /// Mint a secret, store what proves it, and put it into the delivered Secret.
     Issue {
@@ -77,8 +77,8 @@ pub enum Action {
         /// The Secret that must still be there in that version; `None`: none may be there.
         replaces: Option<Arc<Delivered>>,
     },
-    /// Write the verifier as it is, with the labels that somebody changed.
-    LabelVerifier,
+    /// Write the credential record as it is, with the labels that somebody changed.
+    LabelRecord,
     /// Make the pending entry that the delivered Secret names the current one.
     Promote,
     /// Drop pending entries that are too old to be delivered any more.
@@ -132,10 +132,10 @@ pub struct NextSecret {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Missing {
     /// What proves its secrets.
-    Verifier,
+    Record,
     /// Its delivered Secret.
     Delivered,
-    /// A delivered Secret that fits to the verifier.
+    /// A delivered Secret that fits to the credential record.
     Match,
 }
 
@@ -146,8 +146,8 @@ pub(super) enum Situation {
     Expired,
     /// Policy says no, for now or until a change.
     Denied(Denial, Retry),
-    /// The verifier can't be read.
-    VerifierUnreadable(String),
+    /// The credential record can't be read.
+    RecordUnreadable(String),
     /// The Secret's name is taken.
     SecretConflict,
     /// The Secret of an earlier key of the same name is still there.
@@ -197,26 +197,26 @@ impl Observed {
         })
     }
 
-    /// The verifier's document, if it is there and can be read.
+    /// The credential record's document, if it is there and can be read.
     #[must_use]
     pub fn document(&self) -> Option<&CredentialRecord> {
-        self.verifier.as_ref()?.document.as_ref().ok()
+        self.record.as_ref()?.document.as_ref().ok()
     }
 
     /// The delivered Secret, if it is there and this key's.
     #[must_use]
     pub fn own_delivered(&self) -> Option<&Delivered> {
         let secret = self.delivered.as_deref()?;
-        (secret.owner(&self.apikey) == Owner::ThisKey).then_some(secret)
+        (secret.owner(&self.apikey) == Ownership::ThisKey).then_some(secret)
     }
 
-    /// Digest of the verifier entry that the key's own delivered Secret names.
+    /// Digest of the credential record entry that the key's own delivered Secret names.
     pub(super) fn named(&self) -> Option<&str> {
         self.own_delivered()?.names(&self.apikey)
     }
 
     /// Whose the Secret is that stands where the key delivers.
-    pub(super) fn delivered_owner(&self) -> Option<Owner> {
+    pub(super) fn delivered_owner(&self) -> Option<Ownership> {
         let secret = self.delivered.as_deref()?;
         Some(secret.owner(&self.apikey))
     }

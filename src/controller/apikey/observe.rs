@@ -6,11 +6,11 @@ use k8s_openapi::api::core::v1::Secret;
 use kube::Resource as _;
 use kube::runtime::reflector::ObjectRef;
 
-use super::delivered::{Delivered, Owner};
+use super::delivered::{Delivered, Ownership};
 use super::facts::in_conflict_since;
 use super::model::Observed;
 use crate::controller::context::Context;
-use crate::watch::stored::Verifier;
+use crate::watch::stored::StoredRecord;
 use apikey_api::KeyRef;
 use apikey_api::{ApiKey, names};
 use apikey_client::error::{Error, request};
@@ -32,7 +32,7 @@ pub fn observe(ctx: &Context, apikey: Arc<ApiKey>) -> Observed {
     let listed = apikey.spec.sub_orgs.iter();
     let sub_organizations = listed.filter_map(|sub| organization(&sub.org)).collect();
     let uid = apikey.metadata.uid.as_deref().unwrap_or_default();
-    let verifier = ObjectRef::new(&names::verifier_secret(uid)).within(&ctx.namespace);
+    let record = ObjectRef::new(&names::verifier_secret(uid)).within(&ctx.namespace);
     let delivered = ObjectRef::new(apikey.secret_name()).within(&key.namespace);
     Observed {
         organization: own,
@@ -41,7 +41,7 @@ pub fn observe(ctx: &Context, apikey: Arc<ApiKey>) -> Observed {
         sub_organizations,
         namespace_labels: quota_index.labels(&key.namespace),
         over_quota: quota_index.over_quota(&key),
-        verifier: ctx.caches.verifiers.get(&verifier),
+        record: ctx.caches.records.get(&record),
         delivered: ctx.caches.delivered.get(&delivered),
         confirmed: false,
         deleted: false,
@@ -54,7 +54,7 @@ pub fn observe(ctx: &Context, apikey: Arc<ApiKey>) -> Observed {
     }
 }
 
-/// Reads the verifier and the delivered Secret (its metadata only) from the API server, and at last
+/// Reads the credential record and the delivered Secret (its metadata only) from the API server, and at last
 /// whether the key is still there: the cache of the keys may lag behind that of the Secrets, and what is
 /// missing because a key was deleted is no loss that a new secret makes good.
 ///
@@ -64,9 +64,9 @@ pub async fn confirm(ctx: &Context, observed: &mut Observed) -> Result<(), Error
     let apikey = Arc::clone(&observed.apikey);
     let uid = apikey.metadata.uid.as_deref().unwrap_or_default();
     let name = names::verifier_secret(uid);
-    let verifiers = ctx.verifiers();
-    let verifier = request("read the verifier", verifiers.get_opt(&name)).await?;
-    observed.verifier = verifier.map(|Answer(read)| Arc::new(Verifier::read(read)));
+    let records = ctx.records();
+    let record = request("read the verifier", records.get_opt(&name)).await?;
+    observed.record = record.map(|Answer(read)| Arc::new(StoredRecord::read(read)));
     confirm_delivered(ctx, observed).await?;
     let live = ctx.find_apikey(&KeyRef::of(&apikey), uid).await?;
     observed.deleted = live.is_none_or(|live| live.metadata.deletion_timestamp.is_some());
@@ -91,8 +91,8 @@ pub async fn confirm_conflict(ctx: &Context, observed: &mut Observed) -> Result<
     }
     confirm_delivered(ctx, observed).await?;
     match observed.delivered_owner() {
-        Some(Owner::Nobody | Owner::Other) => Ok(()),
-        Some(Owner::ThisKey | Owner::EarlierKey) | None => confirm(ctx, observed).await,
+        Some(Ownership::Nobody | Ownership::Other) => Ok(()),
+        Some(Ownership::ThisKey | Ownership::EarlierKey) | None => confirm(ctx, observed).await,
     }
 }
 

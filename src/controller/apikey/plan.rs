@@ -6,7 +6,7 @@
 
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 
-use super::delivered::Owner;
+use super::delivered::Ownership;
 use super::facts::{Facts, Rotation, in_conflict_since};
 use super::model::{Action, Observed, Proof, Retry, Situation};
 use super::upkeep::upkeep;
@@ -115,27 +115,23 @@ fn decide(facts: &Facts<'_>) -> (Vec<Action>, Situation) {
             Retry::AwaitChange,
         ));
     }
-    if let Some(Err(error)) = observed
-        .verifier
-        .as_ref()
-        .map(|verifier| &verifier.document)
-    {
-        return idle(Situation::VerifierUnreadable(error.to_string()));
+    if let Some(Err(error)) = observed.record.as_ref().map(|record| &record.document) {
+        return idle(Situation::RecordUnreadable(error.to_string()));
     }
     if restoring {
         return restore::decide(facts);
     }
     if observed
-        .verifier
+        .record
         .as_ref()
-        .is_some_and(|verifier| !verifier.is_labelled)
+        .is_some_and(|record| !record.is_labelled)
     {
-        return (vec![Action::LabelVerifier], Situation::Working);
+        return (vec![Action::LabelRecord], Situation::Working);
     }
     match observed.delivered_owner() {
-        Some(Owner::Nobody | Owner::Other) => return idle(Situation::SecretConflict),
-        Some(Owner::EarlierKey) => return idle(Situation::EarlierSecret),
-        Some(Owner::ThisKey) | None => {}
+        Some(Ownership::Nobody | Ownership::Other) => return idle(Situation::SecretConflict),
+        Some(Ownership::EarlierKey) => return idle(Situation::EarlierSecret),
+        Some(Ownership::ThisKey) | None => {}
     }
     let Some(document) = observed.document() else {
         return first_mint(observed, assessment);
@@ -237,7 +233,7 @@ fn next_look(facts: &Facts<'_>, situation: &Situation) -> Timestamp {
             | Situation::Expired
             | Situation::Denied(..)
             | Situation::Failed { .. }
-            | Situation::VerifierUnreadable(_) => None,
+            | Situation::RecordUnreadable(_) => None,
         },
     ];
     let future = moments

@@ -63,8 +63,8 @@ pub struct NewValue<'a> {
     pub sealed: Option<&'a str>,
     /// Its number.
     pub revision: i64,
-    /// Digest of its verifier entry.
-    pub verifier: &'a str,
+    /// Digest of its entry in the credential record.
+    pub entry_digest: &'a str,
     /// Public id of the key.
     pub key_id: &'a KeyId,
     /// GUID of the organization.
@@ -98,7 +98,7 @@ pub fn value_patch(apikey: &ApiKey, value: &NewValue<'_>, replaces: &Delivered) 
         (owner("controller"), json!(true)),
         (
             annotation(names::ANNOTATION_VERIFIER),
-            json!(replaces.verifier),
+            json!(replaces.entry_digest),
         ),
         (
             annotation(names::ANNOTATION_REVEALED_AT),
@@ -173,7 +173,7 @@ fn secret_document(apikey: &ApiKey, value: &NewValue<'_>, replaces: Option<&Deli
             "annotations": {
                 (names::ANNOTATION_REVISION): value.revision.to_string(),
                 (names::ANNOTATION_EXPIRES_AT): value.expires_at.to_string(),
-                (names::ANNOTATION_VERIFIER): value.verifier,
+                (names::ANNOTATION_VERIFIER): value.entry_digest,
             },
             "ownerReferences": [owner_reference(apikey)],
         },

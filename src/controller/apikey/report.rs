@@ -44,7 +44,7 @@ pub(super) async fn report(
             ctx.audit.record(record);
             is_audited = true;
         }
-        if ctx.chatter.allows(&key, Instant::now()) {
+        if ctx.limits.allows(&key, Instant::now()) {
             tracing::info!(reason = transition.reason, message = %transition.message, "Status changed");
             ctx.events.publish(apikey.object_ref(&()), transition);
         } else {

@@ -208,7 +208,7 @@ pub(super) fn handed(status: &ApiKeyStatus) -> Option<(&'static str, Severity, O
 
 /// The reason why the key is not ready, if it is one to tell people of.
 pub(super) fn refusal(status: &ApiKeyStatus) -> Option<&'static str> {
-    const TOLD: [&str; 13] = [
+    const PUBLISHED: [&str; 13] = [
         reason::SECRET_CONFLICT,
         reason::SECRET_REMOVED_REPEATEDLY,
         reason::VERIFIER_UNREADABLE,
@@ -225,6 +225,6 @@ pub(super) fn refusal(status: &ApiKeyStatus) -> Option<&'static str> {
     ];
     let ready = conditions::find(&status.conditions, READY)?;
     (ready.status == "False")
-        .then(|| TOLD.into_iter().find(|told| *told == ready.reason))
+        .then(|| PUBLISHED.into_iter().find(|reason| *reason == ready.reason))
         .flatten()
 }

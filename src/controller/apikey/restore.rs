@@ -1,12 +1,12 @@
 //! What is decided about a key while keys are restored from a backup. Pure.
 //!
 //! Objects come back in any order and under new uids, so what is missing may still come: nothing is
-//! minted and nothing is removed. What is there is taken over, verifiers by [`crate::controller`]'s
+//! minted and nothing is removed. What is there is taken over, credential records by [`crate::controller`]'s
 //! sweeper, which sees those whose owner is gone.
 
 use k8s_openapi::jiff::SignedDuration;
 
-use super::delivered::Owner;
+use super::delivered::Ownership;
 use super::facts::Facts;
 use super::model::{Action, Missing, Situation};
 use super::upkeep::upkeep;
@@ -33,24 +33,24 @@ pub(super) fn decide(facts: &Facts<'_>) -> (Vec<Action>, Situation) {
     let observed = facts.observed;
     let missing = |missing| (Vec::new(), Situation::AwaitingRestore(missing));
     let Some(document) = observed.document() else {
-        return missing(Missing::Verifier);
+        return missing(Missing::Record);
     };
     let delivered = observed.delivered.as_deref();
-    let named = delivered.and_then(|secret| secret.verifier.as_deref());
+    let named = delivered.and_then(|secret| secret.entry_digest.as_deref());
     let is_current = named == Some(&document.current.digest());
     let is_pending = named.is_some_and(|named| document.pending(named).is_some());
     let act = |action| (vec![action], Situation::Working);
     match observed.delivered_owner() {
         None if document.claim.is_over() => upkeep(observed, document),
         None => missing(Missing::Delivered),
-        Some(Owner::Nobody | Owner::EarlierKey) if is_current || is_pending => {
+        Some(Ownership::Nobody | Ownership::EarlierKey) if is_current || is_pending => {
             act(Action::AdoptDelivered)
         }
-        Some(Owner::ThisKey) if is_pending => act(Action::Promote),
-        Some(Owner::ThisKey) if is_current => upkeep(observed, document),
-        Some(Owner::ThisKey) => missing(Missing::Match),
-        Some(Owner::Nobody) if named.is_some() => missing(Missing::Match),
-        Some(Owner::EarlierKey) => (Vec::new(), Situation::EarlierSecret),
-        Some(Owner::Nobody | Owner::Other) => (Vec::new(), Situation::SecretConflict),
+        Some(Ownership::ThisKey) if is_pending => act(Action::Promote),
+        Some(Ownership::ThisKey) if is_current => upkeep(observed, document),
+        Some(Ownership::ThisKey) => missing(Missing::Match),
+        Some(Ownership::Nobody) if named.is_some() => missing(Missing::Match),
+        Some(Ownership::EarlierKey) => (Vec::new(), Situation::EarlierSecret),
+        Some(Ownership::Nobody | Ownership::Other) => (Vec::new(), Situation::SecretConflict),
     }
 }

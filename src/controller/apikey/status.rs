@@ -34,7 +34,7 @@ pub(super) fn compute(facts: &Facts<'_>, situation: &Situation) -> ApiKeyStatus 
     let key_id = document.map(|document| document.key_id.clone());
     let phase = if *situation == Situation::Expired {
         Phase::Expired
-    } else if observed.verifier.is_some() {
+    } else if observed.record.is_some() {
         Phase::Active
     } else {
         Phase::Pending
@@ -42,7 +42,7 @@ pub(super) fn compute(facts: &Facts<'_>, situation: &Situation) -> ApiKeyStatus 
     let generation = apikey.metadata.generation.unwrap_or(0);
     let email = document.map(|document| document.email.clone());
     // Keep the previous status fields while the credential record is unreadable.
-    let kept = observed.verifier.is_some() && document.is_none();
+    let kept = observed.record.is_some() && document.is_none();
     ApiKeyStatus {
         observed_generation: generation,
         phase: Some(phase),

@@ -164,8 +164,10 @@ impl Look<'_> {
             return issued(&message, Some(Action::Create));
         }
         if revision <= self.reported.revision {
-            let is_news = is_delivered && !self.reported.was_delivered;
-            return is_news.then(|| issued(&delivered, None)).flatten();
+            let is_first_delivery = is_delivered && !self.reported.was_delivered;
+            return is_first_delivery
+                .then(|| issued(&delivered, None))
+                .flatten();
         }
         let rotated = match document.current.cause {
             Cause::Schedule => Some("by schedule"),

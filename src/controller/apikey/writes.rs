@@ -14,14 +14,14 @@ use super::model::Observed;
 use super::render;
 use crate::controller::cache::ListGeneration;
 use crate::controller::context::{Context, post_params};
-use crate::watch::stored::Verifier;
+use crate::watch::stored::StoredRecord;
 use apikey_api::names;
 use apikey_client::error::{Class, Error, request};
 use apikey_client::object::{Answer, Decode as _};
 use apikey_credential::record::CredentialRecord;
 
-/// What makes a verifier that is written useless: token servers find it by its labels.
-const VERIFIER_RELABELLED: &str = "an admission policy changes its labels, so token servers can't find it: \
+/// What makes a credential record that is written useless: token servers find it by its labels.
+const RECORD_RELABELLED: &str = "an admission policy changes its labels, so token servers can't find it: \
                                    exempt the operator's namespace from that policy";
 /// What makes a delivered Secret one that nobody watches.
 const DELIVERED_RELABELLED: &str = "an admission policy changes its labels, so the operator can't watch it: \
@@ -31,42 +31,39 @@ const DELIVERED_RELABELLED: &str = "an admission policy changes its labels, so t
 const METADATA_ONLY: HeaderValue =
     HeaderValue::from_static("application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1");
 
-/// Creates the verifier, or replaces exactly the version that was observed.
-pub(super) async fn write_verifier(
+/// Creates the credential record, or replaces exactly the version that was observed.
+pub(super) async fn write_record(
     ctx: &Context,
     observed: &mut Observed,
     document: &CredentialRecord,
 ) -> Result<(), Error> {
-    let replaces = observed
-        .verifier
-        .as_ref()
-        .map(|verifier| &verifier.metadata);
-    let secret = Verifier::render(document, &ctx.namespace, replaces)
+    let replaces = observed.record.as_ref().map(|record| &record.metadata);
+    let secret = StoredRecord::render(document, &ctx.namespace, replaces)
         .map_err(|error| Error::internal("write the verifier", &error))?;
     let name = secret.metadata.name.clone().unwrap_or_default();
     let secret = Answer(secret);
-    let verifiers = ctx.verifiers();
+    let records = ctx.records();
     let params = post_params();
-    let generation = ctx.caches.verifiers.generation();
+    let generation = ctx.caches.records.generation();
     let Answer(stored) = if replaces.is_some() {
         request(
             "update the verifier",
-            verifiers.replace(&name, &params, &secret),
+            records.replace(&name, &params, &secret),
         )
         .await?
     } else {
-        request("create the verifier", verifiers.create(&params, &secret)).await?
+        request("create the verifier", records.create(&params, &secret)).await?
     };
     // As it is stored, for later reads will say: times lose what is less than a second.
-    let verifier = Verifier::read(stored);
-    if !verifier.is_labelled {
-        observed.verifier = Some(Arc::new(verifier));
-        return Err(Error::held_up("write the verifier", VERIFIER_RELABELLED));
+    let record = StoredRecord::read(stored);
+    if !record.is_labelled {
+        observed.record = Some(Arc::new(record));
+        return Err(Error::held_up("write the verifier", RECORD_RELABELLED));
     }
-    ctx.caches.verifiers.record(generation, verifier.clone());
+    ctx.caches.records.record(generation, record.clone());
     // The key may have been deleted meanwhile, and own writes are no news to the sweeper.
-    ctx.enqueue_verifier(&verifier);
-    observed.verifier = Some(Arc::new(verifier));
+    ctx.enqueue_record(&record);
+    observed.record = Some(Arc::new(record));
     Ok(())
 }
 

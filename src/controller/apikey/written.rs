@@ -234,9 +234,9 @@ mod tests {
             .iter()
             .map(|key| (format!("f:{key}"), json!({})))
             .collect();
-        let verifier = format!("f:{}", names::ANNOTATION_VERIFIER);
+        let annotation = format!("f:{}", names::ANNOTATION_VERIFIER);
         let fields =
-            json!({"f:data": data, "f:metadata": {"f:annotations": {verifier: {}, ".": {}}}});
+            json!({"f:data": data, "f:metadata": {"f:annotations": {annotation: {}, ".": {}}}});
         json!({"metadata": {"name": "ci", "managedFields": [
             {"manager": "kubectl-patch", "operation": "Update", "fieldsV1": {"f:data": {"f:x": {}}}},
             {"manager": names::FIELD_MANAGER, "operation": "Apply", "fieldsV1": fields},

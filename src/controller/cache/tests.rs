@@ -34,10 +34,10 @@ fn list(
         .collect()
 }
 
-fn told(news: &[Delta<ConfigMap>]) -> Vec<String> {
-    let mut told: Vec<_> = news
+fn summary(deltas: &[Delta<ConfigMap>]) -> Vec<String> {
+    let mut summary: Vec<_> = deltas
         .iter()
-        .map(|news| match news {
+        .map(|delta| match delta {
             Delta::Applied { new, old } => format!("{} {}", new.name_any(), old.is_some()),
             Delta::Deleted { identity, old } => {
                 format!("-{} {} {}", identity.name, identity.uid, old.is_some())
@@ -47,8 +47,8 @@ fn told(news: &[Delta<ConfigMap>]) -> Vec<String> {
             }
         })
         .collect();
-    told.sort();
-    told
+    summary.sort();
+    summary
 }
 
 fn synced(objects: &[ConfigMap]) -> Cache<ConfigMap> {
@@ -67,7 +67,7 @@ fn stored_in(cache: &Cache<ConfigMap>, namespace: &str, name: &str) -> Option<u6
 }
 
 #[test]
-fn our_own_write_is_there_at_once_and_its_event_is_no_news() {
+fn our_own_write_is_there_at_once_and_its_event_changes_nothing() {
     let cache = synced(&[object("a", 5)]);
     cache.record(cache.generation(), object("a", 7));
     assert_eq!(stored(&cache, "a"), Some(7));
@@ -114,7 +114,7 @@ fn an_answer_from_before_a_list_is_dropped() {
 }
 
 #[test]
-fn a_list_tells_what_changed_since_the_last_and_removes_when_it_is_complete() {
+fn a_list_reports_what_changed_since_the_last_and_removes_when_it_is_complete() {
     let cache = synced(&[object("gone", 1), object("same", 2), object("changed", 9)]);
     let mut again = object("again", 3);
     cache.apply(&WatchScope::Everything, Event::Apply(again.clone().into()));
@@ -126,9 +126,9 @@ fn a_list_tells_what_changed_since_the_last_and_removes_when_it_is_complete() {
         again,
     ];
     let events = listed.map(Stored::from).map(Event::InitApply);
-    let mut news = cache.apply(&WatchScope::Everything, Event::Init);
+    let mut deltas = cache.apply(&WatchScope::Everything, Event::Init);
     for event in events {
-        news.extend(cache.apply(&WatchScope::Everything, event));
+        deltas.extend(cache.apply(&WatchScope::Everything, event));
     }
     let so_far = [
         "-again again true",
@@ -136,10 +136,10 @@ fn a_list_tells_what_changed_since_the_last_and_removes_when_it_is_complete() {
         "changed true",
         "new false",
     ];
-    assert_eq!(told(&news), so_far);
+    assert_eq!(summary(&deltas), so_far);
     assert_eq!(stored(&cache, "gone"), Some(1));
     let gone = cache.apply(&WatchScope::Everything, Event::InitDone);
-    assert_eq!(told(&gone), ["-gone gone true"]);
+    assert_eq!(summary(&gone), ["-gone gone true"]);
     assert_eq!(stored(&cache, "gone"), None);
     assert_eq!(stored(&cache, "changed"), Some(6));
 }
@@ -158,12 +158,12 @@ fn a_list_of_one_namespace_leaves_the_others_alone() {
     );
     list(&cache, &b, &[object_in("b", "one", 3)]);
     assert_eq!(
-        told(&list(&cache, &a, &[object_in("a", "two", 2)])),
+        summary(&list(&cache, &a, &[object_in("a", "two", 2)])),
         ["-one one true"]
     );
     assert_eq!(stored_in(&cache, "a", "one"), None);
     assert_eq!(stored_in(&cache, "b", "one"), Some(3));
-    assert_eq!(told(&list(&cache, &b, &[])), ["-one one true"]);
+    assert_eq!(summary(&list(&cache, &b, &[])), ["-one one true"]);
     assert_eq!(stored_in(&cache, "a", "two"), Some(2));
 }
 
@@ -199,20 +199,20 @@ fn unreadable(name: &str, version: u64) -> Stored<ConfigMap> {
 fn an_object_that_can_t_be_read_is_in_no_store_but_is_known_until_it_is_gone() {
     let cache = synced(&[object("a", 5), object("b", 6)]);
     let is_unreadable = |name| cache.is_unreadable(Some("ns"), name);
-    let news = cache.apply(&WatchScope::Everything, Event::Apply(unreadable("a", 7)));
-    assert_eq!(told(&news), ["?a true"]);
+    let deltas = cache.apply(&WatchScope::Everything, Event::Apply(unreadable("a", 7)));
+    assert_eq!(summary(&deltas), ["?a true"]);
     assert!(is_unreadable("a") && stored(&cache, "a").is_none());
     let readable = cache.apply(&WatchScope::Everything, Event::Apply(object("a", 8).into()));
-    assert_eq!(told(&readable), ["a false"]);
+    assert_eq!(summary(&readable), ["a false"]);
     assert!(!is_unreadable("a"));
     cache.apply(&WatchScope::Everything, Event::Apply(unreadable("a", 9)));
     cache.apply(&WatchScope::Everything, Event::Apply(unreadable("b", 10)));
     let deletion = Event::Delete(Identity::of(&object("b", 11)));
     let deleted = cache.apply(&WatchScope::Everything, deletion);
-    assert_eq!(told(&deleted), ["-b b false"]);
+    assert_eq!(summary(&deleted), ["-b b false"]);
     assert!(is_unreadable("a") && !is_unreadable("b"));
     let gone = list(&cache, &WatchScope::Everything, &[]);
-    assert_eq!(told(&gone), ["-a a false"]);
+    assert_eq!(summary(&gone), ["-a a false"]);
     assert!(!is_unreadable("a"));
 }
 
@@ -227,16 +227,16 @@ fn an_object_is_gone_when_a_list_shows_another_in_its_place_whether_either_can_b
     second.identity.uid = "second".into();
     let third = with_uid(object("a", 7), "third");
     let cache = synced(&[with_uid(object("a", 4), "zeroth")]);
-    let tell = |stored: Stored<ConfigMap>| {
+    let apply = |stored: Stored<ConfigMap>| {
         cache.apply(&WatchScope::Everything, Event::Init);
-        let mut news = cache.apply(&WatchScope::Everything, Event::InitApply(stored));
-        news.extend(cache.apply(&WatchScope::Everything, Event::InitDone));
-        told(&news)
+        let mut deltas = cache.apply(&WatchScope::Everything, Event::InitApply(stored));
+        deltas.extend(cache.apply(&WatchScope::Everything, Event::InitDone));
+        summary(&deltas)
     };
-    assert_eq!(tell(first()), ["-a zeroth true", "?a false"]);
-    assert_eq!(tell(first()), ["?a false"]);
-    assert_eq!(tell(second), ["-a a false", "?a false"]);
-    assert_eq!(tell(third.into()), ["-a second false", "a false"]);
+    assert_eq!(apply(first()), ["-a zeroth true", "?a false"]);
+    assert_eq!(apply(first()), ["?a false"]);
+    assert_eq!(apply(second), ["-a a false", "?a false"]);
+    assert_eq!(apply(third.into()), ["-a second false", "a false"]);
 }
 
 #[test]

@@ -47,7 +47,7 @@ pub trait Ring: std::fmt::Debug + Sized + Send + Sync + 'static {
     /// Why a stored ring can't be read, or a new one can't be created.
     type Error: std::error::Error + Send + 'static;
     /// The state of the ring that was logged last.
-    type Told: Default + Send;
+    type Logged: Default + Send;
 
     /// Where the ring is kept in memory.
     fn slot(ctx: &Context) -> &Slot<Self>;
@@ -75,7 +75,7 @@ pub trait Ring: std::fmt::Debug + Sized + Send + Sync + 'static {
     ) -> Result<Due<Self>, Self::Error>;
 
     /// Logs what changed since the last call.
-    fn tell(&self, _now: Timestamp, _told: &mut Self::Told) {}
+    fn log_changes(&self, _now: Timestamp, _logged: &mut Self::Logged) {}
 }
 
 /// The next step for a ring.
@@ -95,7 +95,7 @@ pub async fn follow<R: Ring>(ctx: Arc<Context>) {
     let client = ctx.watch_clients.next();
     let mut watcher =
         Watcher::<PartialObjectMeta<Secret>>::new(client, metadata, WATCH_TIMEOUT_SECONDS);
-    let mut told = R::Told::default();
+    let mut logged = R::Logged::default();
     let mut reread = true;
     loop {
         let wait = match tend::<R>(&ctx, reread).await {
@@ -114,7 +114,7 @@ pub async fn follow<R: Ring>(ctx: Arc<Context>) {
             }
         };
         if let Some(ring) = R::slot(&ctx).ring() {
-            ring.tell(ctx.clock.now(), &mut told);
+            ring.log_changes(ctx.clock.now(), &mut logged);
         }
         let look_again = Instant::now() + wait.clamp(LEAST_WAIT, MOST_WAIT);
         loop {

@@ -14,7 +14,7 @@ impl Ring for PepperRing {
     const SECRET: &'static str = names::PEPPERS_SECRET;
     const LOSS: &'static str = "each secret is proved by its slower hash until it is rotated";
     type Error = Error;
-    type Told = ();
+    type Logged = ();
 
     fn slot(ctx: &Context) -> &Slot<Self> {
         &ctx.peppers

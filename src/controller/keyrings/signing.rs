@@ -12,7 +12,7 @@ use apikey_credential::signing::{Error, RotationPolicy, SigningKey, SigningRing,
 
 /// Ids of the keys that were logged last.
 #[derive(Debug, Default)]
-pub struct Told {
+pub struct Logged {
     keys: BTreeSet<String>,
     current: Option<String>,
 }
@@ -22,7 +22,7 @@ impl Ring for SigningRing {
     const SECRET: &'static str = names::SIGNING_KEYS_SECRET;
     const LOSS: &'static str = "every token that was issued is refused";
     type Error = Error;
-    type Told = Told;
+    type Logged = Logged;
 
     fn slot(ctx: &Context) -> &Slot<Self> {
         &ctx.signing_keys
@@ -54,25 +54,25 @@ impl Ring for SigningRing {
         }
     }
 
-    fn tell(&self, now: Timestamp, told: &mut Told) {
+    fn log_changes(&self, now: Timestamp, logged: &mut Logged) {
         let keys: BTreeSet<_> = self.keys().iter().map(|key| key.kid().to_owned()).collect();
         for key in self.keys() {
             let (kid, algorithm, signs_from) = (key.kid(), key.algorithm(), key.signs_from());
-            if !told.keys.contains(kid) && !told.keys.is_empty() {
+            if !logged.keys.contains(kid) && !logged.keys.is_empty() {
                 tracing::info!(kid, %algorithm, %signs_from, "A signing key was added");
             }
         }
-        for kid in told.keys.difference(&keys) {
+        for kid in logged.keys.difference(&keys) {
             tracing::info!(kid, "A signing key was removed");
         }
         let current = self.current(now);
         let kid = current.map(|key| key.kid().to_owned());
-        if kid != told.current
+        if kid != logged.current
             && let Some(key) = current
         {
             let (kid, algorithm) = (key.kid(), key.algorithm());
             tracing::info!(kid, %algorithm, "This key signs tokens now");
         }
-        *told = Told { keys, current: kid };
+        *logged = Logged { keys, current: kid };
     }
 }

@@ -61,7 +61,7 @@ pub enum Outcome {
 
 /// The next step of an elector.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Step {
+pub enum NextStep {
     /// Wait until this time, or until the watch delivers a change.
     Wait(Instant),
     /// Read the Lease.
@@ -121,17 +121,17 @@ impl Elector {
 
     /// The next step.
     #[must_use]
-    pub fn next(&self, now: Instant) -> Step {
+    pub fn next(&self, now: Instant) -> NextStep {
         let due = match (self.renewed, &self.rival) {
             (Some(renewed), _) if self.leads(now) => Some(renewed + RENEW_PERIOD),
             (_, Some(rival)) => Some(rival.over),
             (_, None) => None,
         };
         match due.max(self.not_before) {
-            Some(due) if now < due => Step::Wait(due),
+            Some(due) if now < due => NextStep::Wait(due),
             Some(_) | None => match &self.known {
-                None => Step::Read,
-                Some(known) => Step::Write(self.write(known)),
+                None => NextStep::Read,
+                Some(known) => NextStep::Write(self.write(known)),
             },
         }
     }

@@ -25,7 +25,7 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep_until, timeout};
 
 use self::election::{
-    Elector, Known, LEASE_DURATION, Outcome, RENEW_DEADLINE, REQUEST_DEADLINE, Step,
+    Elector, Known, LEASE_DURATION, NextStep, Outcome, RENEW_DEADLINE, REQUEST_DEADLINE,
 };
 use self::record::{Change, Record, Write};
 use super::context::post_params;
@@ -50,9 +50,9 @@ const WIND_DOWN: Duration = LEASE_DURATION
 
 /// Whether this process leads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Term {
+enum Leading {
     /// It does not lead, and another process may.
-    None,
+    No,
     /// It leads until this time, unless the Lease is renewed.
     Until(Instant),
     /// It always leads.
@@ -62,7 +62,7 @@ enum Term {
 /// The leadership of this process, as it changes.
 #[derive(Debug)]
 pub struct Leadership {
-    term: watch::Receiver<Term>,
+    leading: watch::Receiver<Leading>,
     keeper: Option<JoinHandle<()>>,
 }
 
@@ -71,7 +71,7 @@ impl Leadership {
     #[must_use]
     pub fn without_election() -> Self {
         Self {
-            term: watch::channel(Term::Always).1,
+            leading: watch::channel(Leading::Always).1,
             keeper: None,
         }
     }
@@ -79,7 +79,7 @@ impl Leadership {
     /// Starts the election under this identity. Retries until the API server accepts its requests.
     #[must_use]
     pub fn elect(process: &Process, namespace: &str, identity: String) -> Self {
-        let (sender, term) = watch::channel(Term::None);
+        let (sender, leading) = watch::channel(Leading::No);
         let identity = Arc::<str>::from(identity);
         let source = Source::of::<Lease>(Some(namespace)).named(names::CONTROLLER_LEASE);
         let candidate = Candidate {
@@ -95,37 +95,37 @@ impl Leadership {
             trouble: String::new(),
         };
         Self {
-            term,
+            leading,
             keeper: Some(tokio::spawn(candidate.stand(sender))),
         }
     }
 
     /// Waits until this process leads.
     pub async fn begins(&mut self) {
-        let leads = |term: &Term| match term {
-            Term::None => false,
-            Term::Until(until) => Instant::now() < *until,
-            Term::Always => true,
+        let leads = |leading: &Leading| match leading {
+            Leading::No => false,
+            Leading::Until(until) => Instant::now() < *until,
+            Leading::Always => true,
         };
-        if self.term.wait_for(leads).await.is_err() {
+        if self.leading.wait_for(leads).await.is_err() {
             std::future::pending::<()>().await;
         }
     }
 
     /// Waits until this process no longer leads. No new work may begin after that.
     pub fn ends(&self) -> impl Future<Output = ()> + Send + use<> {
-        past(self.term.clone(), Duration::ZERO)
+        past(self.leading.clone(), Duration::ZERO)
     }
 
     /// Waits until another process may lead. No work may continue after that.
     pub fn is_over(&self) -> impl Future<Output = ()> + Send + use<> {
-        past(self.term.clone(), WIND_DOWN)
+        past(self.leading.clone(), WIND_DOWN)
     }
 
     /// Releases the Lease, so that another process can acquire it at once.
     pub async fn release(self) {
-        let Self { term, keeper } = self;
-        drop(term);
+        let Self { leading, keeper } = self;
+        drop(leading);
         if let Some(keeper) = keeper
             && timeout(RELEASE_DEADLINE, keeper).await.is_err()
         {
@@ -136,19 +136,19 @@ impl Leadership {
 
 /// Waits until `margin` after the end of leadership, or until another process leads. Leadership
 /// ends at its time unless it is renewed.
-async fn past(mut term: watch::Receiver<Term>, margin: Duration) {
+async fn past(mut leading: watch::Receiver<Leading>, margin: Duration) {
     loop {
-        let known = *term.borrow_and_update();
+        let known = *leading.borrow_and_update();
         let end = async {
             match known {
-                Term::None => {}
-                Term::Until(until) => sleep_until(until + margin).await,
-                Term::Always => std::future::pending().await,
+                Leading::No => {}
+                Leading::Until(until) => sleep_until(until + margin).await,
+                Leading::Always => std::future::pending().await,
             }
         };
         tokio::select! {
             biased;
-            Ok(()) = term.changed() => {}
+            Ok(()) = leading.changed() => {}
             () = end => return,
         }
     }
@@ -168,15 +168,18 @@ struct Candidate {
 impl Candidate {
     /// Reports until when this process leads while there is a receiver, and then releases the
     /// Lease.
-    async fn stand(mut self, term: watch::Sender<Term>) {
+    async fn stand(mut self, leading: watch::Sender<Leading>) {
         loop {
             tokio::select! {
                 biased;
-                () = term.closed() => break,
+                () = leading.closed() => break,
                 () = self.step() => {}
             }
-            let now = self.elector.leads_until().map_or(Term::None, Term::Until);
-            term.send_if_modified(|told| std::mem::replace(told, now) != now);
+            let now = self
+                .elector
+                .leads_until()
+                .map_or(Leading::No, Leading::Until);
+            leading.send_if_modified(|known| std::mem::replace(known, now) != now);
         }
         if self.elector.leads_until().is_some() {
             self.release().await;
@@ -186,17 +189,17 @@ impl Candidate {
     async fn step(&mut self) {
         let now = Instant::now();
         match self.elector.next(now) {
-            Step::Wait(until) if self.elector.leads(now) => {
+            NextStep::Wait(until) if self.elector.leads(now) => {
                 self.watcher = None;
                 sleep_until(until).await;
             }
-            Step::Wait(until) => self.stand_by(until).await,
-            Step::Read => {
+            NextStep::Wait(until) => self.stand_by(until).await,
+            NextStep::Read => {
                 let outcome = self.store.read().await;
                 let outcome = self.noted(outcome);
                 self.elector.read(outcome, Instant::now());
             }
-            Step::Write(write) => {
+            NextStep::Write(write) => {
                 let outcome = self.store.write(&write).await;
                 let outcome = self.noted(outcome);
                 self.elector.written(now, outcome, Instant::now());
@@ -210,11 +213,11 @@ impl Candidate {
         let watcher = self.watcher.get_or_insert_with(|| {
             Watcher::new(client.clone(), source.clone(), WATCH_TIMEOUT_SECONDS)
         });
-        let told = tokio::select! {
-            told = watcher.next() => told,
+        let item = tokio::select! {
+            item = watcher.next() => item,
             () = sleep_until(until) => return,
         };
-        let known = match told {
+        let known = match item {
             Ok(Told::Event(Event::InitApply(stored) | Event::Apply(stored))) => {
                 stored.object.ok().map(Known::Stored)
             }
@@ -334,21 +337,21 @@ mod tests {
 
     const SECOND: Duration = Duration::from_secs(1);
 
-    fn leadership(term: Term) -> (watch::Sender<Term>, Leadership) {
-        let (sender, term) = watch::channel(term);
+    fn leadership(leading: Leading) -> (watch::Sender<Leading>, Leadership) {
+        let (sender, leading) = watch::channel(leading);
         let keeper = None;
-        (sender, Leadership { term, keeper })
+        (sender, Leadership { leading, keeper })
     }
 
     #[tokio::test(start_paused = true)]
     async fn leadership_ends_by_itself_and_running_work_before_another_may_lead() {
         let begun = Instant::now();
-        let (sender, mut leadership) = leadership(Term::Until(begun + RENEW_DEADLINE));
+        let (sender, mut leadership) = leadership(Leading::Until(begun + RENEW_DEADLINE));
         leadership.begins().await;
         let (ends, is_over) = (leadership.ends(), leadership.is_over());
         let renewed = tokio::spawn(async move {
             sleep_until(begun + 4 * SECOND).await;
-            sender.send_replace(Term::Until(begun + 4 * SECOND + RENEW_DEADLINE));
+            sender.send_replace(Leading::Until(begun + 4 * SECOND + RENEW_DEADLINE));
         });
         ends.await;
         assert_eq!(begun.elapsed().as_secs(), 14);
@@ -361,9 +364,9 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn all_ends_at_once_where_another_leads_already() {
         let begun = Instant::now();
-        let (sender, leadership) = leadership(Term::Until(begun + RENEW_DEADLINE));
+        let (sender, leadership) = leadership(Leading::Until(begun + RENEW_DEADLINE));
         let (ends, is_over) = (leadership.ends(), leadership.is_over());
-        sender.send_replace(Term::None);
+        sender.send_replace(Leading::No);
         futures::join!(ends, is_over);
         assert_eq!(begun.elapsed(), Duration::ZERO);
     }

@@ -129,7 +129,7 @@ async fn who_stands_by_or_leads_no_longer_remembers_no_key_but_what_the_watches_
             apikeys(&ctx)(Event::Delete(Identity::of(&apikey(n))));
         }
     };
-    let all = || format!("{}{:?}", remembered(&ctx), ctx.chatter);
+    let all = || format!("{}{:?}", remembered(&ctx), ctx.limits);
     let nothing = all();
     come_and_go();
     assert_eq!(all(), nothing);
@@ -140,7 +140,7 @@ async fn who_stands_by_or_leads_no_longer_remembers_no_key_but_what_the_watches_
     remember(&ctx, &still_there);
     let object = object_key::<ApiKey>(Some("team"), &still_there.name_any());
     ctx.failures.wait(&object, Class::Transient);
-    assert!(ctx.chatter.allows(&object, Instant::now()));
+    assert!(ctx.limits.allows(&object, Instant::now()));
     ctx.forget_term();
     apikeys(&ctx)(Event::Delete(Identity::of(&still_there)));
     assert_eq!(all(), nothing);
@@ -173,7 +173,7 @@ async fn a_key_that_is_seen_in_the_cache_has_been_counted() {
 }
 
 #[tokio::test]
-async fn an_answer_of_a_write_that_comes_while_the_deletion_is_told_leaves_no_ghost() {
+async fn an_answer_of_a_write_that_comes_while_the_deletion_is_delivered_leaves_no_ghost() {
     let ctx = context();
     let nothing = remembered(&ctx);
     let at_version = |version: u64| {

@@ -23,7 +23,7 @@ pub use self::credential::{Credential, Evidence, Key, Proof, Standing};
 use crate::watch::event::Event;
 use crate::watch::relist::{Relist, Step};
 use crate::watch::scope::WatchScope;
-use crate::watch::stored::Verifier;
+use crate::watch::stored::StoredRecord;
 use apikey_api::KeyRef;
 use apikey_api::{ApiKey, Organization, names};
 use apikey_client::object::{Identity, NamespaceLabels};
@@ -47,12 +47,12 @@ struct State {
     require_organizations: bool,
     keys: BTreeMap<KeyRef, Key>,
     /// By uid of the `ApiKey`.
-    verifiers: BTreeMap<Arc<str>, Arc<Evidence>>,
+    evidence: BTreeMap<Arc<str>, Arc<Evidence>>,
     claims: Claims,
     organizations: BTreeMap<String, Declared>,
     quota_index: QuotaIndex,
     listed_keys: BTreeMap<WatchScope, Relist<KeyRef>>,
-    listed_verifiers: Relist<Arc<str>>,
+    listed_records: Relist<Arc<str>>,
     listed_organizations: Relist<String>,
     listed_namespaces: BTreeMap<WatchScope, Relist<String>>,
     /// Keys that only argon2id can check, by uid, with one hash of each.
@@ -82,12 +82,12 @@ impl Index {
         let state = State {
             require_organizations,
             keys: BTreeMap::new(),
-            verifiers: BTreeMap::new(),
+            evidence: BTreeMap::new(),
             claims: Claims::default(),
             organizations: BTreeMap::new(),
             quota_index: QuotaIndex::default(),
             listed_keys: BTreeMap::new(),
-            listed_verifiers: Relist::default(),
+            listed_records: Relist::default(),
             listed_organizations: Relist::default(),
             listed_namespaces: BTreeMap::new(),
             argon2_only: BTreeMap::new(),
@@ -228,22 +228,22 @@ impl Index {
     /// Applies an event of the watch of credential records. If a record can't be read, the last
     /// known one stays in use, so that no valid secret is refused. This is safe because only
     /// administrators of the operator write them.
-    pub fn verifier(&self, event: Event<Verifier>) {
+    pub fn record(&self, event: Event<StoredRecord>) {
         let state = &mut *self.state.lock();
         match state
-            .listed_verifiers
+            .listed_records
             .take(event, |identity| uid_of(&identity.name))
         {
             Step::Nothing => {}
-            Step::Put(verifier) => self.prove(state, verifier),
+            Step::Put(record) => self.prove(state, record),
             Step::Unreadable(identity) => {
                 tracing::error!(verifier = %identity.name,
                     "Ignoring a verifier that can't be read");
             }
             Step::Gone(identity) => self.forget(state, &uid_of(&identity.name)),
             Step::Complete => {
-                let known = state.verifiers.keys();
-                for gone in state.listed_verifiers.gone(known) {
+                let known = state.evidence.keys();
+                for gone in state.listed_records.gone(known) {
                     self.forget(state, &gone);
                 }
             }
@@ -255,7 +255,7 @@ impl Index {
         let mut state = self.state.lock();
         *self.peppers.write() = Some(Arc::new(ring));
         let all: Vec<_> = state
-            .verifiers
+            .evidence
             .iter()
             .map(|(uid, evidence)| (Arc::clone(uid), Arc::clone(evidence)))
             .collect();
@@ -321,9 +321,9 @@ impl Index {
         }
     }
 
-    fn prove(&self, state: &mut State, verifier: Verifier) {
-        let uid = uid_of(verifier.metadata.name.as_deref().unwrap_or_default());
-        match verifier.document {
+    fn prove(&self, state: &mut State, record: StoredRecord) {
+        let uid = uid_of(record.metadata.name.as_deref().unwrap_or_default());
+        match record.document {
             Ok(document) if *document.owner.uid == *uid => {
                 let owner = KeyRef::new(&document.owner.namespace, &document.owner.name);
                 let evidence = Arc::new(Evidence::of(&document));
@@ -331,7 +331,7 @@ impl Index {
                 let uid = known.filter(|known| **known == uid).cloned().unwrap_or(uid);
                 self.claim(state, &uid, &evidence);
                 self.note_path(state, Arc::clone(&uid), &evidence);
-                state.verifiers.insert(uid, evidence);
+                state.evidence.insert(uid, evidence);
                 self.publish(state, &owner);
             }
             Ok(_) => tracing::error!(%uid, "Ignoring a verifier that names another owner"),
@@ -344,7 +344,7 @@ impl Index {
     /// Registers the claim of this credential record to its id. It takes the id only from a later
     /// record.
     fn claim(&self, state: &mut State, uid: &Arc<str>, evidence: &Evidence) {
-        let known = state.verifiers.get(uid);
+        let known = state.evidence.get(uid);
         if known.is_some_and(|known| known.claim(uid) != evidence.claim(uid)) {
             self.forget(state, uid);
         }
@@ -368,7 +368,7 @@ impl Index {
 
     fn forget(&self, state: &mut State, uid: &str) {
         self.withdraw(state, uid);
-        if let Some(evidence) = state.verifiers.remove(uid) {
+        if let Some(evidence) = state.evidence.remove(uid) {
             let successor = state.claims.remove(&evidence.claim(&uid.into()));
             let successor =
                 successor.and_then(|uid| state.keys.iter().find(|(_, key)| key.uid == uid));
@@ -383,7 +383,7 @@ impl Index {
 
     /// Takes the key with this uid out of service.
     fn withdraw(&self, state: &mut State, uid: &str) {
-        let Some(evidence) = state.verifiers.get(uid) else {
+        let Some(evidence) = state.evidence.get(uid) else {
             return;
         };
         let mut published = self.published.write();
@@ -399,7 +399,7 @@ impl Index {
         let Some((reference, key)) = state.keys.get_key_value(reference) else {
             return;
         };
-        let Some(evidence) = state.verifiers.get(&key.uid) else {
+        let Some(evidence) = state.evidence.get(&key.uid) else {
             return;
         };
         if state.claims.winner(&evidence.key_id) != Some(&key.uid) {
@@ -454,8 +454,6 @@ impl Index {
 }
 
 /// uid of the `ApiKey` that owns the credential record of this name.
-fn uid_of(verifier: &str) -> Arc<str> {
-    names::verifier_owner_uid(verifier)
-        .unwrap_or_default()
-        .into()
+fn uid_of(record: &str) -> Arc<str> {
+    names::verifier_owner_uid(record).unwrap_or_default().into()
 }

@@ -2,7 +2,7 @@ use crate::watch::event::Event;
 
 use super::*;
 use crate::token_server::testing::{
-    NOW, apikey, at, document, index, organization, ring, secret, verifier,
+    NOW, apikey, at, document, index, organization, record, ring, secret,
 };
 use apikey_credential::record::CredentialRecord;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
@@ -19,18 +19,18 @@ fn roles(index: &Index, n: u8) -> Vec<String> {
 }
 
 #[test]
-fn a_key_is_there_once_both_it_and_its_verifier_are_in_either_order() {
+fn a_key_is_there_once_both_it_and_its_record_are_in_either_order() {
     let ring = ring();
-    for verifier_first in [true, false] {
+    for record_first in [true, false] {
         let index = Index::new(false);
-        if verifier_first {
-            index.verifier(Event::Apply(verifier(document(1, &ring)).into()));
+        if record_first {
+            index.record(Event::Apply(record(document(1, &ring)).into()));
             assert!(index.is_empty());
             index.apikey(&WatchScope::Everything, Event::Apply(apikey(1).into()));
         } else {
             index.apikey(&WatchScope::Everything, Event::Apply(apikey(1).into()));
             assert!(index.is_empty());
-            index.verifier(Event::Apply(verifier(document(1, &ring)).into()));
+            index.record(Event::Apply(record(document(1, &ring)).into()));
         }
         assert_eq!(roles(&index, 1), ["viewer"]);
     }
@@ -74,9 +74,9 @@ fn a_list_removes_what_it_does_not_show_and_only_when_it_is_complete() {
     index.apikey(&WatchScope::Everything, Event::InitDone);
     assert!(standing(&index, 1).is_none() && standing(&index, 2).is_some());
 
-    index.verifier(Event::Init);
+    index.record(Event::Init);
     assert!(standing(&index, 2).is_some());
-    index.verifier(Event::InitDone);
+    index.record(Event::InitDone);
     assert!(standing(&index, 2).is_none());
 }
 
@@ -86,10 +86,10 @@ fn a_list_of_one_namespace_leaves_the_keys_of_others_served() {
     let index = index(0, &ring);
     let [team, other] = ["team", "other"].map(|name| WatchScope::Namespace(name.into()));
     index.apikey(&team, Event::Apply(apikey(1).into()));
-    index.verifier(Event::Apply(verifier(document(1, &ring)).into()));
+    index.record(Event::Apply(record(document(1, &ring)).into()));
     let mut foreign = document(2, &ring);
     foreign.owner.namespace = "other".into();
-    index.verifier(Event::Apply(verifier(foreign).into()));
+    index.record(Event::Apply(record(foreign).into()));
     let mut key = apikey(2);
     key.metadata.namespace = Some("other".into());
     index.apikey(&other, Event::Init);
@@ -139,7 +139,7 @@ fn a_key_made_again_under_its_name_does_not_inherit_the_secret() {
 }
 
 #[test]
-fn an_id_stays_with_the_earlier_verifier_in_any_order_and_passes_on_only_with_it() {
+fn an_id_stays_with_the_earlier_record_in_any_order_and_passes_on_only_with_it() {
     let ring = ring();
     let first = document(1, &ring);
     let mut second = document(2, &ring);
@@ -147,12 +147,12 @@ fn an_id_stays_with_the_earlier_verifier_in_any_order_and_passes_on_only_with_it
     second.key_id_since = Some(Time(at(NOW + 60)));
     let uid = |index: &Index| index.get(&first.key_id).map(|known| known.uid.to_string());
     let arrivals = [
-        Event::Apply(verifier(first.clone()).into()),
-        Event::Apply(verifier(second.clone()).into()),
+        Event::Apply(record(first.clone()).into()),
+        Event::Apply(record(second.clone()).into()),
     ];
     for reversed in [false, true] {
         for keys in [[1, 2], [2, 1]] {
-            for verifiers_first in [false, true] {
+            for records_first in [false, true] {
                 let index = Index::new(false);
                 let mut arrivals = arrivals.clone();
                 if reversed {
@@ -163,13 +163,13 @@ fn an_id_stays_with_the_earlier_verifier_in_any_order_and_passes_on_only_with_it
                         index.apikey(&WatchScope::Everything, Event::Apply(apikey(n).into()));
                     }
                 };
-                if !verifiers_first {
+                if !records_first {
                     give_keys();
                 }
                 for arrival in arrivals {
-                    index.verifier(arrival);
+                    index.record(arrival);
                 }
-                if verifiers_first {
+                if records_first {
                     give_keys();
                 }
                 assert_eq!(uid(&index).as_deref(), Some("uid-1"));
@@ -180,8 +180,8 @@ fn an_id_stays_with_the_earlier_verifier_in_any_order_and_passes_on_only_with_it
                     Event::Delete(Identity::of(&apikey(1))),
                 );
                 assert_eq!(uid(&index), None);
-                let gone = verifier(first.clone());
-                index.verifier(Event::Delete(Identity::of(&gone)));
+                let gone = record(first.clone());
+                index.record(Event::Delete(Identity::of(&gone)));
                 assert_eq!(uid(&index).as_deref(), Some("uid-2"));
                 assert_eq!(index.refused_ids(), 0);
             }
@@ -190,13 +190,13 @@ fn an_id_stays_with_the_earlier_verifier_in_any_order_and_passes_on_only_with_it
 }
 
 #[test]
-fn a_verifier_with_another_id_takes_the_earlier_id_out_of_service() {
+fn a_record_with_another_id_takes_the_earlier_id_out_of_service() {
     let ring = ring();
     let index = index(1, &ring);
     let old = document(1, &ring);
     let mut new = document(1, &ring);
     new.key_id = apikey_credential::KeyId::from_entropy([99; 10]);
-    index.verifier(Event::Apply(verifier(new.clone()).into()));
+    index.record(Event::Apply(record(new.clone()).into()));
     assert!(index.get(&old.key_id).is_none() && index.get(&new.key_id).is_some());
 }
 
@@ -234,22 +234,22 @@ fn over_the_quota_the_oldest_keys_are_served() {
 }
 
 #[test]
-fn a_verifier_that_can_no_longer_be_read_leaves_its_key_served() {
+fn a_record_that_can_no_longer_be_read_leaves_its_key_served() {
     let ring = ring();
     let index = index(1, &ring);
-    let mut damaged = verifier(document(1, &ring));
+    let mut damaged = record(document(1, &ring));
     damaged.document = CredentialRecord::parse(b"{\"version\": 99}");
-    index.verifier(Event::Apply(damaged.into()));
+    index.record(Event::Apply(damaged.into()));
     assert_eq!(roles(&index, 1), ["viewer"]);
 }
 
 #[test]
-fn a_verifier_under_the_name_of_another_key_is_ignored() {
+fn a_record_under_the_name_of_another_key_is_ignored() {
     let ring = ring();
     let index = index(1, &ring);
-    let mut swapped = verifier(document(2, &ring));
+    let mut swapped = record(document(2, &ring));
     swapped.metadata.name = Some(apikey_api::names::verifier_secret("uid-1"));
-    index.verifier(Event::Apply(swapped.into()));
+    index.record(Event::Apply(swapped.into()));
     assert!(standing(&index, 1).is_some() && standing(&index, 2).is_none());
 }
 
@@ -282,7 +282,7 @@ fn keys_of_a_lost_pepper_are_known_and_their_number_falls_when_it_is_back() {
         (index.argon2_only(), index.dummy_hash().is_some()),
         (2, true)
     );
-    index.verifier(Event::Delete(Identity::of(&verifier(document(1, &ring)))));
+    index.record(Event::Delete(Identity::of(&record(document(1, &ring)))));
     assert_eq!(index.argon2_only(), 1);
     index.use_peppers(ring);
     assert_eq!(

@@ -5,7 +5,7 @@ use super::*;
 use crate::token_server::claims::{self, Issuer, Wanted};
 use crate::token_server::index::Index;
 use crate::token_server::testing::{
-    EXPIRY, NOW, apikey, at, document, index, pending, ring, secret, secret_of_revision, verifier,
+    EXPIRY, NOW, apikey, at, document, index, pending, record, ring, secret, secret_of_revision,
 };
 use crate::token_server::verify::{Login, Verdict, Verifier};
 use crate::watch::scope::WatchScope;
@@ -19,7 +19,7 @@ fn world() -> (Arc<Index>, CredentialRecord) {
     let index = index(0, &ring);
     index.apikey(&WatchScope::Everything, Event::Apply(apikey(1).into()));
     let document = document(1, &ring);
-    index.verifier(Event::Apply(verifier(document.clone()).into()));
+    index.record(Event::Apply(record(document.clone()).into()));
     let second = pending(&secret_of_revision(1, 2), 2, &ring);
     (index, document.with_pending(second))
 }
@@ -51,7 +51,7 @@ fn rotate(index: &Index, mut document: CredentialRecord, overlap_seconds: u32, n
     document.pending[0].entry.created_at.0 = at(now);
     let digest = document.pending[0].entry.digest();
     let rotated = document.promoted(&digest, at(now)).unwrap();
-    index.verifier(Event::Apply(verifier(rotated).into()));
+    index.record(Event::Apply(record(rotated).into()));
 }
 
 #[test]
@@ -76,7 +76,7 @@ fn a_token_ends_with_the_secret_that_it_was_made_with_at_its_second() {
 #[test]
 fn a_token_of_a_secret_that_is_being_delivered_is_good_before_and_after_its_delivery() {
     let (index, document) = world();
-    index.verifier(Event::Apply(verifier(document.clone()).into()));
+    index.record(Event::Apply(record(document.clone()).into()));
     let early = token(&index, 2, NOW);
     assert!(is_live(&index, &early, NOW));
     rotate(&index, document, 0, NOW + 1);

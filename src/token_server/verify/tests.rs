@@ -3,7 +3,7 @@ use apikey_client::object::Identity;
 
 use super::*;
 use crate::token_server::testing::{
-    EXPIRY, NOW, apikey, at, document, index, pending, ring, secret, secret_of_revision, verifier,
+    EXPIRY, NOW, apikey, at, document, index, pending, record, ring, secret, secret_of_revision,
 };
 use crate::watch::scope::WatchScope;
 
@@ -80,7 +80,7 @@ fn every_secret_that_may_have_been_delivered_is_accepted_and_a_replaced_one_to_i
         secret_of_revision(1, 3),
     );
     let pending = document(1, &ring).with_pending(pending(&second, 2, &ring));
-    index.verifier(Event::Apply(verifier(pending.clone()).into()));
+    index.record(Event::Apply(record(pending.clone()).into()));
     let checker = checker(&index);
     let good = |secret: &Secret, second| {
         let verdict = checker.check(secret.expose(), Login::Implied, at(second));
@@ -90,7 +90,7 @@ fn every_secret_that_may_have_been_delivered_is_accepted_and_a_replaced_one_to_i
 
     let digest = pending.pending[0].entry.digest();
     let promoted = pending.promoted(&digest, at(NOW)).unwrap();
-    index.verifier(Event::Apply(verifier(promoted).into()));
+    index.record(Event::Apply(record(promoted).into()));
     assert!(good(&first, NOW + 59) && good(&second, NOW + 59));
     assert!(!good(&first, NOW + 60) && good(&second, NOW + 60));
 }
@@ -102,7 +102,7 @@ fn a_token_never_outlives_the_overlap_of_its_secret() {
     let pending = document(1, &ring).with_pending(pending(&secret_of_revision(1, 2), 2, &ring));
     let digest = pending.pending[0].entry.digest();
     let promoted = pending.promoted(&digest, at(NOW)).unwrap();
-    index.verifier(Event::Apply(verifier(promoted).into()));
+    index.record(Event::Apply(record(promoted).into()));
     let verdict = checker(&index).check(secret(1).expose(), Login::Implied, at(NOW));
     let Verdict::Proven(proven) = verdict else {
         panic!("{verdict:?}")

@@ -47,7 +47,7 @@ async fn replace(
         secret: &secret,
         sealed: None,
         revision: 2,
-        verifier: "4567",
+        entry_digest: "4567",
         key_id: secret.key_id(),
         organization_id: uuid::Uuid::nil(),
         expires_at: now(),

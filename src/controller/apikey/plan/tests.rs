@@ -14,7 +14,7 @@ use proptest::prelude::*;
 use self::world::{CREATED, DAY, World, apikey, at, minted};
 use super::*;
 use crate::controller::apikey::rotation::MAX_REPLACEMENTS;
-use crate::watch::stored::Verifier;
+use crate::watch::stored::StoredRecord;
 use apikey_api::conditions::{self, STALLED, reason};
 use apikey_api::{
     ApiKey, DeliveredSecretSpec, Organization, OrganizationSpec, Phase, RotationSpec,
@@ -40,16 +40,16 @@ fn rare_steps_are_confirmed_before_they_are_taken() {
     world.observed.confirmed = false;
     assert_eq!(plan(&world.observed).actions, [Action::Confirm]);
     let mut lost = minted();
-    lost.observed.verifier = None;
+    lost.observed.record = None;
     lost.observed.confirmed = false;
     assert_eq!(plan(&lost.observed).actions, [Action::Confirm]);
 }
 
 #[test]
-fn a_lost_verifier_means_a_new_key_id_whatever_the_status_says() {
+fn a_lost_record_means_a_new_key_id_whatever_the_status_says() {
     let mut world = minted();
     let before = world.observed.document().unwrap().clone();
-    world.observed.verifier = None;
+    world.observed.record = None;
     let theirs = KeyId::from_entropy([0xaa; 10]);
     world.change(|key| {
         let status = key.status.get_or_insert_default();
@@ -182,7 +182,7 @@ fn whoever_asks_for_a_new_secret_waits_for_no_hold() {
 #[test]
 fn a_secret_of_an_earlier_key_is_waited_for_and_that_of_another_is_a_conflict() {
     let mut world = minted();
-    world.observed.verifier = None;
+    world.observed.record = None;
     world.change(|key| {
         key.metadata.uid = Some("uid-2".into());
         key.status = None;
@@ -197,7 +197,7 @@ fn a_secret_of_an_earlier_key_is_waited_for_and_that_of_another_is_a_conflict() 
 #[test]
 fn a_taken_name_is_looked_at_again_soon_and_then_every_half_a_minute() {
     let mut world = minted();
-    world.observed.verifier = None;
+    world.observed.record = None;
     world.change(|key| {
         key.metadata.uid = Some("uid-2".into());
         key.metadata.name = Some("other".into());
@@ -217,9 +217,9 @@ fn a_taken_name_is_looked_at_again_soon_and_then_every_half_a_minute() {
 }
 
 #[test]
-fn an_unreadable_verifier_is_left_to_people() {
+fn an_unreadable_record_is_left_to_people() {
     let mut world = minted();
-    world.observed.verifier = Some(Arc::new(Verifier {
+    world.observed.record = Some(Arc::new(StoredRecord {
         metadata: ObjectMeta::default(),
         owner: None,
         document: CredentialRecord::parse(b"{}"),
@@ -286,7 +286,7 @@ fn a_change_of_the_token_endpoint_reaches_the_secret_by_one_write_and_no_new_val
 }
 
 #[test]
-fn people_are_told_once_of_each_change() {
+fn each_change_is_reported_once() {
     let reasons = World::reasons;
     let mut world = minted();
     assert!(reasons(&world).is_empty());
@@ -308,9 +308,9 @@ fn people_are_told_once_of_each_change() {
     assert!(reasons(&world).is_empty());
 }
 
-/// The last use is the token server's, and a change of it is nobody's news.
+/// The last use is the token server's, and a change of it is not reported.
 #[test]
-fn the_last_use_is_carried_over_and_told_to_nobody() {
+fn the_last_use_is_carried_over_and_not_reported() {
     let mut world = minted();
     let used = Some(Time(at(CREATED + 5)));
     world.change(|key| key.status.as_mut().unwrap().last_used_at = used.clone());
@@ -426,7 +426,7 @@ enum Found {
     Nothing,
     Settled,
     SecretRemoved,
-    VerifierRemoved,
+    RecordRemoved,
     OtherValue,
     Asked,
     AskedWithoutOverlap,
@@ -443,7 +443,7 @@ proptest! {
             Found::Nothing,
             Found::Settled,
             Found::SecretRemoved,
-            Found::VerifierRemoved,
+            Found::RecordRemoved,
             Found::OtherValue,
             Found::Asked,
             Found::AskedWithoutOverlap,
@@ -456,7 +456,7 @@ proptest! {
             if matches!(found, Found::Nothing) { World::new(apikey()) } else { minted() };
         match found {
             Found::SecretRemoved => world.observed.delivered = None,
-            Found::VerifierRemoved => world.observed.verifier = None,
+            Found::RecordRemoved => world.observed.record = None,
             Found::OtherValue => world.deliver("0123456789abcdef"),
             Found::Asked => world.ask("once", None),
             Found::AskedWithoutOverlap => world.ask("once", Some(0)),

@@ -20,21 +20,21 @@ fn known(version: u32, holder: &str, spec: &str) -> Known {
     Known::Stored(record(version, holder, spec))
 }
 
-fn acquires(version: u32) -> Step {
-    Step::Write(Write {
+fn acquires(version: u32) -> NextStep {
+    NextStep::Write(Write {
         replaces: Some(version.to_string().into()),
         change: Change::Acquire { transitions: 4 },
     })
 }
 
-fn renews(version: u32) -> Step {
-    Step::Write(Write {
+fn renews(version: u32) -> NextStep {
+    NextStep::Write(Write {
         replaces: Some(version.to_string().into()),
         change: Change::Renew,
     })
 }
 
-const CREATES: Step = Step::Write(Write {
+const CREATES: NextStep = NextStep::Write(Write {
     replaces: None,
     change: Change::Acquire { transitions: 0 },
 });
@@ -52,7 +52,7 @@ fn leader(now: Instant) -> Elector {
 /// An elector that saw another holder at this time.
 fn standby(now: Instant) -> Elector {
     let mut elector = elector();
-    assert_eq!(elector.next(now), Step::Read);
+    assert_eq!(elector.next(now), NextStep::Read);
     elector.read(Outcome::Known(known(1, "other", "other-1")), now);
     elector
 }
@@ -61,21 +61,21 @@ fn standby(now: Instant) -> Elector {
 fn a_lease_is_over_when_it_was_not_seen_to_change_whatever_its_times_say() {
     let begun = Instant::now();
     let mut elector = standby(begun);
-    assert_eq!(elector.next(begun), Step::Wait(begun + LEASE_DURATION));
+    assert_eq!(elector.next(begun), NextStep::Wait(begun + LEASE_DURATION));
     let renewed = begun + 4 * SECOND;
     elector.seen(known(2, "other", "other-2"), renewed);
     // A new version with the same spec is no renewal.
     elector.seen(known(3, "other", "other-2"), renewed + SECOND);
     let over = renewed + LEASE_DURATION;
-    assert_eq!(elector.next(over - SECOND), Step::Wait(over));
+    assert_eq!(elector.next(over - SECOND), NextStep::Wait(over));
     assert_eq!(elector.next(over), acquires(3));
     elector.written(over, Outcome::Conflict, over);
-    let Step::Wait(again) = elector.next(over) else {
+    let NextStep::Wait(again) = elector.next(over) else {
         panic!("no wait after a conflict")
     };
-    assert_eq!(elector.next(again), Step::Read);
+    assert_eq!(elector.next(again), NextStep::Read);
     elector.read(Outcome::Known(known(4, "other", "other-3")), again);
-    assert_eq!(elector.next(again), Step::Wait(again + LEASE_DURATION));
+    assert_eq!(elector.next(again), NextStep::Wait(again + LEASE_DURATION));
 }
 
 #[test]
@@ -88,7 +88,7 @@ fn a_lease_that_is_given_back_is_taken_at_once_and_one_that_is_deleted_after_its
     let mut elector = standby(begun);
     elector.seen(Known::Missing, begun + SECOND);
     let over = begun + LEASE_DURATION;
-    assert_eq!(elector.next(begun + SECOND), Step::Wait(over));
+    assert_eq!(elector.next(begun + SECOND), NextStep::Wait(over));
     assert_eq!(elector.next(over), CREATES);
 }
 
@@ -97,7 +97,7 @@ fn a_leader_makes_a_lease_again_that_is_gone() {
     let begun = Instant::now();
     let mut elector = leader(begun);
     let due = begun + RENEW_PERIOD;
-    assert_eq!(elector.next(begun), Step::Wait(due));
+    assert_eq!(elector.next(begun), NextStep::Wait(due));
     assert_eq!(elector.next(due), renews(1));
     elector.written(due, Outcome::Known(Known::Missing), due);
     assert_eq!(elector.next(due), CREATES);
@@ -112,13 +112,13 @@ fn a_leader_without_answers_has_two_attempts_and_leads_no_more() {
     let mut attempts = 0;
     while elector.leads(now) {
         match elector.next(now) {
-            Step::Wait(until) => now = until,
-            Step::Read => {
+            NextStep::Wait(until) => now = until,
+            NextStep::Read => {
                 now += REQUEST_DEADLINE;
                 attempts += 1;
                 elector.read(Outcome::Failed, now);
             }
-            Step::Write(_) => {
+            NextStep::Write(_) => {
                 let sent = now;
                 now += REQUEST_DEADLINE;
                 attempts += 1;
@@ -172,7 +172,7 @@ fn one_whose_name_another_wrote_waits_for_who_held_the_lease_before() {
     let mut elector = standby(begun);
     elector.seen(known(2, "own", "forged"), begun + SECOND);
     let over = begun + LEASE_DURATION;
-    assert_eq!(elector.next(begun + SECOND), Step::Wait(over));
+    assert_eq!(elector.next(begun + SECOND), NextStep::Wait(over));
 }
 
 #[test]
@@ -181,7 +181,7 @@ fn two_retry_at_different_times() {
     let waits = ["a", "b", "c", "d"].map(|name| {
         let mut elector = Elector::new(name.into());
         elector.read(Outcome::Failed, now);
-        let Step::Wait(until) = elector.next(now) else {
+        let NextStep::Wait(until) = elector.next(now) else {
             panic!("no wait after a failure")
         };
         until - now

@@ -98,7 +98,7 @@ fn what_a_finalizer_keeps_is_emptied_once() {
 }
 
 #[test]
-fn what_a_finalizer_keeps_and_nobody_can_empty_is_told_of_and_holds_up_nothing() {
+fn what_a_finalizer_keeps_and_nobody_can_empty_is_reported_and_holds_up_nothing() {
     let mut world = kept();
     world.observed.unemptied = true;
     assert!(world.run(0), "it was tried");

@@ -78,7 +78,7 @@ fn actions(changes: &[Change]) -> Vec<audit::Action> {
 }
 
 #[test]
-fn a_status_that_somebody_else_wrote_is_no_news() {
+fn a_status_that_somebody_else_wrote_is_not_reported() {
     let mut world = rotated();
     let truth = world.status();
     for forged in forgeries(&truth) {
@@ -87,15 +87,15 @@ fn a_status_that_somebody_else_wrote_is_no_news() {
         assert!(world.run(0));
     }
     // Nor does it count while what proves the key can't be read, or is not there.
-    let verifier = world.observed.verifier.clone().unwrap();
-    let unreadable = Verifier {
+    let record = world.observed.record.clone().unwrap();
+    let unreadable = StoredRecord {
         document: CredentialRecord::parse(b"{}"),
         is_labelled: true,
-        ..Verifier::clone(&verifier)
+        ..StoredRecord::clone(&record)
     };
-    world.observed.verifier = Some(Arc::new(unreadable));
-    let told = world.reasons();
-    assert_eq!(told, [reason::VERIFIER_UNREADABLE]);
+    world.observed.record = Some(Arc::new(unreadable));
+    let reasons = world.reasons();
+    assert_eq!(reasons, [reason::VERIFIER_UNREADABLE]);
     world.report();
     for forged in forgeries(&truth) {
         world.change(|key| key.status = Some(forged.clone()));
@@ -113,7 +113,7 @@ fn a_status_that_somebody_else_wrote_is_no_news() {
 }
 
 #[test]
-fn what_changed_is_told_though_the_status_says_so_already() {
+fn what_changed_is_reported_though_the_status_says_so_already() {
     let mut world = rotated();
     world.change(|key| {
         key.spec.suspended = true;
@@ -121,14 +121,13 @@ fn what_changed_is_told_though_the_status_says_so_already() {
         key.metadata.generation = Some(2);
     });
     assert!(world.run(0));
-    let told = actions(&world.report());
-    assert_eq!(told, [audit::Action::Suspend, audit::Action::Update]);
+    let audited = actions(&world.report());
+    assert_eq!(audited, [audit::Action::Suspend, audit::Action::Update]);
     assert_eq!(world.report(), []);
 }
 
 #[test]
-fn a_first_look_at_a_forged_status_tells_of_no_id_secret_or_discard_that_the_record_does_not_show()
-{
+fn a_first_look_at_a_forged_status_reports_no_id_secret_or_discard_that_the_record_does_not_show() {
     let truth = rotated();
     let document = truth.observed.document().unwrap().clone();
     for forged in forgeries(&truth.status()) {
@@ -163,7 +162,7 @@ fn a_first_look_at_a_forged_status_tells_of_no_id_secret_or_discard_that_the_rec
 
 /// Of a status, only what was before can be wrong: it is in one line.
 #[test]
-fn a_first_look_tells_all_that_a_status_claims_was_before_in_one_line() {
+fn a_first_look_reports_all_that_a_status_claims_was_before_in_one_line() {
     let mut world = rotated();
     world.reported = None;
     world.change(|key| {
@@ -179,7 +178,7 @@ fn a_first_look_tells_all_that_a_status_claims_was_before_in_one_line() {
 
 #[test]
 fn a_first_secret_is_said_to_be_delivered_when_it_is() {
-    let told = |world: &mut World| {
+    let report = |world: &mut World| {
         let changes = world.report();
         let transitions = changes
             .iter()
@@ -188,28 +187,28 @@ fn a_first_secret_is_said_to_be_delivered_when_it_is() {
     };
     let mut world = World::new(apikey());
     world.run_refused();
-    let (transitions, audited) = told(&mut world);
+    let (transitions, audited) = report(&mut world);
     assert_eq!(
         transitions,
         ["Minted revision 1 of the secret, not in Secret 'ci' yet"]
     );
     assert_eq!(audited, [audit::Action::Create]);
     world.run_refused();
-    assert_eq!(told(&mut world), (Vec::new(), Vec::new()));
+    assert_eq!(report(&mut world), (Vec::new(), Vec::new()));
     assert!(world.run(usize::MAX));
-    let (transitions, audited) = told(&mut world);
+    let (transitions, audited) = report(&mut world);
     assert_eq!(
         transitions,
         ["Delivered revision 1 of the secret to Secret 'ci'"]
     );
     assert_eq!(audited, []);
-    assert_eq!(told(&mut world), (Vec::new(), Vec::new()));
+    assert_eq!(report(&mut world), (Vec::new(), Vec::new()));
 }
 
 #[test]
-fn a_lost_verifier_makes_a_new_id_that_is_told_as_such() {
+fn a_lost_record_makes_a_new_id_that_is_reported_as_such() {
     let mut world = rotated();
-    world.observed.verifier = None;
+    world.observed.record = None;
     world.observed.delivered = None;
     assert!(world.run(usize::MAX));
     let changes = world.report();
@@ -220,7 +219,7 @@ fn a_lost_verifier_makes_a_new_id_that_is_told_as_such() {
 }
 
 #[test]
-fn a_discard_is_told_of_where_a_rotation_waited_for_it() {
+fn a_discard_is_reported_where_a_rotation_waited_for_it() {
     let mut world = rotated();
     world.ask("b", None);
     assert!(world.run(0), "the overlap is not over");
@@ -238,7 +237,7 @@ fn a_discard_is_told_of_where_a_rotation_waited_for_it() {
 }
 
 #[test]
-fn a_discard_is_told_of_by_the_next_process_if_the_one_that_did_it_dies() {
+fn a_discard_is_reported_by_the_next_process_if_the_one_that_did_it_dies() {
     let mut world = rotated();
     let before = world.status();
     world.annotate(names::ANNOTATION_DISCARD_PREVIOUS, "1");
@@ -251,7 +250,7 @@ fn a_discard_is_told_of_by_the_next_process_if_the_one_that_did_it_dies() {
 }
 
 #[test]
-fn a_key_that_is_usable_again_is_told_of() {
+fn a_key_that_is_usable_again_is_reported() {
     let mut world = minted();
     world.report();
     world.observed.settings.require_organizations = true;

@@ -19,7 +19,7 @@ fn before_and_after() -> (World, World) {
     (before, after)
 }
 
-fn restore_verifier(before: &World, after: &mut World) {
+fn restore_record(before: &World, after: &mut World) {
     let document = before.observed.document().unwrap();
     after.store(document.adopted_by("uid-2"));
 }
@@ -39,7 +39,7 @@ fn incomplete(world: &World) -> String {
 }
 
 #[test]
-fn a_key_without_its_verifier_waits_for_it_and_gets_no_new_secret() {
+fn a_key_without_its_record_waits_for_it_and_gets_no_new_secret() {
     let (before, mut after) = before_and_after();
     assert!(after.run(0), "nothing is minted");
     assert!(incomplete(&after).contains("verifier"));
@@ -52,10 +52,10 @@ fn a_key_without_its_verifier_waits_for_it_and_gets_no_new_secret() {
 }
 
 #[test]
-fn in_any_order_verifier_and_secret_are_taken_over_as_they_were() {
+fn in_any_order_record_and_secret_are_taken_over_as_they_were() {
     for secret_first in [false, true] {
         let (before, mut after) = before_and_after();
-        let steps = [restore_delivered, restore_verifier];
+        let steps = [restore_delivered, restore_record];
         let (first, second) = (
             steps[usize::from(!secret_first)],
             steps[usize::from(secret_first)],
@@ -74,12 +74,12 @@ fn in_any_order_verifier_and_secret_are_taken_over_as_they_were() {
 }
 
 #[test]
-fn a_secret_of_another_time_than_the_verifier_is_left_alone_and_named() {
+fn a_secret_of_another_time_than_the_record_is_left_alone_and_named() {
     let (before, mut after) = before_and_after();
-    restore_verifier(&before, &mut after);
+    restore_record(&before, &mut after);
     restore_delivered(&before, &mut after);
     let secret = Arc::make_mut(after.observed.delivered.as_mut().unwrap());
-    secret.verifier = Some("0123456789abcdef".into());
+    secret.entry_digest = Some("0123456789abcdef".into());
     assert!(after.run(0));
     assert!(incomplete(&after).contains("not of the same time"));
 }
@@ -87,10 +87,10 @@ fn a_secret_of_another_time_than_the_verifier_is_left_alone_and_named() {
 #[test]
 fn a_secret_of_somebody_else_is_left_alone_in_a_restore_as_well() {
     let (before, mut after) = before_and_after();
-    restore_verifier(&before, &mut after);
+    restore_record(&before, &mut after);
     restore_delivered(&before, &mut after);
     let secret = Arc::make_mut(after.observed.delivered.as_mut().unwrap());
-    secret.verifier = None;
+    secret.entry_digest = None;
     assert!(after.run(0));
     assert_eq!(after.ready().reason, reason::SECRET_CONFLICT);
 }
@@ -98,7 +98,7 @@ fn a_secret_of_somebody_else_is_left_alone_in_a_restore_as_well() {
 #[test]
 fn a_rotation_that_is_due_waits_until_the_restore_ends() {
     let (before, mut after) = before_and_after();
-    restore_verifier(&before, &mut after);
+    restore_record(&before, &mut after);
     restore_delivered(&before, &mut after);
     after.ask("now", None);
     assert!(after.run(usize::MAX));

@@ -338,7 +338,7 @@ fn an_old_attempt_is_dropped_only_when_the_api_server_says_that_it_was_not_deliv
 }
 
 #[test]
-fn people_are_told_what_was_rotated_why_and_until_when_the_old_secret_holds() {
+fn an_event_says_what_was_rotated_why_and_until_when_the_old_secret_holds() {
     let mut world = minted();
     let before = world.status();
     world.ask("a", None);

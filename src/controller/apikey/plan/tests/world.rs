@@ -63,7 +63,7 @@ impl World {
             sub_organizations: Vec::new(),
             namespace_labels: None,
             over_quota: None,
-            verifier: None,
+            record: None,
             delivered: None,
             confirmed: false,
             deleted: false,
@@ -86,7 +86,7 @@ impl World {
 
     pub(super) fn store(&mut self, document: CredentialRecord) {
         self.writes += 1;
-        self.observed.verifier = Some(Arc::new(Verifier {
+        self.observed.record = Some(Arc::new(StoredRecord {
             metadata: ObjectMeta::default(),
             owner: None,
             document: Ok(document),
@@ -108,7 +108,7 @@ impl World {
                 name: "ci".into(),
                 uid: uid.into(),
             }),
-            verifier: Some(digest.into()),
+            entry_digest: Some(digest.into()),
             template: None,
             revealed_at: None,
             written: Written::default(),
@@ -192,7 +192,7 @@ impl World {
                 let minted = self.prove(proof);
                 self.deliver_in_place_of(&minted, replaces.is_some());
             }
-            Action::LabelVerifier => self.store(document.unwrap()),
+            Action::LabelRecord => self.store(document.unwrap()),
             Action::Promote => {
                 let named = self.named().unwrap();
                 let promoted = document.unwrap().promoted(&named, self.observed.now);
@@ -215,7 +215,7 @@ impl World {
             Action::EmptyDelivered => {
                 self.writes += 1;
                 let secret = Arc::make_mut(self.observed.delivered.as_mut().unwrap());
-                secret.verifier = None;
+                secret.entry_digest = None;
             }
             Action::RecordClaim(claim) => {
                 let mut document = document.unwrap();
@@ -268,7 +268,7 @@ impl World {
     /// What the delivered Secret says that it holds.
     pub(super) fn named(&self) -> Option<String> {
         let secret = self.observed.delivered.as_deref()?;
-        secret.verifier.as_deref().map(str::to_owned)
+        secret.entry_digest.as_deref().map(str::to_owned)
     }
 
     /// Whether the endpoint would accept what the delivered Secret holds.

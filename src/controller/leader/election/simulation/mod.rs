@@ -14,7 +14,7 @@ use tokio::time::Instant;
 
 use super::super::WIND_DOWN;
 use super::super::record::{Change, Write};
-use super::{Elector, Known, LEASE_DURATION, MAX_DURATION, Outcome, REQUEST_DEADLINE, Step};
+use super::{Elector, Known, LEASE_DURATION, MAX_DURATION, NextStep, Outcome, REQUEST_DEADLINE};
 
 /// Faults occur until this time, and none after it. Unit: milliseconds.
 const QUIET: u64 = 180_000;
@@ -197,12 +197,12 @@ impl Simulation {
     fn act(&mut self, process: usize) {
         let now = self.clock(process, self.now);
         let write = match self.processes[process].elector.next(now) {
-            Step::Wait(until) => {
+            NextStep::Wait(until) => {
                 let at = self.time(process, until);
                 return self.wake(process, at);
             }
-            Step::Read => None,
-            Step::Write(write) => Some(write),
+            NextStep::Read => None,
+            NextStep::Write(write) => Some(write),
         };
         self.processes[process].turn += 1;
         let turn = self.processes[process].turn;

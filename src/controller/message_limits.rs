@@ -16,26 +16,26 @@ const KNOWN: usize = 1024;
 
 /// Recent messages, by object.
 #[derive(Debug, Default)]
-pub struct Chatter(Mutex<Said>);
+pub struct MessageLimits(Mutex<Recent>);
 
 #[derive(Debug, Default)]
-struct Said {
+struct Recent {
     /// When the messages of an object no longer count: each message adds [`EVERY`].
     forgotten_at: BTreeMap<String, Instant>,
     /// Number of objects at which expired ones are removed.
     room: usize,
 }
 
-impl Chatter {
+impl MessageLimits {
     /// Forgets all messages, because another controller may lead now.
     pub fn clear(&self) {
-        *self.0.lock() = Said::default();
+        *self.0.lock() = Recent::default();
     }
 
     /// Whether another message about this object is allowed now. If so, it is counted.
     pub fn allows(&self, object: &str, now: Instant) -> bool {
-        let mut said = self.0.lock();
-        let Said { forgotten_at, room } = &mut *said;
+        let mut recent = self.0.lock();
+        let Recent { forgotten_at, room } = &mut *recent;
         if forgotten_at.len() >= *room {
             forgotten_at.retain(|_, at| *at > now);
             *room = KNOWN.max(2 * forgotten_at.len());
@@ -55,25 +55,25 @@ mod tests {
     use super::*;
 
     #[test]
-    fn much_is_said_at_once_then_little_and_of_others_as_before() {
-        let (chatter, now) = (Chatter::default(), Instant::now());
-        let said = (0..1000).filter(|_| chatter.allows("loud", now)).count();
-        assert_eq!(said, 30);
-        assert!(chatter.allows("quiet", now));
+    fn a_burst_of_messages_is_allowed_then_few_and_about_others_as_before() {
+        let (limits, now) = (MessageLimits::default(), Instant::now());
+        let allowed = (0..1000).filter(|_| limits.allows("loud", now)).count();
+        assert_eq!(allowed, 30);
+        assert!(limits.allows("quiet", now));
         let later = now + EVERY;
-        assert!(chatter.allows("loud", later));
-        assert!(!chatter.allows("loud", later));
+        assert!(limits.allows("loud", later));
+        assert!(!limits.allows("loud", later));
         let much_later = later + EVERY * BURST;
-        let said = (0..1000).filter(|_| chatter.allows("loud", much_later));
-        assert_eq!(said.count(), 30);
+        let allowed = (0..1000).filter(|_| limits.allows("loud", much_later));
+        assert_eq!(allowed.count(), 30);
     }
 
     #[test]
-    fn objects_of_which_nothing_was_said_lately_take_no_memory() {
-        let (chatter, now) = (Chatter::default(), Instant::now());
+    fn objects_without_recent_messages_take_no_memory() {
+        let (limits, now) = (MessageLimits::default(), Instant::now());
         for n in 0..100 * u32::try_from(KNOWN).unwrap() {
-            assert!(chatter.allows(&n.to_string(), now + EVERY * n));
+            assert!(limits.allows(&n.to_string(), now + EVERY * n));
         }
-        assert!(chatter.0.lock().forgotten_at.len() <= KNOWN);
+        assert!(limits.0.lock().forgotten_at.len() <= KNOWN);
     }
 }
