@@ -34,7 +34,7 @@ const QUEUE: usize = 100_000;
 /// cost more than the entry.
 const GATHER: Duration = Duration::from_millis(10);
 /// Longest wait before a flood is reported.
-const TELL_AFTER: Duration = Duration::from_secs(1);
+const REPORT_AFTER: Duration = Duration::from_secs(1);
 /// Longest wait for lines that must be written first. It applies once each time the reader blocks.
 const WRITTEN_WITHIN: Duration = Duration::from_millis(250);
 /// Longest wait for the remaining lines at the end.
@@ -61,7 +61,7 @@ struct Queue {
     /// Total number of entries that were queued.
     taken: u64,
     /// Entries that did not fit, and that no line reports yet.
-    untold: u64,
+    unreported: u64,
     /// Whether a caller waits for the queued entries.
     is_awaited: bool,
     /// Whether a caller waited in vain since a line was last written.
@@ -98,11 +98,11 @@ impl AuditLog {
 
     fn to(output: impl Write + Send + 'static, patience: Duration) -> std::io::Result<Self> {
         let shared = Arc::<Shared>::default();
-        let (tell, progress) = watch::channel(Progress::default());
+        let (sender, progress) = watch::channel(Progress::default());
         let theirs = Arc::clone(&shared);
         std::thread::Builder::new()
             .name("audit".to_owned())
-            .spawn(move || write_all(&theirs, &tell, output))?;
+            .spawn(move || write_all(&theirs, &sender, output))?;
         Ok(Self {
             shared,
             progress,
@@ -119,7 +119,7 @@ impl AuditLog {
             queue.entries.push(entry);
             queue.taken += 1;
         } else {
-            queue.untold += 1;
+            queue.unreported += 1;
             self.shared.lost.inc();
         }
         drop(queue);
@@ -157,7 +157,10 @@ impl AuditLog {
             let taken = self.shared.queue.lock().taken;
             let lines = taken.saturating_sub(self.progress.borrow().done);
             self.shared.lost.inc_by(lines);
-            tracing::error!(lines, "Audit lines are left that nobody reads");
+            tracing::error!(
+                lines,
+                "Audit lines are lost because nothing reads standard output"
+            );
         }
     }
 }
@@ -165,7 +168,7 @@ impl AuditLog {
 /// The entries taken from the queue at once.
 struct Batch {
     entries: Vec<Box<dyn Entry>>,
-    untold: u64,
+    unreported: u64,
     is_quiet: bool,
     is_last: bool,
 }
@@ -175,7 +178,7 @@ fn take(shared: &Shared) -> Batch {
     let mut queue = shared.queue.lock();
     let mut is_quiet = false;
     if queue.entries.is_empty() && !queue.is_closed {
-        is_quiet = shared.filled.wait_for(&mut queue, TELL_AFTER).timed_out();
+        is_quiet = shared.filled.wait_for(&mut queue, REPORT_AFTER).timed_out();
     }
     if !is_quiet && !queue.is_closed && !queue.is_awaited {
         shared.filled.wait_while_for(
@@ -187,7 +190,7 @@ fn take(shared: &Shared) -> Batch {
     queue.is_awaited = false;
     Batch {
         entries: std::mem::take(&mut queue.entries),
-        untold: std::mem::take(&mut queue.untold),
+        unreported: std::mem::take(&mut queue.unreported),
         is_quiet,
         is_last: queue.is_closed,
     }
@@ -210,7 +213,7 @@ impl Outage {
     }
 }
 
-fn write_all(shared: &Shared, tell: &watch::Sender<Progress>, mut output: impl Write) {
+fn write_all(shared: &Shared, sender: &watch::Sender<Progress>, mut output: impl Write) {
     let (mut lines, mut outage, mut done) = (Lines::default(), Outage::default(), 0);
     loop {
         let batch = take(shared);
@@ -218,9 +221,9 @@ fn write_all(shared: &Shared, tell: &watch::Sender<Progress>, mut output: impl W
             lines.add(&**entry);
         }
         if batch.is_quiet || batch.is_last {
-            lines.tell_floods();
+            lines.report_floods();
         }
-        lines.lost("QueueFull", batch.untold);
+        lines.lost("QueueFull", batch.unreported);
         let written = lines.write_to(&mut output);
         let begins = outage.begins(&written);
         match written {
@@ -234,7 +237,7 @@ fn write_all(shared: &Shared, tell: &watch::Sender<Progress>, mut output: impl W
             }
         }
         done += u64::try_from(batch.entries.len()).unwrap_or(u64::MAX);
-        tell.send_replace(Progress {
+        sender.send_replace(Progress {
             done,
             has_ended: batch.is_last,
         });

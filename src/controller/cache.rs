@@ -21,7 +21,7 @@ use kube::runtime::watcher;
 use parking_lot::Mutex;
 
 use crate::watch::event::Event;
-use crate::watch::relist::{Relist, Step};
+use crate::watch::relist::{Relist, Update};
 use crate::watch::scope::WatchScope;
 use apikey_client::object::Identity;
 
@@ -122,8 +122,8 @@ impl<K: Lookup<DynamicType = ()> + Clone + 'static> Cache<K> {
         }
         let of_list = matches!(event, Event::InitApply(_));
         match listing.relist.take(event, id) {
-            Step::Nothing => Vec::new(),
-            Step::Put(object) => {
+            Update::Nothing => Vec::new(),
+            Update::Put(object) => {
                 let identity = Identity::of(&object);
                 listing.seen = listing.seen.max(identity.version());
                 let replaced = self.replaced(state, &identity, of_list);
@@ -131,7 +131,7 @@ impl<K: Lookup<DynamicType = ()> + Clone + 'static> Cache<K> {
                 let put = self.put(&mut state.writer, object, of_list);
                 replaced.into_iter().chain(put).collect()
             }
-            Step::Unreadable(identity) => {
+            Update::Unreadable(identity) => {
                 listing.seen = listing.seen.max(identity.version());
                 let replaced = self.replaced(state, &identity, of_list);
                 state.unreadable.insert(id(&identity), identity.clone());
@@ -139,11 +139,11 @@ impl<K: Lookup<DynamicType = ()> + Clone + 'static> Cache<K> {
                 let unreadable = Delta::Unreadable { identity, old };
                 replaced.into_iter().chain([unreadable]).collect()
             }
-            Step::Gone(identity) => {
+            Update::Gone(identity) => {
                 listing.seen = listing.seen.max(identity.version());
                 self.forget(state, &id(&identity)).into_iter().collect()
             }
-            Step::Complete => {
+            Update::Complete => {
                 let readable = self.all();
                 let readable = readable.iter().map(|object| Identity::of(&**object));
                 let here: Vec<Id> = readable

@@ -83,7 +83,7 @@ impl Reason {
 
 /// The next action for a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verdict {
+pub enum NextAction {
     /// Nothing.
     Keep,
     /// Ask the caller to use another connection, and close this one when it is quiet.
@@ -238,31 +238,33 @@ impl Connection {
 
     /// The next action.
     #[must_use]
-    pub fn judge(&self, lifetime: &Lifetime, now: Instant) -> Verdict {
+    pub fn next_action(&self, lifetime: &Lifetime, now: Instant) -> NextAction {
         let over = |since: Instant, longest: Duration| now.duration_since(since) >= longest;
         if self.stalled().is_some_and(|since| over(since, TAKE_ANSWER)) {
-            return Verdict::Cut(Reason::SlowReader);
+            return NextAction::Cut(Reason::SlowReader);
         }
         if let Some((since, reason)) = self.closing {
             // A connection that is closed without a running request and still open has received
             // part of a head.
             return if over(since, DRAIN) || self.is_idle() && over(since, QUIET) {
-                Verdict::Cut(reason)
+                NextAction::Cut(reason)
             } else {
-                Verdict::Keep
+                NextAction::Keep
             };
         }
         if !self.requested && over(self.opened, FIRST_REQUEST) {
-            return Verdict::Cut(Reason::NoRequest);
+            return NextAction::Cut(Reason::NoRequest);
         }
         let idle = self.is_idle();
         if idle && over(self.last, lifetime.idle) {
-            return Verdict::Close(Reason::Idle);
+            return NextAction::Close(Reason::Idle);
         }
         match self.retired {
-            Some(reason) if self.http2 || idle && over(self.last, QUIET) => Verdict::Close(reason),
-            None if over(self.opened, lifetime.max_age) => Verdict::Retire(Reason::MaxAge),
-            _ => Verdict::Keep,
+            Some(reason) if self.http2 || idle && over(self.last, QUIET) => {
+                NextAction::Close(reason)
+            }
+            None if over(self.opened, lifetime.max_age) => NextAction::Retire(Reason::MaxAge),
+            _ => NextAction::Keep,
         }
     }
 
@@ -304,8 +306,8 @@ mod tests {
         max_age: Duration::from_mins(10),
     };
 
-    fn after(connection: &Connection, seconds: u32) -> Verdict {
-        connection.judge(&LIFETIME, connection.opened + SECOND * seconds)
+    fn after(connection: &Connection, seconds: u32) -> NextAction {
+        connection.next_action(&LIFETIME, connection.opened + SECOND * seconds)
     }
 
     /// A connection with this many complete exchanges of one second each.
@@ -323,14 +325,17 @@ mod tests {
 
     #[test]
     fn a_connection_without_a_request_is_cut_and_an_idle_one_is_closed() {
-        assert_eq!(after(&used(0, false), 9), Verdict::Keep);
-        assert_eq!(after(&used(0, false), 10), Verdict::Cut(Reason::NoRequest));
-        assert_eq!(after(&used(1, false), 90), Verdict::Keep);
-        assert_eq!(after(&used(1, false), 91), Verdict::Close(Reason::Idle));
+        assert_eq!(after(&used(0, false), 9), NextAction::Keep);
+        assert_eq!(
+            after(&used(0, false), 10),
+            NextAction::Cut(Reason::NoRequest)
+        );
+        assert_eq!(after(&used(1, false), 90), NextAction::Keep);
+        assert_eq!(after(&used(1, false), 91), NextAction::Close(Reason::Idle));
     }
 
     #[test]
-    fn whoever_does_not_take_an_answer_is_cut_however_many_others_come_meanwhile() {
+    fn a_caller_that_receives_no_response_is_cut_however_many_other_requests_it_sends() {
         let mut connection = used(1, true);
         let opened = connection.opened;
         connection.begin(true, true, opened + SECOND);
@@ -341,41 +346,41 @@ mod tests {
             connection.answered(now, now);
             connection.ended(now, now);
         }
-        assert_eq!(after(&connection, 20), Verdict::Keep);
-        assert_eq!(after(&connection, 21), Verdict::Cut(Reason::SlowReader));
+        assert_eq!(after(&connection, 20), NextAction::Keep);
+        assert_eq!(after(&connection, 21), NextAction::Cut(Reason::SlowReader));
 
         let mut connection = used(1, false);
         connection.unsent(true, opened + SECOND);
         connection.unsent(true, opened + SECOND * 15);
         let later = connection.opened + SECOND * 22;
         assert_eq!(
-            connection.judge(&LIFETIME, later),
-            Verdict::Cut(Reason::SlowReader)
+            connection.next_action(&LIFETIME, later),
+            NextAction::Cut(Reason::SlowReader)
         );
         connection.unsent(false, later);
-        assert_eq!(connection.judge(&LIFETIME, later), Verdict::Keep);
+        assert_eq!(connection.next_action(&LIFETIME, later), NextAction::Keep);
     }
 
     #[test]
     fn an_old_connection_is_retired_then_closed_when_it_is_quiet_or_speaks_http_2() {
         let mut connection = used(600, false);
-        assert_eq!(after(&connection, 600), Verdict::Retire(Reason::MaxAge));
+        assert_eq!(after(&connection, 600), NextAction::Retire(Reason::MaxAge));
         connection.retire(Reason::MaxAge);
-        assert_eq!(after(&connection, 601), Verdict::Keep);
-        assert_eq!(after(&connection, 602), Verdict::Close(Reason::MaxAge));
+        assert_eq!(after(&connection, 601), NextAction::Keep);
+        assert_eq!(after(&connection, 602), NextAction::Close(Reason::MaxAge));
         let mut connection = used(600, true);
         connection.retire(Reason::Shutdown);
-        assert_eq!(after(&connection, 600), Verdict::Close(Reason::Shutdown));
+        assert_eq!(after(&connection, 600), NextAction::Close(Reason::Shutdown));
         let closed = connection.opened + SECOND * 600;
         connection.close(Reason::Shutdown, closed);
         let mut with_part_of_a_head = connection.clone();
         with_part_of_a_head.http2 = false;
-        assert_eq!(after(&with_part_of_a_head, 601), Verdict::Keep);
-        let cut = Verdict::Cut(Reason::Shutdown);
+        assert_eq!(after(&with_part_of_a_head, 601), NextAction::Keep);
+        let cut = NextAction::Cut(Reason::Shutdown);
         assert_eq!(after(&with_part_of_a_head, 602), cut);
         connection.begin(true, true, closed);
-        assert_eq!(after(&connection, 614), Verdict::Keep);
-        assert_eq!(after(&connection, 615), Verdict::Cut(Reason::Shutdown));
+        assert_eq!(after(&connection, 614), NextAction::Keep);
+        assert_eq!(after(&connection, 615), NextAction::Cut(Reason::Shutdown));
     }
 
     #[test]

@@ -37,7 +37,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use self::budget::Budget;
-use self::connection::{Lifetime, Reason, Verdict};
+use self::connection::{Lifetime, NextAction, Reason};
 use self::io::Watched;
 use self::metrics::PortMetrics;
 pub use self::service::{MAX_BODY_BYTES, Peer};
@@ -200,15 +200,15 @@ impl Server {
             exempt,
             metrics: self.metrics.clone(),
         };
-        let (builder, told) = (Arc::clone(&self.builder), close.clone());
+        let (builder, closing) = (Arc::clone(&self.builder), close.clone());
         let acceptor = self.acceptor.clone();
         let task = self.tasks.spawn(async move {
             // Otherwise the delayed acknowledgement of their first part delays responses.
             let _ = stream.set_nodelay(true);
             match acceptor {
-                None => exchange(&builder, stream, service, told).await,
+                None => exchange(&builder, stream, service, closing).await,
                 Some(acceptor) => match acceptor.now().accept(stream).await {
-                    Ok(stream) => exchange(&builder, stream, service, told).await,
+                    Ok(stream) => exchange(&builder, stream, service, closing).await,
                     Err(_) => Reason::Failed,
                 },
             }
@@ -228,15 +228,14 @@ impl Server {
         let mut cut = Vec::new();
         for (id, open) in self.table.iter() {
             open.connection.with(|connection| {
-                let verdict = connection.judge(&self.limits.lifetime, now);
-                match verdict {
-                    Verdict::Keep => {}
-                    Verdict::Retire(reason) => connection.retire(reason),
-                    Verdict::Close(reason) => {
+                match connection.next_action(&self.limits.lifetime, now) {
+                    NextAction::Keep => {}
+                    NextAction::Retire(reason) => connection.retire(reason),
+                    NextAction::Close(reason) => {
                         connection.close(reason, now);
                         open.close.cancel();
                     }
-                    Verdict::Cut(reason) => cut.push((id, reason)),
+                    NextAction::Cut(reason) => cut.push((id, reason)),
                 }
             });
         }
@@ -258,8 +257,8 @@ impl Server {
             Err(error) => (error.id(), Reason::Failed),
         };
         if let Some(open) = self.table.remove(id) {
-            let told = open.connection.with(|connection| connection.reason());
-            self.metrics.closed(told.unwrap_or(reason));
+            let known = open.connection.with(|connection| connection.reason());
+            self.metrics.closed(known.unwrap_or(reason));
         }
     }
 

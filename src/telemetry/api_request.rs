@@ -66,7 +66,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_path_is_told_by_its_kind_of_resource() {
+    fn a_path_is_named_by_its_kind_of_resource() {
         for (path, word) in [
             ("/api/v1/namespaces", "namespaces"),
             ("/api/v1/namespaces/secrets", "namespaces"),

@@ -16,14 +16,14 @@ const DEADLINE: Duration = Duration::from_secs(10);
 /// Longest response that is read. Unit: bytes.
 const MAX_ANSWER_BYTES: u64 = 64 * 1024;
 /// Interval between two log entries about failures.
-const TELL_EVERY: Duration = Duration::from_mins(1);
+const LOG_EVERY: Duration = Duration::from_mins(1);
 
 /// Sends on the runtime of the process, because the SDK calls it from a thread without one.
 #[derive(Debug)]
 pub(super) struct Sender {
     client: Client,
     runtime: Handle,
-    told: Mutex<Option<Instant>>,
+    logged_at: Mutex<Option<Instant>>,
 }
 
 impl Sender {
@@ -36,16 +36,16 @@ impl Sender {
         Ok(Self {
             client,
             runtime,
-            told: Mutex::default(),
+            logged_at: Mutex::default(),
         })
     }
 
     /// Logs a failure, unless one was logged recently.
-    fn tell(&self, why: &str) {
+    fn log_failure(&self, why: &str) {
         let now = Instant::now();
-        let mut told = self.told.lock();
-        if told.is_none_or(|at| now - at >= TELL_EVERY) {
-            *told = Some(now);
+        let mut logged_at = self.logged_at.lock();
+        if logged_at.is_none_or(|at| now - at >= LOG_EVERY) {
+            *logged_at = Some(now);
             tracing::warn!(error = why, "Traces can't be sent and may be lost");
         }
     }
@@ -58,8 +58,8 @@ impl HttpClient for Sender {
         let answer = sending.await?;
         match &answer {
             Ok(answer) if answer.status().is_success() => {}
-            Ok(answer) => self.tell(&format!("the collector answers {}", answer.status())),
-            Err(error) => self.tell(&error::chain(error)),
+            Ok(answer) => self.log_failure(&format!("the collector answered {}", answer.status())),
+            Err(error) => self.log_failure(&error::chain(error)),
         }
         Ok(answer?)
     }

@@ -150,7 +150,7 @@ impl<'a> Issuer<'a> {
 
 /// Why no token can be issued.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Denial {
+pub enum ClaimsError {
     /// See [`Refusal`].
     Refused(Refusal),
     /// A role of the scope that the key does not hold; empty if the scope names none.
@@ -173,22 +173,22 @@ pub fn grant_for(proven: &Proven, organization_id: Option<Uuid>) -> Result<&Gran
 /// The claims of a token for an authenticated key.
 ///
 /// # Errors
-/// See [`Denial`].
+/// See [`ClaimsError`].
 pub fn claims<'a>(
     proven: &'a Proven,
     wanted: Wanted<'a>,
     issuer: Issuer<'a>,
     jti: &'a str,
     now: Timestamp,
-) -> Result<Claims<'a>, Denial> {
-    let grant = grant_for(proven, wanted.organization_id).map_err(Denial::Refused)?;
+) -> Result<Claims<'a>, ClaimsError> {
+    let grant = grant_for(proven, wanted.organization_id).map_err(ClaimsError::Refused)?;
     let credential = &*proven.credential;
     let iat = now.as_second();
     let exp = iat
         .saturating_add(grant.token_ttl_seconds)
         .min(proven.until.as_second());
     if exp <= iat {
-        return Err(Denial::Refused(Refusal::Expired));
+        return Err(ClaimsError::Refused(Refusal::Expired));
     }
     let key_id = credential.key_id().as_str();
     let roles = narrowed(grant, wanted.scope)?;
@@ -214,21 +214,24 @@ pub fn claims<'a>(
 
 /// The roles of the grant that the scope names; all if there is no scope. A scope of spaces names
 /// none and is denied, because a token always has at least one role.
-fn narrowed<'a>(grant: &'a Grant, scope: Option<&'a str>) -> Result<Vec<Cow<'a, str>>, Denial> {
+fn narrowed<'a>(
+    grant: &'a Grant,
+    scope: Option<&'a str>,
+) -> Result<Vec<Cow<'a, str>>, ClaimsError> {
     let Some(scope) = scope else {
         return Ok(grant.roles.iter().map(Into::into).collect());
     };
     let mut roles: Vec<Cow<'a, str>> = Vec::new();
     for role in scope.split(' ').filter(|role| !role.is_empty()) {
         if !grant.roles.iter().any(|held| held == role) {
-            return Err(Denial::Scope(role.to_owned()));
+            return Err(ClaimsError::Scope(role.to_owned()));
         }
         if !roles.iter().any(|known| known == role) {
             roles.push(role.into());
         }
     }
     if roles.is_empty() {
-        return Err(Denial::Scope(String::new()));
+        return Err(ClaimsError::Scope(String::new()));
     }
     Ok(roles)
 }

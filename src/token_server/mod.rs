@@ -58,7 +58,7 @@ use self::metrics::TokenMetrics;
 use self::routes::App;
 use self::routes::discovery::Discovery;
 use self::service::Service;
-use self::verify::Verifier;
+use self::verify::SecretChecker;
 use crate::config::{Common, TokenServer, issuer_path};
 use crate::process::Process;
 use crate::server;
@@ -138,7 +138,7 @@ fn service(
     let index = Arc::new(Index::new(common.require_organizations));
     let threads = common.hash_threads;
     Ok(Service {
-        verifier: Verifier::new(Arc::clone(&index))?,
+        checker: SecretChecker::new(Arc::clone(&index))?,
         index,
         argon2: Argon2Path::new(Hasher::new(Argon2Cost::default(), threads), threads),
         limits: FailureLimits::new(

@@ -38,8 +38,9 @@ pub enum Refusal {
     Overloaded,
     /// The API server has not been reached for too long.
     Stale,
-    /// The secret is unknown, and a watch that would deliver a new one is broken.
-    Unheard,
+    /// The secret is unknown, and a watch that would deliver a new one may lack changes. `Unheard` in
+    /// metrics and audit entries.
+    NotSynced,
     /// There is no signing key.
     NoSigningKey,
 }
@@ -64,7 +65,7 @@ impl Refusal {
         Self::TooManyFailures,
         Self::Overloaded,
         Self::Stale,
-        Self::Unheard,
+        Self::NotSynced,
         Self::NoSigningKey,
     ];
 
@@ -89,7 +90,7 @@ impl Refusal {
             Self::TooManyFailures => "TooManyFailures",
             Self::Overloaded => "Overloaded",
             Self::Stale => "Stale",
-            Self::Unheard => "Unheard",
+            Self::NotSynced => "Unheard",
             Self::NoSigningKey => "NoSigningKey",
         }
     }

@@ -98,7 +98,7 @@ pub const fn explain(refused: &Refused) -> (StatusCode, &'static str) {
             StatusCode::SERVICE_UNAVAILABLE,
             "out of touch with the API server for too long: try again later",
         ),
-        Refusal::Unheard => (
+        Refusal::NotSynced => (
             StatusCode::SERVICE_UNAVAILABLE,
             "out of touch with the API server, and this secret may be new: try again in a moment",
         ),

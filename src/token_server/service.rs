@@ -10,7 +10,7 @@ use tokio::time::Instant;
 
 use super::argon2::{Argon2Path, DEADLINE};
 use super::audit_log::{Entry, Outcome};
-use super::claims::{self, Claims, Denial, Issuer, Wanted};
+use super::claims::{self, Claims, ClaimsError, Issuer, Wanted};
 use super::index::{Credential, Index};
 use super::last_used::LastUsed;
 use super::limits::FailureLimits;
@@ -19,7 +19,7 @@ use super::metrics::TokenMetrics;
 use super::refusal::{Refusal, Refused};
 use super::route_label::Route;
 use super::signer::Signer;
-use super::verify::{Login, Proven, Undecided, Verdict, Verifier};
+use super::verify::{CheckOutcome, Login, Proven, SecretChecker, Undecided};
 use super::watch_name;
 use crate::audit::log::AuditLog;
 use crate::watch::cache_sync::CacheSync;
@@ -31,10 +31,10 @@ const MAX_RETRY_AFTER_SECONDS: u64 = 60;
 /// `Retry-After` while the index is stale.
 const STALE_WAIT: Duration = Duration::from_secs(30);
 /// `Retry-After` for a secret that may be new.
-const UNHEARD_WAIT: Duration = Duration::from_secs(1);
+const NOT_SYNCED_WAIT: Duration = Duration::from_secs(1);
 
 /// The watches that deliver new secrets.
-const WATCHES_OF_SECRETS: [&str; 2] = [watch_name::APIKEYS, watch_name::VERIFIERS];
+const WATCHES_OF_SECRETS: [&str; 2] = [watch_name::APIKEYS, watch_name::RECORDS];
 
 /// State that all routes share.
 #[derive(Debug)]
@@ -42,7 +42,7 @@ pub struct Service {
     /// All keys.
     pub index: Arc<Index>,
     /// Checks secrets without argon2id.
-    pub verifier: Verifier,
+    pub checker: SecretChecker,
     /// Checks the secrets that only argon2id can check.
     pub argon2: Argon2Path,
     /// Budgets for refusals.
@@ -110,16 +110,18 @@ impl Service {
         login: Login<'_>,
     ) -> Result<Proven, Refused> {
         self.fresh(caller)?;
-        let verdict = self.verifier.check(secret, login, self.clock.now());
-        match self.unless_new(caller, verdict)? {
-            Verdict::Proven(proven) => self.accept(caller, proven),
-            Verdict::Refused(refusal, credential) => Err(self.refuse(caller, refusal, credential)),
-            Verdict::Undecided(question) => self.ask_argon2(caller, question).await,
+        let outcome = self.checker.check(secret, login, self.clock.now());
+        match self.unless_new(caller, outcome)? {
+            CheckOutcome::Proven(proven) => self.accept(caller, proven),
+            CheckOutcome::Refused(refusal, credential) => {
+                Err(self.refuse(caller, refusal, credential))
+            }
+            CheckOutcome::Undecided(question) => self.ask_argon2(caller, question).await,
         }
     }
 
     fn accept(&self, caller: Caller, proven: Proven) -> Result<Proven, Refused> {
-        if !self.is_heard(&proven.credential) {
+        if !self.is_fresh(&proven.credential) {
             return Err(self.refuse_later(caller, Refusal::Stale, STALE_WAIT));
         }
         self.metrics.verified(&proven);
@@ -141,34 +143,34 @@ impl Service {
         let decided = self.argon2.decide(&question).await;
         let place =
             decided.map_err(|_| self.refuse_later(caller, Refusal::Overloaded, DEADLINE))?;
-        let verdict = self.verifier.decided(&question, place, self.clock.now());
-        match self.unless_new(caller, verdict)? {
-            Verdict::Proven(proven) => self.accept(caller, proven),
-            Verdict::Refused(refusal, credential) => {
+        let outcome = self.checker.decided(&question, place, self.clock.now());
+        match self.unless_new(caller, outcome)? {
+            CheckOutcome::Proven(proven) => self.accept(caller, proven),
+            CheckOutcome::Refused(refusal, credential) => {
                 self.note(caller, refusal, credential);
                 Err(Refused {
                     refusal,
                     retry_after_seconds: budget.err().map(seconds),
                 })
             }
-            Verdict::Undecided(_) => Err(self.refuse(caller, Refusal::Overloaded, None)),
+            CheckOutcome::Undecided(_) => Err(self.refuse(caller, Refusal::Overloaded, None)),
         }
     }
 
-    /// Returns the verdict, unless it refuses a secret that may have been delivered a moment ago.
+    /// Returns the outcome, unless it refuses a secret that may have been delivered a moment ago.
     /// The controller may be connected to the API server while this process is not.
-    fn unless_new(&self, caller: Caller, verdict: Verdict) -> Result<Verdict, Refused> {
-        let may_lack_news = || {
+    fn unless_new(&self, caller: Caller, outcome: CheckOutcome) -> Result<CheckOutcome, Refused> {
+        let may_lack_changes = || {
             self.watches
-                .may_lack_news(&WATCHES_OF_SECRETS, Instant::now())
+                .may_lack_changes(&WATCHES_OF_SECRETS, Instant::now())
         };
-        if let Verdict::Refused(refusal, _) = verdict
+        if let CheckOutcome::Refused(refusal, _) = outcome
             && refusal.may_be_of_a_new_secret()
-            && may_lack_news()
+            && may_lack_changes()
         {
-            return Err(self.refuse_later(caller, Refusal::Unheard, UNHEARD_WAIT));
+            return Err(self.refuse_later(caller, Refusal::NotSynced, NOT_SYNCED_WAIT));
         }
-        Ok(verdict)
+        Ok(outcome)
     }
 
     /// Checks that every watch is recent enough to trust the index.
@@ -183,7 +185,7 @@ impl Service {
     }
 
     /// Like [`Service::fresh`], for the namespace of a key, where keys are watched by namespace.
-    fn is_heard(&self, credential: &Credential) -> bool {
+    fn is_fresh(&self, credential: &Credential) -> bool {
         let namespace = &credential.key.namespace;
         let staleness = self.watches.staleness_in(namespace, self.clock.now());
         staleness.is_none_or(|staleness| staleness <= self.max_staleness)
@@ -208,8 +210,8 @@ impl Service {
         let jti = hex::encode(&id);
         let claims =
             claims::claims(proven, wanted, self.issuer(), &jti, now).map_err(|e| match e {
-                Denial::Refused(refusal) => refuse(refusal),
-                Denial::Scope(role) => NotIssued::Scope(role),
+                ClaimsError::Refused(refusal) => refuse(refusal),
+                ClaimsError::Scope(role) => NotIssued::Scope(role),
             })?;
         let access_token = signer.sign(&claims, now).map_err(refuse)?;
         let (exp, organization_id) = (claims.exp, claims.current_organization_id);
@@ -257,7 +259,7 @@ impl Service {
         }
         let id = apikey_credential::KeyId::try_from(&*claims.client_id).ok()?;
         let credential = self.index.get(&id)?;
-        if !self.is_heard(&credential) {
+        if !self.is_fresh(&credential) {
             return None;
         }
         let claims = live::live(claims, &credential, self.clock.now())?;

@@ -70,7 +70,7 @@ impl Login<'_> {
 
 /// The result of a check without argon2id.
 #[derive(Debug)]
-pub enum Verdict {
+pub enum CheckOutcome {
     /// The secret belongs to the key, and the key may be used.
     Proven(Proven),
     /// The secret does not belong to the key, or the key may not be used.
@@ -94,7 +94,7 @@ pub struct Undecided {
 
 /// Checks secrets against an index.
 #[derive(Debug)]
-pub struct Verifier {
+pub struct SecretChecker {
     index: Arc<Index>,
     tags: TagKey,
 }
@@ -108,8 +108,8 @@ impl std::fmt::Debug for TagKey {
     }
 }
 
-impl Verifier {
-    /// Creates a verifier with a new key for tags.
+impl SecretChecker {
+    /// Creates a checker with a new key for tags.
     ///
     /// # Errors
     /// The system provides no random bytes.
@@ -123,15 +123,15 @@ impl Verifier {
 
     /// Checks a presented secret at this time, without argon2id.
     #[must_use]
-    pub fn check(&self, presented: &str, login: Login<'_>, now: Timestamp) -> Verdict {
+    pub fn check(&self, presented: &str, login: Login<'_>, now: Timestamp) -> CheckOutcome {
         let Ok(secret) = Secret::parse(presented) else {
-            return Verdict::Refused(Refusal::MalformedSecret, None);
+            return CheckOutcome::Refused(Refusal::MalformedSecret, None);
         };
         let peppers = self.index.peppers();
         let peppers = peppers.as_deref();
         // An unknown id is compared with another key, so that it costs as much as a wrong secret.
         let Some(credential) = self.index.nearest(secret.key_id()) else {
-            return Verdict::Refused(Refusal::UnknownKey, None);
+            return CheckOutcome::Refused(Refusal::UnknownKey, None);
         };
         let search = std::hint::black_box(search(&credential.evidence.proofs, &secret, peppers));
         let name_fits = login.fits(&credential);
@@ -139,32 +139,37 @@ impl Verifier {
             return self.unknown(secret);
         }
         if !name_fits {
-            return Verdict::Refused(Refusal::WrongName, Some(credential));
+            return CheckOutcome::Refused(Refusal::WrongName, Some(credential));
         }
         match search {
             Search::Found(place) => conclude(credential, place, Path::Fingerprint, now),
-            Search::None => Verdict::Refused(Refusal::WrongSecret, Some(credential)),
+            Search::None => CheckOutcome::Refused(Refusal::WrongSecret, Some(credential)),
             Search::Undecided(places) => self.remembered(secret, credential, &places, now),
         }
     }
 
-    /// The verdict after argon2id accepted the proof at `place`, or none.
+    /// The outcome after argon2id accepted the proof at `place`, or none.
     #[must_use]
-    pub fn decided(&self, question: &Undecided, place: Option<usize>, now: Timestamp) -> Verdict {
+    pub fn decided(
+        &self,
+        question: &Undecided,
+        place: Option<usize>,
+        now: Timestamp,
+    ) -> CheckOutcome {
         let Some(credential) = question.credential.clone() else {
-            return Verdict::Refused(Refusal::UnknownKey, None);
+            return CheckOutcome::Refused(Refusal::UnknownKey, None);
         };
         // The key may have changed while argon2id ran, so its current state decides.
         let current = self.index.get(credential.key_id());
         let Some(current) = current.filter(|current| current.uid == credential.uid) else {
-            return Verdict::Refused(Refusal::UnknownKey, Some(credential));
+            return CheckOutcome::Refused(Refusal::UnknownKey, Some(credential));
         };
         let Some(hash) = place.and_then(|place| credential.evidence.proofs.get(place)) else {
-            return Verdict::Refused(Refusal::WrongSecret, Some(current));
+            return CheckOutcome::Refused(Refusal::WrongSecret, Some(current));
         };
         let mut proofs = current.evidence.proofs.iter();
         let Some(place) = proofs.position(|proof| proof.hash == hash.hash) else {
-            return Verdict::Refused(Refusal::ReplacedSecret, Some(current));
+            return CheckOutcome::Refused(Refusal::ReplacedSecret, Some(current));
         };
         if let Some(proof) = current.evidence.proofs.get(place) {
             let _ = proof.proven.set(question.tag);
@@ -172,11 +177,11 @@ impl Verifier {
         conclude(current, place, Path::Argon2, now)
     }
 
-    fn unknown(&self, secret: Secret) -> Verdict {
+    fn unknown(&self, secret: Secret) -> CheckOutcome {
         let Some(dummy_hash) = self.index.dummy_hash() else {
-            return Verdict::Refused(Refusal::UnknownKey, None);
+            return CheckOutcome::Refused(Refusal::UnknownKey, None);
         };
-        Verdict::Undecided(Undecided {
+        CheckOutcome::Undecided(Undecided {
             tag: self.tag(&secret),
             secret,
             credential: None,
@@ -190,7 +195,7 @@ impl Verifier {
         credential: Arc<Credential>,
         places: &[usize],
         now: Timestamp,
-    ) -> Verdict {
+    ) -> CheckOutcome {
         let tag = self.tag(&secret);
         let proofs = &credential.evidence.proofs;
         let known = places.iter().copied().find(|&place| {
@@ -201,7 +206,7 @@ impl Verifier {
             return conclude(credential, place, Path::Cache, now);
         }
         let hash_at = |&place: &usize| Some((place, Arc::clone(&proofs.get(place)?.hash)));
-        Verdict::Undecided(Undecided {
+        CheckOutcome::Undecided(Undecided {
             hashes: places.iter().filter_map(hash_at).collect(),
             secret,
             tag,
@@ -249,9 +254,9 @@ fn search(proofs: &[Proof], secret: &Secret, peppers: Option<&PepperRing>) -> Se
 }
 
 /// Decides whether the secret at this position may be used.
-fn conclude(credential: Arc<Credential>, place: usize, path: Path, now: Timestamp) -> Verdict {
+fn conclude(credential: Arc<Credential>, place: usize, path: Path, now: Timestamp) -> CheckOutcome {
     let Some(proof) = credential.evidence.proofs.get(place) else {
-        return Verdict::Refused(Refusal::WrongSecret, Some(credential));
+        return CheckOutcome::Refused(Refusal::WrongSecret, Some(credential));
     };
     let until = credential.end_of(proof);
     let refusal = match &credential.standing {
@@ -263,8 +268,8 @@ fn conclude(credential: Arc<Credential>, place: usize, path: Path, now: Timestam
         Standing::NotAllowed => Some(Refusal::NotAllowed),
     };
     match refusal {
-        Some(refusal) => Verdict::Refused(refusal, Some(credential)),
-        None => Verdict::Proven(Proven {
+        Some(refusal) => CheckOutcome::Refused(refusal, Some(credential)),
+        None => CheckOutcome::Proven(Proven {
             revision: proof.revision,
             replaced: proof.valid_until.is_some(),
             credential,

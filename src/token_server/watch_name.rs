@@ -3,4 +3,4 @@
 /// All keys.
 pub const APIKEYS: &str = "apikeys";
 /// All credential records.
-pub const VERIFIERS: &str = "verifiers";
+pub const RECORDS: &str = "credential records";

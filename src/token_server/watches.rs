@@ -52,7 +52,7 @@ pub fn start(service: &Arc<Service>, process: &Process, common: &Common) -> Watc
     let secrets = || Source::of::<Secret>(Some(&common.namespace));
     let into = index();
     watches.follow(
-        (watch_name::VERIFIERS, &whole),
+        (watch_name::RECORDS, &whole),
         secrets().labels(names::component_selector(names::COMPONENT_VERIFIER)),
         move |event| into.record(event),
     );
@@ -128,7 +128,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_watch_is_opened_anew_well_before_silence_counts_as_staleness() {
+    fn a_watch_is_reopened_well_before_silence_counts_as_staleness() {
         let of = |seconds| watch_timeout_seconds(SignedDuration::from_secs(seconds));
         assert_eq!([of(1), of(3), of(90), of(24 * 3600)], [1, 1, 30, 60]);
     }

@@ -181,13 +181,13 @@ impl CacheSync {
     }
 
     /// Records that the watch delivered something, and with it everything before.
-    pub(super) fn told(&self, id: Id) {
+    pub(super) fn delivered(&self, id: Id) {
         self.change(id, |watch| watch.broken_at = None);
     }
 
     /// Whether a watch of one of these may lack changes.
     #[must_use]
-    pub fn may_lack_news(&self, of: &[&str], now: Instant) -> bool {
+    pub fn may_lack_changes(&self, of: &[&str], now: Instant) -> bool {
         let watches = self.watches.lock();
         let mut concerned = watches.iter().filter(|watch| of.contains(&watch.what));
         concerned.any(|watch| {
@@ -237,22 +237,22 @@ mod tests {
     }
 
     #[test]
-    fn what_counts_is_the_watch_that_took_nothing_in_for_longest_even_of_the_same_kind() {
+    fn the_stalest_watch_counts_even_among_watches_of_one_kind() {
         let cache_sync = CacheSync::default();
-        let verifiers = cache_sync.begin("verifiers", &WatchScope::Everything);
+        let records = cache_sync.begin("records", &WatchScope::Everything);
         let peppers = cache_sync.begin("peppers", &WatchScope::Everything);
-        cache_sync.fresh(verifiers, at(100));
+        cache_sync.fresh(records, at(100));
         assert!(cache_sync.staleness(at(100)) > seconds(1_000_000));
         cache_sync.fresh(peppers, at(130));
         assert_eq!(cache_sync.staleness(at(160)), seconds(60));
-        assert_eq!(cache_sync.stale(seconds(59), at(160)), ["verifiers"]);
-        cache_sync.fresh(verifiers, at(150));
+        assert_eq!(cache_sync.stale(seconds(59), at(160)), ["records"]);
+        cache_sync.fresh(records, at(150));
         assert_eq!(cache_sync.staleness(at(160)), seconds(30));
         assert!(cache_sync.stale(seconds(30), at(160)).is_empty());
     }
 
     #[test]
-    fn a_namespace_of_which_nothing_is_heard_is_not_the_whole_cluster() {
+    fn a_namespace_without_updates_is_not_the_whole_cluster() {
         let cache_sync = CacheSync::default();
         let whole = cache_sync.begin("organizations", &WatchScope::Everything);
         let ids = ["a", "b"].map(|name| cache_sync.begin("apikeys", &scope(name)));
@@ -289,20 +289,21 @@ mod tests {
     }
 
     #[test]
-    fn a_watch_that_broke_may_lack_news_until_it_tells_something_or_for_a_minute() {
+    fn a_watch_that_broke_may_lack_changes_until_it_delivers_something_or_for_a_minute() {
         let (cache_sync, begin) = (CacheSync::default(), Instant::now());
-        let id = cache_sync.begin("verifiers", &WatchScope::Everything);
+        let id = cache_sync.begin("records", &WatchScope::Everything);
         let after = |seconds| begin + Duration::from_secs(seconds);
-        let lacks = |of, second| cache_sync.may_lack_news(&[of, "other"], after(second));
-        assert!(!lacks("verifiers", 0));
+        let lacks = |of, second| cache_sync.may_lack_changes(&[of, "other"], after(second));
+        assert!(!lacks("records", 0));
         cache_sync.broke(id, begin);
-        assert!(lacks("verifiers", 59) && !lacks("verifiers", 60) && !lacks("apikeys", 0));
-        cache_sync.told(id);
-        assert!(!lacks("verifiers", 0));
+        assert!(lacks("records", 59) && !lacks("records", 60) && !lacks("apikeys", 0));
+        cache_sync.delivered(id);
+        assert!(!lacks("records", 0));
     }
 
     #[test]
-    fn a_namespace_that_refuses_us_holds_up_the_others_for_ten_seconds_and_the_cluster_for_ever() {
+    fn a_namespace_that_denies_access_delays_the_others_for_ten_seconds_and_a_cluster_wide_denial_always()
+     {
         let (cache_sync, begin) = (CacheSync::default(), Instant::now());
         let cluster = cache_sync.begin("organizations", &WatchScope::Everything);
         let one = cache_sync.begin("apikeys", &scope("a"));

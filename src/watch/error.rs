@@ -19,25 +19,27 @@ pub enum Error {
     #[error("{}", .0.message)]
     Ended(Box<Status>),
     /// No response in time.
-    #[error("nothing was heard in time")]
+    #[error("no response in time")]
     Silence,
     /// The connection broke.
     #[error("{}", chain(.0))]
     Broken(io::Error),
     /// The last line is incomplete.
-    #[error("it ended within a line")]
+    #[error("the last line is incomplete")]
     CutOff,
     /// An object or a page exceeds the memory limit.
     #[error("an object or a page is too large")]
     TooLong,
     /// Something that is not an event.
-    #[error("something came that is no event: {0}")]
+    #[error("invalid event: {0}")]
     NoEvent(String),
     /// A watch ended early without any event.
-    #[error("it ended before its time")]
-    ToldNothing,
+    #[error("the watch ended early without any event")]
+    EndedEarly,
     /// A version is lower than an earlier one.
-    #[error("its version went back from {from} to {to}: the state of the cluster was set back")]
+    #[error(
+        "the version went back from {from} to {to}: the cluster was restored to an older state"
+    )]
     WentBack {
         /// The known version.
         from: String,
@@ -59,7 +61,7 @@ impl Error {
     }
 
     /// The error that the API server reports in a watch.
-    pub(super) fn told(status: &str) -> Self {
+    pub(super) fn of_status(status: &str) -> Self {
         match serde_json::from_str::<Status>(status) {
             Ok(mut status) => {
                 status.message = shown(&status.message);

@@ -98,7 +98,7 @@ impl<K: Decode> Line<K> {
                         .is_some_and(|end| end == "true"),
                 })
             }
-            "ERROR" => Err(Error::told(object.get())),
+            "ERROR" => Err(Error::of_status(object.get())),
             other => Err(Error::no_event(&format_args!("its type is '{other}'"))),
         }
     }

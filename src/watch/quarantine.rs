@@ -107,7 +107,7 @@ impl OfWatch {
             self.logged_at = Some(Instant::now());
             let (kind, namespace, name) = (&*self.kind, &identity.namespace, &identity.name);
             tracing::warn!(kind, namespace, %name, %error,
-                "This object can't be read, so whatever depends on it is refused");
+                "This object can't be read; everything that depends on it is refused");
         }
     }
 }

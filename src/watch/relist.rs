@@ -13,7 +13,7 @@ pub struct Relist<I> {
 }
 
 /// The consequence of an event.
-pub enum Step<K> {
+pub enum Update<K> {
     /// Nothing yet.
     Nothing,
     /// The object exists, with this content.
@@ -34,21 +34,21 @@ impl<I> Default for Relist<I> {
 
 impl<I: Ord + Clone> Relist<I> {
     /// Handles an event. If a list begins during another one, the earlier one is discarded.
-    pub fn take<K>(&mut self, event: Event<K>, id: impl Fn(&Identity) -> I) -> Step<K> {
+    pub fn take<K>(&mut self, event: Event<K>, id: impl Fn(&Identity) -> I) -> Update<K> {
         match event {
             Event::Init => {
                 self.seen = Some(BTreeSet::new());
-                Step::Nothing
+                Update::Nothing
             }
             Event::InitApply(stored) => {
                 if let Some(seen) = &mut self.seen {
                     seen.insert(id(&stored.identity));
                 }
-                Step::of(stored)
+                Update::of(stored)
             }
-            Event::Apply(stored) => Step::of(stored),
-            Event::Delete(identity) => Step::Gone(identity),
-            Event::InitDone => Step::Complete,
+            Event::Apply(stored) => Update::of(stored),
+            Event::Delete(identity) => Update::Gone(identity),
+            Event::InitDone => Update::Complete,
         }
     }
 
@@ -62,7 +62,7 @@ impl<I: Ord + Clone> Relist<I> {
     }
 }
 
-impl<K> Step<K> {
+impl<K> Update<K> {
     fn of(stored: Stored<K>) -> Self {
         match stored.object {
             Ok(object) => Self::Put(object),

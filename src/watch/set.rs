@@ -9,7 +9,7 @@ use super::keep::{Keep, prune_event};
 use super::quarantine::Quarantine;
 use super::scope::WatchScope;
 use super::source::Source;
-use super::stream::{Told, Watcher};
+use super::stream::{Output, Watcher};
 use crate::client::WatchClients;
 use crate::metrics::Metrics;
 use apikey_client::clock::Clock;
@@ -70,23 +70,23 @@ impl WatchSet {
         self.tasks.spawn(async move {
             loop {
                 match watcher.next().await {
-                    Ok(Told::Event(mut event)) => {
+                    Ok(Output::Event(mut event)) => {
                         let is_whole = matches!(event, Event::InitDone);
                         // The first items of a list do not prove that the list is complete.
-                        let is_news = !matches!(event, Event::Init | Event::InitApply(_));
+                        let is_up_to_date = !matches!(event, Event::Init | Event::InitApply(_));
                         unreadable.note(&event);
                         prune_event(&mut event);
                         take(event);
                         if is_whole {
                             cache_sync.listed(id);
                         }
-                        if is_news {
-                            cache_sync.told(id);
+                        if is_up_to_date {
+                            cache_sync.delivered(id);
                             cache_sync.fresh(id, clock.now());
                         }
                     }
-                    Ok(Told::UpToDate) => {
-                        cache_sync.told(id);
+                    Ok(Output::UpToDate) => {
+                        cache_sync.delivered(id);
                         cache_sync.fresh(id, clock.now());
                     }
                     Err(error) => {
@@ -96,7 +96,7 @@ impl WatchSet {
                         } else {
                             cache_sync.broke(id, Instant::now());
                         }
-                        tracing::warn!(kind, what, %error, "A watch failed; it is opened anew");
+                        tracing::warn!(kind, what, %error, "A watch failed and is reopened");
                     }
                 }
             }

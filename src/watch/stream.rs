@@ -4,7 +4,7 @@
 //! - Items are parsed one by one. An item that can't be read is reported as such. It causes no
 //!   delay and does not affect the others.
 //! - Memory holds at most one page of a list (of bounded size, or one object) or one line.
-//! - At each change and each [`Told::UpToDate`], everything that happened before has been reported.
+//! - At each change and each [`Output::UpToDate`], everything that happened before has been reported.
 //! - A version that goes backwards (etcd was restored to an older state) causes a new list.
 //!
 //! # Caveats
@@ -41,7 +41,7 @@ const GRACE: Duration = Duration::from_secs(10);
 
 /// The output of a [`Watcher`].
 #[derive(Debug)]
-pub enum Told<K> {
+pub enum Output<K> {
     /// Something changed.
     Event(Event<K>),
     /// Nothing changed until now.
@@ -52,7 +52,7 @@ pub enum Told<K> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum After {
     /// A list, or a watch that delivered something and ended in order.
-    News,
+    Delivery,
     /// A watch that delivered nothing in its whole time and ended in order.
     Quiet,
     /// A watch that broke.
@@ -63,7 +63,7 @@ enum After {
 pub struct Watcher<K> {
     requests: Requests,
     state: State,
-    ready: VecDeque<Told<K>>,
+    ready: VecDeque<Output<K>>,
     backoff: Backoff,
     wait_until: Option<Instant>,
     /// Whether the next list is requested as a stream.
@@ -94,7 +94,7 @@ enum State {
         body: Body,
         version: String,
         begun: Instant,
-        has_told: bool,
+        has_delivered: bool,
     },
 }
 
@@ -122,10 +122,10 @@ impl<K: Decode> Watcher<K> {
     ///
     /// # Errors
     /// [`Error`]; the next call continues after a growing backoff.
-    pub async fn next(&mut self) -> Result<Told<K>, Error> {
+    pub async fn next(&mut self) -> Result<Output<K>, Error> {
         loop {
-            if let Some(told) = self.ready.pop_front() {
-                return Ok(told);
+            if let Some(output) = self.ready.pop_front() {
+                return Ok(output);
             }
             if let Some(until) = self.wait_until {
                 sleep_until(until).await;
@@ -167,7 +167,7 @@ impl<K: Decode> Watcher<K> {
                 limit: PAGE_SIZE,
             };
         }
-        self.ready.push_back(Told::Event(Event::Init));
+        self.ready.push_back(Output::Event(Event::Init));
         Ok(())
     }
 
@@ -192,7 +192,7 @@ impl<K: Decode> Watcher<K> {
         let version = page.resource_version().to_owned();
         let items = page.into_items().into_iter();
         self.ready
-            .extend(items.map(|item| Told::Event(Event::InitApply(item))));
+            .extend(items.map(|item| Output::Event(Event::InitApply(item))));
         match next {
             Some(token) => {
                 let token = Some(token);
@@ -216,9 +216,9 @@ impl<K: Decode> Watcher<K> {
         };
         match line {
             Ok(Line::Added(item) | Line::Modified(item)) => {
-                self.ready.push_back(Told::Event(Event::InitApply(item)));
+                self.ready.push_back(Output::Event(Event::InitApply(item)));
             }
-            Ok(Line::Deleted(gone)) => self.ready.push_back(Told::Event(Event::Delete(gone))),
+            Ok(Line::Deleted(gone)) => self.ready.push_back(Output::Event(Event::Delete(gone))),
             Ok(Line::Bookmark {
                 version,
                 ends_list: true,
@@ -236,11 +236,11 @@ impl<K: Decode> Watcher<K> {
     }
 
     fn is_listed(&mut self, version: String) {
-        self.ready.push_back(Told::Event(Event::InitDone));
+        self.ready.push_back(Output::Event(Event::InitDone));
         self.backoff.reset();
         self.state = State::Listed {
             version,
-            after: After::News,
+            after: After::Delivery,
         };
     }
 
@@ -250,7 +250,7 @@ impl<K: Decode> Watcher<K> {
         };
         let (version, after) = (version.clone(), *after);
         let checked = match after {
-            After::News => Ok(()),
+            After::Delivery => Ok(()),
             After::Quiet | After::Break => self.requests.check(&version).await,
         };
         let opened = match checked {
@@ -261,14 +261,14 @@ impl<K: Decode> Watcher<K> {
             Ok(body) => {
                 tracing::trace!(source = ?self.requests.source, version, "A watch is open");
                 if after == After::Quiet {
-                    self.ready.push_back(Told::UpToDate);
+                    self.ready.push_back(Output::UpToDate);
                     self.backoff.reset();
                 }
                 self.state = State::Watching {
                     body,
                     version,
                     begun: Instant::now(),
-                    has_told: false,
+                    has_delivered: false,
                 };
                 Ok(())
             }
@@ -295,49 +295,53 @@ impl<K: Decode> Watcher<K> {
             body,
             version,
             begun,
-            has_told,
+            has_delivered,
         } = &mut self.state
         else {
             return Ok(());
         };
         let line = match timeout_at(*begun + lasts + GRACE, body.line()).await {
             Ok(Ok(Some(line))) => Line::read(&line),
-            Ok(Ok(None)) if *has_told || begun.elapsed() >= lasts.mul_f32(WHOLE) => {
-                let after = if *has_told { After::News } else { After::Quiet };
+            Ok(Ok(None)) if *has_delivered || begun.elapsed() >= lasts.mul_f32(WHOLE) => {
+                let after = if *has_delivered {
+                    After::Delivery
+                } else {
+                    After::Quiet
+                };
                 let version = std::mem::take(version);
                 self.state = State::Listed { version, after };
                 return Ok(());
             }
-            Ok(Ok(None)) => Err(Error::ToldNothing),
+            Ok(Ok(None)) => Err(Error::EndedEarly),
             Ok(Err(error)) => Err(error),
             Err(_) => Err(Error::Silence),
         };
-        let told = line.and_then(|line| {
-            let (new, told) = match line {
+        let output = line.and_then(|line| {
+            let (new, output) = match line {
                 Line::Added(item) | Line::Modified(item) => {
                     let new = item.identity.resource_version.clone();
-                    (new, Told::Event(Event::Apply(item)))
+                    (new, Output::Event(Event::Apply(item)))
                 }
                 Line::Deleted(gone) => (
                     gone.resource_version.clone(),
-                    Told::Event(Event::Delete(gone)),
+                    Output::Event(Event::Delete(gone)),
                 ),
                 Line::Bookmark {
                     version: bookmark, ..
                 } => {
                     forward(version, &bookmark)?;
-                    (bookmark.into(), Told::UpToDate)
+                    (bookmark.into(), Output::UpToDate)
                 }
             };
-            Ok((new, told))
+            Ok((new, output))
         });
-        match told {
-            Ok((new, told)) => {
+        match output {
+            Ok((new, output)) => {
                 if forward(version, &new).is_ok() {
                     *version = new.into();
                 }
-                *has_told = true;
-                self.ready.push_back(told);
+                *has_delivered = true;
+                self.ready.push_back(output);
                 self.backoff.reset();
                 Ok(())
             }

@@ -68,7 +68,7 @@ async fn with_the_reader_of_audit_lines_stuck_keys_are_made_and_the_operator_end
     operator.terminate().await;
     let said = operator.stderr();
     assert!(
-        said.contains("Audit lines are left that nobody reads"),
+        said.contains("Audit lines are lost because nothing reads standard output"),
         "{said}"
     );
     drop(end);

@@ -49,7 +49,7 @@ impl Lines {
     pub(super) fn add(&mut self, entry: &dyn Entry) {
         let at = entry.at();
         if at.as_second() != self.second {
-            self.tell_floods();
+            self.report_floods();
             self.second = at.as_second();
         }
         self.last = Some((at, entry.source()));
@@ -65,13 +65,13 @@ impl Lines {
             Ok(()) => self.bytes.push(b'\n'),
             Err(error) => {
                 self.bytes.truncate(before);
-                tracing::error!(%error, "An audit line can't be made");
+                tracing::error!(%error, "An audit line can't be serialized");
             }
         }
     }
 
     /// Reports how many entries of a flood were not written individually.
-    pub(super) fn tell_floods(&mut self) {
+    pub(super) fn report_floods(&mut self) {
         for ((action, reason), count) in std::mem::take(&mut self.floods) {
             let more = count.saturating_sub(EACH_PER_SECOND);
             self.bytes.extend(self.number(action, reason, more));

@@ -13,13 +13,13 @@ const AMPLE: Duration = Duration::from_mins(1);
 
 /// An entry that is identified by its number, or one of a flood.
 #[derive(Clone, Debug)]
-struct Told {
+struct TestEntry {
     second: i64,
     n: usize,
     flood: Option<&'static str>,
 }
 
-impl Entry for Told {
+impl Entry for TestEntry {
     fn at(&self) -> Timestamp {
         Timestamp::from_second(self.second).unwrap()
     }
@@ -33,21 +33,21 @@ impl Entry for Told {
     }
 
     fn append_to(&self, line: &mut Vec<u8>) -> Result<(), serde_json::Error> {
-        let told = serde_json::json!({"n": self.n, "reason": self.flood});
-        serde_json::to_writer(line, &told)
+        let fields = serde_json::json!({"n": self.n, "reason": self.flood});
+        serde_json::to_writer(line, &fields)
     }
 }
 
-const fn told(n: usize) -> Told {
-    Told {
+const fn entry(n: usize) -> TestEntry {
+    TestEntry {
         second: 100,
         n,
         flood: None,
     }
 }
 
-const fn refusal(second: i64, reason: &'static str) -> Told {
-    Told {
+const fn refusal(second: i64, reason: &'static str) -> TestEntry {
+    TestEntry {
         second,
         n: 0,
         flood: Some(reason),
@@ -137,7 +137,7 @@ async fn lines_are_written_in_their_order_by_the_time_that_one_waits_for() {
     let world = World::new(AMPLE);
     world.reader.send(Reader::Reads).unwrap();
     for round in 0..20 {
-        (0..50).for_each(|n| world.log.record(told(round * 50 + n)));
+        (0..50).for_each(|n| world.log.record(entry(round * 50 + n)));
         world.log.written().await;
         let numbers: Vec<_> = world
             .lines()
@@ -147,17 +147,17 @@ async fn lines_are_written_in_their_order_by_the_time_that_one_waits_for() {
         let first = u64::try_from(round * 50).unwrap();
         assert_eq!(numbers, (first..first + 50).collect::<Vec<_>>());
     }
-    world.log.record(told(1000));
+    world.log.record(entry(1000));
     world.log.close().await;
     assert_eq!((world.lines().len(), world.lost()), (1, 0));
 }
 
 #[tokio::test]
-async fn with_the_reader_gone_every_line_is_counted_and_told_of_once_there_is_one() {
+async fn with_the_reader_gone_every_line_is_counted_and_reported_once_there_is_one() {
     let world = World::new(AMPLE);
     world.reader.send(Reader::IsGone).unwrap();
     for n in 0..200 {
-        world.log.record(told(n));
+        world.log.record(entry(n));
         if n % 7 == 0 {
             world.log.written().await;
         }
@@ -165,7 +165,7 @@ async fn with_the_reader_gone_every_line_is_counted_and_told_of_once_there_is_on
     world.log.written().await;
     assert_eq!(world.lost(), 200);
     world.reader.send(Reader::Reads).unwrap();
-    world.log.record(told(200));
+    world.log.record(entry(200));
     world.log.close().await;
     let lines = world.lines();
     assert_eq!((lines.len(), &lines[0]["n"]), (2, &Value::from(200)));
@@ -179,15 +179,15 @@ async fn for_a_reader_that_is_stuck_one_waits_once_and_what_finds_no_room_is_cou
     let world = World::new(WRITTEN_WITHIN);
     let begun = tokio::time::Instant::now();
     for n in 0..100 {
-        world.log.record(told(n));
+        world.log.record(entry(n));
         world.log.written().await;
     }
     assert_eq!(begun.elapsed(), WRITTEN_WITHIN);
     // The thread already holds a first batch.
     while world.lost() == 0 {
-        world.log.record(told(0));
+        world.log.record(entry(0));
     }
-    (0..6).for_each(|_| world.log.record(told(0)));
+    (0..6).for_each(|_| world.log.record(entry(0)));
     assert_eq!(world.lost(), 7);
     let begun = tokio::time::Instant::now();
     world.log.close().await;
@@ -216,9 +216,9 @@ fn after_a_line_that_was_written_in_part_the_next_begins_on_its_own() {
         }
     }
     let (mut batch, mut output) = (Lines::default(), Tears(25, Vec::new()));
-    (0..5).for_each(|n| batch.add(&told(n)));
+    (0..5).for_each(|n| batch.add(&entry(n)));
     assert_eq!(batch.write_to(&mut output).unwrap_err().lines, 4);
-    batch.add(&told(5));
+    batch.add(&entry(5));
     batch.write_to(&mut output).unwrap();
     let text = String::from_utf8(output.1).unwrap();
     let whole: Vec<_> = text
@@ -230,7 +230,7 @@ fn after_a_line_that_was_written_in_part_the_next_begins_on_its_own() {
 }
 
 #[test]
-fn a_flood_is_told_by_its_number_and_nothing_is_missing() {
+fn a_flood_is_reported_by_its_number_and_nothing_is_missing() {
     let mut batch = Lines::default();
     (0..1000).for_each(|_| batch.add(&refusal(100, "WrongSecret")));
     batch.add(&refusal(100, "Expired"));
@@ -249,7 +249,7 @@ fn a_flood_is_told_by_its_number_and_nothing_is_missing() {
 }
 
 #[test]
-fn an_outage_is_told_once_however_often_nothing_is_to_be_written_meanwhile() {
+fn an_outage_is_logged_once_however_often_nothing_is_to_be_written_meanwhile() {
     let broken = || {
         Err(Failed {
             lines: 1,

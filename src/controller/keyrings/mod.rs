@@ -25,7 +25,7 @@ pub use self::slot::Slot;
 use super::context::Context;
 use crate::watch::event::Event;
 use crate::watch::source::Source;
-use crate::watch::stream::{Told, Watcher};
+use crate::watch::stream::{Output, Watcher};
 use apikey_client::error::{Class, Error};
 use apikey_credential::signing::RotationPolicy;
 
@@ -119,8 +119,8 @@ pub async fn follow<R: Ring>(ctx: Arc<Context>) {
         let look_again = Instant::now() + wait.clamp(LEAST_WAIT, MOST_WAIT);
         loop {
             match tokio::time::timeout_at(look_again, watcher.next()).await {
-                Ok(Ok(Told::UpToDate | Told::Event(Event::Init | Event::InitApply(_)))) => {}
-                Ok(Ok(Told::Event(Event::Apply(_) | Event::Delete(_) | Event::InitDone))) => {
+                Ok(Ok(Output::UpToDate | Output::Event(Event::Init | Event::InitApply(_)))) => {}
+                Ok(Ok(Output::Event(Event::Apply(_) | Event::Delete(_) | Event::InitDone))) => {
                     reread = true;
                     break;
                 }

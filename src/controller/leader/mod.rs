@@ -32,7 +32,7 @@ use super::context::post_params;
 use crate::process::Process;
 use crate::watch::event::Event;
 use crate::watch::source::Source;
-use crate::watch::stream::{Told, Watcher};
+use crate::watch::stream::{Output, Watcher};
 use apikey_api::names;
 use apikey_client::clock::Clock;
 use apikey_client::error::{self, Error};
@@ -218,11 +218,11 @@ impl Candidate {
             () = sleep_until(until) => return,
         };
         let known = match item {
-            Ok(Told::Event(Event::InitApply(stored) | Event::Apply(stored))) => {
+            Ok(Output::Event(Event::InitApply(stored) | Event::Apply(stored))) => {
                 stored.object.ok().map(Known::Stored)
             }
-            Ok(Told::Event(Event::Delete(_))) => Some(Known::Missing),
-            Ok(Told::Event(Event::Init | Event::InitDone) | Told::UpToDate) => None,
+            Ok(Output::Event(Event::Delete(_))) => Some(Known::Missing),
+            Ok(Output::Event(Event::Init | Event::InitDone) | Output::UpToDate) => None,
             Err(error) => {
                 tracing::debug!(%error, "The lease is not seen");
                 None

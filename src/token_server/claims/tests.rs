@@ -2,7 +2,7 @@ use crate::watch::event::Event;
 
 use super::*;
 use crate::token_server::testing::{EXPIRY, NOW, apikey, at, index, organization, ring, secret};
-use crate::token_server::verify::{Login, Verdict, Verifier};
+use crate::token_server::verify::{CheckOutcome, Login, SecretChecker};
 use crate::watch::scope::WatchScope;
 use apikey_api::{SubOrganization, TokenSpec};
 use apikey_policy::default_organization_id;
@@ -23,15 +23,15 @@ fn proven(change: impl FnOnce(&mut apikey_api::ApiKeySpec), now: i64) -> Proven 
     let mut key = apikey(1);
     change(&mut key.spec);
     index.apikey(&WatchScope::Everything, Event::Apply(key.into()));
-    let verifier = Verifier::new(index).unwrap();
-    let verdict = verifier.check(secret(1).expose(), Login::Implied, at(now));
-    let Verdict::Proven(proven) = verdict else {
-        panic!("{verdict:?}")
+    let checker = SecretChecker::new(index).unwrap();
+    let outcome = checker.check(secret(1).expose(), Login::Implied, at(now));
+    let CheckOutcome::Proven(proven) = outcome else {
+        panic!("{outcome:?}")
     };
     proven
 }
 
-fn made<'a>(proven: &'a Proven, wanted: Wanted<'a>, now: i64) -> Result<Claims<'a>, Denial> {
+fn made<'a>(proven: &'a Proven, wanted: Wanted<'a>, now: i64) -> Result<Claims<'a>, ClaimsError> {
     let issuer = Issuer {
         url: ISSUER,
         audiences: &[],
@@ -64,7 +64,7 @@ fn a_token_lives_as_long_as_the_key_asks_and_never_beyond_its_expiry() {
     assert_eq!((late.exp, late.exp - late.iat), (EXPIRY, 7));
     // Authenticated in time, but signed too late.
     let denied = made(&hour, Wanted::default(), EXPIRY).unwrap_err();
-    assert_eq!(denied, Denial::Refused(Refusal::Expired));
+    assert_eq!(denied, ClaimsError::Refused(Refusal::Expired));
 }
 
 #[test]
@@ -87,7 +87,7 @@ fn the_organization_acted_in_is_the_own_one_or_a_listed_sub_organization() {
         default_organization_id("acme-tr")
     );
     let other = made(&key, acting_in("other"), NOW).unwrap_err();
-    assert_eq!(other, Denial::Refused(Refusal::OrganizationNotCovered));
+    assert_eq!(other, ClaimsError::Refused(Refusal::OrganizationNotCovered));
 }
 
 #[test]
@@ -110,7 +110,7 @@ fn a_scope_narrows_the_roles_and_never_adds_one() {
     };
     let claims = made(&key, wanted, NOW).unwrap();
     assert_eq!(claims.scope.as_deref(), Some("c a"), "each role once");
-    assert_eq!(with("a d"), Err(Denial::Scope("d".into())));
+    assert_eq!(with("a d"), Err(ClaimsError::Scope("d".into())));
 }
 
 #[test]

@@ -21,7 +21,7 @@ use parking_lot::{Mutex, RwLock};
 use self::claims::Claims;
 pub use self::credential::{Credential, Evidence, Key, Proof, Standing};
 use crate::watch::event::Event;
-use crate::watch::relist::{Relist, Step};
+use crate::watch::relist::{Relist, Update};
 use crate::watch::scope::WatchScope;
 use crate::watch::stored::StoredRecord;
 use apikey_api::KeyRef;
@@ -165,12 +165,12 @@ impl Index {
         let state = &mut *self.state.lock();
         let listed = state.listed_keys.entry(scope.clone()).or_default();
         match listed.take(event, |identity| KeyRef::from(identity)) {
-            Step::Nothing => {}
-            Step::Put(apikey) => self.upsert(state, &apikey),
-            Step::Unreadable(identity) | Step::Gone(identity) => {
+            Update::Nothing => {}
+            Update::Put(apikey) => self.upsert(state, &apikey),
+            Update::Unreadable(identity) | Update::Gone(identity) => {
                 self.remove(state, &KeyRef::from(&identity));
             }
-            Step::Complete => {
+            Update::Complete => {
                 let known = state.keys.keys().filter(|key| scope.has(&key.namespace));
                 for gone in listed.gone(known) {
                     self.remove(state, &gone);
@@ -185,16 +185,16 @@ impl Index {
         let state = &mut *self.state.lock();
         let name = |identity: &Identity| identity.name.to_string();
         match state.listed_organizations.take(event, name) {
-            Step::Nothing => {}
-            Step::Put(declared) => {
+            Update::Nothing => {}
+            Update::Put(declared) => {
                 let name = declared.name_any();
                 self.declare(state, &name, Some(Declared::Readable(Arc::new(declared))));
             }
-            Step::Unreadable(identity) => {
+            Update::Unreadable(identity) => {
                 self.declare(state, &identity.name, Some(Declared::Unreadable));
             }
-            Step::Gone(identity) => self.declare(state, &identity.name, None),
-            Step::Complete => {
+            Update::Gone(identity) => self.declare(state, &identity.name, None),
+            Update::Complete => {
                 let known = state.organizations.keys();
                 for gone in state.listed_organizations.gone(known) {
                     self.declare(state, &gone, None);
@@ -208,14 +208,14 @@ impl Index {
         let state = &mut *self.state.lock();
         let listed = state.listed_namespaces.entry(scope.clone()).or_default();
         match listed.take(event, |identity| identity.name.to_string()) {
-            Step::Nothing => {}
-            Step::Put(namespace) => {
+            Update::Nothing => {}
+            Update::Put(namespace) => {
                 self.label(state, &namespace.name, Some(namespace.labels));
             }
-            Step::Unreadable(identity) | Step::Gone(identity) => {
+            Update::Unreadable(identity) | Update::Gone(identity) => {
                 self.label(state, &identity.name, None);
             }
-            Step::Complete => {
+            Update::Complete => {
                 let known = state.quota_index.namespaces();
                 let known = known.iter().filter(|name| scope.has(name));
                 for gone in listed.gone(known) {
@@ -234,14 +234,14 @@ impl Index {
             .listed_records
             .take(event, |identity| uid_of(&identity.name))
         {
-            Step::Nothing => {}
-            Step::Put(record) => self.prove(state, record),
-            Step::Unreadable(identity) => {
+            Update::Nothing => {}
+            Update::Put(record) => self.prove(state, record),
+            Update::Unreadable(identity) => {
                 tracing::error!(verifier = %identity.name,
                     "Ignoring a verifier that can't be read");
             }
-            Step::Gone(identity) => self.forget(state, &uid_of(&identity.name)),
-            Step::Complete => {
+            Update::Gone(identity) => self.forget(state, &uid_of(&identity.name)),
+            Update::Complete => {
                 let known = state.evidence.keys();
                 for gone in state.listed_records.gone(known) {
                     self.forget(state, &gone);

@@ -7,7 +7,7 @@ use crate::token_server::index::Index;
 use crate::token_server::testing::{
     EXPIRY, NOW, apikey, at, document, index, pending, record, ring, secret, secret_of_revision,
 };
-use crate::token_server::verify::{Login, Verdict, Verifier};
+use crate::token_server::verify::{CheckOutcome, Login, SecretChecker};
 use crate::watch::scope::WatchScope;
 use apikey_api::TokenSpec;
 use apikey_credential::record::CredentialRecord;
@@ -26,11 +26,11 @@ fn world() -> (Arc<Index>, CredentialRecord) {
 
 /// The claims of a token that key 1 gets for its secret of this revision.
 fn token(index: &Arc<Index>, revision: u8, now: i64) -> Claims<'static> {
-    let verifier = Verifier::new(Arc::clone(index)).unwrap();
+    let checker = SecretChecker::new(Arc::clone(index)).unwrap();
     let secret = secret_of_revision(1, revision);
-    let verdict = verifier.check(secret.expose(), Login::Implied, at(now));
-    let Verdict::Proven(proven) = verdict else {
-        panic!("{verdict:?}")
+    let outcome = checker.check(secret.expose(), Login::Implied, at(now));
+    let CheckOutcome::Proven(proven) = outcome else {
+        panic!("{outcome:?}")
     };
     let issuer = Issuer {
         url: "https://keys.test",
@@ -149,11 +149,11 @@ proptest! {
         rotate(&index, document, overlap, NOW + rotated);
         let now = NOW + asked;
         let accepts = |revision| {
-            let verifier = Verifier::new(Arc::clone(&index)).unwrap();
+            let checker = SecretChecker::new(Arc::clone(&index)).unwrap();
             let secret = secret_of_revision(1, revision);
             matches!(
-                verifier.check(secret.expose(), Login::Implied, at(now)),
-                Verdict::Proven(_)
+                checker.check(secret.expose(), Login::Implied, at(now)),
+                CheckOutcome::Proven(_)
             )
         };
         let expected = match revision {

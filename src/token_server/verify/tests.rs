@@ -7,26 +7,25 @@ use crate::token_server::testing::{
 };
 use crate::watch::scope::WatchScope;
 
-fn checker(index: &Arc<Index>) -> Verifier {
-    Verifier::new(Arc::clone(index)).unwrap()
+fn checker(index: &Arc<Index>) -> SecretChecker {
+    SecretChecker::new(Arc::clone(index)).unwrap()
 }
 
-fn refusal(verdict: &Verdict) -> Option<Refusal> {
-    match verdict {
-        Verdict::Refused(refusal, _) => Some(*refusal),
-        Verdict::Proven(_) => None,
-        Verdict::Undecided(_) => panic!("undecided"),
+fn refusal(outcome: &CheckOutcome) -> Option<Refusal> {
+    match outcome {
+        CheckOutcome::Refused(refusal, _) => Some(*refusal),
+        CheckOutcome::Proven(_) => None,
+        CheckOutcome::Undecided(_) => panic!("undecided"),
     }
 }
 
 #[test]
-fn each_reason_is_told_apart_inside() {
+fn each_reason_is_distinguished_inside() {
     let ring = ring();
     let index = index(2, &ring);
-    let verifier = checker(&index);
-    let check = |secret: &str, name, second| {
-        refusal(&verifier.check(secret, Login::Name(name), at(second)))
-    };
+    let checker = checker(&index);
+    let check =
+        |secret: &str, name, second| refusal(&checker.check(secret, Login::Name(name), at(second)));
     let (one, other) = (secret(1), secret_of_revision(1, 9));
     assert_eq!(check(one.expose(), "key-1", NOW), None);
     assert_eq!(
@@ -52,9 +51,9 @@ fn each_reason_is_told_apart_inside() {
 #[test]
 fn a_key_is_good_to_its_last_second_whatever_the_clock_did_before() {
     let ring = ring();
-    let verifier = checker(&index(1, &ring));
+    let checker = checker(&index(1, &ring));
     let good = |second| {
-        refusal(&verifier.check(secret(1).expose(), Login::Name("key-1"), at(second))).is_none()
+        refusal(&checker.check(secret(1).expose(), Login::Name("key-1"), at(second))).is_none()
     };
     // Time moves forwards and backwards: only the time of each call counts.
     for (second, expected) in [
@@ -83,8 +82,8 @@ fn every_secret_that_may_have_been_delivered_is_accepted_and_a_replaced_one_to_i
     index.record(Event::Apply(record(pending.clone()).into()));
     let checker = checker(&index);
     let good = |secret: &Secret, second| {
-        let verdict = checker.check(secret.expose(), Login::Implied, at(second));
-        refusal(&verdict).is_none()
+        let outcome = checker.check(secret.expose(), Login::Implied, at(second));
+        refusal(&outcome).is_none()
     };
     assert!(good(&first, NOW) && good(&second, NOW) && !good(&third, NOW));
 
@@ -103,9 +102,9 @@ fn a_token_never_outlives_the_overlap_of_its_secret() {
     let digest = pending.pending[0].entry.digest();
     let promoted = pending.promoted(&digest, at(NOW)).unwrap();
     index.record(Event::Apply(record(promoted).into()));
-    let verdict = checker(&index).check(secret(1).expose(), Login::Implied, at(NOW));
-    let Verdict::Proven(proven) = verdict else {
-        panic!("{verdict:?}")
+    let outcome = checker(&index).check(secret(1).expose(), Login::Implied, at(NOW));
+    let CheckOutcome::Proven(proven) = outcome else {
+        panic!("{outcome:?}")
     };
     assert_eq!(proven.until, at(NOW + 60));
 }
@@ -116,8 +115,11 @@ fn a_forged_secret_never_needs_argon2_while_the_peppers_are_there() {
     let checker = checker(&index(3, &ring));
     for n in 0..=255 {
         let forged = secret_of_revision(n, n ^ 0x55);
-        let verdict = checker.check(forged.expose(), Login::Implied, at(NOW));
-        assert!(matches!(verdict, Verdict::Refused(..)), "{n}: {verdict:?}");
+        let outcome = checker.check(forged.expose(), Login::Implied, at(NOW));
+        assert!(
+            matches!(outcome, CheckOutcome::Refused(..)),
+            "{n}: {outcome:?}"
+        );
     }
 }
 
@@ -128,24 +130,24 @@ fn where_the_pepper_is_lost_argon2_decides_once_and_is_remembered() {
     index.use_peppers(crate::token_server::testing::ring());
     let checker = checker(&index);
     let ask = |secret: &Secret| checker.check(secret.expose(), Login::Name("key-1"), at(NOW));
-    let Verdict::Undecided(question) = ask(&secret(1)) else {
+    let CheckOutcome::Undecided(question) = ask(&secret(1)) else {
         panic!("decided")
     };
     assert_eq!(question.hashes.len(), 1);
-    let Verdict::Proven(proven) = checker.decided(&question, Some(0), at(NOW)) else {
+    let CheckOutcome::Proven(proven) = checker.decided(&question, Some(0), at(NOW)) else {
         panic!("refused")
     };
     assert_eq!(proven.path, Path::Argon2);
-    let Verdict::Proven(again) = ask(&secret(1)) else {
+    let CheckOutcome::Proven(again) = ask(&secret(1)) else {
         panic!("not remembered")
     };
     assert_eq!(again.path, Path::Cache);
     // Another secret of the same key is not the remembered one, and an unknown key costs the same.
     assert!(matches!(
         ask(&secret_of_revision(1, 9)),
-        Verdict::Undecided(_)
+        CheckOutcome::Undecided(_)
     ));
-    assert!(matches!(ask(&secret(9)), Verdict::Undecided(_)));
+    assert!(matches!(ask(&secret(9)), CheckOutcome::Undecided(_)));
 }
 
 #[test]
@@ -154,8 +156,8 @@ fn what_changed_while_argon2_ran_counts() {
     let index = index(1, &ring);
     index.use_peppers(crate::token_server::testing::ring());
     let checker = checker(&index);
-    let verdict = checker.check(secret(1).expose(), Login::Implied, at(NOW));
-    let Verdict::Undecided(question) = verdict else {
+    let outcome = checker.check(secret(1).expose(), Login::Implied, at(NOW));
+    let CheckOutcome::Undecided(question) = outcome else {
         panic!("decided")
     };
     let mut suspended = apikey(1);

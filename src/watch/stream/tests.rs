@@ -52,16 +52,16 @@ fn page(version: u64, items: &[Value], token: &str) -> String {
     json!({"metadata": metadata, "items": items}).to_string()
 }
 
-fn told(told: &Told<NamespaceLabels>) -> String {
-    match told {
-        Told::UpToDate => "up to date".into(),
-        Told::Event(Event::Init) => "list".into(),
-        Told::Event(Event::InitDone) => "whole".into(),
-        Told::Event(Event::InitApply(stored) | Event::Apply(stored)) => {
+fn describe(output: &Output<NamespaceLabels>) -> String {
+    match output {
+        Output::UpToDate => "up to date".into(),
+        Output::Event(Event::Init) => "list".into(),
+        Output::Event(Event::InitDone) => "whole".into(),
+        Output::Event(Event::InitApply(stored) | Event::Apply(stored)) => {
             let mark = if stored.object.is_ok() { "" } else { "?" };
             format!("{mark}{}", stored.identity.name)
         }
-        Told::Event(Event::Delete(identity)) => format!("-{}", identity.name),
+        Output::Event(Event::Delete(identity)) => format!("-{}", identity.name),
     }
 }
 
@@ -70,7 +70,7 @@ async fn next(watcher: &mut Watcher<NamespaceLabels>, count: usize) -> Vec<Strin
     let mut all = Vec::new();
     for _ in 0..count {
         all.push(match watcher.next().await {
-            Ok(what) => told(&what),
+            Ok(output) => describe(&output),
             Err(error) => format!("[{error}]"),
         });
     }
@@ -181,14 +181,14 @@ async fn a_watch_that_broke_asks_first_whether_the_state_was_set_back() {
     });
     let all = next(&mut watcher, 6).await;
     assert_eq!(all[..2], ["list", "whole"]);
-    assert_eq!(all[2], "[it ended within a line]");
+    assert_eq!(all[2], "[the last line is incomplete]");
     assert!(all[3].contains("went back from 50 to 20"), "{all:?}");
     assert_eq!(all[4..], ["list", "whole"]);
     assert!(log.lock()[2].contains("limit=1"));
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_watch_that_ends_before_its_time_and_told_nothing_is_no_proof_of_anything() {
+async fn a_watch_that_ends_early_and_delivers_nothing_proves_nothing() {
     let (mut watcher, _) = watcher(|asked| {
         let body = if is_stream(asked) {
             end_of_list(50)
@@ -200,7 +200,7 @@ async fn a_watch_that_ends_before_its_time_and_told_nothing_is_no_proof_of_anyth
         (200, body)
     });
     let all = next(&mut watcher, 5).await;
-    let early = "[it ended before its time]";
+    let early = "[the watch ended early without any event]";
     assert_eq!(all, ["list", "whole", early, early, early]);
 }
 
