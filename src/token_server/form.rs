@@ -24,10 +24,10 @@ pub enum Error {
     #[error("field {0} is not UTF-8 text")]
     NotText(usize),
     /// Too many fields.
-    #[error("more than {MAX_FIELDS} fields")]
+    #[error("the form has more than {MAX_FIELDS} fields")]
     TooMany,
     /// The Authorization header does not contain Basic credentials.
-    #[error("the Authorization header is not Basic credentials as RFC 7617 has them")]
+    #[error("the Authorization header does not contain valid Basic credentials (RFC 7617)")]
     Basic,
 }
 

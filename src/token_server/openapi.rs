@@ -10,8 +10,8 @@ use super::routes::{authz, discovery, introspect, oauth, token};
 #[openapi(
     info(
         title = "apikey-operator token server",
-        description = "Swaps name and secret of an API key for a short-lived access token, checks \
-            both, and answers gateways.",
+        description = "Exchanges name and secret of an API key for a short-lived access token, \
+            checks secrets and tokens, and authorizes requests for gateways.",
         license(name = "Apache-2.0", identifier = "Apache-2.0")
     ),
     servers((url = "/")),

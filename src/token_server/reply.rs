@@ -2,6 +2,7 @@
 
 use axum::body::Body;
 use axum::http::{HeaderName, HeaderValue, Response, StatusCode, header};
+use axum::response::IntoResponse;
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -49,7 +50,7 @@ pub fn of(status: StatusCode, body: &impl Serialize) -> Response<Body> {
 
 /// An error in the format of the Appcircle-compatible call.
 #[must_use]
-pub fn bad_request(status: StatusCode, error: &str) -> Response<Body> {
+pub fn plain_error(status: StatusCode, error: &str) -> Response<Body> {
     let body = ErrorBody {
         error: error.to_owned(),
         error_description: None,
@@ -92,19 +93,19 @@ pub const fn explain(refused: &Refused) -> (StatusCode, &'static str) {
         ),
         Refusal::Overloaded => (
             StatusCode::SERVICE_UNAVAILABLE,
-            "busy: try again in a moment",
+            "the token server is busy: try again in a moment",
         ),
         Refusal::Stale => (
             StatusCode::SERVICE_UNAVAILABLE,
-            "out of touch with the API server for too long: try again later",
+            "the token server has had no update from the API server for too long: try again later",
         ),
         Refusal::NotSynced => (
             StatusCode::SERVICE_UNAVAILABLE,
-            "out of touch with the API server, and this secret may be new: try again in a moment",
+            "the secret may be so new that the token server does not know it yet: try again in a moment",
         ),
         Refusal::NoSigningKey => (
             StatusCode::SERVICE_UNAVAILABLE,
-            "no signing key yet: try again in a moment",
+            "there is no signing key yet: try again in a moment",
         ),
         Refusal::MalformedSecret
         | Refusal::UnknownKey
@@ -119,16 +120,17 @@ pub const fn explain(refused: &Refused) -> (StatusCode, &'static str) {
     }
 }
 
-/// The response to a refused Appcircle-compatible call.
-#[must_use]
-pub fn refused(refused: &Refused) -> Response<Body> {
-    let (status, text) = explain(refused);
-    let response = if refused.refusal.is_unproven() && status == StatusCode::UNAUTHORIZED {
-        json(status, UNPROVEN)
-    } else {
-        bad_request(status, text)
-    };
-    with_retry(response, refused)
+impl IntoResponse for Refused {
+    /// The response in the format of the Appcircle-compatible call.
+    fn into_response(self) -> Response<Body> {
+        let (status, text) = explain(&self);
+        let response = if self.refusal.is_unproven() && status == StatusCode::UNAUTHORIZED {
+            json(status, UNPROVEN)
+        } else {
+            plain_error(status, text)
+        };
+        with_retry(response, &self)
+    }
 }
 
 /// Adds Retry-After if the refusal says when to try again.

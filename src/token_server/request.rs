@@ -18,33 +18,36 @@ const BODY_DEADLINE: Duration = Duration::from_secs(10);
 const API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 const FORM: &str = "application/x-www-form-urlencoded";
 
-/// A body that can't be read: status code, and a sentence for its sender.
+/// Why a body can't be read: status code, and a sentence for its sender.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Unreadable(pub StatusCode, pub String);
+pub struct UnreadableBody(pub StatusCode, pub String);
 
 /// Reads a form of at most this many bytes.
 ///
 /// # Errors
 /// The body is of another type, too long, too slow or malformed.
-pub async fn form(request: Request<Body>, max_bytes: usize) -> Result<Form, Unreadable> {
+pub async fn form(request: Request<Body>, max_bytes: usize) -> Result<Form, UnreadableBody> {
     let (head, body) = request.into_parts();
     if !is_form(&head.headers) {
-        let say = "the body must be application/x-www-form-urlencoded".to_owned();
-        return Err(Unreadable(StatusCode::UNSUPPORTED_MEDIA_TYPE, say));
+        let message = "the body must be application/x-www-form-urlencoded".to_owned();
+        return Err(UnreadableBody(StatusCode::UNSUPPORTED_MEDIA_TYPE, message));
     }
     let reading = tokio::time::timeout(BODY_DEADLINE, to_bytes(body, max_bytes));
     let body = match reading.await {
         Ok(Ok(body)) => body,
         Ok(Err(_)) => {
-            let say = format!("the body must have at most {max_bytes} bytes");
-            return Err(Unreadable(StatusCode::PAYLOAD_TOO_LARGE, say));
+            let message = format!("the body must have at most {max_bytes} bytes");
+            return Err(UnreadableBody(StatusCode::PAYLOAD_TOO_LARGE, message));
         }
         Err(_) => {
-            let say = format!("the body did not come within {} s", BODY_DEADLINE.as_secs());
-            return Err(Unreadable(StatusCode::REQUEST_TIMEOUT, say));
+            let message = format!(
+                "the body did not arrive within {} s",
+                BODY_DEADLINE.as_secs()
+            );
+            return Err(UnreadableBody(StatusCode::REQUEST_TIMEOUT, message));
         }
     };
-    Form::parse(&body).map_err(|error| Unreadable(StatusCode::BAD_REQUEST, error.to_string()))
+    Form::parse(&body).map_err(|error| UnreadableBody(StatusCode::BAD_REQUEST, error.to_string()))
 }
 
 fn is_form(headers: &HeaderMap) -> bool {

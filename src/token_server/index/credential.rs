@@ -210,7 +210,7 @@ impl Credential {
     /// Whether both keys belong to the same root organization, directly or through
     /// sub-organizations.
     #[must_use]
-    pub fn is_kin_of(&self, other: &Self) -> bool {
+    pub fn shares_root_org_with(&self, other: &Self) -> bool {
         self.root_org == other.root_org
     }
 }

@@ -9,6 +9,7 @@
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderName, Request, Response, StatusCode, Uri, header};
+use axum::response::IntoResponse;
 
 use percent_encoding::percent_decode_str;
 
@@ -100,12 +101,12 @@ struct Identity {
     params(("original" = String, Path, description = "Path of the original request; any method")),
     security(("bearer" = []), ("apiKey" = [])),
     responses(
-        (status = 200, description = "It may; x-apikey-id, x-apikey-name, x-apikey-namespace, \
-            x-apikey-email, x-apikey-org, x-apikey-organization-id and x-apikey-roles say who it is"),
-        (status = 401, description = "No API key, and no access token of one, that may be used", body = reply::ErrorBody),
-        (status = 403, description = "A requirement stands in the query of /authz itself, where it would not be looked at", body = reply::ErrorBody),
+        (status = 200, description = "Allowed; x-apikey-id, x-apikey-name, x-apikey-namespace, \
+            x-apikey-email, x-apikey-org, x-apikey-organization-id and x-apikey-roles identify the key"),
+        (status = 401, description = "The request has no usable API key or access token", body = reply::ErrorBody),
+        (status = 403, description = "The query of /authz contains a requirement, which would have no effect there", body = reply::ErrorBody),
         (status = 429, description = "Too many refused attempts", body = reply::ErrorBody),
-        (status = 503, description = "Busy, or out of touch with the API server", body = reply::ErrorBody),
+        (status = 503, description = "Busy, or without updates from the API server", body = reply::ErrorBody),
     )
 )]
 pub async fn handle(State(app): State<App>, request: Request<Body>) -> Response<Body> {
@@ -135,11 +136,11 @@ fn is_asked_in_query(uri: &Uri) -> bool {
     ),
     security(("bearer" = []), ("apiKey" = [])),
     responses(
-        (status = 200, description = "It may; headers as for /authz"),
-        (status = 401, description = "No API key, and no access token of one, that may be used", body = reply::ErrorBody),
-        (status = 403, description = "The organization or the audience is not covered, a role is not held, or the requirement can't be read", body = reply::ErrorBody),
+        (status = 200, description = "Allowed; headers as for /authz"),
+        (status = 401, description = "The request has no usable API key or access token", body = reply::ErrorBody),
+        (status = 403, description = "The key does not cover the organization or the audience, it lacks a role, or the requirement is invalid", body = reply::ErrorBody),
         (status = 429, description = "Too many refused attempts", body = reply::ErrorBody),
-        (status = 503, description = "Busy, or out of touch with the API server", body = reply::ErrorBody),
+        (status = 503, description = "Busy, or without updates from the API server", body = reply::ErrorBody),
     )
 )]
 pub async fn handle_with(State(app): State<App>, request: Request<Body>) -> Response<Body> {
@@ -153,28 +154,44 @@ async fn respond(
     requirement: Option<Requirement>,
 ) -> Response<Body> {
     app.answer(Route::Authz, request, async |caller, request| {
-        let Some(requirement) = requirement else {
-            let say = "a requirement has to stand in the path, like \
-                       /authz-with/org=acme,role=build-viewer,aud=https:%2F%2Fapi.example.com";
-            return reply::bad_request(StatusCode::FORBIDDEN, say);
-        };
-        match identify(&app.service, caller, request.headers(), &requirement).await {
-            Ok(identity) => allow(&identity),
-            Err(refused) => {
-                let response = reply::refused(&refused);
-                match (response.status(), refused.refusal) {
-                    (_, Refusal::WrongAudience) => {
-                        reply::with(response, header::WWW_AUTHENTICATE, CHALLENGE_TOKEN)
-                    }
-                    (StatusCode::UNAUTHORIZED, _) => {
-                        reply::with(response, header::WWW_AUTHENTICATE, CHALLENGE)
-                    }
-                    _ => response,
-                }
-            }
-        }
+        let requirement = requirement.ok_or(AuthzError::NoRequirement)?;
+        let identity = identify(&app.service, caller, request.headers(), &requirement).await;
+        identity
+            .map(|identity| allow(&identity))
+            .map_err(AuthzError::Refused)
     })
     .await
+}
+
+/// Why a request is not allowed.
+enum AuthzError {
+    /// The requirement is in the wrong place or can't be read.
+    NoRequirement,
+    Refused(Refused),
+}
+
+impl IntoResponse for AuthzError {
+    fn into_response(self) -> Response<Body> {
+        let refused = match self {
+            Self::NoRequirement => {
+                let message = "put a valid requirement into the path, for example \
+                    /authz-with/org=acme,role=build-viewer,aud=https:%2F%2Fapi.example.com";
+                return reply::plain_error(StatusCode::FORBIDDEN, message);
+            }
+            Self::Refused(refused) => refused,
+        };
+        let refusal = refused.refusal;
+        let response = refused.into_response();
+        match (response.status(), refusal) {
+            (_, Refusal::WrongAudience) => {
+                reply::with(response, header::WWW_AUTHENTICATE, CHALLENGE_TOKEN)
+            }
+            (StatusCode::UNAUTHORIZED, _) => {
+                reply::with(response, header::WWW_AUTHENTICATE, CHALLENGE)
+            }
+            _ => response,
+        }
+    }
 }
 
 async fn identify(

@@ -5,12 +5,13 @@
 use apikey_api::endpoints;
 use axum::body::Body;
 use axum::extract::State;
-use axum::http::{Request, Response, StatusCode, header};
+use axum::http::{Request, Response};
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::App;
 use crate::token_server::document::Document;
+use crate::token_server::refusal::{Refusal, Refused};
 use crate::token_server::reply;
 use crate::token_server::route_label::Route;
 use apikey_credential::signing::Algorithm;
@@ -80,8 +81,8 @@ impl Discovery {
     path = "/.well-known/openid-configuration",
     operation_id = "discovery",
     responses(
-        (status = 200, description = "As OpenID Connect Discovery 1.0 has it", body = Discovery),
-        (status = 304, description = "As the caller has it"),
+        (status = 200, description = "The metadata, as defined by OpenID Connect Discovery 1.0", body = Discovery),
+        (status = 304, description = "Not changed since the caller fetched it"),
     )
 )]
 pub async fn handle(State(app): State<App>, request: Request<Body>) -> Response<Body> {
@@ -97,8 +98,8 @@ pub async fn handle(State(app): State<App>, request: Request<Body>) -> Response<
     path = "/.well-known/oauth-authorization-server",
     operation_id = "oauthDiscovery",
     responses(
-        (status = 200, description = "As RFC 8414 has it", body = Discovery),
-        (status = 304, description = "As the caller has it"),
+        (status = 200, description = "The metadata, as defined by RFC 8414", body = Discovery),
+        (status = 304, description = "Not changed since the caller fetched it"),
     )
 )]
 pub async fn handle_oauth(app: State<App>, request: Request<Body>) -> Response<Body> {
@@ -112,19 +113,18 @@ pub async fn handle_oauth(app: State<App>, request: Request<Body>) -> Response<B
     operation_id = "jwks",
     responses(
         (status = 200, description = "A JSON Web Key Set (RFC 7517)", body = serde_json::Value),
-        (status = 304, description = "As the caller has it"),
-        (status = 503, description = "No signing key yet", body = reply::ErrorBody),
+        (status = 304, description = "Not changed since the caller fetched it"),
+        (status = 503, description = "There is no signing key yet", body = reply::ErrorBody),
     )
 )]
 pub async fn jwks(State(app): State<App>, request: Request<Body>) -> Response<Body> {
     app.answer(Route::Jwks, request, async |_, request| {
         let signer = app.service.signer.read().clone();
-        if let Some(signer) = signer {
-            return signer.jwks().answer(request.headers());
-        }
-        let say = "no signing key yet: try again in a moment";
-        let response = reply::bad_request(StatusCode::SERVICE_UNAVAILABLE, say);
-        reply::with(response, header::RETRY_AFTER, "1")
+        let signer = signer.ok_or(Refused {
+            refusal: Refusal::NoSigningKey,
+            retry_after_seconds: Some(1),
+        })?;
+        Ok::<_, Refused>(signer.jwks().answer(request.headers()))
     })
     .await
 }

@@ -7,13 +7,13 @@ use axum::http::{HeaderMap, Request, Response, StatusCode};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::oauth::NoClient;
-use super::{App, oauth};
+use super::App;
+use super::oauth::{self, OauthError};
 use crate::token_server::claims::{self, Audience, Claims};
 use crate::token_server::form::Form;
 use crate::token_server::index::Credential;
 use crate::token_server::refusal::Refused;
-use crate::token_server::reply::{self, oauth_error};
+use crate::token_server::reply;
 use crate::token_server::request;
 use crate::token_server::route_label::Route;
 use crate::token_server::service::{Caller, Service};
@@ -23,8 +23,9 @@ use apikey_credential::Secret;
 use std::sync::Arc;
 
 /// The error for a caller that authenticates with an unsuitable access token.
-const BAD_BEARER: &str = "the Bearer token is no valid access token for this token server: its audience has \
-                          to be that of the token server or the issuer. Or send client_id and client_secret";
+const BAD_BEARER: &str = "the Bearer token is not a valid access token for this token server: \
+    its audience must be that of the token server or the issuer. \
+    Alternatively, send client_id and client_secret";
 
 /// A request for introspection. Client id and secret, or an access token of the caller, can be sent
 /// in the Authorization header instead.
@@ -109,10 +110,10 @@ pub struct Introspection {
     security((), ("basic" = []), ("bearer" = [])),
     request_body(content = IntrospectionRequest, content_type = "application/x-www-form-urlencoded"),
     responses(
-        (status = 200, description = "What is known of it", body = Introspection),
+        (status = 200, description = "The current state of the token or secret", body = Introspection),
         (status = 400, description = "invalid_request", body = reply::ErrorBody),
-        (status = 401, description = "invalid_client: the caller is no key that may be used", body = reply::ErrorBody),
-        (status = 408, description = "The body came too slowly", body = reply::ErrorBody),
+        (status = 401, description = "invalid_client: the caller does not present a usable key", body = reply::ErrorBody),
+        (status = 408, description = "The body arrived too slowly", body = reply::ErrorBody),
         (status = 413, description = "The body is too long", body = reply::ErrorBody),
         (status = 415, description = "The body is not a form", body = reply::ErrorBody),
         (status = 429, description = "Too many refused attempts", body = reply::ErrorBody),
@@ -121,43 +122,41 @@ pub struct Introspection {
 )]
 pub async fn handle(State(app): State<App>, request: Request<Body>) -> Response<Body> {
     app.answer(Route::Introspect, request, async |caller, request| {
-        let headers = request.headers().clone();
-        let form = match request::form(request, MAX_INTROSPECTION_BYTES).await {
-            Ok(form) => form,
-            Err(error) => return oauth::unreadable(&error),
-        };
-        let service = &app.service;
-        let bearer = request::bearer(&headers);
-        let asker = match bearer.and_then(|token| by_token(service, token)) {
-            Some(asker) => asker,
-            None => match by_secret(service, caller, &headers, &form).await {
-                Ok(asker) => asker,
-                Err(refusal) => return refusal,
-            },
-        };
-        if let Err(refused) = service.fresh(caller) {
-            return oauth::refuse(&refused, false);
-        }
-        let Some(token) = form.get("token") else {
-            let say = "token is missing";
-            return oauth_error(StatusCode::BAD_REQUEST, "invalid_request", say);
-        };
-        match look_at(service, caller, &asker, token.trim_ascii()).await {
-            Ok(found) => reply::of(StatusCode::OK, &found),
-            Err(refused) => oauth::refuse(&refused, false),
-        }
+        let result = introspect(&app.service, caller, request).await?;
+        Ok::<_, OauthError>(reply::of(StatusCode::OK, &result))
     })
     .await
+}
+
+async fn introspect(
+    service: &Service,
+    caller: Caller,
+    request: Request<Body>,
+) -> Result<Introspection, OauthError> {
+    let headers = request.headers().clone();
+    let form = request::form(request, MAX_INTROSPECTION_BYTES).await;
+    let form = form.map_err(OauthError::Body)?;
+    let bearer = request::bearer(&headers);
+    let requester = match bearer.and_then(|token| by_token(service, token)) {
+        Some(requester) => requester,
+        None => by_secret(service, caller, &headers, &form).await?,
+    };
+    let refused = |refused| OauthError::Refused(refused, false);
+    service.fresh(caller).map_err(refused)?;
+    let token = form.get("token");
+    let token = token.ok_or_else(|| OauthError::InvalidRequest("token is missing".into()))?;
+    let found = look_up(service, caller, &requester, token.trim_ascii()).await;
+    found.map_err(refused)
 }
 
 /// Authenticates the caller by an access token for this server. A token for another audience is
 /// rejected, because otherwise the service that receives it could introspect in the name of its
 /// holder.
 fn by_token(service: &Service, token: &str) -> Option<Arc<Credential>> {
-    let (claims, asker) = service.inspect(token)?;
+    let (claims, requester) = service.inspect(token)?;
     let is_issuer = |name: &str| name == service.issuer_url;
     let for_us = claims.aud.has_one_of(&service.audiences) || claims.aud.names().any(is_issuer);
-    for_us.then_some(asker)
+    for_us.then_some(requester)
 }
 
 /// Authenticates the caller by the secret of its key.
@@ -166,17 +165,17 @@ async fn by_secret(
     caller: Caller,
     headers: &HeaderMap,
     form: &Form,
-) -> Result<Arc<Credential>, Response<Body>> {
-    let client = oauth::client(headers, form).map_err(|none| {
-        if matches!(none, NoClient::NoCredentials(_)) && request::bearer(headers).is_some() {
-            return NoClient::NoCredentials(BAD_BEARER).answer();
+) -> Result<Arc<Credential>, OauthError> {
+    let client = oauth::client(headers, form).map_err(|error| {
+        if matches!(error, OauthError::InvalidClient(_)) && request::bearer(headers).is_some() {
+            return OauthError::InvalidClient(BAD_BEARER);
         }
-        none.answer()
+        error
     })?;
     let login = Login::NameOrId(&client.id);
     let secret = client.secret.trim_ascii();
     let proven = service.authenticate(caller, secret, login).await;
-    let proven = proven.map_err(|refused| oauth::refuse(&refused, client.basic))?;
+    let proven = proven.map_err(|refused| OauthError::Refused(refused, client.basic))?;
     Ok(proven.credential)
 }
 
@@ -185,15 +184,15 @@ async fn by_secret(
 ///
 /// # Errors
 /// The secret can't be checked now, or too many were wrong.
-async fn look_at(
+async fn look_up(
     service: &Service,
     caller: Caller,
-    asker: &Credential,
+    requester: &Credential,
     token: &str,
 ) -> Result<Introspection, Refused> {
     if !Secret::is_like(token) {
         let found = service.inspect(token);
-        let found = found.filter(|(_, credential)| asker.is_kin_of(credential));
+        let found = found.filter(|(_, credential)| requester.shares_root_org_with(credential));
         return Ok(
             found.map_or_else(Introspection::default, |(claims, credential)| {
                 of_token(claims, &credential)
@@ -201,7 +200,9 @@ async fn look_at(
         );
     }
     match service.authenticate(caller, token, Login::Implied).await {
-        Ok(proven) if asker.is_kin_of(&proven.credential) => Ok(of_key(service, &proven)),
+        Ok(proven) if requester.shares_root_org_with(&proven.credential) => {
+            Ok(of_key(service, &proven))
+        }
         Ok(_) => Ok(Introspection::default()),
         Err(Refused {
             refusal,

@@ -13,6 +13,7 @@ use axum::Router;
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::{Request, Response, StatusCode};
+use axum::response::IntoResponse;
 use axum::routing::{any, get, post};
 use ipnet::IpNet;
 use tokio::time::Instant;
@@ -89,11 +90,11 @@ fn routes() -> Router<App> {
 
 impl App {
     /// Answers one request: determines its caller, counts it and measures its time.
-    async fn answer(
+    async fn answer<R: IntoResponse>(
         &self,
         route: Route,
         request: Request<Body>,
-        respond: impl AsyncFnOnce(Caller, Request<Body>) -> Response<Body>,
+        respond: impl AsyncFnOnce(Caller, Request<Body>) -> R,
     ) -> Response<Body> {
         let begun = Instant::now();
         let caller = Caller {
@@ -102,6 +103,7 @@ impl App {
         };
         let span = span::begin(route, request.headers());
         let response = respond(caller, request).instrument(span.clone()).await;
+        let response = response.into_response();
         span::end(&span, response.status());
         let code = response.status().as_u16();
         self.service.metrics.answered(route, code, begun.elapsed());
@@ -116,18 +118,36 @@ async fn describe(State(app): State<App>, request: Request<Body>) -> Response<Bo
     .await
 }
 
+/// Why no route answers a request.
+enum NoRoute {
+    /// The path is unknown.
+    Path,
+    /// The path does not support the method.
+    Method,
+}
+
+impl IntoResponse for NoRoute {
+    fn into_response(self) -> Response<Body> {
+        let (status, message) = match self {
+            Self::Path => (
+                StatusCode::NOT_FOUND,
+                "unknown path: GET /openapi.json lists the paths",
+            ),
+            Self::Method => (
+                StatusCode::METHOD_NOT_ALLOWED,
+                "this path does not support this method: GET /openapi.json lists the methods",
+            ),
+        };
+        reply::plain_error(status, message)
+    }
+}
+
 async fn not_found(State(app): State<App>, request: Request<Body>) -> Response<Body> {
-    app.answer(Route::Unknown, request, async |_, _| {
-        let say = "no such path: GET /openapi.json describes those there are";
-        reply::bad_request(StatusCode::NOT_FOUND, say)
-    })
-    .await
+    app.answer(Route::Unknown, request, async |_, _| NoRoute::Path)
+        .await
 }
 
 async fn not_allowed(State(app): State<App>, request: Request<Body>) -> Response<Body> {
-    app.answer(Route::Unknown, request, async |_, _| {
-        let say = "this path does not take this method: GET /openapi.json describes it";
-        reply::bad_request(StatusCode::METHOD_NOT_ALLOWED, say)
-    })
-    .await
+    app.answer(Route::Unknown, request, async |_, _| NoRoute::Method)
+        .await
 }

@@ -1,8 +1,11 @@
 //! The token endpoint of OAuth 2.0, for the client credentials grant (RFC 6749 section 4.4).
 
+use std::borrow::Cow;
+
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::{HeaderMap, Request, Response, StatusCode, header};
+use axum::response::IntoResponse;
 use serde::Deserialize;
 use utoipa::ToSchema;
 use zeroize::Zeroizing;
@@ -13,9 +16,9 @@ use crate::token_server::claims::Wanted;
 use crate::token_server::form::Form;
 use crate::token_server::refusal::Refused;
 use crate::token_server::reply::{self, oauth_error};
-use crate::token_server::request::{self, Unreadable};
+use crate::token_server::request::{self, UnreadableBody};
 use crate::token_server::route_label::Route;
-use crate::token_server::service::NotIssued;
+use crate::token_server::service::{Caller, Issued, NotIssued, Service};
 use crate::token_server::size::MAX_TOKEN_CALL_BYTES;
 use crate::token_server::verify::Login;
 use apikey_credential::Secret;
@@ -57,7 +60,7 @@ pub struct ClientCredentials {
         (status = 400, description = "invalid_request, unsupported_grant_type or invalid_scope", body = reply::ErrorBody),
         (status = 401, description = "invalid_client", body = reply::ErrorBody),
         (status = 403, description = "access_denied: the key does not cover this organization", body = reply::ErrorBody),
-        (status = 408, description = "The body came too slowly", body = reply::ErrorBody),
+        (status = 408, description = "The body arrived too slowly", body = reply::ErrorBody),
         (status = 413, description = "The body is too long", body = reply::ErrorBody),
         (status = 415, description = "The body is not a form", body = reply::ErrorBody),
         (status = 429, description = "Too many refused attempts", body = reply::ErrorBody),
@@ -66,55 +69,42 @@ pub struct ClientCredentials {
 )]
 pub async fn handle(State(app): State<App>, request: Request<Body>) -> Response<Body> {
     app.answer(Route::OauthToken, request, async |caller, request| {
-        let headers = request.headers().clone();
-        let form = match request::form(request, MAX_TOKEN_CALL_BYTES).await {
-            Ok(form) => form,
-            Err(error) => return unreadable(&error),
-        };
-        let client = match client(&headers, &form) {
-            Ok(client) => client,
-            Err(none) => return none.answer(),
-        };
-        match form.get("grant_type") {
-            Some("client_credentials") => {}
-            Some(_) => {
-                let say = "the grant type must be client_credentials";
-                return oauth_error(StatusCode::BAD_REQUEST, "unsupported_grant_type", say);
-            }
-            None => return invalid_request("grant_type is missing"),
-        }
-        let organization_id = match organization_id(&form) {
-            Ok(id) => id,
-            Err(say) => return invalid_request(&say),
-        };
-        let service = &app.service;
-        let login = Login::NameOrId(&client.id);
-        let proven = service
-            .authenticate(caller, client.secret.trim_ascii(), login)
-            .await;
-        let proven = match proven {
-            Ok(proven) => proven,
-            Err(refused) => return refuse(&refused, client.basic),
-        };
-        let wanted = Wanted {
-            organization_id,
-            scope: form.get("scope"),
-        };
-        match service.issue(caller, &proven, wanted) {
-            Ok(issued) => reply::of(StatusCode::OK, &TokenResponse::from(issued)),
-            Err(NotIssued::Refused(refused)) => refuse(&refused, client.basic),
-            Err(NotIssued::Scope(role)) => {
-                let printable: String = role.chars().filter(|c| !c.is_control()).take(63).collect();
-                let say = if role.is_empty() {
-                    "the scope names no role".to_owned()
-                } else {
-                    format!("the API key does not hold the role '{printable}'")
-                };
-                oauth_error(StatusCode::BAD_REQUEST, "invalid_scope", &say)
-            }
-        }
+        let issued = issue(&app.service, caller, request).await?;
+        Ok::<_, OauthError>(reply::of(StatusCode::OK, &TokenResponse::from(issued)))
     })
     .await
+}
+
+async fn issue(
+    service: &Service,
+    caller: Caller,
+    request: Request<Body>,
+) -> Result<Issued, OauthError> {
+    let headers = request.headers().clone();
+    let form = request::form(request, MAX_TOKEN_CALL_BYTES).await;
+    let form = form.map_err(OauthError::Body)?;
+    let client = client(&headers, &form)?;
+    match form.get("grant_type") {
+        Some("client_credentials") => {}
+        Some(_) => return Err(OauthError::UnsupportedGrantType),
+        None => return Err(OauthError::InvalidRequest("grant_type is missing".into())),
+    }
+    let organization_id =
+        organization_id(&form).map_err(|message| OauthError::InvalidRequest(message.into()))?;
+    let refused = |refused| OauthError::Refused(refused, client.basic);
+    let login = Login::NameOrId(&client.id);
+    let secret = client.secret.trim_ascii();
+    let proven = service.authenticate(caller, secret, login).await;
+    let proven = proven.map_err(refused)?;
+    let wanted = Wanted {
+        organization_id,
+        scope: form.get("scope"),
+    };
+    let issued = service.issue(caller, &proven, wanted);
+    issued.map_err(|error| match error {
+        NotIssued::Refused(refusal) => refused(refusal),
+        NotIssued::Scope(role) => OauthError::InvalidScope(role),
+    })
 }
 
 /// The credentials of a client.
@@ -125,40 +115,80 @@ pub(super) struct Client {
     pub(super) basic: bool,
 }
 
-/// Why a request has no usable client credentials.
-pub(super) enum NoClient {
-    /// The request contradicts itself.
-    Contradiction(&'static str),
+/// An error of RFC 6749 section 5.2.
+pub(super) enum OauthError {
+    Body(UnreadableBody),
+    /// A sentence about the field or header that is wrong.
+    InvalidRequest(Cow<'static, str>),
+    UnsupportedGrantType,
     /// The credentials are missing or can't be read.
-    NoCredentials(&'static str),
+    InvalidClient(&'static str),
+    /// A role that the key does not hold; empty if the scope names none.
+    InvalidScope(String),
+    /// The client is refused, and whether it used Basic credentials.
+    Refused(Refused, bool),
 }
 
-impl NoClient {
-    pub(super) fn answer(&self) -> Response<Body> {
+impl IntoResponse for OauthError {
+    fn into_response(self) -> Response<Body> {
+        let bad_request = |error, text: &str| oauth_error(StatusCode::BAD_REQUEST, error, text);
         match self {
-            Self::Contradiction(say) => invalid_request(say),
-            Self::NoCredentials(say) => invalid_client(say, true),
+            Self::Body(UnreadableBody(status, text)) => {
+                oauth_error(status, "invalid_request", &text)
+            }
+            Self::InvalidRequest(text) => bad_request("invalid_request", &text),
+            Self::UnsupportedGrantType => bad_request(
+                "unsupported_grant_type",
+                "the grant type must be client_credentials",
+            ),
+            Self::InvalidClient(text) => invalid_client(text, true),
+            Self::InvalidScope(role) if role.is_empty() => {
+                bad_request("invalid_scope", "the scope names no role")
+            }
+            Self::InvalidScope(role) => {
+                let printable: String = role.chars().filter(|c| !c.is_control()).take(63).collect();
+                let text = format!("the API key does not hold the role '{printable}'");
+                bad_request("invalid_scope", &text)
+            }
+            Self::Refused(refused, basic) => {
+                let (status, text) = reply::explain(&refused);
+                let response = match status {
+                    StatusCode::UNAUTHORIZED => invalid_client(text, basic),
+                    StatusCode::FORBIDDEN => oauth_error(status, "access_denied", text),
+                    _ => oauth_error(status, "temporarily_unavailable", text),
+                };
+                reply::with_retry(response, &refused)
+            }
         }
+    }
+}
+
+fn invalid_client(text: &str, challenge: bool) -> Response<Body> {
+    let response = oauth_error(StatusCode::UNAUTHORIZED, "invalid_client", text);
+    if challenge {
+        reply::with(response, header::WWW_AUTHENTICATE, CHALLENGE)
+    } else {
+        response
     }
 }
 
 /// Client id and secret from the header or the body; sending both is an error (RFC 6749 section
 /// 2.3). Basic credentials that can't be an API key are ignored if the body has credentials,
 /// because they may be for a proxy in between.
-pub(super) fn client(headers: &HeaderMap, form: &Form) -> Result<Client, NoClient> {
-    const BOTH: NoClient =
-        NoClient::Contradiction("use the Authorization header or the body, not both");
-    let unreadable = "the Authorization header is not Basic credentials as RFC 7617 has them";
+pub(super) fn client(headers: &HeaderMap, form: &Form) -> Result<Client, OauthError> {
+    let unreadable = "the Authorization header does not contain valid Basic credentials (RFC 7617)";
     let (id, secret) = (form.get("client_id"), form.get("client_secret"));
     let basic = match request::basic(headers) {
         Ok(Some((_, password))) if id.is_some() && secret.is_some() && !is_ours(&password) => None,
         Err(_) if id.is_some() && secret.is_some() => None,
-        basic => basic.map_err(|_| NoClient::NoCredentials(unreadable))?,
+        basic => basic.map_err(|_| OauthError::InvalidClient(unreadable))?,
     };
     match (basic, id, secret) {
-        (Some(_), _, Some(_)) => Err(BOTH),
-        (Some((id, _)), Some(other), None) if id != other => Err(NoClient::Contradiction(
-            "client_id differs from the Authorization header",
+        (Some(_), _, Some(_)) => Err(OauthError::InvalidRequest(
+            "use the Authorization header or the body, not both".into(),
+        )),
+        (Some((id, _)), Some(other), None) if id != other => Err(OauthError::InvalidRequest(
+            "client_id differs from the Authorization header".into(),
         )),
         (Some((id, secret)), _, None) => Ok(Client {
             id: id.into(),
@@ -170,8 +200,8 @@ pub(super) fn client(headers: &HeaderMap, form: &Form) -> Result<Client, NoClien
             secret: Zeroizing::new(secret.to_owned()),
             basic: false,
         }),
-        (None, _, _) => Err(NoClient::NoCredentials(
-            "client_id and client_secret are missing: send them in the body, or by Basic \
+        (None, _, _) => Err(OauthError::InvalidClient(
+            "client_id and client_secret are missing: send them in the body, or with Basic \
              authentication",
         )),
     }
@@ -179,33 +209,4 @@ pub(super) fn client(headers: &HeaderMap, form: &Form) -> Result<Client, NoClien
 
 fn is_ours(password: &str) -> bool {
     Secret::is_like(password.trim_ascii())
-}
-
-/// The response to a body that can't be read, in the format of RFC 6749 section 5.2.
-pub(super) fn unreadable(Unreadable(status, say): &Unreadable) -> Response<Body> {
-    oauth_error(*status, "invalid_request", say)
-}
-
-fn invalid_request(say: &str) -> Response<Body> {
-    oauth_error(StatusCode::BAD_REQUEST, "invalid_request", say)
-}
-
-fn invalid_client(say: &str, challenge: bool) -> Response<Body> {
-    let response = oauth_error(StatusCode::UNAUTHORIZED, "invalid_client", say);
-    if challenge {
-        reply::with(response, header::WWW_AUTHENTICATE, CHALLENGE)
-    } else {
-        response
-    }
-}
-
-/// The response to a refused client.
-pub(super) fn refuse(refused: &Refused, basic: bool) -> Response<Body> {
-    let (status, say) = reply::explain(refused);
-    let response = match status {
-        StatusCode::UNAUTHORIZED => invalid_client(say, basic),
-        StatusCode::FORBIDDEN => oauth_error(status, "access_denied", say),
-        _ => oauth_error(status, "temporarily_unavailable", say),
-    };
-    reply::with_retry(response, refused)
 }

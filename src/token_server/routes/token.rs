@@ -3,6 +3,7 @@
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::{Request, Response, StatusCode};
+use axum::response::IntoResponse;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
@@ -10,11 +11,11 @@ use uuid::Uuid;
 use super::App;
 use crate::token_server::claims::Wanted;
 use crate::token_server::form::Form;
-use crate::token_server::refusal::Refusal;
+use crate::token_server::refusal::{Refusal, Refused};
 use crate::token_server::reply;
-use crate::token_server::request::{self, Unreadable};
+use crate::token_server::request::{self, UnreadableBody};
 use crate::token_server::route_label::Route;
-use crate::token_server::service::{Issued, NotIssued};
+use crate::token_server::service::{Caller, Issued, NotIssued, Service};
 use crate::token_server::size::MAX_TOKEN_CALL_BYTES;
 use crate::token_server::verify::Login;
 
@@ -81,47 +82,71 @@ impl From<Issued> for TokenResponse {
     responses(
         (status = 200, description = "A token", body = TokenResponse),
         (status = 400, description = "A field is missing, repeated or malformed", body = reply::ErrorBody),
-        (status = 401, description = "Not a key that may be used, for whatever reason", body = reply::ErrorBody),
+        (status = 401, description = "Name and secret are not those of a usable key; every reason gets the same response", body = reply::ErrorBody),
         (status = 403, description = "The key does not cover this organization", body = reply::ErrorBody),
-        (status = 408, description = "The body came too slowly", body = reply::ErrorBody),
+        (status = 408, description = "The body arrived too slowly", body = reply::ErrorBody),
         (status = 413, description = "The body is too long", body = reply::ErrorBody),
         (status = 415, description = "The body is not a form", body = reply::ErrorBody),
         (status = 429, description = "Too many refused attempts", body = reply::ErrorBody),
-        (status = 503, description = "Busy, or out of touch with the API server", body = reply::ErrorBody),
+        (status = 503, description = "Busy, or without updates from the API server", body = reply::ErrorBody),
     )
 )]
 pub async fn handle(State(app): State<App>, request: Request<Body>) -> Response<Body> {
     app.answer(Route::Token, request, async |caller, request| {
-        let form = match request::form(request, MAX_TOKEN_CALL_BYTES).await {
-            Ok(form) => form,
-            Err(Unreadable(status, say)) => return reply::bad_request(status, &say),
-        };
-        let (name, secret, organization_id) = match fields(&form) {
-            Ok(fields) => fields,
-            Err(say) => return reply::bad_request(StatusCode::BAD_REQUEST, &say),
-        };
-        let service = &app.service;
-        let proven = service
-            .authenticate(caller, secret, Login::Name(name))
-            .await;
-        let proven = match proven {
-            Ok(proven) => proven,
-            Err(refused) => return reply::refused(&refused),
-        };
-        let wanted = Wanted {
-            organization_id,
-            scope: None,
-        };
-        match service.issue(caller, &proven, wanted) {
-            Ok(issued) => reply::of(StatusCode::OK, &TokenResponse::from(issued)),
-            Err(NotIssued::Refused(refused)) => reply::refused(&refused),
-            Err(NotIssued::Scope(_)) => {
-                let credential = Some(proven.credential);
-                reply::refused(&service.refuse(caller, Refusal::RoleNotHeld, credential))
-            }
-        }
+        let issued = issue(&app.service, caller, request).await?;
+        Ok::<_, TokenError>(reply::of(StatusCode::OK, &TokenResponse::from(issued)))
     })
     .await
+}
+
+/// Why the call returns no token.
+enum TokenError {
+    Body(UnreadableBody),
+    /// A sentence about a missing, unknown or malformed field.
+    Field(String),
+    Refused(Refused),
+}
+
+impl From<Refused> for TokenError {
+    fn from(refused: Refused) -> Self {
+        Self::Refused(refused)
+    }
+}
+
+impl IntoResponse for TokenError {
+    fn into_response(self) -> Response<Body> {
+        match self {
+            Self::Body(UnreadableBody(status, message)) => reply::plain_error(status, &message),
+            Self::Field(message) => reply::plain_error(StatusCode::BAD_REQUEST, &message),
+            Self::Refused(refused) => refused.into_response(),
+        }
+    }
+}
+
+async fn issue(
+    service: &Service,
+    caller: Caller,
+    request: Request<Body>,
+) -> Result<Issued, TokenError> {
+    let form = request::form(request, MAX_TOKEN_CALL_BYTES).await;
+    let form = form.map_err(TokenError::Body)?;
+    let (name, secret, organization_id) = fields(&form).map_err(TokenError::Field)?;
+    let login = Login::Name(name);
+    let proven = service.authenticate(caller, secret, login).await?;
+    let wanted = Wanted {
+        organization_id,
+        scope: None,
+    };
+    let issued = service.issue(caller, &proven, wanted);
+    issued.map_err(|error| match error {
+        NotIssued::Refused(refused) => refused.into(),
+        NotIssued::Scope(_) => {
+            let credential = Some(proven.credential);
+            service
+                .refuse(caller, Refusal::RoleNotHeld, credential)
+                .into()
+        }
+    })
 }
 
 /// Name, secret and organization, or what is wrong with them. An unknown field is an error: with a
@@ -129,7 +154,7 @@ pub async fn handle(State(app): State<App>, request: Request<Body>) -> Response<
 fn fields(form: &Form) -> Result<(&str, &str, Option<Uuid>), String> {
     if let Some(unknown) = form.unknown(&FIELDS) {
         return Err(format!(
-            "`{unknown}` is not a field of this call: it has `name`, `secret` and `organizationId`"
+            "`{unknown}` is not a field of this call: the fields are `name`, `secret` and `organizationId`"
         ));
     }
     let required = |field| {
