@@ -192,7 +192,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_text_is_shared_while_somebody_takes_it_and_made_anew_otherwise() {
+    fn a_text_is_shared_while_a_request_receives_it_and_rendered_again_otherwise() {
         let texts = Texts::new(Metrics::new());
         let one = texts.text(false).unwrap();
         let same = texts.text(false).unwrap();

@@ -134,7 +134,7 @@ fn issuer_url(text: &str) -> Result<String, String> {
     });
     if !valid || text.ends_with('/') || text.contains('#') || text.len() > 255 {
         return Err(
-            "must be like https://keys.example.com, without '/' at its end, query or fragment"
+            "must be a URL like https://keys.example.com, without a trailing '/', a query or a fragment"
                 .into(),
         );
     }

@@ -21,7 +21,7 @@ pub use traces::traces_wanted;
     version,
     about,
     max_term_width = 100,
-    after_help = "Exit codes: 0 after a clean end, \
+    after_help = "Exit codes: 0 after a clean shutdown, \
     1 on failure, 2 for wrong usage."
 )]
 pub struct Cli {
@@ -100,20 +100,20 @@ pub struct RunCommand {
 
 const CONTROLLER_EXAMPLES: &str = "\
 Examples:
-  Try it against the current kubeconfig, writing verifiers to namespace apikeys:
+  Try it with the current kubeconfig, with credential records in namespace apikeys:
     apikey-operator crds | kubectl apply --server-side -f -
     kubectl create namespace apikeys
     apikey-operator controller --namespace apikeys
 
-  In production, with logs for machines and keys of some namespaces only:
+  In production, with JSON logs and only the keys of some namespaces:
     apikey-operator controller --log-format json --watch-namespaces builds,deploys";
 
 const TOKEN_EXAMPLES: &str = "\
 Examples:
-  Beside a controller that uses namespace apikeys:
+  Next to a controller that uses namespace apikeys:
     apikey-operator token-server --namespace apikeys --admin-listen 0.0.0.0:9091
 
-  For consumers outside, under the address that they see:
+  For consumers outside the cluster, at the URL that they use:
     apikey-operator token-server --issuer-url https://keys.example.com \\
         --tls-cert-file tls.crt --tls-key-file tls.key
 
@@ -188,7 +188,7 @@ mod tests {
         let bare = run(&["--require-organizations"]).unwrap();
         assert!(
             bare.common.require_organizations,
-            "as scripts of before have it"
+            "as in scripts for earlier versions"
         );
         for bad in [
             "--argon2-memory-kib=4",

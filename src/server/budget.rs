@@ -114,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn whoever_takes_little_is_never_kept_out() {
+    fn a_source_that_takes_little_is_never_kept_out() {
         let budget = Arc::new(Budget::default());
         let _all = [0, 1, 2, 3].map(|n| budget.take(source(n), false, SOURCE_BYTES).unwrap());
         let _little = budget.take(source(9), false, LEAST_BYTES).unwrap();

@@ -70,7 +70,7 @@ impl Tls {
             match config(&self.files, &now) {
                 Ok(config) => {
                     *self.config.write() = config;
-                    tracing::info!("Took in a new certificate");
+                    tracing::info!("Loaded a new certificate");
                 }
                 Err(error) => tracing::error!(error, "Keeping the certificate in use"),
             }

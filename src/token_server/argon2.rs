@@ -190,7 +190,8 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn callers_with_one_secret_share_a_decision_and_beyond_the_capacity_one_is_told_so() {
+    async fn callers_with_one_secret_share_a_decision_and_beyond_the_capacity_a_caller_gets_an_error()
+     {
         let path = path();
         let asked = question(7, &[7]);
         let same: Vec<_> = (0..100).map(|_| path.flight(&asked).unwrap()).collect();

@@ -129,7 +129,7 @@ async fn write_one(client: &Client, key: &KeyRef, this: &Use) -> bool {
         Err(error) => {
             let again = matches!(error.class(), Class::Transient | Class::Throttled(_));
             tracing::warn!(namespace = %key.namespace, name = %key.name, %error, again,
-                "The time of last use is not written");
+                "The time of last use was not written");
             !again
         }
     }

@@ -121,7 +121,7 @@ async fn serve(
     if tls.is_some() {
         tracing::info!(%address, "Serving tokens over TLS");
     } else {
-        tracing::info!(%address, "Serving tokens without TLS, for use behind what ends TLS");
+        tracing::info!(%address, "Serving tokens without TLS, for use behind a proxy that terminates TLS");
     }
     let metrics = process.connections.port("token");
     let limits = config.limits.clone();
@@ -179,7 +179,7 @@ async fn wait_until_filled(service: &Service, cache_sync: &CacheSync, process: &
                 tracing::warn!(
                     refused,
                     "Going on without the namespaces that may not be watched: \
-                    their keys get no tokens until they may"
+                    their keys get no tokens until access is granted"
                 );
             }
             process.readiness.ok("index");
@@ -200,9 +200,9 @@ async fn watch_staleness(service: &Service, cache_sync: &CacheSync, process: &Pr
         if stale.is_empty() || !cache_sync.waiting(tick).is_empty() {
             process.readiness.ok("fresh");
         } else {
-            let ago = cache_sync.staleness(now);
+            let staleness = cache_sync.staleness(now);
             let why = format!(
-                "the watch of {} took in nothing for {ago:#}; refusing every key",
+                "the watch of {} had no update for {staleness:#}; every key is refused",
                 stale.join(", ")
             );
             process.readiness.not_yet("fresh", why);

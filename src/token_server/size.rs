@@ -34,8 +34,8 @@ pub fn check_audiences(audiences: &[String]) -> Result<(), String> {
     let fits = u32::try_from(json.len()).is_ok_and(|bytes| bytes <= MAX_AUDIENCES_BYTES);
     fits.then_some(()).ok_or_else(|| {
         format!(
-            "--audience: {} bytes are more than a token has room for, which is \
-             {MAX_AUDIENCES_BYTES}: name fewer or shorter ones",
+            "--audience: the audiences take {} bytes, and a token has room for \
+             {MAX_AUDIENCES_BYTES}: use fewer or shorter ones",
             json.len()
         )
     })

@@ -117,8 +117,8 @@ fn unusable(secret: &'static str, error: &str) -> String {
     tracing::error!(
         secret,
         error,
-        "The ring can't be used: restore it from a backup; going on \
-        with the one known before, if there is one"
+        "The ring can't be used: restore it from a backup. Until then \
+        the previous ring stays in use, if there is one"
     );
     format!("{error}: restore Secret {secret} from a backup")
 }

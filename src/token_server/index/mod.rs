@@ -5,8 +5,8 @@
 //! look-up. A list in progress removes nothing until it is complete, so that requests never see a
 //! partial list.
 
-mod claims;
 mod credential;
+mod id_claims;
 
 #[cfg(test)]
 mod tests;
@@ -18,8 +18,8 @@ use k8s_openapi::jiff::Timestamp;
 use kube::ResourceExt as _;
 use parking_lot::{Mutex, RwLock};
 
-use self::claims::Claims;
 pub use self::credential::{Credential, Evidence, Key, Proof, Standing};
+use self::id_claims::IdClaims;
 use crate::watch::event::Event;
 use crate::watch::relist::{Relist, Update};
 use crate::watch::scope::WatchScope;
@@ -48,7 +48,7 @@ struct State {
     keys: BTreeMap<KeyRef, Key>,
     /// By uid of the `ApiKey`.
     evidence: BTreeMap<Arc<str>, Arc<Evidence>>,
-    claims: Claims,
+    id_claims: IdClaims,
     organizations: BTreeMap<String, Declared>,
     quota_index: QuotaIndex,
     listed_keys: BTreeMap<WatchScope, Relist<KeyRef>>,
@@ -83,7 +83,7 @@ impl Index {
             require_organizations,
             keys: BTreeMap::new(),
             evidence: BTreeMap::new(),
-            claims: Claims::default(),
+            id_claims: IdClaims::default(),
             organizations: BTreeMap::new(),
             quota_index: QuotaIndex::default(),
             listed_keys: BTreeMap::new(),
@@ -137,7 +137,7 @@ impl Index {
     /// Number of keys that are refused because an earlier key owns their id.
     #[must_use]
     pub fn refused_ids(&self) -> usize {
-        self.state.lock().claims.refused()
+        self.state.lock().id_claims.refused()
     }
 
     /// The peppers, if there are any.
@@ -235,16 +235,16 @@ impl Index {
             .take(event, |identity| uid_of(&identity.name))
         {
             Update::Nothing => {}
-            Update::Put(record) => self.prove(state, record),
+            Update::Put(record) => self.apply_record(state, record),
             Update::Unreadable(identity) => {
                 tracing::error!(verifier = %identity.name,
-                    "Ignoring a verifier that can't be read");
+                    "Ignoring a credential record that can't be read");
             }
-            Update::Gone(identity) => self.forget(state, &uid_of(&identity.name)),
+            Update::Gone(identity) => self.remove_record(state, &uid_of(&identity.name)),
             Update::Complete => {
                 let known = state.evidence.keys();
                 for gone in state.listed_records.gone(known) {
-                    self.forget(state, &gone);
+                    self.remove_record(state, &gone);
                 }
             }
         }
@@ -275,7 +275,7 @@ impl Index {
                     && known.uid != key.uid
                 {
                     let uid = Arc::clone(&known.uid);
-                    self.withdraw(state, &uid);
+                    self.unpublish(state, &uid);
                 }
                 state.keys.insert(reference.clone(), key);
                 concerned.push(reference);
@@ -290,7 +290,7 @@ impl Index {
         let Some(key) = state.keys.remove(reference) else {
             return;
         };
-        self.withdraw(state, &key.uid);
+        self.unpublish(state, &key.uid);
         for concerned in state.quota_index.remove(reference) {
             self.publish(state, &concerned);
         }
@@ -321,7 +321,7 @@ impl Index {
         }
     }
 
-    fn prove(&self, state: &mut State, record: StoredRecord) {
+    fn apply_record(&self, state: &mut State, record: StoredRecord) {
         let uid = uid_of(record.metadata.name.as_deref().unwrap_or_default());
         match record.document {
             Ok(document) if *document.owner.uid == *uid => {
@@ -334,10 +334,10 @@ impl Index {
                 state.evidence.insert(uid, evidence);
                 self.publish(state, &owner);
             }
-            Ok(_) => tracing::error!(%uid, "Ignoring a verifier that names another owner"),
+            Ok(_) => tracing::error!(%uid, "Ignoring a credential record that names another owner"),
             Err(error) => tracing::error!(%uid, %error,
-                "Ignoring a verifier that can't be read: restore it, or delete it to make a new \
-                 secret"),
+                "Ignoring a credential record that can't be read: restore it from a backup, or delete \
+                 it to mint a new secret"),
         }
     }
 
@@ -346,11 +346,11 @@ impl Index {
     fn claim(&self, state: &mut State, uid: &Arc<str>, evidence: &Evidence) {
         let known = state.evidence.get(uid);
         if known.is_some_and(|known| known.claim(uid) != evidence.claim(uid)) {
-            self.forget(state, uid);
+            self.remove_record(state, uid);
         }
         let id = &evidence.key_id;
-        state.claims.add(evidence.claim(uid));
-        let Some(winner) = state.claims.winner(id).filter(|winner| *winner != uid) else {
+        state.id_claims.add(evidence.claim(uid));
+        let Some(winner) = state.id_claims.winner(id).filter(|winner| *winner != uid) else {
             // Remove the key that a later record published under this id.
             let mut published = self.published.write();
             if published
@@ -362,14 +362,14 @@ impl Index {
             return;
         };
         tracing::error!(key_id = %id, %uid, %winner,
-            "Refusing a key whose id is that of an earlier one: delete its verifier to make a new \
-             id and secret");
+            "Refusing a key because an earlier key has the same id: delete its credential record to \
+             mint a new id and secret");
     }
 
-    fn forget(&self, state: &mut State, uid: &str) {
-        self.withdraw(state, uid);
+    fn remove_record(&self, state: &mut State, uid: &str) {
+        self.unpublish(state, uid);
         if let Some(evidence) = state.evidence.remove(uid) {
-            let successor = state.claims.remove(&evidence.claim(&uid.into()));
+            let successor = state.id_claims.remove(&evidence.claim(&uid.into()));
             let successor =
                 successor.and_then(|uid| state.keys.iter().find(|(_, key)| key.uid == uid));
             if let Some(successor) = successor.map(|(reference, _)| reference.clone()) {
@@ -382,7 +382,7 @@ impl Index {
     }
 
     /// Takes the key with this uid out of service.
-    fn withdraw(&self, state: &mut State, uid: &str) {
+    fn unpublish(&self, state: &mut State, uid: &str) {
         let Some(evidence) = state.evidence.get(uid) else {
             return;
         };
@@ -402,7 +402,7 @@ impl Index {
         let Some(evidence) = state.evidence.get(&key.uid) else {
             return;
         };
-        if state.claims.winner(&evidence.key_id) != Some(&key.uid) {
+        if state.id_claims.winner(&evidence.key_id) != Some(&key.uid) {
             return;
         }
         let organization = |name: &str| state.organizations.get(name)?.readable();

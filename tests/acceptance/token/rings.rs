@@ -258,7 +258,7 @@ async fn a_server_started_with_damage_does_what_it_can_and_heals_without_a_resta
         server.ready().await;
         server
             .process
-            .logged("Ignoring a verifier that can't be read")
+            .logged("Ignoring a credential record that can't be read")
             .await;
         assert_eq!(server.token_of(&other).status, 200);
         assert_eq!(server.token_of(&one).status, 401);

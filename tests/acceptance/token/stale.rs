@@ -2,7 +2,7 @@
 
 use crate::support::{Cluster, Login, eventually};
 
-/// Watches are opened anew every third of it, so a healthy server stays well below.
+/// Watches are reopened every third of it, so a healthy server stays well below.
 const MAX_SECONDS: f64 = 6.0;
 
 #[tokio::test]
@@ -46,7 +46,7 @@ async fn a_server_that_is_out_of_touch_for_too_long_refuses_all_until_it_hears_a
     assert_eq!([passing.status, live.status, jwks.status], [503, 503, 200]);
     eventually("the server is not ready", async || {
         let (code, report) = server.process.get("/readyz")?;
-        (code == 503 && report.contains("took in nothing for")).then_some(())
+        (code == 503 && report.contains("had no update for")).then_some(())
     })
     .await;
 

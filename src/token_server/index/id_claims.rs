@@ -12,10 +12,10 @@ use k8s_openapi::jiff::Timestamp;
 use super::credential::Evidence;
 use apikey_credential::KeyId;
 
-/// The claim of one credential record to an id. Claims to one id are ordered by age, the oldest
+/// The claim of one credential record to an id. The claims to one id are ordered by age, the oldest
 /// first.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Claim {
+pub(super) struct IdClaim {
     key_id: KeyId,
     /// `None` on records of older versions, which do not store the time; it sorts before any time.
     since: Option<Timestamp>,
@@ -24,14 +24,14 @@ pub(super) struct Claim {
 
 /// The claims of all credential records.
 #[derive(Debug, Default)]
-pub(super) struct Claims {
-    all: BTreeSet<Claim>,
+pub(super) struct IdClaims {
+    all: BTreeSet<IdClaim>,
     refused: usize,
 }
 
 impl Evidence {
-    pub(super) fn claim(&self, uid: &Arc<str>) -> Claim {
-        Claim {
+    pub(super) fn claim(&self, uid: &Arc<str>) -> IdClaim {
+        IdClaim {
             key_id: self.key_id.clone(),
             since: self.key_id_since,
             uid: Arc::clone(uid),
@@ -39,7 +39,7 @@ impl Evidence {
     }
 }
 
-impl Claims {
+impl IdClaims {
     /// Number of claims to an id that an earlier record owns.
     pub(super) const fn refused(&self) -> usize {
         self.refused
@@ -50,7 +50,7 @@ impl Claims {
         self.of(id).next().map(|claim| &claim.uid)
     }
 
-    pub(super) fn add(&mut self, claim: Claim) {
+    pub(super) fn add(&mut self, claim: IdClaim) {
         let taken = self.winner(&claim.key_id).is_some();
         if self.all.insert(claim) && taken {
             self.refused += 1;
@@ -58,7 +58,7 @@ impl Claims {
     }
 
     /// Removes the claim. Returns the uid of the key that owns the id now, if there is one.
-    pub(super) fn remove(&mut self, claim: &Claim) -> Option<Arc<str>> {
+    pub(super) fn remove(&mut self, claim: &IdClaim) -> Option<Arc<str>> {
         let removed = self.all.remove(claim);
         let winner = self.winner(&claim.key_id).cloned();
         if removed && winner.is_some() {
@@ -67,8 +67,8 @@ impl Claims {
         winner
     }
 
-    fn of<'a>(&'a self, id: &'a KeyId) -> impl Iterator<Item = &'a Claim> {
-        let first = Claim {
+    fn of<'a>(&'a self, id: &'a KeyId) -> impl Iterator<Item = &'a IdClaim> {
+        let first = IdClaim {
             key_id: id.clone(),
             since: None,
             uid: Arc::default(),
