@@ -10,10 +10,8 @@ use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Api, Client, Config};
 use serde_json::json;
 
-use super::operator::{Operator, PROGRAM};
+use super::operator::{OPERATOR_NAMESPACE, Operator, PROGRAM};
 
-/// Namespace that the chart is installed into.
-pub(crate) const OPERATOR_NAMESPACE: &str = "apikey-operator";
 /// ServiceAccount of the controller.
 pub(crate) const SERVICE_ACCOUNT: &str = "apikey-operator";
 /// The organization of all keys.

@@ -8,12 +8,13 @@ use std::time::{Duration, Instant};
 
 use controlplane::Process;
 
-use super::cluster::OPERATOR_NAMESPACE;
 use super::machine;
 
 /// Longest wait for a start.
 const START: Duration = Duration::from_mins(1);
 
+/// Namespace that the chart is installed into.
+pub(crate) const OPERATOR_NAMESPACE: &str = "apikey-operator";
 /// Path of the program.
 pub(crate) const PROGRAM: &str = env!("CARGO_BIN_EXE_apikey-operator");
 

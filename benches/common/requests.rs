@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::common::cluster::{Cluster, OPERATOR_NAMESPACE};
+use crate::common::cluster::Cluster;
+use crate::common::operator::OPERATOR_NAMESPACE;
 
 /// Looks at the log this often, until there was no work as often as this: Events and the numbers of
 /// keys of an organization are written in the background.

@@ -4,7 +4,8 @@ use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::common::cluster::{Cluster, OPERATOR_NAMESPACE};
+use crate::common::cluster::Cluster;
+use crate::common::operator::OPERATOR_NAMESPACE;
 use crate::common::operator::{Operator, PROGRAM};
 
 /// ServiceAccount of the token server.

@@ -31,6 +31,7 @@ mod forged;
 #[path = "../common/holder.rs"]
 mod holder;
 mod hostile;
+mod hostile_object;
 mod ledger;
 #[path = "../common/measured.rs"]
 mod measured;

@@ -12,26 +12,17 @@ use crate::changes::{LASTING, Owner};
 use crate::common::report::progress;
 use crate::common::{self, report::Report};
 use crate::consumers::{CONSUMERS, consume};
-use crate::faults::{Incident, inject};
+use crate::faults::inject;
 use crate::ledger::Ledger;
 use crate::measured::Measurements;
-use crate::samples::Sample;
 use crate::site::Site;
+use crate::told::Outcome;
 use crate::world::{PhaseCounts, World, pass};
 use crate::{deliveries, hostile, neighbour, plots, samples, settled, told};
 
 /// Longest wait until all keys of the begin are in use.
 const BEGIN: Duration = Duration::from_mins(1);
 const LOOK: Duration = Duration::from_millis(100);
-
-/// What came of a run.
-pub(crate) struct Outcome {
-    pub(crate) world: Arc<World>,
-    pub(crate) samples: Vec<Sample>,
-    pub(crate) incidents: Vec<Incident>,
-    /// What did not come to rest.
-    pub(crate) left: Vec<String>,
-}
 
 /// Loads and breaks everything for this time.
 pub(crate) async fn soak(time: Duration) -> Measurements {

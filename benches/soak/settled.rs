@@ -11,7 +11,7 @@ use kube::{Api, ResourceExt as _};
 use crate::caller::Caller;
 use crate::changes;
 use crate::claims;
-use crate::common::cluster::OPERATOR_NAMESPACE;
+use crate::common::operator::OPERATOR_NAMESPACE;
 use crate::deliveries;
 use crate::holder::Holder;
 use crate::ledger::{Key, Revoked};

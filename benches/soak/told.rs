@@ -1,14 +1,15 @@
 //! What is said of a run.
 
+use std::sync::Arc;
+
 use crate::common::report::{Report, progress};
-use crate::faults::Fault;
-use crate::hostile::Kind;
+use crate::faults::{Fault, Incident};
+use crate::hostile_object::Kind;
 use crate::ledger::Ledger;
 use crate::measured::{Measured, Measurements, show};
-use crate::run::Outcome;
-use crate::samples::growth;
+use crate::samples::{Sample, growth};
 use crate::site::Site;
-use crate::world::IN_TIME;
+use crate::world::{IN_TIME, World};
 
 pub(crate) const SHARED: &str =
     "API server, etcd, controller, token server and this program share it.";
@@ -27,6 +28,15 @@ const RULES: &str = "A refusal is wrong if the secret was delivered, neither it 
     token server is killed and starts again.";
 /// Memory that a process may gain in the second half. Unit: MiB.
 const MAY_GROW_MIB: f64 = 8.0;
+
+/// What came of a run.
+pub(crate) struct Outcome {
+    pub(crate) world: Arc<World>,
+    pub(crate) samples: Vec<Sample>,
+    pub(crate) incidents: Vec<Incident>,
+    /// What did not come to rest.
+    pub(crate) left: Vec<String>,
+}
 
 /// Counts what happened.
 pub(crate) fn tell(outcome: &Outcome, site: &Site, measured: &mut Measurements) {

@@ -9,7 +9,7 @@ use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use kube::Client;
 use parking_lot::Mutex;
 
-use crate::hostile::Kind;
+use crate::hostile_object::Kind;
 use crate::ledger::Ledger;
 
 /// Namespace of all keys.

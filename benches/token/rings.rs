@@ -11,7 +11,8 @@ use k8s_openapi::api::core::v1::Secret;
 use kube::Api;
 use kube::api::{DeleteParams, PostParams};
 
-use crate::common::cluster::{Cluster, OPERATOR_NAMESPACE};
+use crate::common::cluster::Cluster;
+use crate::common::operator::OPERATOR_NAMESPACE;
 
 /// How often the ring is looked for.
 const LOOK: Duration = Duration::from_millis(50);

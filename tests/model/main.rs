@@ -13,10 +13,13 @@
 
 mod events;
 mod explored;
+mod interned;
 mod observe;
 mod promises;
+mod record;
 mod state;
 mod steps;
+mod world;
 
 use std::time::Instant;
 
@@ -25,7 +28,7 @@ use stateright::report::WriteReporter;
 use stateright::{Checker, CheckerBuilder, Expectation, HasDiscoveries, Model as _};
 
 use explored::Explored;
-use observe::World;
+use world::World;
 
 /// The start; late enough to drop what was minted at the start; the key has expired.
 const MOMENTS: &[u32] = &[0, 601, 7200];

@@ -5,9 +5,11 @@ use apikey_api::{Delivery, Phase};
 use apikey_credential::record::{CredentialRecord, Entry, MAX_PENDING};
 use apikey_operator::controller::apikey::rotation::END_WITHIN;
 
-use super::observe::{Decisions, World, digest, timestamp};
-use super::state::{Controller, Objects, Seconds, SecretNumber, State, UIDS};
+use super::observe::Decisions;
+use super::record::digest;
+use super::state::{Controller, Objects, State};
 use super::steps::{self, Answer};
+use super::world::{Seconds, SecretNumber, UIDS, World, timestamp};
 
 /// A broken promise, in words.
 pub(crate) type Broken = String;

@@ -20,7 +20,7 @@ use kube::{Api, Resource, ResourceExt};
 use parking_lot::Mutex;
 use tokio::task::JoinSet;
 
-use super::scenarios::KeyState;
+use super::key_state::KeyState;
 use crate::support::Scope;
 
 /// More attempts than these are never remembered.

@@ -5,15 +5,16 @@ use std::collections::BTreeMap;
 use apikey_api::{ApiKey, conditions, names};
 use apikey_client::object::Answer;
 use apikey_credential::fingerprint::PepperRing;
-use apikey_credential::record::{CredentialRecord, Entry};
-use apikey_credential::{Secret, hash};
+use apikey_credential::record::CredentialRecord;
 use k8s_openapi::api::core::v1::Secret as CoreSecret;
 use kube::Api;
 use kube::api::{Patch, PatchParams};
 use serde_json::json;
 
+use super::cluster::{OPERATOR_NAMESPACE, Scope};
+use super::credential::Credential;
+use super::eventually;
 use super::token::TokenServer;
-use super::{OPERATOR_NAMESPACE, Scope, eventually};
 
 impl Scope<'_> {
     pub(crate) fn keys(&self) -> Api<ApiKey> {
@@ -173,50 +174,4 @@ pub(crate) fn ready_reason(key: &ApiKey) -> (String, String) {
     ready
         .map(|c| (c.status.clone(), c.reason.clone()))
         .unwrap_or_default()
-}
-
-pub(crate) struct Credential {
-    pub(crate) delivered: CoreSecret,
-    pub(crate) document: CredentialRecord,
-    ring: PepperRing,
-}
-
-impl Credential {
-    /// A data value of the delivered Secret, as text.
-    pub(crate) fn data(&self, key: &str) -> String {
-        let data = self.delivered.data.as_ref().unwrap();
-        String::from_utf8(data[key].0.clone()).unwrap()
-    }
-
-    /// The delivered secret; it has the published format.
-    pub(crate) fn secret(&self) -> Secret {
-        Secret::parse(&self.data("secret")).expect("the published format")
-    }
-
-    /// Whether the entry proves the delivered secret, by hash and by fingerprint.
-    pub(crate) fn proves(&self, entry: &Entry) -> bool {
-        let secret = self.secret();
-        let by_hash = hash::verify(&secret, &entry.hash, &mut hash::Memory::default()).unwrap();
-        let by_fingerprint = self.ring.matches(&secret, &entry.fingerprint);
-        assert_eq!(
-            by_fingerprint,
-            Some(by_hash),
-            "hash and fingerprint disagree"
-        );
-        by_hash
-    }
-
-    /// Fails unless the delivered secret is the current one and nothing is left over.
-    pub(crate) fn assert_sound(&self) {
-        assert!(
-            self.proves(&self.document.current),
-            "the delivered secret does not verify"
-        );
-        assert!(
-            self.document.pending.is_empty(),
-            "a pending entry is left over"
-        );
-        assert_eq!(self.secret().key_id(), &self.document.key_id);
-        assert_eq!(self.data("key-id"), self.document.key_id.as_str());
-    }
 }

@@ -1,6 +1,7 @@
 //! What the tests share.
 
 mod cluster;
+mod credential;
 mod fault;
 mod inside;
 mod key;
@@ -18,9 +19,10 @@ mod tls;
 mod token;
 
 pub(crate) use cluster::{Cluster, OPERATOR_NAMESPACE, Scope, run};
+pub(crate) use credential::Credential;
 pub(crate) use fault::{Call, Fault, Faults, Harm, Kind, Moment, Object, Passing, Sort};
 pub(crate) use inside::{Inside, MovedClock};
-pub(crate) use key::{Credential, ready_reason};
+pub(crate) use key::ready_reason;
 pub(crate) use lossy::Loss;
 #[cfg(target_os = "linux")]
 pub(crate) use memory::{Needle, found};

@@ -13,8 +13,8 @@ use serde_json::Value;
 
 use apikey_credential::Secret;
 
+use super::credential::Credential;
 use super::eventually;
-use super::key::Credential;
 use super::operator::{Arguments, Operator};
 
 /// Name and secret of a key.

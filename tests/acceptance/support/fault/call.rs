@@ -130,7 +130,7 @@ mod tests {
 
     use super::*;
 
-    fn told(method: &Method, path: &str, body: &Value) -> Option<(String, About)> {
+    fn read_call(method: &Method, path: &str, body: &Value) -> Option<(String, About)> {
         read(method, path, body).map(|(sort, about)| (format!("{sort:?}"), about))
     }
 
@@ -148,31 +148,31 @@ mod tests {
         }});
         let secrets = "/api/v1/namespaces/ns/secrets";
         assert_eq!(
-            told(&post, secrets, &verifier),
+            read_call(&post, secrets, &verifier),
             Some(of("Create Verifier", Some("ci"), Some("u1")))
         );
         assert_eq!(
-            told(&delete, &format!("{secrets}/apikey-u1"), &Value::Null),
+            read_call(&delete, &format!("{secrets}/apikey-u1"), &Value::Null),
             Some(of("Remove Verifier", None, Some("u1")))
         );
         let delivered = json!({"metadata": {"name": "ci", "uid": "of the Secret"}});
         assert_eq!(
-            told(&post, secrets, &delivered),
+            read_call(&post, secrets, &delivered),
             Some(of("Create Delivered", Some("ci"), None))
         );
         let keys = "/apis/apikey-operator.dev/v1alpha1/namespaces/ns/apikeys";
         let key = json!({"metadata": {"name": "ci", "uid": "u1"}});
         assert_eq!(
-            told(&put, &format!("{keys}/ci/status"), &key),
+            read_call(&put, &format!("{keys}/ci/status"), &key),
             Some(of("Update ApiKey", Some("ci"), Some("u1")))
         );
         let event = json!({"regarding": {"name": "ci", "uid": "u1"}});
         assert_eq!(
-            told(&post, "/apis/events.k8s.io/v1/namespaces/ns/events", &event),
+            read_call(&post, "/apis/events.k8s.io/v1/namespaces/ns/events", &event),
             Some(of("Create Event", Some("ci"), Some("u1")))
         );
         for list in [secrets, keys, "/api/v1/namespaces"] {
-            assert_eq!(told(&Method::GET, list, &Value::Null), None);
+            assert_eq!(read_call(&Method::GET, list, &Value::Null), None);
         }
     }
 }

@@ -10,7 +10,10 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 use tower::BoxError;
 
-use super::{Faults, Passing, Progress, Told};
+use super::call::{self, About};
+use super::faults::Faults;
+use super::kinds::Passing;
+use super::progress::Progress;
 
 /// How late an event is that is held back: longer than a further secret waits for its delivery.
 pub(super) const HELD: Duration = Duration::from_millis(1500);
@@ -107,7 +110,8 @@ impl Stream {
     }
 
     fn take_line(&mut self, line: Vec<u8>) {
-        let Some((key, how)) = Told::parse(&line).and_then(|told| self.faults.event(&told)) else {
+        let Some((key, how)) = WatchEvent::parse(&line).and_then(|event| self.faults.event(&event))
+        else {
             self.ready.push_back(line);
             return;
         };
@@ -166,18 +170,18 @@ enum How {
 
 impl Faults {
     /// What is to happen to this event, and the key that it is about.
-    fn event(&self, told: &Told) -> Option<(String, How)> {
-        let about = &told.about;
+    fn event(&self, event: &WatchEvent) -> Option<(String, How)> {
+        let about = &event.about;
         let mut state = self.state.lock().unwrap();
         let key = about
             .key
             .clone()
             .or_else(|| state.uids.get(about.uid.as_ref()?).cloned())?;
-        if told.is_key && !told.is_deletion && state.unreadable.contains(&key) {
+        if event.is_key && !event.is_deletion && state.unreadable.contains(&key) {
             return Some((key, How::Unreadable));
         }
         let progress = state.progress(about)?;
-        let how = progress.event(told)?;
+        let how = progress.event(event)?;
         Some((key, how))
     }
 
@@ -201,13 +205,13 @@ impl Faults {
 }
 
 impl Progress {
-    fn event(&mut self, told: &Told) -> Option<How> {
+    fn event(&mut self, event: &WatchEvent) -> Option<How> {
         let how = match self.events? {
             Passing::Twice => How::Twice,
             Passing::Held => How::Late,
-            Passing::Lagging if told.is_key => How::Late,
+            Passing::Lagging if event.is_key => How::Late,
             Passing::Lagging => How::Now,
-            Passing::Reordered | Passing::Damaged if told.is_deletion => How::Last,
+            Passing::Reordered | Passing::Damaged if event.is_deletion => How::Last,
             Passing::Damaged => How::Damaged,
             Passing::Reordered => {
                 self.hold_next = !self.hold_next;
@@ -234,4 +238,23 @@ fn damaged(line: &[u8]) -> Vec<u8> {
         object["metadata"]["labels"] = 7.into();
     }
     (event.to_string() + "\n").into_bytes()
+}
+
+/// The object of a line of a watch, and whether it is gone.
+struct WatchEvent {
+    about: About,
+    is_key: bool,
+    is_deletion: bool,
+}
+
+impl WatchEvent {
+    fn parse(line: &[u8]) -> Option<Self> {
+        let event: Value = serde_json::from_slice(line).ok()?;
+        let about = call::of_object(&event["object"])?;
+        Some(Self {
+            about,
+            is_key: event["object"]["kind"] == "ApiKey",
+            is_deletion: event["type"] == "DELETED",
+        })
+    }
 }
