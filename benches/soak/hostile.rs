@@ -1,5 +1,5 @@
-//! A tenant that does all the time what could stop everybody: it writes objects that nobody but the API
-//! server can read, and large ones, with the rights of an admin of its own namespace.
+//! A hostile tenant with the rights of an admin of its own namespace. All the time it writes large objects, and
+//! objects that only the API server can read.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,14 +19,14 @@ use crate::world::World;
 
 pub(crate) const NAMESPACE: &str = "hostile";
 const USER: &str = "mallory";
-/// Nine changes a second: more often than a watch that waits after each failure is opened anew.
+/// Nine changes a second. A watch that backs off after each failure opens less often.
 const PACE: Duration = Duration::from_millis(111);
-/// From one change of a status and of a Secret to the next, and of a large object.
+/// The time between changes of a status and of a Secret, and between changes of a large object.
 const RARELY: Duration = Duration::from_secs(1);
 const SELDOM: Duration = Duration::from_secs(5);
 /// Objects of each kind.
 const COUNT: usize = 3;
-/// Gives the tenant its namespace, and waits until it may make keys there: Kubernetes adds the rights of
+/// Creates the namespace of the tenant, and waits until it may create keys there. Kubernetes adds the rights of
 /// the chart to those of an admin a moment later.
 pub(crate) async fn settle(cluster: &Cluster) {
     cluster.namespace(NAMESPACE);
@@ -59,7 +59,7 @@ pub(crate) async fn settle(cluster: &Cluster) {
     }
 }
 
-/// Writes such objects for ever. The API server may be away.
+/// Writes hostile objects forever. The API server may be away.
 pub(crate) async fn trouble(world: Arc<World>) {
     for (kind, n) in Kind::ALL
         .into_iter()
@@ -76,7 +76,7 @@ pub(crate) async fn trouble(world: Arc<World>) {
     );
 }
 
-/// Changes objects of these kinds for ever, one of each kind in turn.
+/// Changes objects of these kinds forever, one of each kind in turn.
 async fn every(world: &World, pace: Duration, kinds: &[Kind]) {
     let mut tick = tokio::time::interval(pace);
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -90,7 +90,7 @@ async fn every(world: &World, pace: Duration, kinds: &[Kind]) {
 
 async fn write(world: &World, kind: Kind, turn: usize) {
     let name = kind.object_name(turn % COUNT);
-    // An admin of a namespace may not write a status; somebody who may does it for him.
+    // An admin of a namespace may not write a status, so the benchmark writes it as administrator.
     let (user, part) = match kind {
         Kind::Status => (None, "/status"),
         Kind::ManagedFields | Kind::Secret | Kind::Finalizers | Kind::Annotations => {

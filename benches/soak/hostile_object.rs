@@ -8,16 +8,16 @@ use crate::raw;
 const API_VERSION: &str = "apikey-operator.dev/v1alpha1";
 const KEYS: &str = "/apis/apikey-operator.dev/v1alpha1/namespaces/hostile/apikeys";
 const SECRETS: &str = "/api/v1/namespaces/hostile/secrets";
-/// Size of a large object, and of the annotations of one, of which the API server takes 256 KiB. Unit:
+/// The size of a large object, and of large annotations. The API server accepts 256 KiB of annotations. Unit:
 /// bytes.
 const LARGE: usize = 1_000_000;
 const ANNOTATIONS: usize = 250_000;
-/// More than a JSON reader that recurses takes, and the API server stores it.
+/// A nesting that the API server stores and that recursive JSON readers refuse.
 const DEEP: usize = 200;
-/// A time that no calendar has.
+/// An invalid time.
 const NO_TIME: &str = "2026-01-01T00:00:00+99:99";
 
-/// Kinds of hostile object.
+/// A kind of hostile object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
     ManagedFields,
@@ -46,7 +46,7 @@ impl Kind {
         }
     }
 
-    /// What shows that such an object was stored as it was sent.
+    /// A text that shows that the object was stored as it was sent.
     pub(crate) fn mark(self) -> String {
         match self {
             Self::ManagedFields | Self::Secret => "9999-12-31T23:59:59Z".into(),
@@ -60,7 +60,7 @@ impl Kind {
         format!("{self:?}-{n}").to_lowercase()
     }
 
-    /// Path of all such objects.
+    /// The path of the collection.
     pub(crate) const fn collection(self) -> &'static str {
         match self {
             Self::Secret => SECRETS,
@@ -80,7 +80,7 @@ impl Kind {
         })
     }
 
-    /// What is merged into such an object.
+    /// The merge patch for such an object.
     pub(crate) fn change(self, turn: usize) -> Value {
         let touched = json!({ "example.com/touched": turn.to_string() });
         match self {

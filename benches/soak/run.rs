@@ -1,4 +1,4 @@
-//! A run from begin to end.
+//! A run from start to end.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -16,15 +16,15 @@ use crate::faults::inject;
 use crate::ledger::Ledger;
 use crate::measured::Measurements;
 use crate::site::Site;
-use crate::told::Outcome;
+use crate::summary::Outcome;
 use crate::world::{PhaseCounts, World, pass};
-use crate::{deliveries, hostile, neighbour, plots, samples, settled, told};
+use crate::{deliveries, hostile, neighbour, plots, samples, settled, summary};
 
-/// Longest wait until all keys of the begin are in use.
+/// The longest wait until all initial keys are in use.
 const BEGIN: Duration = Duration::from_mins(1);
 const LOOK: Duration = Duration::from_millis(100);
 
-/// Loads and breaks everything for this time.
+/// Runs load and faults for this time.
 pub(crate) async fn soak(time: Duration) -> Measurements {
     progress("Starting a control plane");
     let mut report = Report::new(&["Counted", "Result", "Must be"]);
@@ -58,10 +58,10 @@ pub(crate) async fn soak(time: Duration) -> Measurements {
     };
     background.shutdown().await;
     let mut measured = Measurements::default();
-    told::tell(&outcome, &site, &mut measured);
+    summary::measure(&outcome, &site, &mut measured);
     let pictures = plots::draw(&outcome.samples, &outcome.incidents);
-    told::fill(&measured, &pictures, &mut report);
-    common::publish("soak/report", &report, false, told::SHARED);
+    summary::fill(&measured, &pictures, &mut report);
+    common::publish("soak/report", &report, false, summary::SHARED);
     measured
 }
 
@@ -74,7 +74,7 @@ async fn go(site: &mut Site, world: &Arc<World>, time: Duration) -> Outcome {
     *world.tally.lock() = PhaseCounts::new();
 
     progress("Loading it");
-    // By itself, for starting the API server again blocks this task.
+    // The samples have their own task, because the restart of the API server blocks this one.
     let samples = samples::take(Arc::clone(world), site.pids.clone(), time);
     let samples = tokio::spawn(samples);
     let changes = owner.change_until(Instant::now() + time);

@@ -1,4 +1,4 @@
-//! Whether everything came to rest as it was asked for.
+//! Checks that the final state is the requested one.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
@@ -17,11 +17,11 @@ use crate::holder::Holder;
 use crate::ledger::{Key, Revoked};
 use crate::world::{NAMESPACE, World, pass};
 
-/// Longest wait until everything is at rest.
+/// The longest wait for the final state.
 const PATIENCE: Duration = Duration::from_mins(2);
 const LOOK: Duration = Duration::from_secs(1);
 
-/// Waits until nothing is left to do; returns what is.
+/// Waits until the state is the requested one. Returns the remaining differences.
 pub(crate) async fn wait(world: &World) -> Vec<String> {
     let begun = Instant::now();
     loop {
@@ -33,23 +33,23 @@ pub(crate) async fn wait(world: &World) -> Vec<String> {
     }
 }
 
-/// What is not as it was asked for.
+/// The differences from the requested state.
 async fn look(world: &World) -> Vec<String> {
     let all = ListParams::default();
     let objects = changes::keys(world).list(&all).await.unwrap().items;
     let component = |component| all.clone().labels(&names::component_selector(component));
     let delivered = component(names::COMPONENT_API_KEY);
     let delivered = deliveries::secrets(world).list(&delivered).await.unwrap();
-    let verifiers = component(names::COMPONENT_VERIFIER);
-    let verifiers = Api::<Secret>::namespaced(world.client.clone(), OPERATOR_NAMESPACE)
-        .list(&verifiers)
+    let records = component(names::COMPONENT_VERIFIER);
+    let records = Api::<Secret>::namespaced(world.client.clone(), OPERATOR_NAMESPACE)
+        .list(&records)
         .await
         .unwrap();
 
     let uids: BTreeSet<_> = objects.iter().filter_map(ApiKey::uid).collect();
     let expected: BTreeSet<_> = uids.iter().map(|uid| names::verifier_secret(uid)).collect();
-    let ours = verifiers.items.iter().filter(|verifier| {
-        let owner = verifier.annotations().get(names::ANNOTATION_OWNER);
+    let ours = records.items.iter().filter(|record| {
+        let owner = record.annotations().get(names::ANNOTATION_OWNER);
         owner.is_some_and(|owner| owner.split_once('/').is_some_and(|(n, _)| n == NAMESPACE))
     });
     let stale = ours.map(Secret::name_any);
@@ -93,7 +93,7 @@ async fn look(world: &World) -> Vec<String> {
     left
 }
 
-/// What is wrong with a key.
+/// The difference of a key from its requested state.
 fn problem(key: &Key, object: &ApiKey, is_over: bool) -> Option<&'static str> {
     let status = object.status.as_ref()?;
     let ready = conditions::find(&status.conditions, conditions::READY);
@@ -114,7 +114,7 @@ fn problem(key: &Key, object: &ApiKey, is_over: bool) -> Option<&'static str> {
     }
 }
 
-/// The roles of a token for whoever reads the Secret now.
+/// The roles of a token for the secret that is delivered now.
 async fn token_roles(caller: &mut Caller, holder: Option<&Holder>) -> Option<Vec<String>> {
     let (status, body) = caller.ask(&holder?.request()).await.ok()?;
     let roles = (status == 200).then(|| claims::of(&body)["roles"].clone())?;

@@ -10,7 +10,7 @@ use super::world::{UIDS, Uid, World};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Object {
     Key,
-    Verifier(Uid),
+    Record(Uid),
     Delivered,
     Organization,
 }
@@ -36,7 +36,7 @@ impl State {
         let objects = &self.objects;
         match object {
             Object::Key => cache.key.clone_from(&objects.key),
-            Object::Verifier(uid) => *cache.verifier_mut(uid) = objects.verifier(uid),
+            Object::Record(uid) => *cache.record_mut(uid) = objects.record(uid),
             Object::Delivered => cache.delivered.clone_from(&objects.delivered),
             Object::Organization => cache.refuses = objects.refuses,
         }
@@ -64,13 +64,13 @@ impl State {
     }
 
     fn previous_revision(&self, key: &Key) -> Option<i64> {
-        let document = self.objects.verifier(key.uid)?;
+        let document = self.objects.record(key.uid)?;
         Some(document.previous.as_ref()?.revision)
     }
 
     fn has_recorded_delivery(&self) -> bool {
         let key = self.objects.key.as_ref();
-        let document = key.and_then(|key| self.objects.verifier(key.uid));
+        let document = key.and_then(|key| self.objects.record(key.uid));
         document.is_some_and(|document| document.claim != Claim::Unrecorded)
     }
 

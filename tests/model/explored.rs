@@ -125,11 +125,11 @@ impl Model for Explored {
             .take(self.world.controllers)
         {
             let objects = [Object::Key, Object::Delivered, Object::Organization];
-            let verifiers = UIDS.map(Object::Verifier);
+            let records = UIDS.map(Object::Record);
             events.extend(
                 objects
                     .into_iter()
-                    .chain(verifiers)
+                    .chain(records)
                     .map(|o| Event::Learns(n, o)),
             );
             events.extend(UIDS.map(|uid| Event::Sweeps(n, uid)));
@@ -185,7 +185,7 @@ impl Model for Explored {
             properties.push(Property::sometimes(
                 "two secrets are pending",
                 |_, state: &State| {
-                    let mut documents = state.objects.verifiers.iter().flatten();
+                    let mut documents = state.objects.records.iter().flatten();
                     documents.any(|document| document.pending.len() > 1)
                 },
             ));

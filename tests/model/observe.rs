@@ -104,8 +104,8 @@ fn organization() -> Organization {
 
 fn observed(world: &World, view: &View) -> Observed {
     let delivered = view.delivered.as_ref().map(delivered);
-    let document = view.verifier.as_deref().cloned();
-    let verifier = document.map(|document| Verifier {
+    let document = view.record.as_deref().cloned();
+    let record = document.map(|document| Verifier {
         metadata: ObjectMeta::default(),
         owner: None,
         document: Ok(document),
@@ -119,7 +119,7 @@ fn observed(world: &World, view: &View) -> Observed {
         sub_organizations: Vec::new(),
         namespace_labels: None,
         over_quota: None,
-        verifier: verifier.map(Arc::new),
+        verifier: record.map(Arc::new),
         delivered: delivered.map(Arc::new),
         confirmed: view.confirmed,
         deleted: view.deleted,

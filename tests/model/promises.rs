@@ -40,7 +40,7 @@ pub(crate) fn delivered_is_accepted(world: &World, state: &State) -> Result<(), 
     let Some(delivered) = &state.objects.delivered else {
         return Ok(());
     };
-    let document = state.objects.verifier(delivered.owner);
+    let document = state.objects.record(delivered.owner);
     // A secret may be minted after the request, by a controller that has not heard of it.
     let is_asked = world.overlap_seconds == 0
         && state.objects.key.as_ref().is_some_and(|key| {
@@ -67,7 +67,7 @@ pub(crate) fn overlap_is_kept(world: &World, state: &State) -> Result<(), Broken
     let (Some((secret, until)), Some(key)) = (state.history.replaced, &state.objects.key) else {
         return Ok(());
     };
-    let document = state.objects.verifier(key.uid);
+    let document = state.objects.record(key.uid);
     let holds =
         now >= until || document.is_some_and(|document| is_accepted(&document, secret, now));
     holds
@@ -91,7 +91,7 @@ pub(crate) fn one_secret_per_revision(state: &State) -> Result<(), Broken> {
 /// Nothing is accepted from the expiry on, and no write moves the expiry.
 pub(crate) fn nothing_outlives_the_key(world: &World, state: &State) -> Result<(), Broken> {
     let expiry = timestamp(world.expiry());
-    for document in state.objects.verifiers.iter().flatten() {
+    for document in state.objects.records.iter().flatten() {
         let ends = document
             .previous
             .iter()
@@ -106,7 +106,7 @@ pub(crate) fn nothing_outlives_the_key(world: &World, state: &State) -> Result<(
 /// A key never takes over a secret, a document or a delivery of an earlier key of its name.
 pub(crate) fn nothing_is_inherited(state: &State) -> Result<(), Broken> {
     let minted_for = &state.history.minted_for;
-    for (uid, document) in (1..).zip(&state.objects.verifiers) {
+    for (uid, document) in (1..).zip(&state.objects.records) {
         let Some(document) = document else { continue };
         let foreign = secrets(document, minted_for.len())
             .find(|secret| minted_for[usize::from(*secret) - 1] != uid);
@@ -124,7 +124,7 @@ pub(crate) fn nothing_is_inherited(state: &State) -> Result<(), Broken> {
 
 /// The list of pending secrets is bounded, and revisions in a document differ.
 pub(crate) fn documents_are_sound(state: &State) -> Result<(), Broken> {
-    for document in state.objects.verifiers.iter().flatten() {
+    for document in state.objects.records.iter().flatten() {
         let pending = document
             .pending
             .iter()
@@ -228,7 +228,7 @@ fn check_rest(world: &World, state: &State) -> Result<(), Broken> {
     } = &state.objects;
     let Some(key) = key else {
         let ours = delivered.as_ref().filter(|delivered| !delivered.is_taken);
-        let nothing = state.objects.verifiers == [None; 2] && ours.is_none();
+        let nothing = state.objects.records == [None; 2] && ours.is_none();
         return nothing
             .then_some(())
             .ok_or_else(|| format!("a deleted key leaves {:?}", state.objects));
@@ -246,7 +246,7 @@ fn check_rest(world: &World, state: &State) -> Result<(), Broken> {
         return if is_ready { broken("Ready") } else { Ok(()) };
     }
     let is_taken = delivered.as_ref().is_some_and(|secret| secret.is_taken);
-    let document = match state.objects.verifier(key.uid) {
+    let document = match state.objects.record(key.uid) {
         Some(document) => document,
         None if is_taken && !is_ready => return Ok(()),
         None => return broken("no verifier"),

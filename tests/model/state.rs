@@ -49,19 +49,19 @@ pub(crate) struct Delivered {
 pub(crate) struct Objects {
     pub(crate) key: Option<Key>,
     /// By uid.
-    pub(crate) verifiers: [Option<Interned<CredentialRecord>>; 2],
+    pub(crate) records: [Option<Interned<CredentialRecord>>; 2],
     pub(crate) delivered: Option<Delivered>,
     /// Whether the organization refuses the namespace of the key.
     pub(crate) refuses: bool,
 }
 
 impl Objects {
-    pub(crate) fn verifier(&self, uid: Uid) -> Option<Interned<CredentialRecord>> {
-        self.verifiers[usize::from(uid) - 1]
+    pub(crate) fn record(&self, uid: Uid) -> Option<Interned<CredentialRecord>> {
+        self.records[usize::from(uid) - 1]
     }
 
-    pub(crate) fn verifier_mut(&mut self, uid: Uid) -> &mut Option<Interned<CredentialRecord>> {
-        &mut self.verifiers[usize::from(uid) - 1]
+    pub(crate) fn record_mut(&mut self, uid: Uid) -> &mut Option<Interned<CredentialRecord>> {
+        &mut self.records[usize::from(uid) - 1]
     }
 
     /// Whether the `ApiKey` of this uid is there.
@@ -83,7 +83,7 @@ impl Objects {
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct View {
     pub(crate) key: Key,
-    pub(crate) verifier: Option<Interned<CredentialRecord>>,
+    pub(crate) record: Option<Interned<CredentialRecord>>,
     pub(crate) delivered: Option<Delivered>,
     /// Whether the organization refuses the key.
     pub(crate) refused: bool,
@@ -104,7 +104,7 @@ pub(crate) struct Decision {
 /// The next request of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) enum Next {
-    ReadVerifier,
+    ReadRecord,
     ReadDelivered,
     ReadKey,
     /// The action of the decision with this number, from 0.
@@ -218,8 +218,8 @@ impl State {
             self.objects.key,
             self.objects.delivered,
             self.objects
-                .verifiers
-                .map(|verifier| verifier.as_deref().map(secrets)),
+                .records
+                .map(|record| record.as_deref().map(secrets)),
         )
     }
 }

@@ -41,7 +41,7 @@ pub(crate) fn view(controller: &Controller, now: Seconds) -> Option<View> {
     let cache = &controller.cache;
     let key = cache.key.clone()?;
     Some(View {
-        verifier: cache.verifier(key.uid),
+        record: cache.record(key.uid),
         delivered: cache.delivered.clone(),
         refused: cache.refuses,
         confirmed: false,
@@ -61,7 +61,7 @@ pub(crate) fn begin(
 ) -> Option<Run> {
     let view = view(controller, now)?;
     let next = if needs_confirmation(&observe::apikey(world, &view.key)) {
-        Next::ReadVerifier
+        Next::ReadRecord
     } else {
         next_of(world, decisions, &view)?
     };
@@ -77,11 +77,11 @@ pub(crate) fn begin(
 /// the API server, and it is as it was seen.
 pub(crate) fn sweep(state: &mut State, controller: usize, uid: Uid) {
     let cache = &mut state.controllers[controller].cache;
-    let seen = cache.verifier(uid);
+    let seen = cache.record(uid);
     let is_gone = !cache.has_key(uid) && !state.objects.has_key(uid);
-    if seen.is_some() && is_gone && state.objects.verifier(uid) == seen {
-        *state.objects.verifier_mut(uid) = None;
-        *cache.verifier_mut(uid) = None;
+    if seen.is_some() && is_gone && state.objects.record(uid) == seen {
+        *state.objects.record_mut(uid) = None;
+        *cache.record_mut(uid) = None;
     }
 }
 
@@ -89,7 +89,7 @@ pub(crate) fn sweep(state: &mut State, controller: usize, uid: Uid) {
 fn next_of(world: &World, decisions: &Decisions, view: &View) -> Option<Next> {
     let decision = decisions.of(world, view);
     match decision.actions.first() {
-        Some(Action::Confirm) => Some(Next::ReadVerifier),
+        Some(Action::Confirm) => Some(Next::ReadRecord),
         Some(_) => Some(Next::Act(decision, 0)),
         None => {
             (view.key.status != Some(decision.status)).then_some(Next::WriteStatus(decision.status))
@@ -108,19 +108,19 @@ pub(crate) fn advance(
     let Some(mut run) = state.controllers[controller].run.take() else {
         return;
     };
-    let mut told = state.controllers[controller].clone();
+    let mut advanced = state.controllers[controller].clone();
     let mut step = Step {
         world,
         now: world.moments[state.moment],
         objects: &mut state.objects,
         history: &mut state.history,
-        controller: &mut told,
+        controller: &mut advanced,
         run: &mut run,
     };
     let outcome = step.send();
     if answer == Answer::Arrives {
-        told.run = go_on(world, decisions, run, outcome);
-        state.controllers[controller] = told;
+        advanced.run = go_on(world, decisions, run, outcome);
+        state.controllers[controller] = advanced;
     }
 }
 
@@ -131,9 +131,9 @@ fn go_on(world: &World, decisions: &Decisions, mut run: Run, outcome: Outcome) -
         (Outcome::Conflict, Next::Deliver(..)) => run.next = Next::Forget,
         (Outcome::Conflict, _) | (Outcome::Done, Next::Forget) => {
             run.rounds += 1;
-            run.next = Next::ReadVerifier;
+            run.next = Next::ReadRecord;
         }
-        (Outcome::Done, Next::ReadVerifier) => run.next = Next::ReadDelivered,
+        (Outcome::Done, Next::ReadRecord) => run.next = Next::ReadDelivered,
         (Outcome::Done, Next::ReadDelivered) => run.next = Next::ReadKey,
         (Outcome::Done, Next::Act(decision, n))
             if matches!(decision.actions[usize::from(n)], Action::Issue { .. }) =>
@@ -167,8 +167,8 @@ impl Step<'_> {
     fn send(&mut self) -> Outcome {
         let uid = self.run.view.key.uid;
         match self.run.next {
-            Next::ReadVerifier => {
-                self.run.view.verifier = self.objects.verifier(uid);
+            Next::ReadRecord => {
+                self.run.view.record = self.objects.record(uid);
                 Outcome::Done
             }
             Next::ReadDelivered => {
@@ -217,7 +217,7 @@ impl Step<'_> {
                     return Outcome::Done;
                 };
                 let replaces = promoted.current.cause == Cause::Replacement;
-                let outcome = self.write_verifier(promoted);
+                let outcome = self.write_record(promoted);
                 if replaces && outcome == Outcome::Done {
                     self.remember_replacement();
                 }
@@ -225,15 +225,15 @@ impl Step<'_> {
             }
             Action::DropPending => {
                 let observed_at = timestamp(self.run.view.now);
-                self.write_verifier(self.document().without_old_pending(observed_at))
+                self.write_record(self.document().without_old_pending(observed_at))
             }
-            Action::DiscardPrevious => self.change_verifier(|document| document.previous = None),
+            Action::DiscardPrevious => self.change_record(|document| document.previous = None),
             Action::EndCurrent => {
                 let observed_at = timestamp(self.run.view.now);
-                self.write_verifier(rotation::ending(&self.document(), observed_at))
+                self.write_record(rotation::ending(&self.document(), observed_at))
             }
             Action::RecordClaim(claim) => {
-                self.change_verifier(|document| document.claim = claim.clone())
+                self.change_record(|document| document.claim = claim.clone())
             }
             Action::RemoveDelivered => {
                 if self.objects.delivered.is_some() {
@@ -285,7 +285,7 @@ impl Step<'_> {
 
     /// The document that the plan was made for.
     fn document(&self) -> CredentialRecord {
-        self.run.view.verifier.as_deref().unwrap().clone()
+        self.run.view.record.as_deref().unwrap().clone()
     }
 
     /// The rotation that the key asks for, answered or not.
@@ -301,7 +301,7 @@ impl Step<'_> {
     }
 
     fn write_minted(&mut self, document: CredentialRecord) -> Outcome {
-        let outcome = self.write_verifier(document);
+        let outcome = self.write_record(document);
         if outcome == Outcome::Done {
             self.history.minted_for.push(self.run.view.key.uid);
             let secret = SecretNumber::try_from(self.history.minted_for.len()).unwrap();
@@ -310,22 +310,22 @@ impl Step<'_> {
         outcome
     }
 
-    fn change_verifier(&mut self, change: impl FnOnce(&mut CredentialRecord)) -> Outcome {
+    fn change_record(&mut self, change: impl FnOnce(&mut CredentialRecord)) -> Outcome {
         let mut document = self.document();
         change(&mut document);
-        self.write_verifier(document)
+        self.write_record(document)
     }
 
-    fn write_verifier(&mut self, document: CredentialRecord) -> Outcome {
+    fn write_record(&mut self, document: CredentialRecord) -> Outcome {
         let uid = self.run.view.key.uid;
-        let stored = self.objects.verifier_mut(uid);
-        if *stored != self.run.view.verifier {
+        let stored = self.objects.record_mut(uid);
+        if *stored != self.run.view.record {
             return Outcome::Conflict;
         }
         let document = Some(DOCUMENTS.intern(document));
         *stored = document;
-        *self.controller.cache.verifier_mut(uid) = document;
-        self.run.view.verifier = document;
+        *self.controller.cache.record_mut(uid) = document;
+        self.run.view.record = document;
         Outcome::Done
     }
 
@@ -334,7 +334,7 @@ impl Step<'_> {
         if let Some((secret, minted_at)) = self.run.minted.take() {
             let entry = record::entry(secret, FIRST_REVISION, Cause::First, minted_at);
             if let Some(document) = self.document().without_undelivered(&entry) {
-                self.write_verifier(document);
+                self.write_record(document);
             }
         }
         Outcome::Done

@@ -11,12 +11,12 @@ pub(super) struct KeyState {
     /// The Secret that stands where it delivers.
     pub(super) secret: Option<Secret>,
     /// What proves its secrets, and those of an earlier key of its name.
-    pub(super) verifiers: Vec<CredentialRecord>,
+    pub(super) credential_records: Vec<CredentialRecord>,
 }
 
 impl KeyState {
     pub(super) fn is_gone(&self) -> bool {
-        self.key.is_none() && self.secret.is_none() && self.verifiers.is_empty()
+        self.key.is_none() && self.secret.is_none() && self.credential_records.is_empty()
     }
 
     pub(super) fn label(&self, name: &str) -> Option<&str> {

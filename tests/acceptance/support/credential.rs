@@ -18,7 +18,7 @@ impl Credential {
         String::from_utf8(data[key].0.clone()).unwrap()
     }
 
-    /// The delivered secret; it has the published format.
+    /// The delivered secret. Panics if it does not have the published format.
     pub(crate) fn secret(&self) -> Secret {
         Secret::parse(&self.data("secret")).expect("the published format")
     }
@@ -36,7 +36,7 @@ impl Credential {
         by_hash
     }
 
-    /// Fails unless the delivered secret is the current one and nothing is left over.
+    /// Panics unless the delivered secret is the current one and no pending entry is left.
     pub(crate) fn assert_sound(&self) {
         assert!(
             self.proves(&self.document.current),

@@ -1,4 +1,4 @@
-//! One key as its users and the operator see it.
+//! Helpers for one key: its object, its delivered Secret and its credential record.
 
 use std::collections::BTreeMap;
 
@@ -25,11 +25,12 @@ impl Scope<'_> {
         Api::namespaced(self.client.clone(), &self.namespace)
     }
 
-    pub(crate) fn verifiers(&self) -> Api<CoreSecret> {
+    /// Secrets of the operator's namespace: credential records and key rings.
+    pub(crate) fn operator_secrets(&self) -> Api<CoreSecret> {
         Api::namespaced(self.client.clone(), OPERATOR_NAMESPACE)
     }
 
-    /// Waits until the key is as `wanted`, and its status is about its spec as it is.
+    /// Waits until `wanted` holds for the key and its status is about its current spec.
     pub(crate) async fn key(
         &self,
         name: &str,
@@ -57,7 +58,7 @@ impl Scope<'_> {
         .await
     }
 
-    /// Waits until the key is not ready for this reason; returns the message.
+    /// Waits until the key is not ready for this reason. Returns the message.
     pub(crate) async fn refused(&self, name: &str, reason: &str) -> String {
         let wanted = ("False".to_owned(), reason.to_owned());
         let key = self
@@ -70,7 +71,7 @@ impl Scope<'_> {
             .clone()
     }
 
-    /// A new key that the token server knows; see [`Self::apply_key`].
+    /// Creates a key, as [`Self::apply_key`] does, and waits until the token server knows it.
     pub(crate) async fn usable(&self, server: &TokenServer, name: &str, more: &str) -> Credential {
         self.apply_key(name, more);
         let credential = self.credential(&self.ready(name).await).await;
@@ -90,14 +91,14 @@ impl Scope<'_> {
         patched.unwrap();
     }
 
-    /// Asks for a rotation and waits until it is done.
+    /// Requests a rotation and waits until it is done.
     pub(crate) async fn rotate(&self, name: &str, token: &str) -> ApiKey {
         let request = (names::ANNOTATION_ROTATE_REQUESTED_AT, token);
         self.annotate(name, &[request]).await;
         self.rotated(name, token).await
     }
 
-    /// Waits until the request for a rotation is answered.
+    /// Waits until the request for a rotation is handled.
     pub(crate) async fn rotated(&self, name: &str, token: &str) -> ApiKey {
         self.key(name, "rotated", |key| {
             let status = key.status.as_ref();
@@ -106,7 +107,7 @@ impl Scope<'_> {
         .await
     }
 
-    /// Claims the secret of a key that is shown once, as the plugin does; `None`: somebody else has.
+    /// Claims a secret that is shown once, as the plugin does. `None` if it was claimed before.
     pub(crate) async fn claim(&self, name: &str) -> Option<CoreSecret> {
         let seen = self.secrets().get_metadata_opt(name).await.unwrap()?;
         let annotations = seen.metadata.annotations.unwrap_or_default();
@@ -126,13 +127,13 @@ impl Scope<'_> {
         claimed.ok()
     }
 
-    /// Changes the spec of a key by a merge patch.
+    /// Changes the spec of a key with a merge patch.
     pub(crate) fn patch_key(&self, name: &str, spec: &str) {
         let patch = format!("{{\"spec\": {spec}}}");
         self.kubectl(&["patch", "apikey", name, "--type=merge", "-p", &patch]);
     }
 
-    /// The delivered Secret, as soon as it is there.
+    /// Waits for the delivered Secret.
     pub(crate) async fn delivered(&self, name: &str) -> CoreSecret {
         eventually(&format!("Secret {name} is there"), async || {
             self.secrets().get_opt(name).await.unwrap()
@@ -140,18 +141,18 @@ impl Scope<'_> {
         .await
     }
 
-    /// What proves the secrets of the key.
+    /// The credential record of the key.
     pub(crate) async fn document(&self, key: &ApiKey) -> Option<CredentialRecord> {
         let name = names::verifier_secret(key.metadata.uid.as_deref().unwrap());
-        let secret = self.verifiers().get_opt(&name).await.unwrap()?;
+        let secret = self.operator_secrets().get_opt(&name).await.unwrap()?;
         let json = &secret.data.unwrap()[names::VERIFIER_DATA_KEY].0;
         Some(CredentialRecord::parse(json).unwrap())
     }
 
-    /// The delivered secret of a key and everything that must hold of it.
+    /// The delivered secret of a key, with its credential record and the peppers.
     pub(crate) async fn credential(&self, key: &ApiKey) -> Credential {
         let delivered = self.delivered(key.secret_name()).await;
-        let document = self.document(key).await.expect("a verifier");
+        let document = self.document(key).await.expect("a credential record");
         let secrets =
             Api::<Answer<CoreSecret>>::namespaced(self.client.clone(), OPERATOR_NAMESPACE);
         let Answer(ring) = secrets.get(names::PEPPERS_SECRET).await.unwrap();

@@ -1,4 +1,4 @@
-//! Events of a watch on their way to the process: one JSON document a line.
+//! The watch events that a process receives: one JSON document on each line.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -15,19 +15,19 @@ use super::faults::Faults;
 use super::kinds::Passing;
 use super::progress::Progress;
 
-/// How late an event is that is held back: longer than a further secret waits for its delivery.
+/// How long an event is held back. It is longer than a further secret waits for its delivery.
 pub(super) const HELD: Duration = Duration::from_millis(1500);
 const GONE: &str = r#"{"type": "ERROR", "object": {"kind": "Status", "apiVersion": "v1", "metadata": {},
     "status": "Failure", "reason": "Expired", "message": "too old resource version", "code": 410}}"#;
 
-/// What a watch is of.
+/// What is watched.
 pub(super) struct Watched {
     pub(super) path: String,
-    /// Whether it is a list that comes as a stream.
+    /// Whether it is a list that comes as a stream (KEP-3157).
     pub(super) is_list: bool,
 }
 
-/// The body of a watch with the faults of its keys.
+/// Applies the faults of the keys to the body of a watch.
 pub(super) fn pass(body: Body, faults: Faults, watched: Watched) -> Body {
     let mut held = VecDeque::new();
     if !watched.is_list {
@@ -59,9 +59,9 @@ struct Stream {
     body: BodyDataStream,
     /// The beginning of a line.
     piece: Vec<u8>,
-    /// Lines to be passed on.
+    /// Lines to pass on.
     ready: VecDeque<Vec<u8>>,
-    /// Lines that are held back, with their key, the one that is due first in front.
+    /// Lines that are held back, with the time when they are due and their key. The first is due first.
     held: VecDeque<(Instant, String, Vec<u8>)>,
     is_over: bool,
 }
@@ -116,7 +116,7 @@ impl Stream {
             return;
         };
         match how {
-            // The end of a list says that it was whole, so its items come before that.
+            // The end of a list means that it is complete, so all items come before the end.
             How::Late if self.watched.is_list => {
                 self.faults.released(&key);
                 self.ready.push_back(line);
@@ -133,7 +133,7 @@ impl Stream {
                     self.held.push_back((Instant::now() + HELD, key, line));
                 }
             }
-            // An API server never tells of a deletion before it tells of what was before.
+            // An API server sends the earlier events of an object before its deletion.
             How::Last => {
                 self.release(|_, held| held == key);
                 self.ready.push_back(line);
@@ -141,7 +141,7 @@ impl Stream {
         }
     }
 
-    /// Passes on the lines that are held back and chosen by due time and key.
+    /// Passes on the held lines whose due time and key are chosen.
     fn release(&mut self, chosen: impl Fn(Instant, &str) -> bool) {
         for (due, key, line) in std::mem::take(&mut self.held) {
             if chosen(due, &key) {
@@ -154,22 +154,22 @@ impl Stream {
     }
 }
 
-/// What is to happen to an event.
+/// What happens to an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum How {
     Now,
     Late,
     Twice,
-    /// Now with a part that can't be read.
+    /// It comes now, with a part that can't be read.
     Unreadable,
-    /// Now with a part that can't be read, and late as it is.
+    /// It comes now with a part that can't be read, and unchanged later.
     Damaged,
-    /// Now, but after what is held back.
+    /// It comes now, after the events that are held back.
     Last,
 }
 
 impl Faults {
-    /// What is to happen to this event, and the key that it is about.
+    /// The key of this event, and what happens to the event.
     fn event(&self, event: &WatchEvent) -> Option<(String, How)> {
         let about = &event.about;
         let mut state = self.state.lock().unwrap();
@@ -228,7 +228,7 @@ impl Progress {
     }
 }
 
-/// An event whose object can't be read.
+/// Makes the object of an event unreadable.
 fn damaged(line: &[u8]) -> Vec<u8> {
     let mut event: Value = serde_json::from_slice(line).unwrap();
     let object = &mut event["object"];
@@ -240,7 +240,7 @@ fn damaged(line: &[u8]) -> Vec<u8> {
     (event.to_string() + "\n").into_bytes()
 }
 
-/// The object of a line of a watch, and whether it is gone.
+/// The object of a watch event, and whether it is deleted.
 struct WatchEvent {
     about: About,
     is_key: bool,

@@ -15,15 +15,15 @@ use super::progress::Progress;
 #[derive(Default)]
 pub(super) struct State {
     pub(super) keys: BTreeMap<String, Progress>,
-    /// Keys that can't be read where a watch tells of them.
+    /// Keys whose watch events are made unreadable.
     pub(super) unreadable: BTreeSet<String>,
     /// Names of keys by uid.
     pub(super) uids: BTreeMap<String, String>,
-    /// Lines that came damaged in a list, by the path that is watched, and are still to come as they are.
+    /// Lines that came damaged in a list and must still come unchanged, by the path that is watched.
     pub(super) owed: BTreeMap<String, Vec<(String, Vec<u8>)>>,
-    /// Requests that were sent, but for watches.
+    /// Requests that were sent, without watches.
     pub(super) requests: usize,
-    /// Those of them that have no answer yet.
+    /// Requests that have no answer yet.
     pub(super) open: usize,
 }
 
@@ -57,7 +57,7 @@ impl Default for Faults {
 }
 
 impl Faults {
-    /// Has these faults happen to a key, one after the other, from the next client on.
+    /// Makes these faults happen to a key in this order, from the next client on.
     pub(crate) fn insert(&self, key: &str, faults: &[Fault]) {
         let progress = Progress {
             faults: faults.iter().copied().collect(),
@@ -67,7 +67,7 @@ impl Faults {
         state.keys.insert(key.to_owned(), progress);
     }
 
-    /// Has no fault happen any more.
+    /// Removes all faults that have not happened yet.
     pub(crate) fn end(&self) {
         let mut state = self.state.lock().unwrap();
         state.keys.values_mut().for_each(|key| key.faults.clear());
@@ -78,8 +78,7 @@ impl Faults {
         self.state.lock().unwrap().keys[key].happened
     }
 
-    /// Whether this key can be read from now on where a watch tells of it, in its events and in the items of
-    /// lists.
+    /// Sets whether this key can be read in watch events and in the items of lists.
     pub(crate) fn set_readable(&self, key: &str, is_readable: bool) {
         let mut state = self.state.lock().unwrap();
         if is_readable {
@@ -105,16 +104,16 @@ impl Faults {
         self.state.lock().unwrap().keys[key].calls.clone()
     }
 
-    /// How many requests have been sent, but for watches; `None` while one has no answer.
+    /// How many requests have been sent, without watches. `None` while one has no answer.
     pub(crate) fn requests(&self) -> Option<usize> {
         let state = self.state.lock().unwrap();
         (state.open == 0).then_some(state.requests)
     }
 
-    /// What is to happen to this request.
+    /// The fault that happens to this request.
     pub(super) fn take(&self, request: &Request<Body>) -> Option<Kind> {
         let body = request.body().try_clone()?;
-        // A body that is at hand is there at once.
+        // The body is in memory, so the future is ready at once.
         let body = body.collect_bytes().now_or_never()?.unwrap();
         let body = serde_json::from_slice(&body).unwrap_or_default();
         let (sort, about) = call::read(request.method(), request.uri().path(), &body)?;

@@ -5,33 +5,33 @@ use super::call::Call;
 /// How a call goes wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Harm {
-    /// The process dies: nothing more of it arrives.
+    /// The process dies, and none of its further calls arrives.
     Crash,
     /// The connection is lost.
     Lost,
-    /// There is never an answer.
+    /// The answer never comes.
     Silence,
-    /// The answer comes late: the watches have told of what it says before.
+    /// The answer comes late, after the watch events of the change.
     Late,
 }
 
 /// How the events of a key reach the watches of a process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Passing {
-    /// Each one late, so that the caches are stale.
+    /// Each event is late, so that the caches are stale.
     Held,
-    /// Each one of the `ApiKey` late and those of its Secrets not, so that the caches disagree.
+    /// Each event of the `ApiKey` is late and those of its Secrets are not, so that the caches disagree.
     Lagging,
-    /// Each one twice.
+    /// Each event comes twice.
     Twice,
-    /// Every other one late, so that the next one overtakes it.
+    /// Every second event is late, so that the next one overtakes it.
     Reordered,
-    /// Each one first with a part that can't be read, and as it is a while later; the items of lists as
-    /// well.
+    /// Each event comes with a part that can't be read, and unchanged a while later. The same holds for
+    /// the items of lists.
     Damaged,
 }
 
-/// A sort of fault.
+/// A kind of fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Kind {
     /// Before the request reaches the API server.
@@ -40,7 +40,7 @@ pub(crate) enum Kind {
     After(Harm),
     /// The API server does nothing and answers with this code.
     Answer(u16),
-    /// From this call on, events come so.
+    /// From this call on, events arrive in this way.
     Events(Passing),
     /// All watches end with 410 Gone.
     Gone,
@@ -53,7 +53,7 @@ pub(crate) enum Moment {
     Begin,
     /// At this call.
     Call(Call),
-    /// At the n-th call after the fault before it, Events aside.
+    /// At the n-th call after the previous fault. Calls that write Events don't count.
     Later(usize),
 }
 

@@ -17,7 +17,7 @@ use super::kinds::{Harm, Kind};
 use super::progress::Progress;
 
 impl Faults {
-    /// A client for a new process: keys whose process is dead live again.
+    /// A client for a new process. It ends the effect of earlier crashes.
     pub(crate) fn client(&self, config: Config) -> Client {
         let mut state = self.state.lock().unwrap();
         state.keys.values_mut().for_each(Progress::restart);
@@ -111,7 +111,7 @@ fn lost() -> BoxError {
     "the connection was lost".into()
 }
 
-/// What the API server answers when it refuses; with 429, it asks to wait for a second.
+/// A refusal of the API server. With 429, it asks the client to wait for a second.
 fn refusal(code: u16) -> Response<AnswerBody> {
     let mut status = json!({
         "kind": "Status", "apiVersion": "v1", "metadata": {},

@@ -1,5 +1,7 @@
-//! Faults of API calls, by key: a layer of the kube client that has the n-th call for a key fail, or
-//! what the watches tell of the key come late, twice or in another order.
+//! Faults of API calls, by key.
+//!
+//! A layer of the kube client makes the n-th call for a key fail, or delivers the watch events of the key
+//! late, twice or in another order.
 
 mod call;
 mod events;

@@ -1,30 +1,30 @@
-//! How far the faults of a key are.
+//! The faults of one key, and which of them happened.
 
 use std::collections::VecDeque;
 
 use super::call::{Call, Object, Sort};
 use super::kinds::{Fault, Harm, Kind, Moment, Passing};
 
-/// How far a key is.
+/// The faults of a key, its calls so far, and the fault that is in force.
 #[derive(Debug, Default)]
 pub(super) struct Progress {
-    /// Still to come, one after the other.
+    /// Faults that have not happened yet, in order.
     pub(super) faults: VecDeque<Fault>,
     pub(super) happened: usize,
     pub(super) calls: Vec<Call>,
-    /// Calls since the last fault, Events aside.
+    /// Calls since the last fault, without those that write Events.
     pub(super) since: usize,
     pub(super) is_dead: bool,
     pub(super) events: Option<Passing>,
-    /// Whether no event has met this fault yet.
+    /// Whether the fault has affected no event yet.
     pub(super) is_unmet: bool,
-    /// Events that are held back, and whether the next one is to be.
+    /// The number of events that are held back, and whether the next one is held back too.
     pub(super) held: usize,
     pub(super) hold_next: bool,
 }
 
 impl Progress {
-    /// Counts a call and says what is to happen to it.
+    /// Counts a call and returns the fault that happens to it.
     pub(super) fn call(&mut self, sort: Sort) -> Option<Kind> {
         let before = self.calls.iter().filter(|call| call.sort == sort).count();
         let call = Call {
@@ -42,7 +42,7 @@ impl Progress {
         is_now.then(|| self.happens())
     }
 
-    /// The next fault happens.
+    /// Makes the next fault happen.
     pub(super) fn happens(&mut self) -> Kind {
         let Fault { kind, .. } = self.faults.pop_front().unwrap();
         self.since = 0;
@@ -56,12 +56,12 @@ impl Progress {
         kind
     }
 
-    /// An event met the fault.
+    /// Records that the fault affected an event.
     pub(super) fn meet(&mut self) {
         self.happened += usize::from(std::mem::take(&mut self.is_unmet));
     }
 
-    /// A new process: one that was dead lives again, and events come as usual.
+    /// Starts a new process: it is alive, and its events arrive as usual.
     pub(super) fn restart(&mut self) {
         self.is_dead = false;
         self.is_unmet = false;

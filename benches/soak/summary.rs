@@ -1,4 +1,4 @@
-//! What is said of a run.
+//! The report of a run.
 
 use std::sync::Arc;
 
@@ -26,20 +26,20 @@ const RULES: &str = "A refusal is wrong if the secret was delivered, neither it 
     a token was issued for the key before. \"Not yet known\" is a refusal of the first secret of a key in \
     the moments before the token server has heard of it. No answer, or 503, is neither: it comes while the \
     token server is killed and starts again.";
-/// Memory that a process may gain in the second half. Unit: MiB.
+/// The greatest growth of a process's memory in the second half. Unit: MiB.
 const MAY_GROW_MIB: f64 = 8.0;
 
-/// What came of a run.
+/// The result of a run.
 pub(crate) struct Outcome {
     pub(crate) world: Arc<World>,
     pub(crate) samples: Vec<Sample>,
     pub(crate) incidents: Vec<Incident>,
-    /// What did not come to rest.
+    /// The differences from the requested state at the end.
     pub(crate) left: Vec<String>,
 }
 
-/// Counts what happened.
-pub(crate) fn tell(outcome: &Outcome, site: &Site, measured: &mut Measurements) {
+/// Adds the measurements of a run.
+pub(crate) fn measure(outcome: &Outcome, site: &Site, measured: &mut Measurements) {
     let tally = outcome.world.tally.lock();
     let ledger = outcome.world.ledger.lock();
     let counts = &tally.counts;
@@ -166,7 +166,7 @@ pub(crate) fn tell(outcome: &Outcome, site: &Site, measured: &mut Measurements) 
     }
 }
 
-/// Values delivered beyond the first of a key and one for each time that a new one was asked for.
+/// The number of delivered values beyond the first of each key and one for each rotation request.
 fn unasked(ledger: &Ledger) -> u32 {
     let mut beyond = 0;
     for (name, key) in &ledger.keys {
@@ -184,7 +184,7 @@ fn unasked(ledger: &Ledger) -> u32 {
     beyond
 }
 
-/// The table and the pictures.
+/// Fills the table, and adds the plots.
 pub(crate) fn fill(measured: &Measurements, pictures: &[String], report: &mut Report) {
     for Measured {
         what,
