@@ -1,6 +1,9 @@
-//! What the fuzzer found worth keeping, replayed: nobody needs a fuzzer to see it hold.
+//! Replays the corpus of the fuzzer, without a fuzzer.
 
-#![expect(clippy::unwrap_used, reason = "a test stops at the first surprise")]
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test fails at the first unexpected result"
+)]
 
 use std::path::Path;
 
@@ -42,8 +45,8 @@ fn any_line_of_a_watch_is_read_or_refused() {
 }
 
 #[test]
-fn any_document_is_a_verifier_or_refused() {
-    replay("verifier", checks::verifier::check);
+fn any_document_is_a_record_or_refused() {
+    replay("record", checks::record::check);
 }
 
 #[test]

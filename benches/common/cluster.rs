@@ -1,4 +1,4 @@
-//! A control plane, with the chart installed or bare.
+//! A control plane, with or without the chart.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -10,10 +10,8 @@ use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Api, Client, Config};
 use serde_json::json;
 
-use super::operator::{Operator, PROGRAM};
+use super::operator::{OPERATOR_NAMESPACE, Operator, PROGRAM};
 
-/// Namespace that the chart is installed into.
-pub(crate) const OPERATOR_NAMESPACE: &str = "apikey-operator";
 /// ServiceAccount of the controller.
 pub(crate) const SERVICE_ACCOUNT: &str = "apikey-operator";
 /// The organization of all keys.
@@ -26,10 +24,10 @@ pub(crate) struct Cluster {
 }
 
 impl Cluster {
-    /// Without the chart.
+    /// Starts a control plane without the chart.
     pub(crate) async fn bare() -> Self {
         let control_plane = ControlPlane::builder()
-            // Requests are counted in one file.
+            // All requests must be in one file, where they are counted.
             .apiserver_arg("--audit-log-maxsize=100000")
             .start()
             .expect("a control plane");
@@ -46,7 +44,7 @@ impl Cluster {
         }
     }
 
-    /// With the chart and an organization, and no operator yet.
+    /// Starts a control plane with the chart and an organization. Starts no operator.
     pub(crate) async fn start() -> Self {
         let mut cluster = Self::bare().await;
         let chart = Path::new(env!("CARGO_MANIFEST_DIR")).join("charts/apikey-operator");
@@ -56,7 +54,7 @@ impl Cluster {
             OPERATOR_NAMESPACE,
             "--create-namespace",
             "--wait",
-            // There is no node: the benchmark runs the processes itself.
+            // The cluster has no node, so the benchmark runs the processes itself.
             "--set",
             "controller.replicas=0,tokenServer.replicas=0",
         ]));
@@ -84,7 +82,7 @@ impl Cluster {
         cluster
     }
 
-    /// Starts a controller with these flags beside those that say where it is.
+    /// Starts a controller with these flags.
     pub(crate) fn start_operator(&self, arguments: &[&str]) -> Operator {
         Operator::start(
             &self.service_account,
@@ -93,7 +91,7 @@ impl Cluster {
         )
     }
 
-    /// Starts a controller and returns when it reconciles.
+    /// Starts a controller and waits until it reconciles.
     pub(crate) async fn operator(&self, arguments: &[&str]) -> Operator {
         let operator = self.start_operator(arguments);
         operator.ready().await;

@@ -8,7 +8,7 @@ pub(crate) struct Line {
 }
 
 impl Line {
-    /// The line of least squares through two points or more.
+    /// The line of least squares through two or more points.
     pub(crate) fn through(points: &[(f64, f64)]) -> Self {
         let mean = |of: fn(&(f64, f64)) -> f64| {
             points.iter().map(of).sum::<f64>() / points.iter().map(|_| 1.0).sum::<f64>()
@@ -26,7 +26,7 @@ impl Line {
         }
     }
 
-    /// Its value there.
+    /// The value of the line at `x`.
     pub(crate) fn at(self, x: f64) -> f64 {
         self.slope.mul_add(x, self.intercept)
     }

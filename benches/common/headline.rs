@@ -3,8 +3,7 @@
 use crate::common::report::Report;
 
 impl Report {
-    /// Adds a row to the summary: what most people want to know, what it is compared with,
-    /// and what we want of such a machine.
+    /// Adds a row to the summary: what was measured, the result, what it is compared with, and the aim.
     pub(crate) fn headline(
         &mut self,
         what: &str,

@@ -1,4 +1,4 @@
-//! Somebody with a key, and what is sent for a token.
+//! The holder of a key, and the request for a token.
 
 use std::sync::Arc;
 
@@ -8,10 +8,10 @@ use k8s_openapi::api::core::v1::Secret as CoreSecret;
 
 const PATH: &str = "/auth/v1/api-key/token";
 
-/// A request in the form in which it is sent.
+/// The bytes of a request.
 pub(crate) type Request = Arc<[u8]>;
 
-/// Somebody with a key.
+/// The name and the secret of a key.
 #[derive(Clone)]
 pub(crate) struct Holder {
     pub(crate) name: String,
@@ -19,7 +19,7 @@ pub(crate) struct Holder {
 }
 
 impl Holder {
-    /// Whoever reads this delivered Secret.
+    /// Reads the delivered Secret.
     pub(crate) fn of(delivered: &CoreSecret) -> Self {
         let data = delivered.data.as_ref().unwrap();
         let text = |field| std::str::from_utf8(&data[field].0).unwrap();
@@ -29,15 +29,15 @@ impl Holder {
         }
     }
 
-    /// The call for a token.
+    /// The request for a token.
     pub(crate) fn request(&self) -> Request {
         request(&self.name, &self.secret)
     }
 }
 
-/// The call for a token with this name and secret.
+/// The request for a token with this name and secret.
 pub(crate) fn request(name: &str, secret: &Secret) -> Request {
-    // Neither has a character that a form would have to encode.
+    // No character of name and secret needs an encoding in a form.
     let body = format!("name={name}&secret={}", secret.expose());
     let length = body.len();
     format!(

@@ -1,4 +1,4 @@
-//! The machine, in a line.
+//! A one-line description of the machine.
 
 use std::fs::read_to_string;
 use std::process::Command;

@@ -1,4 +1,4 @@
-//! What was measured, and whether something happened that must not happen.
+//! Measurements, and counts that must be zero.
 
 use std::process::ExitCode;
 
@@ -18,12 +18,12 @@ pub(crate) struct Measured {
 pub(crate) struct Measurements(pub(crate) Vec<Measured>);
 
 impl Measurements {
-    /// Notes a measurement.
+    /// Adds a measurement.
     pub(crate) fn note(&mut self, what: impl Into<String>, unit: &'static str, value: f64) {
         self.push(what.into(), unit, value, false);
     }
 
-    /// Notes how often something happened that must not happen.
+    /// Adds a count of events that must not happen.
     pub(crate) fn must_be_zero(&mut self, what: impl Into<String>, count: u32) {
         self.push(what.into(), "", count.into(), true);
     }
@@ -39,7 +39,7 @@ impl Measurements {
     }
 }
 
-/// A number with about three digits that say something.
+/// Formats a number with about three significant digits.
 pub(crate) fn show(value: f64, unit: &str) -> String {
     let digits = match value.abs() {
         size if size.fract() == 0.0 || size >= 100.0 => 0,
@@ -50,12 +50,12 @@ pub(crate) fn show(value: f64, unit: &str) -> String {
     format!("{value:.digits$} {unit}").trim_end().to_owned()
 }
 
-/// Success if nothing happened that must not happen; tells it otherwise.
+/// Success if each count that must be zero is zero. Otherwise prints those that are not.
 pub(crate) fn verdict<'a>(runs: impl IntoIterator<Item = &'a Measurements>) -> ExitCode {
     let all = runs.into_iter().flat_map(|run| &run.0);
     let broken = all.filter(|measured| measured.must_be_zero && measured.value != 0.0);
-    let told = broken.map(|Measured { what, value, .. }| {
+    let violations = broken.map(|Measured { what, value, .. }| {
         eprintln!("must be zero: {what}: {value}");
     });
-    ExitCode::from(u8::from(told.count() > 0))
+    ExitCode::from(u8::from(violations.count() > 0))
 }

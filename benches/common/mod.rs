@@ -1,5 +1,6 @@
-//! What all benchmarks share: a control plane, the operator as a process, the table. The other files
-//! of this folder are modules of the benchmarks that use them.
+//! Helpers that all benchmarks share: a control plane, the operator as a process, the table.
+//!
+//! The other files of this folder are modules of only those benchmarks that use them.
 
 pub(crate) mod cluster;
 pub(crate) mod keys;
@@ -12,21 +13,21 @@ use std::process::ExitCode;
 
 use self::report::Report;
 
-/// The arguments without that of cargo.
+/// The arguments, without the one that cargo adds.
 ///
 /// # Errors
-/// The exit code, if nothing is to be measured.
+/// The exit code, if there is nothing to measure.
 pub(crate) fn arguments() -> Result<Vec<String>, ExitCode> {
     let arguments: Vec<_> = std::env::args().skip(1).collect();
     if arguments.is_empty() {
-        // `cargo test --all-targets` runs benchmarks without the flag, to see that they build.
+        // `cargo test --all-targets` runs benchmarks without the flag, to check that they build.
         return Err(ExitCode::SUCCESS);
     }
     Ok(arguments.into_iter().filter(|a| a != "--bench").collect())
 }
 
-/// Prints the table, and writes it to a file of cargo's target folder, `NAME.md`, and its rows of the
-/// summary to another, `NAME.headlines.md`.
+/// Prints the table and writes it to `NAME.md` in cargo's target folder. Writes the rows of the summary to
+/// `NAME.headlines.md`.
 pub(crate) fn publish(name: &str, report: &Report, quick: bool, shared: &str) {
     let text = report.markdown(quick, shared);
     print!("{text}");
@@ -35,7 +36,7 @@ pub(crate) fn publish(name: &str, report: &Report, quick: bool, shared: &str) {
     std::fs::write(headlines, report.headlines()).unwrap();
 }
 
-/// Path of this file of cargo's target folder; its folder is there.
+/// The path of this file in cargo's target folder. Creates the parent folder.
 pub(crate) fn output(file: &str) -> PathBuf {
     let path = Path::new(env!("CARGO_TARGET_TMPDIR")).with_file_name(file);
     std::fs::create_dir_all(path.parent().unwrap()).unwrap();

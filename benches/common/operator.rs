@@ -8,12 +8,13 @@ use std::time::{Duration, Instant};
 
 use controlplane::Process;
 
-use super::cluster::OPERATOR_NAMESPACE;
 use super::machine;
 
 /// Longest wait for a start.
 const START: Duration = Duration::from_mins(1);
 
+/// Namespace that the chart is installed into.
+pub(crate) const OPERATOR_NAMESPACE: &str = "apikey-operator";
 /// Path of the program.
 pub(crate) const PROGRAM: &str = env!("CARGO_BIN_EXE_apikey-operator");
 
@@ -25,14 +26,14 @@ pub(crate) struct Operator {
     pub(crate) begun: Instant,
 }
 
-/// Memory of the process. Unit: MiB.
+/// The memory of a process. Unit: MiB.
 pub(crate) struct Memory {
     pub(crate) resident: f64,
     pub(crate) peak: f64,
 }
 
 impl Memory {
-    /// That of a process, unless it has ended.
+    /// The memory of a process. `None` if it has ended.
     pub(crate) fn of(pid: &str) -> Option<Self> {
         let mib = |name| {
             let value = machine::field(&format!("/proc/{pid}/status"), name)?;
@@ -53,7 +54,7 @@ impl std::fmt::Display for Memory {
 }
 
 impl Operator {
-    /// Starts this command line, to which the arguments that say where it is are added.
+    /// Starts this command, with the flags for the namespace and the admin port added.
     pub(crate) fn start(kubeconfig: &Path, logs: &Path, command: &[&str]) -> Self {
         static COUNT: AtomicUsize = AtomicUsize::new(0);
         let n = COUNT.fetch_add(1, Ordering::Relaxed);
@@ -85,7 +86,7 @@ impl Operator {
             .await;
     }
 
-    /// Waits until this holds, looking this often.
+    /// Waits until `holds` returns true. Calls it at this interval.
     pub(crate) async fn until(&self, what: &str, look: Duration, mut holds: impl FnMut() -> bool) {
         let mut tick = tokio::time::interval(look);
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
@@ -100,7 +101,7 @@ impl Operator {
             .is_some_and(|answer| answer.starts_with("HTTP/1.0 200"))
     }
 
-    /// Sum of the series whose name and labels begin like this.
+    /// The sum of the series whose name and labels begin with this text.
     pub(crate) fn metric(&self, name: &str) -> f64 {
         let text = self.get("/metrics").unwrap_or_default();
         let series = text.lines().filter(|line| line.starts_with(name));
@@ -109,7 +110,7 @@ impl Operator {
             .sum()
     }
 
-    /// Head and body of a path of the admin port.
+    /// Head and body of the admin port's response for a path.
     pub(crate) fn get(&self, path: &str) -> Option<String> {
         let mut stream = TcpStream::connect(&self.admin).ok()?;
         write!(stream, "GET {path} HTTP/1.0\r\n\r\n").ok()?;

@@ -1,13 +1,13 @@
-//! Benchmarks that have a quick run.
+//! The flag `--quick` of a benchmark.
 
 use std::process::ExitCode;
 
 use crate::common;
 
-/// Whether this is to be a quick run.
+/// Whether a quick run was requested.
 ///
 /// # Errors
-/// The exit code, if nothing is to be measured.
+/// The exit code, if there is nothing to measure.
 pub(crate) fn wanted(name: &str) -> Result<bool, ExitCode> {
     let arguments = common::arguments()?;
     match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {

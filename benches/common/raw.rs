@@ -1,4 +1,4 @@
-//! Requests with objects that this program can't read.
+//! Requests with raw JSON, for objects that this program can't decode.
 
 use apikey_api::names;
 use axum::http::header::CONTENT_TYPE;
@@ -6,7 +6,7 @@ use axum::http::{Method, Request};
 use kube::Client;
 use serde_json::{Value, json};
 
-/// Sends an object, or a part of one to be merged into it, as this user; returns what is stored then.
+/// Sends an object or a merge patch as this user. Returns the stored object.
 pub(crate) async fn send(
     client: &Client,
     user: Option<&str>,
@@ -29,7 +29,7 @@ pub(crate) async fn send(
     client.request_text(request).await
 }
 
-/// `managedFields` of a time that only the API server can read.
+/// `managedFields` with a time that only the API server can read.
 pub(crate) fn managed_fields(api_version: &str, fields: &Value) -> Value {
     json!([{
         "manager": "x", "operation": "Update", "apiVersion": api_version, "fieldsType": "FieldsV1",
@@ -37,7 +37,7 @@ pub(crate) fn managed_fields(api_version: &str, fields: &Value) -> Value {
     }])
 }
 
-/// Labels by which the operator takes a Secret for a delivered one.
+/// The labels of a delivered Secret.
 pub(crate) fn delivered_labels() -> Value {
     json!({
         names::LABEL_MANAGED_BY: names::MANAGED_BY,
@@ -45,7 +45,7 @@ pub(crate) fn delivered_labels() -> Value {
     })
 }
 
-/// Finalizers of about so many bytes.
+/// Finalizers of about this many bytes.
 pub(crate) fn finalizers(bytes: usize) -> Value {
     let one = |n| format!("example.com/{n:052}");
     let length = one(0).len() + r#""","#.len();

@@ -1,4 +1,4 @@
-//! A controller that has looked at every key.
+//! Waits until a controller has reconciled every key.
 
 use std::time::Duration;
 

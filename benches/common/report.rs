@@ -1,4 +1,4 @@
-//! The table.
+//! The report of a benchmark: a table with notes.
 
 use std::fmt::Write as _;
 use std::time::Instant;
@@ -16,7 +16,7 @@ pub(crate) struct Report {
 }
 
 impl Report {
-    /// An empty table; it describes the machine as it is now.
+    /// An empty table, with a description of the machine at this moment.
     pub(crate) fn new(titles: &[impl ToString]) -> Self {
         Self {
             titles: titles.iter().map(ToString::to_string).collect(),
@@ -53,7 +53,7 @@ impl Report {
         self.notes.push(text);
     }
 
-    /// The table, the notes, and what of the machine was shared by whom.
+    /// The table, the notes, and the description of the machine. `shared` names the processes on the machine.
     pub(crate) fn markdown(&self, quick: bool, shared: &str) -> String {
         let Self {
             titles,
@@ -84,7 +84,7 @@ impl Report {
     }
 }
 
-/// Tells how far it is.
+/// Prints progress on standard error.
 pub(crate) fn progress(text: &str) {
     eprintln!("{text}");
 }

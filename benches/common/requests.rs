@@ -7,10 +7,11 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::common::cluster::{Cluster, OPERATOR_NAMESPACE};
+use crate::common::cluster::Cluster;
+use crate::common::operator::OPERATOR_NAMESPACE;
 
-/// Looks at the log this often, until there was no work as often as this: Events and the numbers of
-/// keys of an organization are written in the background.
+/// The interval between reads of the log, and how many reads without work mean that the operator is idle. Events
+/// and the key counts of organizations are written in the background.
 const LOOK: Duration = Duration::from_secs(1);
 const IDLE: u32 = 7;
 
@@ -20,22 +21,22 @@ pub(crate) type Counts = BTreeMap<String, u32>;
 /// Follows the requests of one account.
 pub(crate) struct Requests {
     log: BufReader<File>,
-    /// The part of a line that was there at the last look.
+    /// The incomplete last line of the previous read.
     line: String,
     user: String,
 }
 
-/// What was asked for.
+/// Requests by purpose.
 #[derive(Default)]
 pub(crate) struct Seen {
-    /// Because something changed.
+    /// Requests because something changed.
     pub(crate) work: Counts,
-    /// In any case: watches, the lists before them, and the lease.
+    /// Requests that are always made: watches, the lists before them, and the lease.
     pub(crate) upkeep: Counts,
 }
 
 impl Requests {
-    /// Follows those of a ServiceAccount of the operator's namespace.
+    /// Follows the requests of a ServiceAccount of the operator's namespace.
     pub(crate) fn of(cluster: &Cluster, account: &str) -> Self {
         let log = File::open(cluster.control_plane.audit_log()).unwrap();
         Self {
@@ -45,7 +46,7 @@ impl Requests {
         }
     }
 
-    /// Those since the last call, once no more work is done.
+    /// Waits until the operator is idle. Returns the requests since the last call.
     pub(crate) async fn settled(&mut self) -> Seen {
         let mut tick = tokio::time::interval(LOOK);
         let mut all = Seen::default();
@@ -59,7 +60,7 @@ impl Requests {
         all
     }
 
-    /// Those since the last call.
+    /// The requests since the last call.
     pub(crate) fn now(&mut self) -> Seen {
         let mut seen = Seen::default();
         while self.log.read_line(&mut self.line).unwrap() > 0 {

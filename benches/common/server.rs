@@ -4,8 +4,8 @@ use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::common::cluster::{Cluster, OPERATOR_NAMESPACE};
-use crate::common::operator::{Operator, PROGRAM};
+use crate::common::cluster::Cluster;
+use crate::common::operator::{OPERATOR_NAMESPACE, Operator, PROGRAM};
 
 /// ServiceAccount of the token server.
 pub(crate) const ACCOUNT: &str = "apikey-operator-token";
@@ -14,7 +14,7 @@ pub(crate) const ACCOUNT: &str = "apikey-operator-token";
 pub(crate) struct Servers {
     logs: PathBuf,
     kubeconfig: PathBuf,
-    /// The command that runs the program, if it is not run directly.
+    /// The command that runs the program. Empty if the program runs directly.
     wrapper: &'static [&'static str],
 }
 
@@ -36,13 +36,13 @@ impl Servers {
         }
     }
 
-    /// Starts one with these flags, at an address that nobody listens on.
+    /// Starts a token server with these flags at a free address.
     pub(crate) fn start(&self, flags: &[&str]) -> Server {
         let port = controlplane::free_port().unwrap();
         self.start_at((Ipv4Addr::LOCALHOST, port).into(), flags)
     }
 
-    /// Starts one with these flags.
+    /// Starts a token server with these flags at this address.
     pub(crate) fn start_at(&self, address: SocketAddr, flags: &[&str]) -> Server {
         let listen = address.to_string();
         let command = [PROGRAM, "token-server", "--token-listen", &listen];

@@ -1,4 +1,4 @@
-//! Seeing keys get somewhere.
+//! Observes when keys reach a state.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -26,7 +26,7 @@ pub(crate) struct Seen {
     pub(crate) time: Timestamp,
 }
 
-/// A watch of the keys of a namespace for those that have reached something.
+/// A watch for keys of a namespace that reach a state.
 pub(crate) struct Sightings {
     sightings: mpsc::UnboundedReceiver<(String, Seen)>,
     _task: JoinSet<()>,
@@ -35,12 +35,12 @@ pub(crate) struct Sightings {
 impl Sightings {
     /// Opens a watch for keys that have reached this phase.
     pub(crate) async fn of_phase(cluster: &Cluster, namespace: &str, phase: Phase) -> Self {
-        // Other changes would only take the machine's time.
+        // The field selector keeps other changes from using CPU time.
         let config = watcher::Config::default().fields(&format!("status.phase={}", phase.as_str()));
         Self::open(cluster, namespace, config, move |key| is_in(key, phase)).await
     }
 
-    /// Opens a watch; returns when it is known what is there already, which does not count.
+    /// Opens a watch. Returns after the initial list, whose keys don't count.
     pub(crate) async fn open(
         cluster: &Cluster,
         namespace: &str,

@@ -1,10 +1,10 @@
-//! HTTP/1.1 as far as a measurement needs it: prebuilt requests, answers with `content-length`.
+//! The part of HTTP/1.1 that the measurements need: prebuilt requests, and responses with `content-length`.
 
 use std::io;
 
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 
-/// Longest answer. Unit: bytes.
+/// The longest response. Unit: bytes.
 const MAX_ANSWER_BYTES: usize = 16 * 1024;
 const LENGTH: &[u8] = b"\r\ncontent-length: ";
 
@@ -14,7 +14,7 @@ pub(crate) struct Wire<S> {
     buffer: Box<[u8]>,
 }
 
-/// An answer.
+/// A response.
 pub(crate) struct Answer<'a> {
     pub(crate) status: u16,
     pub(crate) body: &'a [u8],
@@ -63,7 +63,7 @@ fn find(text: &[u8], what: &[u8]) -> Option<usize> {
     text.windows(what.len()).position(|window| window == what)
 }
 
-/// The number behind the first occurrence of `what`.
+/// The number after the first occurrence of `what`.
 fn number_after(text: &[u8], what: &[u8]) -> io::Result<usize> {
     let at = find(text, what).ok_or(io::ErrorKind::InvalidData)? + what.len();
     let digits = text[at..].iter().take_while(|b| b.is_ascii_digit());

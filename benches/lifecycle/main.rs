@@ -1,15 +1,15 @@
-//! What a key costs: rate, latency, API requests, memory, restart and expiry, measured with the real
+//! Measures what a key costs: rate, latency, API requests, memory, restart and expiry. It runs the real
 //! operator against a real control plane.
 //!
 //! `cargo bench --locked --bench lifecycle` measures everything, prints one Markdown table and
-//! writes it to `target/bench/lifecycle.md`. `-- --quick` does the same with few keys, to see that
-//! it works.
+//! writes it to `target/bench/lifecycle.md`. `-- --quick` does the same with few keys, to check
+//! that the benchmark works.
 
 #![expect(
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::print_stdout,
-    reason = "a benchmark stops at the first surprise and prints its table"
+    reason = "a benchmark fails at the first unexpected result and prints its table"
 )]
 
 #[path = "../common/mod.rs"]

@@ -1,4 +1,4 @@
-//! What is measured, each part on a control plane of its own.
+//! The measurements. Each part starts its own control plane.
 
 use std::time::{Duration, Instant};
 
@@ -24,12 +24,12 @@ use crate::table::Table;
 const CREATORS: usize = 16;
 const MANY_CREATORS: usize = 32;
 const CHEAP: [&str; 2] = ["--argon2-memory-kib=8", "--argon2-iterations=1"];
-/// Nobody else is there to lead, and the lease of the killed predecessor has not run out.
+/// No other controller runs, and the lease of the killed predecessor has not expired yet.
 const ALONE: &str = "--leader-elect=false";
 
-/// Before memory of an idle operator is read.
+/// How long an operator is idle before its memory is read.
 const IDLE: Duration = Duration::from_secs(2);
-/// Expiry from the creation of the keys on. Unit: seconds.
+/// The life of the expiring keys. Unit: seconds.
 const LIFETIME_SECONDS: i64 = 30;
 
 pub(crate) struct Sizes {
@@ -68,7 +68,7 @@ pub(crate) async fn run(sizes: &Sizes, report: &mut Table) {
     huge(sizes, raw, report).await;
 }
 
-/// The yardstick: plain Secrets, without an operator.
+/// The reference: plain Secrets, without an operator.
 async fn raw(count: u32, report: &mut Table) -> f64 {
     progress("Starting a control plane without the operator");
     let cluster = Cluster::bare().await;
@@ -99,7 +99,7 @@ async fn raw(count: u32, report: &mut Table) -> f64 {
     rate
 }
 
-/// Creates keys with these numbers; returns how many per second became Active.
+/// Creates keys with these numbers. Returns how many became Active per second.
 async fn issue(cluster: &Cluster, creators: usize, numbers: std::ops::Range<u32>) -> f64 {
     let mut active = Sightings::of_phase(cluster, "bench", Phase::Active).await;
     let keys = Api::namespaced(cluster.client.clone(), "bench");
@@ -140,8 +140,8 @@ async fn cluster_with_operator(flags: &[&str]) -> (Cluster, Operator) {
     (cluster, operator)
 }
 
-/// Has one key issued. In the first second of a definition the API server refuses watches, so that
-/// a first key may have to wait for the next attempt.
+/// Issues one key. The API server refuses watches in the first second of a definition, so the first key
+/// may have to wait for the next attempt.
 async fn warm_up(cluster: &Cluster) -> Requests {
     cluster.namespace("warm-up");
     let mut active = Sightings::of_phase(cluster, "warm-up", Phase::Active).await;
@@ -274,7 +274,7 @@ async fn large(sizes: &Sizes, raw: f64, report: &mut Table) {
     ));
     drop(operator);
 
-    // The metrics of each key, read every few milliseconds, would take the time that is measured.
+    // The benchmark reads the metrics every few milliseconds. Metrics of each key would distort the result.
     let operator = cluster.start_operator(&[ALONE, "--per-key-metrics=false"]);
     operator.ready().await;
     let ready = operator.begun.elapsed();
@@ -340,12 +340,12 @@ async fn huge(sizes: &Sizes, raw: f64, report: &mut Table) {
     report.row(what, operator.memory().to_string(), "< 100 MiB");
 }
 
-/// Gives the operator time for what it does without being asked.
+/// Gives the operator time for its background work.
 async fn idle() {
     let _ = tokio::time::timeout(IDLE, std::future::pending::<()>()).await;
 }
 
-/// What reading the metrics of all keys takes.
+/// Measures one read of the metrics of all keys.
 fn scrape(operator: &Operator, keys: u32, report: &mut Table) {
     let (bytes, took) = operator.scrape();
     report.note(format!(

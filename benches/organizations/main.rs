@@ -1,14 +1,14 @@
-//! How the work of one edit of an Organization grows with their number, without a cluster: which others have to
-//! be looked at, and the part of each look that depends on others.
+//! Measures how the work of one edit of an Organization grows with the number of Organizations. It needs no cluster.
+//! The work is to find the Organizations that must be checked again, and the part of each check that depends on others.
 //!
 //! `cargo bench --locked --bench organizations -- 100 1000 10000` measures with these numbers and prints one
-//! Markdown table. Beside it is the work of an operator that looks at all of them, up to a number at which that
+//! Markdown table. A second column has the work of an operator that checks all of them, up to a number at which that
 //! takes long.
 
 #![expect(
     clippy::unwrap_used,
     clippy::print_stdout,
-    reason = "a benchmark stops at the first surprise and prints its table"
+    reason = "a benchmark fails at the first unexpected result and prints its table"
 )]
 
 use std::collections::BTreeSet;
@@ -26,7 +26,7 @@ use kube::ResourceExt as _;
 const SUBS: usize = 4;
 /// Edits that are measured, spread over all organizations.
 const EDITS: usize = 1000;
-/// Number up to which a look at all is measured.
+/// The greatest number with which a check of all is measured.
 const MOST_OF_ALL: usize = 2000;
 
 fn main() {
@@ -50,7 +50,7 @@ fn main() {
     }
 }
 
-/// Roots, each with its sub-organizations.
+/// Root organizations, each with its sub-organizations.
 fn organizations(size: usize) -> Vec<Organization> {
     let all = (0..size).map(|n| {
         let mut organization = Organization::new(&format!("org-{n}"), OrganizationSpec::default());
@@ -64,7 +64,7 @@ fn organizations(size: usize) -> Vec<Organization> {
     all.collect()
 }
 
-/// Edits that change what others see: a root comes under another one, and back.
+/// Measures edits that affect others: they move a root below another one, and back.
 fn indexed(size: usize) -> (Duration, f64) {
     let mut all = organizations(size);
     let mut relations = Relations::default();
@@ -94,7 +94,7 @@ fn indexed(size: usize) -> (Duration, f64) {
     (begun.elapsed() / count, others)
 }
 
-/// One edit after which all are looked at, each of which looks at all for an older one with its id.
+/// Measures one edit after which all are checked. Each check searches all others for an older one with the same id.
 fn looking_at_all(size: usize) -> Duration {
     let all: Vec<_> = organizations(size).into_iter().map(Arc::new).collect();
     let age = |o: &Organization| {

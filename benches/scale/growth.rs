@@ -1,4 +1,4 @@
-//! The table, and how each measurement grows with the number of keys.
+//! The table, with the growth of each measurement by the number of keys.
 
 use crate::common::report::Report;
 use crate::fit::Line;
@@ -11,7 +11,7 @@ const FITS: &str = "\"a + b N\" is the line of least squares, with how far the w
     there are more than two. \"Exponent\" is e of the least squares fit of c N^e: 0 does not grow, 1 \
     grows as the number of keys does.";
 
-/// Measurements that are rows of the summary.
+/// The measurements that the summary has.
 const HEADLINES: [&str; 8] = [
     "From the first create to all Active",
     "Resident memory of the controller, after a restart",
@@ -33,9 +33,8 @@ pub(crate) fn report(sizes: &[u32]) -> Report {
     Report::new(&titles)
 }
 
-/// Adds a row for each measurement; the same ones were made with each number of keys. Some get one in
-/// the summary too.
-pub(crate) fn tell(sizes: &[u32], runs: &[Measurements], report: &mut Report) {
+/// Adds a row for each measurement, and some rows to the summary. All runs have the same measurements.
+pub(crate) fn fill(sizes: &[u32], runs: &[Measurements], report: &mut Report) {
     for (row, first) in runs[0].0.iter().enumerate() {
         let values = runs.iter().map(|run| run.0[row].value);
         let points: Vec<_> = sizes

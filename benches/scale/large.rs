@@ -1,5 +1,5 @@
-//! Memory of both processes with objects as large as the API server takes: each kind on a control plane of
-//! its own, after a start and after the watches have listed anew.
+//! Measures the memory of both processes with objects of the greatest size that the API server accepts. Each kind has
+//! its own control plane. Memory is read after a start and after the watches have listed again.
 
 use std::time::{Duration, Instant};
 
@@ -17,11 +17,11 @@ use crate::server::{ACCOUNT, Servers};
 
 const NAMESPACE: &str = "bench";
 const API_VERSION: &str = "apikey-operator.dev/v1alpha1";
-/// What an object is filled with: with the rest, almost as much as etcd takes in one request. Unit: bytes.
+/// The filling of an object. With the rest it is almost as large as etcd accepts in one request. Unit: bytes.
 const FILLING: usize = 1_450_000;
-/// Annotations of one object, of which the API server takes 256 KiB. Unit: bytes.
+/// The annotations of one object. The API server accepts 256 KiB. Unit: bytes.
 const ANNOTATIONS: usize = 250_000;
-/// Objects written at the same time.
+/// The number of objects that are written at the same time.
 const CREATORS: usize = 4;
 const LOOK: Duration = Duration::from_millis(200);
 /// Longest wait for new lists.
@@ -36,11 +36,11 @@ enum Filling {
     Annotations,
 }
 
-/// A kind of object and what fills such objects, in turn.
+/// A kind of object, and the fillings that its objects get in turn.
 struct Kind {
     plural: &'static str,
     collection: &'static str,
-    /// Which account watches it beside that of the controller.
+    /// Whether the token server watches it too.
     is_of_server: bool,
     fillings: &'static [Filling],
 }
@@ -178,7 +178,7 @@ async fn measure(
     note("after new lists");
 }
 
-/// How often an account has read such a list to its end, as a stream.
+/// How many streamed lists of this kind an account has read to the end.
 fn lists(cluster: &Cluster, account: &str, plural: &str) -> usize {
     let log = std::fs::read_to_string(cluster.control_plane.audit_log()).unwrap();
     let user = format!(":{account}\"");
@@ -255,14 +255,14 @@ impl Kind {
     }
 }
 
-/// Labels of about so many bytes.
+/// Labels of about this many bytes.
 fn labels(bytes: usize) -> Value {
     let one = |n| (format!("example.com/{n:063}"), json!("v".repeat(63)));
     let length = r#""":"","#.len() + 75 + 63;
     Value::Object((0..bytes / length).map(one).collect())
 }
 
-/// `managedFields` of about as many bytes as an object has room for.
+/// `managedFields` of about the greatest size that an object has room for.
 fn managed_fields(kind: &Kind) -> Value {
     let api_version = if kind.collection.starts_with("/api/v1") {
         "v1"
@@ -278,7 +278,7 @@ fn managed_fields(kind: &Kind) -> Value {
     )
 }
 
-/// What the chart gives controller and token server. Unit: MiB.
+/// The memory limits of controller and token server in the chart. Unit: MiB.
 fn limits_mib() -> [f64; 2] {
     let values = include_str!("../../charts/apikey-operator/values.yaml");
     let values: Value = serde_saphyr::from_str(values).expect("values");

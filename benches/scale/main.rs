@@ -1,19 +1,19 @@
-//! How the operator grows with the number of keys: controller and token server as processes, on a
-//! fresh control plane for each number.
+//! Measures how the resources of the operator grow with the number of keys. Controller and token server run as
+//! processes, on a new control plane for each number.
 //!
 //! `cargo bench --locked --bench scale -- 1000 10000` measures with these numbers of keys, prints one
-//! Markdown table and writes it to `target/scale/report.md`. From two numbers on it says how each
-//! measurement grows. It fails if something that must not happen did.
+//! Markdown table and writes it to `target/scale/report.md`. With two or more numbers it also shows how
+//! each measurement grows. It fails if a count that must be zero is not.
 //!
-//! `-- large 200` measures memory with so many objects of each kind, each as large as the API server takes, and
-//! writes `target/scale/large.md`. `-- streams 10000 5` measures restarts with so many keys, in so many pairs with
-//! and without lists that come as a stream, and writes `target/scale/streams.md`.
+//! `-- large 200` measures memory with 200 objects of each kind, each as large as the API server accepts, and writes
+//! `target/scale/large.md`. `-- streams 10000 5` measures restarts with 10000 keys, in 5 pairs with and without lists
+//! that come as a stream, and writes `target/scale/streams.md`.
 
 #![expect(
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::print_stdout,
-    reason = "a benchmark stops at the first surprise and prints its table"
+    reason = "a benchmark fails at the first unexpected result and prints its table"
 )]
 
 #[path = "../common/claims.rs"]
@@ -78,7 +78,7 @@ fn main() -> ExitCode {
                 progress(&format!("Starting a control plane for {keys} keys"));
                 runs.push(runtime.block_on(scenarios::run(*keys, &mut report)));
             }
-            growth::tell(&sizes, &runs, &mut report);
+            growth::fill(&sizes, &runs, &mut report);
             common::publish("scale/report", &report, false, SHARED);
             measured::verdict(&runs)
         }
@@ -97,7 +97,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// What is to be measured.
+/// What to measure.
 enum Wanted {
     Growth(Vec<u32>),
     Large(usize),

@@ -1,5 +1,5 @@
-//! A restart with lists that come as a stream, and with lists in pages, in pairs: the same objects, and an
-//! API server that offers such lists or does not.
+//! Compares restarts with streamed lists and with lists in pages. Both use the same objects, and an API server with
+//! and without streamed lists.
 
 use std::time::Duration;
 
@@ -21,10 +21,10 @@ const CONDITIONS: &str = "Each pair is two starts of both processes, one after t
     default, and without it. Numbers are medians; the last column is the median of the differences within \
     pairs, pages less streams.";
 
-/// Whether lists come as a stream.
+/// The two modes: whether the API server offers streamed lists.
 const MODES: [(&str, bool); 2] = [("streams", true), ("pages", false)];
 
-/// One start of both: times to ready, and to all keys reconciled, and peaks of memory.
+/// The measurements of one start: times to ready and to all keys reconciled, and peaks of memory.
 type Numbers = [f64; 5];
 
 const MEASURED: [(&str, &str); 5] = [
@@ -84,7 +84,7 @@ pub(crate) async fn run(keys: u32, pairs: usize, report: &mut Report) {
     report.note(format!("{keys} keys, {pairs} pairs. {CONDITIONS}"));
 }
 
-/// Has all keys issued.
+/// Issues all keys.
 async fn issue(cluster: &Cluster, keys: u32) {
     let controller = cluster.operator(&CHEAP).await;
     warm_up(cluster).await;

@@ -1,4 +1,4 @@
-//! A connection to the token server that is opened again after it broke.
+//! A connection to the token server that opens again after a failure.
 
 use std::io;
 use std::net::SocketAddr;
@@ -8,7 +8,7 @@ use tokio::net::TcpStream;
 
 use crate::wire::{Answer, Wire};
 
-/// Longest wait for an answer.
+/// The longest wait for a response.
 const DEADLINE: Duration = Duration::from_secs(5);
 
 pub(crate) struct Caller {
@@ -21,9 +21,9 @@ impl Caller {
         Self { server, wire: None }
     }
 
-    /// Status and body of the answer to a request, if there is one in time.
+    /// Sends a request. Returns status and body, or an error if the response does not come in time.
     pub(crate) async fn ask(&mut self, request: &[u8]) -> io::Result<(u16, Vec<u8>)> {
-        // Whatever ends this early, the connection is not used again.
+        // If this future is dropped or fails, the connection is not used again.
         let wire = self.wire.take();
         let asking = async {
             let mut wire = match wire {

@@ -1,4 +1,4 @@
-//! What owners do to their keys all the time: create, rotate, change roles, delete.
+//! The changes of owners: they create, rotate, change and delete keys all the time.
 
 use std::fmt::Debug;
 use std::time::{Duration, Instant};
@@ -16,15 +16,15 @@ use crate::world::{NAMESPACE, World, pass};
 
 /// Keys without an expiry of their own.
 pub(crate) const LASTING: usize = 60;
-/// From one change to the next.
+/// The time between changes.
 const PACE: Duration = Duration::from_millis(250);
-/// Life of the other keys.
+/// The life of the other keys.
 const LIFE: SignedDuration = SignedDuration::from_secs(20);
-/// How long after its expiry, or its deletion, a key is still asked for.
+/// How long consumers still use a key after its expiry or deletion.
 const AFTER: SignedDuration = SignedDuration::from_secs(10);
-/// What the roles of a key are changed to, in turn.
+/// The roles that a key gets in turn.
 const ROLES: [&[&str]; 3] = [&["viewer"], &["viewer", "editor"], &["editor"]];
-/// From one attempt to the next while the API server is away, and how often.
+/// The time between attempts while the API server is away, and the number of attempts.
 const AGAIN: Duration = Duration::from_millis(250);
 const ATTEMPTS: u32 = 240;
 
@@ -44,7 +44,7 @@ impl<'a> Owner<'a> {
         }
     }
 
-    /// Makes one change after the other.
+    /// Makes changes until this time.
     pub(crate) async fn change_until(&mut self, end: Instant) {
         let mut tick = tokio::time::interval(PACE);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -63,7 +63,7 @@ impl<'a> Owner<'a> {
         }
     }
 
-    /// A lasting key, or one that passes if there are enough of those.
+    /// Creates a key without an expiry, or one with an expiry if there are enough without.
     pub(crate) async fn create(&mut self) {
         let lasting = self.world.ledger.lock().count(Key::lasts);
         let expiry = (lasting >= LASTING).then(|| whole_second(self.world.clock.now() + LIFE));
@@ -81,7 +81,7 @@ impl<'a> Owner<'a> {
         };
         self.world.ledger.lock().keys.insert(name, entry);
         let parameters = PostParams::default();
-        // An answer may have been lost.
+        // The answer to an earlier attempt may have been lost.
         insist("AlreadyExists", || self.keys.create(&parameters, &key)).await;
         self.world.tally.lock().counts.created += 1;
     }
@@ -117,7 +117,7 @@ impl<'a> Owner<'a> {
         self.world.tally.lock().counts.roles_changed += 1;
     }
 
-    /// A key that expired a while ago, or else a lasting one if there are enough.
+    /// Deletes a key that expired a while ago, or else one without an expiry if there are enough.
     async fn delete(&self, turn: usize) {
         let now = self.world.clock.now();
         let name = {
@@ -145,7 +145,7 @@ impl<'a> Owner<'a> {
         self.world.tally.lock().counts.deleted += 1;
     }
 
-    /// Drops keys that were deleted a while ago.
+    /// Removes keys that were deleted a while ago from the ledger.
     fn forget(&self) {
         let now = self.world.clock.now();
         let is_gone = |key: &Key| matches!(key.revoked, Revoked::Since(t) if t + AFTER <= now);
@@ -159,7 +159,7 @@ impl<'a> Owner<'a> {
     }
 }
 
-/// The API of all keys.
+/// The API for the keys.
 pub(crate) fn keys(world: &World) -> Api<ApiKey> {
     Api::namespaced(world.client.clone(), NAMESPACE)
 }
@@ -169,7 +169,7 @@ impl Ledger {
         self.keys.values().filter(|key| of(key)).count()
     }
 
-    /// One of these keys, in turn.
+    /// Chooses one of these keys, in turn.
     fn pick(&mut self, turn: usize, of: impl Fn(&Key) -> bool) -> Option<(String, &mut Key)> {
         let count = self.count(&of);
         let mut picked = self.keys.iter_mut().filter(|(_, key)| of(key));
@@ -182,7 +182,7 @@ fn whole_second(time: Timestamp) -> Timestamp {
     Timestamp::from_second(time.as_second()).unwrap()
 }
 
-/// Asks the API server until it answers that it did this, or that it had done it already.
+/// Repeats a request until the API server confirms that it is done, now or by an earlier attempt.
 async fn insist<T: Debug>(already: &str, ask: impl AsyncFn() -> kube::Result<T>) {
     let mut last = ask().await;
     for _ in 0..ATTEMPTS {

@@ -1,4 +1,4 @@
-//! Holders of keys that ask for tokens all the time.
+//! Consumers: they ask for tokens with the secrets of keys all the time.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -11,12 +11,12 @@ use crate::common::report::progress;
 use crate::ledger::{Judgement, Question};
 use crate::world::{IN_TIME, World};
 
-/// Consumers at work.
+/// The number of consumers.
 pub(crate) const CONSUMERS: usize = 8;
-/// From one question of a consumer to the next.
+/// The time between requests of a consumer.
 const PACE: Duration = Duration::from_millis(20);
 
-/// Asks for one key after the other; the consumers part the turns among them.
+/// Asks for a token with one key after the other. The consumers share the keys.
 pub(crate) async fn consume(world: Arc<World>, first: usize) {
     let mut caller = Caller::of(world.server);
     let mut tick = tokio::time::interval(PACE);

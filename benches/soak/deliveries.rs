@@ -1,4 +1,4 @@
-//! What is delivered: the Secrets of all keys, as whoever reads them sees them.
+//! Watches the delivered Secrets of all keys.
 
 use std::sync::Arc;
 
@@ -15,12 +15,12 @@ use crate::holder::Holder;
 use crate::ledger::Digest;
 use crate::world::{NAMESPACE, World};
 
-/// The Secrets of all keys.
+/// The API for the delivered Secrets.
 pub(crate) fn secrets(world: &World) -> Api<Secret> {
     Api::namespaced(world.client.clone(), NAMESPACE)
 }
 
-/// Takes every value that is delivered into the ledger. A Secret has the name of its key.
+/// Records every delivered value in the ledger. A Secret has the name of its key.
 pub(crate) async fn follow(world: Arc<World>) {
     let selector = names::component_selector(names::COMPONENT_API_KEY);
     let config = watcher::Config::default().labels(&selector);

@@ -1,4 +1,4 @@
-//! What breaks, and when.
+//! The faults, and when they happen.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -17,8 +17,8 @@ pub(crate) enum Fault {
 }
 
 impl Fault {
-    /// All, in the order in which they come in the first half. In the second half no process of
-    /// ours is killed, so that its memory tells whether one that lives grows.
+    /// All faults, in the order of the first half. In the second half neither controller nor token server is
+    /// killed, so that the growth of their memory can be measured.
     pub(crate) const ALL: [Self; 4] = [
         Self::ControllerKilled,
         Self::Flood,
@@ -40,17 +40,17 @@ impl Fault {
     }
 }
 
-/// A fault and when it came.
+/// A fault and when it happened.
 #[derive(Clone, Copy)]
 pub(crate) struct Incident {
     pub(crate) fault: Fault,
     pub(crate) after: Duration,
 }
 
-/// Shortest and longest time from one fault to the next.
+/// The shortest and the longest time between faults.
 const BETWEEN: [Duration; 2] = [Duration::from_secs(6), Duration::from_secs(30)];
 
-/// When each fault is to come within this time.
+/// The schedule of the faults in a run of this length.
 fn schedule(time: Duration) -> impl Iterator<Item = Incident> {
     let between = (time / 10).clamp(BETWEEN[0], BETWEEN[1]);
     let times = (1..).map(move |n| between * n);
@@ -61,7 +61,7 @@ fn schedule(time: Duration) -> impl Iterator<Item = Incident> {
         .filter(move |incident| !incident.fault.kills_us() || incident.after < time / 2)
 }
 
-/// Breaks things for this time; returns when each broke.
+/// Injects faults for this time. Returns when each happened.
 pub(crate) async fn inject(site: &mut Site, world: &Arc<World>, time: Duration) -> Vec<Incident> {
     let begun = Instant::now();
     let mut incidents = Vec::new();

@@ -10,14 +10,13 @@ use crate::caller::Caller;
 use crate::holder::{Holder, Request};
 use crate::world::World;
 
-/// How long a flood is.
+/// The length of a flood.
 pub(crate) const TIME: Duration = Duration::from_secs(5);
 const CONNECTIONS: usize = 8;
-/// From one question of a connection to the next: all together ask a thousand times per second.
+/// The time between requests of a connection. All connections together send a thousand requests per second.
 const PACE: Duration = Duration::from_millis(8);
 
-/// Asks with secrets of the right form that nobody has: wrong ones of known keys, and of keys that there
-/// are not.
+/// Sends well-formed secrets that were never issued: wrong ones of known keys, and those of unknown keys.
 pub(crate) async fn flood(world: &Arc<World>) {
     let forged: Arc<[Request]> = {
         let ledger = world.ledger.lock();

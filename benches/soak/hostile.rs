@@ -1,5 +1,5 @@
-//! A tenant that does all the time what could stop everybody: it writes objects that nobody but the API
-//! server can read, and large ones, with the rights of an admin of its own namespace.
+//! A hostile tenant with the rights of an admin of its own namespace. All the time it writes large objects, and
+//! objects that only the API server can read.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,119 +9,24 @@ use k8s_openapi::api::authorization::v1::LocalSubjectAccessReview;
 use k8s_openapi::api::rbac::v1::RoleBinding;
 use kube::Api;
 use kube::api::PostParams;
-use serde_json::{Value, json};
+use serde_json::json;
 use tokio::time::MissedTickBehavior;
 
-use crate::common::cluster::{Cluster, ORGANIZATION};
+use crate::common::cluster::Cluster;
+use crate::hostile_object::Kind;
 use crate::raw;
 use crate::world::World;
 
 pub(crate) const NAMESPACE: &str = "hostile";
 const USER: &str = "mallory";
-const API_VERSION: &str = "apikey-operator.dev/v1alpha1";
-const KEYS: &str = "/apis/apikey-operator.dev/v1alpha1/namespaces/hostile/apikeys";
-const SECRETS: &str = "/api/v1/namespaces/hostile/secrets";
-/// Nine changes a second: more often than a watch that waits after each failure is opened anew.
+/// Nine changes a second. A watch that backs off after each failure opens less often.
 const PACE: Duration = Duration::from_millis(111);
-/// From one change of a status and of a Secret to the next, and of a large object.
+/// The time between changes of a status and of a Secret, and between changes of a large object.
 const RARELY: Duration = Duration::from_secs(1);
 const SELDOM: Duration = Duration::from_secs(5);
 /// Objects of each kind.
 const COUNT: usize = 3;
-/// Size of a large object, and of the annotations of one, of which the API server takes 256 KiB. Unit:
-/// bytes.
-const LARGE: usize = 1_000_000;
-const ANNOTATIONS: usize = 250_000;
-/// More than a JSON reader that recurses takes, and the API server stores it.
-const DEEP: usize = 200;
-/// A time that no calendar has.
-const NO_TIME: &str = "2026-01-01T00:00:00+99:99";
-
-/// Kinds of hostile object.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Kind {
-    ManagedFields,
-    Status,
-    Secret,
-    Finalizers,
-    Annotations,
-}
-
-impl Kind {
-    pub(crate) const ALL: [Self; 5] = [
-        Self::ManagedFields,
-        Self::Status,
-        Self::Secret,
-        Self::Finalizers,
-        Self::Annotations,
-    ];
-
-    pub(crate) const fn name(self) -> &'static str {
-        match self {
-            Self::ManagedFields => "ApiKeys with managedFields that only the API server can read",
-            Self::Status => "statuses that can't be read",
-            Self::Secret => "Secrets with managedFields that only the API server can read",
-            Self::Finalizers => "ApiKeys with 1 MB of finalizers",
-            Self::Annotations => "ApiKeys with 250 KB of annotations",
-        }
-    }
-
-    /// What shows that such an object was stored as it was sent.
-    fn mark(self) -> String {
-        match self {
-            Self::ManagedFields | Self::Secret => "9999-12-31T23:59:59Z".into(),
-            Self::Status => NO_TIME.into(),
-            Self::Finalizers => "example.com/00".into(),
-            Self::Annotations => "x".repeat(ANNOTATIONS),
-        }
-    }
-
-    fn object_name(self, n: usize) -> String {
-        format!("{self:?}-{n}").to_lowercase()
-    }
-
-    /// Path of all such objects.
-    const fn collection(self) -> &'static str {
-        match self {
-            Self::Secret => SECRETS,
-            Self::ManagedFields | Self::Status | Self::Finalizers | Self::Annotations => KEYS,
-        }
-    }
-
-    fn object(self, n: usize) -> Value {
-        let name = self.object_name(n);
-        if self == Self::Secret {
-            let labels = raw::delivered_labels();
-            return json!({ "metadata": { "name": name, "labels": labels } });
-        }
-        json!({
-            "apiVersion": API_VERSION, "kind": "ApiKey", "metadata": { "name": name },
-            "spec": { "org": ORGANIZATION, "roles": ["viewer"] },
-        })
-    }
-
-    /// What is merged into such an object.
-    fn change(self, turn: usize) -> Value {
-        let touched = json!({ "example.com/touched": turn.to_string() });
-        match self {
-            Self::ManagedFields => json!({ "metadata": {
-                "annotations": touched, "managedFields": raw::managed_fields(API_VERSION, &nested()),
-            }}),
-            Self::Secret => json!({ "metadata": {
-                "annotations": touched, "managedFields": raw::managed_fields("v1", &nested()),
-            }}),
-            Self::Status => json!({ "status": { "rotatedAt": NO_TIME } }),
-            Self::Finalizers => json!({ "metadata": {
-                "annotations": touched, "finalizers": raw::finalizers(LARGE),
-            }}),
-            Self::Annotations => json!({ "metadata": { "annotations": {
-                "example.com/touched": turn.to_string(), "example.com/x": "x".repeat(ANNOTATIONS),
-            }}}),
-        }
-    }
-}
-
-/// Gives the tenant its namespace, and waits until it may make keys there: Kubernetes adds the rights of
+/// Creates the namespace of the tenant, and waits until it may create keys there. Kubernetes adds the rights of
 /// the chart to those of an admin a moment later.
 pub(crate) async fn settle(cluster: &Cluster) {
     cluster.namespace(NAMESPACE);
@@ -154,7 +59,7 @@ pub(crate) async fn settle(cluster: &Cluster) {
     }
 }
 
-/// Writes such objects for ever. The API server may be away.
+/// Writes hostile objects forever. The API server may be away.
 pub(crate) async fn trouble(world: Arc<World>) {
     for (kind, n) in Kind::ALL
         .into_iter()
@@ -171,7 +76,7 @@ pub(crate) async fn trouble(world: Arc<World>) {
     );
 }
 
-/// Changes objects of these kinds for ever, one of each kind in turn.
+/// Changes objects of these kinds forever, one of each kind in turn.
 async fn every(world: &World, pace: Duration, kinds: &[Kind]) {
     let mut tick = tokio::time::interval(pace);
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -183,13 +88,9 @@ async fn every(world: &World, pace: Duration, kinds: &[Kind]) {
     }
 }
 
-fn nested() -> Value {
-    (0..DEEP).fold(json!({}), |inner, _| json!({ "f:x": inner }))
-}
-
 async fn write(world: &World, kind: Kind, turn: usize) {
     let name = kind.object_name(turn % COUNT);
-    // An admin of a namespace may not write a status; somebody who may does it for him.
+    // An admin of a namespace may not write a status, so the benchmark writes it as administrator.
     let (user, part) = match kind {
         Kind::Status => (None, "/status"),
         Kind::ManagedFields | Kind::Secret | Kind::Finalizers | Kind::Annotations => {

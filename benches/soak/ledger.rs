@@ -1,5 +1,4 @@
-//! What this program did to each key and saw of it, and so what an answer to its holder has to be.
-//! Pure.
+//! Records what this program did to each key and observed of it. From that it judges each response. Pure.
 
 use std::collections::BTreeMap;
 
@@ -19,7 +18,7 @@ pub(crate) type Digest = [u8; 32];
 #[derive(Default)]
 pub(crate) struct Ledger {
     pub(crate) keys: BTreeMap<String, Key>,
-    /// How often a second value was seen for one revision of a key.
+    /// How often one revision of a key had a second value.
     pub(crate) doubles: u32,
 }
 
@@ -27,38 +26,38 @@ pub(crate) struct Ledger {
 #[derive(Default)]
 pub(crate) struct Key {
     pub(crate) expiry: Option<Timestamp>,
-    /// Roles asked for last.
+    /// The roles that were requested last.
     pub(crate) roles: Vec<String>,
-    /// How often a new secret was asked for, and when last.
+    /// The number of rotation requests, and the time of the last one.
     pub(crate) rotations: u32,
     pub(crate) rotated: Option<Timestamp>,
     pub(crate) revoked: Revoked,
-    /// Values seen, by revision.
+    /// Observed values, by revision.
     pub(crate) delivered: BTreeMap<i64, Digest>,
     pub(crate) newest: Option<Holder>,
-    /// The value before the newest, and until when it has to be accepted.
+    /// The value before the newest, and until when it must be accepted.
     pub(crate) previous: Option<(Holder, Timestamp)>,
     /// Whether a token was issued for it.
     pub(crate) is_known: bool,
 }
 
-/// How far the end of a key by its owner is.
+/// The state of a deletion by the owner.
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) enum Revoked {
     #[default]
     No,
-    /// The API server is being asked.
+    /// The request is under way.
     Asked,
-    /// The API server has confirmed it.
+    /// The API server confirmed the deletion at this time.
     Since(Timestamp),
 }
 
-/// A secret and what its holder may expect.
+/// A request with a secret, and what its holder may expect.
 pub(crate) struct Question {
     pub(crate) key: String,
     pub(crate) request: Request,
     pub(crate) expiry: Option<Timestamp>,
-    /// From when on it may be refused.
+    /// The time from which on the secret may be refused.
     end: Option<Timestamp>,
 }
 
@@ -67,22 +66,22 @@ pub(crate) struct Question {
 pub(crate) enum Judgement {
     /// A token for a valid secret.
     Issued,
-    /// A token for a key whose deletion was confirmed this long before it was asked for.
+    /// A token for a key whose deletion was confirmed this long before the request.
     IssuedAfterDeletion(SignedDuration),
-    /// A token that was asked for at or after the expiry.
+    /// A token for a request at or after the expiry.
     Late,
     /// A refusal of a secret that is expired, replaced or deleted.
     RightlyRefused,
     /// A refusal of the first secret of a key before its first token.
     NotYetKnown,
-    /// A refusal of a delivered, unexpired secret of a key that is there.
+    /// A refusal of a valid secret.
     WronglyRefused,
-    /// The server is not able to answer now.
+    /// The server can't answer now.
     Unavailable,
 }
 
 impl Ledger {
-    /// Takes in a value that was seen in a delivered Secret.
+    /// Records a value of a delivered Secret.
     pub(crate) fn deliver(&mut self, key: &str, revision: i64, digest: Digest, holder: Holder) {
         let Some(key) = self.keys.get_mut(key) else {
             return;
@@ -94,7 +93,7 @@ impl Ledger {
         match key.delivered.insert(revision, digest) {
             Some(before) => self.doubles += u32::from(before != digest),
             None if newest.is_none_or(|newest| newest < revision) => {
-                // It was replaced after that was asked for.
+                // The replacement follows the request.
                 let end = key.rotated.map(|asked| asked + OVERLAP);
                 key.previous = key.newest.replace(holder).zip(end);
             }
@@ -102,7 +101,7 @@ impl Ledger {
         }
     }
 
-    /// What the holder of one of the keys asks with one of its secrets, as `n` chooses.
+    /// A request with one of the secrets of one of the keys. `n` chooses both.
     pub(crate) fn question(&self, n: usize, now: Timestamp) -> Option<Question> {
         let holding = self.keys.iter().filter(|(_, key)| key.newest.is_some());
         let count = holding.clone().count();
@@ -120,7 +119,7 @@ impl Ledger {
         })
     }
 
-    /// What the status of an answer means.
+    /// Judges the status of a response.
     pub(crate) fn judge(
         &mut self,
         question: &Question,
@@ -153,18 +152,18 @@ impl Ledger {
 }
 
 impl Key {
-    /// Whether it is to be there at the end.
+    /// Whether the key must exist at the end.
     pub(crate) fn lasts(&self) -> bool {
         self.expiry.is_none() && self.revoked == Revoked::No
     }
 
-    /// Whether a further secret may be asked for: nobody waits for an earlier one.
+    /// Whether a rotation may be requested: no earlier one is under way.
     pub(crate) fn may_rotate(&self, now: Timestamp) -> bool {
         let quiet = OVERLAP + SignedDuration::from_secs(10);
         self.is_known && self.lasts() && self.rotated.is_none_or(|asked| asked + quiet <= now)
     }
 
-    /// Whether the object is as it was asked for, and settled.
+    /// Whether the status is up to date with what was requested.
     pub(crate) fn is_settled(&self, object: &ApiKey) -> bool {
         let Some(status) = &object.status else {
             return false;

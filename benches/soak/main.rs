@@ -1,17 +1,17 @@
-//! The operator under a steady load, for as long as wanted, while things break: controller and token
-//! server as processes, on a control plane of their own.
+//! Runs the operator under a steady load with faults. Controller and token server run as processes, on their own
+//! control plane.
 //!
-//! `cargo bench --locked --bench soak -- 30` runs for 30 minutes. Owners create, rotate, change and
-//! delete keys, consumers ask for tokens all the time, forged secrets come in floods, processes are
-//! killed, and the API server restarts. A hostile tenant writes objects that only the API server can
-//! read, and large ones, all the time. What came of it is printed and written to
-//! `target/soak/report.md`, with pictures beside it. It fails if something that must not happen did.
+//! `cargo bench --locked --bench soak -- 30` runs for 30 minutes. Owners create, rotate, change and delete keys.
+//! Consumers ask for tokens all the time. Floods of forged secrets arrive, processes are killed, and the API server
+//! restarts. A hostile tenant writes large objects, and objects that only the API server can read. The report is
+//! printed and written to `target/soak/report.md`, with pictures beside it. The run fails if a count that must be
+//! zero is not.
 
 #![expect(
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::print_stdout,
-    reason = "a benchmark stops at the first surprise and prints its table"
+    reason = "a benchmark fails at the first unexpected result and prints its table"
 )]
 
 mod caller;
@@ -31,6 +31,7 @@ mod forged;
 #[path = "../common/holder.rs"]
 mod holder;
 mod hostile;
+mod hostile_object;
 mod ledger;
 #[path = "../common/measured.rs"]
 mod measured;
@@ -44,7 +45,7 @@ mod samples;
 mod server;
 mod settled;
 mod site;
-mod told;
+mod summary;
 #[path = "../common/wire.rs"]
 mod wire;
 mod world;

@@ -1,5 +1,5 @@
-//! Another tenant, whose key is suspended and resumed all the time: each has its effect in time, whatever
-//! others do.
+//! Another tenant, which suspends and resumes its key all the time. Each change must have its effect in time, whatever
+//! other tenants do.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,12 +18,12 @@ use crate::holder::{Holder, Request};
 use crate::world::{IN_TIME, World, pass};
 
 pub(crate) const NAMESPACE: &str = "neighbour";
-/// From one question to the next.
+/// The time between requests.
 const PACE: Duration = Duration::from_millis(50);
-/// How long a state is kept after it was seen.
+/// How long a state is kept after it was observed.
 const REST: Duration = Duration::from_millis(500);
 
-/// Suspends and resumes its key for ever.
+/// Suspends and resumes the key forever.
 pub(crate) async fn live(world: Arc<World>) {
     let keys: Api<ApiKey> = Api::namespaced(world.client.clone(), NAMESPACE);
     let secrets: Api<Secret> = Api::namespaced(world.client.clone(), NAMESPACE);
@@ -51,7 +51,7 @@ pub(crate) async fn live(world: Arc<World>) {
     }
 }
 
-/// Asks until the answer has this status. Counts if it comes too late.
+/// Asks until the response has this status. Counts it if that takes too long.
 async fn until_answered(world: &World, caller: &mut Caller, request: &Request, wanted: u16) {
     let confirmed = world.clock.now();
     let mut is_late = false;

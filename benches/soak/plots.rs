@@ -1,4 +1,4 @@
-//! The run as pictures.
+//! Plots of a run.
 
 use plotters::prelude::*;
 
@@ -10,7 +10,7 @@ use crate::world::Counts;
 const SIZE: (u32, u32) = (1000, 320);
 const FONT: (&str, u32) = ("sans-serif", 14);
 
-/// One picture.
+/// One plot.
 struct Plot<'a> {
     file: &'a str,
     title: &'a str,
@@ -18,10 +18,10 @@ struct Plot<'a> {
     lines: Vec<(&'a str, Points)>,
 }
 
-/// Minutes since the begin, and a value.
+/// Minutes since the start, and a value.
 type Points = Vec<(f64, f64)>;
 
-/// Draws everything into `target/soak`; returns the names of the files.
+/// Draws all plots into `target/soak`. Returns the names of the files.
 pub(crate) fn draw(samples: &[Sample], incidents: &[Incident]) -> Vec<String> {
     let memory = |process: usize| points(samples, |sample| sample.memory[process]);
     let rate = |of: fn(&Counts) -> u32| rates(samples, of);
@@ -76,7 +76,7 @@ fn points(samples: &[Sample], of: impl Fn(&Sample) -> Option<f64>) -> Points {
         .collect()
 }
 
-/// What was added per second, from sample to sample.
+/// The increase per second between samples.
 fn rates(samples: &[Sample], of: fn(&Counts) -> u32) -> Points {
     let pairs = samples.iter().zip(samples.iter().skip(1));
     pairs
@@ -103,7 +103,7 @@ impl Plot<'_> {
             .margin(10)
             .x_label_area_size(40)
             .y_label_area_size(60)
-            // Beside the lines is room for what they mean.
+            // The legend is beside the lines.
             .build_cartesian_2d(0.0..minutes * 1.3, 0.0..top)
             .unwrap();
         chart

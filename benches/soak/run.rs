@@ -1,4 +1,4 @@
-//! A run from begin to end.
+//! A run from start to end.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -12,28 +12,19 @@ use crate::changes::{LASTING, Owner};
 use crate::common::report::progress;
 use crate::common::{self, report::Report};
 use crate::consumers::{CONSUMERS, consume};
-use crate::faults::{Incident, inject};
+use crate::faults::inject;
 use crate::ledger::Ledger;
 use crate::measured::Measurements;
-use crate::samples::Sample;
 use crate::site::Site;
+use crate::summary::Outcome;
 use crate::world::{PhaseCounts, World, pass};
-use crate::{deliveries, hostile, neighbour, plots, samples, settled, told};
+use crate::{deliveries, hostile, neighbour, plots, samples, settled, summary};
 
-/// Longest wait until all keys of the begin are in use.
+/// The longest wait until all initial keys are in use.
 const BEGIN: Duration = Duration::from_mins(1);
 const LOOK: Duration = Duration::from_millis(100);
 
-/// What came of a run.
-pub(crate) struct Outcome {
-    pub(crate) world: Arc<World>,
-    pub(crate) samples: Vec<Sample>,
-    pub(crate) incidents: Vec<Incident>,
-    /// What did not come to rest.
-    pub(crate) left: Vec<String>,
-}
-
-/// Loads and breaks everything for this time.
+/// Runs load and faults for this time.
 pub(crate) async fn soak(time: Duration) -> Measurements {
     progress("Starting a control plane");
     let mut report = Report::new(&["Counted", "Result", "Must be"]);
@@ -67,10 +58,10 @@ pub(crate) async fn soak(time: Duration) -> Measurements {
     };
     background.shutdown().await;
     let mut measured = Measurements::default();
-    told::tell(&outcome, &site, &mut measured);
+    summary::measure(&outcome, &site, &mut measured);
     let pictures = plots::draw(&outcome.samples, &outcome.incidents);
-    told::fill(&measured, &pictures, &mut report);
-    common::publish("soak/report", &report, false, told::SHARED);
+    summary::fill(&measured, &pictures, &mut report);
+    common::publish("soak/report", &report, false, summary::SHARED);
     measured
 }
 
@@ -83,7 +74,7 @@ async fn go(site: &mut Site, world: &Arc<World>, time: Duration) -> Outcome {
     *world.tally.lock() = PhaseCounts::new();
 
     progress("Loading it");
-    // By itself, for starting the API server again blocks this task.
+    // The samples have their own task, because the restart of the API server blocks this one.
     let samples = samples::take(Arc::clone(world), site.pids.clone(), time);
     let samples = tokio::spawn(samples);
     let changes = owner.change_until(Instant::now() + time);

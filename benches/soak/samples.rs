@@ -1,4 +1,4 @@
-//! How things are, every few seconds.
+//! Samples of memory, counts and latency, taken every few seconds.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -9,19 +9,19 @@ use crate::world::{Counts, World};
 
 const PERIOD: Duration = Duration::from_secs(2);
 
-/// How things were at one time.
+/// A sample.
 pub(crate) struct Sample {
-    /// Since the begin.
+    /// Time since the start.
     pub(crate) after: Duration,
-    /// Resident memory of controller and token server. Unit: MiB.
+    /// The resident memory of controller and token server. Unit: MiB.
     pub(crate) memory: [Option<f64>; 2],
-    /// So far.
+    /// The counts so far.
     pub(crate) counts: Counts,
-    /// 99th percentile of the time of an answer since the last sample. Unit: milliseconds.
+    /// The 99th percentile of response times since the last sample. Unit: milliseconds.
     pub(crate) p99_ms: Option<f64>,
 }
 
-/// Looks at everything for this time.
+/// Takes samples for this time.
 pub(crate) async fn take(world: Arc<World>, pids: Pids, time: Duration) -> Vec<Sample> {
     let begun = Instant::now();
     let mut samples = Vec::new();
@@ -42,15 +42,15 @@ pub(crate) async fn take(world: Arc<World>, pids: Pids, time: Duration) -> Vec<S
     samples
 }
 
-/// How memory of a process developed in the second half.
+/// The growth of a process's memory in the second half.
 pub(crate) struct Growth {
-    /// Unit: MiB per hour.
+    /// The slope of the fitted line. Unit: MiB per hour.
     pub(crate) slope: f64,
-    /// By that slope, within the second half. Unit: MiB.
+    /// The growth by that slope in the second half. Unit: MiB.
     pub(crate) grown: f64,
 }
 
-/// Growth of the memory of one of the processes.
+/// The growth of the memory of one process.
 pub(crate) fn growth(samples: &[Sample], process: usize) -> Growth {
     let half = &samples[samples.len() / 2..];
     let points: Vec<_> = half

@@ -1,4 +1,4 @@
-//! Whether everything came to rest as it was asked for.
+//! Checks that the final state is the requested one.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
@@ -11,17 +11,17 @@ use kube::{Api, ResourceExt as _};
 use crate::caller::Caller;
 use crate::changes;
 use crate::claims;
-use crate::common::cluster::OPERATOR_NAMESPACE;
+use crate::common::operator::OPERATOR_NAMESPACE;
 use crate::deliveries;
 use crate::holder::Holder;
 use crate::ledger::{Key, Revoked};
 use crate::world::{NAMESPACE, World, pass};
 
-/// Longest wait until everything is at rest.
+/// The longest wait for the final state.
 const PATIENCE: Duration = Duration::from_mins(2);
 const LOOK: Duration = Duration::from_secs(1);
 
-/// Waits until nothing is left to do; returns what is.
+/// Waits until the state is the requested one. Returns the remaining differences.
 pub(crate) async fn wait(world: &World) -> Vec<String> {
     let begun = Instant::now();
     loop {
@@ -33,7 +33,7 @@ pub(crate) async fn wait(world: &World) -> Vec<String> {
     }
 }
 
-/// What is not as it was asked for.
+/// The differences from the requested state.
 async fn look(world: &World) -> Vec<String> {
     let all = ListParams::default();
     let objects = changes::keys(world).list(&all).await.unwrap().items;
@@ -93,7 +93,7 @@ async fn look(world: &World) -> Vec<String> {
     left
 }
 
-/// What is wrong with a key.
+/// The difference of a key from its requested state.
 fn problem(key: &Key, object: &ApiKey, is_over: bool) -> Option<&'static str> {
     let status = object.status.as_ref()?;
     let ready = conditions::find(&status.conditions, conditions::READY);
@@ -114,7 +114,7 @@ fn problem(key: &Key, object: &ApiKey, is_over: bool) -> Option<&'static str> {
     }
 }
 
-/// The roles of a token for whoever reads the Secret now.
+/// The roles of a token for the secret that is delivered now.
 async fn token_roles(caller: &mut Caller, holder: Option<&Holder>) -> Option<Vec<String>> {
     let (status, body) = caller.ask(&holder?.request()).await.ok()?;
     let roles = (status == 200).then(|| claims::of(&body)["roles"].clone())?;

@@ -1,4 +1,4 @@
-//! The control plane with both processes, and what breaks of it.
+//! The control plane with both processes, and the faults of each.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,7 +11,7 @@ use crate::server::{Server, Servers};
 use crate::world::{NAMESPACE, pass};
 
 const CHEAP: [&str; 2] = ["--argon2-memory-kib=8", "--argon2-iterations=1"];
-/// How long the API server is away, beside the time that it takes to start.
+/// How long the API server is away, in addition to its start.
 const AWAY: Duration = Duration::from_secs(3);
 
 pub(crate) struct Site {
@@ -42,15 +42,15 @@ impl Site {
             server,
             pids,
         };
-        site.tell_pids();
+        site.publish_pids();
         site
     }
 
-    /// Kills the controller and starts another, which has to wait until the lease runs out.
+    /// Kills the controller and starts another, which waits until the lease expires.
     pub(crate) async fn kill_controller(&mut self) {
         self.controller.process.end();
         self.controller = self.cluster.start_operator(&CHEAP);
-        self.tell_pids();
+        self.publish_pids();
         self.controller.ready().await;
     }
 
@@ -58,7 +58,7 @@ impl Site {
     pub(crate) async fn kill_server(&mut self) {
         self.server.operator.process.end();
         self.server = self.servers.start_at(self.server.address, &[]);
-        self.tell_pids();
+        self.publish_pids();
         self.server.ready().await;
     }
 
@@ -70,14 +70,14 @@ impl Site {
         tokio::task::block_in_place(|| control_plane.restart_apiserver()).unwrap();
     }
 
-    fn tell_pids(&self) {
+    fn publish_pids(&self) {
         let both = [&self.controller.process, &self.server.operator.process];
         *self.pids.0.lock() = both.map(|process| process.pid().to_owned());
     }
 }
 
 impl Pids {
-    /// Resident memory of each, where it runs. Unit: MiB.
+    /// The resident memory of each process that runs. Unit: MiB.
     pub(crate) fn memory(&self) -> [Option<f64>; 2] {
         let both = self.0.lock();
         both.each_ref()

@@ -1,4 +1,4 @@
-//! What all tasks share.
+//! The state that all tasks share.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -9,15 +9,15 @@ use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use kube::Client;
 use parking_lot::Mutex;
 
-use crate::hostile::Kind;
+use crate::hostile_object::Kind;
 use crate::ledger::Ledger;
 
 /// Namespace of all keys.
 pub(crate) const NAMESPACE: &str = "soak";
-/// Within what time a deletion or a suspension has its effect, while the API server is there.
+/// The longest time until a deletion or a suspension has its effect, while the API server is available.
 pub(crate) const IN_TIME: SignedDuration = SignedDuration::from_secs(15);
 
-/// What all tasks share.
+/// The state that all tasks share.
 pub(crate) struct World {
     pub(crate) client: Client,
     /// Address of the token server.
@@ -25,12 +25,12 @@ pub(crate) struct World {
     pub(crate) clock: Clock,
     pub(crate) ledger: Mutex<Ledger>,
     pub(crate) tally: Mutex<PhaseCounts>,
-    /// When the API server was there again, if it was away; `None` while it is away.
+    /// When the API server last became available. `None` while it is away.
     pub(crate) back: Mutex<Option<Timestamp>>,
 }
 
 impl World {
-    /// How long the operator could know at this time what was confirmed then.
+    /// How long the operator could have known a change that was confirmed at `confirmed`.
     pub(crate) fn since_known(&self, confirmed: Timestamp, now: Timestamp) -> SignedDuration {
         let back = self.back.lock();
         back.map_or(SignedDuration::ZERO, |back| {
@@ -39,18 +39,18 @@ impl World {
     }
 }
 
-/// What happened so far.
+/// Counts and times so far.
 pub(crate) struct PhaseCounts {
     pub(crate) counts: Counts,
-    /// Times of answers to holders of keys since the last sample. Unit: microseconds.
+    /// Response times of valid requests since the last sample. Unit: microseconds.
     pub(crate) times: Histogram<u64>,
-    /// Longest time from a confirmed deletion to a question that was answered with a token.
+    /// The longest time from a confirmed deletion to a request that got a token.
     pub(crate) longest_after_deletion: SignedDuration,
-    /// Longest time from a confirmed change of `suspended` to a question that was answered as before.
+    /// The longest time from a confirmed change of `suspended` to a request that was answered as before.
     pub(crate) longest_to_suspension: SignedDuration,
 }
 
-/// Numbers of what happened so far.
+/// Counts of events so far.
 #[derive(Clone, Copy, Default)]
 pub(crate) struct Counts {
     pub(crate) created: u32,
@@ -66,9 +66,9 @@ pub(crate) struct Counts {
     pub(crate) rightly_refused: u32,
     pub(crate) not_yet_known: u32,
     pub(crate) wrongly_refused: u32,
-    /// Questions of holders of keys that the server answered with 503.
+    /// Valid requests that got 503.
     pub(crate) unavailable: u32,
-    /// Questions of holders of keys without an answer.
+    /// Valid requests without a response.
     pub(crate) unanswered: u32,
 
     pub(crate) suspensions: u32,

@@ -1,4 +1,4 @@
-//! What can be reached at most: a server that does nothing, and a signature alone.
+//! Upper bounds: a server that does nothing, and signatures alone.
 
 use std::net::{SocketAddr, TcpListener};
 use std::time::{Duration, Instant};
@@ -13,10 +13,10 @@ use crate::cpu;
 const ANSWER: &[u8] = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n\
     cache-control: no-store\r\ncontent-length: 42\r\ndate: Tue, 24 Nov 2026 12:00:00 GMT\r\n\r\n\
     {\"error\":\"invalid API key name or secret\"}";
-/// About what is signed of a token. Unit: bytes.
+/// About the size of the signed part of a token. Unit: bytes.
 const SIGNED_BYTES: usize = 640;
 
-/// Runs this while a server on the core of servers answers every read with the same bytes.
+/// Runs `work` while a trivial server on the server's core answers every read with the same bytes.
 pub(crate) fn with_trivial_server<T>(work: impl FnOnce(SocketAddr) -> T) -> T {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
@@ -59,7 +59,7 @@ async fn answer_all(listener: tokio::net::TcpListener) {
     }
 }
 
-/// Mean time of one signature by the current key of the ring, on the core of the server.
+/// The mean time of one signature by the current key of the ring, on the server's core.
 pub(crate) fn signature(ring: &SigningRing, time: Duration) -> Duration {
     let key = ring.current(Clock::system().now()).expect("a key");
     let message = vec![b'x'; SIGNED_BYTES];

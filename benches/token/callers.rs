@@ -1,4 +1,4 @@
-//! Callers with keys, and callers with none.
+//! Callers with valid keys, and callers with forged secrets.
 
 use std::sync::Arc;
 
@@ -10,15 +10,15 @@ use crate::common::cluster::Cluster;
 use crate::holder::{Holder, Request};
 use crate::load::Requests;
 
-/// Secrets in one answer of the API server.
+/// The number of Secrets in one page of a list.
 const PAGE: u32 = 500;
 
-/// A request of each.
+/// One request of each caller.
 pub(crate) fn requests(holders: &[Holder], of: impl Fn(&Holder) -> Request) -> Requests {
     holders.iter().map(of).collect()
 }
 
-/// Both kinds of forged secrets in turn: of keys that there are not, and wrong ones of known keys.
+/// Both kinds of forged secrets in turn: those of unknown keys, and wrong ones of known keys.
 pub(crate) fn forged(holders: &[Holder]) -> Requests {
     let both = |holder: &Holder| [holder.unknown_key(), holder.wrong_secret()];
     holders.iter().flat_map(both).collect()

@@ -1,4 +1,4 @@
-//! Which core a thread runs on, and how much of one it uses.
+//! Pins threads to cores, and measures their CPU time.
 
 use std::fs::{read_dir, read_link, read_to_string};
 use std::path::Path;
@@ -7,10 +7,10 @@ use std::time::Duration;
 
 /// The core of the server.
 pub(crate) const SERVER: &str = "0";
-/// The core of whoever asks it.
+/// The core of the load generator.
 pub(crate) const CALLER: &str = "1";
 
-/// Keeps this thread, and those that it starts, on one core.
+/// Pins this thread, and those that it starts, to one core.
 pub(crate) fn pin_this_thread(core: &str) {
     let id = read_link("/proc/thread-self").unwrap();
     let output = Command::new("taskset")
@@ -21,7 +21,7 @@ pub(crate) fn pin_this_thread(core: &str) {
     assert!(output.status.success(), "taskset: {output:?}");
 }
 
-/// Runs this on a thread of its own that stays on one core.
+/// Runs a function on a new thread that is pinned to one core.
 pub(crate) fn on_core<T: Send>(core: &str, work: impl FnOnce() -> T + Send) -> T {
     let pinned = || {
         pin_this_thread(core);
@@ -30,7 +30,7 @@ pub(crate) fn on_core<T: Send>(core: &str, work: impl FnOnce() -> T + Send) -> T
     std::thread::scope(|scope| scope.spawn(pinned).join().unwrap())
 }
 
-/// Time on a core, and time spent waiting for one because somebody else had it.
+/// Time on a core, and time of waiting for a core that another thread used.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Use {
     busy: Duration,
@@ -42,7 +42,7 @@ impl Use {
         Self::read(Path::new("/proc/thread-self/schedstat")).unwrap()
     }
 
-    /// Of all threads of a process. For whom they wait is not told: mostly for each other.
+    /// The times of all threads of a process. They wait mostly for each other.
     pub(crate) fn of_process(pid: &str) -> Self {
         let threads = read_dir(format!("/proc/{pid}/task")).unwrap();
         let mut all = Self::default();
@@ -64,7 +64,7 @@ impl Use {
         })
     }
 
-    /// What was used since, as parts of a core.
+    /// The use since `before`, as parts of a core.
     pub(crate) fn since(self, before: Self, time: Duration) -> Share {
         let part =
             |now: Duration, then| now.saturating_sub(then).as_secs_f64() / time.as_secs_f64();

@@ -1,15 +1,15 @@
-//! What a token costs: rate, latency and memory of the token server, by itself on one core, against
-//! a real control plane with many keys.
+//! Measures what a token costs: rate, latency and memory of the token server. The server is pinned to one core. The
+//! real control plane has many keys.
 //!
 //! `cargo bench --locked --bench token` measures everything, prints one Markdown table and writes it
-//! to `target/bench/token.md`. `-- --quick` does the same with few keys and for short times, to see
-//! that it works. Two cores are needed: the server has the first and whoever asks it the second.
+//! to `target/bench/token.md`. `-- --quick` does the same with few keys and for short times, to check
+//! that the benchmark works. It needs two cores: the first for the server, the second for the load generator.
 
 #![expect(
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::print_stdout,
-    reason = "a benchmark stops at the first surprise and prints its table"
+    reason = "a benchmark fails at the first unexpected result and prints its table"
 )]
 
 mod baseline;

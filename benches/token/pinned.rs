@@ -1,4 +1,4 @@
-//! The token server on a core of its own, under load.
+//! The token server, pinned to one core, under load.
 
 use std::io::Write as _;
 use std::time::Duration;
@@ -8,16 +8,16 @@ use crate::cpu;
 use crate::load::{Group, Load, Outcome};
 use crate::server::{Server, Servers};
 
-/// Keeps the server on its core.
+/// The command that pins the server to its core.
 pub(crate) const PINNED: [&str; 4] = ["/usr/bin/env", "taskset", "--cpu-list", cpu::SERVER];
-/// Budgets that no load here uses up, so that every refusal is a 401.
+/// Budgets that no load here exhausts, so that every refusal is a 401.
 pub(crate) const NO_BUDGETS: [&str; 2] = [
     "--source-failures-per-second=100000000",
     "--failures-per-second=100000000",
 ];
 
 impl Servers {
-    /// Starts one and waits until it serves.
+    /// Starts a server and waits until it serves.
     pub(crate) async fn ready(&self, flags: &[&str]) -> Server {
         let server = self.start(flags);
         server.ready().await;
@@ -30,12 +30,12 @@ impl Server {
         self.operator.memory()
     }
 
-    /// Audit lines that found no room since it was started.
+    /// The number of audit lines that were dropped since the start.
     pub(crate) fn audit_lines_lost(&self) -> f64 {
         self.operator.metric("apikey_audit_lines_lost")
     }
 
-    /// Forgets the peak of memory so far. Who is not root may not: the process is not dumpable.
+    /// Resets the peak of memory. It needs root, because the process is not dumpable.
     pub(crate) fn reset_peak(&self) {
         let path = format!("/proc/{}/clear_refs", self.operator.process.pid());
         match std::fs::OpenOptions::new().write(true).open(path) {
@@ -44,7 +44,7 @@ impl Server {
         }
     }
 
-    /// Puts a load on it.
+    /// Runs a load against the server.
     pub(crate) fn load(&self, groups: &[Group], warm_up: Duration, time: Duration) -> Outcome {
         let server = Some(self.operator.process.pid());
         let address = self.address;

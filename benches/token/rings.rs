@@ -1,4 +1,4 @@
-//! The rings of keys in the operator's namespace, and how they are replaced.
+//! The key rings in the operator's namespace, and their replacement.
 
 use std::time::Duration;
 
@@ -11,17 +11,18 @@ use k8s_openapi::api::core::v1::Secret;
 use kube::Api;
 use kube::api::{DeleteParams, PostParams};
 
-use crate::common::cluster::{Cluster, OPERATOR_NAMESPACE};
+use crate::common::cluster::Cluster;
+use crate::common::operator::OPERATOR_NAMESPACE;
 
-/// How often the ring is looked for.
+/// The interval between reads of the ring.
 const LOOK: Duration = Duration::from_millis(50);
 
 fn rings(cluster: &Cluster) -> Api<Secret> {
     Api::namespaced(cluster.client.clone(), OPERATOR_NAMESPACE)
 }
 
-/// Has a ring with a key of this algorithm made, as docs/security.md says. No controller runs before
-/// or after.
+/// Lets a controller create a ring with a key of this algorithm, as docs/security.md describes. No controller runs
+/// before or after.
 pub(crate) async fn fresh_signing_ring(cluster: &Cluster, algorithm: Algorithm) -> SigningRing {
     let secrets = rings(cluster);
     let name = names::SIGNING_KEYS_SECRET;
@@ -40,7 +41,7 @@ pub(crate) async fn fresh_signing_ring(cluster: &Cluster, algorithm: Algorithm) 
     }
 }
 
-/// The ring of keys that sign tokens.
+/// The ring of signing keys.
 pub(crate) async fn signing_ring(cluster: &Cluster) -> SigningRing {
     let secret = rings(cluster)
         .get(names::SIGNING_KEYS_SECRET)
@@ -50,7 +51,7 @@ pub(crate) async fn signing_ring(cluster: &Cluster) -> SigningRing {
     SigningRing::parse(&data[names::KEY_RING_DATA_KEY].0).unwrap()
 }
 
-/// Loses the peppers: puts a ring of fresh ones in place. No controller runs.
+/// Replaces the peppers with a ring of fresh ones, as if they were lost. No controller runs.
 pub(crate) async fn replace_peppers(cluster: &Cluster) {
     let secrets = rings(cluster);
     let mut secret = secrets.get(names::PEPPERS_SECRET).await.unwrap();

@@ -1,16 +1,16 @@
-//! Is one series of times longer than another?
+//! Welch's t-test: is one series of times longer than another?
 
-/// Part of the samples that is kept where outliers are cut off.
+/// The part of the samples that is kept when outliers are cut off.
 const KEPT: f64 = 0.9;
 
-/// Welch's t of two series: beyond 4.5 the means differ (the threshold of dudect).
+/// Welch's t of two series. Beyond 4.5 the means differ (the threshold of dudect).
 pub(crate) fn welch(a: &[f64], b: &[f64]) -> f64 {
     let error = |series: &[f64]| variance(series) / length(series);
     (mean(a) - mean(b)) / (error(a) + error(b)).sqrt()
 }
 
-/// Both series without what is above the 90th percentile of all samples together: what interrupts
-/// the machine hides small differences.
+/// Both series without the samples above the 90th percentile of all samples. Interruptions of the machine would hide
+/// small differences.
 pub(crate) fn cropped(a: &[f64], b: &[f64]) -> [Vec<f64>; 2] {
     let all = [a, b].concat();
     let highest = quantile(&all, KEPT);

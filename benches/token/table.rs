@@ -14,7 +14,7 @@ pub(crate) type Table = Report;
 pub(crate) const TITLES: [&str; 5] = ["Measured", "Result", "Resident memory", "Bound", "Aim"];
 
 impl Table {
-    /// Adds a row; what is empty does not apply.
+    /// Adds a row. Cells that don't apply are empty.
     pub(crate) fn row(
         &mut self,
         what: impl Into<String>,
@@ -27,14 +27,14 @@ impl Table {
         self.add(vec![what, result, memory, bound.into(), aim.to_owned()]);
     }
 
-    /// Adds a row to the summary, with what one to this table has.
+    /// Adds a row to the summary, with the rate and the times.
     pub(crate) fn headline_rate(&mut self, what: &str, outcome: &Outcome, row: &Rate<'_>) {
         let rate = outcome.rate(0, row.status);
         let result = format!("{rate:.0}/s, {}", times(&outcome.tallies[0]));
         self.headline(what, result, row.bound(rate), row.aim);
     }
 
-    /// Adds a row for the answers of the first group that have this status.
+    /// Adds a row for the responses of the first group with this status.
     pub(crate) fn rate(&mut self, what: &str, outcome: &Outcome, row: &Rate<'_>) {
         let rate = outcome.rate(0, row.status);
         let (times, cores) = (times(&outcome.tallies[0]), cores(outcome));
@@ -52,17 +52,17 @@ impl Table {
     }
 }
 
-/// What of a row is not in the outcome.
+/// The parts of a row that are not in the outcome.
 pub(crate) struct Rate<'a> {
     pub(crate) status: u16,
     pub(crate) server: &'a Server,
-    /// What bounds the rate, and to how many per second.
+    /// What bounds the rate, and the bound per second.
     pub(crate) bound: Option<(&'a str, f64)>,
     pub(crate) aim: &'a str,
 }
 
 impl Rate<'_> {
-    /// The bound and which part of it was reached; empty without one.
+    /// The bound, and the part of it that was reached. Empty without a bound.
     fn bound(&self, rate: f64) -> String {
         let bound = self.bound.map(|(name, bound)| {
             let part = rate / bound;
@@ -72,7 +72,7 @@ impl Rate<'_> {
     }
 }
 
-/// Percentiles of the times, and what else came than one kind of answer.
+/// Percentiles of the times, and the responses by status if there is more than one.
 pub(crate) fn times(tally: &PhaseCounts) -> String {
     let percentile = |percent| short(tally.percentile(percent));
     let mut text = format!("p50 {}, p99 {}", percentile(50.0), percentile(99.0));
@@ -85,7 +85,7 @@ pub(crate) fn times(tally: &PhaseCounts) -> String {
     text
 }
 
-/// Who used how much of its core.
+/// The use of the cores by server and load generator.
 pub(crate) fn cores(outcome: &Outcome) -> String {
     let Outcome {
         server, generator, ..
@@ -93,7 +93,7 @@ pub(crate) fn cores(outcome: &Outcome) -> String {
     format!("server {server} of its core, callers {generator} of theirs")
 }
 
-/// A duration with a unit that fits.
+/// A duration with a fitting unit.
 pub(crate) fn short(duration: Duration) -> String {
     let us = duration.as_secs_f64() * 1e6;
     if us < 1000.0 {

@@ -1,10 +1,10 @@
-//! What holds for any bytes that a caller may send or that may be stored. The fuzzer looks for bytes for
-//! which it does not; `tests/corpus.rs` of the operator replays what it found worth keeping.
+//! Properties of any bytes that a caller may send or that may be stored. The fuzzer searches for bytes that break
+//! them. `tests/corpus.rs` of the operator replays the corpus.
 
 pub mod line;
 pub mod object;
 pub mod plan;
-pub mod verifier;
+pub mod record;
 
 use std::sync::LazyLock;
 
@@ -18,8 +18,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64URL;
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 
-/// A body, an Authorization header or the requirement of a path is read or refused. What an error
-/// says is short and printable, and a requirement that is read asks for as much as it says.
+/// Parses the bytes as a body, an Authorization header and the requirement of a path. Errors are short and printable.
+/// A requirement has as many parts as its text.
 pub fn request(bytes: &[u8]) {
     match Form::parse(bytes) {
         Ok(form) => {
@@ -56,13 +56,13 @@ fn is_showable(text: &str, most: usize) -> bool {
     text.chars().count() <= most && !text.chars().any(char::is_control)
 }
 
-/// A text is a secret or not; one that is names its key, is shown nowhere, and is the only one with
-/// its characters before the checksum.
+/// Parses the bytes as a secret. A secret names its key and is not shown by `Debug`. A change of one character makes it
+/// invalid.
 pub fn secret(bytes: &[u8]) {
     let Ok(text) = std::str::from_utf8(bytes) else {
         return;
     };
-    // The fuzzer can't guess a checksum: the right one for whatever has the length of the rest.
+    // The fuzzer can't guess a checksum, so the right one is added to texts of the right length.
     let body = text.as_bytes();
     let completed = (body.len() == Secret::LENGTH - CRC_CHARS).then(|| with_checksum(text));
     for text in [Some(text.to_owned()), completed].into_iter().flatten() {
@@ -87,7 +87,7 @@ pub fn secret(bytes: &[u8]) {
 
 const CRC_CHARS: usize = 6;
 
-/// The text and its checksum, worked out here a second time.
+/// Appends the checksum, which is computed here independently.
 fn with_checksum(body: &str) -> String {
     let mut crc = !body.bytes().fold(!0_u32, |crc, byte| {
         (0..8).fold(crc ^ u32::from(byte), |crc, _| {
@@ -106,7 +106,7 @@ fn with_checksum(body: &str) -> String {
     format!("{body}{}", String::from_utf8_lossy(&tail))
 }
 
-/// A ring with a key of each algorithm, and one token of each key.
+/// A ring with a key of each algorithm, and one token for each key.
 struct Issued {
     signer: Signer,
     tokens: Vec<String>,
@@ -141,8 +141,8 @@ fn issue() -> Option<Issued> {
     })
 }
 
-/// No text but a token that was signed is read as one: not any text, not a signed one with changes,
-/// and not one put together from parts, though it names a key that there is.
+/// Only a signed token is accepted: no arbitrary text, no signed token with changes, and none that is assembled from
+/// parts with the id of an existing key.
 pub fn token(bytes: &[u8]) {
     let Some((&how, rest)) = bytes.split_first() else {
         return;
@@ -159,7 +159,7 @@ pub fn token(bytes: &[u8]) {
     }
 }
 
-/// The token with bytes replaced, inserted or removed: three bytes of instructions for each.
+/// Replaces, inserts or removes bytes of the token. Each edit takes three bytes.
 fn edited(token: &str, edits: &[u8]) -> String {
     let mut token = token.as_bytes().to_vec();
     for edit in edits.chunks_exact(3) {
@@ -175,7 +175,7 @@ fn edited(token: &str, edits: &[u8]) -> String {
     String::from_utf8_lossy(&token).into_owned()
 }
 
-/// Header, claims and signature between zero bytes, in base64url; `KID` stands for a key of the ring.
+/// Assembles a token from header, claims and signature, which zero bytes separate. `KID` stands for a key of the ring.
 fn assembled(kid: &str, parts: &[u8]) -> String {
     let parts = parts.split(|&byte| byte == 0);
     let encoded = parts.map(|part| match std::str::from_utf8(part) {

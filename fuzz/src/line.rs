@@ -1,5 +1,4 @@
-//! Whatever comes as a line of a watch is read or refused, and no object that the API server stores makes
-//! a line that is refused.
+//! Any line of a watch is read or refused. A line with an object that the API server stores is never refused.
 
 use apikey_api::{ApiKey, Organization};
 use apikey_client::object::{Decode, NamespaceLabels};
@@ -8,7 +7,7 @@ use apikey_operator::watch::event::Line;
 use apikey_operator::watch::stored::StoredRecord;
 use k8s_openapi::api::core::v1::Secret;
 
-/// Longest text of an error. Unit: characters.
+/// The longest text of an error. Unit: characters.
 const MAX_ERROR_CHARS: usize = 400;
 
 /// Reads the bytes as a line.
@@ -36,20 +35,20 @@ fn any<K: Decode>(bytes: &[u8]) {
     }
 }
 
-/// The lines that tell of an object whose name is `a`, uid `u` and version 7.
-pub fn tells_of<K: Decode>(object: &str) {
+/// Checks the lines with an object whose name is `a`, uid `u` and version 7.
+pub fn check_identity<K: Decode>(object: &str) {
     for type_ in ["ADDED", "MODIFIED", "DELETED"] {
         let line = format!(r#"{{"type": "{type_}", "object": {object}}}"#);
         let line = Line::<K>::read(line.as_bytes()).expect("an item is no error of the watch");
         let identity = match line {
             Line::Added(item) | Line::Modified(item) => item.identity,
             Line::Deleted(gone) => gone,
-            Line::Bookmark { .. } => unreachable!("it tells of an object"),
+            Line::Bookmark { .. } => unreachable!("the line has an object"),
         };
         assert_eq!((&*identity.name, &*identity.uid), ("a", "u"));
         assert_eq!(identity.version(), 7);
     }
     let line = format!(r#"{{"type": "BOOKMARK", "object": {object}}}"#);
-    // The API server makes bookmarks itself, so any other may be refused.
+    // Only the API server makes bookmarks, so one with other contents may be refused.
     let _ = Line::<K>::read(line.as_bytes());
 }

@@ -39,7 +39,7 @@ fn read<K: Decode>(text: &str, made: &str) {
     let page = format!(r#"{{"metadata": {{}}, "items": [{made}, {made}]}}"#);
     let page: Page<K> = serde_json::from_str(&page).expect("a page is read item by item");
     assert_eq!(page.into_items().len(), 2);
-    line::tells_of::<K>(made);
+    line::check_identity::<K>(made);
     if let Err(error) = stored.object {
         let error = error.to_string();
         assert!(error.chars().count() <= 256 && !error.chars().any(char::is_control));

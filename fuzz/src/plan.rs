@@ -194,9 +194,10 @@ fn check_status(observed: &Observed, status: &ApiKeyStatus) {
     assert_eq!(status.observed_generation, generation);
     let conditions = &status.conditions;
     assert!(conditions.is_sorted_by(|a, b| a.type_ < b.type_));
-    let says = |type_| find(conditions, type_).map(|condition| condition.status.as_str());
-    let is_true = |type_| says(type_) == Some("True");
-    assert!(says(DELIVERED).is_some());
+    let condition_status =
+        |type_| find(conditions, type_).map(|condition| condition.status.as_str());
+    let is_true = |type_| condition_status(type_) == Some("True");
+    assert!(condition_status(DELIVERED).is_some());
     let held = [READY, RECONCILING, STALLED].map(is_true);
     assert_eq!(held.iter().filter(|holds| **holds).count(), 1, "{held:?}");
     assert_eq!(is_true(EXPIRED), status.phase == Some(Phase::Expired));
@@ -220,8 +221,9 @@ fn check_rest(mut observed: Observed, settled: &Plan) {
     let stored = observed.apikey.status.clone().unwrap_or_default();
     let (now, document) = (observed.now, observed.document());
     let before = Reported::stored(&stored, document, now);
-    let told = transitions::changes(&observed.apikey, &before, &settled.status, document, now);
-    for change in told {
+    let reported_changes =
+        transitions::changes(&observed.apikey, &before, &settled.status, document, now);
+    for change in reported_changes {
         let message = change.transition.message;
         assert!(!message.is_empty() && !message.contains(char::is_control));
         let roles = change.audit.and_then(|line| line.previous_roles);
@@ -238,8 +240,8 @@ fn check_rest(mut observed: Observed, settled: &Plan) {
     assert_eq!(again.status, stored);
     let silent = |observed: &Observed, status| {
         let (apikey, document) = (&observed.apikey, observed.document());
-        let told = transitions::changes(apikey, &reported, status, document, now);
-        assert_eq!(told, []);
+        let reported_changes = transitions::changes(apikey, &reported, status, document, now);
+        assert_eq!(reported_changes, []);
     };
     silent(&observed, &stored);
     Arc::make_mut(&mut observed.apikey).status = None;

@@ -51,8 +51,8 @@ async fn with_the_reader_of_audit_lines_gone_keys_are_made_and_each_lost_line_is
     .await;
     let lost = operator.metric("apikey_audit_lines_lost_total");
     assert_eq!(lost, Some(all));
-    let said = operator.stderr();
-    assert_eq!(said.matches("Audit lines can't be written").count(), 1);
+    let log = operator.stderr();
+    assert_eq!(log.matches("Audit lines can't be written").count(), 1);
 }
 
 #[tokio::test]
@@ -66,10 +66,10 @@ async fn with_the_reader_of_audit_lines_stuck_keys_are_made_and_the_operator_end
     let scope = cluster.scope().await;
     make_keys(&scope).await;
     operator.terminate().await;
-    let said = operator.stderr();
+    let log = operator.stderr();
     assert!(
-        said.contains("Audit lines are lost because nothing reads standard output"),
-        "{said}"
+        log.contains("Audit lines are lost because nothing reads standard output"),
+        "{log}"
     );
     drop(end);
 }

@@ -108,12 +108,14 @@ async fn restored_keys_keep_their_secrets_under_new_uids() {
 
     follow(&cluster, &folder, "end");
     operator.terminate().await;
-    let told = operator.audit();
-    let restored = told.iter().filter(|line| line["action"] == "Restore");
+    let audit_lines = operator.audit();
+    let restored = audit_lines
+        .iter()
+        .filter(|line| line["action"] == "Restore");
     assert_eq!(
-        (restored.count(), told.len()),
+        (restored.count(), audit_lines.len()),
         (3, 3),
-        "nothing was minted: {told:?}"
+        "nothing was minted: {audit_lines:?}"
     );
     let versions = scope.kubectl(&[
         "get",
@@ -184,17 +186,17 @@ async fn verifiers_that_come_before_their_keys_wait_for_them() {
     let keys = std::fs::read(&kept).unwrap();
     std::fs::write(&kept, NOTHING).unwrap();
     follow(&cluster, &folder, "restore");
-    eventually("a restart has seen the verifiers", async || {
+    eventually("a restart has seen the credential records", async || {
         let all = scope
-            .verifiers()
+            .operator_secrets()
             .list(&ListParams::default())
             .await
             .unwrap();
-        let verifiers = all
+        let credential_records = all
             .items
             .iter()
             .filter(|s| s.type_.as_deref() == Some(names::VERIFIER_SECRET_TYPE));
-        (verifiers.count() == 3).then_some(())
+        (credential_records.count() == 3).then_some(())
     })
     .await;
     operator.terminate().await;

@@ -44,8 +44,17 @@ async fn assert_all_sound(scope: &Scope<'_>) {
     }
     assert_eq!(secrets.len(), KEYS);
     let ours = ListParams::default().labels("app.kubernetes.io/component=verifier");
-    let verifiers = scope.verifiers().list_metadata(&ours).await.unwrap().items;
-    assert_eq!(verifiers.len(), KEYS, "verifiers in {OPERATOR_NAMESPACE}");
+    let records = scope
+        .operator_secrets()
+        .list_metadata(&ours)
+        .await
+        .unwrap()
+        .items;
+    assert_eq!(
+        records.len(),
+        KEYS,
+        "credential records in {OPERATOR_NAMESPACE}"
+    );
     let delivered = ListParams::default().labels("app.kubernetes.io/component=api-key");
     assert_eq!(
         scope

@@ -16,7 +16,7 @@ async fn gone(scope: &Scope<'_>, key: &ApiKey) {
             .then_some(())
     })
     .await;
-    eventually("the verifier is swept", async || {
+    eventually("the credential record is swept", async || {
         scope.document(key).await.is_none().then_some(())
     })
     .await;
@@ -159,7 +159,7 @@ async fn a_key_made_again_under_its_name_gets_a_new_id_and_never_the_old_secret(
     assert_ne!(first.metadata.uid, second.metadata.uid);
     assert_ne!(after.data("key-id"), before.data("key-id"));
     assert_ne!(after.data("secret"), before.data("secret"));
-    eventually("the first verifier is swept", async || {
+    eventually("the first credential record is swept", async || {
         scope.document(&first).await.is_none().then_some(())
     })
     .await;
@@ -183,9 +183,9 @@ async fn deleting_a_namespace_is_not_held_up() {
     scope.kubectl(&["delete", "namespace", &scope.namespace, "--timeout=25s"]);
     for key in keys {
         let name = names::verifier_secret(key.metadata.uid.as_deref().unwrap());
-        eventually("the verifier is swept", async || {
+        eventually("the credential record is swept", async || {
             scope
-                .verifiers()
+                .operator_secrets()
                 .get_opt(&name)
                 .await
                 .unwrap()

@@ -202,10 +202,10 @@ async fn a_lost_verifier_is_made_anew_with_another_key_id_whatever_the_status_sa
         "-p",
         &forged.to_string(),
     ]);
-    let verifier = names::verifier_secret(key.metadata.uid.as_deref().unwrap());
+    let record = names::verifier_secret(key.metadata.uid.as_deref().unwrap());
     scope
-        .verifiers()
-        .delete(&verifier, &DeleteParams::default())
+        .operator_secrets()
+        .delete(&record, &DeleteParams::default())
         .await
         .unwrap();
     let old = before.data("key-id");
@@ -229,20 +229,20 @@ async fn a_damaged_verifier_stalls_the_key_and_says_what_to_do() {
     let scope = Scope::shared().await;
     scope.apply_key("ci", "");
     let key = scope.ready("ci").await;
-    let verifier = names::verifier_secret(key.metadata.uid.as_deref().unwrap());
+    let record = names::verifier_secret(key.metadata.uid.as_deref().unwrap());
     let half = serde_json::json!({"stringData": {(names::VERIFIER_DATA_KEY): "{\"version\":1,"}});
     let patch = Patch::Merge(half);
     scope
-        .verifiers()
-        .patch(&verifier, &PatchParams::default(), &patch)
+        .operator_secrets()
+        .patch(&record, &PatchParams::default(), &patch)
         .await
         .unwrap();
     scope.apply_key("ci", "description: look again");
     let message = scope.refused("ci", "VerifierUnreadable").await;
-    assert!(message.contains(&verifier), "{message}");
+    assert!(message.contains(&record), "{message}");
     scope
-        .verifiers()
-        .delete(&verifier, &DeleteParams::default())
+        .operator_secrets()
+        .delete(&record, &DeleteParams::default())
         .await
         .unwrap();
     let key = scope.ready("ci").await;

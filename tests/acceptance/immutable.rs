@@ -3,23 +3,23 @@
 use crate::support::Scope;
 
 /// Applies `before`, then expects the API server to refuse `after` with a message that has `says`.
-async fn refuses(before: &str, after: &str, says: &str) {
+async fn refuses(before: &str, after: &str, message: &str) {
     let scope = Scope::shared().await;
     scope.apply_key("ci", before);
     let error = scope
         .try_apply(&scope.key_yaml("ci", after))
         .expect_err(after);
-    assert!(error.contains(says), "{error}");
+    assert!(error.contains(message), "{error}");
     scope.apply_key("ci", before);
 }
 
 #[tokio::test]
 async fn expiry() {
-    let says = "`expiry` is immutable";
+    let message = "`expiry` is immutable";
     let one = "expiry: '2027-05-24T00:00:00Z'";
-    refuses(one, "expiry: '2027-05-25T00:00:00Z'", says).await;
-    refuses("", one, says).await;
-    refuses(one, "", says).await;
+    refuses(one, "expiry: '2027-05-25T00:00:00Z'", message).await;
+    refuses("", one, message).await;
+    refuses(one, "", message).await;
 }
 
 #[tokio::test]
@@ -32,54 +32,54 @@ async fn the_same_expiry_in_another_notation_is_accepted() {
 
 #[tokio::test]
 async fn name_and_organization() {
-    let says = "`name` is immutable";
-    refuses("name: a", "name: b", says).await;
-    refuses("", "name: b", says).await;
-    refuses("name: a", "", says).await;
+    let message = "`name` is immutable";
+    refuses("name: a", "name: b", message).await;
+    refuses("", "name: b", message).await;
+    refuses("name: a", "", message).await;
     refuses("org: one-org", "org: other-org", "`org` is immutable").await;
 }
 
 #[tokio::test]
 async fn name_of_the_delivered_secret() {
-    let says = "`secret.name` is immutable";
-    refuses("secret: {name: a}", "secret: {name: b}", says).await;
-    refuses("", "secret: {name: b}", says).await;
-    refuses("secret: {name: a}", "secret: {}", says).await;
-    refuses("secret: {name: a}", "", says).await;
+    let message = "`secret.name` is immutable";
+    refuses("secret: {name: a}", "secret: {name: b}", message).await;
+    refuses("", "secret: {name: b}", message).await;
+    refuses("secret: {name: a}", "secret: {}", message).await;
+    refuses("secret: {name: a}", "", message).await;
 }
 
 #[tokio::test]
 async fn keys_and_type_of_the_delivered_secret() {
-    let says = "`secret.keys` is immutable";
+    let message = "`secret.keys` is immutable";
     refuses(
         "secret: {keys: {name: A}}",
         "secret: {keys: {name: B}}",
-        says,
+        message,
     )
     .await;
     refuses(
         "secret: {keys: {secret: A}}",
         "secret: {keys: {secret: B}}",
-        says,
+        message,
     )
     .await;
-    refuses("", "secret: {keys: {name: B}}", says).await;
-    refuses("secret: {keys: {name: A}}", "", says).await;
-    let says = "`secret.template.type` is immutable";
+    refuses("", "secret: {keys: {name: B}}", message).await;
+    refuses("secret: {keys: {name: A}}", "", message).await;
+    let message = "`secret.template.type` is immutable";
     refuses(
         "secret: {template: {type: a}}",
         "secret: {template: {type: b}}",
-        says,
+        message,
     )
     .await;
-    refuses("", "secret: {template: {type: b}}", says).await;
-    refuses("secret: {template: {type: a}}", "", says).await;
+    refuses("", "secret: {template: {type: b}}", message).await;
+    refuses("secret: {template: {type: a}}", "", message).await;
 }
 
 #[tokio::test]
 async fn id_and_parent_of_an_organization() {
     let scope = Scope::shared().await;
-    let refuses = |name: &str, before: &str, after: &str, says: &str| {
+    let refuses = |name: &str, before: &str, after: &str, message: &str| {
         let yaml = |more: &str| {
             format!(
                 "{{apiVersion: apikey-operator.dev/v1alpha1, kind: Organization, \
@@ -89,7 +89,7 @@ async fn id_and_parent_of_an_organization() {
         };
         scope.apply(&yaml(before));
         let error = scope.try_apply(&yaml(after)).expect_err(after);
-        assert!(error.contains(says), "{error}");
+        assert!(error.contains(message), "{error}");
     };
     let (one, other) = (
         "id: 1f0c2a52-7b1d-4a38-9c2e-0f6f6f1f9a10",
@@ -132,7 +132,7 @@ async fn sub_organizations_and_tokens_may_change_at_any_time() {
 async fn nonsense_is_refused_at_creation_with_the_fix() {
     let scope = Scope::shared().await;
     let long = format!("name: {}", "x".repeat(56));
-    for (more, says) in [
+    for (more, message) in [
         ("expiry: tomorrow", "expiry"),
         ("roles: []", "roles"),
         ("roles: [a, a]", "roles"),
@@ -177,13 +177,13 @@ async fn nonsense_is_refused_at_creation_with_the_fix() {
         let error = scope
             .try_apply(&scope.key_yaml("ci", more))
             .expect_err(more);
-        assert!(error.contains(says), "{more}: {error}");
+        assert!(error.contains(message), "{more}: {error}");
     }
     let name = "x".repeat(56);
     let error = scope.try_apply(&scope.key_yaml(&name, "")).unwrap_err();
     assert!(error.contains("at most 55 characters"), "{error}");
     scope.apply_key(&name, "name: short");
-    for (spec, says) in [
+    for (spec, message) in [
         ("{}", "allowedNamespaces"),
         ("{allowedNamespaces: {from: Names}}", "`names` must be set"),
         (
@@ -209,6 +209,6 @@ async fn nonsense_is_refused_at_creation_with_the_fix() {
              metadata: {{name: nonsense}}, spec: {spec}}}"
         );
         let error = scope.try_apply(&yaml).expect_err(spec);
-        assert!(error.contains(says), "{spec}: {error}");
+        assert!(error.contains(message), "{spec}: {error}");
     }
 }

@@ -1,7 +1,7 @@
-//! Acceptance tests: one file per promise, against a real Kubernetes control plane.
+//! Acceptance tests: one file for each promise, against a real Kubernetes control plane.
 //!
-//! The operator runs as its own process under the chart's ServiceAccount. Most tests share one
-//! control plane and one operator and keep to a namespace and organizations of their own; those that
+//! The operator runs as a separate process under the chart's ServiceAccount. Most tests share one
+//! control plane and one operator, and each of them uses its own namespace and organizations. Tests that
 //! stop the operator or need other flags start their own.
 
 #![expect(
@@ -9,14 +9,14 @@
     clippy::panic,
     clippy::print_stdout,
     clippy::unwrap_used,
-    reason = "a test stops at the first surprise, and prints what repeats it"
+    reason = "a test fails at the first unexpected result, and prints how to repeat it"
 )]
 
 use std::alloc::System;
 
 use zeroizing_alloc::ZeroAlloc;
 
-/// As in both programs, so that what is true of the memory of this process is true of theirs.
+/// The allocator of both programs, so that the tests of memory hold for this process as well.
 #[global_allocator]
 static WIPES: ZeroAlloc<System> = ZeroAlloc(System);
 

@@ -97,7 +97,11 @@ async fn what_is_done_with_a_secret_leaves_no_copy_of_it() {
 
 /// The peppers, which a process keeps: what finds them would find a secret.
 async fn kept(scope: &Scope<'_>) -> Needle {
-    let ring = scope.verifiers().get(names::PEPPERS_SECRET).await.unwrap();
+    let ring = scope
+        .operator_secrets()
+        .get(names::PEPPERS_SECRET)
+        .await
+        .unwrap();
     let ring = &ring.data.unwrap()[names::KEY_RING_DATA_KEY].0;
     let ring: serde_json::Value = serde_json::from_slice(ring).unwrap();
     let pepper = ring["peppers"][0]["key"].as_str().unwrap();

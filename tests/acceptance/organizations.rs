@@ -277,7 +277,7 @@ async fn a_key_of_the_root_tells_which_sub_organizations_it_does_not_cover() {
     let root = scope.org().to_owned();
     scope.declare(&root, ALL);
     scope.apply_key("ci", &format!("subOrgs: [{{org: {sub}}}]"));
-    let says = async |what: &str, left_out: bool| {
+    let ready_with_message = async |what: &str, left_out: bool| {
         let key = scope.key("ci", what, |key| {
             let conditions = &key.status.as_ref().unwrap().conditions;
             let ready = conditions::find(conditions, conditions::READY).unwrap();
@@ -285,22 +285,22 @@ async fn a_key_of_the_root_tells_which_sub_organizations_it_does_not_cover() {
         });
         key.await
     };
-    says("not covering a sub-organization that is not there", true).await;
+    ready_with_message("not covering a sub-organization that is not there", true).await;
     let below =
         format!("{{parent: {root}, allowedNamespaces: {{from: Names, names: [elsewhere]}}}}");
     scope.declare(&sub, &below);
-    says("covering it, whatever its own namespaces", false).await;
+    ready_with_message("covering it, whatever its own namespaces", false).await;
     let other = format!(
         "{{parent: {root}, roles: [{{key: other}}], \
          allowedNamespaces: {{from: Names, names: [elsewhere]}}}}"
     );
     scope.declare(&sub, &other);
-    says("without a role in it", true).await;
+    ready_with_message("without a role in it", true).await;
     scope.apply_key("ci", &format!("subOrgs: [{{org: {sub}, roles: [other]}}]"));
-    let key = says("covering it with a role of its catalogue", false).await;
+    let key = ready_with_message("covering it with a role of its catalogue", false).await;
     assert_eq!(roles(&key), ["viewer"], "those in its own organization");
     scope.kubectl(&["delete", "organization", &sub]);
-    says("not covering it when it is gone", true).await;
+    ready_with_message("not covering it when it is gone", true).await;
 }
 
 #[tokio::test]

@@ -73,23 +73,23 @@ async fn of_claims_at_once_one_has_the_secret_and_then_nothing_stored_has_it() {
     let next = awaiting(&scope, "ci", ONCE).await;
     assert_ne!(next.data("secret"), value);
     assert_eq!(next.data("key-id"), waiting.data("key-id"));
-    let told = operator.audit();
-    assert!(told.iter().any(|line| line["action"] == "Rotate"));
+    let text = operator.audit();
+    assert!(text.iter().any(|line| line["action"] == "Rotate"));
 }
 
 /// Claims the secret of a key whose Secret somebody changed by a merge patch, and waits for what the status says
 /// of its delivery.
-async fn claimed_of(scope: &Scope<'_>, patch: &Value, says: &str) {
+async fn claimed_of(scope: &Scope<'_>, patch: &Value, expected: &str) {
     awaiting(scope, "ci", ONCE).await;
     let (params, patch) = (PatchParams::default(), Patch::Merge(patch));
     scope.secrets().patch("ci", &params, &patch).await.unwrap();
     scope.claim("ci").await.expect("nobody else claims");
-    let is_said = |key: &ApiKey| {
+    let is_reported = |key: &ApiKey| {
         let status = key.status.as_ref();
         let delivered = status.and_then(|s| conditions::find(&s.conditions, conditions::DELIVERED));
-        delivered.is_some_and(|c| c.reason == "Revealed" && c.message.contains(says))
+        delivered.is_some_and(|c| c.reason == "Revealed" && c.message.contains(expected))
     };
-    scope.key("ci", says, is_said).await;
+    scope.key("ci", expected, is_reported).await;
 }
 
 #[tokio::test]
@@ -115,12 +115,12 @@ async fn a_finalizer_that_keeps_what_nobody_can_change_is_told_of() {
     let open = json!({"metadata": {"finalizers": null}});
     let (params, patch) = (PatchParams::default(), Patch::Merge(&open));
     scope.secrets().patch("ci", &params, &patch).await.unwrap();
-    let is_said = |key: &ApiKey| {
+    let is_reported = |key: &ApiKey| {
         let status = key.status.as_ref().unwrap();
         let delivered = conditions::find(&status.conditions, conditions::DELIVERED);
         delivered.unwrap().message.contains("is kept nowhere")
     };
-    scope.key("ci", "told of the end", is_said).await;
+    scope.key("ci", "told of the end", is_reported).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

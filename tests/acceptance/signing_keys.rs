@@ -32,7 +32,10 @@ fn kids(secret: &Secret) -> Vec<String> {
 async fn stored(scope: &Scope<'_>, what: &str, wanted: impl Fn(&Secret) -> bool) -> Secret {
     let wanted = &wanted;
     eventually(&format!("the signing ring is {what}"), async || {
-        let found = scope.verifiers().get_opt(names::SIGNING_KEYS_SECRET).await;
+        let found = scope
+            .operator_secrets()
+            .get_opt(names::SIGNING_KEYS_SECRET)
+            .await;
         found.unwrap().filter(wanted)
     })
     .await
@@ -48,7 +51,7 @@ async fn logged(operator: &Operator, text: &str) {
 async fn replace_ring(scope: &Scope<'_>, json: &[u8]) {
     let json = ByteString(json.to_vec());
     let patch = Patch::Merge(json!({"data": {names::KEY_RING_DATA_KEY: json}}));
-    let secrets = scope.verifiers();
+    let secrets = scope.operator_secrets();
     secrets
         .patch(names::SIGNING_KEYS_SECRET, &PatchParams::default(), &patch)
         .await
@@ -89,7 +92,7 @@ async fn the_ring_is_made_once_and_another_algorithm_joins_it_in_time() {
 
     // What others put on the Secret is theirs.
     let label = json!({"metadata": {"labels": {"backup": "yes"}}});
-    let secrets = scope.verifiers();
+    let secrets = scope.operator_secrets();
     secrets
         .patch(
             names::SIGNING_KEYS_SECRET,
@@ -208,7 +211,7 @@ async fn keys_take_over_and_go_at_their_time_and_rivals_agree() {
     secret.metadata.name = Some(names::SIGNING_KEYS_SECRET.into());
     let json = ByteString(ring.to_json().unwrap().to_vec());
     secret.data = Some([(names::KEY_RING_DATA_KEY.into(), json)].into());
-    let secrets = scope.verifiers();
+    let secrets = scope.operator_secrets();
     secrets
         .create(&PostParams::default(), &secret)
         .await

@@ -215,13 +215,13 @@ async fn without_a_collector_tokens_are_issued_and_the_log_says_so_once() {
     let key = scope.ready("ci").await;
     let login = Login::of(&scope.credential(&key).await);
     server.ready().await;
-    let told = "Traces can't be sent";
-    server.process.logged(told).await;
+    let message = "Traces can't be sent";
+    server.process.logged(message).await;
     for _ in 0..3000 {
         assert_eq!(server.token_of(&login).status, 200);
     }
     server.process.terminate().await;
-    assert_eq!(server.process.stderr().matches(told).count(), 1);
+    assert_eq!(server.process.stderr().matches(message).count(), 1);
 }
 
 #[tokio::test]

@@ -3,8 +3,8 @@
 use apikey_api::Delivery;
 use apikey_credential::record::Claim;
 
-use super::observe::World;
-use super::state::{Key, Objects, State, UIDS, Uid};
+use super::state::{Key, Objects, State};
+use super::world::{UIDS, Uid, World};
 
 /// An object that a controller learns of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

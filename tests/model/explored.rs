@@ -8,10 +8,11 @@ use apikey_api::Phase;
 use stateright::{Model, Property};
 
 use super::events::{Edit, Object};
-use super::observe::{Decisions, World};
+use super::observe::Decisions;
 use super::promises::{self, Broken};
-use super::state::{Controller, History, Key, Objects, State, UIDS, Uid};
+use super::state::{Controller, History, Key, Objects, State};
 use super::steps::{self, Answer};
+use super::world::{UIDS, Uid, World};
 
 /// Something that happens. Controllers are 0 and 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -8,15 +8,18 @@
     clippy::panic,
     clippy::print_stdout,
     clippy::unwrap_used,
-    reason = "a test stops at the first surprise, and prints how it came to that"
+    reason = "a test fails at the first unexpected result, and prints the way to it"
 )]
 
 mod events;
 mod explored;
+mod interned;
 mod observe;
 mod promises;
+mod record;
 mod state;
 mod steps;
+mod world;
 
 use std::time::Instant;
 
@@ -25,7 +28,7 @@ use stateright::report::WriteReporter;
 use stateright::{Checker, CheckerBuilder, Expectation, HasDiscoveries, Model as _};
 
 use explored::Explored;
-use observe::World;
+use world::World;
 
 /// The start; late enough to drop what was minted at the start; the key has expired.
 const MOMENTS: &[u32] = &[0, 601, 7200];
@@ -75,7 +78,7 @@ fn checker(world: World) -> CheckerBuilder<Explored> {
 /// Explores the world in such an order that the shortest way to a broken promise is found.
 fn explore(name: &str, world: World) {
     let begun = Instant::now();
-    tell(name, &checker(world).spawn_bfs().join(), begun);
+    report(name, &checker(world).spawn_bfs().join(), begun);
 }
 
 /// Explores the world in such an order that only the states of one way at a time are in memory.
@@ -84,11 +87,11 @@ fn explore_far(name: &str, world: World) {
     let mut progress = std::io::stderr();
     let explored = checker(world).spawn_dfs();
     let explored = explored.join_and_report(&mut WriteReporter::new(&mut progress));
-    tell(name, &explored, begun);
+    report(name, &explored, begun);
 }
 
 /// Prints how far it went, and fails if a promise is broken.
-fn tell(name: &str, explored: &impl Checker<Explored>, begun: Instant) {
+fn report(name: &str, explored: &impl Checker<Explored>, begun: Instant) {
     let model = explored.model();
     println!(
         "{name}: {} states, {} transitions, depth {}, {} decisions of the plan, {:.1} s",

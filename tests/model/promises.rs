@@ -5,9 +5,11 @@ use apikey_api::{Delivery, Phase};
 use apikey_credential::record::{CredentialRecord, Entry, MAX_PENDING};
 use apikey_operator::controller::apikey::rotation::END_WITHIN;
 
-use super::observe::{Decisions, World, digest, timestamp};
-use super::state::{Controller, Objects, Seconds, SecretNumber, State, UIDS};
+use super::observe::Decisions;
+use super::record::digest;
+use super::state::{Controller, Objects, State};
 use super::steps::{self, Answer};
+use super::world::{Seconds, SecretNumber, UIDS, World, timestamp};
 
 /// A broken promise, in words.
 pub(crate) type Broken = String;
@@ -247,7 +249,7 @@ fn check_rest(world: &World, state: &State) -> Result<(), Broken> {
     let document = match state.objects.record(key.uid) {
         Some(document) => document,
         None if is_taken && !is_ready => return Ok(()),
-        None => return broken("no verifier"),
+        None => return broken("no record"),
     };
     let soon = now + Seconds::try_from(END_WITHIN.as_secs()).unwrap();
     let of_key = state

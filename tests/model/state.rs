@@ -3,115 +3,13 @@
 //! An object has no version here. A precondition holds if the object is as it was observed: had it
 //! been changed and changed back, the write is the same as one that observed it later.
 
-use std::collections::BTreeMap;
-use std::fmt;
-use std::hash::{Hash, Hasher};
-use std::ops::Deref;
-use std::sync::{LazyLock, Mutex};
-
 use apikey_api::ApiKeyStatus;
 use apikey_credential::record::{Cause, CredentialRecord, Entry};
-use serde::Serialize;
+use apikey_operator::controller::apikey::model::Action;
 
-use super::observe::{Decision, World, digest};
-
-/// Which of the `ApiKey`s that have had the name, from 1.
-pub(crate) type Uid = u8;
-/// All of them.
-pub(crate) const UIDS: [Uid; 2] = [1, 2];
-/// Which of all secrets, from 1, in the order of minting.
-pub(crate) type SecretNumber = u8;
-/// Seconds since the first key was made.
-pub(crate) type Seconds = u32;
-
-/// A value that is stored once, so that states are small and quickly compared.
-pub(crate) struct Interned<T: 'static> {
-    number: u32,
-    value: &'static T,
-}
-
-/// All documents of credential records.
-pub(crate) static DOCUMENTS: LazyLock<Table<CredentialRecord>> = LazyLock::new(Table::default);
-/// All statuses of keys.
-pub(crate) static STATUSES: LazyLock<Table<ApiKeyStatus>> = LazyLock::new(Table::default);
-
-impl<T> Interned<T> {
-    /// `number` must differ from that of every other value of the type. The value stays until the process
-    /// ends.
-    pub(crate) fn new(number: usize, value: T) -> Self {
-        Self {
-            number: u32::try_from(number).unwrap(),
-            value: Box::leak(Box::new(value)),
-        }
-    }
-}
-
-/// The values of one type, by their JSON.
-pub(crate) struct Table<T: 'static>(Mutex<BTreeMap<String, Interned<T>>>);
-
-impl<T> Default for Table<T> {
-    fn default() -> Self {
-        Self(Mutex::default())
-    }
-}
-
-impl<T: Serialize> Table<T> {
-    pub(crate) fn intern(&self, value: T) -> Interned<T> {
-        let json = serde_json::to_string(&value).unwrap();
-        let mut table = self.0.lock().unwrap();
-        let number = table.len();
-        let interned = table.entry(json);
-        *interned.or_insert_with(|| Interned::new(number, value))
-    }
-}
-
-impl<T> Clone for Interned<T> {
-    fn clone(&self) -> Self {
-        *self
-    }
-}
-
-impl<T> Copy for Interned<T> {}
-
-impl<T> PartialEq for Interned<T> {
-    fn eq(&self, other: &Self) -> bool {
-        self.number == other.number
-    }
-}
-
-impl<T> Eq for Interned<T> {}
-
-impl<T> PartialOrd for Interned<T> {
-    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl<T> Ord for Interned<T> {
-    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
-        self.number.cmp(&other.number)
-    }
-}
-
-impl<T> Hash for Interned<T> {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        self.number.hash(state);
-    }
-}
-
-impl<T: fmt::Debug> fmt::Debug for Interned<T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.value.fmt(f)
-    }
-}
-
-impl<T> Deref for Interned<T> {
-    type Target = T;
-
-    fn deref(&self) -> &T {
-        self.value
-    }
-}
+use super::interned::Interned;
+use super::record::digest;
+use super::world::{Seconds, SecretNumber, Uid, World};
 
 /// An `ApiKey`, as far as keys of one world differ.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -193,6 +91,14 @@ pub(crate) struct View {
     pub(crate) deleted: bool,
     pub(crate) replacements: Vec<Seconds>,
     pub(crate) now: Seconds,
+}
+
+/// What `plan` decided.
+#[derive(Debug)]
+pub(crate) struct Decision {
+    pub(crate) actions: Vec<Action>,
+    pub(crate) status: Interned<ApiKeyStatus>,
+    pub(crate) next: Seconds,
 }
 
 /// The next request of a run.

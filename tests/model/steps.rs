@@ -12,11 +12,11 @@ use apikey_operator::controller::apikey::model::{Action, Proof};
 use apikey_operator::controller::apikey::observe::needs_confirmation;
 use apikey_operator::controller::apikey::rotation::{self, MAX_REPLACEMENTS};
 
-use super::observe::{self, Decisions, World, digest, timestamp};
-use super::state::{
-    Controller, DOCUMENTS, Delivered, History, Interned, Key, Next, Objects, Run, Seconds,
-    SecretNumber, State, Uid, View,
-};
+use super::interned::{DOCUMENTS, Interned};
+use super::observe::{self, Decisions};
+use super::record::{self, digest};
+use super::state::{Controller, Delivered, History, Key, Next, Objects, Run, State, View};
+use super::world::{Seconds, SecretNumber, Uid, World, timestamp};
 
 /// What becomes of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -108,19 +108,19 @@ pub(crate) fn advance(
     let Some(mut run) = state.controllers[controller].run.take() else {
         return;
     };
-    let mut told = state.controllers[controller].clone();
+    let mut advanced = state.controllers[controller].clone();
     let mut step = Step {
         world,
         now: world.moments[state.moment],
         objects: &mut state.objects,
         history: &mut state.history,
-        controller: &mut told,
+        controller: &mut advanced,
         run: &mut run,
     };
     let outcome = step.send();
     if answer == Answer::Arrives {
-        told.run = go_on(world, decisions, run, outcome);
-        state.controllers[controller] = told;
+        advanced.run = go_on(world, decisions, run, outcome);
+        state.controllers[controller] = advanced;
     }
 }
 
@@ -260,7 +260,7 @@ impl Step<'_> {
         match proof {
             Proof::First { expires_at } => {
                 let (secret, entry) = self.mint(FIRST_REVISION, Cause::First);
-                let identity = observe::identity(self.run.view.key.uid, secret);
+                let identity = record::identity(self.run.view.key.uid, secret);
                 let mut document = CredentialRecord::new(identity, *expires_at, entry);
                 document.remember(self.request());
                 self.write_minted(document)
@@ -297,7 +297,7 @@ impl Step<'_> {
     /// The next secret and what proves it. It has its number once the proof is stored.
     fn mint(&self, revision: i64, cause: Cause) -> (SecretNumber, Entry) {
         let secret = SecretNumber::try_from(self.history.minted_for.len() + 1).unwrap();
-        (secret, observe::entry(secret, revision, cause, self.now))
+        (secret, record::entry(secret, revision, cause, self.now))
     }
 
     fn write_minted(&mut self, document: CredentialRecord) -> Outcome {
@@ -332,7 +332,7 @@ impl Step<'_> {
     /// Drops what proves the secret that was not delivered; else it goes by age.
     fn forget(&mut self) -> Outcome {
         if let Some((secret, minted_at)) = self.run.minted.take() {
-            let entry = observe::entry(secret, FIRST_REVISION, Cause::First, minted_at);
+            let entry = record::entry(secret, FIRST_REVISION, Cause::First, minted_at);
             if let Some(document) = self.document().without_undelivered(&entry) {
                 self.write_record(document);
             }

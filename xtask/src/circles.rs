@@ -1,40 +1,26 @@
 //! Modules that import each other in a circle.
 
+mod sources;
+
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs;
 use std::path::Path;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Result, bail};
 use syn::visit::{self, Visit};
-use syn::{Attribute, ItemMod, UseTree};
-use walkdir::WalkDir;
+use syn::{ItemMod, UseTree};
 
-/// Path of a module inside its crate: none, the root.
-type Module = Vec<String>;
-type Sources = BTreeMap<Module, Vec<String>>;
+use self::sources::{Module, Sources};
+
 type Imports = BTreeMap<Module, BTreeSet<Module>>;
-
-/// The folder with the sources of each crate.
-const ROOTS: [&str; 7] = [
-    "src",
-    "crates/api/src",
-    "crates/client/src",
-    "crates/credential/src",
-    "crates/kubectl-apikey/src",
-    "crates/policy/src",
-    "xtask/src",
-];
-/// Files of tests, which see what they test.
-const TESTS: [&str; 3] = ["tests", "testing", "simulation"];
 
 /// Fails if modules of one crate import each other in a circle.
 pub(crate) fn check(root: &Path) -> Result<()> {
     let mut circles = Vec::new();
-    for folder in ROOTS {
-        let imports = imports(&sources(&root.join(folder))?)?;
+    for root_file in sources::crates(root)? {
+        let imports = imports(&sources::read(&root.join(&root_file))?);
         for circle in find(&imports) {
-            let names: Vec<_> = circle.iter().map(|module| module.join("::")).collect();
-            circles.push(format!("{folder}: {}", names.join(", ")));
+            let names: Vec<_> = circle.iter().map(|module| name(module)).collect();
+            circles.push(format!("{}: {}", root_file.display(), names.join(", ")));
         }
     }
     if circles.is_empty() {
@@ -46,48 +32,23 @@ pub(crate) fn check(root: &Path) -> Result<()> {
     )
 }
 
-/// The texts of each module below a folder, without tests. A package with a library and a program has two
-/// for its root.
-fn sources(folder: &Path) -> Result<Sources> {
-    let mut sources = Sources::new();
-    for entry in WalkDir::new(folder) {
-        let entry = entry?;
-        let path = entry.path().strip_prefix(folder)?.with_extension("");
-        let mut module: Module = path
-            .iter()
-            .map(|part| part.to_string_lossy().into_owned())
-            .collect();
-        let is_source = entry
-            .path()
-            .extension()
-            .is_some_and(|extension| extension == "rs");
-        if !is_source || module.iter().any(|part| TESTS.contains(&part.as_str())) {
-            continue;
-        }
-        if matches!(
-            module.last().map(String::as_str),
-            Some("mod" | "lib" | "main")
-        ) {
-            module.pop();
-        }
-        let text = fs::read_to_string(entry.path())?;
-        sources.entry(module).or_default().push(text);
+/// The module as a message shows it.
+fn name(module: &Module) -> String {
+    if module.is_empty() {
+        return "crate".to_owned();
     }
-    Ok(sources)
+    module.join("::")
 }
 
 /// What each module imports of its crate.
-fn imports(sources: &Sources) -> Result<Imports> {
+fn imports(sources: &Sources) -> Imports {
     let mut all = Imports::new();
-    for (module, texts) in sources {
+    for (module, file) in sources {
         let mut found = Found {
             module,
             paths: BTreeSet::new(),
         };
-        for text in texts {
-            let file = syn::parse_file(text).with_context(|| module.join("::"))?;
-            found.visit_file(&file);
-        }
+        found.visit_file(file);
         let imported = found.paths.into_iter().filter_map(|mut path| {
             while !sources.contains_key(&path) {
                 path.pop()?;
@@ -96,7 +57,7 @@ fn imports(sources: &Sources) -> Result<Imports> {
         });
         all.insert(module.clone(), imported.collect());
     }
-    Ok(all)
+    all
 }
 
 /// Paths that begin in the crate itself.
@@ -154,7 +115,7 @@ impl<'ast> Visit<'ast> for Found<'_> {
     }
 
     fn visit_item_mod(&mut self, item: &'ast ItemMod) {
-        if !item.attrs.iter().any(is_of_tests) {
+        if !item.attrs.iter().any(sources::is_of_tests) {
             visit::visit_item_mod(self, item);
         }
     }
@@ -167,13 +128,6 @@ impl<'ast> Visit<'ast> for Found<'_> {
         self.add(&segments);
         visit::visit_path(self, path);
     }
-}
-
-fn is_of_tests(attribute: &Attribute) -> bool {
-    attribute.path().is_ident("cfg")
-        && attribute
-            .parse_args::<syn::Path>()
-            .is_ok_and(|condition| condition.is_ident("test"))
 }
 
 /// Groups of modules each of which leads to every other one.
@@ -219,8 +173,8 @@ mod tests {
         };
         let sources = sources
             .iter()
-            .map(|(name, text)| (module(name), vec![(*text).to_owned()]));
-        let imports = imports(&sources.collect()).unwrap();
+            .map(|(name, text)| (module(name), syn::parse_file(text).unwrap()));
+        let imports = imports(&sources.collect());
         let circles = find(&imports).into_iter();
         let names = |circle: BTreeSet<&Module>| {
             let names: Vec<_> = circle.iter().map(|module| module.join("::")).collect();

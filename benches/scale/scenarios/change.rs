@@ -1,4 +1,4 @@
-//! A change of the organization that changes the status of every key: a role leaves its catalogue.
+//! Removes a role from the organization's catalogue, which changes the status of every key.
 
 use std::time::Instant;
 

@@ -1,4 +1,4 @@
-//! Keys that expire in the same second: how late their status is, and whether one gets a token.
+//! Keys that expire in the same second: measures how late their status changes, and checks that none gets a token.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -22,15 +22,15 @@ use crate::sightings::Sightings;
 use crate::wire::Wire;
 
 const NAMESPACE: &str = "expiring";
-/// As many keys as there are, up to this number.
+/// The greatest number of keys that expire.
 const MOST: u32 = 10_000;
-/// Beside twice the time that creating them should take.
+/// The life of a key, in addition to twice the expected time of creating all.
 const MARGIN: Duration = Duration::from_secs(20);
-/// Keys that ask for tokens.
+/// How many keys ask for tokens.
 const CALLERS: u32 = 100;
-/// Time from one question to the next.
+/// The time between requests.
 const PACE: Duration = Duration::from_millis(2);
-/// For how long an expired key goes on asking.
+/// How long an expired key continues to ask.
 const AFTER: SignedDuration = SignedDuration::from_secs(10);
 
 pub(super) async fn measure(setting: &mut Setting, processes: &Processes, pace: Duration) {
@@ -56,7 +56,7 @@ pub(super) async fn measure(setting: &mut Setting, processes: &Processes, pace: 
     let asking = ask(processes.server.address, &callers, expiry);
     let left = Duration::try_from(expiry.duration_since(Clock::system().now()));
     let seeing = async {
-        // Patience is for what comes then.
+        // The time limit begins at the expiry.
         sleep_until(Instant::now() + left.unwrap_or_default()).await;
         expired.next(count).await
     };
@@ -89,7 +89,7 @@ pub(super) async fn measure(setting: &mut Setting, processes: &Processes, pace: 
         .must_be_zero("Tokens that outlive their key", answers.outliving);
 }
 
-/// What some of the keys send, evenly chosen.
+/// Requests of some keys, evenly chosen.
 async fn callers(cluster: &Cluster, count: u32) -> Vec<Request> {
     let secrets = Api::<Secret>::namespaced(cluster.client.clone(), NAMESPACE);
     let mut callers = Vec::new();
@@ -100,13 +100,13 @@ async fn callers(cluster: &Cluster, count: u32) -> Vec<Request> {
     callers
 }
 
-/// What came of the questions.
+/// The responses, counted.
 #[derive(Default)]
 struct Answers {
     tokens: u32,
-    /// Sent at or after the expiry.
+    /// Requests that were sent at or after the expiry.
     asked_late: u32,
-    /// Tokens for those.
+    /// Tokens for requests at or after the expiry.
     late: u32,
     /// Tokens that are valid after the expiry.
     outliving: u32,
@@ -135,7 +135,7 @@ async fn ask(server: SocketAddr, callers: &[Request], expiry: Timestamp) -> Answ
                 let end = claims::of(answer.body)["exp"].as_i64().unwrap();
                 answers.outliving += u32::from(end > expiry.as_second());
             }
-            // Refused; or told to wait, after so many refusals.
+            // Refused, or limited after many refusals.
             401 | 429 => {}
             status => unreachable!("an answer with status {status}"),
         }

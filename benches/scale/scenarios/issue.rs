@@ -1,4 +1,4 @@
-//! From no keys to all Active.
+//! Creates all keys and measures until all are Active.
 
 use std::time::{Duration, Instant};
 
@@ -9,7 +9,7 @@ use super::{CREATORS, NAMESPACE, Processes, Setting, key};
 use crate::create::create;
 use crate::sightings::Sightings;
 
-/// Returns the time for one key.
+/// Issues all keys. Returns the time for one key.
 pub(super) async fn measure(setting: &mut Setting, processes: &Processes) -> Duration {
     let (cluster, count) = (&setting.cluster, setting.keys);
     cluster.namespace(NAMESPACE);

@@ -1,4 +1,4 @@
-//! What is measured with one number of keys, one file per idea, in this order.
+//! The measurements with one number of keys, in this order.
 
 mod change;
 mod expiry;
@@ -27,16 +27,16 @@ use crate::sightings::Sightings;
 pub(crate) const CREATORS: usize = 32;
 pub(crate) const CHEAP: [&str; 2] = ["--argon2-memory-kib=8", "--argon2-iterations=1"];
 pub(crate) const NAMESPACE: &str = "bench";
-/// Role that all keys keep.
+/// The role that all keys keep.
 const KEPT: &str = "viewer";
-/// Role that the organization takes from all keys.
+/// The role that the organization takes from all keys.
 const TAKEN: &str = "editor";
-/// The processes, in the order in which they are told of.
+/// The processes, in the order of the report.
 pub(crate) const WHO: [&str; 2] = ["controller", "token server"];
-/// Before memory of idle processes is read.
+/// How long processes are idle before their memory is read.
 pub(crate) const IDLE: Duration = Duration::from_secs(2);
 
-/// What all parts use.
+/// What all measurements use.
 struct Setting {
     keys: u32,
     cluster: Cluster,
@@ -44,7 +44,7 @@ struct Setting {
     controller_requests: Requests,
     server_requests: Requests,
     measured: Measurements,
-    /// Resident memory of each process without keys. Unit: MiB.
+    /// The resident memory of each process without keys. Unit: MiB.
     empty_mib: [f64; 2],
 }
 
@@ -55,20 +55,20 @@ struct Processes {
 }
 
 impl Processes {
-    /// Resident memory of each. Unit: MiB.
+    /// The resident memory of each process. Unit: MiB.
     fn resident_mib(&self) -> [f64; 2] {
         [&self.controller, &self.server.operator].map(|operator| operator.memory().resident)
     }
 }
 
 impl Setting {
-    /// The API requests of both since the last call, once no more work is done.
+    /// Waits until both are idle. Returns their API requests since the last call.
     async fn settled(&mut self) -> [Seen; 2] {
         let controller = self.controller_requests.settled().await;
         [controller, self.server_requests.now()]
     }
 
-    /// Notes how many API requests each key took since the last call.
+    /// Adds the number of API requests for each key since the last call.
     async fn note_requests(&mut self, when: &str) {
         for (who, seen) in WHO.into_iter().zip(self.settled().await) {
             progress(&format!("Of the {who}: {}", per_key(&seen.work, self.keys)));
@@ -79,7 +79,7 @@ impl Setting {
         }
     }
 
-    /// Notes the resident memory of both.
+    /// Adds the resident memory of both processes.
     fn note_memory(&mut self, processes: &Processes, when: &str) {
         for (who, mib) in WHO.into_iter().zip(processes.resident_mib()) {
             let what = format!("Resident memory of the {who}, {when}");
@@ -87,7 +87,7 @@ impl Setting {
         }
     }
 
-    /// Notes how much of it each key takes.
+    /// Adds the memory for each key.
     fn note_memory_per_key(&mut self, processes: &Processes, when: &str) {
         let added = processes.resident_mib().into_iter().zip(self.empty_mib);
         for (who, (now, empty)) in WHO.into_iter().zip(added) {
@@ -130,8 +130,8 @@ pub(crate) async fn run(keys: u32, report: &mut Report) -> Measurements {
     setting.measured
 }
 
-/// Has one key issued. In the first second of a definition the API server refuses watches, so that
-/// a first key may have to wait for the next attempt.
+/// Issues one key. The API server refuses watches in the first second of a definition, so the first key
+/// may have to wait for the next attempt.
 pub(crate) async fn warm_up(cluster: &Cluster) {
     cluster.namespace("warm-up");
     let mut active = Sightings::of_phase(cluster, "warm-up", Phase::Active).await;
@@ -147,7 +147,7 @@ pub(crate) fn key(n: u32, expiry: Option<Timestamp>) -> ApiKey {
     key
 }
 
-/// Gives the processes time for what they do without being asked.
+/// Gives the processes time for their background work.
 pub(crate) async fn idle(time: Duration) {
     let _ = tokio::time::timeout(time, std::future::pending::<()>()).await;
 }

@@ -1,15 +1,15 @@
-//! From the start of the processes to ready, with all keys there.
+//! Measures a restart of both processes with all keys.
 
 use std::time::Duration;
 
 use super::{CHEAP, IDLE, Processes, Setting, idle};
 
-/// Nobody else is there to lead, and the lease of the killed predecessor has not run out; and the
-/// metrics of each key, read again and again, would take the time that is measured.
+/// No other controller runs, and the lease of the killed predecessor has not expired yet. The benchmark reads
+/// the metrics often, so metrics of each key would distort the result.
 pub(crate) const ALONE: [&str; 2] = ["--leader-elect=false", "--per-key-metrics=false"];
 const LOOK: Duration = Duration::from_millis(50);
 
-/// Kills both and returns those that follow them.
+/// Kills both processes and starts new ones. Returns the new ones.
 pub(super) async fn measure(setting: &mut Setting, killed: Processes) -> Processes {
     drop(killed);
     let controller = setting.cluster.start_operator(&[CHEAP, ALONE].concat());

@@ -1,4 +1,4 @@
-//! When nothing changes.
+//! Counts the API requests of a minute without changes.
 
 use std::time::Duration;
 

@@ -1,5 +1,5 @@
-//! A generator of load: closed loop, one thread on one core, bounded in connections and time, and
-//! for addresses of this machine only.
+//! The load generator: a closed loop on one thread and one core. Connections and time are bounded, and it accepts
+//! only local addresses.
 
 pub(crate) mod tally;
 pub(crate) mod tls;
@@ -21,12 +21,12 @@ use crate::cpu::{self, Share, Use};
 use crate::holder::Request;
 use crate::wire::Wire;
 
-/// Longest wait for answers after the time that is measured.
+/// The longest wait for responses after the measured time.
 const LAST_ANSWERS: Duration = Duration::from_secs(15);
-/// A connection gives up after this many failures.
+/// The number of failures after which a connection gives up.
 const MAX_BROKEN: u64 = 1000;
 
-/// Requests in the form in which they are sent.
+/// The bytes of requests.
 pub(crate) type Requests = Arc<[Request]>;
 
 /// How connections are used.
@@ -40,14 +40,14 @@ pub(crate) enum Mode {
     Handshake(Arc<ClientConfig>),
 }
 
-/// Connections that do the same.
+/// A group of connections with the same behaviour.
 #[derive(Clone)]
 pub(crate) struct Group {
     pub(crate) connections: usize,
-    /// Each connection takes every n-th in turn, so that all are used.
+    /// The requests. Each connection takes every n-th in turn, so that all are used.
     pub(crate) requests: Requests,
     pub(crate) mode: Mode,
-    /// Whether each request is sent once only.
+    /// Whether each request is sent only once.
     pub(crate) once: bool,
 }
 
@@ -63,28 +63,28 @@ impl Group {
     }
 }
 
-/// What is asked, for how long.
+/// What the generator sends, and for how long.
 pub(crate) struct Load<'a> {
     pub(crate) address: SocketAddr,
     pub(crate) groups: &'a [Group],
     pub(crate) warm_up: Duration,
     pub(crate) time: Duration,
-    /// Process id of the server, if it is one of its own.
+    /// The process id of the server, if it is a separate process.
     pub(crate) server: Option<&'a str>,
 }
 
-/// What came of it.
+/// The result of a load.
 pub(crate) struct Outcome {
     /// For each group.
     pub(crate) tallies: Vec<PhaseCounts>,
-    /// How long was measured.
+    /// The measured time.
     pub(crate) time: Duration,
     pub(crate) generator: Share,
     pub(crate) server: Share,
 }
 
 impl Outcome {
-    /// Answers per second of a group with this status.
+    /// Responses per second of a group with this status.
     #[expect(clippy::cast_precision_loss, reason = "counts are far below 2^52")]
     pub(crate) fn rate(&self, group: usize, status: u16) -> f64 {
         self.tallies[group].count(status) as f64 / self.time.as_secs_f64()
@@ -92,7 +92,7 @@ impl Outcome {
 }
 
 impl Load<'_> {
-    /// Runs on the core of callers.
+    /// Runs the load on the core of the load generator.
     pub(crate) fn run(&self) -> Outcome {
         assert!(
             self.address.ip().is_loopback(),
@@ -145,7 +145,7 @@ impl Load<'_> {
     }
 }
 
-/// Takes in the tallies of callers that end, until this time or the last one.
+/// Collects the tallies of callers that end, until this time or until all have ended.
 async fn take(
     tasks: &mut JoinSet<(usize, PhaseCounts)>,
     tallies: &mut [PhaseCounts],
@@ -181,7 +181,7 @@ impl Caller {
         self.tally
     }
 
-    /// The next request; none if all were sent or the time is over.
+    /// The next request. `None` if all were sent or the time is over.
     fn next(&mut self) -> Option<usize> {
         let requests = self.group.requests.len();
         if Instant::now() >= self.window.until || (self.group.once && self.next >= requests) {
@@ -240,7 +240,7 @@ async fn open(address: SocketAddr) -> io::Result<TcpStream> {
     Ok(stream)
 }
 
-/// Status of the answer to one request.
+/// Sends one request and returns the status of the response.
 pub(crate) async fn once(address: SocketAddr, request: &[u8]) -> io::Result<u16> {
     let mut wire = Wire::new(open(address).await?);
     Ok(wire.ask(request).await?.status)

@@ -1,24 +1,24 @@
-//! What came of a load.
+//! The counted responses of a load.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use hdrhistogram::Histogram;
 
-/// Longest time that is told apart. Unit: nanoseconds.
+/// The longest time that the histogram resolves. Unit: nanoseconds.
 const MAX_NANOSECONDS: u64 = 60_000_000_000;
-/// Width of a slice of time.
+/// The width of a slice of time.
 pub(crate) const SLICE: Duration = Duration::from_millis(50);
 
-/// What came of the requests of a group within the time that is measured.
+/// The responses to the requests of a group within the measured time.
 pub(crate) struct PhaseCounts {
-    /// Time from request to answer, and for new connections from their begin. Unit: nanoseconds.
+    /// The time from request to response. For new connections it includes the connect. Unit: nanoseconds.
     times: Histogram<u64>,
-    /// Answers by status code.
+    /// Responses by status code.
     pub(crate) answers: BTreeMap<u16, u64>,
     /// Connections that failed, at any time.
     pub(crate) broken: u64,
-    /// Answers in each slice of the time that is measured.
+    /// Responses in each slice of the measured time.
     pub(crate) slices: Vec<u64>,
 }
 
@@ -71,7 +71,7 @@ impl PhaseCounts {
     }
 }
 
-/// The time that is measured.
+/// The measured time.
 #[derive(Clone, Copy)]
 pub(crate) struct Window {
     pub(crate) from: Instant,

@@ -1,4 +1,4 @@
-//! A certificate for the server, and a client that is as cheap as a generator of load must be.
+//! A certificate for the server, and a cheap TLS client for the load generator.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{ClientConfig, DigitallySignedStruct, Error, SignatureScheme};
 
-/// Certificate and key of the server, in files.
+/// The files of the server's certificate and key.
 pub(crate) struct Identity {
     pub(crate) certificate_file: PathBuf,
     pub(crate) key_file: PathBuf,
@@ -33,8 +33,8 @@ impl Identity {
         }
     }
 
-    /// TLS 1.3, a full handshake for every connection. The certificate is compared with the known
-    /// one and signatures are not verified: it would make the generator the slower side.
+    /// A TLS 1.3 client with a full handshake for every connection. It compares the certificate with the known one. It
+    /// does not verify signatures, because that would make the generator slower than the server.
     pub(crate) fn client(&self) -> Arc<ClientConfig> {
         let provider = Arc::new(aws_lc_rs::default_provider());
         let known = Known {

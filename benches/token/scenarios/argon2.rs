@@ -1,4 +1,4 @@
-//! The peppers are lost: argon2id decides, and what it decided is remembered.
+//! Tokens after the peppers are lost: argon2id checks each secret once, and the result is cached.
 
 use std::time::{Duration, Instant};
 
@@ -15,9 +15,9 @@ use crate::server::{Server, Servers};
 use crate::table::{Rate, Table, cores, times};
 use crate::{baseline, cpu, rings};
 
-/// As many as may wait for one thread.
+/// The number of connections: as many as may wait for one hashing thread.
 const WAITING: usize = 32;
-/// Longest wait for all keys to be decided about once.
+/// The longest wait until each key was checked once.
 const ONCE: Duration = Duration::from_mins(2);
 const HASHES: u32 = 20;
 
@@ -66,7 +66,7 @@ pub(super) async fn measure(sizes: &Sizes, cluster: &Cluster, table: &mut Table)
     flood(sizes, &server, &holders, "default budgets", table);
 }
 
-/// Callers that are remembered, during a flood that argon2id would have to decide about.
+/// Callers with a cached result, during a flood that argon2id would have to check.
 fn flood(sizes: &Sizes, server: &Server, holders: &[Holder], budgets: &str, table: &mut Table) {
     let valid = Group::new(FEW, requests(holders, Holder::request));
     let flood = Group::new(CONNECTIONS, forged(holders));
@@ -92,7 +92,7 @@ fn flood(sizes: &Sizes, server: &Server, holders: &[Holder], budgets: &str, tabl
     );
 }
 
-/// Mean time of argon2id of the default cost, on the core of the server.
+/// The mean time of argon2id with the default cost, on the server's core.
 fn one_hash(holder: &Holder) -> Duration {
     cpu::on_core(cpu::SERVER, || {
         let mut memory = hash::Memory::default();

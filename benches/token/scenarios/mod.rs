@@ -1,4 +1,4 @@
-//! What is measured, one file per idea.
+//! The measurements.
 
 mod argon2;
 mod rates;
@@ -26,7 +26,7 @@ use crate::server::Servers;
 use crate::table::{Table, times};
 
 const CREATORS: usize = 32;
-/// Least hashing cost: where a fingerprint decides, nobody computes the hash again.
+/// Flags for the least hashing cost. Where a fingerprint decides, the hash is not computed again.
 const CHEAP: [&str; 2] = ["--argon2-memory-kib=8", "--argon2-iterations=1"];
 const NAMESPACE: &str = "bench";
 const CONDITIONS: &str = "Keys are of the least hashing cost where many are needed, and of the \
@@ -34,16 +34,16 @@ const CONDITIONS: &str = "Keys are of the least hashing cost where many are need
     is from the first byte of a request, or the begin of its connection, to the last of its answer. \
     TLS callers compare the certificate and verify no signature, as that would make them the slower \
     side. Audit lines go to a file.";
-/// Connections of a load.
+/// The number of connections of a load.
 const CONNECTIONS: usize = 64;
 
 pub(crate) struct Sizes {
     keys: u32,
-    /// Keys hashed at the default cost.
+    /// The number of keys with the default hashing cost.
     costly_keys: u32,
     warm_up: Duration,
     time: Duration,
-    /// Longer than the server waits with writing `lastUsedAt`; nothing for none.
+    /// A time that is longer than the server waits before it writes `lastUsedAt`. Zero skips that measurement.
     long: Duration,
     restarts: u32,
     tries: u32,
@@ -97,7 +97,7 @@ pub(crate) async fn run(sizes: &Sizes, table: &mut Table) {
         servers: Servers::of(&cluster, &PINNED),
         holders: issue(&cluster, sizes.keys, &CHEAP).await,
     };
-    // The last one is the default, and stays for what follows.
+    // The last algorithm is the default. Its ring stays for the following measurements.
     for algorithm in [Algorithm::EdDsa, Algorithm::Rs256, Algorithm::Es256] {
         rates::tokens(&setting, algorithm, table).await;
     }
@@ -111,7 +111,7 @@ pub(crate) async fn run(sizes: &Sizes, table: &mut Table) {
     table.note(CONDITIONS.to_owned());
 }
 
-/// How much the generator can do, and the most that HTTP allows here.
+/// Measures the greatest rate of the generator, against a trivial server.
 fn floor(sizes: &Sizes, table: &mut Table) -> f64 {
     let outcome = baseline::with_trivial_server(|address| {
         Load {

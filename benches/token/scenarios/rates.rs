@@ -1,4 +1,4 @@
-//! Tokens and refusals per second.
+//! Rates of tokens and of refusals.
 
 use std::time::Duration;
 
@@ -17,11 +17,11 @@ use crate::rings;
 use crate::table::{Rate, Table, cores, times};
 
 const SIGNATURES: Duration = Duration::from_secs(1);
-/// Valid callers during a flood.
+/// The number of valid callers during a flood.
 pub(super) const FEW: usize = 4;
-/// The server waits this long before it first writes `lastUsedAt`.
+/// How long the server waits before it first writes `lastUsedAt`.
 const QUIET: Duration = Duration::from_secs(55);
-/// By then it writes.
+/// The time at which the server writes.
 const WRITING: Duration = Duration::from_secs(62);
 
 pub(super) async fn tokens(setting: &Setting<'_>, algorithm: Algorithm, table: &mut Table) {
@@ -49,7 +49,7 @@ pub(super) async fn tokens(setting: &Setting<'_>, algorithm: Algorithm, table: &
     table.headline_rate(&format!("Tokens, {algorithm}"), &outcome, &row);
 }
 
-/// The same for long enough that the server writes when each key was used.
+/// Tokens for so long that the server writes `lastUsedAt` of each key.
 pub(super) async fn long(setting: &Setting<'_>, table: &mut Table) {
     let long = setting.sizes.long;
     if long.is_zero() {
@@ -149,7 +149,7 @@ pub(super) async fn mixed(setting: &Setting<'_>, table: &mut Table) {
     );
 }
 
-/// New connections for each request.
+/// Tokens with a new connection for each request.
 pub(super) async fn connections(setting: &Setting<'_>, table: &mut Table) {
     let sizes = setting.sizes;
     let ring = rings::signing_ring(setting.cluster).await;

@@ -1,4 +1,4 @@
-//! From the start of the process to full speed.
+//! Measures a start of the token server until it has its full rate.
 
 use std::net::TcpStream;
 use std::time::Duration;
@@ -13,9 +13,9 @@ use crate::milliseconds::ms;
 use crate::table::Table;
 
 const LOOK: Duration = Duration::from_millis(1);
-/// For how long the start is watched.
+/// How long the start is observed.
 const WATCHED: Duration = Duration::from_secs(3);
-/// Full speed is this part of what is reached in the end, which noise allows to see.
+/// The part of the final rate that counts as the full rate, so that noise does not matter.
 const FULL: f64 = 0.9;
 
 struct Start {

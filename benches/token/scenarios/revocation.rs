@@ -1,4 +1,4 @@
-//! From a change of a key to the first answer that knows of it, on each of two replicas.
+//! Measures the time from a change of a key to the first response with its effect, on each of two replicas.
 
 use std::future::Future;
 use std::net::SocketAddr;
@@ -20,7 +20,7 @@ use crate::pinned::NO_BUDGETS;
 use crate::table::Table;
 use crate::wire::{Answer, Wire};
 
-/// Longest wait for a change to be seen.
+/// The longest wait for the effect of a change.
 const PATIENCE: Duration = Duration::from_secs(30);
 const RECONCILED: Duration = Duration::from_millis(500);
 const ROLE: &str = "editor";
@@ -66,7 +66,7 @@ pub(super) async fn measure(setting: &Setting<'_>, table: &mut Table) {
     }
 }
 
-/// How long it took until a replica knew.
+/// How long it took until a replica applied the change.
 #[derive(Default)]
 struct Seen {
     since_sent: Vec<Duration>,
@@ -90,15 +90,15 @@ fn show(mut times: Vec<Duration>) -> String {
 }
 
 struct Attempt {
-    /// When the API server was asked for the change.
+    /// When the request was sent to the API server.
     sent: Instant,
-    /// When it had answered.
+    /// When the API server had answered.
     confirmed: Instant,
-    /// When each replica had given its first answer that knows of it.
+    /// When each replica gave its first response with the effect.
     seen: [Instant; 2],
 }
 
-/// Makes a change while both replicas are asked in a tight loop.
+/// Makes a change while requests go to both replicas in a tight loop.
 async fn attempt(
     addresses: [SocketAddr; 2],
     request: &[u8],

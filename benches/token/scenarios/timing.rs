@@ -1,4 +1,4 @@
-//! Does the time of a refusal tell whether a key exists?
+//! Checks that the time of a refusal does not reveal whether a key exists.
 
 use std::net::SocketAddr;
 use std::time::Instant;
@@ -14,7 +14,7 @@ use crate::statistics::{cropped, mean, median, welch};
 use crate::table::Table;
 use crate::wire::Wire;
 
-/// Requests before those that count.
+/// The number of warm-up requests.
 const WARM_UP: usize = 2000;
 
 pub(super) async fn measure(setting: &Setting<'_>, table: &mut Table) {
@@ -38,7 +38,7 @@ pub(super) async fn measure(setting: &Setting<'_>, table: &mut Table) {
         )
     };
     let low = cropped(&unknown, &wrong);
-    // Every second one against the rest tells how far t goes by noise alone.
+    // Compares every second sample with the rest, to show how large t becomes by noise alone.
     let half = |first| {
         low[0]
             .iter()
@@ -67,7 +67,7 @@ pub(super) async fn measure(setting: &Setting<'_>, table: &mut Table) {
     );
 }
 
-/// Times of both kinds, in an order by chance. Unit: nanoseconds.
+/// The times of both kinds, measured in random order. Unit: nanoseconds.
 async fn sample(address: SocketAddr, holders: &[Holder], count: usize) -> [Vec<f64>; 2] {
     let stream = TcpStream::connect(address).await.unwrap();
     stream.set_nodelay(true).unwrap();
@@ -76,7 +76,7 @@ async fn sample(address: SocketAddr, holders: &[Holder], count: usize) -> [Vec<f
     for n in 0..WARM_UP + 2 * count {
         let dice = u32::from_ne_bytes(random::bytes().unwrap());
         let holder = &holders[usize::try_from(dice >> 1).unwrap() % holders.len()];
-        // Both are made, so that nothing but the server can tell them apart.
+        // Both requests are built, so that only the server can cause a difference.
         let both = [holder.unknown_key(), holder.wrong_secret()];
         let kind = usize::from(dice & 1 == 1);
         let sent = Instant::now();

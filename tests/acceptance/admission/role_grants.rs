@@ -96,7 +96,7 @@ async fn a_role_that_one_may_grant_can_be_given_and_another_is_refused_with_the_
     let message = scope
         .apply_key_as(&user, "other", "roles: [build, deploy]")
         .unwrap_err();
-    let said = [
+    let text = [
         format!("user '{user}' may not grant role 'deploy' of organization '{org}'"),
         format!("in namespace '{}'", scope.namespace),
         format!(
@@ -104,7 +104,7 @@ async fn a_role_that_one_may_grant_can_be_given_and_another_is_refused_with_the_
              ['{org}:deploy'], verbs: [grant]}}"
         ),
     ];
-    for part in said {
+    for part in text {
         assert!(message.contains(&part), "{message}");
     }
     assert!(scope.keys().get_opt("other").await.unwrap().is_none());
@@ -339,8 +339,8 @@ async fn to_try_it_out_it_warns_of_each_role_and_the_audit_log_has_them() {
     })
     .await;
     for role in ["build", "deploy"] {
-        let said = format!("may not grant role '{role}'");
-        assert_eq!(made.stderr.matches(&said).count(), 1, "{made:?}");
+        let text = format!("may not grant role '{role}'");
+        assert_eq!(made.stderr.matches(&text).count(), 1, "{made:?}");
     }
     made.done();
     let org = scope.org();

@@ -67,8 +67,8 @@ async fn what_changes_many_keys_is_finished_when_nobody_reads_what_it_says() {
     {
         assert_eq!(key.status.unwrap().revision, Some(2));
     }
-    let (code, said) = unread(&scope, &["suspend", "ci-0", "nothing", "ci-1"]);
-    assert_eq!(code, 1, "{said}");
+    let (code, message) = unread(&scope, &["suspend", "ci-0", "nothing", "ci-1"]);
+    assert_eq!(code, 1, "{message}");
     assert_eq!(count(&scope, true).await, 2);
     let revoked = unread(&scope, &["revoke", "--all", "--yes"]);
     assert_eq!(revoked, (0, String::new()));
@@ -79,9 +79,9 @@ async fn what_changes_many_keys_is_finished_when_nobody_reads_what_it_says() {
 async fn what_changes_many_keys_is_finished_on_a_full_disk_and_fails() {
     let scope = with_keys().await;
     let full = OpenOptions::new().write(true).open("/dev/full").unwrap();
-    let (code, said) = run(&scope, full, &["suspend", "--all"]);
-    assert_eq!(code, 1, "{said}");
-    assert!(said.contains("the output can't be written"), "{said}");
+    let (code, message) = run(&scope, full, &["suspend", "--all"]);
+    assert_eq!(code, 1, "{message}");
+    assert!(message.contains("the output can't be written"), "{message}");
     assert_eq!(count(&scope, true).await, KEYS);
 }
 
@@ -94,8 +94,8 @@ async fn the_first_line_is_read_and_the_rest_is_done() {
         reader.read_exact(&mut first).unwrap();
         first
     });
-    let (code, said) = run(&scope, writer, &["revoke", "--all", "--yes"]);
-    assert_eq!((code, said.as_str()), (0, ""));
+    let (code, message) = run(&scope, writer, &["revoke", "--all", "--yes"]);
+    assert_eq!((code, message.as_str()), (0, ""));
     assert_eq!(&reading.join().unwrap(), b"apikey/");
     assert_eq!(count(&scope, false).await, 0);
 }
@@ -122,9 +122,9 @@ async fn a_secret_is_not_claimed_for_an_output_that_is_closed_or_thrown_away() {
     let scope = Scope::shared().await;
     scope.apply_key("once", "secret: {delivery: RevealOnce}");
     scope.ready("once").await;
-    let refused = |(code, said): (i32, String)| {
-        assert_eq!(code, 2, "{said}");
-        assert!(said.contains("standard output is closed"), "{said}");
+    let refused = |(code, message): (i32, String)| {
+        assert_eq!(code, 2, "{message}");
+        assert!(message.contains("standard output is closed"), "{message}");
     };
     refused(run(&scope, Stdio::null(), &["reveal", "once"]));
     let plugin = scope.plugin_command();
@@ -139,8 +139,8 @@ async fn a_secret_is_not_claimed_for_an_output_that_is_closed_or_thrown_away() {
         shell.env(name, value.unwrap_or_default());
     }
     let output = shell.output().unwrap();
-    let said = String::from_utf8(output.stderr).unwrap();
-    refused((output.status.code().unwrap(), said));
+    let message = String::from_utf8(output.stderr).unwrap();
+    refused((output.status.code().unwrap(), message));
     assert!(scope.plugin(&["reveal", "once"]).done().starts_with("ak_"));
 }
 
@@ -149,15 +149,15 @@ async fn a_claimed_secret_that_nobody_read_is_no_success() {
     let scope = Scope::shared().await;
     scope.apply_key("once", "secret: {delivery: RevealOnce}");
     scope.ready("once").await;
-    let (code, said) = unread(&scope, &["reveal", "once"]);
-    assert_eq!(code, 1, "{said}");
+    let (code, message) = unread(&scope, &["reveal", "once"]);
+    assert_eq!(code, 1, "{message}");
     let hint = format!("kubectl apikey rotate once -n {}", scope.namespace);
-    assert!(said.contains(&hint), "{said}");
+    assert!(message.contains(&hint), "{message}");
     scope.apply_key("full", "secret: {delivery: RevealOnce}");
     scope.ready("full").await;
     let full = OpenOptions::new().write(true).open("/dev/full").unwrap();
-    let (code, said) = run(&scope, full, &["reveal", "full"]);
-    assert_eq!(code, 1, "{said}");
+    let (code, message) = run(&scope, full, &["reveal", "full"]);
+    assert_eq!(code, 1, "{message}");
     let hint = format!("kubectl apikey rotate full -n {}", scope.namespace);
-    assert!(said.contains(&hint), "{said}");
+    assert!(message.contains(&hint), "{message}");
 }

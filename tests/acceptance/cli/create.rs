@@ -175,8 +175,8 @@ async fn what_the_definition_excludes_is_wrong_usage_and_names_the_flag() {
         for run in [&[][..], &["--dry-run"], &["--dry-run", "-o", "yaml"]] {
             let refused = scope.plugin(&[&call[..], run].concat());
             assert_eq!(refused.stdout, "", "{refused:?}");
-            let said = refused.failed(2);
-            assert!(said.contains(expected), "{expected}\n{said}");
+            let result = refused.failed(2);
+            assert!(result.contains(expected), "{expected}\n{result}");
         }
     }
     let keys = scope.keys().list(&ListParams::default()).await.unwrap();
@@ -254,7 +254,7 @@ async fn revoke_asks_on_a_terminal_and_takes_no_for_an_answer() {
     let scope = Scope::shared().await;
     scope.apply_key("ci", "");
     scope.ready("ci").await;
-    for (answer, said, remains) in [
+    for (answer, result, remains) in [
         ("n", "nothing was revoked", true),
         ("y", "ci revoked", false),
     ] {
@@ -262,7 +262,7 @@ async fn revoke_asks_on_a_terminal_and_takes_no_for_an_answer() {
         session.exp_string("LAST-USED").unwrap();
         session.exp_string("Revoke 1 key(s)?").unwrap();
         press(&mut session, &[answer, ENTER]);
-        session.exp_string(said).unwrap();
+        session.exp_string(result).unwrap();
         session.exp_eof().unwrap();
         assert_eq!(scope.keys().get_opt("ci").await.unwrap().is_some(), remains);
     }
@@ -276,15 +276,18 @@ async fn a_key_that_is_claimed_or_encrypted_comes_with_the_way_to_its_secret() {
         scope.plugin(&[&fixed, more].concat())
     };
     let once = ["--delivery", "reveal-once", "--reveal-within", "1h"];
-    let said = create("once", &once);
-    assert!(said.stderr.contains("apikey reveal once -n"), "{said:?}");
-    said.done();
+    let result = create("once", &once);
+    assert!(
+        result.stderr.contains("apikey reveal once -n"),
+        "{result:?}"
+    );
+    result.done();
     let secret = scope.keys().get("once").await.unwrap().spec.secret.unwrap();
     assert_eq!(secret.reveal_within_seconds, Some(3600));
     let recipient = "age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p";
-    let said = create("sealed", &["--recipient", recipient]);
-    assert!(said.stderr.contains("age -d -i"), "{said:?}");
-    said.done();
+    let result = create("sealed", &["--recipient", recipient]);
+    assert!(result.stderr.contains("age -d -i"), "{result:?}");
+    result.done();
     for more in [&once[..], &["--recipient", recipient]] {
         let refused = create("shown", &[more, &["--show-secret"]].concat()).failed(2);
         assert!(refused.contains("does not go with"), "{refused}");
@@ -320,12 +323,12 @@ async fn a_misspelt_organization_ends_create_at_once() {
         "{refused}"
     );
     for more in ["--wait=false", "--dry-run=server"] {
-        let said = create(
+        let result = create(
             more.trim_start_matches('-').split('=').next().unwrap(),
             &[more],
         );
-        assert!(said.stderr.contains(&meant), "{said:?}");
-        said.done();
+        assert!(result.stderr.contains(&meant), "{result:?}");
+        result.done();
     }
 
     // Who may not read Organizations learns it from the status.
@@ -379,14 +382,14 @@ async fn create_warns_of_what_is_left_out() {
         "--sub-org",
         &sub,
     ];
-    let said = scope.plugin(&create);
+    let result = scope.plugin(&create);
     for part in [
         format!("[edtor] not in the catalogue of Organization '{org}', which has [viewer, editor]"),
         format!("Organization '{org}-nowhere' does not exist: it is left out"),
     ] {
-        assert!(said.stderr.contains(&part), "{part}\n{said:?}");
+        assert!(result.stderr.contains(&part), "{part}\n{result:?}");
     }
-    said.done();
+    result.done();
     let tree = scope.plugin(&["status", "ci"]).done();
     let line = format!("{org}-nowhere (does not exist, left out)");
     assert!(tree.contains(&line), "{tree}");

@@ -44,8 +44,8 @@ async fn kubectl_completes_verbs_flags_and_names_of_keys() {
     let flags = complete(&scope, &["rotate", "--over"]).done();
     assert!(flags.contains("--overlap\t"), "{flags}");
     let names = complete(&scope, &["-n", &scope.namespace, "rotate", "c"]).done();
-    let told = format!("ci-upload\tActive, of {}\n", scope.org());
-    assert!(names.starts_with(&told), "{names}");
+    let message = format!("ci-upload\tActive, of {}\n", scope.org());
+    assert!(names.starts_with(&message), "{names}");
     assert!(!names.contains("other"), "{names}");
     let namespace = format!("--namespace={}", &scope.namespace[..5]);
     let namespaces = complete(&scope, &["list", &namespace]).done();

@@ -96,11 +96,11 @@ fn what_is_wrong_with_a_kubeconfig_is_told_without_its_text() {
     ] {
         std::fs::write(&file, &broken).unwrap();
         for refused in runs(&file) {
-            let said = format!("{}{}", refused.stdout, refused.stderr);
-            assert!(said.contains(&place(line)), "{broken}\n{said}");
+            let message = format!("{}{}", refused.stdout, refused.stderr);
+            assert!(message.contains(&place(line)), "{broken}\n{message}");
             let is_quoted =
-                said.contains(TOKEN) || said.contains("\\u{") || said.contains("name: a");
-            assert!(!is_quoted, "{broken}\n{said}");
+                message.contains(TOKEN) || message.contains("\\u{") || message.contains("name: a");
+            assert!(!is_quoted, "{broken}\n{message}");
             refused.failed(1);
         }
     }
@@ -136,9 +136,12 @@ fn what_a_command_for_credentials_prints_is_not_told() {
         operator.arg("controller").env("KUBECONFIG", &file);
         for mut command in [plugin, operator] {
             let refused = outcome(&mut command, "");
-            let said = format!("{}{}", refused.stdout, refused.stderr);
-            assert!(said.contains(expected), "{said}");
-            assert!(!said.contains(TOKEN) && !said.contains("\\u{"), "{said}");
+            let message = format!("{}{}", refused.stdout, refused.stderr);
+            assert!(message.contains(expected), "{message}");
+            assert!(
+                !message.contains(TOKEN) && !message.contains("\\u{"),
+                "{message}"
+            );
             refused.failed(1);
         }
     }

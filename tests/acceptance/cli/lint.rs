@@ -155,8 +155,11 @@ fn a_kind_that_there_is_not_is_a_problem_and_so_is_input_without_an_object() {
     slip.failed(5);
     for nothing in ["", "# nothing yet\n", "---\n---\n"] {
         for form in [&["-f", "-"][..], &["-f", "-", "-o", "json"]] {
-            let said = offline(nothing, form).failed(5);
-            assert!(said.contains("nothing was checked"), "{nothing:?} {said}");
+            let result = offline(nothing, form).failed(5);
+            assert!(
+                result.contains("nothing was checked"),
+                "{nothing:?} {result}"
+            );
         }
     }
     let others = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: other}\n";
@@ -255,7 +258,7 @@ fn an_organization_that_is_in_no_file_may_be_on_the_cluster() {
     let yaml = NOWHERE
         .replace("PARENT", "elsewhere")
         .replace("ROOT", "acme");
-    let said = offline(&yaml, &["-f", "-"]);
+    let result = offline(&yaml, &["-f", "-"]);
     let nowhere = |name: &str| format!("warning: Organization '{name}' is in none of these files");
     for (object, field, part) in [
         ("organization/acme-sub", "spec.parent", nowhere("elsewhere")),
@@ -273,14 +276,14 @@ fn an_organization_that_is_in_no_file_may_be_on_the_cluster() {
         ("apikey/further", "spec.subOrgs", nowhere("acme-typo")),
     ] {
         let line = format!("{object}: {field}: {part}");
-        assert!(said.stdout.contains(&line), "{line}\n{said:?}");
+        assert!(result.stdout.contains(&line), "{line}\n{result:?}");
     }
-    assert_eq!(said.stdout.lines().count(), 5, "{said:?}");
+    assert_eq!(result.stdout.lines().count(), 5, "{result:?}");
     assert!(
-        said.stderr.contains("0 problem(s), 5 warning(s)"),
-        "{said:?}"
+        result.stderr.contains("0 problem(s), 5 warning(s)"),
+        "{result:?}"
     );
-    said.done();
+    result.done();
     // What may be on the cluster is nothing to be strict about.
     let strict = yaml.replace(", unknown]", "]");
     offline(&strict, &["-f", "-", "--strict"]).done();
@@ -295,7 +298,7 @@ async fn with_a_cluster_an_organization_that_is_nowhere_is_a_problem() {
         let yaml = NOWHERE.replace("PARENT", parent).replace("ROOT", root);
         scope.plugin_reads(&yaml, &["lint", "--server", "-f", "-"])
     };
-    let said = lint(&format!("{root}-elsewhere"));
+    let result = lint(&format!("{root}-elsewhere"));
     for part in [
         format!(
             "organization/{root}-sub: spec.parent: Organization '{root}-elsewhere' does not exist"
@@ -306,22 +309,22 @@ async fn with_a_cluster_an_organization_that_is_nowhere_is_a_problem() {
         format!("apikey/of-sub: spec.org: Organization '{root}-sub' has parent '{root}-elsewhere'"),
         format!("apikey/further: spec.subOrgs: warning: Organization '{root}-typo' does not exist"),
     ] {
-        assert!(said.stdout.contains(&part), "{part}\n{said:?}");
+        assert!(result.stdout.contains(&part), "{part}\n{result:?}");
     }
-    assert!(said.failed(5).contains("3 problem(s), 1 warning(s)"));
+    assert!(result.failed(5).contains("3 problem(s), 1 warning(s)"));
     // All of them are on the cluster.
     for name in ["-elsewhere", "x"].map(|end| format!("{root}{end}")) {
         scope.declare(&name, "{allowedNamespaces: {from: All}}");
     }
     let sub = format!("{{parent: {root}, allowedNamespaces: {{from: All}}}}");
     scope.declare(&format!("{root}-typo"), &sub);
-    let said = lint(&format!("{root}-elsewhere"));
+    let result = lint(&format!("{root}-elsewhere"));
     assert!(
-        said.stdout.contains("[unknown] not among the roles"),
-        "{said:?}"
+        result.stdout.contains("[unknown] not among the roles"),
+        "{result:?}"
     );
-    assert_eq!(said.stdout.lines().count(), 1, "{said:?}");
-    said.done();
+    assert_eq!(result.stdout.lines().count(), 1, "{result:?}");
+    result.done();
 }
 
 #[tokio::test]
@@ -343,49 +346,54 @@ async fn who_may_not_list_organizations_gets_the_rest_of_the_checks_and_the_char
     let broken = scope.key_yaml("ci", "rotation: {everyDays: 1, overlapSeconds: 90000}");
     let other = "---\napiVersion: apikey-operator.dev/v1alpha1\nkind: Organization\n\
                  metadata: {name: other}\nspec: {allowedNamespaces: {from: All}}\n";
-    let said = eventually("the binding is in force", async || {
-        let said = lint(&good);
-        (!said.stdout.contains("cannot patch")).then_some(said)
+    let result = eventually("the binding is in force", async || {
+        let result = lint(&good);
+        (!result.stdout.contains("cannot patch")).then_some(result)
     })
     .await;
     assert!(
-        said.stderr
+        result
+            .stderr
             .contains("warning: keys are checked only against"),
-        "{said:?}"
+        "{result:?}"
     );
     let part =
         format!("Organization '{org}' is in none of these files, and you may not list those");
-    assert!(said.stdout.contains(&part), "{said:?}");
+    assert!(result.stdout.contains(&part), "{result:?}");
     assert!(
-        said.stderr
+        result
+            .stderr
             .contains("; the Organizations of the cluster were not read"),
-        "{said:?}"
+        "{result:?}"
     );
-    said.done();
+    result.done();
     let strict = ["lint", "--server", "--strict", "-f", "-"];
-    let said = scope.plugin_reads(&good, &[&strict[..], &user[..]].concat());
-    assert!(said.failed(5).contains("were not read"));
-    let said = lint(&broken);
+    let result = scope.plugin_reads(&good, &[&strict[..], &user[..]].concat());
+    assert!(result.failed(5).contains("were not read"));
+    let result = lint(&broken);
     assert!(
-        said.stdout.contains("must not be longer than `everyDays`"),
-        "{said:?}"
+        result
+            .stdout
+            .contains("must not be longer than `everyDays`"),
+        "{result:?}"
     );
-    said.failed(5);
-    let said = lint(&format!("{good}\n{other}"));
+    result.failed(5);
+    let result = lint(&format!("{good}\n{other}"));
     assert!(
-        said.stdout
+        result
+            .stdout
             .contains("organization/other: the cluster refuses it"),
-        "{said:?}"
+        "{result:?}"
     );
-    said.failed(5);
+    result.failed(5);
 
     cluster.install_chart(&["--set", "rbac.organizationReaders={team}"]);
-    let said = eventually("the chart's binding is in force", async || {
-        let said = lint(&good);
-        said.stderr.starts_with("1 object(s)").then_some(said)
+    let result = eventually("the chart's binding is in force", async || {
+        let result = lint(&good);
+        result.stderr.starts_with("1 object(s)").then_some(result)
     })
     .await;
-    assert_eq!(said.done(), "");
+    assert_eq!(result.done(), "");
     scope
         .plugin(&[&["status", "ci"], &user[..]].concat())
         .failed(3);

@@ -72,27 +72,27 @@ async fn a_change_whose_answer_is_lost_was_made_once() {
             &["create", &new, "--org", scope.org(), "--role", "viewer"],
         );
         assert!(created.done().contains("created"), "{loss:?}");
-        let said = |method, call: &[&str]| losing(&scope, method, loss, call).done();
+        let run_losing = |method, call: &[&str]| losing(&scope, method, loss, call).done();
         assert_eq!(
-            said("PATCH", &["suspend", &name]),
+            run_losing("PATCH", &["suspend", &name]),
             format!("apikey/{name} suspended\n")
         );
         assert_eq!(
-            said("PATCH", &["resume", &name]),
+            run_losing("PATCH", &["resume", &name]),
             format!("apikey/{name} resumed\n")
         );
         assert_eq!(
-            said("PATCH", &["roles", "add", &name, "editor"]),
+            run_losing("PATCH", &["roles", "add", &name, "editor"]),
             format!("apikey/{name} changed\n")
         );
-        let rotated = said("PATCH", &["rotate", &name]);
+        let rotated = run_losing("PATCH", &["rotate", &name]);
         assert!(rotated.contains("rotated to revision 2"), "{rotated}");
-        let discarded = said("PATCH", &["discard-previous", &name, "--yes"]);
+        let discarded = run_losing("PATCH", &["discard-previous", &name, "--yes"]);
         assert!(discarded.contains("revision 1 discarded"), "{discarded}");
         let key = scope.ready(&name).await;
         assert_eq!(key.status.unwrap().revision, Some(2));
         assert_eq!(
-            said("DELETE", &["revoke", &name, "--yes"]),
+            run_losing("DELETE", &["revoke", &name, "--yes"]),
             format!("apikey/{name} revoked\n")
         );
         eventually("the key is gone", async || {

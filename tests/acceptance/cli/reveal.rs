@@ -114,9 +114,9 @@ async fn a_rotated_secret_is_claimed_anew() {
         found.is_none().then_some(())
     })
     .await;
-    let said = scope.plugin(&["rotate", "once"]).done();
+    let message = scope.plugin(&["rotate", "once"]).done();
     let hint = format!("kubectl apikey reveal once -n {}", scope.namespace);
-    assert!(said.contains(&hint), "{said}");
+    assert!(message.contains(&hint), "{message}");
     let second = scope.plugin(&["reveal", "once"]).done();
     assert_ne!(first, second);
     scope.plugin(&["reveal", "once"]).failed(5);

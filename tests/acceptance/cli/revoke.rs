@@ -16,8 +16,8 @@ async fn nothing_is_revoked_without_a_yes() {
     let shown = scope.plugin(&["revoke", "ci", "--dry-run=server"]).done();
     assert_eq!(shown, "apikey/ci revoked (server dry run)\n");
     assert!(scope.keys().get_opt("ci").await.unwrap().is_some());
-    let said = scope.plugin(&["revoke", "ci", "--yes"]).done();
-    assert_eq!(said, "apikey/ci revoked\n");
+    let message = scope.plugin(&["revoke", "ci", "--yes"]).done();
+    assert_eq!(message, "apikey/ci revoked\n");
     assert!(scope.keys().get_opt("ci").await.unwrap().is_none());
 }
 
@@ -28,8 +28,8 @@ async fn keys_of_one_organization_are_revoked_together() {
     scope.apply_key("b", "");
     scope.apply_key("other", "org: other");
     let all = ["revoke", "--all", "--org", scope.org(), "--yes"];
-    let said = scope.plugin(&all).done();
-    assert_eq!(said, "apikey/a revoked\napikey/b revoked\n");
+    let message = scope.plugin(&all).done();
+    assert_eq!(message, "apikey/a revoked\napikey/b revoked\n");
     assert!(scope.keys().get_opt("other").await.unwrap().is_some());
     let outcome = scope.plugin(&all);
     assert!(outcome.stderr.contains("No resources found"), "{outcome:?}");

@@ -11,25 +11,25 @@ async fn roles_change_and_the_secret_stays() {
         .await
         .data("secret");
     let roles = async |arguments: &[&str]| {
-        let said = scope.plugin(&[&["roles"], arguments].concat()).done();
+        let result = scope.plugin(&[&["roles"], arguments].concat()).done();
         let key = scope.keys().get("ci").await.unwrap();
-        (said, key.spec.roles)
+        (result, key.spec.roles)
     };
-    let (said, now) = roles(&["add", "ci", "deployer", "viewer"]).await;
+    let (result, now) = roles(&["add", "ci", "deployer", "viewer"]).await;
     assert_eq!(
-        (said.trim(), now),
+        (result.trim(), now),
         (
             "apikey/ci changed",
             vec!["viewer".into(), "deployer".into()]
         )
     );
-    let (said, now) = roles(&["remove", "apikey/ci", "viewer"]).await;
+    let (result, now) = roles(&["remove", "apikey/ci", "viewer"]).await;
     assert_eq!(
-        (said.trim(), now),
+        (result.trim(), now),
         ("apikey/ci changed", vec!["deployer".into()])
     );
-    let (said, _) = roles(&["set", "ci", "deployer"]).await;
-    assert_eq!(said.trim(), "apikey/ci unchanged");
+    let (result, _) = roles(&["set", "ci", "deployer"]).await;
+    assert_eq!(result.trim(), "apikey/ci unchanged");
     let refused = scope
         .plugin(&["roles", "remove", "ci", "deployer"])
         .failed(2);
@@ -80,19 +80,20 @@ async fn a_role_that_the_catalogue_lacks_is_given_with_a_warning() {
         "{allowedNamespaces: {from: All}, roles: [{key: viewer}, {key: editor}]}",
     );
     scope.apply_key("ci", "");
-    let said = scope.plugin(&["roles", "add", "ci", "editor"]);
-    assert!(!said.stderr.contains("warning"), "{said:?}");
-    let said = scope.plugin(&["roles", "add", "ci", "nonsense"]);
+    let result = scope.plugin(&["roles", "add", "ci", "editor"]);
+    assert!(!result.stderr.contains("warning"), "{result:?}");
+    let result = scope.plugin(&["roles", "add", "ci", "nonsense"]);
     assert!(
-        said.stderr
+        result
+            .stderr
             .contains("warning: [nonsense] not in the catalogue"),
-        "{said:?}"
+        "{result:?}"
     );
     assert!(
-        said.stderr.contains("which has [viewer, editor]"),
-        "{said:?}"
+        result.stderr.contains("which has [viewer, editor]"),
+        "{result:?}"
     );
-    assert_eq!(said.done(), "apikey/ci changed\n");
+    assert_eq!(result.done(), "apikey/ci changed\n");
 }
 
 #[tokio::test]
@@ -103,11 +104,11 @@ async fn whoever_takes_the_last_role_in_force_is_told() {
         "{allowedNamespaces: {from: All}, roles: [{key: viewer}, {key: editor}]}",
     );
     scope.apply_key("ci", "roles: [viewer, editor, nonsense]");
-    let said = scope.plugin(&["roles", "remove", "ci", "editor"]);
-    assert!(!said.stderr.contains("no role in force"), "{said:?}");
-    let said = scope.plugin(&["roles", "remove", "ci", "viewer"]);
+    let result = scope.plugin(&["roles", "remove", "ci", "editor"]);
+    assert!(!result.stderr.contains("no role in force"), "{result:?}");
+    let result = scope.plugin(&["roles", "remove", "ci", "viewer"]);
     let expected =
         "warning: the key has no role in force any more, so it gets no token: [nonsense] not in";
-    assert!(said.stderr.contains(expected), "{said:?}");
-    said.done();
+    assert!(result.stderr.contains(expected), "{result:?}");
+    result.done();
 }

@@ -9,15 +9,15 @@ async fn rotate_waits_for_the_new_secret_and_says_how_long_the_old_one_holds() {
     let scope = Scope::shared().await;
     let server = Scope::token_server().await;
     let old = Login::of(&scope.usable(server, "ci", "").await);
-    let said = scope.plugin(&["rotate", "ci", "--overlap", "24h"]).done();
+    let message = scope.plugin(&["rotate", "ci", "--overlap", "24h"]).done();
     assert!(
-        said.starts_with("apikey/ci rotated to revision 2; revision 1 is accepted until "),
-        "{said}"
+        message.starts_with("apikey/ci rotated to revision 2; revision 1 is accepted until "),
+        "{message}"
     );
     let key = scope.keys().get("ci").await.unwrap();
     let status = key.status.clone().unwrap();
     let until = status.previous_secret.unwrap().valid_until.0;
-    assert!(said.contains(&until.to_string()), "{said} {until}");
+    assert!(message.contains(&until.to_string()), "{message} {until}");
     assert!(until.duration_since(now()).as_hours() >= 23, "{until}");
     let annotations = key.metadata.annotations.unwrap();
     let overlap = &annotations[names::ANNOTATION_ROTATE_OVERLAP_SECONDS];
@@ -41,12 +41,15 @@ async fn rotate_waits_for_the_new_secret_and_says_how_long_the_old_one_holds() {
     assert!(!annotations.contains_key(names::ANNOTATION_ROTATE_OVERLAP_SECONDS));
 
     // Without an overlap it does not wait, and the one before keeps its time.
-    let said = scope.plugin(&["rotate", "ci", "--overlap", "0"]).done();
+    let message = scope.plugin(&["rotate", "ci", "--overlap", "0"]).done();
     assert!(
-        said.contains("revision 3; the replaced secret is refused"),
-        "{said}"
+        message.contains("revision 3; the replaced secret is refused"),
+        "{message}"
     );
-    assert!(said.contains("revision 1 is accepted until"), "{said}");
+    assert!(
+        message.contains("revision 1 is accepted until"),
+        "{message}"
+    );
     eventually("the replaced secret is refused", async || {
         (server.token_of(&new).status == 401).then_some(())
     })
@@ -74,8 +77,8 @@ async fn discard_previous_ends_an_overlap() {
         .done();
     assert_eq!(shown, "apikey/ci revision 1 discarded (dry run)\n");
     assert_eq!(server.token_of(&old).status, 200);
-    let said = scope.plugin(&["discard-previous", "ci", "--yes"]).done();
-    assert!(said.contains("revision 1 discarded"), "{said}");
+    let message = scope.plugin(&["discard-previous", "ci", "--yes"]).done();
+    assert!(message.contains("revision 1 discarded"), "{message}");
     eventually("the replaced secret is refused", async || {
         (server.token_of(&old).status == 401).then_some(())
     })
@@ -127,8 +130,8 @@ async fn without_an_operator_the_wait_ends_with_what_to_check() {
     let cluster = Cluster::start();
     let scope = cluster.scope().await;
     scope.apply_key("ci", "");
-    let said = scope.plugin(&["rotate", "ci", "--wait=false"]).done();
-    assert_eq!(said, "apikey/ci rotation requested\n");
+    let message = scope.plugin(&["rotate", "ci", "--wait=false"]).done();
+    assert_eq!(message, "apikey/ci rotation requested\n");
     let late = scope.plugin(&["rotate", "ci", "--timeout", "1s"]).failed(6);
     assert!(late.contains("kubectl apikey check"), "{late}");
     assert!(late.contains("no operator has seen this key"), "{late}");

@@ -9,19 +9,19 @@ async fn keys_are_suspended_and_resumed_by_name_and_by_label() {
         scope.apply_key(name, "");
     }
     scope.kubectl(&["label", "apikey", "a", "b", "team=web"]);
-    let said = scope.plugin(&["suspend", "-l", "team=web"]).done();
-    assert_eq!(said, "apikey/a suspended\napikey/b suspended\n");
+    let message = scope.plugin(&["suspend", "-l", "team=web"]).done();
+    assert_eq!(message, "apikey/a suspended\napikey/b suspended\n");
     let suspended = async |name: &str| scope.keys().get(name).await.unwrap().spec.suspended;
     assert!(suspended("a").await && suspended("b").await && !suspended("c").await);
-    let said = scope.plugin(&["resume", "a", "c"]).done();
-    assert_eq!(said, "apikey/a resumed\napikey/c unchanged\n");
+    let message = scope.plugin(&["resume", "a", "c"]).done();
+    assert_eq!(message, "apikey/a resumed\napikey/c unchanged\n");
     assert!(!suspended("a").await);
     let outcome = scope.plugin(&["suspend", "a", "nothing"]);
     assert_eq!(outcome.stdout, "apikey/a suspended\n");
-    let said = outcome.failed(1);
+    let message = outcome.failed(1);
     assert!(
-        said.contains("apikey/nothing: not found") && said.contains("1 of 2"),
-        "{said}"
+        message.contains("apikey/nothing: not found") && message.contains("1 of 2"),
+        "{message}"
     );
     assert_eq!(scope.plugin(&["suspend", "nothing"]).code, 3);
     let unclear = scope.plugin(&["suspend"]).failed(2);
@@ -43,8 +43,8 @@ async fn an_organization_that_does_not_exist_is_a_slip_and_one_without_keys_is_n
     }
     // A key that waits for its Organization is one all the same.
     scope.apply_key("early", &format!("org: {typo}"));
-    let said = scope.plugin(&["suspend", "--all", "--org", &typo]).done();
-    assert_eq!(said, "apikey/early suspended\n");
+    let message = scope.plugin(&["suspend", "--all", "--org", &typo]).done();
+    assert_eq!(message, "apikey/early suspended\n");
 }
 
 #[tokio::test]

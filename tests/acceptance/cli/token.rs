@@ -243,10 +243,10 @@ async fn a_secret_is_never_an_argument_and_never_printed_back() {
         let refused = refused.failed(2);
         assert!(refused.contains("must not be an argument"), "{refused}");
     }
-    let told = scope.plugin_reads(&format!("{secret}\n"), &["inspect", "--find"]);
-    let all = format!("{told:?}");
+    let message = scope.plugin_reads(&format!("{secret}\n"), &["inspect", "--find"]);
+    let all = format!("{message:?}");
     assert!(!all.contains(&secret[20..]), "{all}");
-    let text = told.done();
+    let text = message.done();
     assert!(text.contains(&format!("key id: {id}")), "{text}");
     let owner = format!("{}/ci (Active)", scope.namespace);
     assert!(text.contains(&owner), "{text}");
@@ -273,9 +273,9 @@ async fn a_token_is_inspected_without_a_network() {
     let command = command
         .args(["inspect", &token])
         .env("KUBECONFIG", "/nonexistent");
-    let told = outcome(command, "");
-    assert!(told.stderr.contains("not checked"), "{told:?}");
-    let text = told.done();
+    let message = outcome(command, "");
+    assert!(message.stderr.contains("not checked"), "{message:?}");
+    let text = message.done();
     assert!(
         text.contains("typ: at+jwt") && text.contains("exp: "),
         "{text}"

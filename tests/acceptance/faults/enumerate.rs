@@ -68,8 +68,8 @@ pub(super) const KINDS: usize = OF_CALLS.len() + OF_EVENTS.len() + 1;
 /// of these only the call can fail.
 pub(super) fn depth_one(calls: &Calls) -> Vec<Case> {
     let all = calls.iter().flat_map(|(scenario, calls)| {
-        let of_story = single_faults(calls);
-        let numbered = of_story.into_iter().enumerate();
+        let of_scenario = single_faults(calls);
+        let numbered = of_scenario.into_iter().enumerate();
         numbered.map(|(n, fault)| Case::new(*scenario, vec![fault], &format!("one-{n}")))
     });
     all.collect()
@@ -81,9 +81,9 @@ fn single_faults(calls: &[Call]) -> Vec<Fault> {
         kind,
     });
     let at_calls = calls.iter().flat_map(|call| {
-        let heard = OF_EVENTS.into_iter().chain([Kind::Gone]);
-        let heard = heard.filter(|_| call.sort.object != Object::Event);
-        OF_CALLS.into_iter().chain(heard).map(|kind| Fault {
+        let kinds = OF_EVENTS.into_iter().chain([Kind::Gone]);
+        let kinds = kinds.filter(|_| call.sort.object != Object::Event);
+        OF_CALLS.into_iter().chain(kinds).map(|kind| Fault {
             moment: Moment::Call(*call),
             kind,
         })

@@ -20,7 +20,7 @@ use kube::{Api, Resource, ResourceExt};
 use parking_lot::Mutex;
 use tokio::task::JoinSet;
 
-use super::scenarios::KeyState;
+use super::key_state::KeyState;
 use crate::support::Scope;
 
 /// More attempts than these are never remembered.
@@ -68,8 +68,8 @@ impl HistoryRecorder {
         KeyState {
             key: records.keys.get(name).cloned(),
             secret: records.delivered.get(name).cloned(),
-            verifiers: uids
-                .filter_map(|uid| records.verifiers.get(uid).cloned())
+            credential_records: uids
+                .filter_map(|uid| records.credential_records.get(uid).cloned())
                 .collect(),
         }
     }
@@ -121,7 +121,7 @@ pub(super) struct Records {
     namespace: String,
     pub(super) keys: BTreeMap<String, ApiKey>,
     /// By the uid of the key.
-    pub(super) verifiers: BTreeMap<String, CredentialRecord>,
+    pub(super) credential_records: BTreeMap<String, CredentialRecord>,
     /// uids of keys by name.
     uids: BTreeMap<String, BTreeSet<String>>,
     /// By name.
@@ -173,22 +173,22 @@ impl Records {
                 PepperRing::parse(data(&secret, names::KEY_RING_DATA_KEY)).expect("a ring")
             });
         } else if let Some(uid) = names::verifier_owner_uid(name) {
-            self.verifier(uid, secret.as_ref(), now);
+            self.take_record(uid, secret.as_ref(), now);
         } else {
             self.delivery(name, secret, now);
         }
     }
 
-    fn verifier(&mut self, uid: &str, secret: Option<&CoreSecret>, now: Timestamp) {
+    fn take_record(&mut self, uid: &str, secret: Option<&CoreSecret>, now: Timestamp) {
         let Some(secret) = secret else {
-            self.verifiers.remove(uid);
+            self.credential_records.remove(uid);
             return;
         };
         if secret.type_.as_deref() != Some(names::VERIFIER_SECRET_TYPE) {
             return;
         }
-        let document =
-            CredentialRecord::parse(data(secret, names::VERIFIER_DATA_KEY)).expect("a verifier");
+        let document = CredentialRecord::parse(data(secret, names::VERIFIER_DATA_KEY))
+            .expect("a credential record");
         if document.owner.namespace != self.namespace {
             return;
         }
@@ -198,7 +198,7 @@ impl Records {
         if document.pending.len() > MAX_PENDING {
             self.violation(uid, format!("{name}: too many attempts"));
         }
-        self.verifiers.insert(uid.to_owned(), document);
+        self.credential_records.insert(uid.to_owned(), document);
         self.judge(&name, now);
     }
 
@@ -235,7 +235,7 @@ impl Records {
             return;
         };
         let value = Secret::parse(&text(secret, names::data::SECRET)).expect("the format");
-        let document = self.verifiers.get(&owner.uid);
+        let document = self.credential_records.get(&owner.uid);
         if !document.is_some_and(|document| self.accepts(document, &value, now)) {
             let version = secret.resource_version().unwrap_or_default();
             let what = format!("{name}: version {version} of the Secret is refused");
@@ -247,7 +247,10 @@ impl Records {
         let pending = document.pending.iter().map(|pending| &pending.entry);
         let previous = document.accepted_previous(now).map(|(entry, _)| entry);
         let mut entries = pending.chain([&document.current]).chain(previous);
-        let ring = self.ring.as_ref().expect("peppers come before verifiers");
+        let ring = self
+            .ring
+            .as_ref()
+            .expect("peppers come before credential records");
         entries.any(|entry| ring.matches(value, &entry.fingerprint) == Some(true))
     }
 }

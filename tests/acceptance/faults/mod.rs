@@ -4,8 +4,10 @@
 //! fault, in a case of its own: a key of its own, and all keys at once under one controller. Pairs of
 //! faults are sampled.
 
+mod check;
 mod enumerate;
 mod history;
+mod key_state;
 mod oracle;
 mod run;
 mod scenarios;
@@ -14,8 +16,9 @@ mod table;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
 
+use self::check::run;
 use self::enumerate::{Calls, Case, depth_one, depth_two};
-use self::run::{Outcome, look, run};
+use self::run::{Outcome, look};
 use self::scenarios::{SCENARIOS, Scenario};
 use crate::support::{Cluster, Fault, Harm, Kind, Sort};
 

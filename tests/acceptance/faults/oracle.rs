@@ -41,14 +41,17 @@ pub(super) async fn settled(run: &Run<'_>) {
         }
         let of_keys = records.keys.values().map(|key| key.metadata.uid.as_ref());
         let of_keys: BTreeSet<_> = of_keys.flatten().collect();
-        let proven: BTreeSet<_> = records.verifiers.keys().collect();
-        assert_eq!(of_keys, proven, "a verifier for each key, and none else");
+        let proven: BTreeSet<_> = records.credential_records.keys().collect();
+        assert_eq!(
+            of_keys, proven,
+            "one credential record for each key, and no other"
+        );
         let delivering = run.cases.iter().filter(|case| case.scenario.is_delivered());
         let delivering: BTreeSet<_> = delivering.map(|case| &case.name).collect();
         let delivered: BTreeSet<_> = records.delivered.keys().collect();
         assert_eq!(
             delivering, delivered,
-            "a Secret for each key, and none else"
+            "one Secret for each key, and no other"
         );
     });
 }
@@ -192,14 +195,14 @@ pub(super) async fn nothing_leaks(run: &Run<'_>) {
             .values()
             .map(|secret| &secret.metadata)
             .collect();
-        let verifiers: Vec<_> = records.verifiers.values().collect();
+        let credential_records: Vec<_> = records.credential_records.values().collect();
         let keys: Vec<_> = records.keys.values().collect();
         let mut shown = vec![
             ("Events", json(&events)),
             ("Organizations", json(&organizations)),
             ("ApiKeys", json(&keys)),
             ("metadata of Secrets", json(&metadata)),
-            ("verifiers", json(&verifiers)),
+            ("credential records", json(&credential_records)),
             ("audit logs of the API server", audit_log),
         ];
         shown.extend(run.shown.iter().cloned());

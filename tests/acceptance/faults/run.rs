@@ -8,45 +8,25 @@ use k8s_openapi::api::core::v1::Secret;
 use kube::api::{Patch, PatchParams};
 use kube::{Api, Client, Resource as _};
 use serde_json::json;
-use tokio::net::TcpStream;
 use tokio::time::Instant;
 
 use super::enumerate::Case;
 use super::history::HistoryRecorder;
-use super::oracle;
-use super::scenarios::{FORGOTTEN_SECONDS, LEFT_SECONDS, LIFE_SECONDS, MOVED_SECONDS};
-use crate::support::{
-    Call, Cluster, Faults, Inside, MovedClock, Scope, eventually, free_address, ready_reason,
-};
+use super::scenarios::MOVED_SECONDS;
+use crate::support::{Call, Cluster, Faults, Inside, MovedClock, Scope, eventually, ready_reason};
 
 /// Users who do something at the same time.
 const USERS: usize = 16;
 /// A process has done what it was to do that sends nothing for this long.
 const DONE: Duration = Duration::from_secs(2);
-/// A process is quiet that sends nothing for this long. Organizations are counted every 5 seconds.
-const QUIET: Duration = Duration::from_secs(6);
 /// A call without an answer keeps a worker for 10 seconds: there is one for each key.
 const WORKERS: &str = "--concurrency=1024";
-/// Whoever asks for refused keys is not slowed.
-const UNLIMITED: [&str; 2] = [
-    "--source-failures-per-second=100000",
-    "--failures-per-second=100000",
-];
-
 /// What became of a case.
 pub(super) struct Outcome {
     /// How many of its faults happened.
     pub(super) happened: usize,
     /// Its calls until the process without faults.
     pub(super) calls: Vec<Call>,
-}
-
-/// Runs cases that all restore, or none of which does; fails unless each ends well.
-pub(super) async fn run(cluster: &Cluster, cases: &[Case]) -> Vec<Outcome> {
-    let mut run = Run::harmed(cluster, cases).await;
-    let outcomes = run.outcomes();
-    run.end().await;
-    outcomes
 }
 
 /// Runs cases likewise, only to see what happens.
@@ -62,12 +42,12 @@ pub(super) struct Run<'a> {
     /// Logs and metrics of processes that have ended.
     pub(super) shown: Vec<(&'static str, String)>,
     pub(super) faults: Faults,
-    clock: MovedClock,
+    pub(super) clock: MovedClock,
 }
 
 impl<'a> Run<'a> {
     /// All faults have happened, and every key has come to its end.
-    async fn harmed(cluster: &'a Cluster, cases: &'a [Case]) -> Self {
+    pub(super) async fn harmed(cluster: &'a Cluster, cases: &'a [Case]) -> Self {
         let scope = cluster.scope().await;
         let clock = MovedClock::default();
         let mut run = Self {
@@ -151,34 +131,6 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// Judges, beside a process without faults.
-    async fn end(&mut self) {
-        if self.restores() {
-            self.cluster.install_chart(&[]);
-        }
-        self.clock.advance(FORGOTTEN_SECONDS);
-        self.faults.end();
-        let client = self.faults.client(self.cluster.admin_config().await);
-        let address = free_address();
-        let listen = address.to_string();
-        let process = Inside::both_with(client, self.clock.clock(), &listen, &UNLIMITED).await;
-        eventually("the token server listens", async || {
-            TcpStream::connect(address).await.ok()
-        })
-        .await;
-        self.until_over("each key has its end").await;
-        self.until_silent_for(QUIET).await;
-        oracle::settled(self).await;
-        oracle::refused_while_unreadable(self, address).await;
-        let passed = MOVED_SECONDS + FORGOTTEN_SECONDS;
-        self.clock.advance(LIFE_SECONDS - passed - LEFT_SECONDS);
-        oracle::tokens_before_expiry(self, address).await;
-        self.clock.advance(LEFT_SECONDS);
-        oracle::no_token_after_expiry(self, address).await;
-        self.ended(process);
-        oracle::nothing_leaks(self).await;
-    }
-
     /// Waits until the API server lets the controller take over Secrets: it reads an admission policy some time
     /// after it was stored.
     async fn until_adoption_is_allowed(&self) {
@@ -199,11 +151,11 @@ impl<'a> Run<'a> {
         .await;
     }
 
-    fn restores(&self) -> bool {
+    pub(super) fn restores(&self) -> bool {
         self.cases.iter().any(|case| case.scenario.restores())
     }
 
-    fn outcomes(&self) -> Vec<Outcome> {
+    pub(super) fn outcomes(&self) -> Vec<Outcome> {
         let outcomes = self.cases.iter().map(|case| Outcome {
             happened: self.faults.happened(&case.name),
             calls: self.faults.calls(&case.name),
@@ -216,7 +168,7 @@ impl<'a> Run<'a> {
         !is_dead && !case.scenario.is_over(&self.history.state(&case.name))
     }
 
-    async fn until_over(&self, what: &str) {
+    pub(super) async fn until_over(&self, what: &str) {
         eventually(what, async || {
             let is_open = self.cases.iter().any(|case| self.is_open(case));
             (!is_open).then_some(())
@@ -224,7 +176,7 @@ impl<'a> Run<'a> {
         .await;
     }
 
-    async fn until_silent_for(&self, time: Duration) {
+    pub(super) async fn until_silent_for(&self, time: Duration) {
         let mut last = (None, Instant::now());
         eventually("the process sends nothing", || {
             let requests = self.faults.requests();
@@ -236,7 +188,7 @@ impl<'a> Run<'a> {
         .await;
     }
 
-    fn ended(&mut self, process: Inside) {
+    pub(super) fn ended(&mut self, process: Inside) {
         self.shown.push(("logs", process.log()));
         self.shown.push(("metrics", process.metrics()));
         drop(process);

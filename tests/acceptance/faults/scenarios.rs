@@ -1,13 +1,13 @@
 //! The scenarios: what is done for a key, and how it stands at the end.
 
 use apikey_api::{ApiKey, Organization, Phase, names};
-use apikey_credential::record::{Claim, CredentialRecord};
-use k8s_openapi::api::core::v1::Secret;
+use apikey_credential::record::Claim;
 use kube::Api;
 use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
 use serde_json::{Value, json};
 
 use super::history::HistoryRecorder;
+use super::key_state::KeyState;
 use crate::support::{Scope, ahead, eventually, ready_reason};
 
 /// Seconds by which the clock is moved on when the faults begin.
@@ -267,27 +267,6 @@ impl Scenario {
             Self::Discard => Some(ASKED_BEFORE),
             _ => None,
         }
-    }
-}
-
-/// A key and what belongs to it, as it is stored.
-#[derive(Clone, Debug, Default)]
-pub(super) struct KeyState {
-    pub(super) key: Option<ApiKey>,
-    /// The Secret that stands where it delivers.
-    pub(super) secret: Option<Secret>,
-    /// What proves its secrets, and those of an earlier key of its name.
-    pub(super) verifiers: Vec<CredentialRecord>,
-}
-
-impl KeyState {
-    fn is_gone(&self) -> bool {
-        self.key.is_none() && self.secret.is_none() && self.verifiers.is_empty()
-    }
-
-    fn label(&self, name: &str) -> Option<&str> {
-        let labels = self.secret.as_ref()?.metadata.labels.as_ref()?;
-        labels.get(name).map(String::as_str)
     }
 }
 

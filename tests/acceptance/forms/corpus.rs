@@ -55,13 +55,13 @@ impl Verdicts<'_> {
     }
 
     fn difference(&self) -> String {
-        let said = self
+        let output = self
             .server
             .as_ref()
             .map_or_else(String::as_str, |_| "taken");
         let linted = self.linted.unwrap_or("taken");
         format!(
-            "{:?}\n    server: {said}\n    lint: {linted}",
+            "{:?}\n    server: {output}\n    lint: {linted}",
             self.row.what
         )
     }

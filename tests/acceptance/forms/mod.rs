@@ -137,8 +137,8 @@ async fn api_server_and_lint_refuse_what_no_secret_and_no_address_can_be_made_of
             .create(&trial, &serde_json::from_value(key.clone()).unwrap())
             .await;
         let linted = lint(&key.to_string());
-        let mut said = linted.lines().filter(|line| line.contains("apikey/"));
-        let is_refused = said.any(|line| !line.contains(": warning: "));
+        let mut findings = linted.lines().filter(|line| line.contains("apikey/"));
+        let is_refused = findings.any(|line| !line.contains(": warning: "));
         if created.is_ok() != sound || is_refused == sound {
             let created = created.map(|_| ());
             wrong.push(format!("{more}: {created:?}, lint: {linted}"));

@@ -35,8 +35,8 @@ fn health_is_as_the_test_data_says_and_as_kstatus_has_it() {
             };
             let status = expected["status"].as_str().unwrap();
             assert!(same.contains(&status), "{}: {status}", path.display());
-            if let Some(said) = argocd(&folder.join("health.lua"), &object) {
-                assert_eq!(said, *expected, "{}", path.display());
+            if let Some(result) = argocd(&folder.join("health.lua"), &object) {
+                assert_eq!(result, *expected, "{}", path.display());
             }
         }
         let data = tree(&format!("{SCRIPTS}/{kind}/testdata")).len();
@@ -50,14 +50,14 @@ fn actions_are_offered_when_they_make_sense() {
     let tests = document(&actions.join("action_test.yaml"));
     for test in tests["discoveryTests"].as_array().unwrap() {
         let object = document(&actions.join(test["inputPath"].as_str().unwrap()));
-        let Some(said) = argocd(&actions.join("discovery.lua"), &object) else {
+        let Some(result) = argocd(&actions.join("discovery.lua"), &object) else {
             return;
         };
-        let said = said.as_object().unwrap();
+        let result = result.as_object().unwrap();
         let expected = test["result"].as_array().unwrap();
-        assert_eq!(said.len(), expected.len());
+        assert_eq!(result.len(), expected.len());
         for action in expected {
-            let disabled = &said[action["name"].as_str().unwrap()]["disabled"];
+            let disabled = &result[action["name"].as_str().unwrap()]["disabled"];
             assert_eq!(
                 *disabled, action["disabled"],
                 "{}: {action}",
@@ -77,10 +77,10 @@ fn actions_change_what_they_say_and_nothing_else() {
         let script = actions
             .join(test["action"].as_str().unwrap())
             .join("action.lua");
-        let Some(mut said) = argocd(&script, &document(&path("inputPath"))) else {
+        let Some(mut result) = argocd(&script, &document(&path("inputPath"))) else {
             return;
         };
-        if let Some(Value::String(time)) = said.pointer_mut(REQUEST)
+        if let Some(Value::String(time)) = result.pointer_mut(REQUEST)
             && test["action"] == "rotate"
         {
             assert!(
@@ -89,7 +89,7 @@ fn actions_change_what_they_say_and_nothing_else() {
             );
             SOME_TIME.clone_into(time);
         }
-        assert_eq!(said, document(&path("expectedOutputPath")), "{test}");
+        assert_eq!(result, document(&path("expectedOutputPath")), "{test}");
     }
     let tested = |name: &str| tests.iter().any(|test| test["action"] == name);
     for entry in std::fs::read_dir(&actions).unwrap() {
@@ -106,8 +106,8 @@ fn an_action_on_a_key_without_annotations_adds_them() {
     let bare = json!({"metadata": {"name": "ci"}, "spec": {},
         "status": {"previousSecret": {"revision": 12}}});
     let annotation = |action: &str| {
-        let said = argocd(&actions.join(action).join("action.lua"), &bare)?;
-        said["metadata"]["annotations"].as_object().cloned()
+        let result = argocd(&actions.join(action).join("action.lua"), &bare)?;
+        result["metadata"]["annotations"].as_object().cloned()
     };
     if let Some(annotations) = annotation("discard-previous") {
         assert_eq!(annotations["apikey-operator.dev/discard-previous"], "12");

@@ -174,12 +174,12 @@ async fn a_suspension_of_an_earlier_version_or_of_kubectl_is_made_to_last() {
         assert!(!key.suspended(), "{manager}");
 
         key.patch(manager, &json!({"suspended": true}));
-        let said = scope.plugin(&["suspend", "ci"]).done();
-        assert_eq!(said, "apikey/ci unchanged\n");
+        let message = scope.plugin(&["suspend", "ci"]).done();
+        assert_eq!(message, "apikey/ci unchanged\n");
         key.reconcile();
         assert!(key.suspended(), "{manager}");
-        let said = scope.plugin(&["suspend", "ci"]).done();
-        assert_eq!(said, "apikey/ci unchanged\n");
+        let message = scope.plugin(&["suspend", "ci"]).done();
+        assert_eq!(message, "apikey/ci unchanged\n");
         scope.plugin(&["resume", "ci"]).done();
         key.reconcile();
         assert!(!key.suspended(), "{manager}");

@@ -69,8 +69,8 @@ fn kubectl(scope: &Scope<'_>, verb: &str, how: How, file: &Path) -> (bool, Strin
 
 /// Fails unless the tool has nothing to do.
 fn assert_no_drift(scope: &Scope<'_>, how: How, file: &Path) {
-    let (same, said) = kubectl(scope, "diff", how, file);
-    assert!(same && said.is_empty(), "{said}");
+    let (same, message) = kubectl(scope, "diff", how, file);
+    assert!(same && message.is_empty(), "{message}");
 }
 
 fn assert_only_status_is_ours(key: &ApiKey) {
@@ -113,8 +113,8 @@ async fn lives_from_git(how: How, name: &str) {
         // A commit: a new secret, another template.
         let declared = declared(&scope, name, round);
         std::fs::write(&file, declared.to_string()).unwrap();
-        let (done, said) = kubectl(&scope, "apply", how, &file);
-        assert!(done, "no conflict with the operator: {said}");
+        let (done, message) = kubectl(&scope, "apply", how, &file);
+        assert!(done, "no conflict with the operator: {message}");
         let key = scope.rotated(name, &format!("round {round}")).await;
         let key_face = face(&key);
         assert_eq!(key_face["labels"], declared["metadata"]["labels"]);
@@ -174,8 +174,8 @@ async fn lives_from_git(how: How, name: &str) {
     assert_eq!(Some(&owner.uid), key.metadata.uid.as_ref());
     // What somebody changes of what is in Git is seen.
     scope.patch_key(name, r#"{"description": "by hand"}"#);
-    let (same, said) = kubectl(&scope, "diff", how, &file);
-    assert!(!same && said.contains("description"), "{said}");
+    let (same, message) = kubectl(&scope, "diff", how, &file);
+    assert!(!same && message.contains("description"), "{message}");
 }
 
 #[tokio::test]
@@ -206,8 +206,8 @@ async fn an_organization_that_is_applied_from_git_does_not_drift() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("organization.json");
     std::fs::write(&file, organization.to_string()).unwrap();
-    let (done, said) = kubectl(&scope, "apply", how, &file);
-    assert!(done, "{said}");
+    let (done, message) = kubectl(&scope, "apply", how, &file);
+    assert!(done, "{message}");
     for n in 1..=3 {
         let name = format!("key-{n}");
         scope.apply_key(&name, "");
@@ -259,8 +259,8 @@ async fn a_role_that_somebody_else_applies_stays_when_git_is_applied_again() {
         (How::ServerSide("somebody"), &other),
         (tool, &git),
     ] {
-        let (done, said) = kubectl(&scope, "apply", how, file);
-        assert!(done, "{said}");
+        let (done, message) = kubectl(&scope, "apply", how, file);
+        assert!(done, "{message}");
     }
     // docs/gitops.md warns of it.
     let key = scope.ready("ci").await;

@@ -77,8 +77,11 @@ impl Album<'_> {
                 state.verdict,
                 "kstatus of {name}: {object}"
             );
-            if let Some(said) = argocd(&script, object) {
-                assert_eq!(said["status"], state.health, "Argo CD of {name}: {object}");
+            if let Some(printed) = argocd(&script, object) {
+                assert_eq!(
+                    printed["status"], state.health,
+                    "Argo CD of {name}: {object}"
+                );
             }
             for (release, expressions) in &all {
                 // The example for releases lets an expired key pass; Flux has no word of its own for
@@ -408,8 +411,8 @@ fn install(scope: &Scope<'_>, folder: &Path, name: &str, more: &str) -> (bool, S
         .arg(&chart)
         .output()
         .unwrap();
-    let said = String::from_utf8_lossy(&output.stderr).into_owned();
-    (output.status.success(), said)
+    let printed = String::from_utf8_lossy(&output.stderr).into_owned();
+    (output.status.success(), printed)
 }
 
 #[tokio::test]
@@ -422,16 +425,16 @@ async fn helm_waits_for_a_usable_key_and_gives_up_at_once_on_a_refused_one() {
     let folder = tempfile::tempdir().unwrap();
     let install = |name, more| {
         let begun = std::time::Instant::now();
-        let (done, said) = install(&scope, folder.path(), name, more);
-        (done, begun.elapsed().as_secs() < 15, said)
+        let (done, printed) = install(&scope, folder.path(), name, more);
+        (done, begun.elapsed().as_secs() < 15, printed)
     };
     for (name, more) in [("usable", ""), ("suspended", "suspended: true")] {
-        let (done, _, said) = install(name, more);
-        assert!(done, "{name}: {said}");
+        let (done, _, printed) = install(name, more);
+        assert!(done, "{name}: {printed}");
     }
     let expired = "expiry: '2020-01-01T00:00:00Z'";
     for (name, more) in [("refused", "roles: [nobody]"), ("expired", expired)] {
-        let (done, soon, said) = install(name, more);
-        assert!(!done && soon, "{name}: done {done}, soon {soon}: {said}");
+        let (done, soon, printed) = install(name, more);
+        assert!(!done && soon, "{name}: done {done}, soon {soon}: {printed}");
     }
 }

@@ -60,11 +60,11 @@ pub(super) fn flux(expressions: &Value, object: &Value) -> Verdict {
         ("failed", Verdict::Failed),
         ("current", Verdict::Current),
     ];
-    let says = asked.into_iter().find(|(name, _)| {
+    let verdict = asked.into_iter().find(|(name, _)| {
         let text = expressions[name].as_str().expect("an expression");
         holds(text, object)
     });
-    says.map_or(Verdict::InProgress, |(_, verdict)| verdict)
+    verdict.map_or(Verdict::InProgress, |(_, verdict)| verdict)
 }
 
 fn holds(expression: &str, object: &Value) -> bool {
@@ -96,7 +96,7 @@ static LUA: LazyLock<Option<String>> = LazyLock::new(|| {
 pub(super) fn argocd(script: &Path, object: &Value) -> Option<Value> {
     let mut lua = Command::new(LUA.as_ref()?);
     lua.arg(file("hack/argocd.lua")).arg(script);
-    let said = outcome(&mut lua, &object.to_string());
-    assert_eq!(said.code, 0, "{}: {}", script.display(), said.stderr);
-    Some(said.json())
+    let result = outcome(&mut lua, &object.to_string());
+    assert_eq!(result.code, 0, "{}: {}", script.display(), result.stderr);
+    Some(result.json())
 }

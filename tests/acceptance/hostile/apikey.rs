@@ -203,20 +203,26 @@ async fn keeps_until_deleted(
     .await;
     let swept = r#"controller_runtime_reconcile_total{controller="verifier",result="success"}"#;
     let before = operator.metric(swept).unwrap_or_default();
-    let verifier = names::verifier_secret(key.metadata.uid.as_deref().unwrap());
+    let record = names::verifier_secret(key.metadata.uid.as_deref().unwrap());
     let touch = Patch::Merge(json!({"metadata": {"annotations": {"example.com/touched": "true"}}}));
     let params = PatchParams::default();
-    let verifiers = scope.verifiers();
-    verifiers.patch(&verifier, &params, &touch).await.unwrap();
-    eventually("the sweeper looks at the verifier", async || {
+    let operator_secrets = scope.operator_secrets();
+    operator_secrets
+        .patch(&record, &params, &touch)
+        .await
+        .unwrap();
+    eventually("the sweeper looks at the credential record", async || {
         (operator.metric(swept)? > before).then_some(())
     })
     .await;
-    let document = scope.document(key).await.expect("the verifier stays");
+    let document = scope
+        .document(key)
+        .await
+        .expect("the credential record stays");
     let name = key.metadata.name.as_deref().unwrap();
     let params = DeleteParams::default();
     scope.keys().delete(name, &params).await.unwrap();
-    eventually("the verifier is swept", async || {
+    eventually("the credential record is swept", async || {
         scope.document(key).await.is_none().then_some(())
     })
     .await;

@@ -35,9 +35,9 @@ async fn a_key_that_changes_all_the_time_fills_neither_log_nor_events_and_the_au
     let of = |action: &str| audit.iter().filter(|line| line["action"] == action).count();
     assert_eq!([of("Suspend"), of("Resume")], [CHANGES / 2; 2]);
     let log = operator.stderr();
-    let said = log.lines().filter(|line| line.contains("Status changed"));
-    let said = said.count();
-    assert!((10..=MOST).contains(&said), "{said} lines");
+    let changes = log.lines().filter(|line| line.contains("Status changed"));
+    let changes = changes.count();
+    assert!((10..=MOST).contains(&changes), "{changes} lines");
     scope.apply_key("quiet", "");
     scope.ready("quiet").await;
     eventually("others are told of", async || {

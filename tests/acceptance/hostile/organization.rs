@@ -40,8 +40,8 @@ async fn an_organization_that_can_t_be_read_is_not_undeclared_its_keys_are_refus
     assert_eq!(world.operator.metric(series), Some(1.0));
     crate::support::eventually("an Event says so", async || {
         let events = victim.try_kubectl(&["get", "events", "-A", "-o", "wide"])?;
-        let told = |line: &str| line.contains("Unreadable") && line.contains(attacker.org());
-        events.lines().any(told).then_some(())
+        let is_about_it = |line: &str| line.contains("Unreadable") && line.contains(attacker.org());
+        events.lines().any(is_about_it).then_some(())
     })
     .await;
 

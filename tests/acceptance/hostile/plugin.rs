@@ -49,9 +49,9 @@ async fn a_key_that_the_plugin_can_t_read_is_a_row_of_its_own_with_what_to_do() 
     let listed = scope.plugin(&["list"]);
     assert!(listed.stdout.contains("good"), "{listed:?}");
     assert!(listed.stdout.contains("Unreadable"), "{listed:?}");
-    is_told_of(&listed.stderr, "odd");
+    assert_names(&listed.stderr, "odd");
     listed.done();
-    is_told_of(&scope.plugin(&["status", "odd"]).failed(1), "odd");
+    assert_names(&scope.plugin(&["status", "odd"]).failed(1), "odd");
 }
 
 #[tokio::test]
@@ -71,7 +71,7 @@ async fn programs_get_of_a_list_what_kubectl_gets_and_nothing_is_lost_when_it_is
         serde_json::from_str(&scope.kubectl(&["get", "apikeys", "-o", "json"])).unwrap();
     let listed = scope.plugin(&["list", "-o", "json"]);
     assert_eq!(listed.json()["items"], wanted["items"]);
-    is_told_of(&listed.stderr, "odd");
+    assert_names(&listed.stderr, "odd");
     let yaml = scope.plugin(&["list", "-o", "yaml"]).done();
     let yaml: Value = serde_saphyr::from_str(&yaml).unwrap();
     assert_eq!(yaml["items"], wanted["items"]);
@@ -112,7 +112,7 @@ async fn a_filter_shows_people_a_key_that_can_t_be_read_and_keeps_it_from_progra
         for form in ["json", "yaml", "name"] {
             let listed = filtered(&["-o", form]);
             assert!(!listed.stdout.contains("odd"), "{listed:?}");
-            is_told_of(&listed.stderr, "odd");
+            assert_names(&listed.stderr, "odd");
             assert!(listed.stderr.contains("1 of them left out"), "{listed:?}");
             listed.done();
         }
@@ -144,7 +144,7 @@ async fn waiting_for_a_key_ends_at_once_when_it_can_t_be_read() {
     };
     let (ended, begun) = tokio::join!(waiting, spoiling);
     assert!(begun.elapsed() < Duration::from_secs(30));
-    is_told_of(&ended.failed(1), "odd");
+    assert_names(&ended.failed(1), "odd");
 }
 
 #[tokio::test]
@@ -182,7 +182,7 @@ async fn every_verb_works_for_a_key_beside_ones_that_can_t_be_read_and_says_what
         "{whose:?}"
     );
     let checked = scope.plugin(&["check", "--url", &url]);
-    is_told_of(&checked.stdout, "odd");
+    assert_names(&checked.stdout, "odd");
     checked.failed(5);
     let words = completed(scope);
     assert!(words.contains("good\tActive"), "{words}");
@@ -211,7 +211,7 @@ async fn every_verb_works_for_a_key_beside_ones_that_can_t_be_read_and_says_what
         &["revoke", "odd", "--yes"],
     ];
     for verb in verbs {
-        is_told_of(&scope.plugin(verb).failed(1), "odd");
+        assert_names(&scope.plugin(verb).failed(1), "odd");
     }
     let exists = ["create", "odd", "--org", scope.org(), "--role", "viewer"];
     assert!(scope.plugin(&exists).failed(1).contains("already exists"));
@@ -221,7 +221,7 @@ async fn every_verb_works_for_a_key_beside_ones_that_can_t_be_read_and_says_what
         "{revoked:?}"
     );
     assert!(revoked.stdout.contains("apikey/new revoked"), "{revoked:?}");
-    is_told_of(&revoked.failed(1), "odd");
+    assert_names(&revoked.failed(1), "odd");
 }
 
 /// What the shell is offered after `status`.
@@ -271,7 +271,7 @@ async fn spoil(scope: &Scope<'_>, name: &str) {
 }
 
 /// What is said of a key that can't be read names it, why, and what to do.
-fn is_told_of(text: &str, name: &str) {
+fn assert_names(text: &str, name: &str) {
     for part in [
         format!("apikey/{name}"),
         "can't be read: spec: invalid type: integer `7`".to_owned(),

@@ -48,7 +48,7 @@ async fn forge(scope: &Scope<'_>, status: &Value) {
 }
 
 /// What a status writer could forge, without the times of conditions.
-fn said(key: &ApiKey) -> Value {
+fn forgeable(key: &ApiKey) -> Value {
     let mut status = key.status.clone().unwrap_or_default();
     for condition in &mut status.conditions {
         condition.last_transition_time.0 = k8s_openapi::jiff::Timestamp::UNIX_EPOCH;
@@ -58,7 +58,7 @@ fn said(key: &ApiKey) -> Value {
 
 async fn is_put_right(scope: &Scope<'_>, truth: &Value) {
     scope
-        .key("ci", "as it was", |key| said(key) == *truth)
+        .key("ci", "as it was", |key| forgeable(key) == *truth)
         .await;
 }
 
@@ -117,7 +117,7 @@ async fn a_status_writer_adds_no_audit_line_and_no_event_to_the_life_of_a_key() 
     let operator = cluster.operator(&CONTROLLER);
     let scope = cluster.scope().await;
     rotated(&scope).await;
-    let truth = said(&scope.ready("ci").await);
+    let truth = forgeable(&scope.ready("ci").await);
     for n in 0..FORGERIES {
         forge(&scope, &forgery(n)).await;
         is_put_right(&scope, &truth).await;
@@ -156,19 +156,19 @@ async fn a_status_that_was_forged_while_no_controller_looked_makes_one_line_that
     let operator = cluster.operator(&CONTROLLER);
     let scope = cluster.scope().await;
     let status = rotated(&scope).await;
-    let truth = said(&scope.ready("ci").await);
+    let truth = forgeable(&scope.ready("ci").await);
     operator.kill();
-    let mut told = Vec::new();
+    let mut logged = Vec::new();
     for n in 0..8 {
         forge(&scope, &forgery(n)).await;
         let operator = cluster.operator(&CONTROLLER);
         is_put_right(&scope, &truth).await;
         let lines = lines(&scope, &operator);
         assert!(lines.len() <= 1, "{n}: {lines:#?}");
-        told.extend(lines);
+        logged.extend(lines);
         operator.kill();
     }
-    for line in &told {
+    for line in &logged {
         assert_eq!(line["keyId"].as_str(), status.key_id.as_deref(), "{line}");
         assert_eq!(line["actor"].as_str(), status.email.as_deref(), "{line}");
         assert_eq!(line["revision"], 2, "{line}");

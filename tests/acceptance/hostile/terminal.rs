@@ -50,8 +50,8 @@ fn text_of_others_never_steers_the_terminal_of_any_verb() {
             let world = World::start(mode, &hostile);
             let mut shown = Vec::new();
             for arguments in verbs(world.address) {
-                let said = world.call(&arguments, "");
-                if harmless(&said, &format!("{mode:?} {arguments:?}")) == 1 {
+                let result = world.call(&arguments, "");
+                if harmless(&result, &format!("{mode:?} {arguments:?}")) == 1 {
                     shown.push(arguments.join(" "));
                 }
             }
@@ -87,18 +87,21 @@ fn a_file_of_others_never_steers_the_terminal_of_lint() {
             json!({"apiVersion": "v1", "kind": "List", "items": ([poisoned, objects].concat())});
         for more in [&[][..], &["--server"]] {
             let arguments = [&["lint", "-f", "-"], more].concat();
-            let said = world.call(&arguments, &list.to_string());
-            assert!(harmless(&said, "lint") == 1, "{said:?}");
-            assert!(said.stdout.contains("lint") || said.code == 5, "{said:?}");
+            let result = world.call(&arguments, &list.to_string());
+            assert!(harmless(&result, "lint") == 1, "{result:?}");
+            assert!(
+                result.stdout.contains("lint") || result.code == 5,
+                "{result:?}"
+            );
         }
         let folder = tempfile::tempdir().unwrap();
         let name: String = hostile.chars().filter(|c| *c != '/').collect();
         std::fs::write(folder.path().join(format!("{name}.yaml")), "a: [").unwrap();
         let folder = folder.path().to_str().unwrap();
-        let said = world.call(&["lint", "-f", folder], "");
+        let result = world.call(&["lint", "-f", folder], "");
         assert!(
-            harmless(&said, "lint of a file with a name") == 1,
-            "{said:?}"
+            harmless(&result, "lint of a file with a name") == 1,
+            "{result:?}"
         );
     }
 }
@@ -122,18 +125,18 @@ fn a_token_of_others_never_steers_the_terminal() {
         ] {
             std::fs::write(&jwks, json!({"keys": [key]}).to_string()).unwrap();
             let jwks = jwks.to_str().unwrap();
-            let said = world.call(&["verify", "-", "--jwks", jwks], &kid);
-            assert_eq!(harmless(&said, "verify"), 1, "{said:?}");
+            let result = world.call(&["verify", "-", "--jwks", jwks], &kid);
+            assert_eq!(harmless(&result, "verify"), 1, "{result:?}");
         }
         let url = format!("http://{}", world.address);
-        let said = world.call(&["verify", "-", "--url", &url], &kid);
-        harmless(&said, "verify --url");
+        let result = world.call(&["verify", "-", "--url", &url], &kid);
+        harmless(&result, "verify --url");
         let age = format!(
             "age-encryption.org/v1\n-> {}x d\n--- mac\n",
             hostile.replace(['\n', ' '], "")
         );
-        let said = world.call(&["inspect", "-"], &age);
-        assert_eq!(harmless(&said, "inspect of an age file"), 1, "{said:?}");
+        let result = world.call(&["inspect", "-"], &age);
+        assert_eq!(harmless(&result, "inspect of an age file"), 1, "{result:?}");
     }
 }
 
@@ -160,10 +163,10 @@ fn a_dialogue_and_what_turns_on_a_terminal_show_no_text_of_others_as_it_is() {
         }
         // Esc ends a dialogue that goes on.
         press(&mut session, &["\u{1b}"]);
-        let said = session.exp_eof().unwrap();
-        assert!(said.contains("\\u{202e}"), "{arguments:?}: {said:?}");
+        let result = session.exp_eof().unwrap();
+        assert!(result.contains("\\u{202e}"), "{arguments:?}: {result:?}");
         for part in ["\u{1b}[35m", "\u{1b}]0;", "\u{9b}", "\u{202e}"] {
-            assert!(!said.contains(part), "{arguments:?}: {said:?}");
+            assert!(!result.contains(part), "{arguments:?}: {result:?}");
         }
     }
 }
@@ -220,13 +223,13 @@ fn verbs(server: SocketAddr) -> Vec<Vec<&'static str>> {
 }
 
 /// Fails if the call wrote what steers a terminal, or a forged line. 1 if it showed some of the hostile text.
-fn harmless(said: &Outcome, call: &str) -> usize {
-    let all = format!("{}\n{}", said.stdout, said.stderr);
+fn harmless(result: &Outcome, call: &str) -> usize {
+    let all = format!("{}\n{}", result.stdout, result.stderr);
     let plain = STYLES
         .iter()
         .fold(all, |text, style| text.replace(style, ""));
     for line in plain.lines() {
-        assert!(!line.trim_start().starts_with(FORGED), "{call}: {said:?}");
+        assert!(!line.trim_start().starts_with(FORGED), "{call}: {result:?}");
     }
     // The completion has a tab between a word and what it is.
     let may_stand = |character: char| match character {
@@ -238,6 +241,6 @@ fn harmless(said: &Outcome, call: &str) -> usize {
         }
     };
     let bad: Vec<_> = plain.chars().filter(|c| !may_stand(*c)).collect();
-    assert!(bad.is_empty(), "{call} writes {bad:?}: {said:?}");
+    assert!(bad.is_empty(), "{call} writes {bad:?}: {result:?}");
     usize::from(plain.contains("\\u{"))
 }

@@ -21,12 +21,12 @@ const ATTEMPTS: usize = 3;
 
 /// A key meets an obstacle at its first secret and, if that stands in the way of a change too, at the next.
 async fn recovers(obstacle: Obstacle) {
-    let says = obstacle.says();
+    let expected = obstacle.message();
     let scope = Scope::shared().await;
     let scope = &scope;
     let set = obstacle.set(scope).await;
     scope.apply_key("ci", "");
-    let seen = refused(scope, says, 0).await;
+    let seen = refused(scope, expected, 0).await;
     let (took, requests) = ready_again(scope, set, 1).await;
     println!("{obstacle:?}: {seen:?}, ready {took:?} after it was gone, {requests} requests");
     if obstacle.hinders_changes() {
@@ -34,23 +34,23 @@ async fn recovers(obstacle: Obstacle) {
         let set = obstacle.set(scope).await;
         let request = (names::ANNOTATION_ROTATE_REQUESTED_AT, "now");
         scope.annotate("ci", &[request]).await;
-        refused(scope, says, before).await;
+        refused(scope, expected, before).await;
         let (took, requests) = ready_again(scope, set, 2).await;
         println!("{obstacle:?}: rotated {took:?} after it was gone, {requests} requests");
     }
 }
 
 /// Waits until the obstacle was met several times and the status says so; returns its message.
-async fn refused(scope: &Scope<'_>, says: &str, before: usize) -> String {
+async fn refused(scope: &Scope<'_>, expected: &str, before: usize) -> String {
     eventually("the operator tries again", async || {
         (refusals(scope).len() >= before + ATTEMPTS).then_some(())
     })
     .await;
-    eventually(&format!("the status says {says:?}"), async || {
+    eventually(&format!("the status says {expected:?}"), async || {
         let status = scope.keys().get("ci").await.unwrap().status?;
         let ready = conditions::find(&status.conditions, conditions::READY)?;
-        let says_so = ready.status == "False" && ready.message.contains(says);
-        says_so.then(|| ready.message.clone())
+        let is_reported = ready.status == "False" && ready.message.contains(expected);
+        is_reported.then(|| ready.message.clone())
     })
     .await
 }

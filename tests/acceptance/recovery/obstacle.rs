@@ -40,7 +40,7 @@ impl Obstacle {
     }
 
     /// What the status of a key has to say of it.
-    pub(super) fn says(self) -> &'static str {
+    pub(super) fn message(self) -> &'static str {
         match self {
             Self::Policy(_) => "denied request: not today",
             Self::Webhook(Some(_)) => "denied the request: not today",

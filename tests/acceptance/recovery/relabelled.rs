@@ -89,11 +89,11 @@ async fn labels_of_a_verifier_that_somebody_changes_are_put_back() {
     let server = Scope::token_server().await;
     let credential = scope.usable(server, "ci", "").await;
     let uid = scope.ready("ci").await.metadata.uid.unwrap();
-    let verifier = names::verifier_secret(&uid);
+    let record = names::verifier_secret(&uid);
     let label = format!("{}=somebody", names::LABEL_MANAGED_BY);
     let mut kubectl = scope.cluster.control_plane.kubectl();
     let namespace = ["--namespace", OPERATOR_NAMESPACE];
-    let relabel = ["label", "--overwrite", "secret", &verifier, &label];
+    let relabel = ["label", "--overwrite", "secret", &record, &label];
     assert!(
         kubectl
             .args(namespace)
@@ -103,7 +103,7 @@ async fn labels_of_a_verifier_that_somebody_changes_are_put_back() {
             .success()
     );
     eventually("the label is back", async || {
-        let stored = scope.verifiers().get(&verifier).await.unwrap();
+        let stored = scope.operator_secrets().get(&record).await.unwrap();
         let labels = stored.metadata.labels.unwrap_or_default();
         (labels.get(names::LABEL_MANAGED_BY)? == names::MANAGED_BY).then_some(())
     })

@@ -51,8 +51,8 @@ pub(super) async fn live(scope: &Scope<'_>, server: &TokenServer) {
     scope.declare(&orphan, "{parent: nobody, allowedNamespaces: {from: All}}");
     eventually("an Event tells of the missing parent", async || {
         let regarding = format!("--field-selector=involvedObject.name={orphan}");
-        let told = scope.kubectl(&["get", "events", "-n", "default", "-o", "name", &regarding]);
-        (!told.is_empty()).then_some(())
+        let message = scope.kubectl(&["get", "events", "-n", "default", "-o", "name", &regarding]);
+        (!message.is_empty()).then_some(())
     })
     .await;
     let first = scope.usable(server, "ci", "").await;
@@ -97,7 +97,7 @@ pub(super) async fn live(scope: &Scope<'_>, server: &TokenServer) {
     scope.kubectl(&["delete", "apikey", "ci", "once", "short", "--timeout=10s"]);
     for key in keys {
         let key = key.unwrap();
-        eventually("the verifier is swept", async || {
+        eventually("the credential record is swept", async || {
             scope.document(&key).await.is_none().then_some(())
         })
         .await;
@@ -109,10 +109,10 @@ pub(super) async fn live(scope: &Scope<'_>, server: &TokenServer) {
 /// Both rings are removed and come back.
 pub(super) async fn lose_rings(scope: &Scope<'_>) {
     for ring in [names::PEPPERS_SECRET, names::SIGNING_KEYS_SECRET] {
-        let made = scope.verifiers().get(ring).await.unwrap();
+        let made = scope.operator_secrets().get(ring).await.unwrap();
         scope.kubectl(&["delete", "secret", ring, "-n", OPERATOR_NAMESPACE]);
         eventually("the ring is back", async || {
-            let found = scope.verifiers().get_opt(ring).await.unwrap()?;
+            let found = scope.operator_secrets().get_opt(ring).await.unwrap()?;
             (found.metadata.uid != made.metadata.uid).then_some(())
         })
         .await;
@@ -121,7 +121,12 @@ pub(super) async fn lose_rings(scope: &Scope<'_>) {
 
 /// A controller of another algorithm adds a key to the ring.
 pub(super) async fn change_algorithm(cluster: &Cluster, scope: &Scope<'_>, flags: &[&str]) {
-    let ring = || async { scope.verifiers().get(names::SIGNING_KEYS_SECRET).await };
+    let ring = || async {
+        scope
+            .operator_secrets()
+            .get(names::SIGNING_KEYS_SECRET)
+            .await
+    };
     let before = ring().await.unwrap().metadata.resource_version;
     let flags = [flags, &["--signing-algorithm=EdDSA"]].concat();
     let operator = cluster.operator(&flags);

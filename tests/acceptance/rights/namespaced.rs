@@ -7,7 +7,7 @@ use super::{CONTROLLER, TOKEN_SERVER, install_for, namespaced_cluster};
 use crate::support::{Cluster, Login, Scope, api_requests, eventually};
 
 async fn swept(scope: &Scope<'_>, key: &ApiKey) {
-    eventually("the verifier is swept", async || {
+    eventually("the credential record is swept", async || {
         scope.document(key).await.is_none().then_some(())
     })
     .await;

@@ -85,8 +85,8 @@ impl Leaked {
         assert_eq!(status.revision, Some(1));
         let ready = conditions::find(&status.conditions, conditions::READY).unwrap();
         assert_eq!((&*ready.status, &*ready.reason), ("False", reason));
-        for says in ["Revision 1 of the secret is refused from", "Secret 'ci'"] {
-            assert!(ready.message.contains(says), "{}", ready.message);
+        for expected in ["Revision 1 of the secret is refused from", "Secret 'ci'"] {
+            assert!(ready.message.contains(expected), "{}", ready.message);
         }
         let warned = async || {
             let events = ["events", "--for", "apikey/ci", "-o", "json"];

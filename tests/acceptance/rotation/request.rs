@@ -70,14 +70,14 @@ async fn a_new_secret_keeps_all_but_the_secret_and_the_old_one_ends_at_its_secon
         "a token outlives the overlap"
     );
     ends_at(end, server, &Login::of(&old)).await;
-    let told = scope
+    let text = scope
         .key("ci", "told of the end", |key| {
             key.status
                 .as_ref()
                 .is_some_and(|s| s.previous_secret.is_none())
         })
         .await;
-    assert_eq!(told.status.unwrap().revision, Some(2));
+    assert_eq!(text.status.unwrap().revision, Some(2));
 }
 
 #[tokio::test]

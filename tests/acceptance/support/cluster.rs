@@ -16,50 +16,50 @@ use super::token::{TokenServer, free_address};
 
 /// Namespace that the chart is installed into.
 pub(crate) const OPERATOR_NAMESPACE: &str = "apikey-operator";
-/// There is no node: the tests run the processes themselves.
+/// The cluster has no node, so the tests run the processes themselves.
 const NO_PODS: &str = "controller.replicas=0,tokenServer.replicas=0";
 const SERVICE_ACCOUNT: &str = "apikey-operator";
 const TOKEN_SERVICE_ACCOUNT: &str = "apikey-operator-token";
 
 pub(crate) struct Cluster {
     pub(crate) control_plane: ControlPlane,
-    /// The chart as it was when the cluster started. A definition that somebody edits meanwhile would end
-    /// all watches of its objects at the next upgrade, with 410.
+    /// A copy of the chart from the start of the cluster. If somebody edited a definition during the tests,
+    /// the next upgrade would end all watches of its objects with 410.
     chart: std::path::PathBuf,
     service_account: std::path::PathBuf,
     token_service_account: std::path::PathBuf,
 }
 
 impl Cluster {
-    /// A control plane of one's own, with the chart installed and no operator.
+    /// Starts a control plane and installs the chart. Starts no operator.
     pub(crate) fn start() -> Self {
         Self::start_with(&[])
     }
 
-    /// The same with more options for helm.
+    /// Like [`Self::start`], with more options for helm.
     pub(crate) fn start_with(options: &[&str]) -> Self {
         let cluster = Self::start_without_chart();
         cluster.install_chart(options);
         cluster
     }
 
-    /// A control plane of one's own with the operator's ServiceAccount and without its CRDs.
+    /// Starts a control plane with the operator's ServiceAccount and without its CRDs.
     pub(crate) fn start_without_crds() -> Self {
         Self::start_with(&["--set", "crds.enabled=false"])
     }
 
-    /// A control plane of one's own without anything of ours.
+    /// Starts a control plane without the chart.
     pub(crate) fn start_without_chart() -> Self {
         Self::of(ControlPlane::builder())
     }
 
-    /// The same, of an API server that gives lists in pages and not as streams (KEP-3157), as those
-    /// before Kubernetes 1.34 do.
+    /// Starts a control plane without the chart. Its API server sends lists in pages and not as streams
+    /// (KEP-3157), like those before Kubernetes 1.34.
     pub(crate) fn start_with_pages_and_without_chart() -> Self {
         Self::of(ControlPlane::builder().apiserver_arg("--feature-gates=WatchList=false"))
     }
 
-    /// The same with the chart installed.
+    /// Like [`Self::start_with_pages_and_without_chart`], with the chart installed.
     pub(crate) fn start_with_pages() -> Self {
         let cluster = Self::start_with_pages_and_without_chart();
         cluster.install_chart(&[]);
@@ -116,28 +116,28 @@ impl Cluster {
         }
     }
 
-    /// Makes a namespace.
+    /// Creates a namespace.
     pub(crate) fn create_namespace(&self, name: &str) {
         let mut kubectl = self.control_plane.kubectl();
         run(kubectl.args(["create", "namespace", name]));
     }
 
-    /// kubeconfig of the operator's ServiceAccount.
+    /// The kubeconfig of the operator's ServiceAccount.
     pub(crate) fn service_account(&self) -> &Path {
         &self.service_account
     }
 
-    /// kubeconfig of the token server's ServiceAccount.
+    /// The kubeconfig of the token server's ServiceAccount.
     pub(crate) fn token_service_account(&self) -> &Path {
         &self.token_service_account
     }
 
-    /// Starts an operator with these flags, and hashing turned down.
+    /// Starts an operator with these flags and the least hashing cost.
     pub(crate) fn operator(&self, arguments: &[&str]) -> Operator {
         self.operator_at_full_cost(&[arguments, &CHEAP].concat())
     }
 
-    /// Starts an operator with these flags.
+    /// Starts an operator with these flags and the default hashing cost.
     pub(crate) fn operator_at_full_cost(&self, arguments: &[&str]) -> Operator {
         self.operator_in(&[], arguments)
     }
@@ -149,7 +149,7 @@ impl Cluster {
         Operator::start(kubeconfig, logs, Arguments::of("controller", &more))
     }
 
-    /// The same with more environment variables.
+    /// Starts an operator with these environment variables and flags.
     pub(crate) fn operator_in(&self, environment: &[(&str, &str)], arguments: &[&str]) -> Operator {
         self.start_controller(Arguments {
             environment,
@@ -157,7 +157,7 @@ impl Cluster {
         })
     }
 
-    /// Starts an operator whose standard output goes to this file, and hashing turned down.
+    /// Starts an operator with the least hashing cost that writes its standard output to this file.
     pub(crate) fn operator_writing_to(&self, output: &Path) -> Operator {
         self.start_controller(Arguments {
             output: Some(output),
@@ -175,7 +175,7 @@ impl Cluster {
         self.token_server_at(free_address(), arguments)
     }
 
-    /// The same at an address that is known before.
+    /// Starts a token server with these flags at this address.
     pub(crate) fn token_server_at(&self, address: SocketAddr, arguments: &[&str]) -> TokenServer {
         let logs = self.control_plane.logs_dir();
         let account = &self.token_service_account;
@@ -193,8 +193,8 @@ impl Cluster {
         TokenServer::start(free_address(), &self.token_service_account, logs, arguments)
     }
 
-    /// Starts both parts in one process with these flags, as administrator: no ServiceAccount of the
-    /// chart may do what both need.
+    /// Starts controller and token server in one process with these flags, as administrator. No
+    /// ServiceAccount of the chart has the rights of both.
     pub(crate) fn both(&self, arguments: &[&str]) -> TokenServer {
         let (admin, logs) = (
             self.control_plane.admin_kubeconfig(),
@@ -204,14 +204,14 @@ impl Cluster {
         TokenServer::start(free_address(), admin, logs, arguments)
     }
 
-    /// A namespace of one's own in this cluster, with an Organization of its name.
+    /// Creates a namespace, and an Organization of the same name.
     pub(crate) async fn scope(&self) -> Scope<'_> {
         let scope = self.undeclared_scope().await;
         scope.declare_own();
         scope
     }
 
-    /// A namespace of one's own in this cluster, without its Organization.
+    /// Creates a namespace without an Organization.
     pub(crate) async fn undeclared_scope(&self) -> Scope<'_> {
         static COUNT: AtomicUsize = AtomicUsize::new(0);
         let namespace = format!("test-{}", COUNT.fetch_add(1, Ordering::Relaxed));
@@ -220,7 +220,7 @@ impl Cluster {
         scope
     }
 
-    /// A namespace that is there already, as its Organization is or not.
+    /// A scope for a namespace that exists already.
     pub(crate) async fn scope_of(&self, namespace: String) -> Scope<'_> {
         let kubeconfig = Kubeconfig::read_from(self.control_plane.admin_kubeconfig()).unwrap();
         let options = KubeConfigOptions::default();
@@ -243,7 +243,7 @@ static SHARED: LazyLock<(Cluster, Mutex<Operator>)> = LazyLock::new(|| {
     (cluster, Mutex::new(operator))
 });
 
-/// The token server that most tests share. Its budgets for refusals are out of their way.
+/// The token server that most tests share. Its budgets for refusals are larger than any test needs.
 static SHARED_TOKEN_SERVER: LazyLock<TokenServer> = LazyLock::new(|| {
     let generous = [
         "--source-failures-per-second=100000",
@@ -276,21 +276,21 @@ impl Scope<'static> {
         &SHARED_TOKEN_SERVER
     }
 
-    /// Asks the shared operator.
+    /// Calls `ask` with the shared operator.
     pub(crate) fn operator<T>(ask: impl FnOnce(&Operator) -> T) -> T {
-        // A test that failed meanwhile leaves it as it was.
+        // A test that panicked with the lock has not changed the operator.
         let operator = SHARED.1.lock().unwrap_or_else(PoisonError::into_inner);
         ask(&operator)
     }
 }
 
 impl Scope<'_> {
-    /// Name of an organization of one's own: that of the namespace.
+    /// The name of this scope's organization. It is the name of the namespace.
     pub(crate) fn org(&self) -> &str {
         &self.namespace
     }
 
-    /// Runs kubectl as admin in the namespace; fails if it fails.
+    /// Runs kubectl as admin in the namespace. Panics if it fails.
     pub(crate) fn kubectl(&self, arguments: &[&str]) -> String {
         run(self
             .cluster
@@ -300,7 +300,7 @@ impl Scope<'_> {
             .args(arguments))
     }
 
-    /// Waits until an object is as `kubectl wait --for` says it.
+    /// Waits with `kubectl wait --for`.
     pub(crate) fn wait(&self, wanted: &str, object: &str) {
         let wanted = format!("--for={wanted}");
         self.kubectl(&["wait", &wanted, object, "--timeout=60s"]);
@@ -311,7 +311,7 @@ impl Scope<'_> {
         self.wait("condition=Ready", &format!("organization/{name}"));
     }
 
-    /// Runs kubectl as admin in the namespace; nothing if it fails.
+    /// Runs kubectl as admin in the namespace. Returns `None` if it fails.
     pub(crate) fn try_kubectl(&self, arguments: &[&str]) -> Option<String> {
         let mut kubectl = self.cluster.control_plane.kubectl();
         let output = kubectl
@@ -325,7 +325,7 @@ impl Scope<'_> {
             .then(|| String::from_utf8(output.stdout).unwrap())
     }
 
-    /// `kubectl apply` of this YAML; the error output if it is refused.
+    /// Applies this YAML. Returns the error output if it is refused.
     pub(crate) fn try_apply(&self, yaml: &str) -> Result<String, String> {
         let mut kubectl = self.cluster.control_plane.kubectl();
         let mut child = kubectl
@@ -350,13 +350,13 @@ impl Scope<'_> {
         }
     }
 
-    /// `kubectl apply` of this YAML; fails if it is refused.
+    /// Applies this YAML. Panics if it is refused.
     pub(crate) fn apply(&self, yaml: &str) {
         self.try_apply(yaml)
             .unwrap_or_else(|error| panic!("{error}\n{yaml}"));
     }
 
-    /// Declares the organization of this scope, without any rule.
+    /// Declares the organization of this scope, with all namespaces allowed.
     pub(crate) fn declare_own(&self) {
         self.declare(self.org(), "{allowedNamespaces: {from: All}}");
     }

@@ -1,4 +1,4 @@
-//! The operator inside the process of the test, with a client and a clock of the test's.
+//! The operator inside the process of the test, with a client and a clock that the test controls.
 
 use std::io::Write;
 use std::path::Path;
@@ -23,12 +23,12 @@ use tracing_subscriber::util::SubscriberInitExt as _;
 use super::operator::CHEAP;
 use super::{Cluster, OPERATOR_NAMESPACE, eventually};
 
-/// A clock that is ahead of the system's by as much as the test says.
+/// A clock that the test moves ahead of the system's clock.
 #[derive(Clone, Default)]
 pub(crate) struct MovedClock(Arc<AtomicI64>);
 
 impl MovedClock {
-    /// Moves it on.
+    /// Moves the clock ahead.
     pub(crate) fn advance(&self, seconds: i64) {
         self.0.fetch_add(seconds, Ordering::Relaxed);
     }
@@ -42,7 +42,7 @@ impl MovedClock {
     }
 }
 
-/// An operator that runs until it is dropped, which is as abrupt as a kill.
+/// An operator that runs until it is dropped. The drop ends it abruptly, like a kill.
 pub(crate) struct Inside {
     kill: watch::Sender<bool>,
     thread: Option<JoinHandle<()>>,
@@ -51,7 +51,7 @@ pub(crate) struct Inside {
     log: Log,
 }
 
-/// What was logged.
+/// The log of one operator.
 #[derive(Clone, Default)]
 struct Log(Arc<Mutex<Vec<u8>>>);
 
@@ -66,7 +66,7 @@ impl Write for Log {
 }
 
 impl Log {
-    /// Has this thread log here, to its end.
+    /// Makes this thread write its log here, until the thread ends.
     fn of_thread(&self) {
         let log = self.clone();
         let subscriber = tracing_subscriber::fmt()
@@ -115,7 +115,7 @@ impl Inside {
         arguments.extend(flags);
         if let Some(listen) = token_listen {
             arguments.extend(["--token-listen", listen]);
-            // A clock that is moved makes what the API server said a moment ago look old.
+            // After the clock moves, fresh data from the API server looks old.
             arguments.push("--max-staleness=1000000h");
         }
         let Command::Run(flags) = Cli::try_parse_from(arguments).unwrap().command else {
@@ -128,14 +128,14 @@ impl Inside {
         } = *flags;
         let common = common.check(OPERATOR_NAMESPACE);
         let (kill, mut killed) = watch::channel(false);
-        // Of this one, nobody asks for an orderly end.
+        // Nothing requests an orderly end of this process.
         let (stop, stopped) = watch::channel(false);
         let (metrics, log) = (Metrics::new(), Log::default());
         let process = Process::new((client.into(), clock), metrics.clone(), stopped).unwrap();
         let readiness = process.readiness.clone();
         let config = controller.check();
         let token_config = token_listen.map(|_| token.check(&common));
-        // A runtime of its own, whose end is the end of everything that runs in it.
+        // The operator has its own runtime, so the end of the runtime ends all of its tasks.
         let log_of_thread = log.clone();
         let runtime = Builder::new_multi_thread()
             .worker_threads(2)
@@ -179,12 +179,12 @@ impl Inside {
         inside
     }
 
-    /// What it has logged.
+    /// The log so far.
     pub(crate) fn log(&self) -> String {
         String::from_utf8_lossy(&self.log.0.lock().unwrap()).into_owned()
     }
 
-    /// Its metrics.
+    /// The metrics.
     pub(crate) fn metrics(&self) -> String {
         self.metrics.encode().unwrap()
     }
@@ -194,19 +194,19 @@ impl Drop for Inside {
     fn drop(&mut self) {
         self.kill.send_replace(true);
         if let Some(thread) = self.thread.take() {
-            // Its panic was printed by itself.
+            // The thread has printed its panic already.
             let _ = thread.join();
         }
     }
 }
 
 impl Cluster {
-    /// How to reach the API server as the operator's ServiceAccount.
+    /// A client configuration for the operator's ServiceAccount.
     pub(crate) async fn operator_config(&self) -> Config {
         Self::config_from(self.service_account()).await
     }
 
-    /// How to reach the API server as administrator.
+    /// A client configuration for an administrator.
     pub(crate) async fn admin_config(&self) -> Config {
         Self::config_from(self.control_plane.admin_kubeconfig()).await
     }

@@ -1,19 +1,20 @@
-//! One key as its users and the operator see it.
+//! Helpers for one key: its object, its delivered Secret and its credential record.
 
 use std::collections::BTreeMap;
 
 use apikey_api::{ApiKey, conditions, names};
 use apikey_client::object::Answer;
 use apikey_credential::fingerprint::PepperRing;
-use apikey_credential::record::{CredentialRecord, Entry};
-use apikey_credential::{Secret, hash};
+use apikey_credential::record::CredentialRecord;
 use k8s_openapi::api::core::v1::Secret as CoreSecret;
 use kube::Api;
 use kube::api::{Patch, PatchParams};
 use serde_json::json;
 
+use super::cluster::{OPERATOR_NAMESPACE, Scope};
+use super::credential::Credential;
+use super::eventually;
 use super::token::TokenServer;
-use super::{OPERATOR_NAMESPACE, Scope, eventually};
 
 impl Scope<'_> {
     pub(crate) fn keys(&self) -> Api<ApiKey> {
@@ -24,11 +25,12 @@ impl Scope<'_> {
         Api::namespaced(self.client.clone(), &self.namespace)
     }
 
-    pub(crate) fn verifiers(&self) -> Api<CoreSecret> {
+    /// Secrets of the operator's namespace: credential records and key rings.
+    pub(crate) fn operator_secrets(&self) -> Api<CoreSecret> {
         Api::namespaced(self.client.clone(), OPERATOR_NAMESPACE)
     }
 
-    /// Waits until the key is as `wanted`, and its status is about its spec as it is.
+    /// Waits until `wanted` holds for the key and its status is about its current spec.
     pub(crate) async fn key(
         &self,
         name: &str,
@@ -56,7 +58,7 @@ impl Scope<'_> {
         .await
     }
 
-    /// Waits until the key is not ready for this reason; returns the message.
+    /// Waits until the key is not ready for this reason. Returns the message.
     pub(crate) async fn refused(&self, name: &str, reason: &str) -> String {
         let wanted = ("False".to_owned(), reason.to_owned());
         let key = self
@@ -69,7 +71,7 @@ impl Scope<'_> {
             .clone()
     }
 
-    /// A new key that the token server knows; see [`Self::apply_key`].
+    /// Creates a key, as [`Self::apply_key`] does, and waits until the token server knows it.
     pub(crate) async fn usable(&self, server: &TokenServer, name: &str, more: &str) -> Credential {
         self.apply_key(name, more);
         let credential = self.credential(&self.ready(name).await).await;
@@ -89,14 +91,14 @@ impl Scope<'_> {
         patched.unwrap();
     }
 
-    /// Asks for a rotation and waits until it is done.
+    /// Requests a rotation and waits until it is done.
     pub(crate) async fn rotate(&self, name: &str, token: &str) -> ApiKey {
         let request = (names::ANNOTATION_ROTATE_REQUESTED_AT, token);
         self.annotate(name, &[request]).await;
         self.rotated(name, token).await
     }
 
-    /// Waits until the request for a rotation is answered.
+    /// Waits until the request for a rotation is handled.
     pub(crate) async fn rotated(&self, name: &str, token: &str) -> ApiKey {
         self.key(name, "rotated", |key| {
             let status = key.status.as_ref();
@@ -105,7 +107,7 @@ impl Scope<'_> {
         .await
     }
 
-    /// Claims the secret of a key that is shown once, as the plugin does; `None`: somebody else has.
+    /// Claims a secret that is shown once, as the plugin does. `None` if it was claimed before.
     pub(crate) async fn claim(&self, name: &str) -> Option<CoreSecret> {
         let seen = self.secrets().get_metadata_opt(name).await.unwrap()?;
         let annotations = seen.metadata.annotations.unwrap_or_default();
@@ -125,13 +127,13 @@ impl Scope<'_> {
         claimed.ok()
     }
 
-    /// Changes the spec of a key by a merge patch.
+    /// Changes the spec of a key with a merge patch.
     pub(crate) fn patch_key(&self, name: &str, spec: &str) {
         let patch = format!("{{\"spec\": {spec}}}");
         self.kubectl(&["patch", "apikey", name, "--type=merge", "-p", &patch]);
     }
 
-    /// The delivered Secret, as soon as it is there.
+    /// Waits for the delivered Secret.
     pub(crate) async fn delivered(&self, name: &str) -> CoreSecret {
         eventually(&format!("Secret {name} is there"), async || {
             self.secrets().get_opt(name).await.unwrap()
@@ -139,18 +141,18 @@ impl Scope<'_> {
         .await
     }
 
-    /// What proves the secrets of the key.
+    /// The credential record of the key.
     pub(crate) async fn document(&self, key: &ApiKey) -> Option<CredentialRecord> {
         let name = names::verifier_secret(key.metadata.uid.as_deref().unwrap());
-        let secret = self.verifiers().get_opt(&name).await.unwrap()?;
+        let secret = self.operator_secrets().get_opt(&name).await.unwrap()?;
         let json = &secret.data.unwrap()[names::VERIFIER_DATA_KEY].0;
         Some(CredentialRecord::parse(json).unwrap())
     }
 
-    /// The delivered secret of a key and everything that must hold of it.
+    /// The delivered secret of a key, with its credential record and the peppers.
     pub(crate) async fn credential(&self, key: &ApiKey) -> Credential {
         let delivered = self.delivered(key.secret_name()).await;
-        let document = self.document(key).await.expect("a verifier");
+        let document = self.document(key).await.expect("a credential record");
         let secrets =
             Api::<Answer<CoreSecret>>::namespaced(self.client.clone(), OPERATOR_NAMESPACE);
         let Answer(ring) = secrets.get(names::PEPPERS_SECRET).await.unwrap();
@@ -173,50 +175,4 @@ pub(crate) fn ready_reason(key: &ApiKey) -> (String, String) {
     ready
         .map(|c| (c.status.clone(), c.reason.clone()))
         .unwrap_or_default()
-}
-
-pub(crate) struct Credential {
-    pub(crate) delivered: CoreSecret,
-    pub(crate) document: CredentialRecord,
-    ring: PepperRing,
-}
-
-impl Credential {
-    /// A data value of the delivered Secret, as text.
-    pub(crate) fn data(&self, key: &str) -> String {
-        let data = self.delivered.data.as_ref().unwrap();
-        String::from_utf8(data[key].0.clone()).unwrap()
-    }
-
-    /// The delivered secret; it has the published format.
-    pub(crate) fn secret(&self) -> Secret {
-        Secret::parse(&self.data("secret")).expect("the published format")
-    }
-
-    /// Whether the entry proves the delivered secret, by hash and by fingerprint.
-    pub(crate) fn proves(&self, entry: &Entry) -> bool {
-        let secret = self.secret();
-        let by_hash = hash::verify(&secret, &entry.hash, &mut hash::Memory::default()).unwrap();
-        let by_fingerprint = self.ring.matches(&secret, &entry.fingerprint);
-        assert_eq!(
-            by_fingerprint,
-            Some(by_hash),
-            "hash and fingerprint disagree"
-        );
-        by_hash
-    }
-
-    /// Fails unless the delivered secret is the current one and nothing is left over.
-    pub(crate) fn assert_sound(&self) {
-        assert!(
-            self.proves(&self.document.current),
-            "the delivered secret does not verify"
-        );
-        assert!(
-            self.document.pending.is_empty(),
-            "a pending entry is left over"
-        );
-        assert_eq!(self.secret().key_id(), &self.document.key_id);
-        assert_eq!(self.data("key-id"), self.document.key_id.as_str());
-    }
 }

@@ -1,4 +1,4 @@
-//! A way to the API server on which answers to writes are lost after the writes were made.
+//! A proxy to the API server that loses answers to writes after the API server made the writes.
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
@@ -9,18 +9,18 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use super::Cluster;
 
-/// What comes in place of an answer.
+/// What the client gets instead of an answer.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Loss {
-    /// The end of the connection.
+    /// The connection ends.
     Cut,
-    /// Nothing, and the connection stays.
+    /// Nothing arrives, and the connection stays open.
     Silence,
-    /// An answer of this status, as of a server that gave up.
+    /// A response of this status, like that of a server that timed out.
     Status(u16),
 }
 
-/// A kubeconfig for the way; `kubectl proxy` speaks TLS and knows who asks.
+/// A kubeconfig for the proxy. `kubectl proxy` adds TLS and the credentials.
 pub(crate) struct Lossy {
     proxy: Child,
     folder: tempfile::TempDir,
@@ -28,7 +28,7 @@ pub(crate) struct Lossy {
 }
 
 impl Cluster {
-    /// A way on which the answers to the first `times` requests of this method are lost.
+    /// Starts a proxy that loses the answers to the first `times` requests of this method.
     pub(crate) fn lossy(&self, method: &'static str, loss: Loss, times: usize) -> Lossy {
         let mut kubectl = self.control_plane.kubectl();
         let mut proxy = kubectl
@@ -36,10 +36,10 @@ impl Cluster {
             .stdout(Stdio::piped())
             .spawn()
             .unwrap();
-        let mut said = String::new();
+        let mut message = String::new();
         let mut lines = BufReader::new(proxy.stdout.take().unwrap());
-        lines.read_line(&mut said).unwrap();
-        let upstream = said.trim_end().rsplit(' ').next().unwrap();
+        lines.read_line(&mut message).unwrap();
+        let upstream = message.trim_end().rsplit(' ').next().unwrap();
         let count = Arc::new(AtomicUsize::new(0));
         let way = Way {
             method,

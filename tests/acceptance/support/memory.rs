@@ -1,4 +1,4 @@
-//! The memory of a process, as somebody sees it who may read all of it.
+//! Searches the memory of a process.
 
 use std::fs::File;
 use std::io;
@@ -8,11 +8,11 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use zeroize::Zeroizing;
 
-/// How much is read at once.
+/// The size of one read.
 const CHUNK_BYTES: usize = 1 << 20;
 const MASK: u8 = 0xa5;
 
-/// Something that is looked for. It is kept masked, so that what looks for it does not find itself.
+/// Bytes to search for. They are stored masked, so that the search does not find its own copy.
 pub(crate) struct Needle {
     what: &'static str,
     masked: Vec<u8>,
@@ -25,8 +25,8 @@ impl Needle {
         Self { what, masked }
     }
 
-    /// A secret as it is, in base 64, and as the random number that it was made of. Without its start:
-    /// whoever frees memory writes over the first bytes.
+    /// The needles for a secret: its text, its base64 form, and its random number. The number lacks its start,
+    /// because an allocator overwrites the first bytes of freed memory.
     pub(crate) fn of_secret(secret: &str) -> [Self; 3] {
         let text = &secret.as_bytes()[36..];
         let encoded = Zeroizing::new(BASE64.encode(text));
@@ -44,10 +44,10 @@ impl Needle {
     }
 }
 
-/// What of these is in memory that the process can write to, each as often as it is there.
+/// Finds the needles in the writable memory of the process. A needle is listed once for each occurrence.
 ///
 /// # Errors
-/// Who runs the test may not look into that process.
+/// The user who runs the test may not read the memory of that process.
 pub(crate) fn found(pid: &str, needles: &[Needle]) -> io::Result<Vec<&'static str>> {
     let memory = File::open(format!("/proc/{pid}/mem"))?;
     let maps = std::fs::read_to_string(format!("/proc/{pid}/maps"))?;
@@ -59,7 +59,7 @@ pub(crate) fn found(pid: &str, needles: &[Needle]) -> io::Result<Vec<&'static st
         let mut at = start;
         loop {
             let wanted = CHUNK_BYTES.min(end - at);
-            // A part that is gone by now has nothing in it.
+            // The process may have unmapped this part since.
             let Ok(read) = memory.read_at(&mut chunk[..wanted], at as u64) else {
                 break;
             };
@@ -67,14 +67,14 @@ pub(crate) fn found(pid: &str, needles: &[Needle]) -> io::Result<Vec<&'static st
             if read <= overlap || at + read >= end {
                 break;
             }
-            // What lies across two chunks is in the second one.
+            // Keep the end of this chunk, so that a match across two chunks is found.
             at += read - overlap;
         }
     }
     Ok(found)
 }
 
-/// The number that a secret spells in base 62.
+/// Decodes the base 62 number of a secret.
 fn random_number(secret: &str) -> Zeroizing<[u8; 32]> {
     let mut number = Zeroizing::new([0_u8; 32]);
     for digit in secret.bytes().skip(20).take(43) {
@@ -104,7 +104,7 @@ fn look(bytes: &[u8], needles: &[Needle], found: &mut Vec<&'static str>) {
     }
 }
 
-/// Start and end of a part that the process can read and write.
+/// Start and end of a part that is readable and writable.
 fn writable(line: &str) -> Option<(usize, usize)> {
     let (range, rest) = line.split_once(' ')?;
     let (start, end) = range.split_once('-')?;

@@ -1,6 +1,7 @@
-//! What the tests share.
+//! Helpers that the tests share: a cluster, the programs, requests, faults.
 
 mod cluster;
+mod credential;
 mod fault;
 mod inside;
 mod key;
@@ -18,9 +19,10 @@ mod tls;
 mod token;
 
 pub(crate) use cluster::{Cluster, OPERATOR_NAMESPACE, Scope, run};
+pub(crate) use credential::Credential;
 pub(crate) use fault::{Call, Fault, Faults, Harm, Kind, Moment, Object, Passing, Sort};
 pub(crate) use inside::{Inside, MovedClock};
-pub(crate) use key::{Credential, ready_reason};
+pub(crate) use key::ready_reason;
 pub(crate) use lossy::Loss;
 #[cfg(target_os = "linux")]
 pub(crate) use memory::{Needle, found};
@@ -38,11 +40,11 @@ use std::time::Duration;
 use apikey_client::clock::Clock;
 use k8s_openapi::jiff::Timestamp;
 
-/// Longest wait for anything that should happen soon. The garbage collector of Kubernetes learns of
-/// new definitions every 30 seconds.
+/// The longest that a test waits for a result. The garbage collector of Kubernetes looks for new
+/// definitions every 30 seconds.
 pub(crate) const SOON: Duration = Duration::from_secs(90);
 
-/// Asks until there is an answer, and fails with `what` after [`SOON`].
+/// Calls `ask` until it returns a value. Panics with `what` after [`SOON`].
 pub(crate) async fn eventually<T, F>(what: &str, mut ask: impl FnMut() -> F) -> T
 where
     F: Future<Output = Option<T>>,
@@ -60,12 +62,12 @@ where
     answer.unwrap_or_else(|_| panic!("not within {} s: {what}", SOON.as_secs()))
 }
 
-/// The time of day.
+/// The current time.
 pub(crate) fn now() -> Timestamp {
     Clock::system().now()
 }
 
-/// A whole second this many seconds ahead.
+/// The time in this many seconds, in whole seconds.
 pub(crate) fn ahead(seconds: i64) -> Timestamp {
     Timestamp::from_second(now().as_second() + seconds).unwrap()
 }

@@ -8,7 +8,7 @@ use controlplane::Process;
 
 use super::eventually;
 
-/// Hashing as cheap as the algorithm allows.
+/// Flags for the least hashing cost.
 pub(crate) const CHEAP: [&str; 2] = ["--argon2-memory-kib=8", "--argon2-iterations=1"];
 
 pub(crate) struct Operator {
@@ -23,7 +23,7 @@ pub(crate) struct Arguments<'a> {
     pub(crate) subcommand: &'a str,
     pub(crate) more: &'a [&'a str],
     pub(crate) environment: &'a [(&'a str, &'a str)],
-    /// Where its standard output goes, if not to a file of its own.
+    /// The file for standard output. The default is a new file.
     pub(crate) output: Option<&'a Path>,
 }
 
@@ -73,12 +73,12 @@ impl Operator {
         }
     }
 
-    /// Kills it at once, as a crash would.
+    /// Kills the process at once, like a crash.
     pub(crate) fn kill(self) {
         drop(self);
     }
 
-    /// Asks it to stop and waits until it has.
+    /// Requests a stop and waits until the operator has stopped.
     pub(crate) async fn terminate(&self) {
         self.signal();
         eventually("the operator stops", async || {
@@ -87,7 +87,7 @@ impl Operator {
         .await;
     }
 
-    /// Asks it to stop and returns its exit code.
+    /// Requests a stop and returns the exit code.
     pub(crate) async fn exit_code(mut self) -> Option<i32> {
         self.terminate().await;
         let pid = self.process.pid().to_owned();
@@ -104,13 +104,13 @@ impl Operator {
         self.process.pid()
     }
 
-    /// Asks it to stop.
+    /// Requests a stop.
     pub(crate) fn signal(&self) {
         let pid = self.process.pid();
         Command::new("kill").arg(pid).status().unwrap();
     }
 
-    /// Waits until it has logged this text.
+    /// Waits until the log contains this text.
     pub(crate) async fn logged(&self, text: &str) {
         eventually(&format!("the log has {text}"), async || {
             self.stderr().contains(text).then_some(())
@@ -118,24 +118,24 @@ impl Operator {
         .await;
     }
 
-    /// What it wrote to standard output.
+    /// The standard output so far.
     pub(crate) fn stdout(&self) -> String {
         std::fs::read_to_string(&self.stdout).unwrap_or_default()
     }
 
-    /// Value of a series, written as `/metrics` has it: name and labels.
+    /// The value of a series, by name and labels as in `/metrics`.
     pub(crate) fn metric(&self, series: &str) -> Option<f64> {
         let (_, text) = self.get("/metrics")?;
         let mut lines = text.lines();
         lines.find_map(|line| line.strip_prefix(series)?.strip_prefix(' ')?.parse().ok())
     }
 
-    /// What it logged.
+    /// The log so far.
     pub(crate) fn stderr(&self) -> String {
         std::fs::read_to_string(&self.stderr).unwrap_or_default()
     }
 
-    /// Its audit lines.
+    /// The audit lines so far.
     pub(crate) fn audit(&self) -> Vec<serde_json::Value> {
         self.stdout()
             .lines()
@@ -143,7 +143,7 @@ impl Operator {
             .collect()
     }
 
-    /// Address of the admin port, which it chose itself: one chosen for it could be taken by then.
+    /// The address of the admin port. The operator chooses a free port itself, so no other process can take it.
     fn admin(&self) -> Option<String> {
         let log = self.stderr();
         let serving = log.lines().find(|line| line.contains("Serving /livez"))?;
@@ -161,7 +161,7 @@ impl Operator {
         Some((code, body))
     }
 
-    /// Head and body of the answer of the admin port to a request with these fields, each a whole line.
+    /// Head and body of the admin port's response to a request with these header lines.
     pub(crate) fn ask(&self, path: &str, fields: &str) -> Option<(String, String)> {
         use std::io::{Read as _, Write as _};
         let mut stream = std::net::TcpStream::connect(self.admin()?).ok()?;

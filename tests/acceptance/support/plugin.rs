@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use super::Scope;
 
-/// What a call said, and how it ended.
+/// The output and the exit code of a call.
 #[derive(Debug)]
 pub(crate) struct Outcome {
     pub(crate) code: i32,
@@ -20,13 +20,13 @@ pub(crate) struct Outcome {
 }
 
 impl Outcome {
-    /// Standard output of a call that has to end with 0.
+    /// The standard output. Panics if the exit code is not 0.
     pub(crate) fn done(self) -> String {
         assert_eq!(self.code, 0, "{self:?}");
         self.stdout
     }
 
-    /// Standard error of a call that has to end with this code.
+    /// The standard error. Panics if the exit code is not this one.
     pub(crate) fn failed(self, code: i32) -> String {
         assert_eq!(self.code, code, "{self:?}");
         self.stderr
@@ -44,12 +44,12 @@ impl Scope<'_> {
         self.plugin_reads("", arguments)
     }
 
-    /// The same with this standard input.
+    /// Like [`Self::plugin`], with this standard input.
     pub(crate) fn plugin_reads(&self, input: &str, arguments: &[&str]) -> Outcome {
         outcome(self.plugin_command().args(arguments), input)
     }
 
-    /// `kubectl apikey -n NAMESPACE`, to add arguments to.
+    /// The command `kubectl apikey -n NAMESPACE`, without further arguments.
     pub(crate) fn plugin_command(&self) -> Command {
         let mut command = self.cluster.control_plane.kubectl();
         let path = path_with_plugin(&command);
@@ -67,7 +67,7 @@ pub(crate) fn outcome(command: &mut Command, input: &str) -> Outcome {
         .stdout(Stdio::piped())
         .stderr(Stdio::piped());
     let mut child = command.spawn().unwrap();
-    // It may end without reading.
+    // The command may end before it reads its input.
     let _ = child.stdin.take().unwrap().write_all(input.as_bytes());
     let output = child.wait_with_output().unwrap();
     let text = |bytes| String::from_utf8(bytes).unwrap();
@@ -87,8 +87,8 @@ pub(crate) fn plugin_file() -> &'static Path {
     &FILE
 }
 
-/// A program of another package, made from these folders of `crates/`. Cargo puts it beside the operator
-/// when it builds the whole workspace.
+/// A program of another package, built from these folders of `crates/`. Cargo puts it beside the operator
+/// when it builds the whole workspace. Panics if the program is missing or older than its sources.
 pub(crate) fn of_workspace(name: &str, sources: &[String]) -> PathBuf {
     let file = Path::new(env!("CARGO_BIN_EXE_apikey-operator")).with_file_name(name);
     let crates = Path::new(env!("CARGO_MANIFEST_DIR")).join("crates");
@@ -107,7 +107,7 @@ fn modified(file: &Path) -> Option<SystemTime> {
     file.metadata().ok()?.modified().ok()
 }
 
-/// When the newest Rust file below this folder was written, without those of tests.
+/// The time of the newest Rust file below this folder, without tests.
 fn newest_below(folder: &Path) -> Option<SystemTime> {
     let below = std::fs::read_dir(folder).unwrap();
     let below = below.map(|entry| entry.unwrap().path());

@@ -1,10 +1,10 @@
-//! A proxy, as people name one in their environment.
+//! An HTTP proxy, as set by `HTTPS_PROXY`.
 
 use std::io::{BufRead as _, BufReader, Write as _, copy};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 
-/// It opens tunnels, and does nothing else that it is asked for.
+/// A proxy that supports only CONNECT.
 pub(crate) struct Proxy {
     address: SocketAddr,
     asked: Arc<Mutex<Vec<String>>>,
@@ -15,11 +15,11 @@ impl Proxy {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         let asked = Arc::new(Mutex::new(Vec::new()));
-        let heard = Arc::clone(&asked);
+        let received = Arc::clone(&asked);
         std::thread::spawn(move || {
             for client in listener.incoming() {
-                let (client, heard) = (client.unwrap(), Arc::clone(&heard));
-                std::thread::spawn(move || serve(client, &heard));
+                let (client, received) = (client.unwrap(), Arc::clone(&received));
+                std::thread::spawn(move || serve(client, &received));
             }
         });
         Self { address, asked }
@@ -29,19 +29,19 @@ impl Proxy {
         format!("http://{}", self.address)
     }
 
-    /// The first lines of the requests so far.
+    /// The request lines so far.
     pub(crate) fn asked(&self) -> Vec<String> {
         self.asked.lock().unwrap().clone()
     }
 }
 
-fn serve(mut client: TcpStream, heard: &Mutex<Vec<String>>) {
+fn serve(mut client: TcpStream, received: &Mutex<Vec<String>>) {
     let mut reader = BufReader::new(client.try_clone().unwrap());
     let mut line = String::new();
     if reader.read_line(&mut line).is_err() || line.is_empty() {
         return;
     }
-    heard.lock().unwrap().push(line.trim_end().to_owned());
+    received.lock().unwrap().push(line.trim_end().to_owned());
     let mut header = String::new();
     while reader.read_line(&mut header).is_ok_and(|count| count > 2) {
         header.clear();

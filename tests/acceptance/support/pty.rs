@@ -6,11 +6,11 @@ use super::{SOON, Scope};
 
 /// Moves down in a list of choices.
 pub(crate) const DOWN: &str = "\u{1b}[B";
-/// Takes back a character.
+/// Deletes a character.
 pub(crate) const BACKSPACE: &str = "\u{7f}";
-/// Ends the answer to a question.
+/// Confirms an answer.
 pub(crate) const ENTER: &str = "\r";
-/// Gives up.
+/// Cancels.
 pub(crate) const ESC: &str = "\u{1b}";
 
 impl Scope<'_> {

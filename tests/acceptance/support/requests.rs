@@ -1,4 +1,4 @@
-//! What a process of ours asked of the API server.
+//! The API requests of the operator's processes.
 
 use super::{Cluster, OPERATOR_NAMESPACE};
 
@@ -9,20 +9,20 @@ pub(crate) struct ApiRequest {
     pub(crate) group: String,
     /// Resource and subresource, with a slash between them.
     pub(crate) resource: String,
-    /// Empty for all namespaces, and for what is in none.
+    /// Empty for all namespaces and for objects without a namespace.
     pub(crate) namespace: String,
     pub(crate) name: String,
     pub(crate) code: u64,
 }
 
 impl ApiRequest {
-    /// Whether it was not permitted.
+    /// Whether it was forbidden.
     pub(crate) fn is_refused(&self) -> bool {
         [401, 403].contains(&self.code)
     }
 }
 
-/// The requests of a ServiceAccount of the operator's namespace so far, in their order.
+/// The requests so far of a ServiceAccount of the operator's namespace, in order.
 pub(crate) fn api_requests(cluster: &Cluster, account: &str) -> Vec<ApiRequest> {
     let log = std::fs::read_to_string(cluster.control_plane.audit_log()).unwrap();
     let user = format!("system:serviceaccount:{OPERATOR_NAMESPACE}:{account}");

@@ -1,4 +1,4 @@
-//! A road to the API server on which answers can be late, and which can be closed or fall silent.
+//! A TCP proxy to the API server that can delay answers, close connections, or stop passing data.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -14,10 +14,10 @@ use tokio::time::{Instant, sleep_until};
 use super::operator::{Arguments, CHEAP};
 use super::{Cluster, Operator, TokenServer, free_address};
 
-/// Number of connections, in the order in which they were opened, that pass no byte any more.
+/// How many connections, counted from the first that was opened, pass no more data.
 type Silent = watch::Receiver<usize>;
 
-/// A road to the API server. It is open as long as the runtime, unless it is closed.
+/// A proxy to the API server. It is open until it is closed or the runtime ends.
 pub(crate) struct Road {
     far: SocketAddr,
     near: SocketAddr,
@@ -28,7 +28,7 @@ pub(crate) struct Road {
 }
 
 impl Cluster {
-    /// Opens a road on which every answer comes this much later.
+    /// Opens a proxy that delays every answer by this time.
     pub(crate) async fn road(&self, late: Duration) -> Road {
         let (_, far) = self.control_plane.server_url().split_once("://").unwrap();
         let mut road = Road {
@@ -43,7 +43,7 @@ impl Cluster {
         road
     }
 
-    /// Starts a token server that hears from the API server by this road.
+    /// Starts a token server that reaches the API server through this proxy.
     pub(crate) fn token_server_by(&self, road: &Road) -> TokenServer {
         let file = self.kubeconfig_by(road, "token-server");
         let logs = self.control_plane.logs_dir();
@@ -51,7 +51,7 @@ impl Cluster {
         TokenServer::start(free_address(), &file, logs, arguments)
     }
 
-    /// Starts an operator that reaches the API server by this road, with hashing turned down.
+    /// Starts an operator with the least hashing cost that reaches the API server through this proxy.
     pub(crate) fn operator_by(&self, road: &Road, flags: &[&str]) -> Operator {
         let file = self.kubeconfig_by(road, "operator");
         let logs = self.control_plane.logs_dir();
@@ -74,13 +74,13 @@ impl Cluster {
 }
 
 impl Road {
-    /// Opens it.
+    /// Accepts connections again.
     pub(crate) async fn open(&mut self) {
         let listener = TcpListener::bind(self.near).await.unwrap();
         let (far, late) = (self.far, self.late);
         let (opened, silent) = (self.opened.clone(), self.silent.subscribe());
         self.open = Some(tokio::spawn(async move {
-            // Goes with this task, and what is on the road with it.
+            // Aborting this task ends all connections.
             let mut passing = JoinSet::new();
             while let Ok((caller, _)) = listener.accept().await {
                 let server = TcpStream::connect(far).await.unwrap();
@@ -96,26 +96,25 @@ impl Road {
         }));
     }
 
-    /// Closes it: connections end, and there are no new ones.
+    /// Ends all connections and accepts no new ones.
     pub(crate) async fn close(&mut self) {
         let open = self.open.take().unwrap();
         open.abort();
         open.await.unwrap_err();
     }
 
-    /// From now on the connections that are open pass nothing on, in neither direction, and don't end.
-    /// New ones pass everything.
+    /// Makes the open connections pass no data in either direction, without an end. New connections work.
     pub(crate) fn silence(&self) {
         self.silent.send_replace(*self.opened.borrow());
     }
 
-    /// From now on no connection passes anything on, and none ends.
+    /// Makes all present and future connections pass no data, without an end.
     pub(crate) fn silence_for_ever(&self) {
         self.silent.send_replace(usize::MAX);
     }
 }
 
-/// Stops, without letting go of the connection, once the connection of this number is silent.
+/// Passes data until the connection of this number is silent. Then it waits forever and keeps the connection open.
 async fn until_silent(passing: impl Future<Output = ()>, number: usize, mut silent: Silent) {
     let mut passing = std::pin::pin!(passing);
     let fell_silent = async { silent.wait_for(|silent| number <= *silent).await.is_ok() };
@@ -126,7 +125,7 @@ async fn until_silent(passing: impl Future<Output = ()>, number: usize, mut sile
     }
 }
 
-/// Passes on what comes, each piece this much later.
+/// Passes on each piece of data after this delay.
 async fn pass(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, late: Duration) {
     let (queue, mut waiting) = mpsc::unbounded_channel::<(Instant, Vec<u8>)>();
     let read = async move {

@@ -1,8 +1,8 @@
-//! What etcd has, seen by its own client.
+//! Reads what etcd stores, with etcd's own client.
 
 use super::Cluster;
 
-/// Whether any object that is stored now has the text in clear.
+/// Whether a stored object contains the text in clear.
 pub(crate) fn is_stored(cluster: &Cluster, text: &str) -> bool {
     let mut etcdctl = cluster.control_plane.etcdctl();
     let output = etcdctl.args(["get", "--prefix", ""]).output().unwrap();
@@ -11,7 +11,7 @@ pub(crate) fn is_stored(cluster: &Cluster, text: &str) -> bool {
     contains(&output.stdout, text)
 }
 
-/// Whether the bytes have the text in them.
+/// Whether the bytes contain the text.
 pub(crate) fn contains(bytes: &[u8], text: &str) -> bool {
     let text = text.as_bytes();
     bytes.windows(text.len()).any(|window| window == text)

@@ -8,7 +8,7 @@ use rcgen::{
     KeyPair, KeyUsagePurpose, SanType,
 };
 
-/// A certification authority that lives as long as a test.
+/// A certification authority for one test.
 pub(crate) struct Authority(CertifiedIssuer<'static, KeyPair>);
 
 impl Authority {
@@ -22,7 +22,7 @@ impl Authority {
         Self(CertifiedIssuer::self_signed(params, key).unwrap())
     }
 
-    /// Its own certificate.
+    /// The certificate of the authority.
     pub(crate) fn pem(&self) -> String {
         self.0.pem()
     }
@@ -41,7 +41,7 @@ impl Authority {
     }
 }
 
-/// The files of a server, as a mounted Secret of type `kubernetes.io/tls` has them.
+/// The files of a server, named like the keys of a Secret of type `kubernetes.io/tls`.
 pub(crate) struct TlsFiles(PathBuf);
 
 impl TlsFiles {
@@ -50,13 +50,13 @@ impl TlsFiles {
         Self(folder.to_owned())
     }
 
-    /// Puts a certificate and its key in place.
+    /// Writes a certificate and its key.
     pub(crate) fn put(&self, (certificate, key): &(String, String)) {
         std::fs::write(self.0.join("tls.crt"), certificate).unwrap();
         std::fs::write(self.0.join("tls.key"), key).unwrap();
     }
 
-    /// The flags that name them.
+    /// The flags that name the files.
     pub(crate) fn flags(&self) -> [String; 2] {
         let path = |name| self.0.join(name).display().to_string();
         [

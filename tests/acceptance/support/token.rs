@@ -1,4 +1,4 @@
-//! The token server as a process, and plain HTTP to talk to it.
+//! The token server as a process, and a plain HTTP client for it.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -13,8 +13,8 @@ use serde_json::Value;
 
 use apikey_credential::Secret;
 
+use super::credential::Credential;
 use super::eventually;
-use super::key::Credential;
 use super::operator::{Arguments, Operator};
 
 /// Name and secret of a key.
@@ -30,7 +30,7 @@ impl Login {
         Self { name, secret }
     }
 
-    /// The same key with a well-formed secret that is not its own, a different one for each `n`.
+    /// The same key with a well-formed secret that it never had. Each `n` gives a different one.
     pub(crate) fn forged(&self, n: u8) -> Self {
         let own = Secret::parse(&self.secret).unwrap();
         Self {
@@ -49,7 +49,7 @@ pub(crate) struct TokenServer {
 }
 
 impl TokenServer {
-    /// Starts `apikey-operator` with a subcommand that serves tokens, at this address.
+    /// Starts a subcommand of `apikey-operator` that serves tokens at this address.
     pub(crate) fn start(
         address: SocketAddr,
         kubeconfig: &Path,
@@ -75,7 +75,7 @@ impl TokenServer {
         .await;
     }
 
-    /// Name and secret for a token, until the server knows the key.
+    /// Asks for a token until the server knows the key.
     pub(crate) async fn token_for(&self, key: &Credential) -> Answer {
         let (name, secret) = (key.data("name"), key.data("secret"));
         eventually("the token server knows the key", async || {
@@ -85,17 +85,17 @@ impl TokenServer {
         .await
     }
 
-    /// The seed call, with these fields.
+    /// The Appcircle-compatible call, with these fields.
     pub(crate) fn token(&self, fields: &[(&str, &str)]) -> Answer {
         self.post("/auth/v1/api-key/token", &[], &form(fields))
     }
 
-    /// The seed call of this key.
+    /// The Appcircle-compatible call, for this key.
     pub(crate) fn token_of(&self, key: &Login) -> Answer {
         self.token(&[("name", &key.name), ("secret", &key.secret)])
     }
 
-    /// Introspection of a token or secret, asked for by this key.
+    /// Introspects a token or secret on behalf of this key.
     pub(crate) fn introspect(&self, caller: &Login, token: &str) -> Answer {
         let fields = [
             ("client_id", caller.name.as_str()),
@@ -148,12 +148,12 @@ pub(crate) fn send(
     Answer::parse(&answer)
 }
 
-/// An address of this machine that nobody listens on, or chooses until a process is started at it.
+/// A local address that is free, and that no other call returns.
 pub(crate) fn free_address() -> SocketAddr {
     (Ipv4Addr::LOCALHOST, controlplane::free_port().unwrap()).into()
 }
 
-/// Fields as a form.
+/// Encodes fields as a form.
 pub(crate) fn form(fields: &[(&str, &str)]) -> String {
     let encode = |text| utf8_percent_encode(text, NON_ALPHANUMERIC);
     let pairs = fields
@@ -169,7 +169,7 @@ pub(crate) fn basic(name: &str, secret: &str) -> String {
     format!("Basic {}", BASE64.encode(pair))
 }
 
-/// An answer as it came.
+/// An HTTP response.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Answer {
     pub(crate) status: u16,
@@ -198,18 +198,18 @@ impl Answer {
         serde_json::from_str(&self.body).unwrap_or_else(|_| panic!("not JSON: {self:?}"))
     }
 
-    /// The token in it.
+    /// The token in the response. Panics if there is none.
     pub(crate) fn access_token(&self) -> String {
         assert_eq!(self.status, 200, "{self:?}");
         self.json()["access_token"].as_str().unwrap().to_owned()
     }
 
-    /// The claims of the token in it, unchecked.
+    /// The claims of the token in the response. The signature is not checked.
     pub(crate) fn claims(&self) -> Value {
         part_of(&self.access_token(), 1)
     }
 
-    /// The answer without what differs from one moment to the next.
+    /// The response without the header that depends on the time.
     pub(crate) fn without_date(mut self) -> Self {
         self.headers.remove("date");
         self

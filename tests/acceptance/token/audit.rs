@@ -105,7 +105,7 @@ async fn a_flood_of_refusals_is_a_few_lines_whose_counts_add_up() {
     for _ in 0..FLOOD {
         assert_eq!(server.token_of(&forged).status, 401);
     }
-    let told = eventually("every refusal is told or counted", async || {
+    let message = eventually("every refusal is told or counted", async || {
         let mut lines = server.process.audit();
         lines.retain(|line| line["reason"] == "WrongSecret");
         let counts = lines.iter().map(|line| line["count"].as_u64().unwrap_or(1));
@@ -114,15 +114,15 @@ async fn a_flood_of_refusals_is_a_few_lines_whose_counts_add_up() {
         (sum == FLOOD).then_some(lines)
     })
     .await;
-    let counted = told.iter().filter(|line| line["count"].is_u64()).count();
-    let seconds: std::collections::BTreeSet<_> = told
+    let counted = message.iter().filter(|line| line["count"].is_u64()).count();
+    let seconds: std::collections::BTreeSet<_> = message
         .iter()
         .map(|line| &line["time"].as_str().unwrap()[..19])
         .collect();
     assert!(
-        counted >= 1 && told.len() - counted <= 10 * seconds.len(),
+        counted >= 1 && message.len() - counted <= 10 * seconds.len(),
         "{}",
-        told.len()
+        message.len()
     );
     let metric = "apikey_refusals_total{route=\"api-key-token\",reason=\"WrongSecret\"}";
     assert_eq!(server.process.metric(metric), Some(1000.0));

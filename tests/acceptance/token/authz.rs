@@ -19,11 +19,11 @@ fn assert_refused(answer: &Answer) {
     assert!(answer.headers["www-authenticate"].starts_with("Bearer realm="));
     assert_eq!(answer.headers["cache-control"], "no-store");
     assert!(answer.json()["error"].is_string());
-    let told = answer
+    let text = answer
         .headers
         .keys()
         .any(|name| name.starts_with("x-apikey-"));
-    assert!(!told, "{answer:?}");
+    assert!(!text, "{answer:?}");
 }
 
 #[tokio::test]

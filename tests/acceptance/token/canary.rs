@@ -94,7 +94,7 @@ async fn forbidden(
         (names::PEPPERS_SECRET, "peppers"),
         (names::SIGNING_KEYS_SECRET, "keys"),
     ] {
-        let secret = scope.verifiers().get(ring).await.unwrap();
+        let secret = scope.operator_secrets().get(ring).await.unwrap();
         let json = &secret.data.unwrap()[names::KEY_RING_DATA_KEY].0;
         add(ring, &BASE64.encode(json)[..60]);
         let ring_json: Value = serde_json::from_slice(json).unwrap();

@@ -76,7 +76,7 @@ async fn a_malformed_call_is_told_what_is_wrong_with_it() {
     let server = Scope::token_server().await;
     let path = "/auth/v1/api-key/token";
     let long = format!("name=a&secret={}", "x".repeat(17_000));
-    for (status, body, say) in [
+    for (status, body, message) in [
         (400, "", "`name` is missing"),
         (400, "name=a", "`secret` is missing"),
         (400, "name=&secret=x", "`name` is missing"),
@@ -97,7 +97,7 @@ async fn a_malformed_call_is_told_what_is_wrong_with_it() {
         let answer = server.post(path, &[], body);
         assert_eq!(answer.status, status, "{answer:?}");
         let error = answer.json()["error"].as_str().unwrap().to_owned();
-        assert!(error.contains(say), "{error}");
+        assert!(error.contains(message), "{error}");
         assert_eq!(answer.headers["cache-control"], "no-store");
     }
     for kind in [

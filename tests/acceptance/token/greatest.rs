@@ -99,17 +99,20 @@ async fn the_greatest_token_is_taken_at_every_endpoint_and_fits_through_gateways
     let line = assert_taken_everywhere(&server, &Login::of(&greatest), &roles, &audiences[15]);
     assert!(line <= GATEWAY_LINE_BYTES, "{line}");
 
-    let refused = |more: String, say: &str| {
+    let refused = |more: String, message: &str| {
         let output = scope.try_apply(&scope.key_yaml("more", &more));
         let output = output.unwrap_err();
-        assert!(output.contains(say), "{output}");
+        assert!(output.contains(message), "{output}");
     };
     let longer = |texts: &[String]| [&[format!("{}x", texts[0])], &texts[1..]].concat();
-    let say = |max| format!("at most {max} characters together");
-    refused(spec(&longer(&roles), &audiences), &say(MAX_ROLES_CHARS));
-    refused(spec(&roles, &longer(&audiences)), &say(MAX_AUDIENCES_CHARS));
+    let message = |max| format!("at most {max} characters together");
+    refused(spec(&longer(&roles), &audiences), &message(MAX_ROLES_CHARS));
+    refused(
+        spec(&roles, &longer(&audiences)),
+        &message(MAX_AUDIENCES_CHARS),
+    );
     let in_sub = format!("subOrgs: [{{org: sub, roles: {}}}]", json!(longer(&roles)));
-    refused(in_sub, &say(MAX_ROLES_CHARS));
+    refused(in_sub, &message(MAX_ROLES_CHARS));
 }
 
 #[tokio::test]

@@ -15,7 +15,7 @@ fn look(server: &TokenServer, asker: &Credential, token: &str) -> Answer {
 }
 
 /// What is said of the token.
-fn said(server: &TokenServer, asker: &Credential, token: &str) -> Value {
+fn introspected(server: &TokenServer, asker: &Credential, token: &str) -> Value {
     let answer = look(server, asker, token);
     assert_eq!(answer.status, 200, "{answer:?}");
     answer.json()
@@ -34,7 +34,7 @@ async fn a_token_and_a_secret_are_described_to_whoever_holds_a_key() {
     let token = access_token(server, &key).await;
     let claims = crate::support::part_of(&token, 1);
 
-    let of_token = said(server, &asker, &token);
+    let of_token = introspected(server, &asker, &token);
     for claim in [
         "iss",
         "sub",
@@ -64,7 +64,7 @@ async fn a_token_and_a_secret_are_described_to_whoever_holds_a_key() {
         assert_eq!(of_token[field], value, "{field}");
     }
 
-    let of_secret = said(server, &asker, &key.data("secret"));
+    let of_secret = introspected(server, &asker, &key.data("secret"));
     for field in [
         "active",
         "scope",
@@ -154,12 +154,12 @@ async fn keys_are_described_to_callers_of_the_same_root_organization_alone() {
         let bearer = format!("Bearer {}", access_token(server, asker).await);
         for (key, seen) in keys.iter().zip(sees) {
             for presented in [access_token(server, key).await, key.data("secret")] {
-                let by_secret = said(server, asker, &presented);
+                let by_secret = introspected(server, asker, &presented);
                 let body = form(&[("token", &presented)]);
                 let by_token = server.post(PATH, &[("Authorization", &bearer)], &body);
-                for said in [by_secret, by_token.json()] {
-                    assert_eq!(said["active"], seen, "{said}");
-                    assert!(seen || said == json!({"active": false}), "{said}");
+                for answer in [by_secret, by_token.json()] {
+                    assert_eq!(answer["active"], seen, "{answer}");
+                    assert!(seen || answer == json!({"active": false}), "{answer}");
                 }
             }
         }
@@ -179,7 +179,7 @@ async fn a_token_for_another_service_does_not_ask_in_the_name_of_its_key() {
     let answer = server.post(PATH, &[("Authorization", &bearer)], &body);
     assert_eq!(answer.status, 401, "{answer:?}");
     assert!(answer.body.contains("audience"), "{answer:?}");
-    assert_eq!(said(server, &key, &token)["aud"], "billing");
+    assert_eq!(introspected(server, &key, &token)["aud"], "billing");
 }
 
 #[tokio::test]
@@ -193,14 +193,20 @@ async fn guesses_at_secrets_are_paid_for_and_counted_as_anywhere_else() {
     let forged = |n| Login::of(&asker).forged(n).secret;
     let answers: Vec<_> = (0..8).map(|n| look(&server, &asker, &forged(n))).collect();
     assert_eq!(answers[0].json(), json!({"active": false}));
-    let told = answers.last().unwrap();
-    assert_eq!(told.status, 429, "{told:?}");
-    assert!(told.headers["retry-after"].parse::<u32>().unwrap() >= 1);
+    let limited = answers.last().unwrap();
+    assert_eq!(limited.status, 429, "{limited:?}");
+    assert!(limited.headers["retry-after"].parse::<u32>().unwrap() >= 1);
     let refusals = "apikey_refusals_total{route=\"introspect\",reason=\"WrongSecret\"}";
     assert_eq!(server.process.metric(refusals), Some(8.0));
     // What is right is never asked for its budget, nor is what is no secret at all.
-    assert_eq!(said(&server, &asker, &asker.data("secret"))["active"], true);
-    assert_eq!(said(&server, &asker, "nonsense"), json!({"active": false}));
+    assert_eq!(
+        introspected(&server, &asker, &asker.data("secret"))["active"],
+        true
+    );
+    assert_eq!(
+        introspected(&server, &asker, "nonsense"),
+        json!({"active": false})
+    );
 }
 
 #[tokio::test]
@@ -228,7 +234,10 @@ async fn what_is_not_ours_is_inactive_and_nothing_more_is_said() {
         wrong.expose(),
         &"x".repeat(3000),
     ] {
-        assert_eq!(said(server, &asker, token), json!({"active": false}));
+        assert_eq!(
+            introspected(server, &asker, token),
+            json!({"active": false})
+        );
     }
 }
 
@@ -250,29 +259,29 @@ async fn a_token_ends_with_its_key_and_shrinks_with_its_roles() {
     for (what, (token, secret)) in ["deleted", "suspended"].iter().zip(&tokens) {
         for presented in [token, secret] {
             eventually(&format!("{what} is inactive"), async || {
-                (said(server, &asker, presented) == inactive).then_some(())
+                (introspected(server, &asker, presented) == inactive).then_some(())
             })
             .await;
         }
     }
     let (token, secret) = &tokens[2];
     eventually("the token shows the roles that are left", async || {
-        let seen = said(server, &asker, token);
+        let seen = introspected(server, &asker, token);
         (seen["roles"] == json!(["b"]) && seen["scope"] == "b").then_some(())
     })
     .await;
-    assert_eq!(said(server, &asker, secret)["roles"], json!(["b"]));
+    assert_eq!(introspected(server, &asker, secret)["roles"], json!(["b"]));
     // A role that came later was not in the token; the secret has it.
     let (token, secret) = &tokens[3];
     eventually("no role of the token is left", async || {
-        (said(server, &asker, token) == inactive).then_some(())
+        (introspected(server, &asker, token) == inactive).then_some(())
     })
     .await;
-    assert_eq!(said(server, &asker, secret)["roles"], json!(["c"]));
+    assert_eq!(introspected(server, &asker, secret)["roles"], json!(["c"]));
 
     scope.patch_key("suspended", r#"{"suspended": false}"#);
     eventually("a key that is resumed is active again", async || {
-        (said(server, &asker, &tokens[1].0)["active"] == true).then_some(())
+        (introspected(server, &asker, &tokens[1].0)["active"] == true).then_some(())
     })
     .await;
     // A caller whose key is gone asks in vain.

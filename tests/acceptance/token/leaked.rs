@@ -100,7 +100,10 @@ async fn the_tokens_of_a_replaced_secret_end_at_the_second_of_its_overlap() {
 
 /// The same claims without the revision, as tokens had them before there was one.
 async fn without_revision(scope: &Scope<'_>, token: &str) -> String {
-    let secret = scope.verifiers().get(names::SIGNING_KEYS_SECRET).await;
+    let secret = scope
+        .operator_secrets()
+        .get(names::SIGNING_KEYS_SECRET)
+        .await;
     let json = &secret.unwrap().data.unwrap()[names::KEY_RING_DATA_KEY].0;
     let ring = SigningRing::parse(json).unwrap();
     let (header, mut claims) = (part_of(token, 0), part_of(token, 1));
@@ -137,6 +140,6 @@ async fn a_token_from_before_the_upgrade_is_taken_until_its_secret_is_certainly_
         .annotate("app", &[(names::ANNOTATION_DISCARD_PREVIOUS, "1")])
         .await;
     is_refused(server, &asker, &before).await;
-    let said = server.introspect(&Login::of(&asker), &before).json();
-    assert_eq!(said, json!({"active": false}));
+    let text = server.introspect(&Login::of(&asker), &before).json();
+    assert_eq!(text, json!({"active": false}));
 }

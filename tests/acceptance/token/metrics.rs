@@ -84,11 +84,11 @@ async fn metrics_are_well_formed_and_tell_of_requests_keys_and_freshness() {
     ] {
         assert_eq!(families.get(name).map(String::as_str), Some(kind), "{name}");
     }
-    let unheard = server
+    let staleness = server
         .process
         .metric("apikey_index_unheard_seconds")
         .unwrap();
-    assert!((0.0..120.0).contains(&unheard), "{unheard}");
+    assert!((0.0..120.0).contains(&staleness), "{staleness}");
     assert!(server.process.metric("apikey_index_keys").unwrap() >= 1.0);
 }
 

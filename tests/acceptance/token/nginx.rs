@@ -119,8 +119,8 @@ async fn the_example_for_nginx_lets_keys_through_and_tells_the_upstream_who_they
         ] {
             assert!(seen.contains(&&*line), "{line}: {seen:?}");
         }
-        let told = seen.iter().filter(|line| line.starts_with("x-apikey-"));
-        assert_eq!(told.count(), 7, "{seen:?}");
+        let message = seen.iter().filter(|line| line.starts_with("x-apikey-"));
+        assert_eq!(message.count(), 7, "{seen:?}");
         for gone in [
             "admin",
             "root@",

@@ -64,7 +64,7 @@ async fn a_flood_of_guesses_at_slow_hashes_is_told_to_wait_and_a_known_caller_is
         "--failures-per-second=100000",
     ];
     let strict = ["--hash-threads=1", "--source-failures-per-second=1"];
-    for (flags, told, reason) in [
+    for (flags, message, reason) in [
         (&generous[..], 503, "Overloaded"),
         (&strict[..], 429, "TooManyFailures"),
     ] {
@@ -74,7 +74,7 @@ async fn a_flood_of_guesses_at_slow_hashes_is_told_to_wait_and_a_known_caller_is
         let answers = attack(&server, &key);
         let waits: Vec<_> = answers
             .iter()
-            .filter(|answer| answer.status == told)
+            .filter(|answer| answer.status == message)
             .collect();
         assert!(!waits.is_empty(), "{answers:?}");
         for answer in &answers {
@@ -83,7 +83,7 @@ async fn a_flood_of_guesses_at_slow_hashes_is_told_to_wait_and_a_known_caller_is
             let wait = wait.map(|wait| wait.parse::<u32>().unwrap());
             assert_eq!(wait.is_some_and(|wait| wait >= 1), answer.status != 401);
         }
-        if told == 429 {
+        if message == 429 {
             assert_guesses_by_introspection_wait(&server, &key);
         }
         let refusals =

@@ -21,7 +21,7 @@ struct Stored<'a> {
 
 impl<'a> Stored<'a> {
     async fn read(scope: &'a Scope<'a>, secret: &str, data_key: &'static str) -> Self {
-        let found = scope.verifiers().get(secret).await.unwrap();
+        let found = scope.operator_secrets().get(secret).await.unwrap();
         Self {
             scope,
             secret: secret.to_owned(),
@@ -36,7 +36,7 @@ impl<'a> Stored<'a> {
 
     async fn write(&self, document: &[u8]) {
         let data = json!({"data": {self.data_key: ByteString(document.to_vec())}});
-        let (secrets, patch) = (self.scope.verifiers(), Patch::Merge(data));
+        let (secrets, patch) = (self.scope.operator_secrets(), Patch::Merge(data));
         let params = PatchParams::default();
         secrets.patch(&self.secret, &params, &patch).await.unwrap();
     }
@@ -199,10 +199,10 @@ async fn damage_while_the_server_runs_refuses_nothing_valid_and_the_log_says_wha
         served(&server, key).await;
     }
     let uid = scope.keys().get("one").await.unwrap().metadata.uid.unwrap();
-    let verifier = names::verifier_secret(&uid);
-    for (stored, say) in [
+    let record = names::verifier_secret(&uid);
+    for (stored, text) in [
         (
-            Stored::read(&scope, &verifier, names::VERIFIER_DATA_KEY).await,
+            Stored::read(&scope, &record, names::VERIFIER_DATA_KEY).await,
             "restore it, or delete it to make a new secret",
         ),
         (
@@ -214,21 +214,21 @@ async fn damage_while_the_server_runs_refuses_nothing_valid_and_the_log_says_wha
             "restore it from a backup",
         ),
     ] {
-        let about = if stored.secret == verifier {
+        let about = if stored.secret == record {
             &uid
         } else {
             &stored.secret
         };
-        let told = || {
+        let count_lines = || {
             let log = server.process.stderr();
-            let lines = log.lines().filter(|line| line.contains(say));
+            let lines = log.lines().filter(|line| line.contains(text));
             lines.filter(|line| line.contains(about.as_str())).count()
         };
         for damaged in stored.damaged() {
-            let before = told();
+            let before = count_lines();
             stored.write(&damaged).await;
             eventually("the log tells of it", async || {
-                (told() > before).then_some(())
+                (count_lines() > before).then_some(())
             })
             .await;
             for key in &keys {
@@ -250,10 +250,10 @@ async fn a_server_started_with_damage_does_what_it_can_and_heals_without_a_resta
     let scope = cluster.scope().await;
     let [one, other] = minted(&cluster, &scope, ["one", "other"]).await;
     let uid = scope.keys().get("one").await.unwrap().metadata.uid.unwrap();
-    let verifier = names::verifier_secret(&uid);
-    let verifier = Stored::read(&scope, &verifier, names::VERIFIER_DATA_KEY).await;
-    for damaged in verifier.damaged() {
-        verifier.write(&damaged).await;
+    let record = names::verifier_secret(&uid);
+    let record = Stored::read(&scope, &record, names::VERIFIER_DATA_KEY).await;
+    for damaged in record.damaged() {
+        record.write(&damaged).await;
         let server = cluster.token_server(&[]);
         server.ready().await;
         server
@@ -262,7 +262,7 @@ async fn a_server_started_with_damage_does_what_it_can_and_heals_without_a_resta
             .await;
         assert_eq!(server.token_of(&other).status, 200);
         assert_eq!(server.token_of(&one).status, 401);
-        verifier.write(&verifier.whole).await;
+        record.write(&record.whole).await;
         served(&server, &one).await;
     }
 

@@ -41,8 +41,8 @@ async fn one_process_mints_a_key_serves_a_token_and_ends_after_the_last_answer()
 
     both.process.logged("Stopped").await;
     let audit = both.process.audit();
-    let told = |action: &str| audit.iter().filter(|line| line["action"] == action).count();
-    assert_eq!((told("Create"), told("IssueToken")), (1, 2));
+    let message = |action: &str| audit.iter().filter(|line| line["action"] == action).count();
+    assert_eq!((message("Create"), message("IssueToken")), (1, 2));
     TcpStream::connect(both.address).expect_err("the port is closed");
     assert_eq!(both.process.exit_code().await, Some(0));
 }

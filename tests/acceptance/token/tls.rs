@@ -32,8 +32,8 @@ fn curl(server: &TokenServer, ca: &Path, more: &[&str]) -> Option<String> {
         .arg(format!("https://{}/oauth2/jwks", server.address))
         .output()
         .expect("curl");
-    let said = String::from_utf8(output.stdout).unwrap();
-    output.status.success().then_some(said)
+    let message = String::from_utf8(output.stdout).unwrap();
+    output.status.success().then_some(message)
 }
 
 #[tokio::test]
@@ -43,14 +43,14 @@ async fn http_1_and_2_are_spoken_over_tls_and_nothing_else() {
     let authority = Authority::new();
     let (server, _files) = start(&scope, &folder, &authority).await;
     let ca = trusted(&folder, "ca", &authority);
-    let said = |more: &[&str]| curl(&server, &ca, more);
-    assert_eq!(said(&["--http2"]).as_deref(), Some("2 200"));
-    assert_eq!(said(&["--http1.1"]).as_deref(), Some("1.1 200"));
-    assert_eq!(said(&["--no-alpn"]).as_deref(), Some("1.1 200"));
+    let message = |more: &[&str]| curl(&server, &ca, more);
+    assert_eq!(message(&["--http2"]).as_deref(), Some("2 200"));
+    assert_eq!(message(&["--http1.1"]).as_deref(), Some("1.1 200"));
+    assert_eq!(message(&["--no-alpn"]).as_deref(), Some("1.1 200"));
     let tls_1_2 = ["--tlsv1.2", "--tls-max", "1.2"];
-    assert_eq!(said(&tls_1_2).as_deref(), Some("2 200"));
+    assert_eq!(message(&tls_1_2).as_deref(), Some("2 200"));
     assert_eq!(
-        said(&["--tls-max", "1.1", "--ciphers", "DEFAULT@SECLEVEL=0"]),
+        message(&["--tls-max", "1.1", "--ciphers", "DEFAULT@SECLEVEL=0"]),
         None
     );
     let stranger = trusted(&folder, "stranger", &Authority::new());

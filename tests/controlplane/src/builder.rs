@@ -4,16 +4,12 @@ use std::time::Duration;
 
 use crate::binaries::Binaries;
 use crate::components::CONTROLLERS;
-use crate::control_plane::{ControlPlane, Failure};
-use crate::error::Result;
 
-const START_ATTEMPTS: usize = 3;
-
-/// How a control plane is to be started; made by [`ControlPlane::builder`].
+/// How a control plane is to be started; made by [`ControlPlane::builder`](crate::ControlPlane::builder).
 #[derive(Debug, Clone)]
 #[must_use]
 pub struct Builder {
-    binaries: Option<Binaries>,
+    pub(crate) binaries: Option<Binaries>,
     pub(crate) deadline: Duration,
     pub(crate) keep_logs_on_failure: bool,
     pub(crate) controllers: String,
@@ -81,35 +77,5 @@ impl Builder {
     pub fn controller_manager_arg(mut self, flag: impl Into<String>) -> Self {
         self.controller_manager_args.push(flag.into());
         self
-    }
-
-    /// Starts the control plane and returns when it is ready: the apiserver's `/readyz` is fine,
-    /// and the controller manager has made the `ServiceAccount` `default` in namespace `default`.
-    ///
-    /// # Errors
-    /// [`Error::MissingBinary`] when the binaries are not built; [`Error::NotReady`] when a
-    /// component ends or is not ready by the deadline (its logs are kept, the error says where);
-    /// [`Error::Io`] and [`Error::Certificates`] when the machine does not cooperate.
-    ///
-    /// [`Error::MissingBinary`]: crate::Error::MissingBinary
-    /// [`Error::NotReady`]: crate::Error::NotReady
-    /// [`Error::Io`]: crate::Error::Io
-    /// [`Error::Certificates`]: crate::Error::Certificates
-    pub fn start(self) -> Result<ControlPlane> {
-        let binaries = match &self.binaries {
-            Some(binaries) => binaries.clone(),
-            None => Binaries::locate()?,
-        };
-        let mut attempt = 1;
-        loop {
-            let mut plane = ControlPlane::prepare(self.clone(), &binaries)?;
-            match plane.bring_up() {
-                Ok(()) => return Ok(plane),
-                Err(Failure::Fault(fault)) if fault.is_port_taken() && attempt < START_ATTEMPTS => {
-                    attempt += 1;
-                }
-                Err(failure) => return Err(plane.explain(failure)),
-            }
-        }
     }
 }

@@ -18,8 +18,8 @@ use crate::binaries::Binaries;
 use crate::builder::Builder;
 use crate::components::{Site, etcd_url};
 use crate::credentials::Credentials;
-use crate::error::{Error, IoContext, Result};
-use crate::folder::Folder;
+use crate::error::{Error, Result};
+use crate::folder::{self, Folder};
 use crate::guard::Component;
 use crate::health::{Fault, Probe, wait};
 use crate::kubeconfig::{for_service_account, with_token, write_private};
@@ -28,6 +28,9 @@ use crate::port::free_port;
 /// The environment variable that, set to `1`, keeps the whole folder of every control plane and
 /// names it on standard error when the control plane stops.
 pub const KEEP_VARIABLE: &str = "APIKEY_OPERATOR_KEEP";
+
+/// Attempts to start, if another program takes a port meanwhile.
+const START_ATTEMPTS: usize = 3;
 
 /// A running control plane. Dropping it ends it and removes its folder; if the process ends
 /// without dropping it, even by SIGKILL, the same happens within moments.
@@ -47,7 +50,7 @@ pub struct ControlPlane {
 }
 
 /// A fault still has to be told where the logs stay.
-pub(crate) enum Failure {
+enum Failure {
     Fault(Fault),
     Error(Error),
 }
@@ -199,7 +202,7 @@ impl ControlPlane {
     /// [`Error::Io`] when the copy fails; [`Error::NotReady`] as for [`Self::restart_apiserver`].
     pub fn save_state(&mut self) -> Result<()> {
         let (data, saved) = (self.folder.file("etcd"), self.folder.file("etcd.saved"));
-        self.with_etcd_stopped(|| replace_folder(&data, &saved))
+        self.with_etcd_stopped(|| folder::replace(&data, &saved))
     }
 
     /// Gives etcd the state of the last [`Self::save_state`], revision included, as a restored backup
@@ -209,7 +212,7 @@ impl ControlPlane {
     /// [`Error::Io`] when nothing was saved; [`Error::NotReady`] as for [`Self::restart_apiserver`].
     pub fn set_back(&mut self) -> Result<()> {
         let (data, saved) = (self.folder.file("etcd"), self.folder.file("etcd.saved"));
-        self.with_etcd_stopped(|| replace_folder(&saved, &data))
+        self.with_etcd_stopped(|| folder::replace(&saved, &data))
     }
 
     fn with_etcd_stopped(&mut self, change: impl FnOnce() -> Result<()>) -> Result<()> {
@@ -220,7 +223,7 @@ impl ControlPlane {
         self.restart_apiserver()
     }
 
-    pub(crate) fn prepare(settings: Builder, binaries: &Binaries) -> Result<Self> {
+    fn prepare(settings: Builder, binaries: &Binaries) -> Result<Self> {
         let folder = Folder::create()?;
         if env::var_os(KEEP_VARIABLE).is_some_and(|value| value == "1") {
             folder.keep()?;
@@ -256,7 +259,7 @@ impl ControlPlane {
         })
     }
 
-    pub(crate) fn bring_up(&mut self) -> std::result::Result<(), Failure> {
+    fn bring_up(&mut self) -> std::result::Result<(), Failure> {
         let started = Instant::now();
         self.etcd = Some(self.site().etcd()?);
         self.run_apiserver(started, &[])?;
@@ -312,7 +315,7 @@ impl ControlPlane {
         )
     }
 
-    pub(crate) fn explain(&mut self, failure: Failure) -> Error {
+    fn explain(&mut self, failure: Failure) -> Error {
         match failure {
             Failure::Fault(fault) => fault.into_error(self.folder.rescue_logs()),
             Failure::Error(error) => error,
@@ -324,6 +327,38 @@ impl ControlPlane {
             binaries: &self.binaries,
             folder: &self.folder,
             credentials: &self.credentials,
+        }
+    }
+}
+
+impl Builder {
+    /// Starts the control plane and returns when it is ready: the apiserver's `/readyz` is fine,
+    /// and the controller manager has made the `ServiceAccount` `default` in namespace `default`.
+    ///
+    /// # Errors
+    /// [`Error::MissingBinary`] when the binaries are not built; [`Error::NotReady`] when a
+    /// component ends or is not ready by the deadline (its logs are kept, the error says where);
+    /// [`Error::Io`] and [`Error::Certificates`] when the machine does not cooperate.
+    ///
+    /// [`Error::MissingBinary`]: crate::Error::MissingBinary
+    /// [`Error::NotReady`]: crate::Error::NotReady
+    /// [`Error::Io`]: crate::Error::Io
+    /// [`Error::Certificates`]: crate::Error::Certificates
+    pub fn start(self) -> Result<ControlPlane> {
+        let binaries = match &self.binaries {
+            Some(binaries) => binaries.clone(),
+            None => Binaries::locate()?,
+        };
+        let mut attempt = 1;
+        loop {
+            let mut plane = ControlPlane::prepare(self.clone(), &binaries)?;
+            match plane.bring_up() {
+                Ok(()) => return Ok(plane),
+                Err(Failure::Fault(fault)) if fault.is_port_taken() && attempt < START_ATTEMPTS => {
+                    attempt += 1;
+                }
+                Err(failure) => return Err(plane.explain(failure)),
+            }
         }
     }
 }
@@ -353,23 +388,6 @@ impl Drop for ControlPlane {
             kept.display()
         );
     }
-}
-
-/// Makes `to` a copy of `from`.
-fn replace_folder(from: &Path, to: &Path) -> Result<()> {
-    if to.exists() {
-        std::fs::remove_dir_all(to).context("remove", to)?;
-    }
-    let mut copy = Command::new("cp");
-    let copied = copy
-        .arg("-R")
-        .args([from, to])
-        .status()
-        .context("copy", from)?;
-    if copied.success() {
-        return Ok(());
-    }
-    Err(io::Error::other("cp failed")).context("copy", from)
 }
 
 fn cluster(url: &str, credentials: &Credentials) -> Value {

@@ -124,3 +124,20 @@ fn parent() -> PathBuf {
         usual
     }
 }
+
+/// Makes `to` a copy of `from`.
+pub(crate) fn replace(from: &Path, to: &Path) -> Result<()> {
+    if to.exists() {
+        fs::remove_dir_all(to).context("remove", to)?;
+    }
+    let mut copy = Command::new("cp");
+    let copied = copy
+        .arg("-R")
+        .args([from, to])
+        .status()
+        .context("copy", from)?;
+    if copied.success() {
+        return Ok(());
+    }
+    Err(io::Error::other("cp failed")).context("copy", from)
+}

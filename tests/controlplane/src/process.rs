@@ -23,7 +23,7 @@ echo $?
 pub struct Process {
     guard: Child,
     alive: Option<ChildStdin>,
-    said: Option<BufReader<ChildStdout>>,
+    message: Option<BufReader<ChildStdout>>,
     pid: String,
 }
 
@@ -50,15 +50,15 @@ impl Process {
             .spawn()
             .context("run", program)?;
         let mut pid = String::new();
-        let mut said = guard.stdout.take().map(BufReader::new);
-        if let Some(said) = &mut said {
-            said.read_line(&mut pid).context("run", program)?;
+        let mut message = guard.stdout.take().map(BufReader::new);
+        if let Some(message) = &mut message {
+            message.read_line(&mut pid).context("run", program)?;
         }
         let alive = guard.stdin.take();
         Ok(Self {
             guard,
             alive,
-            said,
+            message,
             pid: pid.trim().to_owned(),
         })
     }
@@ -73,7 +73,7 @@ impl Process {
     pub fn end(&mut self) -> Option<i32> {
         drop(self.alive.take());
         let mut code = String::new();
-        self.said.take()?.read_line(&mut code).ok()?;
+        self.message.take()?.read_line(&mut code).ok()?;
         code.trim().parse().ok()
     }
 }

@@ -346,10 +346,10 @@ fn setup_envtest_is_taken_at_the_pinned_minor_and_never_an_obstacle() -> Outcome
         text.starts_with("etcd build ") && text.contains("\nkubectl build "),
         "{text}"
     );
-    let said = String::from_utf8(output.stderr)?;
+    let message = String::from_utf8(output.stderr)?;
     assert!(
-        said.contains("is not taken: ") && said.contains("does not run"),
-        "{said}"
+        message.contains("is not taken: ") && message.contains("does not run"),
+        "{message}"
     );
     Ok(())
 }

@@ -81,8 +81,8 @@ impl Asker {
                 _ => Outcome::Failed("an answer without a token".to_owned()),
             };
         }
-        let said: String = body.chars().take(MAX_SAID_CHARS).collect();
-        Outcome::Refused(format!("{} {said}", status.as_u16()))
+        let message: String = body.chars().take(MAX_SAID_CHARS).collect();
+        Outcome::Refused(format!("{} {message}", status.as_u16()))
     }
 
     fn read(&self, key: &str) -> std::io::Result<Zeroizing<String>> {

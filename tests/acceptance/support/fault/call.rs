@@ -1,4 +1,4 @@
-//! Which call about which key a request is. Pure.
+//! Recognizes the call, and the key that it is for, in a request. Pure.
 
 use std::fmt;
 
@@ -21,12 +21,12 @@ pub(crate) enum Verb {
 pub(crate) enum Object {
     ApiKey,
     Delivered,
-    Verifier,
+    Record,
     Organization,
     Event,
 }
 
-/// A sort of call.
+/// A kind of call.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Sort {
     pub(crate) verb: Verb,
@@ -46,7 +46,7 @@ impl fmt::Debug for Sort {
     }
 }
 
-/// A call for a key: the n-th of its sort, from 1.
+/// A call for a key: the n-th of its kind, from 1.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Call {
     pub(crate) sort: Sort,
@@ -59,17 +59,18 @@ impl fmt::Debug for Call {
     }
 }
 
-/// Whom a request or an object is about.
+/// The key that a request or an object is about.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct About {
-    /// Name of the key, or of the organization that is named like it. A request for a verifier may not
-    /// have it.
+    /// Name of the key, or of the organization with the same name. It is not known for some requests for
+    /// a credential record.
     pub(super) key: Option<String>,
     /// uid of the `ApiKey`.
     pub(super) uid: Option<String>,
 }
 
-/// The sort of a request, and whom it is about. `None`: about no key, as lists and watches are.
+/// The kind of a request, and the key that it is about. `None` if it is about no key, like lists and
+/// watches.
 pub(super) fn read(method: &Method, path: &str, body: &Value) -> Option<(Sort, About)> {
     let parts: Vec<_> = path.split('/').collect();
     let (plural, name) = match parts.as_slice() {
@@ -99,14 +100,14 @@ pub(super) fn read(method: &Method, path: &str, body: &Value) -> Option<(Sort, A
     Some((Sort { verb, object }, about))
 }
 
-/// Whom an object of a watch is about.
+/// The key that an object of a watch is about.
 pub(super) fn of_object(object: &Value) -> Option<About> {
     let metadata = &object["metadata"];
     let name = metadata["name"].as_str()?;
     Some(secret(name, metadata).1)
 }
 
-/// A Secret by its name: what proves a key, or what is delivered under the name of the key.
+/// What a Secret of this name is: the credential record of a key, or a delivered Secret with the name of the key.
 fn secret(name: &str, metadata: &Value) -> (Object, About) {
     let Some(uid) = names::verifier_owner_uid(name) else {
         return (Object::Delivered, about(name, &Value::Null));
@@ -114,7 +115,7 @@ fn secret(name: &str, metadata: &Value) -> (Object, About) {
     let owner = metadata["annotations"][names::ANNOTATION_OWNER].as_str();
     let key = owner.and_then(|owner| Some(owner.split_once('/')?.1.to_owned()));
     let uid = Some(uid.to_owned());
-    (Object::Verifier, About { key, uid })
+    (Object::Record, About { key, uid })
 }
 
 fn about(key: &str, metadata: &Value) -> About {
@@ -130,7 +131,7 @@ mod tests {
 
     use super::*;
 
-    fn told(method: &Method, path: &str, body: &Value) -> Option<(String, About)> {
+    fn read_call(method: &Method, path: &str, body: &Value) -> Option<(String, About)> {
         read(method, path, body).map(|(sort, about)| (format!("{sort:?}"), about))
     }
 
@@ -143,36 +144,36 @@ mod tests {
     #[test]
     fn a_call_is_known_by_its_path_or_else_by_its_body() {
         let (put, post, delete) = (Method::PUT, Method::POST, Method::DELETE);
-        let verifier = json!({"metadata": {
+        let record = json!({"metadata": {
             "name": "apikey-u1", "annotations": {"apikey-operator.dev/owner": "ns/ci"}
         }});
         let secrets = "/api/v1/namespaces/ns/secrets";
         assert_eq!(
-            told(&post, secrets, &verifier),
-            Some(of("Create Verifier", Some("ci"), Some("u1")))
+            read_call(&post, secrets, &record),
+            Some(of("Create Record", Some("ci"), Some("u1")))
         );
         assert_eq!(
-            told(&delete, &format!("{secrets}/apikey-u1"), &Value::Null),
-            Some(of("Remove Verifier", None, Some("u1")))
+            read_call(&delete, &format!("{secrets}/apikey-u1"), &Value::Null),
+            Some(of("Remove Record", None, Some("u1")))
         );
         let delivered = json!({"metadata": {"name": "ci", "uid": "of the Secret"}});
         assert_eq!(
-            told(&post, secrets, &delivered),
+            read_call(&post, secrets, &delivered),
             Some(of("Create Delivered", Some("ci"), None))
         );
         let keys = "/apis/apikey-operator.dev/v1alpha1/namespaces/ns/apikeys";
         let key = json!({"metadata": {"name": "ci", "uid": "u1"}});
         assert_eq!(
-            told(&put, &format!("{keys}/ci/status"), &key),
+            read_call(&put, &format!("{keys}/ci/status"), &key),
             Some(of("Update ApiKey", Some("ci"), Some("u1")))
         );
         let event = json!({"regarding": {"name": "ci", "uid": "u1"}});
         assert_eq!(
-            told(&post, "/apis/events.k8s.io/v1/namespaces/ns/events", &event),
+            read_call(&post, "/apis/events.k8s.io/v1/namespaces/ns/events", &event),
             Some(of("Create Event", Some("ci"), Some("u1")))
         );
         for list in [secrets, keys, "/api/v1/namespaces"] {
-            assert_eq!(told(&Method::GET, list, &Value::Null), None);
+            assert_eq!(read_call(&Method::GET, list, &Value::Null), None);
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Events of a watch on their way to the process: one JSON document a line.
+//! The watch events that a process receives: one JSON document on each line.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -10,21 +10,24 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 use tower::BoxError;
 
-use super::{Faults, Passing, Progress, Told};
+use super::call::{self, About};
+use super::faults::Faults;
+use super::kinds::Passing;
+use super::progress::Progress;
 
-/// How late an event is that is held back: longer than a further secret waits for its delivery.
+/// How long an event is held back. It is longer than a further secret waits for its delivery.
 pub(super) const HELD: Duration = Duration::from_millis(1500);
 const GONE: &str = r#"{"type": "ERROR", "object": {"kind": "Status", "apiVersion": "v1", "metadata": {},
     "status": "Failure", "reason": "Expired", "message": "too old resource version", "code": 410}}"#;
 
-/// What a watch is of.
+/// What is watched.
 pub(super) struct Watched {
     pub(super) path: String,
-    /// Whether it is a list that comes as a stream.
+    /// Whether it is a list that comes as a stream (KEP-3157).
     pub(super) is_list: bool,
 }
 
-/// The body of a watch with the faults of its keys.
+/// Applies the faults of the keys to the body of a watch.
 pub(super) fn pass(body: Body, faults: Faults, watched: Watched) -> Body {
     let mut held = VecDeque::new();
     if !watched.is_list {
@@ -56,9 +59,9 @@ struct Stream {
     body: BodyDataStream,
     /// The beginning of a line.
     piece: Vec<u8>,
-    /// Lines to be passed on.
+    /// Lines to pass on.
     ready: VecDeque<Vec<u8>>,
-    /// Lines that are held back, with their key, the one that is due first in front.
+    /// Lines that are held back, with the time when they are due and their key. The first is due first.
     held: VecDeque<(Instant, String, Vec<u8>)>,
     is_over: bool,
 }
@@ -107,12 +110,13 @@ impl Stream {
     }
 
     fn take_line(&mut self, line: Vec<u8>) {
-        let Some((key, how)) = Told::parse(&line).and_then(|told| self.faults.event(&told)) else {
+        let Some((key, how)) = WatchEvent::parse(&line).and_then(|event| self.faults.event(&event))
+        else {
             self.ready.push_back(line);
             return;
         };
         match how {
-            // The end of a list says that it was whole, so its items come before that.
+            // The end of a list means that it is complete, so all items come before the end.
             How::Late if self.watched.is_list => {
                 self.faults.released(&key);
                 self.ready.push_back(line);
@@ -129,7 +133,7 @@ impl Stream {
                     self.held.push_back((Instant::now() + HELD, key, line));
                 }
             }
-            // An API server never tells of a deletion before it tells of what was before.
+            // An API server sends the earlier events of an object before its deletion.
             How::Last => {
                 self.release(|_, held| held == key);
                 self.ready.push_back(line);
@@ -137,7 +141,7 @@ impl Stream {
         }
     }
 
-    /// Passes on the lines that are held back and chosen by due time and key.
+    /// Passes on the held lines whose due time and key are chosen.
     fn release(&mut self, chosen: impl Fn(Instant, &str) -> bool) {
         for (due, key, line) in std::mem::take(&mut self.held) {
             if chosen(due, &key) {
@@ -150,34 +154,34 @@ impl Stream {
     }
 }
 
-/// What is to happen to an event.
+/// What happens to an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum How {
     Now,
     Late,
     Twice,
-    /// Now with a part that can't be read.
+    /// It comes now, with a part that can't be read.
     Unreadable,
-    /// Now with a part that can't be read, and late as it is.
+    /// It comes now with a part that can't be read, and unchanged later.
     Damaged,
-    /// Now, but after what is held back.
+    /// It comes now, after the events that are held back.
     Last,
 }
 
 impl Faults {
-    /// What is to happen to this event, and the key that it is about.
-    fn event(&self, told: &Told) -> Option<(String, How)> {
-        let about = &told.about;
+    /// The key of this event, and what happens to the event.
+    fn event(&self, event: &WatchEvent) -> Option<(String, How)> {
+        let about = &event.about;
         let mut state = self.state.lock().unwrap();
         let key = about
             .key
             .clone()
             .or_else(|| state.uids.get(about.uid.as_ref()?).cloned())?;
-        if told.is_key && !told.is_deletion && state.unreadable.contains(&key) {
+        if event.is_key && !event.is_deletion && state.unreadable.contains(&key) {
             return Some((key, How::Unreadable));
         }
         let progress = state.progress(about)?;
-        let how = progress.event(told)?;
+        let how = progress.event(event)?;
         Some((key, how))
     }
 
@@ -201,13 +205,13 @@ impl Faults {
 }
 
 impl Progress {
-    fn event(&mut self, told: &Told) -> Option<How> {
+    fn event(&mut self, event: &WatchEvent) -> Option<How> {
         let how = match self.events? {
             Passing::Twice => How::Twice,
             Passing::Held => How::Late,
-            Passing::Lagging if told.is_key => How::Late,
+            Passing::Lagging if event.is_key => How::Late,
             Passing::Lagging => How::Now,
-            Passing::Reordered | Passing::Damaged if told.is_deletion => How::Last,
+            Passing::Reordered | Passing::Damaged if event.is_deletion => How::Last,
             Passing::Damaged => How::Damaged,
             Passing::Reordered => {
                 self.hold_next = !self.hold_next;
@@ -224,7 +228,7 @@ impl Progress {
     }
 }
 
-/// An event whose object can't be read.
+/// Makes the object of an event unreadable.
 fn damaged(line: &[u8]) -> Vec<u8> {
     let mut event: Value = serde_json::from_slice(line).unwrap();
     let object = &mut event["object"];
@@ -234,4 +238,23 @@ fn damaged(line: &[u8]) -> Vec<u8> {
         object["metadata"]["labels"] = 7.into();
     }
     (event.to_string() + "\n").into_bytes()
+}
+
+/// The object of a watch event, and whether it is deleted.
+struct WatchEvent {
+    about: About,
+    is_key: bool,
+    is_deletion: bool,
+}
+
+impl WatchEvent {
+    fn parse(line: &[u8]) -> Option<Self> {
+        let event: Value = serde_json::from_slice(line).ok()?;
+        let about = call::of_object(&event["object"])?;
+        Some(Self {
+            about,
+            is_key: event["object"]["kind"] == "ApiKey",
+            is_deletion: event["type"] == "DELETED",
+        })
+    }
 }

@@ -6,14 +6,29 @@ use axum::body::{Body as AnswerBody, Bytes, HttpBody};
 use axum::http::{Request, Response};
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
-use kube::client::Body;
+use kube::client::{Body, ClientBuilder};
+use kube::{Client, Config};
 use serde_json::json;
 use tower::{BoxError, Layer, Service};
 
-use super::{Faults, Harm, Kind, events, is_list, is_watch};
+use super::events;
+use super::faults::{Faults, is_list, is_watch};
+use super::kinds::{Harm, Kind};
+use super::progress::Progress;
+
+impl Faults {
+    /// A client for a new process. It ends the effect of earlier crashes.
+    pub(crate) fn client(&self, config: Config) -> Client {
+        let mut state = self.state.lock().unwrap();
+        state.keys.values_mut().for_each(Progress::restart);
+        drop(state);
+        let builder = ClientBuilder::try_from(config).unwrap();
+        builder.with_layer(&FaultLayer(self.clone())).build()
+    }
+}
 
 #[derive(Clone)]
-pub(super) struct FaultLayer(pub(super) Faults);
+struct FaultLayer(Faults);
 
 impl<S> Layer<S> for FaultLayer {
     type Service = Faulty<S>;
@@ -27,7 +42,7 @@ impl<S> Layer<S> for FaultLayer {
 }
 
 #[derive(Clone)]
-pub(super) struct Faulty<S> {
+struct Faulty<S> {
     inner: S,
     faults: Faults,
 }
@@ -96,7 +111,7 @@ fn lost() -> BoxError {
     "the connection was lost".into()
 }
 
-/// What the API server answers when it refuses; with 429, it asks to wait for a second.
+/// A refusal of the API server. With 429, it asks the client to wait for a second.
 fn refusal(code: u16) -> Response<AnswerBody> {
     let mut status = json!({
         "kind": "Status", "apiVersion": "v1", "metadata": {},

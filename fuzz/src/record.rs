@@ -1,15 +1,15 @@
-//! What holds of any document that stands where a verifier is stored.
+//! Checks any document that is stored as a credential record.
 
 use apikey_credential::hash::{self, MAX_STORED_ITERATIONS, MAX_STORED_MEMORY_KIB, Memory};
 use apikey_credential::record::{CredentialRecord, Entry, MAX_PENDING};
 use apikey_credential::{KeyId, Secret};
 use k8s_openapi::jiff::Timestamp;
 
-/// Costs up to this are tried out. Unit: KiB.
+/// The greatest memory cost of hashes that are computed here. Unit: KiB.
 const QUICK_MEMORY_KIB: u32 = 64;
 
-/// A document is refused, or is written as it was read; each of its steps keeps what it has to keep;
-/// and no hash in it takes more memory or time than is allowed.
+/// Parsing refuses the document, or writing it gives what was read. Each step of the document keeps its invariants.
+/// No hash in it takes more memory or time than is allowed.
 pub fn check(bytes: &[u8]) {
     let Ok(document) = CredentialRecord::parse(bytes) else {
         return;
@@ -34,7 +34,7 @@ pub fn check(bytes: &[u8]) {
     }
 }
 
-/// The steps that a document takes, at this time.
+/// Checks the steps of a document at this time.
 fn check_steps(document: &CredentialRecord, now: Timestamp) {
     if let Some((_, end)) = document.accepted_previous(now) {
         assert!(end > now);
@@ -57,7 +57,7 @@ fn check_steps(document: &CredentialRecord, now: Timestamp) {
     }
 }
 
-/// A hash that costs too much is refused.
+/// Checks that a hash with too high a cost is refused.
 fn check_hash(entry: &Entry) {
     let parts = entry.hash.split(['$', ',']);
     let numbers = |name| {

@@ -1,14 +1,15 @@
-//! What is said of a run.
+//! The report of a run.
+
+use std::sync::Arc;
 
 use crate::common::report::{Report, progress};
-use crate::faults::Fault;
-use crate::hostile::Kind;
+use crate::faults::{Fault, Incident};
+use crate::hostile_object::Kind;
 use crate::ledger::Ledger;
 use crate::measured::{Measured, Measurements, show};
-use crate::run::Outcome;
-use crate::samples::growth;
+use crate::samples::{Sample, growth};
 use crate::site::Site;
-use crate::world::IN_TIME;
+use crate::world::{IN_TIME, World};
 
 pub(crate) const SHARED: &str =
     "API server, etcd, controller, token server and this program share it.";
@@ -25,11 +26,20 @@ const RULES: &str = "A refusal is wrong if the secret was delivered, neither it 
     a token was issued for the key before. \"Not yet known\" is a refusal of the first secret of a key in \
     the moments before the token server has heard of it. No answer, or 503, is neither: it comes while the \
     token server is killed and starts again.";
-/// Memory that a process may gain in the second half. Unit: MiB.
+/// The greatest growth of a process's memory in the second half. Unit: MiB.
 const MAY_GROW_MIB: f64 = 8.0;
 
-/// Counts what happened.
-pub(crate) fn tell(outcome: &Outcome, site: &Site, measured: &mut Measurements) {
+/// The result of a run.
+pub(crate) struct Outcome {
+    pub(crate) world: Arc<World>,
+    pub(crate) samples: Vec<Sample>,
+    pub(crate) incidents: Vec<Incident>,
+    /// The differences from the requested state at the end.
+    pub(crate) left: Vec<String>,
+}
+
+/// Adds the measurements of a run.
+pub(crate) fn measure(outcome: &Outcome, site: &Site, measured: &mut Measurements) {
     let tally = outcome.world.tally.lock();
     let ledger = outcome.world.ledger.lock();
     let counts = &tally.counts;
@@ -156,7 +166,7 @@ pub(crate) fn tell(outcome: &Outcome, site: &Site, measured: &mut Measurements) 
     }
 }
 
-/// Values delivered beyond the first of a key and one for each time that a new one was asked for.
+/// The number of delivered values beyond the first of each key and one for each rotation request.
 fn unasked(ledger: &Ledger) -> u32 {
     let mut beyond = 0;
     for (name, key) in &ledger.keys {
@@ -174,7 +184,7 @@ fn unasked(ledger: &Ledger) -> u32 {
     beyond
 }
 
-/// The table and the pictures.
+/// Fills the table, and adds the plots.
 pub(crate) fn fill(measured: &Measurements, pictures: &[String], report: &mut Report) {
     for Measured {
         what,

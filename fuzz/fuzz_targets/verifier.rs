@@ -1,5 +1,0 @@
-//! See `apikey_operator_fuzz::verifier`.
-
-#![no_main]
-
-libfuzzer_sys::fuzz_target!(|bytes: &[u8]| apikey_operator_fuzz::verifier::check(bytes));
