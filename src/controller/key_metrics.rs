@@ -8,7 +8,7 @@ use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::gauge::ConstGauge;
 
-use super::context::Context;
+use super::store::Store;
 use apikey_api::{ApiKey, Phase};
 
 /// Reads a time of a key.
@@ -17,11 +17,13 @@ type TimeOf = fn(&ApiKey) -> Option<&Time>;
 /// `apikeys{org,phase}`, with an empty `org` for keys that no Organization allows. If `per_key` is
 /// set, also the phase and the times of each key.
 #[derive(Debug)]
-pub struct KeyMetrics {
+pub(crate) struct KeyMetrics {
     /// The caches and the quota index.
-    pub ctx: Arc<Context>,
+    pub(crate) store: Arc<Store>,
+    /// Whether undeclared organizations are refused.
+    pub(crate) require_organizations: bool,
     /// Whether to export series with the name of each key.
-    pub per_key: bool,
+    pub(crate) per_key: bool,
 }
 
 impl Collector for KeyMetrics {
@@ -32,8 +34,8 @@ impl Collector for KeyMetrics {
             None,
             MetricType::Gauge,
         )?;
-        let required = self.ctx.settings.require_organizations;
-        for (org, counts) in self.ctx.quota_index.lock().counts_by_org(required) {
+        let required = self.require_organizations;
+        for (org, counts) in self.store.quota_index.lock().counts_by_org(required) {
             for (phase, count) in [
                 (Phase::Pending, counts.pending),
                 (Phase::Active, counts.active),
@@ -52,7 +54,7 @@ impl Collector for KeyMetrics {
 
 impl KeyMetrics {
     fn encode_keys(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {
-        let apikeys = self.ctx.caches.apikeys.all();
+        let apikeys = self.store.caches.apikeys.all();
         let labels = |apikey: &ApiKey| {
             let meta = &apikey.metadata;
             (

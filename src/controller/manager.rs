@@ -5,132 +5,145 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::FutureExt as _;
-use kube::ResourceExt as _;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-use super::context::Context;
+use super::apikey::KeyController;
+use super::keyrings::RingController;
 use super::leader::Leadership;
-use super::workers::Controller;
-use super::{apikey, keyrings, organization, sweeper, watches};
-use apikey_api::KeyRef;
+use super::memory::LeadershipMemory;
+use super::organization::OrganizationController;
+use super::queues::Queues;
+use super::sweeper::RecordController;
+use super::watches::WatchHandlers;
+use super::workers::Workers;
+use crate::metrics::Metrics;
+use apikey_credential::SecretPool;
 use apikey_credential::fingerprint::PepperRing;
 use apikey_credential::signing::SigningRing;
 
-/// Maximum number of organizations, and of credential records, reconciled at the same time.
-const SMALL_CONCURRENCY: u16 = 8;
 /// Wait before the pepper ring is tried again.
 const RETRY: Duration = Duration::from_secs(2);
+/// Shortest time between two updates of the numbers of keys.
+const RECOUNT_EVERY: Duration = Duration::from_secs(5);
 
-/// Runs the controllers whenever this process leads, until `stopped`.
-pub async fn lead(
-    ctx: &Arc<Context>,
-    mut leadership: Leadership,
-    concurrency: u16,
-    mut stopped: watch::Receiver<bool>,
-) {
-    ctx.metrics.leads(false);
-    loop {
-        tokio::select! {
-            () = leadership.begins() => {}
-            _ = stopped.wait_for(|stopped| *stopped) => break,
-        }
-        ctx.metrics.leads(true);
-        tracing::info!("Leading: reconciling");
-        let mut stop = stopped.clone();
-        let is_lost = leadership.ends();
-        let ends = async move {
+/// Everything that runs while this process leads.
+#[derive(Debug)]
+pub(crate) struct Manager {
+    /// Reconcile keys.
+    pub(crate) keys: Workers<KeyController>,
+    /// Reconcile organizations.
+    pub(crate) organizations: Workers<OrganizationController>,
+    /// Reconcile credential records.
+    pub(crate) records: Workers<RecordController>,
+    /// Manages the peppers.
+    pub(crate) peppers: Arc<RingController<PepperRing>>,
+    /// Manages the keys that sign tokens.
+    pub(crate) signing_keys: Arc<RingController<SigningRing>>,
+    /// Is filled once there are peppers.
+    pub(crate) secret_pool: Arc<SecretPool>,
+    /// Warn of objects that can't be read.
+    pub(crate) handlers: Arc<WatchHandlers>,
+    /// Are closed at the end of leadership.
+    pub(crate) queues: Arc<Queues>,
+    /// Is cleared at the end of leadership.
+    pub(crate) memory: LeadershipMemory,
+    /// Shows whether this process leads.
+    pub(crate) metrics: Metrics,
+}
+
+impl Manager {
+    /// Runs the controllers whenever this process leads, until `stopped`.
+    pub(crate) async fn run(&self, mut leadership: Leadership, mut stopped: watch::Receiver<bool>) {
+        self.metrics.leads(false);
+        loop {
             tokio::select! {
-                () = is_lost => {}
-                _ = stop.wait_for(|stopped| *stopped) => {}
+                () = leadership.begins() => {}
+                _ = stopped.wait_for(|stopped| *stopped) => break,
+            }
+            self.metrics.leads(true);
+            tracing::info!("Leading: reconciling");
+            let mut stop = stopped.clone();
+            let is_lost = leadership.ends();
+            let ends = async move {
+                tokio::select! {
+                    () = is_lost => {}
+                    _ = stop.wait_for(|stopped| *stopped) => {}
+                }
+            };
+            tokio::select! {
+                () = self.lead(ends) => {}
+                () = leadership.is_over() => {
+                    tracing::warn!("Running work is cut off: another controller may lead");
+                }
+            }
+            self.forget();
+            self.metrics.leads(false);
+            tracing::info!("No longer leading");
+            if *stopped.borrow() {
+                break;
+            }
+        }
+        leadership.release().await;
+    }
+
+    /// Forgets everything of a leadership that has ended.
+    pub(crate) fn forget(&self) {
+        self.queues.close();
+        self.memory.clear();
+    }
+
+    /// Reconciles everything once, and afterwards each change, while this process leads. Returns
+    /// when running reconciles have finished.
+    async fn lead(&self, ends: impl Future<Output = ()>) {
+        let ends = ends.shared();
+        // Dropped at the end of leadership. Minting waits for the peppers, and not for the keys that
+        // sign tokens.
+        let mut keyrings = JoinSet::new();
+        keyrings.spawn(Arc::clone(&self.signing_keys).follow());
+        tokio::select! {
+            () = self.ensure_peppers() => {}
+            () = ends.clone() => return,
+        }
+        self.secret_pool.fill();
+        keyrings.spawn(Arc::clone(&self.peppers).follow());
+        self.queues.recount.open();
+        self.keys.open();
+        self.organizations.open();
+        self.records.open();
+        self.handlers.warn_of_unreadable();
+        let recount = async {
+            let mut tick = tokio::time::interval(RECOUNT_EVERY);
+            loop {
+                tick.tick().await;
+                self.queues.enqueue_recounts();
             }
         };
+        let close = async {
+            ends.await;
+            self.queues.close();
+            std::future::pending::<()>().await;
+        };
+        let controllers = futures::future::join3(
+            self.keys.run(),
+            self.organizations.run(),
+            self.records.run(),
+        );
         tokio::select! {
-            () = work(ctx, concurrency, ends) => {}
-            () = leadership.is_over() => {
-                tracing::warn!("Running work is cut off: another controller may lead");
-            }
-        }
-        ctx.queues.close();
-        ctx.forget_term();
-        ctx.metrics.leads(false);
-        tracing::info!("No longer leading");
-        if *stopped.borrow() {
-            break;
+            _ = controllers => {}
+            () = recount => {}
+            () = close => {}
         }
     }
-    leadership.release().await;
-}
 
-/// Reconciles everything once, and afterwards each change, while this process leads. Returns when
-/// running reconciles have finished.
-async fn work(ctx: &Arc<Context>, concurrency: u16, ends: impl Future<Output = ()>) {
-    let ends = ends.shared();
-    // Dropped at the end of leadership. Minting waits for the peppers, and not for the keys that
-    // sign tokens.
-    let mut keyrings = JoinSet::new();
-    keyrings.spawn(keyrings::follow::<SigningRing>(Arc::clone(ctx)));
-    tokio::select! {
-        () = ensure_peppers(ctx) => {}
-        () = ends.clone() => return,
-    }
-    ctx.secret_pool.fill();
-    keyrings.spawn(keyrings::follow::<PepperRing>(Arc::clone(ctx)));
-    let keys = Controller {
-        name: apikey::CONTROLLER,
-        workers: concurrency,
-        queue: |queues| &queues.apikeys,
-        cache: |ctx| &ctx.caches.apikeys,
-        enqueue: |ctx, apikey| ctx.enqueue(&KeyRef::of(apikey)),
-        reconcile: apikey::reconcile,
-    };
-    let organizations = Controller {
-        name: organization::CONTROLLER,
-        workers: SMALL_CONCURRENCY,
-        queue: |queues| &queues.organizations,
-        cache: |ctx| &ctx.caches.organizations,
-        enqueue: |ctx, organization| ctx.enqueue_organization(&organization.name_any()),
-        reconcile: organization::reconcile,
-    };
-    let records = Controller {
-        name: sweeper::CONTROLLER,
-        workers: SMALL_CONCURRENCY,
-        queue: |queues| &queues.records,
-        cache: |ctx| &ctx.caches.records,
-        enqueue: Context::enqueue_record,
-        reconcile: sweeper::reconcile,
-    };
-    ctx.recount.open();
-    keys.open(ctx);
-    organizations.open(ctx);
-    records.open(ctx);
-    watches::warn_of_unreadable(ctx);
-    let recount = async {
-        let mut tick = tokio::time::interval(organization::RECOUNT_EVERY);
+    async fn ensure_peppers(&self) {
+        let mut retry = tokio::time::interval(RETRY);
         loop {
-            tick.tick().await;
-            organization::flush(ctx);
-        }
-    };
-    let close = async {
-        ends.await;
-        ctx.queues.close();
-        std::future::pending::<()>().await;
-    };
-    tokio::select! {
-        _ = futures::future::join3(keys.run(ctx), organizations.run(ctx), records.run(ctx)) => {}
-        () = recount => {}
-        () = close => {}
-    }
-}
-
-async fn ensure_peppers(ctx: &Context) {
-    let mut retry = tokio::time::interval(RETRY);
-    loop {
-        retry.tick().await;
-        match keyrings::tend::<PepperRing>(ctx, true).await {
-            Ok(_) => return,
-            Err(error) => tracing::error!(%error, "No secret can be minted yet"),
+            retry.tick().await;
+            match self.peppers.reconcile(true).await {
+                Ok(_) => return,
+                Err(error) => tracing::error!(%error, "No secret can be minted yet"),
+            }
         }
     }
 }

@@ -4,39 +4,46 @@
 //! | file | pure | what |
 //! | --- | --- | --- |
 //! | `apikey/` | its decisions | the controller of keys |
-//! | `organization`, `recount` | no | the controller of organizations; those whose number of keys changed |
+//! | `organization` | no | the controller of organizations |
 //! | `sweeper`, `removal`, `restore` | no | the controller of credential records: those of deleted keys are removed, those from a backup adopted |
 //! | `keyrings/` | no | peppers and signing keys, one Secret each |
-//! | `watches`, `cache`, `relations` | all but `watches` | what the API server has; organizations by id and parent |
-//! | `queue`, `turns`, `workers`, `failures` | `turns` | what is to be reconciled, in which order, by whom, and how long it waits after failures |
+//! | `store`, `cache`, `relations` | yes | what the API server has: the objects, keys by organization, organizations by id and parent |
+//! | `watches` | no | applies watch events to the store, and enqueues what they affect |
+//! | `cluster` | no | requests to the API server |
+//! | `queues`, `queue`, `recount`, `turns` | `turns` | what is to be reconciled, and in which order |
+//! | `workers` | no | the trait of the controllers, and what runs their reconciles |
 //! | `leader/`, `manager` | the election | who leads, and what runs while this process does |
-//! | `events`, `message_limits`, `remembered`, `key_metrics` | no | Events, a limit of what is logged per object, what was reported last, metrics of keys |
-//! | `context` | no | what all of them share |
+//! | `memory`, `failures`, `message_limits`, `remembered` | no | what is remembered while this process leads: waits after failures, limits of messages, what was reported last |
+//! | `events`, `key_metrics` | no | Events, metrics of keys |
+//! | `assembly` | no | puts the parts together; each is given what it uses |
 
 pub mod apikey;
+mod assembly;
 pub mod cache;
-
-pub mod context;
+mod cluster;
 pub mod events;
 pub mod failures;
-pub mod key_metrics;
+mod key_metrics;
 pub mod keyrings;
 pub mod leader;
-pub mod manager;
+mod manager;
+mod memory;
 pub mod message_limits;
-pub mod organization;
+mod organization;
 pub mod queue;
+mod queues;
 pub mod recount;
 pub mod relations;
 pub mod remembered;
-pub mod removal;
-pub mod restore;
-pub mod sweeper;
+mod removal;
+mod restore;
+mod store;
+mod sweeper;
 #[cfg(test)]
 mod testing;
 pub mod turns;
-pub mod watches;
-pub mod workers;
+mod watches;
+mod workers;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -44,25 +51,20 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use k8s_openapi::jiff::SignedDuration;
-use parking_lot::Mutex;
 
-use self::apikey::model::Settings;
-use self::context::{Caches, Context, DebugClient, Queues};
-use self::events::Events;
-use self::failures::Failures;
-use self::keyrings::Slot;
+use self::assembly::Assembly;
+use self::cluster::Cluster;
 use self::leader::Leadership;
-use self::message_limits::MessageLimits;
-use self::recount::Recount;
-use self::remembered::Remembered;
+use self::store::Store;
 use crate::admin::Readiness;
 use crate::config::{self, Common};
 use crate::process::Process;
 use crate::watch::cache_sync::CacheSync;
+use crate::watch::scope::WatchedNamespaces;
 use apikey_api::names;
+use apikey_client::clock::Clock;
 use apikey_client::error::{self, Error};
-use apikey_credential::signing::RotationPolicy;
-use apikey_credential::{Hasher, SecretPool, random};
+use apikey_credential::random;
 
 /// Interval between two checks for something missing at the start.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
@@ -88,30 +90,43 @@ pub async fn run(
     readiness.not_yet("crds", "not looked for yet");
     readiness.not_yet("caches", "not filled yet");
     let identity = identity()?;
-    let ctx = Arc::new(context(common, config, process, identity.clone()));
+    let Assembly {
+        cluster,
+        store,
+        handlers,
+        manager,
+    } = Assembly::new(common, config, process, identity.clone());
+    let watched = &common.watched;
     metrics.collect_from(key_metrics::KeyMetrics {
-        ctx: Arc::clone(&ctx),
+        store: Arc::clone(&store),
+        require_organizations: common.require_organizations,
         per_key: config.per_key_metrics,
     });
     let filled = AtomicBool::new(false);
     let cache_sync = CacheSync::default();
     let work = async {
-        wait_for_crds(&ctx, readiness).await;
-        let watches = watches::start(&ctx, process, cache_sync.clone());
-        wait_for_caches(&ctx, &cache_sync, readiness).await;
+        wait_for_crds(&cluster, readiness).await;
+        let watches = watches::start(
+            &handlers,
+            process,
+            &common.namespace,
+            watched,
+            cache_sync.clone(),
+        );
+        wait_for_caches(&store, watched, &cache_sync, readiness).await;
         filled.store(true, Ordering::Relaxed);
         let leadership = if config.leader_elect {
             Leadership::elect(process, &common.namespace, identity)
         } else {
             Leadership::without_election()
         };
-        manager::lead(&ctx, leadership, config.concurrency, stopped.clone()).await;
+        manager.run(leadership, stopped.clone()).await;
         drop(watches);
     };
     let mut work = std::pin::pin!(work);
     tokio::select! {
         () = &mut work => {}
-        () = watch_staleness(&ctx, &cache_sync, readiness) => {}
+        () = watch_staleness(&process.clock, &cache_sync, readiness) => {}
         () = process.stopped() => {
             // Waiting for CRDs or caches ends with the process; leadership ends by itself.
             if filled.load(Ordering::Relaxed) {
@@ -120,53 +135,6 @@ pub async fn run(
         }
     }
     Ok(())
-}
-
-fn context(
-    common: &Common,
-    config: &config::Controller,
-    process: &Process,
-    identity: String,
-) -> Context {
-    let (client, metrics) = (process.client.clone(), process.metrics.clone());
-    let clock = process.clock.clone();
-    let hasher = Arc::new(Hasher::new(config.argon2, common.hash_threads));
-    Context {
-        events: Events::start(client.clone(), clock.clone(), metrics.clone(), identity),
-        audit: process.audit.clone(),
-        client: DebugClient(client),
-        watch_clients: process.watch_clients.clone(),
-        namespace: common.namespace.clone(),
-        watched: common.watched.clone(),
-        settings: Settings {
-            require_organizations: common.require_organizations,
-            restore: config.restore,
-            email_domain: config.email_domain.as_str().into(),
-            token_url: common
-                .issuer_url
-                .as_deref()
-                .map(|issuer| format!("{issuer}{}", apikey_api::endpoints::TOKEN).into()),
-        },
-        clock,
-        secret_pool: SecretPool::new(Arc::clone(&hasher)),
-        hasher,
-        peppers: Slot::default(),
-        signing_keys: Slot::default(),
-        rotation: RotationPolicy {
-            algorithm: config.signing_algorithm,
-            rotation_days: config.signing_key_rotation_days,
-        },
-        caches: Caches::default(),
-        quota_index: Mutex::default(),
-        relations: Mutex::default(),
-        queues: Queues::default(),
-        recount: Recount::default(),
-        failures: Failures::default(),
-        limits: MessageLimits::default(),
-        replacements: Remembered::default(),
-        reports: Remembered::default(),
-        metrics,
-    }
 }
 
 /// The identity of this process in the Lease and in Events: the name of its pod or machine, and
@@ -178,12 +146,12 @@ fn identity() -> Result<String, random::Error> {
     Ok(format!("{host}_{random:08x}"))
 }
 
-async fn wait_for_crds(ctx: &Context, readiness: &Readiness) {
+async fn wait_for_crds(cluster: &Cluster, readiness: &Readiness) {
     let mut look = tokio::time::interval(LOOK_AGAIN);
     let mut logged = String::new();
     loop {
         look.tick().await;
-        match crds_missing(ctx).await {
+        match crds_missing(cluster).await {
             Ok(missing) if missing.is_empty() => {
                 readiness.ok("crds");
                 return;
@@ -213,9 +181,9 @@ async fn wait_for_crds(ctx: &Context, readiness: &Readiness) {
 
 /// Names of the CRDs that the API server does not serve. It uses discovery, which needs no
 /// permission.
-async fn crds_missing(ctx: &Context) -> Result<Vec<String>, Error> {
+async fn crds_missing(cluster: &Cluster) -> Result<Vec<String>, Error> {
     let version = format!("{}/{}", names::GROUP, names::VERSION);
-    let served = ctx.client.0.list_api_group_resources(&version);
+    let served = cluster.client.list_api_group_resources(&version);
     let served = match error::request("ask which resources there are", served).await {
         Ok(list) => list
             .resources
@@ -232,14 +200,19 @@ async fn crds_missing(ctx: &Context) -> Result<Vec<String>, Error> {
         .collect())
 }
 
-async fn wait_for_caches(ctx: &Context, cache_sync: &CacheSync, readiness: &Readiness) {
+async fn wait_for_caches(
+    store: &Store,
+    watched: &WatchedNamespaces,
+    cache_sync: &CacheSync,
+    readiness: &Readiness,
+) {
     let mut look = tokio::time::interval(Duration::from_millis(20));
     loop {
         let waiting = cache_sync.waiting(look.tick().await);
         if waiting.is_empty() {
-            tracing::info!(keys = ctx.caches.apikeys.all().len(), "Caches are filled");
+            tracing::info!(keys = store.caches.apikeys.all().len(), "Caches are filled");
             readiness.ok("caches");
-            log_left_out_namespaces(ctx, cache_sync);
+            log_left_out_namespaces(store, watched, cache_sync);
             return;
         }
         readiness.not_yet("caches", format!("waiting for {}", waiting.join(", ")));
@@ -247,11 +220,11 @@ async fn wait_for_caches(ctx: &Context, cache_sync: &CacheSync, readiness: &Read
 }
 
 /// Updates readiness from the staleness of the caches. Never returns.
-async fn watch_staleness(ctx: &Context, cache_sync: &CacheSync, readiness: &Readiness) {
+async fn watch_staleness(clock: &Clock, cache_sync: &CacheSync, readiness: &Readiness) {
     let mut look = tokio::time::interval(LOOK_AGAIN);
     loop {
         let waiting = cache_sync.waiting(look.tick().await);
-        let stale = cache_sync.stale(MAX_STALENESS, ctx.clock.now());
+        let stale = cache_sync.stale(MAX_STALENESS, clock.now());
         if stale.is_empty() || !waiting.is_empty() {
             readiness.ok("fresh");
         } else {
@@ -263,7 +236,7 @@ async fn watch_staleness(ctx: &Context, cache_sync: &CacheSync, readiness: &Read
 }
 
 /// Logs the namespaces whose keys are not managed, because the keys themselves do not show it.
-fn log_left_out_namespaces(ctx: &Context, cache_sync: &CacheSync) {
+fn log_left_out_namespaces(store: &Store, watched: &WatchedNamespaces, cache_sync: &CacheSync) {
     let refused = cache_sync.refusals().join(", ");
     if !refused.is_empty() {
         tracing::warn!(
@@ -273,9 +246,9 @@ fn log_left_out_namespaces(ctx: &Context, cache_sync: &CacheSync) {
         );
     }
     let mut unwatched = BTreeMap::new();
-    for record in ctx.caches.records.all() {
+    for record in store.caches.records.all() {
         let owner = record.owner.as_ref();
-        if let Some(owner) = owner.filter(|owner| !ctx.watched.contains(&owner.namespace)) {
+        if let Some(owner) = owner.filter(|owner| !watched.contains(&owner.namespace)) {
             *unwatched.entry(owner.namespace.clone()).or_insert(0) += 1;
         }
     }

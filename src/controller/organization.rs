@@ -5,110 +5,131 @@ use std::time::Duration;
 
 use k8s_openapi::jiff::Timestamp;
 use kube::runtime::reflector::ObjectRef;
-use kube::{Api, Resource as _, ResourceExt as _};
+use kube::{Resource as _, ResourceExt as _};
 
-use super::context::{Context, post_params};
-use super::events::{Severity, Transition};
-use super::workers::Next;
+use super::cache::Cache;
+use super::cluster::{Cluster, post_params};
+use super::events::{Events, Severity, Transition};
+use super::queue::Queue;
+use super::queues::Queues;
+use super::store::Store;
+use super::workers::{Controller, Next};
 use crate::watch::Keep as _;
 use apikey_api::conditions::{self, Desired, READY, RECONCILING, STALLED, reason};
 use apikey_api::{Organization, OrganizationStatus};
+use apikey_client::clock::Clock;
 use apikey_client::error::{Error, request};
 use apikey_client::object::Answer;
 use apikey_policy::quota_index::PhaseCounts;
 
-/// Name of this controller in metrics and logs.
-pub const CONTROLLER: &str = "organization";
-
-/// Shortest time between two updates of the numbers of keys.
-pub const RECOUNT_EVERY: Duration = Duration::from_secs(5);
 /// How often an organization is reconciled without changes.
 const RESYNC: Duration = Duration::from_hours(1);
 
-/// Enqueues the organizations whose number of keys changed since the last call.
-pub fn flush(ctx: &Context) {
-    for name in ctx.recount.take() {
-        if ctx
-            .caches
-            .organizations
-            .get(&ObjectRef::new(&name))
-            .is_some()
-        {
-            ctx.enqueue_organization(&name);
-        }
-    }
+/// The controller of organizations.
+#[derive(Debug)]
+pub(crate) struct OrganizationController {
+    /// The API server.
+    pub(crate) cluster: Cluster,
+    /// What the API server has.
+    pub(crate) store: Arc<Store>,
+    /// Has the organizations to reconcile.
+    pub(crate) queues: Arc<Queues>,
+    /// Publishes why rules are not in force.
+    pub(crate) events: Events,
+    /// The time.
+    pub(crate) clock: Clock,
 }
 
-/// Updates the status of one organization.
-///
-/// # Errors
-/// The status can't be written.
-pub async fn reconcile(organization: Arc<Organization>, ctx: Arc<Context>) -> Result<Next, Error> {
-    if organization.metadata.deletion_timestamp.is_some() {
-        return Ok(Next::OnChange);
+impl Controller for OrganizationController {
+    type Object = Organization;
+    const NAME: &'static str = "organization";
+
+    fn queue(&self) -> &Queue {
+        &self.queues.organizations
     }
-    let name = organization.name_any();
-    let parent_name = organization.spec.parent.as_deref();
-    let parent = parent_name.and_then(|n| ctx.caches.organizations.get(&ObjectRef::new(n)));
-    let elder = ctx.relations.lock().elder(&organization);
-    let counts = ctx.quota_index.lock().phase_counts(&name);
-    let is_unreadable = |name: &str| ctx.caches.organizations.is_unreadable(None, name);
-    let acceptance = match parent_name.filter(|name| is_unreadable(name)) {
-        Some(unreadable) => Acceptance::Waiting(
-            reason::ORGANIZATION_UNREADABLE,
-            format!(
-                "`parent` names Organization '{unreadable}', which can't be read: apply it again"
+
+    fn cache(&self) -> &Cache<Organization> {
+        &self.store.caches.organizations
+    }
+
+    fn enqueue(&self, organization: &Organization) {
+        self.queues.enqueue_organization(&organization.name_any());
+    }
+
+    /// Updates the status of one organization.
+    async fn reconcile(&self, organization: Arc<Organization>) -> Result<Next, Error> {
+        if organization.metadata.deletion_timestamp.is_some() {
+            return Ok(Next::OnChange);
+        }
+        let caches = &self.store.caches;
+        let name = organization.name_any();
+        let parent_name = organization.spec.parent.as_deref();
+        let parent = parent_name.and_then(|n| caches.organizations.get(&ObjectRef::new(n)));
+        let elder = self.store.relations.lock().elder(&organization);
+        let counts = self.store.quota_index.lock().phase_counts(&name);
+        let is_unreadable = |name: &str| caches.organizations.is_unreadable(None, name);
+        let acceptance = match parent_name.filter(|name| is_unreadable(name)) {
+            Some(unreadable) => Acceptance::Waiting(
+                reason::ORGANIZATION_UNREADABLE,
+                format!(
+                    "`parent` names Organization '{unreadable}', which can't be read: apply it again"
+                ),
             ),
-        ),
-        None => acceptance(&organization, parent.as_deref(), elder.as_deref()),
-    };
-    let status = status(&organization, &acceptance, counts, ctx.clock.now());
-    if organization.status.as_ref() != Some(&status) {
-        write_status(&ctx, &organization, &acceptance, status).await?;
-    }
-    Ok(Next::After(RESYNC))
-}
-
-async fn write_status(
-    ctx: &Context,
-    organization: &Organization,
-    acceptance: &Acceptance,
-    status: OrganizationStatus,
-) -> Result<(), Error> {
-    let params = post_params();
-    let new = Answer(Organization {
-        status: Some(status),
-        ..organization.clone()
-    });
-    let organizations = Api::<Answer<Organization>>::all(ctx.client.0.clone());
-    let generation = ctx.caches.organizations.generation();
-    let name = organization.name_any();
-    let written = organizations.replace_status(&name, &params, &new);
-    match request("write the status of the Organization", written).await {
-        Ok(Answer(mut stored)) => {
-            stored.prune();
-            ctx.caches.organizations.record(generation, stored);
+            None => acceptance(&organization, parent.as_deref(), elder.as_deref()),
+        };
+        let status = status(&organization, &acceptance, counts, self.clock.now());
+        if organization.status.as_ref() != Some(&status) {
+            self.write_status(&organization, &acceptance, status)
+                .await?;
         }
-        Err(error) if error.is_not_found() => return Ok(()),
-        Err(error) => return Err(error),
+        Ok(Next::After(RESYNC))
     }
-    warn(ctx, organization, acceptance);
-    Ok(())
 }
 
-/// Publishes an Event if the rules are not in force and the reason has changed.
-fn warn(ctx: &Context, organization: &Organization, acceptance: &Acceptance) {
-    let (Acceptance::Waiting(reason, message) | Acceptance::Refused(reason, message)) = acceptance
-    else {
-        return;
-    };
-    let before = organization.status.as_ref();
-    let ready = before.and_then(|status| conditions::find(&status.conditions, READY));
-    if ready.is_some_and(|ready| ready.status == "False" && ready.reason == *reason) {
-        return;
+impl OrganizationController {
+    async fn write_status(
+        &self,
+        organization: &Organization,
+        acceptance: &Acceptance,
+        status: OrganizationStatus,
+    ) -> Result<(), Error> {
+        let params = post_params();
+        let new = Answer(Organization {
+            status: Some(status),
+            ..organization.clone()
+        });
+        let organizations = self.cluster.organizations();
+        let generation = self.store.caches.organizations.generation();
+        let name = organization.name_any();
+        let written = organizations.replace_status(&name, &params, &new);
+        match request("write the status of the Organization", written).await {
+            Ok(Answer(mut stored)) => {
+                stored.prune();
+                self.store.caches.organizations.record(generation, stored);
+            }
+            Err(error) if error.is_not_found() => return Ok(()),
+            Err(error) => return Err(error),
+        }
+        self.warn(organization, acceptance);
+        Ok(())
     }
-    let transition = Transition::new(Severity::Warning, reason, message);
-    ctx.events.publish(organization.object_ref(&()), transition);
+
+    /// Publishes an Event if the rules are not in force and the reason has changed.
+    fn warn(&self, organization: &Organization, acceptance: &Acceptance) {
+        let (Acceptance::Waiting(reason, message) | Acceptance::Refused(reason, message)) =
+            acceptance
+        else {
+            return;
+        };
+        let before = organization.status.as_ref();
+        let ready = before.and_then(|status| conditions::find(&status.conditions, READY));
+        if ready.is_some_and(|ready| ready.status == "False" && ready.reason == *reason) {
+            return;
+        }
+        let transition = Transition::new(Severity::Warning, reason, message);
+        self.events
+            .publish(organization.object_ref(&()), transition);
+    }
 }
 
 /// Whether the rules of an organization are in force.

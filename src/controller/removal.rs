@@ -1,11 +1,9 @@
 //! Removes what is stored of a credential record.
 
-use k8s_openapi::api::core::v1::Secret;
+use kube::ResourceExt as _;
 use kube::api::{DeleteParams, Preconditions};
-use kube::core::Request;
-use kube::{Resource as _, ResourceExt as _};
 
-use super::context::Context;
+use super::cluster::Cluster;
 use crate::watch::stored::StoredRecord;
 use apikey_client::error::{Error, request};
 
@@ -13,7 +11,7 @@ use apikey_client::error::{Error, request};
 ///
 /// # Errors
 /// The request failed, with a conflict if the record has changed.
-pub async fn remove(ctx: &Context, record: &StoredRecord) -> Result<bool, Error> {
+pub(crate) async fn remove(cluster: &Cluster, record: &StoredRecord) -> Result<bool, Error> {
     let params = DeleteParams {
         preconditions: Some(Preconditions {
             uid: record.metadata.uid.clone(),
@@ -21,11 +19,10 @@ pub async fn remove(ctx: &Context, record: &StoredRecord) -> Result<bool, Error>
         }),
         ..DeleteParams::default()
     };
-    let url = Secret::url_path(&(), Some(&ctx.namespace));
-    let delete = Request::new(url).delete(&record.name_any(), &params);
+    let delete = cluster.own_secrets().delete(&record.name_any(), &params);
     let delete = delete.map_err(|error| Error::internal("sweep the verifier", &error))?;
     // The response may be the object, which may have any content.
-    let deleted = ctx.client.0.request_text(delete);
+    let deleted = cluster.client.request_text(delete);
     match request("sweep the verifier", deleted).await {
         Ok(_) => Ok(true),
         Err(error) if error.is_not_found() => Ok(false),

@@ -5,8 +5,9 @@ use std::time::Duration;
 use kube::runtime::reflector::ObjectRef;
 
 use super::apikey::restore::may_adopt;
-use super::context::{Context, post_params};
+use super::cluster::{Cluster, post_params};
 use super::removal::remove;
+use super::store::Store;
 use super::workers::Next;
 use crate::watch::stored::StoredRecord;
 use apikey_api::ApiKey;
@@ -22,10 +23,15 @@ const LOOK_AGAIN: Duration = Duration::from_secs(5);
 ///
 /// # Errors
 /// A request failed.
-pub async fn adopt(ctx: &Context, record: &StoredRecord, owner: &Owner) -> Result<Next, Error> {
+pub(crate) async fn adopt(
+    cluster: &Cluster,
+    store: &Store,
+    record: &StoredRecord,
+    owner: &Owner,
+) -> Result<Next, Error> {
     let later = Next::After(LOOK_AGAIN);
     let key = ObjectRef::<ApiKey>::new(&owner.name).within(&owner.namespace);
-    let (Ok(document), Some(key)) = (&record.document, ctx.caches.apikeys.get(&key)) else {
+    let (Ok(document), Some(key)) = (&record.document, store.caches.apikeys.get(&key)) else {
         return Ok(later);
     };
     if !may_adopt(&key, document) {
@@ -33,10 +39,10 @@ pub async fn adopt(ctx: &Context, record: &StoredRecord, owner: &Owner) -> Resul
     }
     let adopted = document.adopted_by(key.metadata.uid.as_deref().unwrap_or_default());
     // Create the new record before removing the old one, so that one of them exists at any time.
-    if !store(ctx, &adopted).await? {
+    if !create(cluster, &adopted).await? {
         return Ok(later);
     }
-    remove(ctx, record).await?;
+    remove(cluster, record).await?;
     let (namespace, name) = (&owner.namespace, &owner.name);
     let (uid, was) = (&adopted.owner.uid, &owner.uid);
     tracing::info!(namespace, name, uid, was, "Took over a key from a backup");
@@ -45,12 +51,12 @@ pub async fn adopt(ctx: &Context, record: &StoredRecord, owner: &Owner) -> Resul
 
 /// Creates the credential record. Returns whether it exists; it does not if the key already has
 /// another one.
-async fn store(ctx: &Context, document: &CredentialRecord) -> Result<bool, Error> {
+async fn create(cluster: &Cluster, document: &CredentialRecord) -> Result<bool, Error> {
     let doing = "take over the verifier";
-    let secret = StoredRecord::render(document, &ctx.namespace, None)
+    let secret = StoredRecord::render(document, &cluster.namespace, None)
         .map_err(|error| Error::internal(doing, &error))?;
     let name = secret.metadata.name.clone().unwrap_or_default();
-    let records = ctx.records();
+    let records = cluster.records();
     match request(doing, records.create(&post_params(), &Answer(secret))).await {
         Ok(_) => Ok(true),
         Err(error) if error.class() == Class::Conflict => {

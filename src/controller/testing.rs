@@ -1,19 +1,17 @@
-//! A shared context for tests. Its client gets no responses.
-
-use std::sync::Arc;
+//! The controller for tests. Its client gets no responses.
 
 use clap::Parser as _;
 use kube::{Client, Config};
 use tokio::sync::watch;
 
-use super::context::Context;
+use super::assembly::Assembly;
 use crate::config::{Cli, Command, ControllerCommand};
 use crate::metrics::Metrics;
 use crate::process::Process;
 use apikey_client::clock::Clock;
 
-/// A context whose caches and queues are empty. Needs a runtime.
-pub(super) fn context() -> Arc<Context> {
+/// A controller whose caches and queues are empty. Needs a runtime.
+pub(super) fn assembly() -> Assembly {
     let arguments = ["apikey-operator", "controller", "--namespace=operator"];
     let command = Cli::try_parse_from(arguments).unwrap().command;
     let Command::Controller(flags) = command else {
@@ -25,6 +23,5 @@ pub(super) fn context() -> Arc<Context> {
     let (_, stopped) = watch::channel(false);
     let process = Process::new((client.into(), Clock::system()), Metrics::new(), stopped).unwrap();
     let common = common.check("operator");
-    let context = super::context(&common, &controller.check(), &process, "test".to_owned());
-    Arc::new(context)
+    Assembly::new(&common, &controller.check(), &process, "test".to_owned())
 }

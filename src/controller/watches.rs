@@ -7,14 +7,16 @@ use kube::ResourceExt as _;
 
 use super::apikey::delivered::Delivered;
 use super::cache::{Cache, Delta};
-use super::context::Context;
-use super::events::{Severity, Transition};
+use super::events::{Events, Severity, Transition};
 use super::failures::object_key;
+use super::memory::LeadershipMemory;
+use super::queues::Queues;
 use super::relations::Declared;
+use super::store::{Caches, Store};
 use crate::process::Process;
 use crate::watch::cache_sync::CacheSync;
 use crate::watch::event::Event;
-use crate::watch::scope::WatchScope;
+use crate::watch::scope::{WatchScope, WatchedNamespaces};
 use crate::watch::source::Source;
 use crate::watch::stored::StoredRecord;
 use crate::watch::{Keep, WatchSet};
@@ -28,239 +30,270 @@ use apikey_policy::quota_index::QuotaIndex;
 const WATCH_TIMEOUT_SECONDS: u32 = 240;
 
 /// Starts all watches.
-pub fn start(ctx: &Arc<Context>, process: &Process, cache_sync: CacheSync) -> WatchSet {
+pub(crate) fn start(
+    handlers: &Arc<WatchHandlers>,
+    process: &Process,
+    namespace: &str,
+    watched: &WatchedNamespaces,
+    cache_sync: CacheSync,
+) -> WatchSet {
     let mut watches = WatchSet::new(process.watch_context(), cache_sync, WATCH_TIMEOUT_SECONDS);
     let whole = WatchScope::Everything;
-    let scopes = ctx.watched.scopes();
+    let scopes = watched.scopes();
     for scope in &scopes {
         watches.follow(
             ("apikeys", scope),
             scope.source::<ApiKey>(),
-            into(ctx, scope, |ctx| &ctx.caches.apikeys, on_apikey),
+            handlers.handler(scope, |caches| &caches.apikeys, WatchHandlers::on_apikey),
         );
     }
     watches.follow(
         ("organizations", &whole),
         Source::of::<Organization>(None),
-        into(
-            ctx,
+        handlers.handler(
             &whole,
-            |ctx| &ctx.caches.organizations,
-            on_organization,
+            |caches| &caches.organizations,
+            WatchHandlers::on_organization,
         ),
     );
     for scope in &scopes {
         watches.follow(
             ("namespaces", scope),
             scope.namespaces(),
-            into(ctx, scope, |ctx| &ctx.caches.namespaces, on_namespace),
+            handlers.handler(
+                scope,
+                |caches| &caches.namespaces,
+                WatchHandlers::on_namespace,
+            ),
         );
         let delivered = scope.source::<Secret>().metadata();
         watches.follow(
             ("delivered secrets", scope),
             delivered.labels(names::component_selector(names::COMPONENT_API_KEY)),
-            into(ctx, scope, |ctx| &ctx.caches.delivered, on_delivered),
+            handlers.handler(
+                scope,
+                |caches| &caches.delivered,
+                WatchHandlers::on_delivered,
+            ),
         );
     }
     watches.follow(
         ("verifiers", &whole),
-        Source::of::<Secret>(Some(&ctx.namespace))
+        Source::of::<Secret>(Some(namespace))
             .labels(names::component_selector(names::COMPONENT_VERIFIER)),
-        into(ctx, &whole, |ctx| &ctx.caches.records, on_record),
+        handlers.handler(&whole, |caches| &caches.records, WatchHandlers::on_record),
     );
     watches
 }
 
-/// Applies an event of the watch of this scope to a cache and handles the changes; `handle` returns
-/// the keys that they affect.
-fn into<K>(
-    ctx: &Arc<Context>,
-    scope: &WatchScope,
-    cache: fn(&Context) -> &Cache<K>,
-    handle: fn(&Context, &mut QuotaIndex, Delta<K>) -> Vec<KeyRef>,
-) -> impl FnMut(Event<K>) + use<K>
-where
-    K: Keep + Clone + 'static,
-{
-    let (ctx, scope) = (Arc::clone(ctx), scope.clone());
-    move |event| {
-        let concerned: Vec<_> = {
-            // Hold the lock around both: a reader that sees an object in a cache and then locks the
-            // quota index finds it there.
-            let mut quota_index = ctx.quota_index.lock();
-            let deltas = cache(&ctx).apply(&scope, event).into_iter();
-            deltas
-                .flat_map(|delta| handle(&ctx, &mut quota_index, delta))
-                .collect()
+/// Applies watch events to the store, and enqueues what they affect.
+#[derive(Debug)]
+pub(crate) struct WatchHandlers {
+    /// Where the objects go.
+    pub(crate) store: Arc<Store>,
+    /// Where the objects go that a change affects.
+    pub(crate) queues: Arc<Queues>,
+    /// Forgets what is deleted.
+    pub(crate) memory: LeadershipMemory,
+    /// Publishes which objects can't be read.
+    pub(crate) events: Events,
+}
+
+impl WatchHandlers {
+    /// Returns what applies the events of the watch of this scope to a cache. `handle` handles the
+    /// changes and returns the keys that they affect.
+    fn handler<K>(
+        self: &Arc<Self>,
+        scope: &WatchScope,
+        cache: fn(&Caches) -> &Cache<K>,
+        handle: fn(&Self, &mut QuotaIndex, Delta<K>) -> Vec<KeyRef>,
+    ) -> impl FnMut(Event<K>) + use<K>
+    where
+        K: Keep + Clone + 'static,
+    {
+        let (handlers, scope) = (Arc::clone(self), scope.clone());
+        move |event| {
+            let store = &handlers.store;
+            let affected: Vec<_> = {
+                // Hold the lock around both: a reader that sees an object in a cache and then locks
+                // the quota index finds it there.
+                let mut quota_index = store.quota_index.lock();
+                let deltas = cache(&store.caches).apply(&scope, event).into_iter();
+                deltas
+                    .flat_map(|delta| handle(&handlers, &mut quota_index, delta))
+                    .collect()
+            };
+            for key in &affected {
+                handlers.queues.enqueue_apikey(key);
+            }
+        }
+    }
+
+    fn on_apikey(&self, quota_index: &mut QuotaIndex, delta: Delta<ApiKey>) -> Vec<KeyRef> {
+        let (counted, changed) = match delta {
+            Delta::Applied { new, .. } => {
+                let mut changed = quota_index.upsert(&new);
+                changed.push(KeyRef::of(&new));
+                (Some(new), changed)
+            }
+            Delta::Deleted { identity, old } => {
+                let key = KeyRef::from(&identity);
+                self.memory.forget_apikey(&identity);
+                self.queues.enqueue_record_of(&identity);
+                (old, quota_index.remove(&key))
+            }
+            Delta::Unreadable { identity, old } => {
+                self.warn_of::<ApiKey>(&identity);
+                let key = KeyRef::from(&identity);
+                (old, quota_index.remove(&key))
+            }
         };
-        for key in &concerned {
-            ctx.enqueue(key);
+        // An object that could not be read was not counted.
+        if let Some(counted) = counted {
+            self.queues.recount.add(&counted.spec.org);
         }
+        changed
     }
-}
 
-fn on_apikey(ctx: &Context, quota_index: &mut QuotaIndex, delta: Delta<ApiKey>) -> Vec<KeyRef> {
-    let (counted, changed) = match delta {
-        Delta::Applied { new, .. } => {
-            let mut changed = quota_index.upsert(&new);
-            changed.push(KeyRef::of(&new));
-            (Some(new), changed)
-        }
-        Delta::Deleted { identity, old } => {
-            let key = KeyRef::from(&identity);
-            ctx.forget_apikey(&identity);
-            ctx.enqueue_record_of(&identity);
-            (old, quota_index.remove(&key))
-        }
-        Delta::Unreadable { identity, old } => {
-            warn_of::<ApiKey>(ctx, &identity);
-            let key = KeyRef::from(&identity);
-            (old, quota_index.remove(&key))
-        }
-    };
-    // An object that could not be read was not counted.
-    if let Some(counted) = counted {
-        ctx.recount.add(&counted.spec.org);
-    }
-    changed
-}
-
-fn on_organization(
-    ctx: &Context,
-    quota_index: &mut QuotaIndex,
-    delta: Delta<Organization>,
-) -> Vec<KeyRef> {
-    let (name, declared, absent) = match delta {
-        Delta::Applied { new, old } => {
-            let name = new.name_any();
-            if old.is_some_and(|old| old.metadata.generation == new.metadata.generation) {
-                ctx.enqueue_organization(&name);
-                return Vec::new();
+    fn on_organization(
+        &self,
+        quota_index: &mut QuotaIndex,
+        delta: Delta<Organization>,
+    ) -> Vec<KeyRef> {
+        let (name, declared, absent) = match delta {
+            Delta::Applied { new, old } => {
+                let name = new.name_any();
+                if old.is_some_and(|old| old.metadata.generation == new.metadata.generation) {
+                    self.queues.enqueue_organization(&name);
+                    return Vec::new();
+                }
+                (name, Some(new), Declared::Missing)
             }
-            (name, Some(new), Declared::Missing)
-        }
-        Delta::Deleted { identity, .. } => {
-            ctx.failures.clear(&object_key::<Organization>(
-                identity.namespace.as_deref(),
-                &identity.name,
-            ));
-            (identity.name.into(), None, Declared::Missing)
-        }
-        Delta::Unreadable { identity, .. } => {
-            warn_of::<Organization>(ctx, &identity);
-            (identity.name.into(), None, Declared::Unreadable)
-        }
-    };
-    let known = declared.as_deref().map_or(absent, Declared::Readable);
-    let others = ctx.relations.lock().declare(&name, known);
-    ctx.enqueue_organization(&name);
-    for other in &others {
-        ctx.enqueue_organization(other);
-    }
-    quota_index.declare(&name, declared)
-}
-
-fn on_namespace(
-    ctx: &Context,
-    quota_index: &mut QuotaIndex,
-    delta: Delta<NamespaceLabels>,
-) -> Vec<KeyRef> {
-    let (name, labels) = match delta {
-        Delta::Applied { new, old } => {
-            if old.is_some_and(|old| old.labels == new.labels) {
-                return Vec::new();
+            Delta::Deleted { identity, .. } => {
+                self.memory.failures.clear(&object_key::<Organization>(
+                    identity.namespace.as_deref(),
+                    &identity.name,
+                ));
+                (identity.name.into(), None, Declared::Missing)
             }
-            (new.name.clone(), Some(Arc::clone(&new.labels)))
+            Delta::Unreadable { identity, .. } => {
+                self.warn_of::<Organization>(&identity);
+                (identity.name.into(), None, Declared::Unreadable)
+            }
+        };
+        let known = declared.as_deref().map_or(absent, Declared::Readable);
+        let others = self.store.relations.lock().declare(&name, known);
+        self.queues.enqueue_organization(&name);
+        for other in &others {
+            self.queues.enqueue_organization(other);
         }
-        Delta::Deleted { identity, .. } => (identity.name, None),
-        Delta::Unreadable { identity, .. } => {
-            warn_of::<NamespaceLabels>(ctx, &identity);
-            (identity.name, None)
-        }
-    };
-    quota_index.label(&name, labels)
-}
-
-fn on_delivered(ctx: &Context, _: &mut QuotaIndex, delta: Delta<Delivered>) -> Vec<KeyRef> {
-    let secrets = match delta {
-        Delta::Applied { new, old } => [Some(new), old],
-        Delta::Deleted { old, .. } => [None, old],
-        Delta::Unreadable { identity, old } => {
-            warn_of::<Delivered>(ctx, &identity);
-            [None, old]
-        }
-    };
-    let mut keys = Vec::new();
-    for secret in secrets.into_iter().flatten() {
-        // The key that owns the Secret, and the key of the same name, because somebody may have
-        // taken the Secret from that key.
-        for name in secret.owner_name().into_iter().chain([&*secret.name]) {
-            keys.push(KeyRef::new(&secret.namespace, name));
-        }
+        quota_index.declare(&name, declared)
     }
-    keys
-}
 
-fn on_record(ctx: &Context, _: &mut QuotaIndex, delta: Delta<StoredRecord>) -> Vec<KeyRef> {
-    let (record, is_there) = match delta {
-        Delta::Applied { new, .. } => (Some(new), true),
-        Delta::Deleted { identity, old } => {
-            ctx.failures.clear(&object_key::<StoredRecord>(
-                identity.namespace.as_deref(),
-                &identity.name,
-            ));
-            (old, false)
-        }
-        Delta::Unreadable { identity, old } => {
-            warn_of::<StoredRecord>(ctx, &identity);
-            (old, false)
-        }
-    };
-    let Some(record) = record else {
-        return Vec::new();
-    };
-    if is_there {
-        ctx.enqueue_record(&record);
+    fn on_namespace(
+        &self,
+        quota_index: &mut QuotaIndex,
+        delta: Delta<NamespaceLabels>,
+    ) -> Vec<KeyRef> {
+        let (name, labels) = match delta {
+            Delta::Applied { new, old } => {
+                if old.is_some_and(|old| old.labels == new.labels) {
+                    return Vec::new();
+                }
+                (new.name.clone(), Some(Arc::clone(&new.labels)))
+            }
+            Delta::Deleted { identity, .. } => (identity.name, None),
+            Delta::Unreadable { identity, .. } => {
+                self.warn_of::<NamespaceLabels>(&identity);
+                (identity.name, None)
+            }
+        };
+        quota_index.label(&name, labels)
     }
-    let owner = record.owner.as_ref();
-    owner
-        .map(|owner| KeyRef::new(&owner.namespace, &owner.name))
-        .into_iter()
-        .collect()
-}
 
-/// Warns of all objects that can't be read, because a controller that begins to lead has not done
-/// so yet.
-pub fn warn_of_unreadable(ctx: &Context) {
-    fn warn<K: Keep + Clone>(ctx: &Context, cache: &Cache<K>) {
+    fn on_delivered(&self, _: &mut QuotaIndex, delta: Delta<Delivered>) -> Vec<KeyRef> {
+        let secrets = match delta {
+            Delta::Applied { new, old } => [Some(new), old],
+            Delta::Deleted { old, .. } => [None, old],
+            Delta::Unreadable { identity, old } => {
+                self.warn_of::<Delivered>(&identity);
+                [None, old]
+            }
+        };
+        let mut keys = Vec::new();
+        for secret in secrets.into_iter().flatten() {
+            // The key that owns the Secret, and the key of the same name, because somebody may have
+            // taken the Secret from that key.
+            for name in secret.owner_name().into_iter().chain([&*secret.name]) {
+                keys.push(KeyRef::new(&secret.namespace, name));
+            }
+        }
+        keys
+    }
+
+    fn on_record(&self, _: &mut QuotaIndex, delta: Delta<StoredRecord>) -> Vec<KeyRef> {
+        let (record, is_there) = match delta {
+            Delta::Applied { new, .. } => (Some(new), true),
+            Delta::Deleted { identity, old } => {
+                self.memory.failures.clear(&object_key::<StoredRecord>(
+                    identity.namespace.as_deref(),
+                    &identity.name,
+                ));
+                (old, false)
+            }
+            Delta::Unreadable { identity, old } => {
+                self.warn_of::<StoredRecord>(&identity);
+                (old, false)
+            }
+        };
+        let Some(record) = record else {
+            return Vec::new();
+        };
+        if is_there {
+            self.queues.enqueue_record(&record);
+        }
+        let owner = record.owner.as_ref();
+        owner
+            .map(|owner| KeyRef::new(&owner.namespace, &owner.name))
+            .into_iter()
+            .collect()
+    }
+
+    /// Warns of all objects that can't be read, because a controller that begins to lead has not done
+    /// so yet.
+    pub(crate) fn warn_of_unreadable(&self) {
+        let caches = &self.store.caches;
+        self.warn_of_all(&caches.apikeys);
+        self.warn_of_all(&caches.organizations);
+        self.warn_of_all(&caches.namespaces);
+        self.warn_of_all(&caches.delivered);
+        self.warn_of_all(&caches.records);
+    }
+
+    fn warn_of_all<K: Keep + Clone>(&self, cache: &Cache<K>) {
         for identity in cache.unreadable() {
-            warn_of::<K>(ctx, &identity);
+            self.warn_of::<K>(&identity);
         }
     }
-    warn(ctx, &ctx.caches.apikeys);
-    warn(ctx, &ctx.caches.organizations);
-    warn(ctx, &ctx.caches.namespaces);
-    warn(ctx, &ctx.caches.delivered);
-    warn(ctx, &ctx.caches.records);
-}
 
-/// Publishes an Event about an object that can't be read, if this controller leads.
-fn warn_of<K: Keep>(ctx: &Context, identity: &Identity) {
-    if !ctx.queues.apikeys.is_open() {
-        return;
+    /// Publishes an Event about an object that can't be read, if this controller leads.
+    fn warn_of<K: Keep>(&self, identity: &Identity) {
+        if !self.queues.apikeys.is_open() {
+            return;
+        }
+        let regarding = ObjectReference {
+            api_version: Some(K::api_version(&()).into_owned()),
+            kind: Some(K::kind(&()).into_owned()),
+            namespace: identity.namespace.as_deref().map(ToOwned::to_owned),
+            name: Some(identity.name.to_string()),
+            uid: Some(identity.uid.to_string()),
+            ..ObjectReference::default()
+        };
+        let message = "The operator can't read this object, so it refuses what depends on it: apply it \
+                       again, or upgrade the operator; its log says which part it is";
+        let transition = Transition::new(Severity::Warning, reason::UNREADABLE, message);
+        self.events.publish(regarding, transition);
     }
-    let regarding = ObjectReference {
-        api_version: Some(K::api_version(&()).into_owned()),
-        kind: Some(K::kind(&()).into_owned()),
-        namespace: identity.namespace.as_deref().map(ToOwned::to_owned),
-        name: Some(identity.name.to_string()),
-        uid: Some(identity.uid.to_string()),
-        ..ObjectReference::default()
-    };
-    let message = "The operator can't read this object, so it refuses what depends on it: apply it \
-                   again, or upgrade the operator; its log says which part it is";
-    let transition = Transition::new(Severity::Warning, reason::UNREADABLE, message);
-    ctx.events.publish(regarding, transition);
 }
 
 #[cfg(test)]

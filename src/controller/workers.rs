@@ -13,35 +13,66 @@ use tracing::Instrument as _;
 use tracing::field::Empty;
 
 use super::cache::Cache;
-use super::context::{Context, Queues};
-use super::failures::object_key;
+use super::failures::{Failures, object_key};
+use super::message_limits::MessageLimits;
 use super::queue::{ObjectName, Queue};
+use crate::metrics::Metrics;
 use crate::telemetry::RECONCILE;
 use apikey_client::error::{Class, Error};
 
 /// When to reconcile an object again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Next {
+pub(crate) enum Next {
     /// This long after the reconcile began, or at an earlier change.
     After(Duration),
     /// At the next change.
     OnChange,
 }
 
-/// A controller: its queue, its objects and its reconcile function.
-pub struct Controller<K: Resource<DynamicType = ()> + Clone + 'static, F> {
+/// What a controller reconciles, and how.
+pub(crate) trait Controller: Send + Sync + 'static {
+    /// The kind of its objects.
+    type Object: Resource<DynamicType = ()> + Clone + Send + Sync + 'static;
     /// Its name in metrics and logs.
-    pub name: &'static str,
-    /// Maximum number of objects reconciled at the same time.
-    pub workers: u16,
+    const NAME: &'static str;
+
     /// The objects to reconcile.
-    pub queue: fn(&Queues) -> &Queue,
+    fn queue(&self) -> &Queue;
+
     /// The current objects.
-    pub cache: fn(&Context) -> &Cache<K>,
+    fn cache(&self) -> &Cache<Self::Object>;
+
     /// Enqueues an object.
-    pub enqueue: fn(&Context, &K),
-    /// Reconciles an object.
-    pub reconcile: fn(Arc<K>, Arc<Context>) -> F,
+    fn enqueue(&self, object: &Self::Object);
+
+    /// Reconciles an object. Returns when to do it again.
+    ///
+    /// # Errors
+    /// A step failed. The object is reconciled again after a wait that grows.
+    fn reconcile(
+        &self,
+        object: Arc<Self::Object>,
+    ) -> impl Future<Output = Result<Next, Error>> + Send;
+}
+
+/// The workers of one controller.
+#[derive(Debug)]
+pub(crate) struct Workers<C> {
+    controller: Arc<C>,
+    /// Maximum number of objects reconciled at the same time.
+    count: u16,
+    monitor: Monitor,
+}
+
+/// Measures reconciles, logs their failures, and decides how long to wait after each.
+#[derive(Clone, Debug)]
+pub(crate) struct Monitor {
+    /// Consecutive failures, per object.
+    pub(crate) failures: Arc<Failures>,
+    /// Limits what is logged per object.
+    pub(crate) limits: Arc<MessageLimits>,
+    /// Counts reconciles.
+    pub(crate) metrics: Metrics,
 }
 
 /// A reconcile panicked.
@@ -49,33 +80,38 @@ pub struct Controller<K: Resource<DynamicType = ()> + Clone + 'static, F> {
 #[error("it panicked")]
 struct Panicked;
 
-impl<K, F> Controller<K, F>
-where
-    K: Resource<DynamicType = ()> + Clone + Send + Sync + 'static,
-    F: Future<Output = Result<Next, Error>> + Send + 'static,
-{
+impl<C: Controller> Workers<C> {
+    /// Creates workers that reconcile at most `count` objects at the same time.
+    pub(crate) fn new(controller: C, count: u16, monitor: Monitor) -> Self {
+        Self {
+            controller: Arc::new(controller),
+            count,
+            monitor,
+        }
+    }
+
     /// Opens the queue and enqueues all objects that exist now.
-    pub fn open(&self, ctx: &Context) {
-        (self.queue)(&ctx.queues).open(self.workers);
-        for object in (self.cache)(ctx).all() {
-            (self.enqueue)(ctx, &object);
+    pub(crate) fn open(&self) {
+        self.controller.queue().open(self.count);
+        for object in self.controller.cache().all() {
+            self.controller.enqueue(&object);
         }
     }
 
     /// Runs until the queue is closed and running reconciles have finished.
-    pub async fn run(self, ctx: &Arc<Context>) {
-        let (queue, cache) = ((self.queue)(&ctx.queues), (self.cache)(ctx));
-        ctx.metrics.allow_workers(self.name, self.workers);
+    pub(crate) async fn run(&self) {
+        let monitor = &self.monitor;
+        monitor.metrics.allow_workers(C::NAME, self.count);
         let begin = |object: &ObjectName| {
-            let key = object_key::<K>(object.namespace.as_deref(), &object.name);
-            if let Some(found) = cache.get(&object.reference()) {
-                let ctx = Arc::clone(ctx);
-                return Some(observed(self.name, (found, key), ctx, self.reconcile));
+            let key = object_key::<C::Object>(object.namespace.as_deref(), &object.name);
+            if let Some(found) = self.controller.cache().get(&object.reference()) {
+                let controller = Arc::clone(&self.controller);
+                return Some(monitor.clone().reconcile(controller, found, key));
             }
-            ctx.failures.clear(&key);
+            monitor.failures.clear(&key);
             None
         };
-        work_off(queue, self.workers.into(), begin).await;
+        work_off(self.controller.queue(), self.count.into(), begin).await;
     }
 }
 
@@ -127,56 +163,54 @@ async fn caught(running: impl Future<Output = Result<Next, Error>>) -> Result<Ne
     caught.unwrap_or_else(|_| Err(Error::internal("reconcile", &Panicked)))
 }
 
-/// Runs one reconcile in its span, measures and counts it. Returns when to reconcile the object
-/// again.
-async fn observed<K, F>(
-    controller: &'static str,
-    (object, key): (Arc<K>, String),
-    ctx: Arc<Context>,
-    reconcile: fn(Arc<K>, Arc<Context>) -> F,
-) -> Option<Instant>
-where
-    K: Resource<DynamicType = ()>,
-    F: Future<Output = Result<Next, Error>>,
-{
-    let span = tracing::info_span!(
-        RECONCILE,
-        controller,
-        namespace = object.namespace(),
-        name = object.name_any(),
-        generation = object.meta().generation,
-        result = Empty,
-        otel.status_code = Empty,
-    );
-    let active = ctx.metrics.reconcile_begins(controller);
-    let begun = Instant::now();
-    let running = reconcile(object, Arc::clone(&ctx)).instrument(span.clone());
-    let result = caught(running).await;
-    drop(active);
-    let class = result.as_ref().err().map(|error| error.class().as_str());
-    ctx.metrics
-        .reconcile_ended(controller, begun.elapsed(), class);
-    span.record("result", class.unwrap_or("ok"));
-    if class.is_some() {
-        span.record("otel.status_code", "ERROR");
-    }
-    match result {
-        Ok(next) => {
-            ctx.failures.clear(&key);
-            match next {
-                Next::After(wait) => begun.checked_add(wait),
-                Next::OnChange => None,
-            }
+impl Monitor {
+    /// Runs one reconcile in its span, measures and counts it. Returns when to reconcile the object
+    /// again.
+    async fn reconcile<C: Controller>(
+        self,
+        controller: Arc<C>,
+        object: Arc<C::Object>,
+        key: String,
+    ) -> Option<Instant> {
+        let span = tracing::info_span!(
+            RECONCILE,
+            controller = C::NAME,
+            namespace = object.namespace(),
+            name = object.name_any(),
+            generation = object.meta().generation,
+            result = Empty,
+            otel.status_code = Empty,
+        );
+        let active = self.metrics.reconcile_begins(C::NAME);
+        let begun = Instant::now();
+        let running = controller.reconcile(object).instrument(span.clone());
+        let result = caught(running).await;
+        drop(active);
+        let class = result.as_ref().err().map(|error| error.class().as_str());
+        self.metrics
+            .reconcile_ended(C::NAME, begun.elapsed(), class);
+        span.record("result", class.unwrap_or("ok"));
+        if class.is_some() {
+            span.record("otel.status_code", "ERROR");
         }
-        Err(error) => {
-            if error.class() == Class::Conflict {
-                tracing::debug!(parent: &span, %error, "Reconcile met a conflict");
-            } else if ctx.limits.allows(&key, Instant::now()) {
-                tracing::warn!(parent: &span, %error, "Reconcile failed");
-            } else {
-                tracing::debug!(parent: &span, %error, "Reconcile failed again");
+        match result {
+            Ok(next) => {
+                self.failures.clear(&key);
+                match next {
+                    Next::After(wait) => begun.checked_add(wait),
+                    Next::OnChange => None,
+                }
             }
-            Instant::now().checked_add(ctx.failures.wait(&key, error.class()))
+            Err(error) => {
+                if error.class() == Class::Conflict {
+                    tracing::debug!(parent: &span, %error, "Reconcile met a conflict");
+                } else if self.limits.allows(&key, Instant::now()) {
+                    tracing::warn!(parent: &span, %error, "Reconcile failed");
+                } else {
+                    tracing::debug!(parent: &span, %error, "Reconcile failed again");
+                }
+                Instant::now().checked_add(self.failures.wait(&key, error.class()))
+            }
         }
     }
 }
@@ -186,7 +220,6 @@ mod tests {
     use parking_lot::{Condvar, Mutex};
 
     use super::*;
-    use crate::controller::testing::context;
     use crate::controller::turns::Tenant;
     use apikey_api::{Organization, OrganizationSpec};
 
@@ -290,15 +323,49 @@ mod tests {
         assert_eq!(*met.lock(), [true; 2]);
     }
 
-    #[tokio::test(start_paused = true)]
-    async fn an_object_is_due_so_long_after_its_reconcile_began_however_long_that_took() {
-        async fn slow(_: Arc<Organization>, _: Arc<Context>) -> Result<Next, Error> {
+    /// Takes its time for each object.
+    #[derive(Default)]
+    struct Slow {
+        queue: Queue,
+        cache: Cache<Organization>,
+    }
+
+    impl Controller for Slow {
+        type Object = Organization;
+        const NAME: &'static str = "slow";
+
+        fn queue(&self) -> &Queue {
+            &self.queue
+        }
+
+        fn cache(&self) -> &Cache<Organization> {
+            &self.cache
+        }
+
+        fn enqueue(&self, organization: &Organization) {
+            let name = ObjectName::of_cluster(&organization.name_any());
+            self.queue.push(&tenant(), name);
+        }
+
+        async fn reconcile(&self, _: Arc<Organization>) -> Result<Next, Error> {
             let _ = tokio::time::timeout(LATER, std::future::pending::<()>()).await;
             Ok(Next::After(LATER * 2))
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_object_is_due_so_long_after_its_reconcile_began_however_long_that_took() {
         let object = Organization::new("acme", OrganizationSpec::default());
+        let monitor = Monitor {
+            failures: Arc::default(),
+            limits: Arc::default(),
+            metrics: Metrics::new(),
+        };
+        let slow = Arc::new(Slow::default());
         let begun = Instant::now();
-        let next = observed("test", (Arc::new(object), String::new()), context(), slow).await;
+        let next = monitor
+            .reconcile(slow, Arc::new(object), String::new())
+            .await;
         assert_eq!(begun.elapsed(), LATER);
         assert_eq!(next, Some(begun + LATER * 2));
     }

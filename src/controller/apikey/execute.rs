@@ -1,6 +1,6 @@
 //! Takes the steps of a plan.
 //!
-//! Every write carries a precondition, so that a step taken on old news fails with a conflict
+//! Every write carries a precondition, so that a step that is based on old state fails with a conflict
 //! instead of doing harm. Secrets live here for the length of one run.
 
 use std::sync::Arc;
@@ -10,15 +10,16 @@ use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use tokio::time::Instant;
 
 use super::delivered::Delivered;
-use super::mint::{Minted, mint, mint_first, seal};
+use super::mint::{Minted, Minter, seal};
 use super::model::{Action, Observed, Proof};
-use super::writes::{
-    adopt_delivered, apply, create, empty_delivered, json_patch, label_delivered, remove_delivered,
-    write_record,
-};
+use super::writes::Writer;
 use super::{observe, render, rotation, status};
-use crate::controller::context::Context;
+use crate::controller::cluster::Cluster;
+use crate::controller::remembered::Remembered;
+use crate::controller::store::Store;
+use crate::metrics::Metrics;
 use apikey_api::{ApiKey, names};
+use apikey_client::clock::Clock;
 use apikey_client::error::{Class, Error};
 use apikey_credential::KeyId;
 use apikey_credential::record::{
@@ -43,101 +44,283 @@ const UNCHANGEABLE: &str =
 const KEPT: &str =
     "it has to be made anew, and a finalizer of somebody keeps it from being removed";
 
-/// Takes the steps in order and keeps `observed` true. Stops at the first failure.
-///
-/// # Errors
-/// The step that failed; what was done before it stays done and is in `observed`.
-pub async fn execute(
-    ctx: &Context,
-    observed: &mut Observed,
-    actions: &[Action],
-) -> Result<(), Error> {
-    for action in actions {
-        match action {
-            Action::Confirm => observe::confirm(ctx, observed).await?,
-            Action::Issue { proof, replaces } => {
-                issue(ctx, observed, proof, replaces.as_deref()).await?;
-            }
-            Action::LabelRecord => {
-                let document = readable(observed)?;
-                write_record(ctx, observed, &document).await?;
-            }
-            Action::Promote => promote(ctx, observed).await?,
-            Action::DropPending => {
-                let document = readable(observed)?.without_old_pending(observed.now);
-                write_record(ctx, observed, &document).await?;
-            }
-            Action::DiscardPrevious => {
-                let document = readable(observed)?.without_previous();
-                write_record(ctx, observed, &document).await?;
-            }
-            Action::EndCurrent => {
-                let document = rotation::ending(&readable(observed)?, observed.now);
-                write_record(ctx, observed, &document).await?;
-            }
-            Action::RecordClaim(claim) => {
-                let mut document = readable(observed)?;
-                document.claim = claim.clone();
-                write_record(ctx, observed, &document).await?;
-            }
-            Action::RemoveDelivered => remove_delivered(ctx, observed).await?,
-            Action::EmptyDelivered => empty_delivered(ctx, observed).await?,
-            Action::LabelDelivered => label_delivered(ctx, observed).await?,
-            Action::ApplyTemplate => apply_template(ctx, observed).await?,
-            Action::AdoptDelivered => adopt_delivered(ctx, observed).await?,
-        }
-    }
-    Ok(())
+/// Takes the steps of a plan.
+#[derive(Debug)]
+pub(crate) struct Executor {
+    /// The API server, for reads.
+    pub(crate) cluster: Cluster,
+    /// What the API server has.
+    pub(crate) store: Arc<Store>,
+    /// Sends the writes.
+    pub(crate) writer: Writer,
+    /// Makes secrets.
+    pub(crate) minter: Minter,
+    /// Times of recent secret replacements, per key.
+    pub(crate) replacements: Arc<Remembered<Vec<Timestamp>>>,
+    /// The time.
+    pub(crate) clock: Clock,
+    /// Counts rotations.
+    pub(crate) metrics: Metrics,
 }
 
-/// Mints a secret, proves it and delivers it. A secret whose delivery is refused is forgotten.
-async fn issue(
-    ctx: &Context,
-    observed: &mut Observed,
-    proof: &Proof,
-    replaces: Option<&Delivered>,
-) -> Result<(), Error> {
-    let minted = prove(ctx, observed, proof).await?;
-    let delivered = deliver(ctx, observed, &minted, replaces).await;
-    let delivered = delivered.and_then(|()| check_delivered(observed, &minted));
-    if delivered.as_ref().is_err_and(Error::is_refusal) {
-        forget(ctx, observed, &minted).await;
+impl Executor {
+    /// Takes the steps in order and keeps `observed` true. Stops at the first failure.
+    ///
+    /// # Errors
+    /// The step that failed; what was done before it stays done and is in `observed`.
+    pub(super) async fn execute(
+        &self,
+        observed: &mut Observed,
+        actions: &[Action],
+    ) -> Result<(), Error> {
+        for action in actions {
+            match action {
+                Action::Confirm => observe::confirm(&self.cluster, observed).await?,
+                Action::Issue { proof, replaces } => {
+                    self.issue(observed, proof, replaces.as_deref()).await?;
+                }
+                Action::LabelRecord => {
+                    let document = readable(observed)?;
+                    self.writer.write_record(observed, &document).await?;
+                }
+                Action::Promote => self.promote(observed).await?,
+                Action::DropPending => {
+                    let document = readable(observed)?.without_old_pending(observed.now);
+                    self.writer.write_record(observed, &document).await?;
+                }
+                Action::DiscardPrevious => {
+                    let document = readable(observed)?.without_previous();
+                    self.writer.write_record(observed, &document).await?;
+                }
+                Action::EndCurrent => {
+                    let document = rotation::ending(&readable(observed)?, observed.now);
+                    self.writer.write_record(observed, &document).await?;
+                }
+                Action::RecordClaim(claim) => {
+                    let mut document = readable(observed)?;
+                    document.claim = claim.clone();
+                    self.writer.write_record(observed, &document).await?;
+                }
+                Action::RemoveDelivered => self.writer.remove_delivered(observed).await?,
+                Action::EmptyDelivered => self.writer.empty_delivered(observed).await?,
+                Action::LabelDelivered => self.writer.label_delivered(observed).await?,
+                Action::ApplyTemplate => self.apply_template(observed).await?,
+                Action::AdoptDelivered => self.writer.adopt_delivered(observed).await?,
+            }
+        }
+        Ok(())
     }
-    delivered
-}
 
-/// Mints a secret and stores what proves it, so that every token server accepts it from now on.
-async fn prove(ctx: &Context, observed: &mut Observed, proof: &Proof) -> Result<Minted, Error> {
-    let request = rotation::request(&observed.apikey);
-    match proof {
-        Proof::First { expires_at } => {
-            let minted = mint_first(ctx).await?;
-            let identity = identity(observed, minted.secret.key_id().clone());
-            let mut record = CredentialRecord::new(identity, *expires_at, minted.entry.clone());
-            record.remember(request);
-            write_record(ctx, observed, &record).await?;
-            Ok(minted)
+    /// Mints a secret, proves it and delivers it. A secret whose delivery is refused is forgotten.
+    async fn issue(
+        &self,
+        observed: &mut Observed,
+        proof: &Proof,
+        replaces: Option<&Delivered>,
+    ) -> Result<(), Error> {
+        let minted = self.prove(observed, proof).await?;
+        let delivered = self.deliver(observed, &minted, replaces).await;
+        let delivered = delivered.and_then(|()| check_delivered(observed, &minted));
+        if delivered.as_ref().is_err_and(Error::is_refusal) {
+            self.forget(observed, &minted).await;
         }
-        Proof::FirstAgain => {
-            let record = readable(observed)?;
-            let minted = mint(ctx, &record.key_id, FIRST_REVISION, Cause::First).await?;
-            let mut record = record.beginning_again(minted.entry.clone());
-            record.remember(request);
-            write_record(ctx, observed, &record).await?;
-            Ok(minted)
+        delivered
+    }
+
+    /// Mints a secret and stores what proves it, so that every token server accepts it from now on.
+    async fn prove(&self, observed: &mut Observed, proof: &Proof) -> Result<Minted, Error> {
+        let request = rotation::request(&observed.apikey);
+        match proof {
+            Proof::First { expires_at } => {
+                let minted = self.minter.mint_first().await?;
+                let identity = identity(observed, minted.secret.key_id().clone());
+                let mut record = CredentialRecord::new(identity, *expires_at, minted.entry.clone());
+                record.remember(request);
+                self.writer.write_record(observed, &record).await?;
+                Ok(minted)
+            }
+            Proof::FirstAgain => {
+                let record = readable(observed)?;
+                let minted = self
+                    .minter
+                    .mint(&record.key_id, FIRST_REVISION, Cause::First)
+                    .await?;
+                let mut record = record.beginning_again(minted.entry.clone());
+                record.remember(request);
+                self.writer.write_record(observed, &record).await?;
+                Ok(minted)
+            }
+            Proof::Pending(next) => {
+                let record = readable(observed)?;
+                let minted = self
+                    .minter
+                    .mint(&record.key_id, next.revision, next.cause)
+                    .await?;
+                let pending = Pending {
+                    entry: minted.entry.clone(),
+                    overlap_seconds: next.overlap_seconds,
+                    request: next.request.clone(),
+                };
+                self.writer
+                    .write_record(observed, &record.with_pending(pending))
+                    .await?;
+                tokio::time::sleep_until(Instant::now() + PROPAGATION).await;
+                Ok(minted)
+            }
         }
-        Proof::Pending(next) => {
-            let record = readable(observed)?;
-            let minted = mint(ctx, &record.key_id, next.revision, next.cause).await?;
-            let pending = Pending {
-                entry: minted.entry.clone(),
-                overlap_seconds: next.overlap_seconds,
-                request: next.request.clone(),
-            };
-            write_record(ctx, observed, &record.with_pending(pending)).await?;
-            tokio::time::sleep_until(Instant::now() + PROPAGATION).await;
-            Ok(minted)
+    }
+
+    /// Makes the pending entry that the delivered Secret names the current one.
+    async fn promote(&self, observed: &mut Observed) -> Result<(), Error> {
+        let named = observed.named();
+        let document = readable(observed)?;
+        if let Some(promoted) = document.promoted(named.unwrap_or_default(), self.clock.now()) {
+            self.writer.write_record(observed, &promoted).await?;
+            let Entry {
+                cause, created_at, ..
+            } = promoted.current;
+            self.metrics.rotation_ended(cause, true);
+            if cause == Cause::Replacement {
+                self.remember_replacement(observed, created_at.0);
+            }
         }
+        Ok(())
+    }
+
+    /// Delivers the secret. Whatever else is written to the Secret meanwhile holds it up for a moment only.
+    async fn deliver(
+        &self,
+        observed: &mut Observed,
+        minted: &Minted,
+        replaces: Option<&Delivered>,
+    ) -> Result<(), Error> {
+        let mut replaces = replaces.cloned();
+        let mut expected = Expected::Version;
+        for _ in 1..DELIVER_ATTEMPTS {
+            let delivered = self
+                .deliver_once(observed, minted, replaces.as_ref(), expected)
+                .await;
+            match (delivered, replaces) {
+                (Err(error), Some(before)) if is_race(&error, expected) => {
+                    observe::confirm_delivered(&self.cluster, observed).await?;
+                    let now = observed.own_delivered().cloned();
+                    replaces = now.filter(|now| now.holds_like(&before));
+                    if replaces.is_none() {
+                        return Err(error);
+                    }
+                    expected = match expected {
+                        Expected::Version => Expected::Value,
+                        Expected::Value => Expected::Version,
+                    };
+                }
+                (delivered, _) => return delivered,
+            }
+        }
+        self.deliver_once(observed, minted, replaces.as_ref(), Expected::Version)
+            .await
+    }
+
+    /// Forgets what proves a secret that was certainly not delivered, so that attempts that are refused neither
+    /// crowd out others nor count. Failing that it goes by age.
+    async fn forget(&self, observed: &mut Observed, minted: &Minted) {
+        let known = observed.document();
+        let Some(document) = known.and_then(|known| known.without_undelivered(&minted.entry))
+        else {
+            return;
+        };
+        if let Err(error) = self.writer.write_record(observed, &document).await {
+            tracing::debug!(%error, "What proves an undelivered secret stays for now");
+        }
+    }
+
+    async fn deliver_once(
+        &self,
+        observed: &mut Observed,
+        minted: &Minted,
+        replaces: Option<&Delivered>,
+        expected: Expected,
+    ) -> Result<(), Error> {
+        #[derive(Debug, thiserror::Error)]
+        #[error("what proves it may have been dropped since it was minted")]
+        struct Late;
+        let apikey = Arc::clone(&observed.apikey);
+        let document = readable(observed)?;
+        if self.clock.now().duration_since(minted.entry.created_at.0) > DELIVER_WITHIN {
+            return Err(Error::internal("deliver the secret", &Late));
+        }
+        let sealed = seal(&apikey, &minted.secret)?;
+        let organization_id = observed.organization.as_deref().map_or_else(
+            || apikey_policy::default_organization_id(&apikey.spec.org),
+            apikey_policy::organization_id,
+        );
+        let value = render::NewValue {
+            secret: &minted.secret,
+            sealed: sealed.as_deref(),
+            revision: minted.entry.revision,
+            entry_digest: &minted.entry.digest(),
+            key_id: &document.key_id,
+            organization_id,
+            expires_at: document.expires_at.0,
+        };
+        let doing = "replace the Secret";
+        if let Some(before) = replaces {
+            if !before.written.is_overlaid() {
+                let applied = match expected {
+                    Expected::Version => {
+                        let body = render::value(&apikey, &value, replaces);
+                        self.writer
+                            .apply(observed, doing, names::FIELD_MANAGER, &body)
+                            .await
+                    }
+                    Expected::Value => {
+                        let operations = render::value_patch(&apikey, &value, before);
+                        self.writer.json_patch(observed, doing, operations).await
+                    }
+                };
+                // Such as `immutable`: what stands there can't become what is wanted.
+                if !applied.as_ref().is_err_and(Error::is_invalid_object) {
+                    return applied;
+                }
+            }
+            self.writer.remove_delivered(observed).await?;
+            if observed.delivered.is_some() {
+                return Err(Error::held_up(doing, KEPT));
+            }
+        }
+        let body = render::value(&apikey, &value, None);
+        self.writer.create(observed, &body).await
+    }
+
+    async fn apply_template(&self, observed: &mut Observed) -> Result<(), Error> {
+        let Some(secret) = observed.own_delivered() else {
+            return Ok(());
+        };
+        let token_url = observed.settings.token_url.as_deref();
+        let body = render::template(&observed.apikey, secret, token_url).to_string();
+        let doing = "apply the template to the Secret";
+        let manager = names::TEMPLATE_FIELD_MANAGER;
+        let applied = self.writer.apply(observed, doing, manager, &body).await;
+        if applied.as_ref().is_err_and(Error::is_invalid_object) {
+            return Err(Error::held_up(doing, UNCHANGEABLE));
+        }
+        applied?;
+        observed.template_applied = true;
+        Ok(())
+    }
+
+    /// Counts a secret that was delivered in the place of one that was removed.
+    fn remember_replacement(&self, observed: &mut Observed, minted_at: Timestamp) {
+        observed.replacements.push(minted_at);
+        let excess = observed
+            .replacements
+            .len()
+            .saturating_sub(rotation::MAX_REPLACEMENTS);
+        observed.replacements.drain(..excess);
+        let apikey = &observed.apikey;
+        let uid = apikey.metadata.uid.as_deref().unwrap_or_default();
+        let replacements = observed.replacements.clone();
+        self.replacements
+            .set(uid, replacements, || self.store.knows(apikey));
     }
 }
 
@@ -172,23 +355,6 @@ fn readable(observed: &Observed) -> Result<CredentialRecord, Error> {
     document.ok_or_else(|| Error::internal("read the verifier", &Missing))
 }
 
-/// Makes the pending entry that the delivered Secret names the current one.
-async fn promote(ctx: &Context, observed: &mut Observed) -> Result<(), Error> {
-    let named = observed.named();
-    let document = readable(observed)?;
-    if let Some(promoted) = document.promoted(named.unwrap_or_default(), ctx.clock.now()) {
-        write_record(ctx, observed, &promoted).await?;
-        let Entry {
-            cause, created_at, ..
-        } = promoted.current;
-        ctx.metrics.rotation_ended(cause, true);
-        if cause == Cause::Replacement {
-            remember_replacement(ctx, observed, created_at.0);
-        }
-    }
-    Ok(())
-}
-
 /// What of a Secret must be as observed when its value is replaced.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Expected {
@@ -196,36 +362,6 @@ enum Expected {
     Version,
     /// Its value, and whose it is.
     Value,
-}
-
-/// Delivers the secret. Whatever else is written to the Secret meanwhile holds it up for a moment only.
-async fn deliver(
-    ctx: &Context,
-    observed: &mut Observed,
-    minted: &Minted,
-    replaces: Option<&Delivered>,
-) -> Result<(), Error> {
-    let mut replaces = replaces.cloned();
-    let mut expected = Expected::Version;
-    for _ in 1..DELIVER_ATTEMPTS {
-        let delivered = deliver_once(ctx, observed, minted, replaces.as_ref(), expected).await;
-        match (delivered, replaces) {
-            (Err(error), Some(before)) if is_race(&error, expected) => {
-                observe::confirm_delivered(ctx, observed).await?;
-                let now = observed.own_delivered().cloned();
-                replaces = now.filter(|now| now.holds_like(&before));
-                if replaces.is_none() {
-                    return Err(error);
-                }
-                expected = match expected {
-                    Expected::Version => Expected::Value,
-                    Expected::Value => Expected::Version,
-                };
-            }
-            (delivered, _) => return delivered,
-        }
-    }
-    deliver_once(ctx, observed, minted, replaces.as_ref(), Expected::Version).await
 }
 
 /// Whether the Secret was not as expected. What a JSON Patch expects in vain is answered as what a policy
@@ -244,104 +380,4 @@ fn check_delivered(observed: &Observed, minted: &Minted) -> Result<(), Error> {
         return Ok(());
     }
     Err(Error::held_up("deliver the secret", ALTERED))
-}
-
-/// Forgets what proves a secret that was certainly not delivered, so that attempts that are refused neither
-/// crowd out others nor count. Failing that it goes by age.
-async fn forget(ctx: &Context, observed: &mut Observed, minted: &Minted) {
-    let known = observed.document();
-    let Some(document) = known.and_then(|known| known.without_undelivered(&minted.entry)) else {
-        return;
-    };
-    if let Err(error) = write_record(ctx, observed, &document).await {
-        tracing::debug!(%error, "What proves an undelivered secret stays for now");
-    }
-}
-
-async fn deliver_once(
-    ctx: &Context,
-    observed: &mut Observed,
-    minted: &Minted,
-    replaces: Option<&Delivered>,
-    expected: Expected,
-) -> Result<(), Error> {
-    #[derive(Debug, thiserror::Error)]
-    #[error("what proves it may have been dropped since it was minted")]
-    struct Late;
-    let apikey = Arc::clone(&observed.apikey);
-    let document = readable(observed)?;
-    if ctx.clock.now().duration_since(minted.entry.created_at.0) > DELIVER_WITHIN {
-        return Err(Error::internal("deliver the secret", &Late));
-    }
-    let sealed = seal(&apikey, &minted.secret)?;
-    let organization_id = observed.organization.as_deref().map_or_else(
-        || apikey_policy::default_organization_id(&apikey.spec.org),
-        apikey_policy::organization_id,
-    );
-    let value = render::NewValue {
-        secret: &minted.secret,
-        sealed: sealed.as_deref(),
-        revision: minted.entry.revision,
-        entry_digest: &minted.entry.digest(),
-        key_id: &document.key_id,
-        organization_id,
-        expires_at: document.expires_at.0,
-    };
-    let doing = "replace the Secret";
-    if let Some(before) = replaces {
-        if !before.written.is_overlaid() {
-            let applied = match expected {
-                Expected::Version => {
-                    let body = render::value(&apikey, &value, replaces);
-                    apply(ctx, observed, doing, names::FIELD_MANAGER, &body).await
-                }
-                Expected::Value => {
-                    let operations = render::value_patch(&apikey, &value, before);
-                    json_patch(ctx, observed, doing, operations).await
-                }
-            };
-            // Such as `immutable`: what stands there can't become what is wanted.
-            if !applied.as_ref().is_err_and(Error::is_invalid_object) {
-                return applied;
-            }
-        }
-        remove_delivered(ctx, observed).await?;
-        if observed.delivered.is_some() {
-            return Err(Error::held_up(doing, KEPT));
-        }
-    }
-    let body = render::value(&apikey, &value, None);
-    create(ctx, observed, &body).await
-}
-
-async fn apply_template(ctx: &Context, observed: &mut Observed) -> Result<(), Error> {
-    let Some(secret) = observed.own_delivered() else {
-        return Ok(());
-    };
-    let token_url = observed.settings.token_url.as_deref();
-    let body = render::template(&observed.apikey, secret, token_url).to_string();
-    let doing = "apply the template to the Secret";
-    let manager = names::TEMPLATE_FIELD_MANAGER;
-    let applied = apply(ctx, observed, doing, manager, &body).await;
-    if applied.as_ref().is_err_and(Error::is_invalid_object) {
-        return Err(Error::held_up(doing, UNCHANGEABLE));
-    }
-    applied?;
-    observed.template_applied = true;
-    Ok(())
-}
-
-/// Counts a secret that was delivered in the place of one that was removed.
-fn remember_replacement(ctx: &Context, observed: &mut Observed, minted_at: Timestamp) {
-    observed.replacements.push(minted_at);
-    let excess = observed
-        .replacements
-        .len()
-        .saturating_sub(rotation::MAX_REPLACEMENTS);
-    observed.replacements.drain(..excess);
-    let apikey = &observed.apikey;
-    let uid = apikey.metadata.uid.as_deref().unwrap_or_default();
-    let replacements = observed.replacements.clone();
-    ctx.replacements
-        .set(uid, replacements, || ctx.knows(apikey));
 }

@@ -10,9 +10,9 @@
 //! | `upkeep` | no | what is left when the secret is delivered |
 //! | `restore` | no | what is adopted from a backup |
 //! | `plan` | no | decides |
-//! | `status`, `conditions`, `transitions` | no | what to say |
-//! | `reported` | no | what was said last |
-//! | `report` | yes | says what is new, in audit lines and Events |
+//! | `status`, `conditions` | no | the status that follows |
+//! | `transitions`, `reported` | no | what Events and audit lines report, and what they reported last |
+//! | `report` | yes | reports what is new, in audit lines and Events |
 //! | `delivered`, `written`, `render` | no | what is read of the Secret, and what is written to it |
 //! | `execute` | yes | takes the steps, with `mint` for new secrets and `writes` for requests |
 
@@ -21,64 +21,102 @@ mod conditions;
 pub mod delivered;
 pub mod execute;
 mod facts;
-mod mint;
+pub(super) mod mint;
 pub mod model;
 pub mod observe;
 pub mod plan;
 pub mod render;
-mod report;
+pub(super) mod report;
 pub mod reported;
 pub mod restore;
 pub mod rotation;
 pub mod status;
 pub mod transitions;
 mod upkeep;
-mod writes;
+pub(super) mod writes;
 pub mod written;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use kube::ResourceExt as _;
-
+use self::execute::Executor;
 use self::model::Observed;
-use super::context::{Context, post_params};
-use super::workers::Next;
-use apikey_api::{ApiKey, ApiKeyStatus};
-use apikey_client::error::{Class, Error, request};
-use apikey_client::object::Answer;
-
-/// Name of this controller in metrics and logs.
-pub const CONTROLLER: &str = "apikey";
+use self::observe::Observer;
+use self::report::Reporter;
+use self::writes::Writer;
+use super::cache::Cache;
+use super::cluster::Cluster;
+use super::queue::Queue;
+use super::queues::Queues;
+use super::store::Store;
+use super::workers::{Controller, Next};
+use crate::metrics::Metrics;
+use apikey_api::{ApiKey, KeyRef};
+use apikey_client::error::{Class, Error};
 
 /// Rounds of plan and execute in one run. A first mint takes one, a replacement two.
 pub const MAX_ROUNDS: usize = 6;
 
-/// Brings one key to its declared state.
-///
-/// # Errors
-/// The request that failed; the status says so as well, unless it was a mere conflict that leaves the key a
-/// secret.
-pub async fn reconcile(apikey: Arc<ApiKey>, ctx: Arc<Context>) -> Result<Next, Error> {
-    if apikey.metadata.deletion_timestamp.is_some() {
-        return Ok(Next::OnChange);
+/// The controller of keys.
+#[derive(Debug)]
+pub(crate) struct KeyController {
+    /// What the API server has.
+    pub(crate) store: Arc<Store>,
+    /// Has the keys to reconcile.
+    pub(crate) queues: Arc<Queues>,
+    /// The API server, for reads.
+    pub(crate) cluster: Cluster,
+    /// Reads the caches.
+    pub(crate) observer: Observer,
+    /// Takes the steps.
+    pub(crate) executor: Executor,
+    /// Writes the status.
+    pub(crate) writer: Writer,
+    /// Writes audit lines and Events.
+    pub(crate) reporter: Reporter,
+    /// Counts rotations.
+    pub(crate) metrics: Metrics,
+}
+
+impl Controller for KeyController {
+    type Object = ApiKey;
+    const NAME: &'static str = "apikey";
+
+    fn queue(&self) -> &Queue {
+        &self.queues.apikeys
     }
-    let mut observed = observe::observe(&ctx, apikey);
-    let reported = report::begin(&ctx, &observed);
-    let (status, result) = match settle(&ctx, &mut observed).await {
-        Ok(plan) => {
-            let wait = plan.next.duration_since(observed.now);
-            let wait = Duration::try_from(wait).unwrap_or_default();
-            (plan.status, Ok(Next::After(wait)))
+
+    fn cache(&self) -> &Cache<ApiKey> {
+        &self.store.caches.apikeys
+    }
+
+    fn enqueue(&self, apikey: &ApiKey) {
+        self.queues.enqueue_apikey(&KeyRef::of(apikey));
+    }
+
+    /// Brings one key to its declared state. A request that failed is in the status as well, unless it
+    /// was a mere conflict that leaves the key a secret.
+    async fn reconcile(&self, apikey: Arc<ApiKey>) -> Result<Next, Error> {
+        if apikey.metadata.deletion_timestamp.is_some() {
+            return Ok(Next::OnChange);
         }
-        Err(error) if error.class() == Class::Conflict && !observed.is_ending() => {
-            return Err(error);
-        }
-        Err(error) => (plan::status_after(&observed, &error), Err(error)),
-    };
-    report::report(&ctx, &observed, &reported, &status).await;
-    write_status(&ctx, &observed, status).await?;
-    result
+        let mut observed = self.observer.observe(apikey);
+        let reported = self.reporter.begin(&observed);
+        let (status, result) = match self.settle(&mut observed).await {
+            Ok(plan) => {
+                let wait = plan.next.duration_since(observed.now);
+                let wait = Duration::try_from(wait).unwrap_or_default();
+                (plan.status, Ok(Next::After(wait)))
+            }
+            Err(error) if error.class() == Class::Conflict && !observed.is_ending() => {
+                return Err(error);
+            }
+            Err(error) => (plan::status_after(&observed, &error), Err(error)),
+        };
+        self.reporter.report(&observed, &reported, &status).await;
+        self.writer.write_status(&observed, status).await?;
+        result
+    }
 }
 
 /// Steps were left after [`MAX_ROUNDS`]: a defect of the plan.
@@ -86,66 +124,36 @@ pub async fn reconcile(apikey: Arc<ApiKey>, ctx: Arc<Context>) -> Result<Next, E
 #[error("steps were left after {MAX_ROUNDS} rounds")]
 struct PlanDidNotConverge;
 
-/// Plans and executes until nothing is left to do.
-async fn settle(ctx: &Context, observed: &mut Observed) -> Result<plan::Plan, Error> {
-    observe::confirm_conflict(ctx, observed).await?;
-    let mut rounds = 0;
-    loop {
-        let plan = plan::plan(observed);
-        if plan.actions.is_empty() {
-            return Ok(plan);
-        }
-        rounds += 1;
-        match execute::execute(ctx, observed, &plan.actions).await {
-            Ok(()) if rounds < MAX_ROUNDS => {}
-            Ok(()) => {
-                return Err(Error::internal(
-                    "bring the key to rest",
-                    &PlanDidNotConverge,
-                ));
+impl KeyController {
+    /// Plans and executes until nothing is left to do.
+    async fn settle(&self, observed: &mut Observed) -> Result<plan::Plan, Error> {
+        observe::confirm_conflict(&self.cluster, observed).await?;
+        let mut rounds = 0;
+        loop {
+            let plan = plan::plan(observed);
+            if plan.actions.is_empty() {
+                return Ok(plan);
             }
-            Err(error) if error.class() == Class::Conflict && rounds < MAX_ROUNDS => {
-                tracing::debug!(%error, "Somebody else wrote first, looking again");
-                observe::confirm(ctx, observed).await?;
-            }
-            Err(error) => {
-                if let Some(cause) = rotation::cause_of(&plan.actions) {
-                    ctx.metrics.rotation_ended(cause, false);
+            rounds += 1;
+            match self.executor.execute(observed, &plan.actions).await {
+                Ok(()) if rounds < MAX_ROUNDS => {}
+                Ok(()) => {
+                    return Err(Error::internal(
+                        "bring the key to rest",
+                        &PlanDidNotConverge,
+                    ));
                 }
-                return Err(error);
+                Err(error) if error.class() == Class::Conflict && rounds < MAX_ROUNDS => {
+                    tracing::debug!(%error, "Somebody else wrote first, looking again");
+                    observe::confirm(&self.cluster, observed).await?;
+                }
+                Err(error) => {
+                    if let Some(cause) = rotation::cause_of(&plan.actions) {
+                        self.metrics.rotation_ended(cause, false);
+                    }
+                    return Err(error);
+                }
             }
         }
     }
-}
-
-/// Writes the status once, if it differs.
-async fn write_status(
-    ctx: &Context,
-    observed: &Observed,
-    status: ApiKeyStatus,
-) -> Result<(), Error> {
-    let apikey = &observed.apikey;
-    let nothing = ApiKeyStatus::default();
-    if apikey.status.as_ref().unwrap_or(&nothing) == &status {
-        return Ok(());
-    }
-    let params = post_params();
-    let generation = ctx.caches.apikeys.generation();
-    let new = Answer(ApiKey {
-        status: Some(status),
-        ..ApiKey::clone(apikey)
-    });
-    let apikeys = ctx.apikeys_in(apikey.metadata.namespace.as_deref().unwrap_or_default());
-    let name = apikey.name_any();
-    match request(
-        "write the status",
-        apikeys.replace_status(&name, &params, &new),
-    )
-    .await
-    {
-        Ok(Answer(stored)) => ctx.record_apikey(generation, stored),
-        Err(error) if error.is_not_found() => {}
-        Err(error) => return Err(error),
-    }
-    Ok(())
 }

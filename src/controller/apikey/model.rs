@@ -52,7 +52,7 @@ pub struct Observed {
     pub now: Timestamp,
 }
 
-/// What the operator was told at start.
+/// Settings that decisions depend on.
 #[derive(Clone, Debug)]
 pub struct Settings {
     /// Whether undeclared organizations are refused.
@@ -197,7 +197,7 @@ impl Observed {
         })
     }
 
-    /// The credential record's document, if it is there and can be read.
+    /// The content of the credential record, if it is there and can be read.
     #[must_use]
     pub fn document(&self) -> Option<&CredentialRecord> {
         self.record.as_ref()?.document.as_ref().ok()
@@ -210,7 +210,7 @@ impl Observed {
         (secret.owner(&self.apikey) == Ownership::ThisKey).then_some(secret)
     }
 
-    /// Digest of the credential record entry that the key's own delivered Secret names.
+    /// Digest of the entry of the credential record that the key's own delivered Secret names.
     pub(super) fn named(&self) -> Option<&str> {
         self.own_delivered()?.names(&self.apikey)
     }

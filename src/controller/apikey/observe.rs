@@ -3,54 +3,76 @@
 use std::sync::Arc;
 
 use k8s_openapi::api::core::v1::Secret;
+use k8s_openapi::jiff::Timestamp;
 use kube::Resource as _;
 use kube::runtime::reflector::ObjectRef;
 
 use super::delivered::{Delivered, Ownership};
 use super::facts::in_conflict_since;
-use super::model::Observed;
-use crate::controller::context::Context;
+use super::model::{Observed, Settings};
+use crate::controller::cluster::Cluster;
+use crate::controller::remembered::Remembered;
+use crate::controller::store::Store;
 use crate::watch::stored::StoredRecord;
 use apikey_api::KeyRef;
 use apikey_api::{ApiKey, names};
+use apikey_client::clock::Clock;
 use apikey_client::error::{Error, request};
 use apikey_client::object::Answer;
 
-/// What the caches say of this key.
-pub fn observe(ctx: &Context, apikey: Arc<ApiKey>) -> Observed {
-    let key = KeyRef::of(&apikey);
-    // First, so that it has what is seen in the caches.
-    let quota_index = ctx.quota_index.lock();
-    let organization = |name: &str| ctx.caches.organizations.get(&ObjectRef::new(name));
-    let own = organization(&apikey.spec.org);
-    let parent_name = own.as_ref().and_then(|own| own.spec.parent.clone());
-    let parent = parent_name.as_deref().and_then(organization);
-    let is_unreadable = |name: &String| ctx.caches.organizations.is_unreadable(None, name);
-    let unreadable = std::iter::once(apikey.spec.org.clone())
-        .chain(parent_name)
-        .find(is_unreadable);
-    let listed = apikey.spec.sub_orgs.iter();
-    let sub_organizations = listed.filter_map(|sub| organization(&sub.org)).collect();
-    let uid = apikey.metadata.uid.as_deref().unwrap_or_default();
-    let record = ObjectRef::new(&names::verifier_secret(uid)).within(&ctx.namespace);
-    let delivered = ObjectRef::new(apikey.secret_name()).within(&key.namespace);
-    Observed {
-        organization: own,
-        parent,
-        unreadable,
-        sub_organizations,
-        namespace_labels: quota_index.labels(&key.namespace),
-        over_quota: quota_index.over_quota(&key),
-        record: ctx.caches.records.get(&record),
-        delivered: ctx.caches.delivered.get(&delivered),
-        confirmed: false,
-        deleted: false,
-        template_applied: false,
-        unemptied: false,
-        replacements: ctx.replacements.of(uid).unwrap_or_default(),
-        settings: ctx.settings.clone(),
-        now: ctx.clock.now(),
-        apikey,
+/// Reads what the caches have of a key.
+#[derive(Debug)]
+pub(crate) struct Observer {
+    /// What the API server has.
+    pub(crate) store: Arc<Store>,
+    /// Namespace of the credential records.
+    pub(crate) namespace: Arc<str>,
+    /// Times of recent secret replacements, per key.
+    pub(crate) replacements: Arc<Remembered<Vec<Timestamp>>>,
+    /// Settings of the operator.
+    pub(crate) settings: Settings,
+    /// The time.
+    pub(crate) clock: Clock,
+}
+
+impl Observer {
+    /// What the caches say of this key.
+    pub(super) fn observe(&self, apikey: Arc<ApiKey>) -> Observed {
+        let key = KeyRef::of(&apikey);
+        let caches = &self.store.caches;
+        // First, so that it has what is seen in the caches.
+        let quota_index = self.store.quota_index.lock();
+        let organization = |name: &str| caches.organizations.get(&ObjectRef::new(name));
+        let own = organization(&apikey.spec.org);
+        let parent_name = own.as_ref().and_then(|own| own.spec.parent.clone());
+        let parent = parent_name.as_deref().and_then(organization);
+        let is_unreadable = |name: &String| caches.organizations.is_unreadable(None, name);
+        let unreadable = std::iter::once(apikey.spec.org.clone())
+            .chain(parent_name)
+            .find(is_unreadable);
+        let listed = apikey.spec.sub_orgs.iter();
+        let sub_organizations = listed.filter_map(|sub| organization(&sub.org)).collect();
+        let uid = apikey.metadata.uid.as_deref().unwrap_or_default();
+        let record = ObjectRef::new(&names::verifier_secret(uid)).within(&self.namespace);
+        let delivered = ObjectRef::new(apikey.secret_name()).within(&key.namespace);
+        Observed {
+            organization: own,
+            parent,
+            unreadable,
+            sub_organizations,
+            namespace_labels: quota_index.labels(&key.namespace),
+            over_quota: quota_index.over_quota(&key),
+            record: caches.records.get(&record),
+            delivered: caches.delivered.get(&delivered),
+            confirmed: false,
+            deleted: false,
+            template_applied: false,
+            unemptied: false,
+            replacements: self.replacements.of(uid).unwrap_or_default(),
+            settings: self.settings.clone(),
+            now: self.clock.now(),
+            apikey,
+        }
     }
 }
 
@@ -60,15 +82,15 @@ pub fn observe(ctx: &Context, apikey: Arc<ApiKey>) -> Observed {
 ///
 /// # Errors
 /// A read failed.
-pub async fn confirm(ctx: &Context, observed: &mut Observed) -> Result<(), Error> {
+pub(super) async fn confirm(cluster: &Cluster, observed: &mut Observed) -> Result<(), Error> {
     let apikey = Arc::clone(&observed.apikey);
     let uid = apikey.metadata.uid.as_deref().unwrap_or_default();
     let name = names::verifier_secret(uid);
-    let records = ctx.records();
+    let records = cluster.records();
     let record = request("read the verifier", records.get_opt(&name)).await?;
     observed.record = record.map(|Answer(read)| Arc::new(StoredRecord::read(read)));
-    confirm_delivered(ctx, observed).await?;
-    let live = ctx.find_apikey(&KeyRef::of(&apikey), uid).await?;
+    confirm_delivered(cluster, observed).await?;
+    let live = cluster.find_apikey(&KeyRef::of(&apikey), uid).await?;
     observed.deleted = live.is_none_or(|live| live.metadata.deletion_timestamp.is_some());
     observed.confirmed = true;
     Ok(())
@@ -85,14 +107,17 @@ pub fn needs_confirmation(apikey: &ApiKey) -> bool {
 ///
 /// # Errors
 /// A read failed.
-pub async fn confirm_conflict(ctx: &Context, observed: &mut Observed) -> Result<(), Error> {
+pub(super) async fn confirm_conflict(
+    cluster: &Cluster,
+    observed: &mut Observed,
+) -> Result<(), Error> {
     if !needs_confirmation(&observed.apikey) {
         return Ok(());
     }
-    confirm_delivered(ctx, observed).await?;
+    confirm_delivered(cluster, observed).await?;
     match observed.delivered_owner() {
         Some(Ownership::Nobody | Ownership::Other) => Ok(()),
-        Some(Ownership::ThisKey | Ownership::EarlierKey) | None => confirm(ctx, observed).await,
+        Some(Ownership::ThisKey | Ownership::EarlierKey) | None => confirm(cluster, observed).await,
     }
 }
 
@@ -100,10 +125,13 @@ pub async fn confirm_conflict(ctx: &Context, observed: &mut Observed) -> Result<
 ///
 /// # Errors
 /// The read failed.
-pub(super) async fn confirm_delivered(ctx: &Context, observed: &mut Observed) -> Result<(), Error> {
+pub(super) async fn confirm_delivered(
+    cluster: &Cluster,
+    observed: &mut Observed,
+) -> Result<(), Error> {
     let apikey = &observed.apikey;
     let url = Secret::url_path(&(), apikey.metadata.namespace.as_deref());
-    let found = ctx.metadata::<Delivered>(url, apikey.secret_name());
+    let found = cluster.metadata::<Delivered>(url, apikey.secret_name());
     let found = request("look for the delivered Secret", found).await?;
     observed.delivered = found.map(Arc::new);
     Ok(())

@@ -1,4 +1,6 @@
-//! Says what is new of a key, in audit lines and Events, and remembers that.
+//! Reports what is new of a key, in audit lines and Events, and remembers that.
+
+use std::sync::Arc;
 
 use kube::{Resource as _, ResourceExt as _};
 use tokio::time::Instant;
@@ -6,58 +8,82 @@ use tokio::time::Instant;
 use super::model::Observed;
 use super::reported::Reported;
 use super::transitions::{self, Change};
-use crate::controller::context::Context;
+use crate::audit::log::AuditLog;
+use crate::controller::events::Events;
 use crate::controller::failures::object_key;
+use crate::controller::message_limits::MessageLimits;
+use crate::controller::remembered::Remembered;
+use crate::controller::store::Store;
+use crate::metrics::Metrics;
 use apikey_api::{ApiKey, ApiKeyStatus};
 
-/// Begins to report on a key, before anything is done about it. Returns what was last said; at the first look in
-/// a term that is taken from the stored status, and remembered.
-pub(super) fn begin(ctx: &Context, observed: &Observed) -> Reported {
-    let apikey = &observed.apikey;
-    let uid = apikey.metadata.uid.as_deref().unwrap_or_default();
-    ctx.reports.of(uid).unwrap_or_else(|| {
-        let stored = apikey.status.clone().unwrap_or_default();
-        let reported = Reported::stored(&stored, observed.document(), observed.now);
-        remember(ctx, apikey, reported.clone());
-        reported
-    })
+/// Writes audit lines and Events about keys.
+#[derive(Debug)]
+pub(crate) struct Reporter {
+    /// Records audit lines.
+    pub(crate) audit: AuditLog,
+    /// Publishes Events.
+    pub(crate) events: Events,
+    /// Limits Events and log lines per key.
+    pub(crate) limits: Arc<MessageLimits>,
+    /// What was reported last, per key.
+    pub(crate) reports: Arc<Remembered<Reported>>,
+    /// Shows which keys exist.
+    pub(crate) store: Arc<Store>,
+    /// Counts Events that are over the limit.
+    pub(crate) metrics: Metrics,
 }
 
-/// Writes audit lines and Events of what is new in this status, and remembers what they said. What comes next
-/// may fail and be tried again without saying it twice. Audit lines are written when this ends, if somebody reads
-/// them.
-pub(super) async fn report(
-    ctx: &Context,
-    observed: &Observed,
-    reported: &Reported,
-    status: &ApiKeyStatus,
-) {
-    if observed.deleted {
-        return;
+impl Reporter {
+    /// Begins to report on a key, before anything is done about it. Returns what was reported last. The first
+    /// reconcile of this leadership takes that from the stored status, and remembers it.
+    pub(super) fn begin(&self, observed: &Observed) -> Reported {
+        let apikey = &observed.apikey;
+        let uid = apikey.metadata.uid.as_deref().unwrap_or_default();
+        self.reports.of(uid).unwrap_or_else(|| {
+            let stored = apikey.status.clone().unwrap_or_default();
+            let reported = Reported::stored(&stored, observed.document(), observed.now);
+            self.remember(apikey, reported.clone());
+            reported
+        })
     }
-    let (apikey, document, now) = (&observed.apikey, observed.document(), observed.now);
-    let changes = transitions::changes(apikey, reported, status, document, now);
-    let mut is_audited = false;
-    let key = object_key::<ApiKey>(apikey.namespace().as_deref(), &apikey.name_any());
-    for Change { audit, transition } in changes {
-        if let Some(record) = audit {
-            ctx.audit.record(record);
-            is_audited = true;
-        }
-        if ctx.limits.allows(&key, Instant::now()) {
-            tracing::info!(reason = transition.reason, message = %transition.message, "Status changed");
-            ctx.events.publish(apikey.object_ref(&()), transition);
-        } else {
-            ctx.metrics.event_dropped();
-        }
-    }
-    remember(ctx, apikey, reported.next(status, document, now));
-    if is_audited {
-        ctx.audit.written().await;
-    }
-}
 
-fn remember(ctx: &Context, apikey: &ApiKey, reported: Reported) {
-    let uid = apikey.metadata.uid.as_deref().unwrap_or_default();
-    ctx.reports.set(uid, reported, || ctx.knows(apikey));
+    /// Writes audit lines and Events of what is new in this status, and remembers that. What comes next
+    /// may fail and be tried again without a second report. Audit lines are written when this ends, if somebody reads
+    /// them.
+    pub(super) async fn report(
+        &self,
+        observed: &Observed,
+        reported: &Reported,
+        status: &ApiKeyStatus,
+    ) {
+        if observed.deleted {
+            return;
+        }
+        let (apikey, document, now) = (&observed.apikey, observed.document(), observed.now);
+        let changes = transitions::changes(apikey, reported, status, document, now);
+        let mut is_audited = false;
+        let key = object_key::<ApiKey>(apikey.namespace().as_deref(), &apikey.name_any());
+        for Change { audit, transition } in changes {
+            if let Some(record) = audit {
+                self.audit.record(record);
+                is_audited = true;
+            }
+            if self.limits.allows(&key, Instant::now()) {
+                tracing::info!(reason = transition.reason, message = %transition.message, "Status changed");
+                self.events.publish(apikey.object_ref(&()), transition);
+            } else {
+                self.metrics.event_dropped();
+            }
+        }
+        self.remember(apikey, reported.next(status, document, now));
+        if is_audited {
+            self.audit.written().await;
+        }
+    }
+
+    fn remember(&self, apikey: &ApiKey, reported: Reported) {
+        let uid = apikey.metadata.uid.as_deref().unwrap_or_default();
+        self.reports.set(uid, reported, || self.store.knows(apikey));
+    }
 }

@@ -1,16 +1,16 @@
-//! What Events and audit lines last said of each key.
+//! What Events and audit lines reported last of each key.
 //!
 //! # Guarantees
 //!
-//! - A change is seen by comparing with what this process has said, never with the stored status, which
+//! - A change is seen by comparing with what this process has reported, never with the stored status, which
 //!   others may write.
-//! - What was said before this term of leadership is in the stored status alone. It counts once, at the
+//! - What was reported before this leadership is in the stored status alone. It counts once, at the
 //!   first look at a key, and only as far as the credential record does not contradict it.
 //!
 //! # Caveats
 //!
 //! Who writes the status while no controller leads can make one line wrong for each key, have others come again, and
-//! keep a change of that time, such as one of the roles, from being said.
+//! keep a change of that time, such as one of the roles, from being reported.
 
 use k8s_openapi::jiff::Timestamp;
 
@@ -22,7 +22,7 @@ use apikey_api::{ApiKeyStatus, Phase, PreviousSecret};
 use apikey_credential::KeyId;
 use apikey_credential::record::{CredentialRecord, FIRST_REVISION};
 
-/// What was last said of one key.
+/// What was reported last of one key.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Reported {
     /// Whether a stored status is all that says so, which others may write.
@@ -95,7 +95,7 @@ impl Roles {
 }
 
 impl Reported {
-    /// What was reported before this term of leadership: what the stored status says, where the credential
+    /// What was reported before this leadership: what the stored status says, where the credential
     /// record, as it is before anything is done, does not contradict it.
     #[must_use]
     pub fn stored(

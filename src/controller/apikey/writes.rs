@@ -5,17 +5,19 @@ use std::sync::Arc;
 use axum::http::HeaderValue;
 use axum::http::header::ACCEPT;
 use k8s_openapi::api::core::v1::Secret as CoreSecret;
-use kube::Resource as _;
 use kube::api::{DeleteParams, Patch, PatchParams, Preconditions};
 use kube::core::Request;
+use kube::{Resource as _, ResourceExt as _};
 
 use super::delivered::Delivered;
 use super::model::Observed;
 use super::render;
 use crate::controller::cache::ListGeneration;
-use crate::controller::context::{Context, post_params};
+use crate::controller::cluster::{Cluster, post_params};
+use crate::controller::queues::Queues;
+use crate::controller::store::Store;
 use crate::watch::stored::StoredRecord;
-use apikey_api::names;
+use apikey_api::{ApiKey, ApiKeyStatus, names};
 use apikey_client::error::{Class, Error, request};
 use apikey_client::object::{Answer, Decode as _};
 use apikey_credential::record::CredentialRecord;
@@ -31,165 +33,261 @@ const DELIVERED_RELABELLED: &str = "an admission policy changes its labels, so t
 const METADATA_ONLY: HeaderValue =
     HeaderValue::from_static("application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1");
 
-/// Creates the credential record, or replaces exactly the version that was observed.
-pub(super) async fn write_record(
-    ctx: &Context,
-    observed: &mut Observed,
-    document: &CredentialRecord,
-) -> Result<(), Error> {
-    let replaces = observed.record.as_ref().map(|record| &record.metadata);
-    let secret = StoredRecord::render(document, &ctx.namespace, replaces)
-        .map_err(|error| Error::internal("write the verifier", &error))?;
-    let name = secret.metadata.name.clone().unwrap_or_default();
-    let secret = Answer(secret);
-    let records = ctx.records();
-    let params = post_params();
-    let generation = ctx.caches.records.generation();
-    let Answer(stored) = if replaces.is_some() {
-        request(
-            "update the verifier",
-            records.replace(&name, &params, &secret),
-        )
-        .await?
-    } else {
-        request("create the verifier", records.create(&params, &secret)).await?
-    };
-    // As it is stored, for later reads will say: times lose what is less than a second.
-    let record = StoredRecord::read(stored);
-    if !record.is_labelled {
-        observed.record = Some(Arc::new(record));
-        return Err(Error::held_up("write the verifier", RECORD_RELABELLED));
-    }
-    ctx.caches.records.record(generation, record.clone());
-    // The key may have been deleted meanwhile, and own writes are no news to the sweeper.
-    ctx.enqueue_record(&record);
-    observed.record = Some(Arc::new(record));
-    Ok(())
+/// Writes to the API server, and stores its answers.
+#[derive(Clone, Debug)]
+pub(crate) struct Writer {
+    /// The API server.
+    pub(crate) cluster: Cluster,
+    /// Where the answers go.
+    pub(crate) store: Arc<Store>,
+    /// Where the objects go that an answer affects.
+    pub(crate) queues: Arc<Queues>,
 }
 
-/// Creates the delivered Secret; fails with a conflict if there is any of that name. Only metadata
-/// comes back.
-pub(super) async fn create(
-    ctx: &Context,
-    observed: &mut Observed,
-    body: &str,
-) -> Result<(), Error> {
-    let doing = "deliver the Secret";
-    let namespace = observed.apikey.metadata.namespace.as_deref();
-    let url = CoreSecret::url_path(&(), namespace);
-    let mut post = Request::new(url)
-        .create(&post_params(), body.as_bytes().to_vec())
-        .map_err(|error| Error::internal(doing, &error))?;
-    post.headers_mut().insert(ACCEPT, METADATA_ONLY);
-    let generation = ctx.caches.delivered.generation();
-    let Answer(stored) = request(doing, send(ctx, post)).await?;
-    take_in(ctx, observed, generation, stored);
-    Ok(())
-}
-
-/// Sends a request whose answer is metadata of a Secret.
-async fn send(
-    ctx: &Context,
-    request: axum::http::Request<Vec<u8>>,
-) -> Result<Answer<Delivered>, kube::Error> {
-    ctx.client.0.request(request).await
-}
-
-/// A patch of the delivered Secret, whose answer is metadata.
-async fn patch<P: serde::Serialize + std::fmt::Debug>(
-    ctx: &Context,
-    observed: &mut Observed,
-    doing: &'static str,
-    params: &PatchParams,
-    patch: &Patch<P>,
-) -> Result<(), Error> {
-    let apikey = Arc::clone(&observed.apikey);
-    let url = CoreSecret::url_path(&(), apikey.metadata.namespace.as_deref());
-    let patch = Request::new(url)
-        .patch_metadata(apikey.secret_name(), params, patch)
-        .map_err(|error| Error::internal(doing, &error))?;
-    let generation = ctx.caches.delivered.generation();
-    let Answer(stored) = request(doing, send(ctx, patch)).await?;
-    take_in(ctx, observed, generation, stored);
-    Ok(())
-}
-
-fn take_in(ctx: &Context, observed: &mut Observed, generation: ListGeneration, stored: Delivered) {
-    ctx.caches.delivered.record(generation, stored.clone());
-    observed.delivered = Some(Arc::new(stored));
-}
-
-/// Server-side apply on the delivered Secret. Only metadata comes back.
-pub(super) async fn apply(
-    ctx: &Context,
-    observed: &mut Observed,
-    doing: &'static str,
-    manager: &str,
-    body: &str,
-) -> Result<(), Error> {
-    // Force: the fields are ours, and somebody who edited one of them would block us for ever.
-    let params = PatchParams::apply(manager).force();
-    let document: &serde_json::value::RawValue =
-        serde_json::from_str(body).map_err(|error| Error::internal("write the Secret", &error))?;
-    patch(ctx, observed, doing, &params, &Patch::Apply(document)).await
-}
-
-/// JSON Patch on the delivered Secret, of these operations. Only metadata comes back.
-pub(super) async fn json_patch(
-    ctx: &Context,
-    observed: &mut Observed,
-    doing: &'static str,
-    operations: serde_json::Value,
-) -> Result<(), Error> {
-    let operations = serde_json::from_value(operations)
-        .map_err(|error| Error::internal("write the Secret", &error))?;
-    let operations = Patch::<()>::Json(operations);
-    patch(ctx, observed, doing, &by_operator(), &operations).await
-}
-
-/// Puts back the labels by which the delivered Secret is watched.
-pub(super) async fn label_delivered(ctx: &Context, observed: &mut Observed) -> Result<(), Error> {
-    let doing = "put back the labels of the Secret";
-    let Some(secret) = observed.own_delivered() else {
-        return Ok(());
-    };
-    let labels = Patch::Merge(render::labels(secret));
-    patch(ctx, observed, doing, &by_operator(), &labels).await?;
-    match observed.own_delivered() {
-        Some(secret) if !secret.is_labelled => Err(Error::held_up(doing, DELIVERED_RELABELLED)),
-        _ => Ok(()),
-    }
-}
-
-/// Makes the key the owner of a delivered Secret, if that is still as observed.
-pub(super) async fn adopt_delivered(ctx: &Context, observed: &mut Observed) -> Result<(), Error> {
-    let apikey = Arc::clone(&observed.apikey);
-    let Some(secret) = observed.delivered.as_deref() else {
-        return Ok(());
-    };
-    let adoption = Patch::Merge(render::adoption(&apikey, secret));
-    let params = by_operator();
-    patch(ctx, observed, "take over the Secret", &params, &adoption).await
-}
-
-/// Takes all values out of a delivered Secret that is being deleted. What nobody can change stays, and is
-/// observed as such.
-pub(super) async fn empty_delivered(ctx: &Context, observed: &mut Observed) -> Result<(), Error> {
-    let Some(secret) = observed.own_delivered() else {
-        return Ok(());
-    };
-    let emptied = Patch::Merge(render::emptied(secret));
-    let params = by_operator();
-    match patch(ctx, observed, "empty the Secret", &params, &emptied).await {
-        Err(error) if error.is_not_found() => observed.delivered = None,
-        Err(error) if error.class() == Class::Conflict || !error.is_refusal() => return Err(error),
-        Err(error) => {
-            tracing::warn!(%error, "A finalizer keeps a Secret that has no further use");
-            observed.unemptied = true;
+impl Writer {
+    /// Creates the credential record, or replaces exactly the version that was observed.
+    pub(super) async fn write_record(
+        &self,
+        observed: &mut Observed,
+        document: &CredentialRecord,
+    ) -> Result<(), Error> {
+        let replaces = observed.record.as_ref().map(|record| &record.metadata);
+        let secret = StoredRecord::render(document, &self.cluster.namespace, replaces)
+            .map_err(|error| Error::internal("write the verifier", &error))?;
+        let name = secret.metadata.name.clone().unwrap_or_default();
+        let secret = Answer(secret);
+        let records = self.cluster.records();
+        let params = post_params();
+        let generation = self.store.caches.records.generation();
+        let Answer(stored) = if replaces.is_some() {
+            request(
+                "update the verifier",
+                records.replace(&name, &params, &secret),
+            )
+            .await?
+        } else {
+            request("create the verifier", records.create(&params, &secret)).await?
+        };
+        // As it is stored, for later reads will say: times lose what is less than a second.
+        let record = StoredRecord::read(stored);
+        if !record.is_labelled {
+            observed.record = Some(Arc::new(record));
+            return Err(Error::held_up("write the verifier", RECORD_RELABELLED));
         }
-        Ok(()) => {}
+        self.store.caches.records.record(generation, record.clone());
+        // The key may have been deleted meanwhile, and the watch does not report own writes.
+        self.queues.enqueue_record(&record);
+        observed.record = Some(Arc::new(record));
+        Ok(())
     }
-    Ok(())
+
+    /// Creates the delivered Secret; fails with a conflict if there is any of that name. Only metadata
+    /// comes back.
+    pub(super) async fn create(&self, observed: &mut Observed, body: &str) -> Result<(), Error> {
+        let doing = "deliver the Secret";
+        let namespace = observed.apikey.metadata.namespace.as_deref();
+        let url = CoreSecret::url_path(&(), namespace);
+        let mut post = Request::new(url)
+            .create(&post_params(), body.as_bytes().to_vec())
+            .map_err(|error| Error::internal(doing, &error))?;
+        post.headers_mut().insert(ACCEPT, METADATA_ONLY);
+        let generation = self.store.caches.delivered.generation();
+        let Answer(stored) = request(doing, self.send(post)).await?;
+        self.take_in(observed, generation, stored);
+        Ok(())
+    }
+
+    /// Sends a request whose answer is metadata of a Secret.
+    async fn send(
+        &self,
+        request: axum::http::Request<Vec<u8>>,
+    ) -> Result<Answer<Delivered>, kube::Error> {
+        self.cluster.client.request(request).await
+    }
+
+    /// A patch of the delivered Secret, whose answer is metadata.
+    async fn patch<P: serde::Serialize + std::fmt::Debug>(
+        &self,
+        observed: &mut Observed,
+        doing: &'static str,
+        params: &PatchParams,
+        patch: &Patch<P>,
+    ) -> Result<(), Error> {
+        let apikey = Arc::clone(&observed.apikey);
+        let url = CoreSecret::url_path(&(), apikey.metadata.namespace.as_deref());
+        let patch = Request::new(url)
+            .patch_metadata(apikey.secret_name(), params, patch)
+            .map_err(|error| Error::internal(doing, &error))?;
+        let generation = self.store.caches.delivered.generation();
+        let Answer(stored) = request(doing, self.send(patch)).await?;
+        self.take_in(observed, generation, stored);
+        Ok(())
+    }
+
+    fn take_in(&self, observed: &mut Observed, generation: ListGeneration, stored: Delivered) {
+        self.store
+            .caches
+            .delivered
+            .record(generation, stored.clone());
+        observed.delivered = Some(Arc::new(stored));
+    }
+
+    /// Server-side apply on the delivered Secret. Only metadata comes back.
+    pub(super) async fn apply(
+        &self,
+        observed: &mut Observed,
+        doing: &'static str,
+        manager: &str,
+        body: &str,
+    ) -> Result<(), Error> {
+        // Force: the fields are ours, and somebody who edited one of them would block us for ever.
+        let params = PatchParams::apply(manager).force();
+        let document: &serde_json::value::RawValue = serde_json::from_str(body)
+            .map_err(|error| Error::internal("write the Secret", &error))?;
+        self.patch(observed, doing, &params, &Patch::Apply(document))
+            .await
+    }
+
+    /// JSON Patch on the delivered Secret, of these operations. Only metadata comes back.
+    pub(super) async fn json_patch(
+        &self,
+        observed: &mut Observed,
+        doing: &'static str,
+        operations: serde_json::Value,
+    ) -> Result<(), Error> {
+        let operations = serde_json::from_value(operations)
+            .map_err(|error| Error::internal("write the Secret", &error))?;
+        let operations = Patch::<()>::Json(operations);
+        self.patch(observed, doing, &by_operator(), &operations)
+            .await
+    }
+
+    /// Puts back the labels by which the delivered Secret is watched.
+    pub(super) async fn label_delivered(&self, observed: &mut Observed) -> Result<(), Error> {
+        let doing = "put back the labels of the Secret";
+        let Some(secret) = observed.own_delivered() else {
+            return Ok(());
+        };
+        let labels = Patch::Merge(render::labels(secret));
+        self.patch(observed, doing, &by_operator(), &labels).await?;
+        match observed.own_delivered() {
+            Some(secret) if !secret.is_labelled => Err(Error::held_up(doing, DELIVERED_RELABELLED)),
+            _ => Ok(()),
+        }
+    }
+
+    /// Makes the key the owner of a delivered Secret, if that is still as observed.
+    pub(super) async fn adopt_delivered(&self, observed: &mut Observed) -> Result<(), Error> {
+        let apikey = Arc::clone(&observed.apikey);
+        let Some(secret) = observed.delivered.as_deref() else {
+            return Ok(());
+        };
+        let adoption = Patch::Merge(render::adoption(&apikey, secret));
+        let params = by_operator();
+        self.patch(observed, "take over the Secret", &params, &adoption)
+            .await
+    }
+
+    /// Takes all values out of a delivered Secret that is being deleted. What nobody can change stays, and is
+    /// observed as such.
+    pub(super) async fn empty_delivered(&self, observed: &mut Observed) -> Result<(), Error> {
+        let Some(secret) = observed.own_delivered() else {
+            return Ok(());
+        };
+        let emptied = Patch::Merge(render::emptied(secret));
+        let params = by_operator();
+        match self
+            .patch(observed, "empty the Secret", &params, &emptied)
+            .await
+        {
+            Err(error) if error.is_not_found() => observed.delivered = None,
+            Err(error) if error.class() == Class::Conflict || !error.is_refusal() => {
+                return Err(error);
+            }
+            Err(error) => {
+                tracing::warn!(%error, "A finalizer keeps a Secret that has no further use");
+                observed.unemptied = true;
+            }
+            Ok(()) => {}
+        }
+        Ok(())
+    }
+
+    /// Removes the delivered Secret, if it is still as observed. One that a finalizer keeps is observed as such.
+    pub(super) async fn remove_delivered(&self, observed: &mut Observed) -> Result<(), Error> {
+        let Some(secret) = observed.own_delivered() else {
+            return Ok(());
+        };
+        let params = DeleteParams {
+            preconditions: Some(Preconditions {
+                uid: Some(secret.uid.to_string()),
+                resource_version: Some(secret.resource_version.to_string()),
+            }),
+            ..DeleteParams::default()
+        };
+        let doing = "remove the delivered Secret";
+        let url = CoreSecret::url_path(&(), observed.apikey.metadata.namespace.as_deref());
+        let mut delete = Request::new(url)
+            .delete(observed.apikey.secret_name(), &params)
+            .map_err(|error| Error::internal(doing, &error))?;
+        delete.headers_mut().insert(ACCEPT, METADATA_ONLY);
+        let generation = self.store.caches.delivered.generation();
+        let answer = match request(doing, self.cluster.client.request_text(delete)).await {
+            Ok(answer) => answer,
+            Err(error) if error.is_not_found() => String::new(),
+            Err(error) => return Err(error),
+        };
+        // The answer is a Status if the Secret is gone.
+        let kept = Delivered::decode(&answer)
+            .ok()
+            .filter(|secret| secret.is_deleting);
+        match kept {
+            Some(kept) => self.take_in(observed, generation, kept),
+            None => observed.delivered = None,
+        }
+        Ok(())
+    }
+
+    /// Writes the status once, if it differs.
+    pub(super) async fn write_status(
+        &self,
+        observed: &Observed,
+        status: ApiKeyStatus,
+    ) -> Result<(), Error> {
+        let apikey = &observed.apikey;
+        let nothing = ApiKeyStatus::default();
+        if apikey.status.as_ref().unwrap_or(&nothing) == &status {
+            return Ok(());
+        }
+        let params = post_params();
+        let generation = self.store.caches.apikeys.generation();
+        let new = Answer(ApiKey {
+            status: Some(status),
+            ..ApiKey::clone(apikey)
+        });
+        let namespace = apikey.metadata.namespace.as_deref().unwrap_or_default();
+        let apikeys = self.cluster.apikeys_in(namespace);
+        let name = apikey.name_any();
+        let written = apikeys.replace_status(&name, &params, &new);
+        match request("write the status", written).await {
+            Ok(Answer(stored)) => self.record_status(generation, stored),
+            Err(error) if error.is_not_found() => {}
+            Err(error) => return Err(error),
+        }
+        Ok(())
+    }
+
+    /// Stores the response to a status write.
+    pub(crate) fn record_status(&self, generation: ListGeneration, stored: ApiKey) {
+        let organization = stored.spec.org.clone();
+        let Some(changed) = self.store.record_apikey(generation, stored) else {
+            return;
+        };
+        for key in &changed {
+            self.queues.enqueue_apikey(key);
+        }
+        self.queues.recount.add(&organization);
+    }
 }
 
 fn by_operator() -> PatchParams {
@@ -197,39 +295,4 @@ fn by_operator() -> PatchParams {
         field_manager: Some(names::FIELD_MANAGER.into()),
         ..PatchParams::default()
     }
-}
-
-/// Removes the delivered Secret, if it is still as observed. One that a finalizer keeps is observed as such.
-pub(super) async fn remove_delivered(ctx: &Context, observed: &mut Observed) -> Result<(), Error> {
-    let Some(secret) = observed.own_delivered() else {
-        return Ok(());
-    };
-    let params = DeleteParams {
-        preconditions: Some(Preconditions {
-            uid: Some(secret.uid.to_string()),
-            resource_version: Some(secret.resource_version.to_string()),
-        }),
-        ..DeleteParams::default()
-    };
-    let doing = "remove the delivered Secret";
-    let url = CoreSecret::url_path(&(), observed.apikey.metadata.namespace.as_deref());
-    let mut delete = Request::new(url)
-        .delete(observed.apikey.secret_name(), &params)
-        .map_err(|error| Error::internal(doing, &error))?;
-    delete.headers_mut().insert(ACCEPT, METADATA_ONLY);
-    let generation = ctx.caches.delivered.generation();
-    let answer = match request(doing, ctx.client.0.request_text(delete)).await {
-        Ok(answer) => answer,
-        Err(error) if error.is_not_found() => String::new(),
-        Err(error) => return Err(error),
-    };
-    // The answer is a Status if the Secret is gone.
-    let kept = Delivered::decode(&answer)
-        .ok()
-        .filter(|secret| secret.is_deleting);
-    match kept {
-        Some(kept) => take_in(ctx, observed, generation, kept),
-        None => observed.delivered = None,
-    }
-    Ok(())
 }

@@ -3,8 +3,7 @@
 use k8s_openapi::jiff::Timestamp;
 use zeroize::Zeroizing;
 
-use super::{Due, Ring, Slot};
-use crate::controller::context::Context;
+use super::{Due, Ring};
 use apikey_api::names;
 use apikey_credential::fingerprint::{Error, PepperRing};
 use apikey_credential::signing::RotationPolicy;
@@ -15,10 +14,6 @@ impl Ring for PepperRing {
     const LOSS: &'static str = "each secret is proved by its slower hash until it is rotated";
     type Error = Error;
     type Logged = ();
-
-    fn slot(ctx: &Context) -> &Slot<Self> {
-        &ctx.peppers
-    }
 
     fn parse(json: &[u8]) -> Result<Self, Error> {
         Self::parse(json)

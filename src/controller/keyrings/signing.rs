@@ -5,14 +5,13 @@ use std::collections::BTreeSet;
 use k8s_openapi::jiff::Timestamp;
 use zeroize::Zeroizing;
 
-use super::{Due, Ring, Slot};
-use crate::controller::context::Context;
+use super::{Due, Ring};
 use apikey_api::names;
 use apikey_credential::signing::{Error, RotationPolicy, SigningKey, SigningRing, Step};
 
 /// Ids of the keys that were logged last.
 #[derive(Debug, Default)]
-pub struct Logged {
+pub(crate) struct Logged {
     keys: BTreeSet<String>,
     current: Option<String>,
 }
@@ -23,10 +22,6 @@ impl Ring for SigningRing {
     const LOSS: &'static str = "every token that was issued is refused";
     type Error = Error;
     type Logged = Logged;
-
-    fn slot(ctx: &Context) -> &Slot<Self> {
-        &ctx.signing_keys
-    }
 
     fn parse(json: &[u8]) -> Result<Self, Error> {
         Self::parse(json)

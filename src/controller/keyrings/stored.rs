@@ -6,14 +6,12 @@ use std::sync::Arc;
 use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::Secret;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
-use kube::Resource as _;
 use kube::api::GetParams;
-use kube::core::Request;
 use serde_json::value::to_raw_value;
 use zeroize::Zeroize as _;
 
-use super::Ring;
-use crate::controller::context::{Context, post_params};
+use super::{Ring, RingController};
+use crate::controller::cluster::{Cluster, post_params};
 use crate::watch::stored::value;
 use apikey_api::names;
 use apikey_client::error::{Error, request};
@@ -62,92 +60,93 @@ fn put(secret: &mut Whole, ring: Option<&ByteString>) -> Result<(), Error> {
 
 /// Sends a request whose response is the Secret of a ring.
 async fn send(
-    ctx: &Context,
+    cluster: &Cluster,
     doing: &'static str,
     built: Result<axum::http::Request<Vec<u8>>, kube::core::request::Error>,
 ) -> Result<(Wiped, Whole), Error> {
     let answer = async {
         let built = built.map_err(kube::Error::BuildRequest)?;
-        ctx.client.0.request::<Answer<Sent<Secret>>>(built).await
+        cluster.client.request::<Answer<Sent<Secret>>>(built).await
     };
     let Answer(Sent { object, whole }) = request(doing, answer).await?;
     Ok((Wiped(object), whole))
 }
 
-fn requests(ctx: &Context) -> Request {
-    Request::new(Secret::url_path(&(), Some(&ctx.namespace)))
-}
-
-/// Reads the stored ring.
-///
-/// # Errors
-/// The request failed, or the ring can't be read; in both cases the known ring remains.
-pub(super) async fn read<R: Ring>(ctx: &Context) -> Result<(), Error> {
-    let slot = R::slot(ctx);
-    let get = requests(ctx).get(R::SECRET, &GetParams::default());
-    let (stored, whole) = match send(ctx, "read a key ring", get).await {
-        Ok(stored) => stored,
-        Err(error) if error.is_not_found() => {
-            ctx.metrics.ring_unreadable(R::SECRET, false);
-            slot.is_gone();
-            return Ok(());
-        }
-        Err(error) => return Err(error),
-    };
-    let parsed = R::parse(stored.ring());
-    ctx.metrics.ring_unreadable(R::SECRET, parsed.is_err());
-    match parsed {
-        Ok(ring) => {
-            slot.set(Arc::new(ring), shell(whole)?);
-            Ok(())
-        }
-        Err(cause) => {
-            let fix = if slot.ring().is_some() {
-                "This controller goes on with the ring it knows, and stores that again if you \
-                 delete the Secret while it runs"
-                    .to_owned()
-            } else {
-                format!(
-                    "Restore the Secret from a backup, or run the version that wrote it. If \
-                     neither is possible, delete the Secret: a new ring is made, and {}",
-                    R::LOSS
-                )
-            };
-            let secret = R::SECRET;
-            let unreadable = Unreadable { cause, secret, fix };
-            Err(Error::internal("read a key ring", &unreadable))
+impl<R: Ring> RingController<R> {
+    /// Reads the stored ring.
+    ///
+    /// # Errors
+    /// The request failed, or the ring can't be read; in both cases the known ring remains.
+    pub(super) async fn read(&self) -> Result<(), Error> {
+        let slot = &self.slot;
+        let get = self
+            .cluster
+            .own_secrets()
+            .get(R::SECRET, &GetParams::default());
+        let (stored, whole) = match send(&self.cluster, "read a key ring", get).await {
+            Ok(stored) => stored,
+            Err(error) if error.is_not_found() => {
+                self.metrics.ring_unreadable(R::SECRET, false);
+                slot.is_gone();
+                return Ok(());
+            }
+            Err(error) => return Err(error),
+        };
+        let parsed = R::parse(stored.ring());
+        self.metrics.ring_unreadable(R::SECRET, parsed.is_err());
+        match parsed {
+            Ok(ring) => {
+                slot.set(Arc::new(ring), shell(whole)?);
+                Ok(())
+            }
+            Err(cause) => {
+                let fix = if slot.ring().is_some() {
+                    "This controller goes on with the ring it knows, and stores that again if you \
+                     delete the Secret while it runs"
+                        .to_owned()
+                } else {
+                    format!(
+                        "Restore the Secret from a backup, or run the version that wrote it. If \
+                         neither is possible, delete the Secret: a new ring is made, and {}",
+                        R::LOSS
+                    )
+                };
+                let secret = R::SECRET;
+                let unreadable = Unreadable { cause, secret, fix };
+                Err(Error::internal("read a key ring", &unreadable))
+            }
         }
     }
-}
 
-/// Stores the ring: creates the Secret, or replaces exactly the version that was read.
-///
-/// # Errors
-/// The request failed.
-pub(super) async fn write<R: Ring>(ctx: &Context, ring: Arc<R>) -> Result<(), Error> {
-    let json = ring.document();
-    let json = json.map_err(|error| Error::internal("write a key ring", &error))?;
-    let slot = R::slot(ctx);
-    let stored = slot.shell();
-    let is_stored = stored.is_some();
-    let mut secret = match stored {
-        Some(shell) => shell,
-        None => new_shell(R::SECRET, &ctx.namespace)?,
-    };
-    put(&mut secret, Some(&ByteString(json.to_vec())))?;
-    let body = serde_json::to_vec(&secret);
-    let body = body.map_err(|error| Error::internal("write a key ring", &error))?;
-    let params = post_params();
-    let (_, whole) = if is_stored {
-        let replace = requests(ctx).replace(R::SECRET, &params, body);
-        send(ctx, "replace a key ring", replace).await?
-    } else {
-        let create = requests(ctx).create(&params, body);
-        send(ctx, "store a key ring", create).await?
-    };
-    tracing::info!(secret = R::SECRET, "Stored the {}", R::NAME);
-    slot.set(ring, shell(whole)?);
-    Ok(())
+    /// Stores the ring: creates the Secret, or replaces exactly the version that was read.
+    ///
+    /// # Errors
+    /// The request failed.
+    pub(super) async fn write(&self, ring: Arc<R>) -> Result<(), Error> {
+        let json = ring.document();
+        let json = json.map_err(|error| Error::internal("write a key ring", &error))?;
+        let slot = &self.slot;
+        let stored = slot.shell();
+        let is_stored = stored.is_some();
+        let mut secret = match stored {
+            Some(shell) => shell,
+            None => new_shell(R::SECRET, &self.cluster.namespace)?,
+        };
+        put(&mut secret, Some(&ByteString(json.to_vec())))?;
+        let body = serde_json::to_vec(&secret);
+        let body = body.map_err(|error| Error::internal("write a key ring", &error))?;
+        let params = post_params();
+        let (_, whole) = if is_stored {
+            let replace = self.cluster.own_secrets().replace(R::SECRET, &params, body);
+            send(&self.cluster, "replace a key ring", replace).await?
+        } else {
+            let create = self.cluster.own_secrets().create(&params, body);
+            send(&self.cluster, "store a key ring", create).await?
+        };
+        tracing::info!(secret = R::SECRET, "Stored the {}", R::NAME);
+        slot.set(ring, shell(whole)?);
+        Ok(())
+    }
 }
 
 fn new_shell(name: &str, namespace: &str) -> Result<Whole, Error> {

@@ -28,7 +28,7 @@ use self::election::{
     Elector, Known, LEASE_DURATION, NextStep, Outcome, RENEW_DEADLINE, REQUEST_DEADLINE,
 };
 use self::record::{Change, Record, Write};
-use super::context::post_params;
+use super::cluster::post_params;
 use crate::process::Process;
 use crate::watch::event::Event;
 use crate::watch::source::Source;

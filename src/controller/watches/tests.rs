@@ -5,8 +5,12 @@ use tokio::time::Instant;
 
 use super::*;
 use crate::controller::apikey::reported::Reported;
-use crate::controller::testing::context;
-use crate::controller::workers::{Controller, Next};
+use crate::controller::apikey::writes::Writer;
+use crate::controller::assembly::Assembly;
+use crate::controller::queue::Queue;
+use crate::controller::testing::assembly;
+use crate::controller::workers::{Controller, Monitor, Next, Workers};
+use crate::metrics::Metrics;
 use apikey_api::{ApiKeySpec, OrganizationLimits, OrganizationSpec};
 use apikey_client::error::{Class, Error};
 
@@ -25,17 +29,16 @@ fn apikey(n: u64) -> ApiKey {
     key
 }
 
-fn apikeys(ctx: &Arc<Context>) -> impl FnMut(Event<ApiKey>) + use<> {
-    into(
-        ctx,
+fn apikeys(handlers: &Arc<WatchHandlers>) -> impl FnMut(Event<ApiKey>) + use<> {
+    handlers.handler(
         &WatchScope::Everything,
-        |ctx| &ctx.caches.apikeys,
-        on_apikey,
+        |caches| &caches.apikeys,
+        WatchHandlers::on_apikey,
     )
 }
 
 /// Makes `acme` allow no keys.
-fn declare_full(ctx: &Arc<Context>) {
+fn declare_full(handlers: &Arc<WatchHandlers>) {
     let limits = OrganizationLimits {
         max_keys: Some(0),
         ..OrganizationLimits::default()
@@ -46,123 +49,155 @@ fn declare_full(ctx: &Arc<Context>) {
     };
     let mut acme = Organization::new("acme", spec);
     acme.spec.allowed_namespaces.from = apikey_api::FromNamespaces::All;
-    let mut organizations = into(
-        ctx,
+    let mut organizations = handlers.handler(
         &WatchScope::Everything,
-        |ctx| &ctx.caches.organizations,
-        on_organization,
+        |caches| &caches.organizations,
+        WatchHandlers::on_organization,
     );
     organizations(Event::Apply(acme.into()));
 }
 
 /// Everything that is remembered of keys, except the keys themselves.
-fn remembered(ctx: &Context) -> String {
+fn remembered(handlers: &WatchHandlers) -> String {
+    let (queues, memory) = (&handlers.queues, &handlers.memory);
     format!(
         "{:?}",
         (
-            &ctx.quota_index,
-            &ctx.queues,
-            &ctx.recount,
-            &ctx.failures,
-            &ctx.replacements,
-            &ctx.reports,
+            &handlers.store.quota_index,
+            (&queues.apikeys, &queues.organizations, &queues.records),
+            &queues.recount,
+            &memory.failures,
+            &memory.replacements,
+            &memory.reports,
         )
     )
 }
 
-fn remember(ctx: &Context, apikey: &ApiKey) {
+fn remember(handlers: &WatchHandlers, apikey: &ApiKey) {
+    let (store, memory) = (&handlers.store, &handlers.memory);
     let uid = apikey.metadata.uid.as_deref().unwrap();
-    ctx.reports
-        .set(uid, Reported::default(), || ctx.knows(apikey));
-    ctx.replacements.set(uid, Vec::new(), || ctx.knows(apikey));
+    memory
+        .reports
+        .set(uid, Reported::default(), || store.knows(apikey));
+    memory
+        .replacements
+        .set(uid, Vec::new(), || store.knows(apikey));
 }
 
-/// A reconcile that fails late: the watch delivered the deletion of its key while it ran.
-async fn too_late(apikey: Arc<ApiKey>, ctx: Arc<Context>) -> Result<Next, Error> {
-    remember(&ctx, &apikey);
-    let uid = apikey.metadata.uid.as_deref().unwrap();
-    assert!(ctx.reports.of(uid).is_some() && ctx.replacements.of(uid).is_some());
-    apikeys(&ctx)(Event::Delete(Identity::of(&*apikey)));
-    remember(&ctx, &apikey);
-    Err(Error::internal("reconcile", &std::fmt::Error))
+/// A controller whose reconciles fail late: the watch delivers the deletion of the key while they
+/// run.
+struct TooLate(Arc<WatchHandlers>);
+
+impl Controller for TooLate {
+    type Object = ApiKey;
+    const NAME: &'static str = "apikey";
+
+    fn queue(&self) -> &Queue {
+        &self.0.queues.apikeys
+    }
+
+    fn cache(&self) -> &Cache<ApiKey> {
+        &self.0.store.caches.apikeys
+    }
+
+    fn enqueue(&self, apikey: &ApiKey) {
+        self.0.queues.enqueue_apikey(&KeyRef::of(apikey));
+    }
+
+    async fn reconcile(&self, apikey: Arc<ApiKey>) -> Result<Next, Error> {
+        let (handlers, memory) = (&self.0, &self.0.memory);
+        remember(handlers, &apikey);
+        let uid = apikey.metadata.uid.as_deref().unwrap();
+        assert!(memory.reports.of(uid).is_some() && memory.replacements.of(uid).is_some());
+        apikeys(handlers)(Event::Delete(Identity::of(&*apikey)));
+        remember(handlers, &apikey);
+        Err(Error::internal("reconcile", &std::fmt::Error))
+    }
 }
 
 #[tokio::test(start_paused = true)]
 async fn nothing_is_left_of_many_keys_that_were_deleted_while_they_were_reconciled() {
-    let ctx = context();
-    let keys = Controller {
-        name: "apikey",
-        workers: 4,
-        queue: |queues| &queues.apikeys,
-        cache: |ctx| &ctx.caches.apikeys,
-        enqueue: |ctx, apikey| ctx.enqueue(&KeyRef::of(apikey)),
-        reconcile: too_late,
+    let handlers = assembly().handlers;
+    let monitor = Monitor {
+        failures: Arc::clone(&handlers.memory.failures),
+        limits: Arc::clone(&handlers.memory.limits),
+        metrics: Metrics::new(),
     };
-    keys.open(&ctx);
-    ctx.recount.open();
+    let keys = Workers::new(TooLate(Arc::clone(&handlers)), 4, monitor);
+    keys.open();
+    handlers.queues.recount.open();
     for n in 0..MANY {
-        apikeys(&ctx)(Event::Apply(apikey(n).into()));
+        apikeys(&handlers)(Event::Apply(apikey(n).into()));
     }
-    let close = async {
+    let stop = async {
         let mut look = tokio::time::interval(Duration::from_mins(1));
-        while remembered(&ctx).contains("key-") {
+        while remembered(&handlers).contains("key-") {
             look.tick().await;
         }
-        ctx.queues.close();
+        handlers.queues.apikeys.close();
     };
     let within = Duration::from_hours(1);
-    let ran = async { tokio::join!(keys.run(&ctx), close) };
+    let ran = async { tokio::join!(keys.run(), stop) };
     let ended = tokio::time::timeout(within, ran).await;
-    assert!(ended.is_ok(), "{}", remembered(&ctx));
-    crate::controller::organization::flush(&ctx);
-    assert!(!remembered(&ctx).contains("acme"), "{}", remembered(&ctx));
+    assert!(ended.is_ok(), "{}", remembered(&handlers));
+    handlers.queues.enqueue_recounts();
+    assert!(
+        !remembered(&handlers).contains("acme"),
+        "{}",
+        remembered(&handlers)
+    );
 }
 
 #[tokio::test]
 async fn who_stands_by_or_leads_no_longer_remembers_no_key_but_what_the_watches_show() {
-    let ctx = context();
+    let Assembly {
+        handlers, manager, ..
+    } = assembly();
+    let memory = &handlers.memory;
     let come_and_go = || {
         for n in 0..MANY {
-            apikeys(&ctx)(Event::Apply(apikey(n).into()));
+            apikeys(&handlers)(Event::Apply(apikey(n).into()));
         }
         for n in 0..MANY {
-            apikeys(&ctx)(Event::Delete(Identity::of(&apikey(n))));
+            apikeys(&handlers)(Event::Delete(Identity::of(&apikey(n))));
         }
     };
-    let all = || format!("{}{:?}", remembered(&ctx), ctx.limits);
+    let all = || format!("{}{:?}", remembered(&handlers), memory.limits);
     let nothing = all();
     come_and_go();
     assert_eq!(all(), nothing);
-    ctx.recount.open();
+    handlers.queues.recount.open();
     come_and_go();
     let still_there = apikey(MANY);
-    apikeys(&ctx)(Event::Apply(still_there.clone().into()));
-    remember(&ctx, &still_there);
+    apikeys(&handlers)(Event::Apply(still_there.clone().into()));
+    remember(&handlers, &still_there);
     let object = object_key::<ApiKey>(Some("team"), &still_there.name_any());
-    ctx.failures.wait(&object, Class::Transient);
-    assert!(ctx.limits.allows(&object, Instant::now()));
-    ctx.forget_term();
-    apikeys(&ctx)(Event::Delete(Identity::of(&still_there)));
+    memory.failures.wait(&object, Class::Transient);
+    assert!(memory.limits.allows(&object, Instant::now()));
+    manager.forget();
+    apikeys(&handlers)(Event::Delete(Identity::of(&still_there)));
     assert_eq!(all(), nothing);
 }
 
 #[tokio::test]
 async fn a_key_that_is_seen_in_the_cache_has_been_counted() {
-    let ctx = context();
-    declare_full(&ctx);
+    let handlers = assembly().handlers;
+    declare_full(&handlers);
+    let store = &handlers.store;
     let uncounted: Vec<_> = std::thread::scope(|threads| {
         threads.spawn(|| {
-            let mut apikeys = apikeys(&ctx);
+            let mut apikeys = apikeys(&handlers);
             for n in 0..10 * MANY {
                 apikeys(Event::Apply(apikey(n).into()));
             }
         });
         let is_uncounted = |n: &u64| {
             let key = apikey(*n);
-            while !ctx.knows(&key) {
+            while !store.knows(&key) {
                 std::hint::spin_loop();
             }
-            ctx.quota_index
+            store
+                .quota_index
                 .lock()
                 .over_quota(&KeyRef::of(&key))
                 .is_none()
@@ -174,8 +209,15 @@ async fn a_key_that_is_seen_in_the_cache_has_been_counted() {
 
 #[tokio::test]
 async fn an_answer_of_a_write_that_comes_while_the_deletion_is_delivered_leaves_no_ghost() {
-    let ctx = context();
-    let nothing = remembered(&ctx);
+    let Assembly {
+        cluster, handlers, ..
+    } = assembly();
+    let writer = Writer {
+        cluster,
+        store: Arc::clone(&handlers.store),
+        queues: Arc::clone(&handlers.queues),
+    };
+    let nothing = remembered(&handlers);
     let at_version = |version: u64| {
         let mut key = apikey(0);
         key.metadata.resource_version = Some(version.to_string());
@@ -183,21 +225,21 @@ async fn an_answer_of_a_write_that_comes_while_the_deletion_is_delivered_leaves_
     };
     for n in 0..MANY {
         let [stored, answer, last] = [1, 2, 3].map(|step| at_version(10 * n + step));
-        apikeys(&ctx)(Event::Apply(stored.into()));
-        let generation = ctx.caches.apikeys.generation();
+        apikeys(&handlers)(Event::Apply(stored.into()));
+        let generation = handlers.store.caches.apikeys.generation();
         let both = Barrier::new(2);
         std::thread::scope(|threads| {
             threads.spawn(|| {
                 both.wait();
-                ctx.record_apikey(generation, answer);
+                writer.record_status(generation, answer);
             });
             threads.spawn(|| {
-                let mut apikeys = apikeys(&ctx);
+                let mut apikeys = apikeys(&handlers);
                 both.wait();
                 apikeys(Event::Delete(Identity::of(&last)));
             });
         });
-        assert_eq!(remembered(&ctx), nothing);
-        assert!(ctx.caches.apikeys.all().is_empty());
+        assert_eq!(remembered(&handlers), nothing);
+        assert!(handlers.store.caches.apikeys.all().is_empty());
     }
 }
