@@ -96,7 +96,6 @@ pub async fn run(
         handlers,
         manager,
     } = Assembly::new(common, config, process, identity.clone());
-    let watched = &common.watched;
     metrics.collect_from(key_metrics::KeyMetrics {
         store: Arc::clone(&store),
         require_organizations: common.require_organizations,
@@ -110,10 +109,10 @@ pub async fn run(
             &handlers,
             process,
             &common.namespace,
-            watched,
+            &common.watched,
             cache_sync.clone(),
         );
-        wait_for_caches(&store, watched, &cache_sync, readiness).await;
+        wait_for_caches(&store, &common.watched, &cache_sync, readiness).await;
         filled.store(true, Ordering::Relaxed);
         let leadership = if config.leader_elect {
             Leadership::elect(process, &common.namespace, identity)

@@ -34,12 +34,12 @@ pub(crate) fn start(
     handlers: &Arc<WatchHandlers>,
     process: &Process,
     namespace: &str,
-    watched: &WatchedNamespaces,
+    namespaces: &WatchedNamespaces,
     cache_sync: CacheSync,
 ) -> WatchSet {
     let mut watches = WatchSet::new(process.watch_context(), cache_sync, WATCH_TIMEOUT_SECONDS);
     let whole = WatchScope::Everything;
-    let scopes = watched.scopes();
+    let scopes = namespaces.scopes();
     for scope in &scopes {
         watches.follow(
             ("apikeys", scope),

@@ -72,7 +72,7 @@ pub(crate) trait Ring: std::fmt::Debug + Sized + Send + Sync + 'static {
     fn due(
         known: Option<&Self>,
         now: Timestamp,
-        policy: &RotationPolicy,
+        policy: RotationPolicy,
     ) -> Result<Due<Self>, Self::Error>;
 
     /// Logs what changed since the last call.
@@ -199,7 +199,7 @@ impl<R: Ring> RingController<R> {
             return Ok(Due::Nothing(None));
         }
         let (now, policy) = (self.clock.now(), self.policy);
-        let making = tokio::task::spawn_blocking(move || R::due(known.as_deref(), now, &policy));
+        let making = tokio::task::spawn_blocking(move || R::due(known.as_deref(), now, policy));
         match making.await {
             Ok(due) => due.map_err(|error| Error::internal(DOING, &error)),
             Err(stopped) => Err(Error::internal(DOING, &stopped)),

@@ -26,7 +26,7 @@ impl Ring for PepperRing {
     fn due(
         known: Option<&Self>,
         now: Timestamp,
-        _policy: &RotationPolicy,
+        _policy: RotationPolicy,
     ) -> Result<Due<Self>, Error> {
         match known {
             Some(_) => Ok(Due::Nothing(None)),

@@ -34,11 +34,11 @@ impl Ring for SigningRing {
     fn due(
         known: Option<&Self>,
         now: Timestamp,
-        policy: &RotationPolicy,
+        policy: RotationPolicy,
     ) -> Result<Due<Self>, Error> {
         let none = Self::default();
         let ring = known.unwrap_or(&none);
-        match ring.next_step(now, policy) {
+        match ring.next_step(now, &policy) {
             Step::WaitUntil(time) => Ok(Due::Nothing(Some(time))),
             Step::Change { add, remove } => {
                 let add = add
