@@ -191,7 +191,7 @@ async fn dashboard_and_alerts_ask_only_for_what_is_exported() {
 }
 
 #[test]
-fn every_alert_says_what_to_do_and_is_tested() {
+fn every_alert_has_instructions_and_is_tested() {
     let runbook = file("docs/runbook.md");
     let tests = file("tests/observability/alerts_test.yaml");
     let mut headings: BTreeSet<_> = runbook

@@ -81,7 +81,7 @@ async fn mints(scope: &Scope<'_>, name: &str) {
 }
 
 #[tokio::test]
-async fn a_lease_that_is_deleted_is_made_again_by_the_leader_and_can_be_taken_over() {
+async fn a_deleted_lease_is_recreated_by_the_leader_and_can_be_acquired() {
     let cluster = Cluster::start();
     let (leader, standby) = pair(&cluster).await;
     let before = holder(&cluster);

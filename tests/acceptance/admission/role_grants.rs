@@ -298,7 +298,7 @@ async fn the_star_stands_for_every_role_and_any_number_of_them() {
 }
 
 #[tokio::test]
-async fn twenty_roles_are_checked_one_by_one_and_of_more_it_says_what_to_do() {
+async fn twenty_roles_are_checked_one_by_one_and_more_get_an_instruction() {
     let (scope, user) = checked().await;
     let org = scope.org();
     let names: Vec<_> = (0..21).map(|i| format!("{org}:r{i}")).collect();

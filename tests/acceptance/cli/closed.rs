@@ -45,7 +45,7 @@ async fn count(scope: &Scope<'_>, suspended: bool) -> usize {
 }
 
 #[tokio::test]
-async fn what_changes_many_keys_is_finished_when_nobody_reads_what_it_says() {
+async fn what_changes_many_keys_is_finished_when_nobody_reads_the_output() {
     let scope = with_keys().await;
     let all = |verb| unread(&scope, &[verb, "--all"]);
     assert_eq!(all("suspend"), (0, String::new()));

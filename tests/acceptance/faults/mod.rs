@@ -130,7 +130,7 @@ async fn wherever_a_process_dies_or_loses_an_answer_every_key_comes_to_its_end()
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn wherever_a_restore_is_interrupted_every_key_is_taken_over() {
+async fn wherever_a_restore_is_interrupted_every_key_is_adopted() {
     quick_ones(true).await;
 }
 

@@ -169,7 +169,7 @@ fn rotated_at(scope: &Scope<'_>, name: &str) -> String {
 }
 
 #[tokio::test]
-async fn a_key_that_can_t_be_read_keeps_its_verifier_and_leaves_none_when_it_is_deleted() {
+async fn a_key_that_can_t_be_read_keeps_its_record_and_leaves_none_when_it_is_deleted() {
     let cluster = Cluster::start();
     let operator = cluster.operator(&super::CONTROLLER);
     let scope = cluster.scope().await;

@@ -169,7 +169,7 @@ async fn no_delivered_secret_is_refused_through_a_hundred_rotations_under_killed
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_token_server_that_hears_late_refuses_no_secret_that_was_just_delivered() {
+async fn a_token_server_with_late_events_refuses_no_secret_that_was_just_delivered() {
     let cluster = Cluster::start();
     let scope = cluster.scope().await;
     let _operator = cluster.operator(&[]);
@@ -198,7 +198,7 @@ async fn a_token_server_that_hears_late_refuses_no_secret_that_was_just_delivere
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_token_server_that_hears_nothing_says_of_a_secret_that_may_be_new_to_try_again() {
+async fn a_token_server_without_events_answers_503_to_a_secret_that_may_be_new() {
     let cluster = Cluster::start();
     let scope = cluster.scope().await;
     let _operator = cluster.operator(&[]);

@@ -21,7 +21,7 @@ async fn lines(server: &TokenServer, action: &str, count: usize) -> Vec<Value> {
 }
 
 #[tokio::test]
-async fn tokens_and_refusals_are_told_with_key_organization_caller_and_reason() {
+async fn tokens_and_refusals_are_audited_with_key_organization_caller_and_reason() {
     let scope = Scope::shared().await;
     let server = scope.cluster.token_server(&GENEROUS);
     server.ready().await;

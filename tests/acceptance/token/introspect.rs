@@ -83,7 +83,7 @@ async fn a_token_and_a_secret_are_described_to_whoever_holds_a_key() {
 }
 
 #[tokio::test]
-async fn callers_say_who_they_are_by_header_by_body_or_by_a_token_of_theirs() {
+async fn callers_authenticate_by_header_by_body_or_by_a_token_of_theirs() {
     let scope = Scope::shared().await;
     let server = Scope::token_server().await;
     let asker = scope.usable(server, "asker", "").await;
@@ -210,7 +210,7 @@ async fn guesses_at_secrets_are_paid_for_and_counted_as_anywhere_else() {
 }
 
 #[tokio::test]
-async fn what_is_not_ours_is_inactive_and_nothing_more_is_said() {
+async fn what_is_not_ours_is_inactive_without_further_fields() {
     let scope = Scope::shared().await;
     let server = Scope::token_server().await;
     let asker = scope.usable(server, "asker", "").await;

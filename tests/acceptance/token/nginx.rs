@@ -80,7 +80,7 @@ fn nginx(folder: &Path, servers: &str) -> Process {
 
 #[tokio::test]
 #[ignore = "needs nginx; make consumers runs it"]
-async fn the_example_for_nginx_lets_keys_through_and_tells_the_upstream_who_they_are() {
+async fn the_example_for_nginx_lets_keys_through_and_names_them_to_the_upstream() {
     let scope = Scope::shared().await;
     let server = Scope::token_server().await;
     let key = scope.usable(server, "app", "roles: [a, b]").await;
@@ -219,7 +219,7 @@ async fn seen(
 
 #[tokio::test]
 #[ignore = "needs nginx; make consumers runs it"]
-async fn the_caller_is_known_by_what_nginx_adds_and_not_by_what_it_says_itself() {
+async fn the_caller_is_known_by_the_headers_of_nginx_and_not_by_its_own() {
     let scope = Scope::shared().await;
     let flags = ["--trusted-proxies=127.0.0.1"];
     let server = scope.cluster.token_server(&flags);

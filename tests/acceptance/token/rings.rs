@@ -189,7 +189,7 @@ fn with_checksum(login: Login) -> Login {
 }
 
 #[tokio::test]
-async fn damage_while_the_server_runs_refuses_nothing_valid_and_the_log_says_what_to_do() {
+async fn damage_while_the_server_runs_refuses_nothing_valid_and_the_log_names_the_way_out() {
     let cluster = Cluster::start();
     let scope = cluster.scope().await;
     let keys = minted(&cluster, &scope, ["one", "other"]).await;
