@@ -1,4 +1,4 @@
-//! Keys come back from a backup in another cluster, under new uids, with the secrets that people have.
+//! Restored keys in another cluster have new uids and keep their secrets.
 //!
 //! The commands are those of docs/backup.md.
 

@@ -1,4 +1,4 @@
-//! Dashboard and alerts ask for what the operator exports, and each alert is explained.
+//! Dashboard and alerts query metrics that the operator exports, and each alert is documented.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;

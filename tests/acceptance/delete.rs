@@ -1,4 +1,4 @@
-//! Deleting a key waits for nobody and leaves nothing.
+//! The deletion of a key waits for nothing and leaves nothing.
 
 use apikey_api::{ApiKey, names};
 use kube::api::DeleteParams;
@@ -31,7 +31,7 @@ async fn a_deleted_key_is_gone_at_once_and_its_secret_and_record_follow() {
     scope.kubectl(&["delete", "apikey", "ci", "--timeout=5s"]);
     gone(&scope, &key).await;
     let key_id = key.status.unwrap().key_id.unwrap();
-    // The line of a revocation follows the removal of the verifier.
+    // The line of a revocation follows the removal of the credential record.
     eventually(
         "both are in the audit lines, and nothing else",
         async || {

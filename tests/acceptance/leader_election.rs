@@ -1,4 +1,4 @@
-//! One controller leads, whatever happens to the Lease and to the connection of the leader.
+//! One controller leads at any time, despite changes of the Lease and failures of the leader's connection.
 
 use std::time::Duration;
 
@@ -145,7 +145,7 @@ async fn a_leader_whose_lease_is_edited_holds_it_again_and_absurd_durations_end(
     assert_eq!(holder(&cluster), own);
     assert!(logged_at(&leader, NO_LONGER).is_none());
 
-    // Somebody who never renews, for 68 years: the former leader and the standby are rid of it.
+    // A holder that never renews, with a duration of 68 years. The former leader and the standby replace it.
     edit(
         &cluster,
         &json!({"holderIdentity": "mallory", "leaseDurationSeconds": i32::MAX}),

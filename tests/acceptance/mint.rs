@@ -1,4 +1,4 @@
-//! A key becomes active, and nothing of it is touched but its status.
+//! A key becomes active, and the operator changes only its status.
 
 use apikey_api::Phase;
 

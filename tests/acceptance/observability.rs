@@ -1,4 +1,4 @@
-//! What the operator shows of itself.
+//! Metrics, Events and audit lines of the operator.
 
 use apikey_api::names;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;

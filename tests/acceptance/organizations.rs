@@ -1,4 +1,4 @@
-//! The rules of organizations, as keys meet them.
+//! The rules of organizations, and their effect on keys.
 
 use apikey_api::{ApiKey, Organization, conditions};
 use kube::Api;

@@ -1,4 +1,4 @@
-//! A secret that is shown once is shown to one, and is then kept nowhere.
+//! A secret that is shown once is shown to one reader, and is not kept afterwards.
 
 use apikey_api::{ApiKey, conditions};
 use kube::api::{Patch, PatchParams};

@@ -1,5 +1,5 @@
-//! Connections to the API server that are lost without a word: no packet comes any more, and none says
-//! that the connection has ended. New connections work.
+//! Connections to the API server that fail silently: no packet arrives, and none closes the connection. New
+//! connections work.
 
 use std::time::{Duration, Instant};
 

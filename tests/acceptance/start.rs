@@ -1,4 +1,4 @@
-//! The order of arrival does not matter.
+//! Objects may arrive in any order.
 
 use crate::support::{Cluster, eventually};
 

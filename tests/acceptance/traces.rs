@@ -1,4 +1,4 @@
-//! Traces go to the collector that the environment names, and nowhere without one.
+//! Traces go to the collector that the environment names. Without one, none are sent.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! The operator can write no Secret but its own, whatever it tries.
+//! The operator can write only its own Secrets.
 
 use apikey_api::names;
 

@@ -1,4 +1,4 @@
-//! What kubectl takes as `KUBECONFIG`, the plugin and the operator take too.
+//! The plugin and the operator accept every kubeconfig that kubectl accepts.
 
 use std::path::Path;
 use std::process::Command;

@@ -1,8 +1,8 @@
-//! What is stored, step by step: one watch of all Secrets, which etcd orders, so that what must hold
-//! at every moment is judged at every change.
+//! Records every stored state of the Secrets and keys, and checks the invariants at each change. One watch has all
+//! Secrets, so etcd orders their changes.
 //!
-//! The watches of the test have a client without faults. If one has a gap all the same, because the API
-//! server answers 410, the run fails: what was stored in the gap can't be judged.
+//! The watches of the test have a client without faults. If a watch has a gap because the API server answers 410,
+//! the run fails, because the states in the gap can't be checked.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -225,12 +225,12 @@ impl Records {
         self.judge(name, now);
     }
 
-    /// What is delivered is accepted, whenever somebody looks.
+    /// Checks that the delivered secret is accepted now.
     fn judge(&mut self, name: &str, now: Timestamp) {
         let Some(secret) = self.delivered.get(name) else {
             return;
         };
-        // Nobody's: the key is being restored.
+        // Without an owner: the key is being restored.
         let Some(owner) = secret.owner_references().first() else {
             return;
         };

@@ -1,4 +1,4 @@
-//! The scripts of `gitops/argocd` on the test data beside them, as the tests of Argo CD run them.
+//! The scripts of `gitops/argocd`, run on the test data beside them in the way of the tests of Argo CD.
 
 use std::path::{Path, PathBuf};
 

@@ -1,4 +1,4 @@
-//! The examples for Argo CD and Flux, applied as these tools do: in order, and then commit by commit.
+//! The examples for Argo CD and Flux, applied like these tools do it: in order, and commit by commit.
 
 use std::path::Path;
 

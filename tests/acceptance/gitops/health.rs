@@ -1,5 +1,5 @@
-//! Every state of a key and an organization, taken from a control plane: kstatus, Argo CD and Flux
-//! come to the same verdict. With `GITOPS_WRITE` set, the objects become the test data for Argo CD.
+//! Health of every state of a key and an organization, taken from a control plane. kstatus, Argo CD and Flux
+//! must agree. With `GITOPS_WRITE` set, the objects become the test data for Argo CD.
 
 use std::fmt::Write as _;
 use std::path::Path;
@@ -332,7 +332,7 @@ async fn every_state_has_one_verdict_for_kubectl_helm_argo_cd_and_flux() {
     album.key("progressing_with_retry", "retry", InProgress, "Progressing");
     may_create_secrets(&scope, true).await;
 
-    // Nothing of ours holds a key; what somebody else holds is in deletion for a while.
+    // The operator has no finalizer on a key. An object with another finalizer is in deletion for a while.
     scope.apply_key("held", "");
     scope.ready("held").await;
     let hold = r#"{"metadata": {"finalizers": ["example.com/hold"]}}"#;

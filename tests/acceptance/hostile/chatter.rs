@@ -1,4 +1,4 @@
-//! Whoever makes a key change all the time fills neither the log nor the Events.
+//! A key that changes all the time fills neither the log nor the Events.
 
 use kube::api::{Patch, PatchParams};
 use serde_json::json;

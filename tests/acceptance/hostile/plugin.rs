@@ -1,4 +1,4 @@
-//! The kubectl plugin beside objects that nobody can read.
+//! The kubectl plugin and objects that can't be read.
 
 use std::process::Command;
 use std::time::{Duration, Instant};

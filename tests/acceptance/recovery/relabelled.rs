@@ -1,4 +1,4 @@
-//! Somebody changes the labels of what proves a secret, by which token servers find it.
+//! Changed labels of credential records, by which token servers find them.
 
 use apikey_api::names;
 use serde_json::json;

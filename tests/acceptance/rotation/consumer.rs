@@ -1,4 +1,4 @@
-//! A consumer that reads its Secret and asks for a token, through rotations and killed controllers.
+//! A consumer that reads its Secret and asks for tokens during rotations and while controllers are killed.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
@@ -39,7 +39,7 @@ fn revision(secret: &Secret) -> i64 {
     annotations[names::ANNOTATION_REVISION].parse().unwrap()
 }
 
-/// Reads the Secret and asks for a token, until told to stop.
+/// Reads the Secret and asks for a token, until a stop is requested.
 async fn consume(
     scope: &Scope<'_>,
     server: &TokenServer,
@@ -66,7 +66,7 @@ async fn consume(
     }
 }
 
-/// Kills one of two controllers at random moments and starts it anew, until told to stop.
+/// Kills one of two controllers at random moments and starts it again, until a stop is requested.
 async fn kill_at_random(cluster: &Cluster, stop: &AtomicBool) -> u32 {
     let seed = std::process::id();
     println!("seed {seed}");

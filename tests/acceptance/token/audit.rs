@@ -1,4 +1,4 @@
-//! Every token and every refusal is in the audit trail, with who, what and why.
+//! The audit log has every token and every refusal, with caller, key and reason.
 
 use serde_json::{Value, json};
 

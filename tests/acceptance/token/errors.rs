@@ -1,4 +1,4 @@
-//! Every error of the seed call, on the wire.
+//! The HTTP response of every error of the Appcircle-compatible call.
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;

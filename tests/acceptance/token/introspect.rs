@@ -1,4 +1,4 @@
-//! Token introspection (RFC 7662): a live look at a token or a secret.
+//! Token introspection (RFC 7662) with the current state of a token or a secret.
 
 use apikey_credential::{KeyId, Secret};
 use serde_json::{Value, json};
@@ -14,7 +14,7 @@ fn look(server: &TokenServer, asker: &Credential, token: &str) -> Answer {
     server.post(PATH, &headers, &form(&[("token", token)]))
 }
 
-/// What is said of the token.
+/// The introspection of the token.
 fn introspected(server: &TokenServer, asker: &Credential, token: &str) -> Value {
     let answer = look(server, asker, token);
     assert_eq!(answer.status, 200, "{answer:?}");

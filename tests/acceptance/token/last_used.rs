@@ -1,4 +1,4 @@
-//! `status.lastUsedAt` tells when a key was last used, and costs about a write in ten minutes.
+//! `status.lastUsedAt` has the last use of a key, and costs about one write in ten minutes.
 
 use apikey_api::{ApiKey, names};
 use k8s_openapi::jiff::SignedDuration;

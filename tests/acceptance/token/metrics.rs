@@ -1,4 +1,4 @@
-//! What the token server shows of itself can be read by whatever collects it.
+//! The metrics of the token server, and their format.
 
 use std::collections::{BTreeMap, BTreeSet};
 

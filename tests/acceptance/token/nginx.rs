@@ -1,5 +1,4 @@
-//! nginx asks the token server whether a request may pass, with the example configuration, and passes
-//! on requests to it.
+//! nginx with the example configuration asks the token server whether a request may pass.
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
@@ -35,7 +34,7 @@ fn echo(mut stream: TcpStream) {
     let _ = stream.write_all(answer.as_bytes());
 }
 
-/// The example, for these addresses.
+/// The example with these addresses.
 fn example(listen: SocketAddr, token_server: SocketAddr, app: SocketAddr) -> String {
     let mut example = include_str!("../../../examples/gateways/nginx.conf").to_owned();
     for (there, here) in [

@@ -1,4 +1,4 @@
-//! More checks than the machine can do: whoever comes with guesses waits, a known caller does not.
+//! More checks than the machine can do: callers that guess are limited, and known callers are served.
 
 use std::thread::ScopedJoinHandle;
 

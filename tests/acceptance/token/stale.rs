@@ -1,4 +1,4 @@
-//! Beyond `--max-staleness` without a word from the API server, nobody is served.
+//! A server that is stale for longer than `--max-staleness` serves nobody.
 
 use crate::support::{Cluster, Login, eventually};
 

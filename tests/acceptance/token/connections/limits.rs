@@ -1,4 +1,4 @@
-//! How long connections last.
+//! The deadlines of connections.
 
 use std::time::Instant;
 
