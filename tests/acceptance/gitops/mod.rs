@@ -5,6 +5,7 @@ mod by_hand;
 mod drift;
 mod flow;
 mod health;
+mod helm;
 mod judges;
 
 use std::path::{Path, PathBuf};
