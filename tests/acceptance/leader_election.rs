@@ -164,12 +164,12 @@ async fn a_leader_whose_lease_is_edited_holds_it_again_and_absurd_durations_end(
 #[tokio::test(flavor = "multi_thread")]
 async fn a_leader_that_gets_no_answer_stands_down_before_another_leads() {
     let cluster = Cluster::start();
-    let road = cluster.road(Duration::ZERO).await;
-    let leader = cluster.operator_by(&road, &[]);
+    let tcp_proxy = cluster.tcp_proxy(Duration::ZERO).await;
+    let leader = cluster.operator_through(&tcp_proxy, &[]);
     leader.logged(LEADING).await;
     let standby = cluster.operator(&[]);
     renewed(&cluster).await;
-    road.silence_for_ever();
+    tcp_proxy.silence_forever();
     let silent = crate::support::now();
     let took = leads_after(&standby, silent).await;
     let stood_down = logged_at(&leader, NO_LONGER).expect("the leader has stood down");
@@ -187,13 +187,13 @@ async fn a_leader_that_gets_no_answer_stands_down_before_another_leads() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_leader_whose_connections_fall_silent_goes_on_with_new_ones() {
     let cluster = Cluster::start();
-    let road = cluster.road(Duration::ZERO).await;
-    let leader = cluster.operator_by(&road, &[]);
+    let tcp_proxy = cluster.tcp_proxy(Duration::ZERO).await;
+    let leader = cluster.operator_through(&tcp_proxy, &[]);
     leader.logged(LEADING).await;
     let standby = cluster.operator(&[]);
     for _ in 0..3 {
         renewed(&cluster).await;
-        road.silence();
+        tcp_proxy.silence();
     }
     renewed(&cluster).await;
     renewed(&cluster).await;

@@ -173,8 +173,8 @@ async fn a_token_server_with_late_events_refuses_no_secret_that_was_just_deliver
     let cluster = Cluster::start();
     let scope = cluster.scope().await;
     let _operator = cluster.operator(&[]);
-    let road = cluster.road(Duration::from_millis(200)).await;
-    let server = cluster.token_server_by(&road);
+    let tcp_proxy = cluster.tcp_proxy(Duration::from_millis(200)).await;
+    let server = cluster.token_server_through(&tcp_proxy);
     server.ready().await;
     scope
         .usable(&server, "ci", "rotation: {overlapSeconds: 0}")
@@ -202,14 +202,14 @@ async fn a_token_server_without_events_answers_503_to_a_secret_that_may_be_new()
     let cluster = Cluster::start();
     let scope = cluster.scope().await;
     let _operator = cluster.operator(&[]);
-    let mut road = cluster.road(Duration::ZERO).await;
-    let server = cluster.token_server_by(&road);
+    let mut tcp_proxy = cluster.tcp_proxy(Duration::ZERO).await;
+    let server = cluster.token_server_through(&tcp_proxy);
     server.ready().await;
     scope.usable(&server, "ci", "").await;
     let old = login(&scope.secrets().get("ci").await.unwrap());
     assert_eq!(server.token_of(&old.forged(1)).status, 401);
 
-    road.close().await;
+    tcp_proxy.close().await;
     server.process.logged("A watch failed").await;
     scope.rotate("ci", "1").await;
     let new = login(&scope.secrets().get("ci").await.unwrap());
@@ -218,7 +218,7 @@ async fn a_token_server_without_events_answers_503_to_a_secret_that_may_be_new()
     assert_eq!(answer.headers["retry-after"], "1");
     assert_eq!(server.token_of(&old).status, 200);
 
-    road.open().await;
+    tcp_proxy.open().await;
     eventually("the new secret is accepted", async || {
         let answer = server.token_of(&new);
         assert!([200, 503].contains(&answer.status), "{answer:?}");

@@ -13,9 +13,9 @@ mod plugin;
 mod proxy;
 mod pty;
 mod requests;
-mod road;
 mod scope;
 mod stored;
+mod tcp_proxy;
 mod tls;
 mod token;
 
