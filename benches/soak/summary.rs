@@ -13,19 +13,18 @@ use crate::world::{IN_TIME, World};
 
 pub(crate) const SHARED: &str =
     "API server, etcd, controller, token server and this program share it.";
-const CONDITIONS: &str = "60 keys without an expiry and as many as come and go, 4 changes a second by \
-    their owners; 8 consumers, each of which asks every 20 ms at most, by turns with the newest secret of \
-    a key and with the one that it replaced, as long as that has to be accepted. Hashing is of the least cost. \
-    Another tenant suspends and resumes its key. A hostile tenant, admin of its own namespace, changes nine times \
-    a second an ApiKey with `managedFields` that no program but the API server can read, and in between labelled \
-    Secrets with such `managedFields`, ApiKeys with 1 MB of finalizers or 250 KB of annotations, and statuses \
-    with a time that does not exist. \
-    Processes are killed in the first half only, so that memory in the second half is that of processes \
-    that go on.";
-const RULES: &str = "A refusal is wrong if the secret was delivered, neither it nor its key is over, and \
-    a token was issued for the key before. \"Not yet known\" is a refusal of the first secret of a key in \
-    the moments before the token server has heard of it. No answer, or 503, is neither: it comes while the \
-    token server is killed and starts again.";
+const CONDITIONS: &str = "60 keys have no expiry, and as many come and go. Their owners make 4 changes a second. \
+    8 consumers each ask every 20 ms at most. They use the newest secret of a key and, while it must be accepted, \
+    the one that it replaced. The hashing cost is the least. Another tenant suspends and resumes its key. \
+    A hostile tenant is admin of its own namespace. Nine times a second it changes an ApiKey with `managedFields` \
+    that only the API server can read. In between it writes labelled Secrets with such `managedFields`, ApiKeys \
+    with 1 MB of finalizers or 250 KB of annotations, and statuses with a time that does not exist. \
+    Processes are killed only in the first half, so that the second half shows the memory of processes that \
+    keep running.";
+const RULES: &str = "A refusal is wrong if the secret was delivered, neither it nor its key has ended, and \
+    a token was issued for the key before. \"Not yet known\" is a refusal of the first secret of a key before \
+    the token server has the key. No answer and 503 are neither: they occur while the token server is killed \
+    and starts again.";
 /// The greatest growth of a process's memory in the second half. Unit: MiB.
 const MAY_GROW_MIB: f64 = 8.0;
 

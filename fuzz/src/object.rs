@@ -1,5 +1,4 @@
-//! Whatever the API server stores, an object of it is read or known by its identity, and no list or watch
-//! fails because of it.
+//! Every stored object is read, or at least its identity is. No list or watch fails because of it.
 
 use apikey_api::{ApiKey, Organization};
 use apikey_client::object::{Decode, NamespaceLabels, Page, Stored};
@@ -13,10 +12,10 @@ use serde_json::value::RawValue;
 use super::line;
 
 /// Parts of an object, separated by a zero byte: `managedFields`, finalizers, labels, annotations, owners,
-/// spec, status, data. What is no JSON is null.
+/// spec, status, data. A part that is not JSON becomes null.
 const PARTS: usize = 8;
 
-/// Reads the bytes as an object, and an object that is made of them.
+/// Reads the bytes as an object, and reads an object that is assembled from them.
 pub fn check(bytes: &[u8]) {
     let text = String::from_utf8_lossy(bytes);
     let made = object(&text);
@@ -31,7 +30,7 @@ pub fn check(bytes: &[u8]) {
 }
 
 fn read<K: Decode>(text: &str, made: &str) {
-    // Any text at all is no reason to panic.
+    // No text may cause a panic.
     let _ = Stored::<K>::read(text);
     let stored = Stored::<K>::read(made).expect("its identity can be read");
     assert_eq!(&*stored.identity.name, "a");

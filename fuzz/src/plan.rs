@@ -1,4 +1,4 @@
-//! What holds of the plan for one key, whatever the API server has stored.
+//! Properties of the plan for one key, for any stored objects.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -41,7 +41,7 @@ struct Scene {
     over_quota: Option<i64>,
     /// The document, readable or not.
     verifier: Option<Value>,
-    /// Whether somebody changed the labels of the credential record.
+    /// Whether the labels of the credential record were changed.
     #[serde(default)]
     unlabelled: bool,
     delivered: Option<Box<RawValue>>,
@@ -99,8 +99,8 @@ impl Scene {
     }
 }
 
-/// Objects that can be read have a plan: always the same one, whose steps can be taken, whose status
-/// says one thing and is not written twice, and which is looked at again within an hour.
+/// Checks the plan for readable objects: it is deterministic, its steps are possible, its status is consistent and
+/// written once, and its next check is within an hour.
 pub fn check(bytes: &[u8]) {
     let Ok(scene) = serde_json::from_slice::<Scene>(bytes) else {
         return;
@@ -123,7 +123,7 @@ pub fn check(bytes: &[u8]) {
     check_rest(observed, &first);
 }
 
-/// Each step is possible where the steps before it have led.
+/// Checks that each step is possible after the steps before it.
 fn check_steps(observed: &Observed, actions: &[Action]) {
     let document = observed.document();
     let own = observed.own_delivered();
@@ -167,7 +167,7 @@ fn check_steps(observed: &Observed, actions: &[Action]) {
     assert!(!observed.settings.restore || !minted && !removes);
 }
 
-/// What proves a secret has a place where it is stored.
+/// Checks that the record of a new secret can be stored.
 fn check_proof(observed: &Observed, proof: &Proof) {
     let document = observed.document();
     match proof {
@@ -188,7 +188,7 @@ fn check_proof(observed: &Observed, proof: &Proof) {
     }
 }
 
-/// The status is about this generation and contradicts itself nowhere.
+/// Checks that the status is about this generation and consistent.
 fn check_status(observed: &Observed, status: &ApiKeyStatus) {
     let generation = observed.apikey.metadata.generation.unwrap_or(0);
     assert_eq!(status.observed_generation, generation);
@@ -212,8 +212,7 @@ fn check_status(observed: &Observed, status: &ApiKeyStatus) {
     }
 }
 
-/// A key with nothing left to do and its status stored has nothing left to do or to say, and nothing to say
-/// whatever its status becomes.
+/// Checks that a settled key with its status stored needs no step and logs no change, even if its status is forged.
 fn check_rest(mut observed: Observed, settled: &Plan) {
     if !settled.actions.is_empty() {
         return;

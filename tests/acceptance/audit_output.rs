@@ -1,4 +1,4 @@
-//! Keys get their secrets whoever reads the audit lines, and lines that nobody gets are counted.
+//! Keys get their secrets even if nobody reads the audit lines. Lost lines are counted.
 
 use std::fs::{File, OpenOptions};
 use std::io::{ErrorKind, Write as _};
@@ -10,7 +10,7 @@ use rustix::fs::OFlags;
 
 use crate::support::{Cluster, Scope, eventually, run};
 
-/// More than workers, so that none may wait for ever.
+/// More keys than workers, so that no worker may wait forever.
 const KEYS: usize = 24;
 
 /// A pipe with a name, and its end that holds it open.

@@ -1,4 +1,4 @@
-//! Keys come back from a backup in another cluster, under new uids, with the secrets that people have.
+//! Restored keys in another cluster have new uids and keep their secrets.
 //!
 //! The commands are those of docs/backup.md.
 
@@ -152,7 +152,7 @@ async fn restored_keys_keep_their_secrets_under_new_uids() {
 }
 
 #[tokio::test]
-async fn without_its_verifier_a_key_says_so_and_is_minted_anew_only_when_the_restore_ends() {
+async fn without_its_record_a_key_reports_it_and_is_minted_anew_only_when_the_restore_ends() {
     let (folder, credentials, ..) = saved().await;
     let (cluster, operator) = restoring(&folder).await;
     let scope = cluster.scope_of(NAMESPACE.to_owned()).await;
@@ -177,7 +177,7 @@ async fn without_its_verifier_a_key_says_so_and_is_minted_anew_only_when_the_res
 }
 
 #[tokio::test]
-async fn verifiers_that_come_before_their_keys_wait_for_them() {
+async fn records_that_come_before_their_keys_wait_for_them() {
     let (folder, credentials, ..) = saved().await;
     let (cluster, operator) = restoring(&folder).await;
     let scope = cluster.scope_of(NAMESPACE.to_owned()).await;

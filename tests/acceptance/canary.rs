@@ -1,4 +1,4 @@
-//! No secret value leaves its Secret.
+//! No secret value appears outside its Secret.
 
 use apikey_api::names;
 use kube::api::ListParams;

@@ -1,4 +1,4 @@
-//! What kubectl shows.
+//! The columns that kubectl prints.
 
 use crate::support::{Scope, eventually};
 

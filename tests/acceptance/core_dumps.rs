@@ -1,4 +1,4 @@
-//! No process of ours leaves its memory behind, or shows it to others of its user.
+//! The processes write no core dump, and other processes of the same user can't read their memory.
 
 #![cfg(target_os = "linux")]
 
@@ -14,7 +14,7 @@ use crate::support::{eventually, plugin_file};
 
 /// A group that is not that of root: the kernel shows what is not to be dumped as root's.
 const NOT_ROOT: u32 = 65_534;
-/// A cluster that nobody serves: our processes wait for it.
+/// A cluster without an API server. The processes wait for it.
 const NOWHERE: &str = "{apiVersion: v1, kind: Config, current-context: c, \
     clusters: [{name: c, cluster: {server: 'http://127.0.0.1:1'}}], users: [{name: u, user: {}}], \
     contexts: [{name: c, context: {cluster: c, user: u}}]}";
@@ -101,7 +101,7 @@ async fn no_process_leaves_a_core_dump_or_shows_its_memory_to_its_user() {
     }
 }
 
-/// Else the test above would say nothing.
+/// Without this, the test above would prove nothing.
 #[test]
 fn a_process_that_does_not_turn_them_off_is_seen() {
     let mut process = Started::new("cat", &[]);

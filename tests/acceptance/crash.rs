@@ -1,4 +1,4 @@
-//! Crashes and rivals never lose or double a secret.
+//! Crashes and concurrent controllers never lose or duplicate a secret.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -29,7 +29,7 @@ async fn all_active(scope: &Scope<'_>) -> Vec<ApiKey> {
     .await
 }
 
-/// One delivered secret per key, which verifies, and one verifier per key.
+/// Checks that each key has one delivered secret, which verifies, and one credential record.
 async fn assert_all_sound(scope: &Scope<'_>) {
     let mut secrets = BTreeSet::new();
     for key in all_active(scope).await {

@@ -1,4 +1,4 @@
-//! Dashboard and alerts ask for what the operator exports, and each alert is explained.
+//! Dashboard and alerts query metrics that the operator exports, and each alert is documented.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -191,7 +191,7 @@ async fn dashboard_and_alerts_ask_only_for_what_is_exported() {
 }
 
 #[test]
-fn every_alert_says_what_to_do_and_is_tested() {
+fn every_alert_has_instructions_and_is_tested() {
     let runbook = file("docs/runbook.md");
     let tests = file("tests/observability/alerts_test.yaml");
     let mut headings: BTreeSet<_> = runbook

@@ -1,4 +1,4 @@
-//! Deleting a key waits for nobody and leaves nothing.
+//! The deletion of a key waits for nothing and leaves nothing.
 
 use apikey_api::{ApiKey, names};
 use kube::api::DeleteParams;
@@ -23,7 +23,7 @@ async fn gone(scope: &Scope<'_>, key: &ApiKey) {
 }
 
 #[tokio::test]
-async fn a_deleted_key_is_gone_at_once_and_its_secret_and_verifier_follow() {
+async fn a_deleted_key_is_gone_at_once_and_its_secret_and_record_follow() {
     let scope = Scope::shared().await;
     scope.apply_key("ci", "");
     let key = scope.ready("ci").await;
@@ -31,7 +31,7 @@ async fn a_deleted_key_is_gone_at_once_and_its_secret_and_verifier_follow() {
     scope.kubectl(&["delete", "apikey", "ci", "--timeout=5s"]);
     gone(&scope, &key).await;
     let key_id = key.status.unwrap().key_id.unwrap();
-    // The line of a revocation follows the removal of the verifier.
+    // The line of a revocation follows the removal of the credential record.
     eventually(
         "both are in the audit lines, and nothing else",
         async || {
@@ -60,7 +60,7 @@ async fn a_key_deleted_while_the_operator_is_down_is_swept_when_it_is_back() {
 }
 
 #[tokio::test]
-async fn a_key_deleted_in_the_middle_of_a_rotation_leaves_no_verifier() {
+async fn a_key_deleted_in_the_middle_of_a_rotation_leaves_no_record() {
     let cluster = Cluster::start();
     let operator = cluster.operator(&[]);
     let scope = cluster.scope().await;
@@ -92,7 +92,7 @@ async fn a_key_deleted_in_the_middle_of_a_rotation_leaves_no_verifier() {
 }
 
 #[tokio::test]
-async fn a_key_of_whose_deletion_no_watch_has_told_gets_no_further_secret() {
+async fn a_key_whose_deletion_no_watch_has_reported_gets_no_further_secret() {
     let mut cluster = Cluster::start();
     let operator = cluster.operator(&[]);
     let scope = cluster.scope().await;

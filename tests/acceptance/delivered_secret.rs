@@ -185,7 +185,7 @@ async fn labels_annotations_and_data_of_others_survive_a_new_value() {
 }
 
 #[tokio::test]
-async fn a_lost_verifier_is_made_anew_with_another_key_id_whatever_the_status_says() {
+async fn a_lost_record_is_recreated_with_another_key_id_whatever_the_status_has() {
     let scope = Scope::shared().await;
     scope.apply_key("ci", "");
     let key = scope.ready("ci").await;
@@ -225,7 +225,7 @@ async fn a_lost_verifier_is_made_anew_with_another_key_id_whatever_the_status_sa
 }
 
 #[tokio::test]
-async fn a_damaged_verifier_stalls_the_key_and_says_what_to_do() {
+async fn a_damaged_record_stalls_the_key_and_the_message_names_the_way_out() {
     let scope = Scope::shared().await;
     scope.apply_key("ci", "");
     let key = scope.ready("ci").await;

@@ -1,4 +1,4 @@
-//! A secret that is delivered encrypted is in clear nowhere.
+//! A secret that is delivered encrypted is nowhere in clear.
 
 use std::io::Write as _;
 use std::path::Path;

@@ -1,4 +1,4 @@
-//! Every example works as it stands.
+//! Every example works unchanged.
 
 use std::path::Path;
 

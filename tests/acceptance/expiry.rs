@@ -1,4 +1,4 @@
-//! An expiry is resolved once, and holds to the second.
+//! An expiry is resolved once, and is exact to the second.
 
 use std::time::Duration;
 

@@ -1,8 +1,8 @@
-//! What is fixed at creation is refused by the API server on change, on adding and on removing.
+//! The API server refuses to change, add or remove a field that is fixed at creation.
 
 use crate::support::Scope;
 
-/// Applies `before`, then expects the API server to refuse `after` with a message that has `says`.
+/// Applies `before`, then expects the API server to refuse `after` with this message.
 async fn refuses(before: &str, after: &str, message: &str) {
     let scope = Scope::shared().await;
     scope.apply_key("ci", before);

@@ -1,4 +1,4 @@
-//! `status.lastUsedAt` is the token server's: the controller keeps it and makes nothing of it.
+//! The token server writes `status.lastUsedAt`. The controller keeps it and does not use it.
 
 use apikey_api::{ApiKey, names};
 

@@ -1,4 +1,4 @@
-//! One controller leads, whatever happens to the Lease and to the connection of the leader.
+//! One controller leads at any time, despite changes of the Lease and failures of the leader's connection.
 
 use std::time::Duration;
 
@@ -81,7 +81,7 @@ async fn mints(scope: &Scope<'_>, name: &str) {
 }
 
 #[tokio::test]
-async fn a_lease_that_is_deleted_is_made_again_by_the_leader_and_can_be_taken_over() {
+async fn a_deleted_lease_is_recreated_by_the_leader_and_can_be_acquired() {
     let cluster = Cluster::start();
     let (leader, standby) = pair(&cluster).await;
     let before = holder(&cluster);
@@ -145,7 +145,7 @@ async fn a_leader_whose_lease_is_edited_holds_it_again_and_absurd_durations_end(
     assert_eq!(holder(&cluster), own);
     assert!(logged_at(&leader, NO_LONGER).is_none());
 
-    // Somebody who never renews, for 68 years: the former leader and the standby are rid of it.
+    // A holder that never renews, with a duration of 68 years. The former leader and the standby replace it.
     edit(
         &cluster,
         &json!({"holderIdentity": "mallory", "leaseDurationSeconds": i32::MAX}),
@@ -164,12 +164,12 @@ async fn a_leader_whose_lease_is_edited_holds_it_again_and_absurd_durations_end(
 #[tokio::test(flavor = "multi_thread")]
 async fn a_leader_that_gets_no_answer_stands_down_before_another_leads() {
     let cluster = Cluster::start();
-    let road = cluster.road(Duration::ZERO).await;
-    let leader = cluster.operator_by(&road, &[]);
+    let tcp_proxy = cluster.tcp_proxy(Duration::ZERO).await;
+    let leader = cluster.operator_through(&tcp_proxy, &[]);
     leader.logged(LEADING).await;
     let standby = cluster.operator(&[]);
     renewed(&cluster).await;
-    road.silence_for_ever();
+    tcp_proxy.silence_forever();
     let silent = crate::support::now();
     let took = leads_after(&standby, silent).await;
     let stood_down = logged_at(&leader, NO_LONGER).expect("the leader has stood down");
@@ -187,13 +187,13 @@ async fn a_leader_that_gets_no_answer_stands_down_before_another_leads() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_leader_whose_connections_fall_silent_goes_on_with_new_ones() {
     let cluster = Cluster::start();
-    let road = cluster.road(Duration::ZERO).await;
-    let leader = cluster.operator_by(&road, &[]);
+    let tcp_proxy = cluster.tcp_proxy(Duration::ZERO).await;
+    let leader = cluster.operator_through(&tcp_proxy, &[]);
     leader.logged(LEADING).await;
     let standby = cluster.operator(&[]);
     for _ in 0..3 {
         renewed(&cluster).await;
-        road.silence();
+        tcp_proxy.silence();
     }
     renewed(&cluster).await;
     renewed(&cluster).await;

@@ -1,4 +1,4 @@
-//! Secrets are wiped from memory: the processes' own memory is searched for them.
+//! Secrets are wiped from memory. The test searches the memory of the processes for them.
 
 #![cfg(target_os = "linux")]
 

@@ -1,4 +1,4 @@
-//! A key becomes active, and nothing of it is touched but its status.
+//! A key becomes active, and the operator changes only its status.
 
 use apikey_api::Phase;
 
@@ -64,7 +64,7 @@ async fn a_role_change_takes_effect_and_leaves_the_secret_alone() {
 }
 
 #[tokio::test]
-async fn a_suspended_key_says_so_and_keeps_its_secret() {
+async fn a_suspended_key_reports_it_and_keeps_its_secret() {
     let scope = Scope::shared().await;
     scope.apply_key("ci", "");
     scope.ready("ci").await;

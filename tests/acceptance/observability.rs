@@ -1,4 +1,4 @@
-//! What the operator shows of itself.
+//! Metrics, Events and audit lines of the operator.
 
 use apikey_api::names;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
@@ -17,7 +17,7 @@ async fn metrics_with(lines: &[String]) -> String {
 }
 
 #[tokio::test]
-async fn metrics_tell_of_keys_reconciles_and_requests() {
+async fn metrics_cover_keys_reconciles_and_requests() {
     let scope = Scope::shared().await;
     scope.apply_key("ci", "");
     let key = scope.ready("ci").await;
@@ -72,7 +72,7 @@ async fn keys_that_no_organization_allows_move_no_number_of_one_and_make_no_seri
 }
 
 #[tokio::test]
-async fn metrics_tell_from_when_and_how_long_a_key_and_its_replaced_secret_are_good() {
+async fn metrics_have_from_when_and_how_long_a_key_and_its_replaced_secret_are_valid() {
     let scope = Scope::shared().await;
     scope.apply_key("ci", "");
     let created = scope.ready("ci").await.metadata.creation_timestamp.unwrap();
@@ -106,7 +106,7 @@ async fn metrics_tell_from_when_and_how_long_a_key_and_its_replaced_secret_are_g
 }
 
 #[tokio::test]
-async fn events_tell_the_life_of_a_key_with_fixed_reasons() {
+async fn events_cover_the_life_of_a_key_with_fixed_reasons() {
     let scope = Scope::shared().await;
     scope.apply_key("ci", "roles: [viewer]");
     scope.ready("ci").await;
@@ -123,7 +123,7 @@ async fn events_tell_the_life_of_a_key_with_fixed_reasons() {
 }
 
 #[tokio::test]
-async fn audit_lines_tell_who_what_and_when() {
+async fn audit_lines_have_who_what_and_when() {
     let scope = Scope::shared().await;
     scope.apply_key("ci", "roles: [viewer]");
     let key = scope.ready("ci").await;

@@ -1,4 +1,4 @@
-//! The rules of organizations, as keys meet them.
+//! The rules of organizations, and their effect on keys.
 
 use apikey_api::{ApiKey, Organization, conditions};
 use kube::Api;
@@ -123,7 +123,7 @@ async fn only_allowed_namespaces_make_keys_by_name_and_by_label() {
 }
 
 #[tokio::test]
-async fn who_is_refused_is_told_whom_to_ask() {
+async fn a_refusal_names_whom_to_ask() {
     let scope = Scope::shared().await;
     let org = scope.org();
     let owned = |owners: &str| {
@@ -254,7 +254,7 @@ async fn a_sub_organization_waits_for_its_parent_and_inherits_the_catalogue() {
 }
 
 #[tokio::test]
-async fn an_organization_tells_its_id_and_how_many_keys_it_has() {
+async fn an_organization_reports_its_id_and_how_many_keys_it_has() {
     let scope = Scope::shared().await;
     scope.declare(scope.org(), ALL);
     scope.apply_key("one", "");
@@ -271,7 +271,7 @@ async fn an_organization_tells_its_id_and_how_many_keys_it_has() {
 }
 
 #[tokio::test]
-async fn a_key_of_the_root_tells_which_sub_organizations_it_does_not_cover() {
+async fn a_key_of_the_root_reports_which_sub_organizations_it_does_not_cover() {
     let scope = Scope::shared().await;
     let sub = format!("{}-sub", scope.org());
     let root = scope.org().to_owned();

@@ -1,4 +1,4 @@
-//! A secret that is shown once is shown to one, and is then kept nowhere.
+//! A secret that is shown once is shown to one reader, and is not kept afterwards.
 
 use apikey_api::{ApiKey, conditions};
 use kube::api::{Patch, PatchParams};
@@ -108,7 +108,7 @@ async fn a_finalizer_keeps_an_empty_shell_after_the_claim() {
 }
 
 #[tokio::test]
-async fn a_finalizer_that_keeps_what_nobody_can_change_is_told_of() {
+async fn a_finalizer_that_keeps_what_nobody_can_change_is_reported() {
     let scope = Scope::shared().await;
     let kept = json!({"immutable": true, "metadata": {"finalizers": ["example.com/keep"]}});
     claimed_of(&scope, &kept, "Remove the finalizer").await;

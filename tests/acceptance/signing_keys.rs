@@ -1,4 +1,4 @@
-//! The keys that sign tokens are made once, rotated in time, and never lost by our hand.
+//! Signing keys are created once, rotated in time, and never lost by the operator.
 
 use apikey_api::names;
 use apikey_credential::signing::{Algorithm, SigningKey, SigningRing, rotation};
@@ -60,7 +60,7 @@ async fn replace_ring(scope: &Scope<'_>, json: &[u8]) {
 
 const SIGNS: &str = "This key signs tokens now";
 
-/// Whether the operator has told that this key signs.
+/// Whether the operator has logged that this key signs.
 fn signs(operator: &Operator, kid: &str) -> bool {
     let log = operator.stderr();
     let mut lines = log.lines();
@@ -179,7 +179,7 @@ async fn a_damaged_ring_is_left_alone_and_stops_nothing() {
         let private = keys["keys"][0]["key"].as_str().unwrap();
         assert!(!log.contains(&private[private.len() / 2..]));
     }
-    // What the log says is true: the running controller has the keys.
+    // The log is right: the running controller has the keys.
     let (secret, namespace) = (names::SIGNING_KEYS_SECRET, OPERATOR_NAMESPACE);
     scope.kubectl(&["delete", "secret", secret, "-n", namespace]);
     let back = stored(&scope, "back", |secret| ring_json(secret) == json).await;

@@ -1,5 +1,5 @@
-//! Connections to the API server that are lost without a word: no packet comes any more, and none says
-//! that the connection has ended. New connections work.
+//! Connections to the API server that fail silently: no packet arrives, and none closes the connection. New
+//! connections work.
 
 use std::time::{Duration, Instant};
 
@@ -12,13 +12,13 @@ const BLIND: Duration = Duration::from_secs(30);
 async fn a_controller_whose_connections_fall_silent_sees_changes_within_half_a_minute() {
     let cluster = Cluster::start();
     let scope = cluster.scope().await;
-    let road = cluster.road(Duration::ZERO).await;
-    let operator = cluster.operator_by(&road, &["--leader-elect=false"]);
+    let tcp_proxy = cluster.tcp_proxy(Duration::ZERO).await;
+    let operator = cluster.operator_through(&tcp_proxy, &["--leader-elect=false"]);
     scope.apply_key("before", "");
     scope.ready("before").await;
     let (mut longest, mut all) = (Duration::ZERO, Vec::new());
     for round in 0..3 {
-        road.silence();
+        tcp_proxy.silence();
         let silent = Instant::now();
         let name = format!("after-{round}");
         scope.apply_key(&name, "");
@@ -36,8 +36,8 @@ async fn a_token_server_whose_connections_fall_silent_sees_changes_within_half_a
     let cluster = Cluster::start();
     let scope = cluster.scope().await;
     let _operator = cluster.operator(&["--leader-elect=false"]);
-    let road = cluster.road(Duration::ZERO).await;
-    let server = cluster.token_server_by(&road);
+    let tcp_proxy = cluster.tcp_proxy(Duration::ZERO).await;
+    let server = cluster.token_server_through(&tcp_proxy);
     server.ready().await;
     let mut logins = Vec::new();
     for name in ["a", "b", "c"] {
@@ -46,7 +46,7 @@ async fn a_token_server_whose_connections_fall_silent_sees_changes_within_half_a
     }
     let (mut longest, mut all) = (Duration::ZERO, Vec::new());
     for (name, login) in &logins {
-        road.silence();
+        tcp_proxy.silence();
         let silent = Instant::now();
         scope.kubectl(&["delete", "apikey", name]);
         eventually("a deleted key is refused", async || {

@@ -1,9 +1,9 @@
-//! The order of arrival does not matter.
+//! Objects may arrive in any order.
 
 use crate::support::{Cluster, eventually};
 
 #[tokio::test]
-async fn without_its_definitions_the_operator_waits_says_so_and_heals() {
+async fn without_its_definitions_the_operator_waits_reports_it_and_heals() {
     let cluster = Cluster::start_without_crds();
     let operator = cluster.operator(&[]);
     let (code, report) = eventually("the operator says that it waits", async || {

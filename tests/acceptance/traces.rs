@@ -1,4 +1,4 @@
-//! Traces go to the collector that the environment names, and nowhere without one.
+//! Traces go to the collector that the environment names. Without one, none are sent.
 
 use std::sync::Arc;
 
@@ -204,7 +204,7 @@ async fn what_is_not_sent_yet_is_sent_at_the_end_under_the_name_of_the_environme
 }
 
 #[tokio::test]
-async fn without_a_collector_tokens_are_issued_and_the_log_says_so_once() {
+async fn without_a_collector_tokens_are_issued_and_the_log_reports_it_once() {
     let nobody = format!("http://{}", free_address());
     let environment = [("OTEL_EXPORTER_OTLP_ENDPOINT", nobody.as_str()), OFTEN];
     let cluster = Cluster::start();

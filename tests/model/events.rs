@@ -74,7 +74,7 @@ impl State {
         document.is_some_and(|document| document.claim != Claim::Unrecorded)
     }
 
-    /// Somebody does it.
+    /// Applies the edit.
     pub(crate) fn edit(&mut self, world: &World, edit: Edit) {
         let now = world.moments[self.moment];
         let previous = self.objects.key.as_ref();

@@ -19,7 +19,7 @@ use super::world::{UIDS, Uid, World};
 pub(crate) enum Event {
     TimePasses,
     ClockIsSetBack,
-    /// Somebody edits an object.
+    /// A user edits an object.
     Somebody(Edit),
     GarbageIsCollected,
     /// The cache of a controller takes in the present version of an object.
@@ -30,7 +30,7 @@ pub(crate) enum Event {
     Fails(usize),
     /// A controller dies, and another takes its place.
     Dies(usize),
-    /// A controller removes the credential record of a key that is gone.
+    /// A controller removes the credential record of a deleted key.
     Sweeps(usize, Uid),
 }
 

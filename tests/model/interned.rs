@@ -16,7 +16,7 @@ pub(crate) struct Interned<T: 'static> {
     value: &'static T,
 }
 
-/// All documents of records.
+/// All credential records.
 pub(crate) static DOCUMENTS: LazyLock<Table<CredentialRecord>> = LazyLock::new(Table::default);
 /// All statuses of keys.
 pub(crate) static STATUSES: LazyLock<Table<ApiKeyStatus>> = LazyLock::new(Table::default);

@@ -33,7 +33,7 @@ use world::World;
 /// The start; late enough to drop what was minted at the start; the key has expired.
 const MOMENTS: &[u32] = &[0, 601, 7200];
 
-/// One controller, with which nothing fails and nobody changes anything.
+/// One controller, without faults and edits.
 const QUIET: World = World {
     delivery: Delivery::Keep,
     overlap_seconds: 3000,
@@ -44,7 +44,7 @@ const QUIET: World = World {
     secrets: 8,
 };
 
-/// One controller that fails once, while somebody edits.
+/// One controller with one fault and one edit.
 const FAILING: World = World {
     edits: 1,
     faults: 1,

@@ -34,14 +34,14 @@ fn secrets(document: &CredentialRecord, minted: usize) -> impl Iterator<Item = S
         .filter(move |secret| digests.contains(&digest(*secret)))
 }
 
-/// No consumer holds a delivered secret that is refused, unless somebody wants it to end.
+/// No delivered secret of a consumer is refused, unless a user requested its end.
 pub(crate) fn delivered_is_accepted(world: &World, state: &State) -> Result<(), Broken> {
     let now = world.moments[state.moment];
     let Some(delivered) = &state.objects.delivered else {
         return Ok(());
     };
     let document = state.objects.record(delivered.owner);
-    // A secret may be minted after the request, by a controller that has not heard of it.
+    // A controller that has not seen the request yet may mint a secret after it.
     let is_asked = world.overlap_seconds == 0
         && state.objects.key.as_ref().is_some_and(|key| {
             let request = key.asked.to_string();
@@ -75,7 +75,7 @@ pub(crate) fn overlap_is_kept(world: &World, state: &State) -> Result<(), Broken
         .ok_or_else(|| format!("secret {secret} is refused before {until}"))
 }
 
-/// A revision of a key is one secret, for all who ever read it.
+/// A revision of a key has only one secret.
 pub(crate) fn one_secret_per_revision(state: &State) -> Result<(), Broken> {
     let deliveries = state.history.deliveries.iter();
     let of_key = deliveries.filter(|(uid, ..)| state.objects.has_key(*uid));

@@ -23,7 +23,7 @@ pub(crate) struct Key {
 }
 
 impl Key {
-    /// As somebody creates it.
+    /// A new key.
     pub(crate) fn new(uid: Uid) -> Self {
         Self {
             uid,
@@ -39,7 +39,7 @@ impl Key {
 pub(crate) struct Delivered {
     pub(crate) owner: Uid,
     pub(crate) secret: SecretNumber,
-    /// Whether somebody took it from its owner.
+    /// Whether a user removed its owner reference.
     pub(crate) is_taken: bool,
     pub(crate) revealed_at: Option<Seconds>,
 }
@@ -134,7 +134,7 @@ pub(crate) struct Controller {
     pub(crate) run: Option<Run>,
 }
 
-/// What was, for promises about the past.
+/// The past, for promises that depend on it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct History {
     /// How many keys have had the name.

@@ -36,7 +36,7 @@ enum Outcome {
     Failed,
 }
 
-/// What the caches of this controller say of the key, if they know of it.
+/// The view of the key in the caches of this controller, if they have the key.
 pub(crate) fn view(controller: &Controller, now: Seconds) -> Option<View> {
     let cache = &controller.cache;
     let key = cache.key.clone()?;

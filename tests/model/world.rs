@@ -31,7 +31,7 @@ pub(crate) struct World {
     /// How often something fails.
     pub(crate) faults: u8,
     /// Most secrets: a controller that never learns that a key without a status is gone mints one whenever
-    /// the other sweeps its record.
+    /// the other sweeps its credential record.
     pub(crate) secrets: usize,
 }
 

@@ -1,4 +1,4 @@
-//! Who makes a key that has expired already is told at once.
+//! The creation of a key that has expired already gives a warning.
 
 use crate::support::{Outcome, Scope, ahead, eventually};
 

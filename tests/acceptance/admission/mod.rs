@@ -1,4 +1,4 @@
-//! What the API server refuses by the policies of the chart, before the operator sees it.
+//! The policies of the chart, by which the API server refuses requests.
 
 mod expiry_warning;
 mod role_grants;

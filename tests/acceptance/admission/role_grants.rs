@@ -1,4 +1,4 @@
-//! Nobody gives a key a role that they may not grant.
+//! Users can give a key only those roles that they may grant.
 
 use std::sync::LazyLock;
 
@@ -208,7 +208,7 @@ async fn whoever_may_not_grant_a_role_cannot_have_its_secret_handed_to_them() {
         )
     };
     let recipients = format!(r#"{{"spec": {{"secret": {{"recipients": ["{mine}"]}}}}}}"#);
-    // Controllers that copy Secrets elsewhere are told to by annotations of the Secret.
+    // Annotations of a Secret can make other controllers copy it.
     let copied =
         r#"{"spec": {"secret": {"template": {"annotations": {"example.com/copy-to": "mine"}}}}}"#;
     let days = |days: &str| format!(r#"{{"spec": {{"rotation": {{"everyDays": {days}}}}}}}"#);
@@ -298,7 +298,7 @@ async fn the_star_stands_for_every_role_and_any_number_of_them() {
 }
 
 #[tokio::test]
-async fn twenty_roles_are_checked_one_by_one_and_of_more_it_says_what_to_do() {
+async fn twenty_roles_are_checked_one_by_one_and_more_get_an_instruction() {
     let (scope, user) = checked().await;
     let org = scope.org();
     let names: Vec<_> = (0..21).map(|i| format!("{org}:r{i}")).collect();

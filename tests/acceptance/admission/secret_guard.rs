@@ -1,4 +1,4 @@
-//! The operator can write no Secret but its own, whatever it tries.
+//! The operator can write only its own Secrets.
 
 use apikey_api::names;
 
@@ -111,7 +111,7 @@ async fn a_label_that_somebody_else_set_does_not_stop_a_new_secret() {
 }
 
 #[tokio::test]
-async fn a_secret_of_somebody_else_can_neither_be_taken_over_nor_removed() {
+async fn a_secret_of_somebody_else_can_neither_be_adopted_nor_removed() {
     let scope = Scope::shared().await;
     scope.kubectl(&[
         "create",
@@ -146,7 +146,7 @@ async fn a_secret_of_somebody_else_can_neither_be_taken_over_nor_removed() {
 }
 
 #[tokio::test]
-async fn in_its_own_namespace_the_operator_can_write_verifiers_and_key_rings_alone() {
+async fn in_its_own_namespace_the_operator_can_write_records_and_key_rings_alone() {
     let scope = Scope::shared().await;
     let own = scope.cluster.scope_of(OPERATOR_NAMESPACE.to_owned()).await;
     let name = scope.namespace.as_str();

@@ -1,4 +1,4 @@
-//! Calls whose output nobody reads to the end: the work is done all the same.
+//! Calls whose output is closed early still finish their work.
 
 use std::fs::OpenOptions;
 use std::io::Read as _;
@@ -22,7 +22,7 @@ fn run(scope: &Scope<'_>, stdout: impl Into<Stdio>, call: &[&str]) -> (i32, Stri
     (output.status.code().unwrap(), stderr)
 }
 
-/// Runs it with an output that nobody reads.
+/// Runs the plugin with a closed output.
 fn unread(scope: &Scope<'_>, call: &[&str]) -> (i32, String) {
     let (reader, writer) = std::io::pipe().unwrap();
     drop(reader);
@@ -45,7 +45,7 @@ async fn count(scope: &Scope<'_>, suspended: bool) -> usize {
 }
 
 #[tokio::test]
-async fn what_changes_many_keys_is_finished_when_nobody_reads_what_it_says() {
+async fn what_changes_many_keys_is_finished_when_nobody_reads_the_output() {
     let scope = with_keys().await;
     let all = |verb| unread(&scope, &[verb, "--all"]);
     assert_eq!(all("suspend"), (0, String::new()));

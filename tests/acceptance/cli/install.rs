@@ -1,4 +1,4 @@
-//! How the plugin is installed, and what kubectl then completes.
+//! The installation of the plugin, and its completion in kubectl.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

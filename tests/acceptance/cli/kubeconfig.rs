@@ -1,4 +1,4 @@
-//! What kubectl takes as `KUBECONFIG`, the plugin and the operator take too.
+//! The plugin and the operator accept every kubeconfig that kubectl accepts.
 
 use std::path::Path;
 use std::process::Command;
@@ -72,7 +72,7 @@ async fn files_that_are_missing_or_empty_are_skipped() {
 const TOKEN: &str = "s3cr3t-0123456789";
 
 #[test]
-fn what_is_wrong_with_a_kubeconfig_is_told_without_its_text() {
+fn what_is_wrong_with_a_kubeconfig_is_reported_without_its_text() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("config");
     let runs = |file: &Path| {
@@ -107,7 +107,7 @@ fn what_is_wrong_with_a_kubeconfig_is_told_without_its_text() {
 }
 
 #[test]
-fn what_a_command_for_credentials_prints_is_not_told() {
+fn what_a_command_for_credentials_prints_is_not_shown() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("config");
     for (script, expected) in [

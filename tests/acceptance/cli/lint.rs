@@ -173,7 +173,7 @@ fn a_kind_that_there_is_not_is_a_problem_and_so_is_input_without_an_object() {
 }
 
 #[test]
-fn what_is_wrong_with_a_file_is_told_without_its_text() {
+fn what_is_wrong_with_a_file_is_reported_without_its_text() {
     let secret = "s3cr3t-0123456789";
     let head = format!("apiVersion: v1\nkind: Secret\nstringData: {{token: {secret}}}\n");
     for (yaml, expected) in [

@@ -68,7 +68,7 @@ async fn list_finds_what_expires_soon_and_what_nobody_uses() {
 }
 
 #[tokio::test]
-async fn an_empty_list_is_said_on_standard_error() {
+async fn an_empty_list_is_reported_on_standard_error() {
     let scope = Scope::shared().await;
     let outcome = scope.plugin(&["list"]);
     assert!(

@@ -1,4 +1,4 @@
-//! Writes of the plugin whose answer is lost: whether they were made is looked up.
+//! Writes of the plugin whose answer is lost: the plugin reads back whether they were made.
 
 use apikey_api::names;
 

@@ -1,4 +1,4 @@
-//! Promises of the kubectl plugin: one file a verb.
+//! Promises of the kubectl plugin: one file for each verb.
 
 mod check;
 mod closed;

@@ -1,4 +1,4 @@
-//! Proxies of the environment: what is on this machine is reached without one, as kubectl does.
+//! Proxies of the environment. Local addresses are reached without one, as in kubectl.
 
 use std::path::Path;
 

@@ -41,7 +41,7 @@ async fn a_secret_that_stays_is_printed_alone_and_in_the_other_forms() {
 }
 
 #[tokio::test]
-async fn of_two_claims_at_once_one_has_the_secret_and_the_other_is_told() {
+async fn of_two_claims_at_once_one_has_the_secret_and_the_other_fails() {
     let scope = Scope::shared().await;
     let server = Scope::token_server().await;
     scope.apply_key("once", ONCE);
@@ -165,7 +165,7 @@ async fn an_encrypted_secret_is_opened_by_a_recipient_and_claimed_by_nobody_with
 }
 
 #[tokio::test]
-async fn what_is_not_there_and_what_is_of_others_is_said_so() {
+async fn what_is_not_there_and_what_is_of_others_is_reported() {
     let scope = Scope::shared().await;
     scope.plugin(&["reveal", "nobody"]).failed(3);
     scope.kubectl(&[

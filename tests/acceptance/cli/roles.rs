@@ -97,7 +97,7 @@ async fn a_role_that_the_catalogue_lacks_is_given_with_a_warning() {
 }
 
 #[tokio::test]
-async fn whoever_takes_the_last_role_in_force_is_told() {
+async fn removing_the_last_role_in_force_prints_a_warning() {
     let scope = Scope::shared().await;
     scope.declare(
         scope.org(),

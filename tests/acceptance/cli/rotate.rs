@@ -5,7 +5,7 @@ use apikey_api::names;
 use crate::support::{Cluster, Login, Scope, ahead, eventually, now};
 
 #[tokio::test]
-async fn rotate_waits_for_the_new_secret_and_says_how_long_the_old_one_holds() {
+async fn rotate_waits_for_the_new_secret_and_prints_how_long_the_old_one_holds() {
     let scope = Scope::shared().await;
     let server = Scope::token_server().await;
     let old = Login::of(&scope.usable(server, "ci", "").await);

@@ -1,4 +1,4 @@
-//! What holds for every verb.
+//! Properties of every verb.
 
 use std::process::Command;
 
@@ -60,7 +60,7 @@ async fn a_context_that_is_not_there_is_named_with_the_fix() {
 }
 
 #[test]
-fn a_cluster_that_cannot_be_reached_is_told_with_the_cause() {
+fn a_cluster_that_cannot_be_reached_is_reported_with_the_cause() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("kubeconfig");
     let config = "{apiVersion: v1, kind: Config, current-context: c, \
@@ -82,7 +82,7 @@ fn a_cluster_that_cannot_be_reached_is_told_with_the_cause() {
 }
 
 #[test]
-fn help_says_what_a_leak_needs_and_what_holds_without_a_flag() {
+fn help_states_what_a_leak_needs_and_the_defaults() {
     let help = |verb: &str| {
         let text = outcome(Command::new(plugin_file()).args([verb, "--help"]), "").done();
         text.split_whitespace().collect::<Vec<_>>().join(" ")

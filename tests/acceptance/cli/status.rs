@@ -39,7 +39,7 @@ async fn status_shows_the_key_and_everything_around_it_but_no_secret() {
 }
 
 #[tokio::test]
-async fn status_says_what_may_not_be_read() {
+async fn status_names_what_may_not_be_read() {
     let scope = Scope::shared().await;
     scope.apply_key("ci", "");
     scope.ready("ci").await;
@@ -61,7 +61,7 @@ async fn status_says_what_may_not_be_read() {
 }
 
 #[tokio::test]
-async fn status_tells_a_secret_that_is_not_ours() {
+async fn status_recognizes_a_secret_that_is_not_ours() {
     let scope = Scope::shared().await;
     scope.kubectl(&["create", "secret", "generic", "ci", "--from-literal=a=b"]);
     scope.apply_key("ci", "");

@@ -41,14 +41,14 @@ async fn an_organization_that_does_not_exist_is_a_slip_and_one_without_keys_is_n
         assert!(none.stderr.contains("No resources found"), "{none:?}");
         none.done();
     }
-    // A key that waits for its Organization is one all the same.
+    // A key that waits for its Organization can be suspended too.
     scope.apply_key("early", &format!("org: {typo}"));
     let message = scope.plugin(&["suspend", "--all", "--org", &typo]).done();
     assert_eq!(message, "apikey/early suspended\n");
 }
 
 #[tokio::test]
-async fn what_a_tool_does_with_a_suspension_by_hand_is_told_as_it_is() {
+async fn what_a_tool_does_with_a_suspension_by_hand_is_described_correctly() {
     let scope = Scope::shared().await;
     scope.apply_key("ci", "");
     let mark = "kustomize.toolkit.fluxcd.io/name=apps";

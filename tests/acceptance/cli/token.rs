@@ -80,7 +80,7 @@ async fn a_token_is_got_by_the_delivered_secret_and_verified_by_the_published_ke
 }
 
 #[tokio::test]
-async fn an_expired_token_is_told_so() {
+async fn an_expired_token_is_reported() {
     let scope = Scope::shared().await;
     let server = Scope::token_server().await;
     let expiry = ahead(5);
@@ -153,7 +153,7 @@ async fn a_secret_at_hand_gets_a_token_for_an_organization_with_some_roles() {
 }
 
 #[tokio::test]
-async fn a_refusal_for_too_many_attempts_says_when_to_come_back() {
+async fn a_refusal_for_too_many_attempts_has_the_time_to_wait() {
     let scope = Scope::shared().await;
     let server = scope
         .cluster
@@ -172,7 +172,7 @@ async fn a_refusal_for_too_many_attempts_says_when_to_come_back() {
 }
 
 #[tokio::test]
-async fn where_no_token_server_is_known_or_answers_the_way_out_is_said() {
+async fn where_no_token_server_is_known_or_answers_the_hint_names_a_flag() {
     let scope = Scope::shared().await;
     scope.apply_key("ci", "");
     scope.apply_key("once", "secret: {delivery: RevealOnce}");

@@ -10,15 +10,15 @@ use super::run::{Outcome, Run};
 use super::scenarios::{FORGOTTEN_SECONDS, LEFT_SECONDS, LIFE_SECONDS, MOVED_SECONDS};
 use crate::support::{Cluster, Inside, eventually, free_address};
 
-/// A process is quiet that sends nothing for this long. Organizations are counted every 5 seconds.
+/// The time without a request after which a process is idle. Organizations are counted every 5 seconds.
 const QUIET: Duration = Duration::from_secs(6);
-/// Whoever asks for refused keys is not slowed.
+/// Budgets that the checks don't exhaust.
 const UNLIMITED: [&str; 2] = [
     "--source-failures-per-second=100000",
     "--failures-per-second=100000",
 ];
 
-/// Runs cases that all restore, or none of which does; fails unless each ends well.
+/// Runs cases, and panics unless each ends as expected. Either all cases restore, or none.
 pub(super) async fn run(cluster: &Cluster, cases: &[Case]) -> Vec<Outcome> {
     let mut run = Run::harmed(cluster, cases).await;
     let outcomes = run.outcomes();
@@ -27,7 +27,7 @@ pub(super) async fn run(cluster: &Cluster, cases: &[Case]) -> Vec<Outcome> {
 }
 
 impl Run<'_> {
-    /// Judges, beside a process without faults.
+    /// Checks the end, with a process without faults.
     async fn end(&mut self) {
         if self.restores() {
             self.cluster.install_chart(&[]);

@@ -1,4 +1,4 @@
-//! Which faults there are: every call of every scenario with every kind, and pairs of them. Pure.
+//! Enumerates the faults: every call of every scenario with every kind, and pairs of them. Pure.
 
 use std::collections::BTreeMap;
 
@@ -21,7 +21,7 @@ pub(super) struct Case {
 }
 
 impl Case {
-    /// A case; the label makes its name one that no other case has.
+    /// A case. The label makes its name unique.
     pub(super) fn new(scenario: Scenario, faults: Vec<Fault>, label: &str) -> Self {
         let name = format!("{scenario:?}-{label}").to_lowercase();
         Self {
@@ -52,7 +52,7 @@ const OF_CALLS: [Kind; 11] = [
     Kind::Answer(429),
     Kind::Answer(500),
 ];
-/// Kinds that happen to what is heard of a key.
+/// Kinds that happen to the watch events of a key.
 const OF_EVENTS: [Kind; 5] = [
     Kind::Events(Passing::Held),
     Kind::Events(Passing::Lagging),
@@ -64,8 +64,8 @@ const OF_EVENTS: [Kind; 5] = [
 /// How many kinds there are.
 pub(super) const KINDS: usize = OF_CALLS.len() + OF_EVENTS.len() + 1;
 
-/// Every call of every scenario with every kind, once each. Nothing is heard after an Event is written, so
-/// of these only the call can fail.
+/// Every call of every scenario with every kind. No watch event follows the write of an Event, so such a call gets
+/// only the kinds of calls.
 pub(super) fn depth_one(calls: &Calls) -> Vec<Case> {
     let all = calls.iter().flat_map(|(scenario, calls)| {
         let of_scenario = single_faults(calls);
@@ -91,7 +91,7 @@ fn single_faults(calls: &[Call]) -> Vec<Fault> {
     begin.into_iter().chain(at_calls).collect()
 }
 
-/// This many pairs: any single fault, and any kind at one of the calls that the scenario still has after it.
+/// This many random pairs: a single fault, and any kind at one of the later calls of the scenario.
 pub(super) fn depth_two(calls: &Calls, pairs: usize, seed: u64) -> Vec<Case> {
     let mut random = StdRng::seed_from_u64(seed);
     let scenarios: Vec<_> = calls.iter().collect();

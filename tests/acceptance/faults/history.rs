@@ -1,8 +1,8 @@
-//! What is stored, step by step: one watch of all Secrets, which etcd orders, so that what must hold
-//! at every moment is judged at every change.
+//! Records every stored state of the Secrets and keys, and checks the invariants at each change. One watch has all
+//! Secrets, so etcd orders their changes.
 //!
-//! The watches of the test have a client without faults. If one has a gap all the same, because the API
-//! server answers 410, the run fails: what was stored in the gap can't be judged.
+//! The watches of the test have a client without faults. If a watch has a gap because the API server answers 410,
+//! the run fails, because the states in the gap can't be checked.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -28,25 +28,25 @@ const MAX_PENDING: usize = 4;
 
 /// Sees the Secrets of the cluster and the keys of a namespace, until it is dropped.
 pub(super) struct HistoryRecorder {
-    records: Arc<Mutex<Records>>,
+    records: Arc<Mutex<Recorded>>,
     _watches: JoinSet<()>,
 }
 
 impl HistoryRecorder {
     pub(super) fn start(scope: &Scope<'_>, clock: Clock) -> Self {
-        let records = Records {
+        let records = Recorded {
             namespace: scope.namespace.clone(),
-            ..Records::default()
+            ..Recorded::default()
         };
         let records = Arc::new(Mutex::new(records));
         let mut watches = JoinSet::new();
         watches.spawn(follow(
             scope.keys(),
             Arc::clone(&records),
-            Records::take_key,
+            Recorded::take_key,
         ));
         let secrets: Api<CoreSecret> = Api::all(scope.client.clone());
-        let take = move |records: &mut Records, name: &str, secret: Option<CoreSecret>| {
+        let take = move |records: &mut Recorded, name: &str, secret: Option<CoreSecret>| {
             records.take_secret(name, secret, clock.now());
         };
         watches.spawn(follow(secrets, Arc::clone(&records), take));
@@ -75,7 +75,7 @@ impl HistoryRecorder {
     }
 
     /// Looks at everything that was recorded.
-    pub(super) fn look<T>(&self, look: impl FnOnce(&Records) -> T) -> T {
+    pub(super) fn look<T>(&self, look: impl FnOnce(&Recorded) -> T) -> T {
         look(&self.records.lock())
     }
 }
@@ -83,8 +83,8 @@ impl HistoryRecorder {
 /// Has every change of an object recorded, by its name: the object, or nothing if it is gone.
 async fn follow<K>(
     api: Api<K>,
-    records: Arc<Mutex<Records>>,
-    take: impl Fn(&mut Records, &str, Option<K>),
+    records: Arc<Mutex<Recorded>>,
+    take: impl Fn(&mut Recorded, &str, Option<K>),
 ) where
     K: Resource<DynamicType = ()>
         + Clone
@@ -115,9 +115,9 @@ async fn follow<K>(
     }
 }
 
-/// What was seen.
+/// Everything that was recorded.
 #[derive(Default)]
-pub(super) struct Records {
+pub(super) struct Recorded {
     namespace: String,
     pub(super) keys: BTreeMap<String, ApiKey>,
     /// By the uid of the key.
@@ -137,7 +137,7 @@ pub(super) struct Records {
     violations: Vec<(String, String)>,
 }
 
-impl Records {
+impl Recorded {
     /// What should not have been of a key that is there.
     pub(super) fn violations(&self) -> Vec<&String> {
         let uids: BTreeSet<_> = self.keys.values().filter_map(ResourceExt::uid).collect();
@@ -225,12 +225,12 @@ impl Records {
         self.judge(name, now);
     }
 
-    /// What is delivered is accepted, whenever somebody looks.
+    /// Checks that the delivered secret is accepted now.
     fn judge(&mut self, name: &str, now: Timestamp) {
         let Some(secret) = self.delivered.get(name) else {
             return;
         };
-        // Nobody's: the key is being restored.
+        // Without an owner: the key is being restored.
         let Some(owner) = secret.owner_references().first() else {
             return;
         };

@@ -8,9 +8,9 @@ use k8s_openapi::api::core::v1::Secret;
 #[derive(Clone, Debug, Default)]
 pub(super) struct KeyState {
     pub(super) key: Option<ApiKey>,
-    /// The Secret that stands where it delivers.
+    /// The Secret with the name of the delivered one.
     pub(super) secret: Option<Secret>,
-    /// What proves its secrets, and those of an earlier key of its name.
+    /// The credential records of this key and of earlier keys with its name.
     pub(super) credential_records: Vec<CredentialRecord>,
 }
 

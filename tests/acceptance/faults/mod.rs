@@ -1,8 +1,7 @@
 //! Every fault of every call, by enumeration.
 //!
-//! A first pass without faults tells which calls each scenario makes. Then each call meets each kind of
-//! fault, in a case of its own: a key of its own, and all keys at once under one controller. Pairs of
-//! faults are sampled.
+//! A first pass without faults finds the calls of each scenario. Then each call gets each kind of fault in its own
+//! case. Each case has its own key, and all keys run at once under one controller. Pairs of faults are sampled.
 
 mod check;
 mod enumerate;
@@ -22,9 +21,9 @@ use self::run::{Outcome, look};
 use self::scenarios::{SCENARIOS, Scenario};
 use crate::support::{Cluster, Fault, Harm, Kind, Sort};
 
-/// Cases that run at once.
+/// The number of cases that run at once.
 const BATCH: usize = 320;
-/// Pairs of faults, if `FAULTS_PAIRS` does not say how many.
+/// The number of pairs of faults, unless `FAULTS_PAIRS` is set.
 const PAIRS: usize = 300;
 
 /// The calls of scenarios in which nothing goes wrong.
@@ -57,8 +56,8 @@ async fn calls(cluster: &Cluster, scenarios: &[Scenario]) -> Calls {
     calls
 }
 
-/// Runs cases, those apart that concern others: a controller restores or does not, and when its watches
-/// end it lists everything anew.
+/// Runs cases in batches. Cases that affect others run separately: a controller restores or does not, and a
+/// controller whose watches end lists everything again.
 async fn in_batches(cluster: &Cluster, cases: Vec<Case>) -> Vec<(Case, Outcome)> {
     let mut sorts: BTreeMap<_, Vec<Case>> = BTreeMap::new();
     for case in cases {
@@ -79,7 +78,8 @@ async fn in_batches(cluster: &Cluster, cases: Vec<Case>) -> Vec<(Case, Outcome)>
     results
 }
 
-/// Every kind of fault happened, and every scenario met one: a layer that recognizes no call harms none.
+/// Checks that every kind of fault happened, and that every scenario had one. A layer that recognizes no call would
+/// cause no fault.
 fn assert_all_met(results: &[(Case, Outcome)]) {
     let kinds = |case: &Case| {
         case.faults
@@ -101,7 +101,7 @@ fn assert_all_met(results: &[(Case, Outcome)]) {
     );
 }
 
-/// Whether a fault takes no time, so that it is tried with every change of the code.
+/// Whether a fault takes no time, so that it is part of the usual tests.
 fn is_quick(fault: &Fault) -> bool {
     match fault.kind {
         Kind::Before(harm) | Kind::After(harm) => !matches!(harm, Harm::Silence | Harm::Late),
@@ -130,7 +130,7 @@ async fn wherever_a_process_dies_or_loses_an_answer_every_key_comes_to_its_end()
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn wherever_a_restore_is_interrupted_every_key_is_taken_over() {
+async fn wherever_a_restore_is_interrupted_every_key_is_adopted() {
     quick_ones(true).await;
 }
 

@@ -1,4 +1,4 @@
-//! What must hold of every key at the end.
+//! The checks of the final state of every key.
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
@@ -16,14 +16,14 @@ use super::run::Run;
 use super::scenarios::Scenario;
 use crate::support::{Answer, eventually, form, send};
 
-/// Keys that are judged at the same time.
+/// The number of keys that are checked at the same time.
 const JUDGES: usize = 16;
-/// Annotation by which a key is changed, so that a watch tells of it.
+/// An annotation that changes a key, so that the watches get an event.
 const TOUCHED: &str = "example.com/touched";
-/// So much of a secret, in clear or in base 64, is none of anything else.
+/// The length of a part of a secret, in clear or in base 64, that appears nowhere else by chance.
 const FRAGMENT: usize = 40;
 
-/// Every key is as it should be, nothing is left over, and nothing was wrong on the way.
+/// Checks that every key has its expected state, that nothing is left, and that no invariant was violated.
 pub(super) async fn settled(run: &Run<'_>) {
     futures::stream::iter(run.cases)
         .for_each_concurrent(JUDGES, |case| key_is_settled(run, case))
@@ -84,8 +84,8 @@ async fn key_is_settled(run: &Run<'_>, case: &Case) {
     }
 }
 
-/// A key that can't be read is refused, and no other, be it in a list or in an event. It gets tokens again
-/// once a watch has told of it as it can be read.
+/// Checks that a key is refused while it can't be read, in a list or in an event, and that other keys are not. It
+/// gets tokens again after an event with the readable key.
 pub(super) async fn refused_while_unreadable(run: &Run<'_>, server: SocketAddr) {
     let usable = run.cases.iter().filter(|case| case.scenario.is_usable());
     let (damaged, others): (Vec<_>, Vec<_>) = usable.partition(|case| case.is_damaged());
@@ -127,7 +127,7 @@ pub(super) async fn refused_while_unreadable(run: &Run<'_>, server: SocketAddr) 
     }
 }
 
-/// The secret that was delivered last gets a token that ends with the key, if it should.
+/// Checks that the last delivered secret of a usable key gets a token that does not outlive the key.
 pub(super) async fn tokens_before_expiry(run: &Run<'_>, server: SocketAddr) {
     for case in run.cases {
         if !case.scenario.is_usable() {
@@ -142,15 +142,14 @@ pub(super) async fn tokens_before_expiry(run: &Run<'_>, server: SocketAddr) {
     }
 }
 
-/// No secret gets a token once its key is expired.
+/// Checks that no secret of an expired key gets a token.
 pub(super) async fn no_token_after_expiry(run: &Run<'_>, server: SocketAddr) {
     for case in run.cases {
         is_refused(run, case, server).await;
     }
 }
 
-/// Fails unless the secret is refused, at the latest when the server is in touch with the API server again:
-/// until then it may ask callers of whom it does not know to come back.
+/// Checks that the secret is refused. While the server is stale it may answer 503, so that is tried again.
 async fn is_refused(run: &Run<'_>, case: &Case, server: SocketAddr) {
     let what = format!("{case:?} has an answer");
     let status = eventually(&what, async || {
@@ -176,7 +175,7 @@ fn ask(run: &Run<'_>, case: &Case, server: SocketAddr) -> Answer {
     )
 }
 
-/// No secret is where none belongs.
+/// Checks that no secret is outside delivered Secrets.
 pub(super) async fn nothing_leaks(run: &Run<'_>) {
     let list = ListParams::default();
     let client = run.scope.client.clone();

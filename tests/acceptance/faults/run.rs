@@ -1,5 +1,5 @@
-//! Runs many cases at once: one controller without faults, controllers with faults one after the other,
-//! and at last one without, beside a token server.
+//! Runs many cases at once: first a controller without faults, then controllers with faults until each key has come
+//! to its end.
 
 use std::time::Duration;
 
@@ -15,13 +15,13 @@ use super::history::HistoryRecorder;
 use super::scenarios::MOVED_SECONDS;
 use crate::support::{Call, Cluster, Faults, Inside, MovedClock, Scope, eventually, ready_reason};
 
-/// Users who do something at the same time.
+/// The number of users that act at the same time.
 const USERS: usize = 16;
-/// A process has done what it was to do that sends nothing for this long.
+/// The time without a request after which a process has finished its work.
 const DONE: Duration = Duration::from_secs(2);
-/// A call without an answer keeps a worker for 10 seconds: there is one for each key.
+/// A call without an answer occupies a worker for 10 seconds, so there is a worker for each key.
 const WORKERS: &str = "--concurrency=1024";
-/// What became of a case.
+/// The result of a case.
 pub(super) struct Outcome {
     /// How many of its faults happened.
     pub(super) happened: usize,
@@ -29,7 +29,7 @@ pub(super) struct Outcome {
     pub(super) calls: Vec<Call>,
 }
 
-/// Runs cases likewise, only to see what happens.
+/// Runs cases without checks of the end.
 pub(super) async fn look(cluster: &Cluster, cases: &[Case]) -> Vec<Outcome> {
     Run::harmed(cluster, cases).await.outcomes()
 }
@@ -46,7 +46,7 @@ pub(super) struct Run<'a> {
 }
 
 impl<'a> Run<'a> {
-    /// All faults have happened, and every key has come to its end.
+    /// Runs cases until all faults have happened and every key has come to its end.
     pub(super) async fn harmed(cluster: &'a Cluster, cases: &'a [Case]) -> Self {
         let scope = cluster.scope().await;
         let clock = MovedClock::default();
@@ -69,7 +69,7 @@ impl<'a> Run<'a> {
         cases.for_each_concurrent(USERS, |case| act(case)).await;
     }
 
-    /// Makes the keys that are there before.
+    /// Creates the keys that exist before the faults.
     async fn prepare(&mut self) {
         let client = self.faults.client(self.cluster.operator_config().await);
         let controller = Inside::controller(client, self.clock.clock()).await;
@@ -131,8 +131,8 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// Waits until the API server lets the controller take over Secrets: it reads an admission policy some time
-    /// after it was stored.
+    /// Waits until the API server lets the controller adopt Secrets. It reads an admission policy some time after the
+    /// policy was stored.
     async fn until_adoption_is_allowed(&self) {
         let controller = Client::try_from(self.cluster.operator_config().await).unwrap();
         let secrets: Api<Secret> = Api::namespaced(controller, &self.scope.namespace);
@@ -144,7 +144,7 @@ impl<'a> Run<'a> {
             dry_run: true,
             ..PatchParams::default()
         };
-        eventually("the controller may take over Secrets", async || {
+        eventually("the controller may adopt Secrets", async || {
             let answer = secrets.patch_metadata(name, &params, &adoption).await;
             answer.map(drop).ok()
         })

@@ -1,4 +1,4 @@
-//! The scenarios: what is done for a key, and how it stands at the end.
+//! The scenarios: what users do to a key, and the expected end.
 
 use apikey_api::{ApiKey, Organization, Phase, names};
 use apikey_credential::record::Claim;
@@ -10,19 +10,19 @@ use super::history::HistoryRecorder;
 use super::key_state::KeyState;
 use crate::support::{Scope, ahead, eventually, ready_reason};
 
-/// Seconds by which the clock is moved on when the faults begin.
+/// Seconds by which the clock moves when the faults begin.
 pub(super) const MOVED_SECONDS: i64 = 900;
-/// Seconds after which a key is expired, if its scenario is not about that.
+/// The life of a key in seconds, except in scenarios about the expiry.
 pub(super) const LIFE_SECONDS: i64 = 6 * 3600;
-/// Seconds that are left of that when the last tokens are asked for: less than the life of a token.
+/// The rest of that life when the last tokens are requested. It is less than the life of a token.
 pub(super) const LEFT_SECONDS: i64 = 1800;
-/// Seconds after which an attempt that came to nothing is forgotten.
+/// Seconds after which a failed attempt is forgotten.
 pub(super) const FORGOTTEN_SECONDS: i64 = 660;
 /// The request for a new secret, and one from before the faults begin.
 const ASKED: &str = "asked";
 const ASKED_BEFORE: &str = "before";
 
-/// What is to be done for a key when the faults begin.
+/// What happens to a key when the faults begin.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Scenario {
     Create,
@@ -64,10 +64,10 @@ pub(super) const SCENARIOS: [Scenario; 16] = [
 
 #[expect(
     clippy::wildcard_enum_match_arm,
-    reason = "a scenario is named where it is unlike the others"
+    reason = "only exceptional scenarios are named"
 )]
 impl Scenario {
-    /// Whether the controller takes over keys from a backup meanwhile.
+    /// Whether the controller adopts keys from a backup.
     pub(super) fn restores(self) -> bool {
         self == Self::Restore
     }
@@ -77,7 +77,7 @@ impl Scenario {
         !matches!(self, Self::Create | Self::CreateOnce)
     }
 
-    /// Whether the organization is declared; it is named like the key.
+    /// Whether the organization is declared. It has the name of the key.
     fn is_declared(self) -> bool {
         self == Self::ChangeOrganization
     }
@@ -111,7 +111,7 @@ impl Scenario {
         scope.keys().create(&params, &key).await.unwrap();
     }
 
-    /// Brings the key to where it is when the faults begin, under a controller without faults.
+    /// Brings the key to its initial state, with a controller without faults.
     pub(super) async fn prepare(self, scope: &Scope<'_>, name: &str) {
         if !self.is_prepared() {
             return;
@@ -219,8 +219,8 @@ impl Scenario {
         }
     }
 
-    /// How often the status is written at most, if nothing goes wrong. The end of an overlap is said as well,
-    /// and what of a restored key is not back yet.
+    /// The greatest number of status writes without faults. The end of an overlap needs its own write, and so does a
+    /// restored key whose Secret is not back yet.
     pub(super) fn most_status_writes(self) -> usize {
         match self {
             Self::RotateAtOnce | Self::Restore => 2,
@@ -240,7 +240,7 @@ impl Scenario {
         }
     }
 
-    /// Where the secret is at the end.
+    /// Whether the claim has its expected state at the end.
     pub(super) fn is_handed_over(self, claim: &Claim) -> bool {
         match self {
             Self::Reveal => matches!(claim, Claim::Revealed { .. }),

@@ -1,4 +1,4 @@
-//! What was enumerated, as a table.
+//! The table of the enumerated faults.
 
 use std::collections::BTreeMap;
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! What people write, by the thousand: API server, `lint`, operator and plugin have one verdict.
+//! Thousands of objects as people write them. API server, `lint`, operator and plugin must agree on each.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -14,10 +14,10 @@ use crate::support::{Scope, outcome, plugin_file};
 /// Requests at the same time.
 const AT_ONCE: usize = 8;
 
-/// What the API server says: the object as it would be stored, or why not.
+/// The answer of the API server: the object that it would store, or the reason why not.
 type Verdict = Result<String, String>;
 
-/// What everybody says of a row.
+/// All verdicts on a row.
 struct Verdicts<'a> {
     row: &'a Row,
     server: Verdict,

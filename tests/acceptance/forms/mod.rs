@@ -1,5 +1,4 @@
-//! Forms of what people write into an ApiKey: API server, `lint` and the operator's own parser have one
-//! verdict.
+//! Spellings of the fields of an ApiKey. API server, `lint` and the operator's own parser must agree on each.
 
 mod corpus;
 mod rows;
@@ -15,7 +14,7 @@ use serde_json::{Value, json};
 
 use crate::support::{Scope, outcome, plugin_file};
 
-/// Forms that somebody wrote, or might.
+/// Spellings that people use.
 const WRITTEN: [&str; 24] = [
     "2027-06-17T00:00:00Z",
     "2027-06-17T00:00:00.5+02:00",
@@ -165,7 +164,7 @@ fn document(name: &str, org: &str, more: &Value) -> Value {
     })
 }
 
-/// What `lint` says of these documents, without a cluster.
+/// The output of `lint` for these documents, without a cluster.
 fn lint(documents: &str) -> String {
     let mut command = Command::new(plugin_file());
     let command = command

@@ -1,4 +1,4 @@
-//! The corpus: objects as people write them, each with one thing that may be a slip. Pure.
+//! The corpus: objects as people write them, each with one possible mistake. Pure.
 
 use apikey_api::{ApiKey, Organization, crds};
 use serde_json::{Map, Value, json};
@@ -9,13 +9,13 @@ use super::words::{DATA_KEYS, KEYS, NAMES, TIMES, WORDS};
 const PLACE: &str = "@@place@@";
 /// One object.
 pub(super) struct Row {
-    /// What is tried in it, for the table.
+    /// The name of the case in the table.
     pub(super) kind: &'static str,
     /// The kind of the object, in lower case and plural.
     pub(super) plural: &'static str,
     /// The object as YAML.
     pub(super) yaml: String,
-    /// What is special in it, for people.
+    /// A description of the case.
     pub(super) what: String,
 }
 
@@ -154,7 +154,7 @@ impl Corpus {
         }
     }
 
-    /// An object that is sound but for this text at a place.
+    /// A valid object, except for this text at a place.
     fn row(&mut self, kind: &'static str, plural: &'static str, path: &str, text: &str) {
         let mut object = self.sound(plural);
         put(&mut object, path);

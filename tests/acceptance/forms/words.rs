@@ -1,4 +1,4 @@
-//! What stands in the objects of the corpus.
+//! The values in the objects of the corpus.
 
 /// What stands in place of a value, as YAML.
 pub(super) const WORDS: [&str; 78] = [

@@ -1,4 +1,4 @@
-//! The scripts of `gitops/argocd` on the test data beside them, as the tests of Argo CD run them.
+//! The scripts of `gitops/argocd`, run on the test data beside them in the way of the tests of Argo CD.
 
 use std::path::{Path, PathBuf};
 
@@ -18,7 +18,7 @@ fn folder(kind: &str) -> PathBuf {
 }
 
 #[test]
-fn health_is_as_the_test_data_says_and_as_kstatus_has_it() {
+fn health_is_that_of_the_test_data_and_of_kstatus() {
     for kind in ["ApiKey", "Organization"] {
         let folder = folder(kind);
         let tests = document(&folder.join("health_test.yaml"));
@@ -68,7 +68,7 @@ fn actions_are_offered_when_they_make_sense() {
 }
 
 #[test]
-fn actions_change_what_they_say_and_nothing_else() {
+fn actions_change_what_they_declare_and_nothing_else() {
     let actions = folder("ApiKey").join("actions");
     let tests = document(&actions.join("action_test.yaml"));
     let tests = tests["actionTests"].as_array().unwrap();

@@ -1,5 +1,5 @@
-//! What somebody changes by hand while Flux keeps the object as it is in Git. Flux takes over what managers
-//! hold whose name begins with `kubectl`, and applies; `hack/flux.sh` has the real one do it.
+//! Changes by hand while Flux keeps the object as it is in Git. Flux takes the fields of managers whose names begin
+//! with `kubectl`, and applies. `hack/flux.sh` runs the real Flux.
 
 use serde_json::{Map, Value, json};
 

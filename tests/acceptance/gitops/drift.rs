@@ -1,4 +1,4 @@
-//! What Git declares stays as it was declared, however much the operator works.
+//! What Git declares stays unchanged while the operator works.
 
 use std::path::Path;
 
@@ -172,7 +172,7 @@ async fn lives_from_git(how: How, name: &str) {
     // Argo CD shows it below the key, by its owner.
     let owner = &delivered.owner_references.unwrap()[0];
     assert_eq!(Some(&owner.uid), key.metadata.uid.as_ref());
-    // What somebody changes of what is in Git is seen.
+    // A change of a field that is in Git is detected.
     scope.patch_key(name, r#"{"description": "by hand"}"#);
     let (same, message) = kubectl(&scope, "diff", how, &file);
     assert!(!same && message.contains("description"), "{message}");

@@ -1,4 +1,4 @@
-//! The examples for Argo CD and Flux, applied as these tools do: in order, and then commit by commit.
+//! The examples for Argo CD and Flux, applied like these tools do it: in order, and commit by commit.
 
 use std::path::Path;
 
@@ -111,7 +111,7 @@ fn act(scope: &Scope<'_>, folder: &Path, key: &str, action: &str) -> Option<()> 
 }
 
 #[tokio::test]
-async fn actions_of_argo_cd_do_what_they_say_to_a_live_key() {
+async fn actions_of_argo_cd_do_what_they_declare_to_a_live_key() {
     let scope = Scope::shared().await;
     let folder = tempfile::tempdir().unwrap();
     scope.apply_key("ci", "rotation: {overlapSeconds: 3600}");

@@ -1,5 +1,5 @@
-//! Every state of a key and an organization, taken from a control plane: kstatus, Argo CD and Flux
-//! come to the same verdict. With `GITOPS_WRITE` set, the objects become the test data for Argo CD.
+//! Health of every state of a key and an organization, taken from a control plane. kstatus, Argo CD and Flux
+//! must agree. With `GITOPS_WRITE` set, the objects become the test data for Argo CD.
 
 use std::fmt::Write as _;
 use std::path::Path;
@@ -332,7 +332,7 @@ async fn every_state_has_one_verdict_for_kubectl_helm_argo_cd_and_flux() {
     album.key("progressing_with_retry", "retry", InProgress, "Progressing");
     may_create_secrets(&scope, true).await;
 
-    // Nothing of ours holds a key; what somebody else holds is in deletion for a while.
+    // The operator has no finalizer on a key. An object with another finalizer is in deletion for a while.
     scope.apply_key("held", "");
     scope.ready("held").await;
     let hold = r#"{"metadata": {"finalizers": ["example.com/hold"]}}"#;
@@ -385,56 +385,5 @@ async fn every_state_has_one_verdict_for_kubectl_helm_argo_cd_and_flux() {
     for key in ["apikey/held", &format!("organization/{below}")] {
         let free = r#"{"metadata": {"finalizers": null}}"#;
         scope.kubectl(&["patch", key, "--type=merge", "-p", free]);
-    }
-}
-
-/// A chart with one key, installed by the real helm, which has kstatus built in.
-fn install(scope: &Scope<'_>, folder: &Path, name: &str, more: &str) -> (bool, String) {
-    let chart = folder.join(name);
-    std::fs::create_dir_all(chart.join("templates")).unwrap();
-    let about = format!("{{apiVersion: v2, name: {name}, version: 1.0.0}}\n");
-    put(&chart.join("Chart.yaml"), &about);
-    put(
-        &chart.join("templates/key.yaml"),
-        &scope.key_yaml(name, more),
-    );
-    let mut helm = scope.cluster.control_plane.helm();
-    let output = helm
-        .args([
-            "install",
-            name,
-            "--wait",
-            "--timeout=20s",
-            "-n",
-            &scope.namespace,
-        ])
-        .arg(&chart)
-        .output()
-        .unwrap();
-    let printed = String::from_utf8_lossy(&output.stderr).into_owned();
-    (output.status.success(), printed)
-}
-
-#[tokio::test]
-async fn helm_waits_for_a_usable_key_and_gives_up_at_once_on_a_refused_one() {
-    let scope = Scope::shared().await;
-    scope.declare(
-        scope.org(),
-        "{allowedNamespaces: {from: All}, roles: [{key: viewer}]}",
-    );
-    let folder = tempfile::tempdir().unwrap();
-    let install = |name, more| {
-        let begun = std::time::Instant::now();
-        let (done, printed) = install(&scope, folder.path(), name, more);
-        (done, begun.elapsed().as_secs() < 15, printed)
-    };
-    for (name, more) in [("usable", ""), ("suspended", "suspended: true")] {
-        let (done, _, printed) = install(name, more);
-        assert!(done, "{name}: {printed}");
-    }
-    let expired = "expiry: '2020-01-01T00:00:00Z'";
-    for (name, more) in [("refused", "roles: [nobody]"), ("expired", expired)] {
-        let (done, soon, printed) = install(name, more);
-        assert!(!done && soon, "{name}: done {done}, soon {soon}: {printed}");
     }
 }

@@ -1,5 +1,5 @@
-//! The verdict on an object: as kstatus has it, as Flux has it by its expressions, and as Argo CD has
-//! it by our scripts.
+//! Three judges of the health of an object: kstatus, Flux with its expressions, and Argo CD with the scripts of this
+//! repository.
 
 use std::path::Path;
 use std::process::Command;

@@ -1,10 +1,11 @@
-//! Driven from Git: what Argo CD, Flux and Helm see of a key, and that nothing drifts.
+//! GitOps: the states that Argo CD, Flux and Helm observe, and the absence of drift.
 
 mod argocd;
 mod by_hand;
 mod drift;
 mod flow;
 mod health;
+mod helm;
 mod judges;
 
 use std::path::{Path, PathBuf};

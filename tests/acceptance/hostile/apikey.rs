@@ -169,7 +169,7 @@ fn rotated_at(scope: &Scope<'_>, name: &str) -> String {
 }
 
 #[tokio::test]
-async fn a_key_that_can_t_be_read_keeps_its_verifier_and_leaves_none_when_it_is_deleted() {
+async fn a_key_that_can_t_be_read_keeps_its_record_and_leaves_none_when_it_is_deleted() {
     let cluster = Cluster::start();
     let operator = cluster.operator(&super::CONTROLLER);
     let scope = cluster.scope().await;
@@ -189,7 +189,7 @@ async fn a_key_that_can_t_be_read_keeps_its_verifier_and_leaves_none_when_it_is_
     keeps_until_deleted(&scope, &operator, &listed, 1.0).await;
 }
 
-/// The sweeper leaves the verifier alone while the key is there, and revokes it once when it is gone.
+/// The sweeper keeps the credential record while the key exists, and removes it once the key is gone.
 async fn keeps_until_deleted(
     scope: &Scope<'_>,
     operator: &Operator,

@@ -1,4 +1,4 @@
-//! Whoever makes a key change all the time fills neither the log nor the Events.
+//! A key that changes all the time fills neither the log nor the Events.
 
 use kube::api::{Patch, PatchParams};
 use serde_json::json;
@@ -11,8 +11,7 @@ const CHANGES: usize = 200;
 const MOST: usize = 40;
 
 #[tokio::test]
-async fn a_key_that_changes_all_the_time_fills_neither_log_nor_events_and_the_audit_trail_has_all()
-{
+async fn a_key_that_changes_all_the_time_fills_neither_log_nor_events_and_the_audit_log_has_all() {
     let cluster = Cluster::start();
     let operator = cluster.operator(&["--leader-elect=false"]);
     let scope = cluster.scope().await;

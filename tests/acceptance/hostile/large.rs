@@ -1,4 +1,4 @@
-//! Objects as large as the API server takes them, of every kind that is watched.
+//! Objects of the greatest size that the API server accepts, of every kind that is watched.
 
 use std::fmt::Write as _;
 

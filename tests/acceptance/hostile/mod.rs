@@ -1,7 +1,7 @@
-//! Whatever an object holds that the API server stores, it harms at most its author.
+//! An object with any contents that the API server stores harms at most its author.
 //!
-//! Each test has a tenant whose objects are as hostile as the API server permits, and another who must
-//! notice nothing: suspensions and deletions are seen, keys are minted, processes become ready.
+//! Each test has a tenant whose objects are as hostile as the API server permits, and another tenant that must not be
+//! affected: suspensions and deletions have their effect, keys are minted, processes become ready.
 
 mod apikey;
 mod chatter;

@@ -1,4 +1,4 @@
-//! Organizations that this version does not understand, as a newer one may store them.
+//! Organizations that this version can't read, like those that a newer version may store.
 
 use super::World;
 use crate::support::Cluster;

@@ -1,4 +1,4 @@
-//! The kubectl plugin beside objects that nobody can read.
+//! The kubectl plugin and objects that can't be read.
 
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -148,7 +148,7 @@ async fn waiting_for_a_key_ends_at_once_when_it_can_t_be_read() {
 }
 
 #[tokio::test]
-async fn every_verb_works_for_a_key_beside_ones_that_can_t_be_read_and_says_what_it_can_t() {
+async fn every_verb_works_for_a_key_beside_ones_that_can_t_be_read_and_names_them() {
     let cluster = Cluster::start();
     let world = World::start(&cluster).await;
     let (scope, other) = (&world.victim, &world.attacker);
@@ -187,7 +187,7 @@ async fn every_verb_works_for_a_key_beside_ones_that_can_t_be_read_and_says_what
     let words = completed(scope);
     assert!(words.contains("good\tActive"), "{words}");
     assert!(words.contains("odd\tUnreadable"), "{words}");
-    lint_tells_of_both(scope).await;
+    lint_names_both(scope).await;
 
     let own = [
         &["roles", "add", "good", "editor"][..],
@@ -234,7 +234,7 @@ fn completed(scope: &Scope<'_>) -> String {
 }
 
 /// `lint --server` judges a key by Organizations that it can read, and names what it can't read.
-async fn lint_tells_of_both(scope: &Scope<'_>) {
+async fn lint_names_both(scope: &Scope<'_>) {
     let lint = |yaml: &str| scope.plugin_reads(yaml, &["lint", "--server", "-f", "-"]);
     lint(&scope.key_yaml("further", "")).done();
     let odd = lint(&scope.key_yaml("odd", ""));

@@ -1,4 +1,4 @@
-//! A cluster whose etcd is set back to an older state under a running operator.
+//! A cluster whose etcd returns to an older state under a running operator.
 
 use super::{CONTROLLER, SERVER, is_ready, refused};
 use crate::support::{Cluster, Login};

@@ -1,4 +1,4 @@
-//! Whoever may write the status of keys, and nothing else, says nothing in the audit trail or in Events.
+//! A user who may write only the status of keys can't add to the audit log or to Events.
 
 use apikey_api::{ApiKey, ApiKeyStatus, Phase, conditions, names};
 use k8s_openapi::api::events::v1::Event;
@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::CONTROLLER;
 use crate::support::{Cluster, Operator, Scope, eventually};
 
-/// A role that nobody has, with what moves a terminal's cursor and turns the direction of text.
+/// An unknown role, with characters that move a terminal's cursor and change the direction of text.
 const FORGED: &str = "overlord\u{1b}[2J\u{202e}\u{9b}";
 const FORGERIES: usize = 50;
 
@@ -47,7 +47,7 @@ async fn forge(scope: &Scope<'_>, status: &Value) {
     keys.patch_status("ci", &params, &patch).await.unwrap();
 }
 
-/// What a status writer could forge, without the times of conditions.
+/// The part of a status that a writer could forge, without the times of conditions.
 fn forgeable(key: &ApiKey) -> Value {
     let mut status = key.status.clone().unwrap_or_default();
     for condition in &mut status.conditions {
@@ -131,7 +131,7 @@ async fn a_status_writer_adds_no_audit_line_and_no_event_to_the_life_of_a_key() 
     assert_eq!(actions(&scope, &operator), ["Create", "Rotate", "Suspend"]);
     assert!(!operator.stderr().contains("overlord"), "a forged role");
 
-    // What really changes is told, though the status says so already.
+    // A real change is logged, although the forged status has it already.
     forge(
         &scope,
         &json!({"previousSecret": null, "conditions": [], "roles": ["viewer"]}),

@@ -1,7 +1,7 @@
-//! Whatever the API server, a token server, a token or a file holds, the plugin shows it to people without
-//! what steers a terminal, and in no line of its own.
+//! The plugin shows text from the API server, a token server, a token or a file without terminal control characters,
+//! and never as a separate line.
 //!
-//! The API server is one that has the same hostile text in every field, also where the real one refuses it.
+//! The API server of these tests has the same hostile text in every field, even where a real one refuses it.
 
 mod world;
 

@@ -1,4 +1,4 @@
-//! Nobody waits until the work of another tenant is done.
+//! No tenant waits until the work of another one is done.
 
 use std::fmt::Write as _;
 

@@ -1,5 +1,5 @@
-//! Whatever refuses what the operator writes: the status says what it is, and once that is gone the key is
-//! ready within half a minute, with the secret that it would have had.
+//! Refused writes of the operator. The status names the cause. Once it is gone, the key is ready within half a minute,
+//! with the same secret that it would have had.
 
 mod obstacle;
 mod relabelled;
@@ -40,7 +40,7 @@ async fn recovers(obstacle: Obstacle) {
     }
 }
 
-/// Waits until the obstacle was met several times and the status says so; returns its message.
+/// Waits until several writes were refused and the status has the message. Returns it.
 async fn refused(scope: &Scope<'_>, expected: &str, before: usize) -> String {
     eventually("the operator tries again", async || {
         (refusals(scope).len() >= before + ATTEMPTS).then_some(())

@@ -1,4 +1,4 @@
-//! What stands in the way of Secrets in one namespace.
+//! Obstacles to Secrets in one namespace.
 
 use std::net::SocketAddr;
 
@@ -39,7 +39,7 @@ impl Obstacle {
         }
     }
 
-    /// What the status of a key has to say of it.
+    /// The text that the status of a key must have.
     pub(super) fn message(self) -> &'static str {
         match self {
             Self::Policy(_) => "denied request: not today",

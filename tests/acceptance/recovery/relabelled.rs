@@ -1,4 +1,4 @@
-//! Somebody changes the labels of what proves a secret, by which token servers find it.
+//! Changed labels of credential records, by which token servers find them.
 
 use apikey_api::names;
 use serde_json::json;
@@ -42,7 +42,7 @@ async fn is_good(credential: &Credential) {
 }
 
 #[tokio::test]
-async fn a_policy_that_relabels_verifiers_is_named_in_the_status_until_it_is_gone() {
+async fn a_policy_that_relabels_records_is_named_in_the_status_until_it_is_gone() {
     let scope = Scope::shared().await;
     let name = scope.namespace.clone();
     scope.apply(&relabels(&name));
@@ -84,7 +84,7 @@ async fn a_policy_that_relabels_verifiers_is_named_in_the_status_until_it_is_gon
 }
 
 #[tokio::test]
-async fn labels_of_a_verifier_that_somebody_changes_are_put_back() {
+async fn labels_of_a_record_that_somebody_changes_are_put_back() {
     let scope = Scope::shared().await;
     let server = Scope::token_server().await;
     let credential = scope.usable(server, "ci", "").await;

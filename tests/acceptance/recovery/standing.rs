@@ -1,5 +1,5 @@
-//! What stands where a secret is to be delivered: a Secret that can't be changed or removed, fields that another
-//! manager holds, a namespace that is going.
+//! Obstacles to the delivery of a secret: a Secret that can't be changed or removed, fields of another manager, a
+//! namespace that is being deleted.
 
 use apikey_api::{ApiKey, conditions, names};
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace};

@@ -1,7 +1,7 @@
-//! The API server's own record: every right of both accounts was used, and none was missing.
+//! The API server's audit log shows that every right of both accounts was used, and that none was missing.
 //!
-//! The API server is one that gives lists in pages. Lists that come as streams need the right to watch
-//! and no other, so that the right to list is used on older API servers alone.
+//! This API server sends lists in pages. Lists as streams need only the right to watch, so only older API servers
+//! use the right to list.
 
 use super::grants::granted;
 use super::life::{Processes, change_algorithm, live, lose_rings};

@@ -1,4 +1,4 @@
-//! What the API server's own objects grant a ServiceAccount.
+//! The rights that RBAC objects grant a ServiceAccount.
 
 use k8s_openapi::api::rbac::v1::{
     ClusterRole, ClusterRoleBinding, PolicyRule, Role, RoleBinding, RoleRef, Subject,

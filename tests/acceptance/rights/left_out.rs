@@ -1,4 +1,4 @@
-//! Whoever rules one namespace can take our rights there, and not those of others.
+//! A tenant can remove the operator's rights in its own namespace, and in no other.
 
 use super::{install_for, namespaced_cluster};
 use crate::support::{Login, eventually};

@@ -1,4 +1,4 @@
-//! A whole life of keys, so that both processes do everything that they ever do.
+//! The whole life of keys, in which both processes do everything that they ever do.
 
 use apikey_api::{ApiKey, names};
 

@@ -1,4 +1,4 @@
-//! Neither process may do what it does not need, and less where its namespaces are named.
+//! Both processes have only the rights that they need, and fewer if the chart names their namespaces.
 
 mod audit;
 mod grants;

@@ -1,4 +1,4 @@
-//! Where namespaces are named, their keys work whole and those of others are left alone.
+//! If the chart names namespaces, keys work there, and other namespaces are left alone.
 
 use apikey_api::ApiKey;
 

@@ -1,4 +1,4 @@
-//! Who may do what with Secrets, as the API server itself answers it.
+//! The rights of both accounts for Secrets, as the API server reports them.
 
 use k8s_openapi::api::authorization::v1::{
     ResourceAttributes, SubjectAccessReview, SubjectAccessReviewSpec,

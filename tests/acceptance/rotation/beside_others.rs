@@ -1,5 +1,4 @@
-//! A value that replaces another while others write to the Secret: it replaces no other value than the one
-//! that was observed, and nothing that others wrote.
+//! A rotation while others write to the Secret: it replaces only the observed value, and nothing that others wrote.
 
 use apikey_api::{ApiKey, names};
 use apikey_client::object::Decode as _;

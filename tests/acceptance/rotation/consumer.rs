@@ -1,4 +1,4 @@
-//! A consumer that reads its Secret and asks for a token, through rotations and killed controllers.
+//! A consumer that reads its Secret and asks for tokens during rotations and while controllers are killed.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
@@ -39,7 +39,7 @@ fn revision(secret: &Secret) -> i64 {
     annotations[names::ANNOTATION_REVISION].parse().unwrap()
 }
 
-/// Reads the Secret and asks for a token, until told to stop.
+/// Reads the Secret and asks for a token, until a stop is requested.
 async fn consume(
     scope: &Scope<'_>,
     server: &TokenServer,
@@ -66,7 +66,7 @@ async fn consume(
     }
 }
 
-/// Kills one of two controllers at random moments and starts it anew, until told to stop.
+/// Kills one of two controllers at random moments and starts it again, until a stop is requested.
 async fn kill_at_random(cluster: &Cluster, stop: &AtomicBool) -> u32 {
     let seed = std::process::id();
     println!("seed {seed}");
@@ -169,12 +169,12 @@ async fn no_delivered_secret_is_refused_through_a_hundred_rotations_under_killed
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_token_server_that_hears_late_refuses_no_secret_that_was_just_delivered() {
+async fn a_token_server_with_late_events_refuses_no_secret_that_was_just_delivered() {
     let cluster = Cluster::start();
     let scope = cluster.scope().await;
     let _operator = cluster.operator(&[]);
-    let road = cluster.road(Duration::from_millis(200)).await;
-    let server = cluster.token_server_by(&road);
+    let tcp_proxy = cluster.tcp_proxy(Duration::from_millis(200)).await;
+    let server = cluster.token_server_through(&tcp_proxy);
     server.ready().await;
     scope
         .usable(&server, "ci", "rotation: {overlapSeconds: 0}")
@@ -198,18 +198,18 @@ async fn a_token_server_that_hears_late_refuses_no_secret_that_was_just_delivere
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_token_server_that_hears_nothing_says_of_a_secret_that_may_be_new_to_try_again() {
+async fn a_token_server_without_events_answers_503_to_a_secret_that_may_be_new() {
     let cluster = Cluster::start();
     let scope = cluster.scope().await;
     let _operator = cluster.operator(&[]);
-    let mut road = cluster.road(Duration::ZERO).await;
-    let server = cluster.token_server_by(&road);
+    let mut tcp_proxy = cluster.tcp_proxy(Duration::ZERO).await;
+    let server = cluster.token_server_through(&tcp_proxy);
     server.ready().await;
     scope.usable(&server, "ci", "").await;
     let old = login(&scope.secrets().get("ci").await.unwrap());
     assert_eq!(server.token_of(&old.forged(1)).status, 401);
 
-    road.close().await;
+    tcp_proxy.close().await;
     server.process.logged("A watch failed").await;
     scope.rotate("ci", "1").await;
     let new = login(&scope.secrets().get("ci").await.unwrap());
@@ -218,7 +218,7 @@ async fn a_token_server_that_hears_nothing_says_of_a_secret_that_may_be_new_to_t
     assert_eq!(answer.headers["retry-after"], "1");
     assert_eq!(server.token_of(&old).status, 200);
 
-    road.open().await;
+    tcp_proxy.open().await;
     eventually("the new secret is accepted", async || {
         let answer = server.token_of(&new);
         assert!([200, 503].contains(&answer.status), "{answer:?}");

@@ -1,4 +1,4 @@
-//! Whoever may write Secrets, and no key, keeps no secret in service that is to be taken out of it.
+//! A tenant that may write Secrets and no keys can't keep a secret in service beyond its end.
 
 use std::time::Duration;
 
@@ -69,7 +69,7 @@ impl Leaked {
         assert_eq!(self.server.token_of(&login).status, 401);
     }
 
-    /// Does what the status says, and waits until that has helped.
+    /// Follows the instruction in the status, and waits until it has its effect.
     async fn is_replaced_once_it_is_deleted(&self) {
         self.scope.kubectl(&["delete", "secret", "ci"]);
         let deleted = Instant::now();
@@ -78,7 +78,7 @@ impl Leaked {
         assert!(took < BOUND, "replaced {took:?} after the deletion");
     }
 
-    /// Waits until the status says that delivery is held up.
+    /// Waits until the status reports that delivery is held up.
     async fn is_held_up(&self, reason: &str) {
         let key = self.scope.key("ci", "held up", is_held_up).await;
         let status = key.status.unwrap();

@@ -1,4 +1,4 @@
-//! A new secret without a wrong moment.
+//! Rotation without downtime.
 
 mod beside_others;
 mod consumer;

@@ -202,7 +202,7 @@ async fn the_overlap_of_a_request_by_the_plugin_is_for_no_later_request() {
 }
 
 #[tokio::test]
-async fn a_second_request_waits_for_the_overlap_and_the_status_says_how_to_go_on() {
+async fn a_second_request_waits_for_the_overlap_and_the_status_names_the_way_out() {
     let scope = Scope::shared().await;
     scope.apply_key("ci", "");
     scope.ready("ci").await;

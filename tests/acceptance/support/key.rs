@@ -11,9 +11,10 @@ use kube::Api;
 use kube::api::{Patch, PatchParams};
 use serde_json::json;
 
-use super::cluster::{OPERATOR_NAMESPACE, Scope};
+use super::cluster::OPERATOR_NAMESPACE;
 use super::credential::Credential;
 use super::eventually;
+use super::scope::Scope;
 use super::token::TokenServer;
 
 impl Scope<'_> {

@@ -1,4 +1,4 @@
-//! Every token and every refusal is in the audit trail, with who, what and why.
+//! The audit log has every token and every refusal, with caller, key and reason.
 
 use serde_json::{Value, json};
 
@@ -21,7 +21,7 @@ async fn lines(server: &TokenServer, action: &str, count: usize) -> Vec<Value> {
 }
 
 #[tokio::test]
-async fn tokens_and_refusals_are_told_with_key_organization_caller_and_reason() {
+async fn tokens_and_refusals_are_audited_with_key_organization_caller_and_reason() {
     let scope = Scope::shared().await;
     let server = scope.cluster.token_server(&GENEROUS);
     server.ready().await;

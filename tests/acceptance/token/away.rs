@@ -1,4 +1,4 @@
-//! The API server is away: keys are served from memory, and what changed is seen when it is back.
+//! While the API server is away, keys are served from memory. Changes have their effect when it is back.
 
 use std::collections::BTreeMap;
 use std::net::TcpStream;
@@ -8,7 +8,7 @@ use crate::support::{
 };
 
 const ACCOUNT: &str = "apikey-operator-token";
-/// What the token server watches; of Secrets the verifiers, the peppers and the signing keys.
+/// What the token server watches. Secrets are the credential records, the peppers and the signing keys.
 const WATCHES: [(&str, usize); 4] = [
     ("apikeys", 1),
     ("namespaces", 1),

@@ -1,4 +1,4 @@
-//! No secret, token, pepper, private key or hash is shown by either process, whoever asks for what.
+//! Neither process shows a secret, token, pepper, private key or hash in any response.
 
 use apikey_api::names;
 use base64::Engine as _;

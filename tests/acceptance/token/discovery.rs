@@ -1,4 +1,4 @@
-//! What the server publishes: where things are, the keys that check tokens, and its description.
+//! The documents that the server publishes: discovery, the keys that check tokens, and OpenAPI.
 
 use jsonwebtoken::jwk::JwkSet;
 use jsonwebtoken::{DecodingKey, Validation, decode, decode_header};

@@ -1,4 +1,4 @@
-//! Every error of the seed call, on the wire.
+//! The HTTP response of every error of the Appcircle-compatible call.
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
@@ -72,7 +72,7 @@ async fn whoever_is_no_usable_key_gets_the_same_bytes_whatever_the_reason() {
 }
 
 #[tokio::test]
-async fn a_malformed_call_is_told_what_is_wrong_with_it() {
+async fn the_answer_to_a_malformed_call_names_what_is_wrong() {
     let server = Scope::token_server().await;
     let path = "/auth/v1/api-key/token";
     let long = format!("name=a&secret={}", "x".repeat(17_000));
@@ -161,7 +161,7 @@ async fn an_organization_that_the_key_does_not_cover_is_forbidden() {
 }
 
 #[tokio::test]
-async fn too_many_refusals_are_told_to_wait_and_a_valid_caller_is_not() {
+async fn too_many_refusals_are_limited_and_a_valid_caller_is_not() {
     let scope = Scope::shared().await;
     let server = scope
         .cluster

@@ -1,4 +1,4 @@
-//! Nothing of a key outlives it, also when nobody is there to say that it is over.
+//! Nothing of a key outlives it, even while no controller runs.
 
 use crate::support::{Cluster, Login, Scope, ahead, form};
 

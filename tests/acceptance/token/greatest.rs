@@ -1,4 +1,4 @@
-//! What the token server makes, it takes: the greatest token there can be, at every endpoint.
+//! Every endpoint accepts the greatest token that the token server can issue.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 

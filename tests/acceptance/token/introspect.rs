@@ -1,4 +1,4 @@
-//! Token introspection (RFC 7662): a live look at a token or a secret.
+//! Token introspection (RFC 7662) with the current state of a token or a secret.
 
 use apikey_credential::{KeyId, Secret};
 use serde_json::{Value, json};
@@ -14,7 +14,7 @@ fn look(server: &TokenServer, asker: &Credential, token: &str) -> Answer {
     server.post(PATH, &headers, &form(&[("token", token)]))
 }
 
-/// What is said of the token.
+/// The introspection of the token.
 fn introspected(server: &TokenServer, asker: &Credential, token: &str) -> Value {
     let answer = look(server, asker, token);
     assert_eq!(answer.status, 200, "{answer:?}");
@@ -83,7 +83,7 @@ async fn a_token_and_a_secret_are_described_to_whoever_holds_a_key() {
 }
 
 #[tokio::test]
-async fn callers_say_who_they_are_by_header_by_body_or_by_a_token_of_theirs() {
+async fn callers_authenticate_by_header_by_body_or_by_a_token_of_theirs() {
     let scope = Scope::shared().await;
     let server = Scope::token_server().await;
     let asker = scope.usable(server, "asker", "").await;
@@ -210,7 +210,7 @@ async fn guesses_at_secrets_are_paid_for_and_counted_as_anywhere_else() {
 }
 
 #[tokio::test]
-async fn what_is_not_ours_is_inactive_and_nothing_more_is_said() {
+async fn what_is_not_ours_is_inactive_without_further_fields() {
     let scope = Scope::shared().await;
     let server = Scope::token_server().await;
     let asker = scope.usable(server, "asker", "").await;

@@ -1,4 +1,4 @@
-//! An issuer with a path is found by it, and what is beside that path is not there.
+//! An issuer with a path: clients find its metadata by the path, and nothing else is served beside it.
 
 use serde_json::Value;
 

@@ -1,4 +1,4 @@
-//! An API server of another cluster takes our tokens (structured authentication configuration).
+//! The API server of another cluster accepts the tokens (structured authentication configuration).
 
 use std::process::Output;
 
@@ -11,7 +11,7 @@ use crate::support::{Authority, Scope, TlsFiles, eventually, free_address, run};
 
 const AUDIENCE: &str = "kubernetes";
 
-/// The example, for this issuer.
+/// The example with this issuer.
 fn configuration(issuer: &str, ca_pem: &str) -> String {
     let example = include_str!("../../../examples/gateways/kube-apiserver.yaml");
     let mut lines = Vec::new();
@@ -27,7 +27,7 @@ fn configuration(issuer: &str, ca_pem: &str) -> String {
     lines.join("\n")
 }
 
-/// Runs kubectl with a token and nothing else to say who it is.
+/// Runs kubectl with a token as the only credential.
 fn kubectl(control_plane: &ControlPlane, token: &str, arguments: &[&str]) -> Output {
     let ca = BASE64.encode(control_plane.ca_pem());
     let cluster = json!({"server": control_plane.server_url(), "certificate-authority-data": ca});
@@ -49,7 +49,7 @@ fn kubectl(control_plane: &ControlPlane, token: &str, arguments: &[&str]) -> Out
         .unwrap()
 }
 
-/// Who the API server says the holder of a token is.
+/// The user that the API server sees in a token.
 fn who(control_plane: &ControlPlane, token: &str) -> Result<Value, String> {
     let output = kubectl(control_plane, token, &["auth", "whoami", "-o", "json"]);
     if !output.status.success() {

@@ -1,4 +1,4 @@
-//! `status.lastUsedAt` tells when a key was last used, and costs about a write in ten minutes.
+//! `status.lastUsedAt` has the last use of a key, and costs about one write in ten minutes.
 
 use apikey_api::{ApiKey, names};
 use k8s_openapi::jiff::SignedDuration;
@@ -17,7 +17,7 @@ fn last_use(key: &ApiKey) -> Option<k8s_openapi::jiff::Timestamp> {
 }
 
 #[tokio::test]
-async fn a_used_key_says_so_an_unused_one_does_not_and_the_flag_turns_it_off() {
+async fn a_used_key_reports_it_an_unused_one_does_not_and_the_flag_turns_it_off() {
     let cluster = Cluster::start();
     let _controller = cluster.operator(&["--leader-elect=false"]);
     let silent = cluster.token_server(&["--record-last-used=false"]);

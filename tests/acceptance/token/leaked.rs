@@ -1,5 +1,4 @@
-//! A secret that is taken out of service takes the tokens along that were made with it, wherever somebody
-//! looks at the key as it is now.
+//! The end of a secret ends the tokens that were made with it, for every check against the current key.
 
 use apikey_api::names;
 use apikey_credential::signing::{SigningKey, SigningRing};

@@ -1,4 +1,4 @@
-//! What the token server shows of itself can be read by whatever collects it.
+//! The metrics of the token server, and their format.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -50,7 +50,7 @@ fn families(text: &str) -> BTreeMap<String, String> {
 }
 
 #[tokio::test]
-async fn metrics_are_well_formed_and_tell_of_requests_keys_and_freshness() {
+async fn metrics_are_well_formed_and_cover_requests_keys_and_freshness() {
     let scope = Scope::shared().await;
     let server = Scope::token_server().await;
     scope.apply_key("ci", "");

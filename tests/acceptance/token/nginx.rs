@@ -1,5 +1,4 @@
-//! nginx asks the token server whether a request may pass, with the example configuration, and passes
-//! on requests to it.
+//! nginx with the example configuration asks the token server whether a request may pass.
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
@@ -35,7 +34,7 @@ fn echo(mut stream: TcpStream) {
     let _ = stream.write_all(answer.as_bytes());
 }
 
-/// The example, for these addresses.
+/// The example with these addresses.
 fn example(listen: SocketAddr, token_server: SocketAddr, app: SocketAddr) -> String {
     let mut example = include_str!("../../../examples/gateways/nginx.conf").to_owned();
     for (there, here) in [
@@ -80,7 +79,7 @@ fn nginx(folder: &Path, servers: &str) -> Process {
 
 #[tokio::test]
 #[ignore = "needs nginx; make consumers runs it"]
-async fn the_example_for_nginx_lets_keys_through_and_tells_the_upstream_who_they_are() {
+async fn the_example_for_nginx_lets_keys_through_and_names_them_to_the_upstream() {
     let scope = Scope::shared().await;
     let server = Scope::token_server().await;
     let key = scope.usable(server, "app", "roles: [a, b]").await;
@@ -219,7 +218,7 @@ async fn seen(
 
 #[tokio::test]
 #[ignore = "needs nginx; make consumers runs it"]
-async fn the_caller_is_known_by_what_nginx_adds_and_not_by_what_it_says_itself() {
+async fn the_caller_is_known_by_the_headers_of_nginx_and_not_by_its_own() {
     let scope = Scope::shared().await;
     let flags = ["--trusted-proxies=127.0.0.1"];
     let server = scope.cluster.token_server(&flags);

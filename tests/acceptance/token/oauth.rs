@@ -149,7 +149,7 @@ async fn each_wrong_request_gets_the_error_that_the_rfc_names() {
 }
 
 #[tokio::test]
-async fn a_client_that_is_no_key_is_refused_and_told_how_to_log_in() {
+async fn a_client_that_is_no_key_is_refused_with_a_challenge() {
     let scope = Scope::shared().await;
     let server = Scope::token_server().await;
     let key = scope.usable(server, "app", "").await;

@@ -1,4 +1,4 @@
-//! More checks than the machine can do: whoever comes with guesses waits, a known caller does not.
+//! More checks than the machine can do: callers that guess are limited, and known callers are served.
 
 use std::thread::ScopedJoinHandle;
 
@@ -42,7 +42,7 @@ fn assert_guesses_by_introspection_wait(server: &TokenServer, key: &Login) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_flood_of_guesses_at_slow_hashes_is_told_to_wait_and_a_known_caller_is_served() {
+async fn a_flood_of_guesses_at_slow_hashes_is_limited_and_a_known_caller_is_served() {
     let cluster = Cluster::start();
     let scope = cluster.scope().await;
     let slow = [

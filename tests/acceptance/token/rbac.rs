@@ -1,4 +1,4 @@
-//! The public process is poor: it can't read what it would not need, and never asks for more.
+//! The token server can't read what it does not need, and never tries to.
 
 use crate::support::{Cluster, OPERATOR_NAMESPACE, Scope, api_requests};
 

@@ -1,5 +1,5 @@
-//! Signing keys rotate, and what proves secrets is lost or damaged: nothing valid is refused that can
-//! be known, and the log says what to do.
+//! Rotation, loss and damage of signing keys, peppers and credential records. The server refuses no secret that it can
+//! still check, and the log names the way out.
 
 use apikey_api::names;
 use apikey_credential::signing::{Algorithm, SigningKey, SigningRing};
@@ -41,7 +41,7 @@ impl<'a> Stored<'a> {
         secrets.patch(&self.secret, &params, &patch).await.unwrap();
     }
 
-    /// Half of it, and the whole of a version that nobody knows yet.
+    /// A truncated document, and a whole one of an unknown version.
     fn damaged(&self) -> [Vec<u8>; 2] {
         let whole = String::from_utf8(self.whole.clone()).unwrap();
         let newer = whole.replace("\"version\":1", "\"version\":99");
@@ -178,7 +178,7 @@ async fn without_its_pepper_a_secret_is_proved_by_its_hash_and_then_remembered()
     .await;
 }
 
-/// A well-formed secret of a key that nobody has.
+/// A well-formed secret of an unknown key.
 fn with_checksum(login: Login) -> Login {
     use apikey_credential::{KeyId, Secret};
     let secret = Secret::from_entropy(&KeyId::from_entropy([0xab; 10]), [1; 32]);
@@ -189,7 +189,7 @@ fn with_checksum(login: Login) -> Login {
 }
 
 #[tokio::test]
-async fn damage_while_the_server_runs_refuses_nothing_valid_and_the_log_says_what_to_do() {
+async fn damage_while_the_server_runs_refuses_nothing_valid_and_the_log_names_the_way_out() {
     let cluster = Cluster::start();
     let scope = cluster.scope().await;
     let keys = minted(&cluster, &scope, ["one", "other"]).await;

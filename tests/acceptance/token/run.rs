@@ -1,4 +1,4 @@
-//! `apikey-operator run`: both parts in one process, which ends cleanly.
+//! `apikey-operator run`: both parts in one process, and a clean end.
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;

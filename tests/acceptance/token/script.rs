@@ -1,4 +1,4 @@
-//! The script of Appcircle's documentation runs unchanged but for the host.
+//! The script of Appcircle's documentation runs with only the host changed.
 
 use std::process::Command;
 

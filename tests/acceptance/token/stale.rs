@@ -1,4 +1,4 @@
-//! Beyond `--max-staleness` without a word from the API server, nobody is served.
+//! A server that is stale for longer than `--max-staleness` serves nobody.
 
 use crate::support::{Cluster, Login, eventually};
 
@@ -6,7 +6,7 @@ use crate::support::{Cluster, Login, eventually};
 const MAX_SECONDS: f64 = 6.0;
 
 #[tokio::test]
-async fn a_server_that_is_out_of_touch_for_too_long_refuses_all_until_it_hears_again() {
+async fn a_server_that_is_stale_for_too_long_refuses_all_until_it_is_fresh_again() {
     let mut cluster = Cluster::start();
     let _controller = cluster.operator(&["--leader-elect=false"]);
     let server = cluster.token_server(&["--max-staleness=6s"]);

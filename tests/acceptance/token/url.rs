@@ -1,4 +1,4 @@
-//! Delivered Secrets say where the token endpoint is.
+//! Delivered Secrets have the URL of the token endpoint.
 
 use crate::support::{Cluster, eventually};
 

@@ -17,7 +17,7 @@ pub(crate) struct Access {
 impl Access {
     /// A command with `KUBECONFIG`, `ETCDCTL_ENDPOINTS`, the tools first on its `PATH`, and the
     /// caches of kubectl and helm in the control plane's folder; helm and etcdctl settings and
-    /// kubectl preferences of the user have no say.
+    /// The user's kubectl preferences have no effect.
     pub(crate) fn command(&self, program: impl AsRef<OsStr>) -> Command {
         let mut command = Command::new(program);
         for (name, _) in env::vars_os() {

@@ -49,7 +49,7 @@ pub struct ControlPlane {
     url: String,
 }
 
-/// A fault still has to be told where the logs stay.
+/// A failed start. A fault still needs the folder of the kept logs.
 enum Failure {
     Fault(Fault),
     Error(Error),

@@ -15,7 +15,7 @@ const COUNT: u16 = 12_000;
 /// Ports between the first choices of two processes that were started one after the other.
 const STRIDE: u32 = 401;
 
-/// A port of the loopback interface that nobody listens on. It is chosen once in the life of this process,
+/// A free port of the loopback interface. It is chosen once in the life of this process,
 /// until the range is used up, and is never one that the system chooses.
 ///
 /// # Errors

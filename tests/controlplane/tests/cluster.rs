@@ -172,7 +172,7 @@ fn etcdctl_sees_the_value_of_a_secret_in_clear_for_as_long_as_the_secret_exists(
         .kubectl()
         .args(["create", "secret", "generic", "found", &literal]))?;
     assert!(is_stored(&cluster, VALUE)?);
-    // The environment of any other command leads there too, whatever the user's own says.
+    // The environment of any other command leads there too, whatever the user's environment is.
     let key = "/registry/secrets/default/found";
     let script = "etcdctl get --keys-only \"$1\"";
     let keys = run(cluster.command("sh").args(["-c", script, "sh", key]))?;

@@ -96,7 +96,7 @@ fn exec_passes_a_termination_on_and_cleans_up() -> Outcome {
 }
 
 #[test]
-fn exec_tells_its_own_failures_from_those_of_the_command() -> Outcome {
+fn exec_distinguishes_its_own_failures_from_those_of_the_command() -> Outcome {
     let code = |command: &mut Command| {
         command
             .stderr(Stdio::null())

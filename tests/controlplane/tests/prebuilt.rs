@@ -72,7 +72,7 @@ impl Machine {
         command.output()
     }
 
-    /// What the plan says of each tool, without versions and files.
+    /// The plan for each tool, without versions and files.
     fn plan(&self, assets: Option<&Path>, tools: &[&str]) -> Result<Vec<String>, Box<dyn Error>> {
         let output = self.run(assets, &[&["--plan"], tools].concat())?;
         if !output.status.success() {
@@ -271,7 +271,7 @@ fn a_program_that_does_not_run_is_named() -> Outcome {
         "{text}"
     );
 
-    // The head of an executable of a machine that nobody has.
+    // The header of an executable for an unknown machine.
     let mut foreign = b"\x7fELF\x02\x01\x01\0\0\0\0\0\0\0\0\0\x02\0".to_vec();
     foreign.extend([0xff, 0xfe]);
     foreign.resize(4096, 0);

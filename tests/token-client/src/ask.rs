@@ -90,7 +90,7 @@ impl Asker {
     }
 }
 
-/// Trusts nobody: the addresses are those of plain HTTP, and the image has no authorities.
+/// Trusts no certificate: the addresses are plain HTTP, and the image has no authorities.
 fn builder() -> ClientBuilder {
     Client::builder()
         .tls_certs_only([])

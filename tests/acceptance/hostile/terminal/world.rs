@@ -1,5 +1,5 @@
-//! A cluster and a token server in one that answer with hostile text, and the plugin that asks them. Each
-//! object is one that the plugin shows whole.
+//! A server that answers with hostile text as API server and as token server, and the plugin that calls it. The plugin
+//! shows each object in full.
 
 use std::fmt::Write as _;
 use std::net::{SocketAddr, TcpListener};

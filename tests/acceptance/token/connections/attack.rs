@@ -1,4 +1,4 @@
-//! Each attack holds every connection that it gets, from more sources than there are places.
+//! Attacks that hold every connection that they get, from more sources than the server has places.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
@@ -271,7 +271,7 @@ impl Unfinished {
 #[tokio::test(flavor = "multi_thread")]
 async fn memory_stays_when_many_connections_send_requests_that_they_never_finish() {
     let scope = Scope::shared().await;
-    // Enough for 60 and for 240 MiB, if nobody counted.
+    // Enough for 60 and for 240 MiB, if there were no limits.
     for (unfinished, connections) in [(Unfinished::Fields, 15), (Unfinished::Body, 250)] {
         let server = scope.cluster.token_server(&[]);
         server.ready().await;

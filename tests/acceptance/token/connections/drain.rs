@@ -1,4 +1,4 @@
-//! Busy callers across SIGTERM.
+//! Busy callers while the server ends after SIGTERM.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -14,10 +14,10 @@ use crate::support::{Scope, eventually};
 /// Callers of each version of HTTP.
 const CALLERS: u8 = 8;
 
-/// What became of a caller: the requests that were answered, until it was told to go elsewhere.
+/// The result of a caller: the number of answered requests until the server ended the connection.
 type Outcome = Result<usize, String>;
 
-/// Asks on one connection until an answer says that it is the last.
+/// Sends requests on one connection until a response closes it.
 async fn http_1(from: u8, address: SocketAddr, answered: Arc<AtomicUsize>) -> Outcome {
     let stream = connect(source(from), address).await;
     let mut stream = BufReader::new(stream.map_err(|error| error.to_string())?);
@@ -32,7 +32,7 @@ async fn http_1(from: u8, address: SocketAddr, answered: Arc<AtomicUsize>) -> Ou
     Ok(0)
 }
 
-/// Asks on one connection until a GOAWAY says that nothing more is taken.
+/// Sends requests on one connection until a GOAWAY.
 async fn http_2(from: u8, address: SocketAddr, answered: Arc<AtomicUsize>) -> Outcome {
     let stream = connect(source(from), address).await;
     let stream = stream.map_err(|error| error.to_string())?;

@@ -1,4 +1,4 @@
-//! How long connections last.
+//! The deadlines of connections.
 
 use std::time::Instant;
 
@@ -8,7 +8,7 @@ use super::{SMALL, breathe, closed, connect, request, source};
 use crate::support::{SOON, Scope, eventually};
 
 #[tokio::test]
-async fn an_idle_connection_and_an_old_one_end_and_metrics_say_why() {
+async fn an_idle_connection_and_an_old_one_end_and_metrics_have_the_reason() {
     let scope = Scope::shared().await;
     let flags = ["--idle-timeout=2s", "--max-connection-age=5s"];
     let server = scope.cluster.token_server(&flags);

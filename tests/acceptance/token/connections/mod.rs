@@ -1,4 +1,4 @@
-//! Callers that hold connections: others are served, memory stays, and an end breaks nothing.
+//! Callers that hold connections. Others are served, memory stays bounded, and a shutdown breaks no request.
 
 mod attack;
 mod drain;

@@ -18,7 +18,7 @@ use super::{Cluster, Operator, TokenServer, free_address};
 type Silent = watch::Receiver<usize>;
 
 /// A proxy to the API server. It is open until it is closed or the runtime ends.
-pub(crate) struct Road {
+pub(crate) struct TcpProxy {
     far: SocketAddr,
     near: SocketAddr,
     late: Duration,
@@ -29,9 +29,9 @@ pub(crate) struct Road {
 
 impl Cluster {
     /// Opens a proxy that delays every answer by this time.
-    pub(crate) async fn road(&self, late: Duration) -> Road {
+    pub(crate) async fn tcp_proxy(&self, late: Duration) -> TcpProxy {
         let (_, far) = self.control_plane.server_url().split_once("://").unwrap();
-        let mut road = Road {
+        let mut tcp_proxy = TcpProxy {
             far: far.parse().unwrap(),
             near: free_address(),
             late,
@@ -39,41 +39,42 @@ impl Cluster {
             opened: watch::Sender::new(0),
             silent: watch::Sender::new(0),
         };
-        road.open().await;
-        road
+        tcp_proxy.open().await;
+        tcp_proxy
     }
 
     /// Starts a token server that reaches the API server through this proxy.
-    pub(crate) fn token_server_by(&self, road: &Road) -> TokenServer {
-        let file = self.kubeconfig_by(road, "token-server");
+    pub(crate) fn token_server_through(&self, tcp_proxy: &TcpProxy) -> TokenServer {
+        let file = self.kubeconfig_through(tcp_proxy, "token-server");
         let logs = self.control_plane.logs_dir();
         let arguments = Arguments::of("token-server", &[]);
         TokenServer::start(free_address(), &file, logs, arguments)
     }
 
     /// Starts an operator with the least hashing cost that reaches the API server through this proxy.
-    pub(crate) fn operator_by(&self, road: &Road, flags: &[&str]) -> Operator {
-        let file = self.kubeconfig_by(road, "operator");
+    pub(crate) fn operator_through(&self, tcp_proxy: &TcpProxy, flags: &[&str]) -> Operator {
+        let file = self.kubeconfig_through(tcp_proxy, "operator");
         let logs = self.control_plane.logs_dir();
         let flags = [flags, &CHEAP].concat();
         Operator::start(&file, logs, Arguments::of("controller", &flags))
     }
 
-    fn kubeconfig_by(&self, road: &Road, process: &str) -> PathBuf {
+    fn kubeconfig_through(&self, tcp_proxy: &TcpProxy, process: &str) -> PathBuf {
         let own = match process {
             "operator" => self.service_account(),
             _ => self.token_service_account(),
         };
         let kubeconfig = std::fs::read_to_string(own).unwrap();
-        let kubeconfig = kubeconfig.replace(&road.far.to_string(), &road.near.to_string());
-        let name = format!("road-{}-{process}.kubeconfig", road.near.port());
+        let kubeconfig =
+            kubeconfig.replace(&tcp_proxy.far.to_string(), &tcp_proxy.near.to_string());
+        let name = format!("tcp-proxy-{}-{process}.kubeconfig", tcp_proxy.near.port());
         let file = self.control_plane.dir().join(name);
         std::fs::write(&file, kubeconfig).unwrap();
         file
     }
 }
 
-impl Road {
+impl TcpProxy {
     /// Accepts connections again.
     pub(crate) async fn open(&mut self) {
         let listener = TcpListener::bind(self.near).await.unwrap();
@@ -109,7 +110,7 @@ impl Road {
     }
 
     /// Makes all present and future connections pass no data, without an end.
-    pub(crate) fn silence_for_ever(&self) {
+    pub(crate) fn silence_forever(&self) {
         self.silent.send_replace(usize::MAX);
     }
 }
