@@ -2,6 +2,8 @@
 //!
 //! Sources: RFC 7519, RFC 8725 (one algorithm per key), RFC 9068 section 4.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64URL;
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 
@@ -98,7 +100,8 @@ fn signed_by(token: &Jwt, jwks: &Value) -> Result<String, Invalid> {
             key: key.algorithm().as_str(),
         });
     }
-    if key.verify(token.message.as_bytes(), &token.signature) {
+    let signature = BASE64URL.encode(&token.signature);
+    if key.verify(token.message.as_bytes(), &signature) {
         Ok(kid)
     } else {
         Err(Invalid::Signature)
@@ -141,8 +144,6 @@ fn audience(token: &Jwt, wanted: &Wanted<'_>) -> Result<(), Invalid> {
 
 #[cfg(test)]
 mod tests {
-    use base64::Engine as _;
-    use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64URL;
     use serde_json::json;
 
     use super::*;
