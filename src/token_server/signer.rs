@@ -7,15 +7,14 @@ use std::sync::Arc;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64URL;
 use k8s_openapi::jiff::Timestamp;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use super::claims::Claims;
 use super::document::Document;
 use super::refusal::Refusal;
 use super::size::MAX_TOKEN_BYTES;
+use apikey_credential::jwt::{ACCESS_TOKEN_TYPE, Signed, Token};
 use apikey_credential::signing::{SigningKey, SigningRing};
-
-const TYPE: &str = "at+jwt";
 
 /// Signs and reads access tokens.
 #[derive(Debug)]
@@ -26,14 +25,11 @@ pub struct Signer {
     jwks: Document,
 }
 
-#[derive(Serialize, Deserialize)]
-struct Header {
-    alg: String,
-    typ: String,
-    kid: String,
-    /// Extensions that a reader must understand. None is supported.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    crit: Option<serde_json::Value>,
+#[derive(Serialize)]
+struct Header<'a> {
+    alg: &'static str,
+    typ: &'static str,
+    kid: &'a str,
 }
 
 impl Signer {
@@ -45,10 +41,9 @@ impl Signer {
         let mut headers = Vec::new();
         for key in ring.keys() {
             let header = Header {
-                alg: key.algorithm().as_str().to_owned(),
-                typ: TYPE.to_owned(),
-                kid: key.kid().to_owned(),
-                crit: None,
+                alg: key.algorithm().as_str(),
+                typ: ACCESS_TOKEN_TYPE,
+                kid: key.kid(),
             };
             let encoded = BASE64URL.encode(serde_json::to_vec(&header)?);
             headers.push((Arc::clone(key), encoded));
@@ -99,21 +94,10 @@ impl Signer {
     /// The claims of a token that a key of the ring signed. It does not check the time.
     #[must_use]
     pub fn read(&self, token: &str) -> Option<Claims<'static>> {
-        if token.len() > MAX_TOKEN_BYTES {
-            return None;
-        }
-        let (message, signature) = token.rsplit_once('.')?;
-        let (header, payload) = message.split_once('.')?;
-        let header: Header = serde_json::from_slice(&BASE64URL.decode(header).ok()?).ok()?;
-        let key = self.ring.find(&header.kid)?;
-        let ours = header.typ == TYPE
-            && header.crit.is_none()
-            && header.alg == key.algorithm().as_str()
-            && key.verify(message.as_bytes(), &BASE64URL.decode(signature).ok()?);
-        if !ours {
-            return None;
-        }
-        serde_json::from_slice(&BASE64URL.decode(payload).ok()?).ok()
+        let token = Token::parse(token, MAX_TOKEN_BYTES).ok()?;
+        let key = self.ring.find(token.kid()?)?;
+        let signed = token.verify_access_token::<Claims<'static>>(key.public());
+        signed.ok().map(Signed::at_any_time)
     }
 }
 

@@ -1,4 +1,4 @@
-//! Secrets and their verification: secret format, hashes, fingerprints, the credential record, signing keys.
+//! Secrets and their verification: secret format, hashes, fingerprints, the credential record, signing keys, tokens.
 //! This crate has no Kubernetes client.
 //!
 //! A secret exists in clear text only as a [`Secret`], which redacts `Debug`, does not implement `Display` or
@@ -8,6 +8,7 @@
 pub mod fingerprint;
 pub mod hash;
 pub mod hex;
+pub mod jwt;
 mod key_id;
 pub mod memory;
 pub mod random;

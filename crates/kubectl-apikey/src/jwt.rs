@@ -2,17 +2,16 @@
 
 use std::fmt;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64URL;
 use k8s_openapi::jiff::Timestamp;
 use serde_json::{Map, Value};
 
 use super::exit::Failure;
 use super::time;
 use apikey_credential::Secret;
+use apikey_credential::jwt::{Malformed, Unverified, numeric_date};
 
 /// Maximum length of a token, in characters.
-const MAX_CHARS: usize = 64 * 1024;
+pub(super) const MAX_CHARS: usize = 64 * 1024;
 /// Claims that are times.
 const TIMES: [&str; 4] = ["iat", "nbf", "exp", "auth_time"];
 /// The order in which claims are printed. Other claims follow.
@@ -35,47 +34,22 @@ const ORDER: [&str; 16] = [
     "jti",
 ];
 
-/// The decoded parts of a token.
+/// A token for people to read. Its signature is not verified.
 pub(super) struct Jwt {
     pub(super) header: Map<String, Value>,
     pub(super) claims: Map<String, Value>,
-    /// The signed part of the token.
-    pub(super) message: String,
-    pub(super) signature: Vec<u8>,
-}
-
-/// Why a text is not a token.
-#[derive(Debug, PartialEq, Eq, thiserror::Error)]
-pub(super) enum Malformed {
-    #[error("a token has three parts, separated by '.', and this has {0}")]
-    Parts(usize),
-    #[error("it is longer than {MAX_CHARS} characters")]
-    Length,
-    #[error("its {0} can't be read: it was cut or changed")]
-    Part(&'static str),
+    /// The token itself.
+    pub(super) text: String,
 }
 
 impl Jwt {
     /// Decodes the parts of a token.
     pub(super) fn parse(text: &str) -> Result<Self, Malformed> {
-        if text.len() > MAX_CHARS {
-            return Err(Malformed::Length);
-        }
-        let parts: Vec<_> = text.split('.').collect();
-        let [header, claims, signature] = parts[..] else {
-            return Err(Malformed::Parts(parts.len()));
-        };
-        let object = |part: &str, what| {
-            let bytes = BASE64URL.decode(part).ok();
-            let object = bytes.and_then(|bytes| serde_json::from_slice(&bytes).ok());
-            object.ok_or(Malformed::Part(what))
-        };
-        let signature = BASE64URL.decode(signature).ok();
+        let Unverified { header, claims } = Unverified::parse(text, MAX_CHARS)?;
         Ok(Self {
-            header: object(header, "header")?,
-            claims: object(claims, "claims")?,
-            message: format!("{header}.{claims}"),
-            signature: signature.ok_or(Malformed::Part("signature"))?,
+            header,
+            claims,
+            text: text.to_owned(),
         })
     }
 
@@ -89,18 +63,13 @@ impl Jwt {
         self.claims.get(name).and_then(Value::as_str)
     }
 
-    /// Returns a time claim (RFC 7519: seconds since 1970, with optional fractions).
-    pub(super) fn time(&self, name: &str) -> Option<Timestamp> {
-        time_of(self.claims.get(name)?)
-    }
-
     /// Returns the claims as names and values. Times include their distance from now.
     pub(super) fn lines(&self, now: Timestamp) -> Vec<(String, String)> {
         let place = |name: &str| ORDER.iter().position(|known| *known == name);
         let mut claims: Vec<_> = self.claims.iter().collect();
         claims.sort_by_key(|(name, _)| place(name).unwrap_or(ORDER.len()));
         let lines = claims.into_iter().map(|(name, value)| {
-            let shown = TIMES.contains(&name.as_str()).then(|| time_of(value));
+            let shown = TIMES.contains(&name.as_str()).then(|| numeric_date(value));
             let text = match shown.flatten() {
                 Some(time) => format!("{time} ({})", time::relative(time, now)),
                 None => words(value),
@@ -115,17 +84,6 @@ impl fmt::Debug for Jwt {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Jwt([redacted])")
     }
-}
-
-#[expect(
-    clippy::cast_possible_truncation,
-    reason = "a fraction of a second is dropped, and a number beyond all times is no time"
-)]
-fn time_of(value: &Value) -> Option<Timestamp> {
-    let seconds = value
-        .as_i64()
-        .or_else(|| value.as_f64().map(|seconds| seconds.floor() as i64))?;
-    Timestamp::from_second(seconds).ok()
 }
 
 /// Formats a value without JSON brackets and quotes if it has a plain form.
@@ -156,6 +114,8 @@ pub(super) fn refuse_secret(argument: &str, instead: &str) -> Result<(), Failure
 
 #[cfg(test)]
 mod tests {
+    use base64::Engine as _;
+    use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64URL;
     use serde_json::json;
 
     use super::*;
@@ -169,8 +129,10 @@ mod tests {
     fn a_token_is_taken_apart_and_its_times_are_told_in_words() {
         let text = token(&json!({"zzz": 1, "exp": 120, "roles": ["a", "b"], "iss": "x"}));
         let jwt = Jwt::parse(&text).unwrap();
+        let (_, signature) = jwt.text.rsplit_once('.').unwrap();
+        let signature = BASE64URL.decode(signature).unwrap();
         assert_eq!(
-            (jwt.header("alg"), &*jwt.signature),
+            (jwt.header("alg"), &*signature),
             (Some("ES256"), &b"sig"[..])
         );
         let line = |name: &str, text: &str| (name.to_owned(), text.to_owned());

@@ -18,6 +18,7 @@ use super::terminal::{DIM, GOOD};
 use super::text::styled;
 use super::{input, table};
 use apikey_api::endpoints;
+use apikey_credential::jwt::Malformed;
 
 /// Check an access token with the public keys of its issuer, and print its claims.
 ///
@@ -77,7 +78,7 @@ Examples:
 
 pub(super) async fn run(flags: &Verify, call: &mut Invocation) -> Result<(), Failure> {
     let text = text(flags)?;
-    let no_token = |error: jwt::Malformed| Failure::no(format!("not a token: {error}"));
+    let no_token = |error: Malformed| Failure::no(format!("not a token: {error}"));
     let token = Jwt::parse(text.trim()).map_err(no_token)?;
     let (jwks, source) = keys(flags, &token, call).await?;
     let wanted = Wanted {

@@ -7,8 +7,7 @@ use aws_lc_rs::encoding::{AsDer as _, Pkcs8V1Der};
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::rsa::{self, KeySize, PublicKeyComponents};
 use aws_lc_rs::signature::{
-    ECDSA_P256_SHA256_FIXED, ECDSA_P256_SHA256_FIXED_SIGNING, ED25519, EcdsaKeyPair,
-    Ed25519KeyPair, KeyPair as _, ParsedPublicKey, RSA_PKCS1_2048_8192_SHA256, RSA_PKCS1_SHA256,
+    ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair, KeyPair as _, RSA_PKCS1_SHA256,
 };
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64URL;
@@ -16,19 +15,20 @@ use k8s_openapi::jiff::Timestamp;
 use sha2::{Digest as _, Sha256};
 use zeroize::Zeroizing;
 
+use super::public::PublicKey;
 use super::rotation::Lifetime;
 use super::signature::{MAX_SIGNATURE, Signature};
 use super::{Algorithm, Error};
 
 /// Public members of a JSON Web Key, in the order in which RFC 7638 hashes them.
-type Public = BTreeMap<&'static str, String>;
+type Members = BTreeMap<&'static str, String>;
 
 /// A key pair, ready to use.
 pub struct SigningKey {
     kid: String,
     pair: Pair,
-    verifier: ParsedPublicKey,
-    public: Public,
+    public: PublicKey,
+    members: Members,
     created_at: Timestamp,
     signs_from: Timestamp,
 }
@@ -84,12 +84,13 @@ impl SigningKey {
     }
 
     fn new(pair: Pair, created_at: Timestamp, signs_from: Timestamp) -> Result<Self, Error> {
-        let public = pair.public()?;
+        let members = pair.public()?;
+        let public = PublicKey::from_jwk(&serde_json::json!(members));
         Ok(Self {
-            kid: thumbprint(&public)?,
-            verifier: pair.verifier()?,
+            kid: thumbprint(&members)?,
+            public: public.map_err(|_| Error::Unusable)?,
             pair,
-            public,
+            members,
             created_at,
             signs_from,
         })
@@ -140,10 +141,10 @@ impl SigningKey {
         }
     }
 
-    /// Whether this key made this signature of the message.
+    /// The public key.
     #[must_use]
-    pub fn verify(&self, message: &[u8], signature: &[u8]) -> bool {
-        self.verifier.verify_sig(message, signature).is_ok()
+    pub const fn public(&self) -> &PublicKey {
+        &self.public
     }
 
     /// The public key as a JSON Web Key (RFC 7517), with `use`, `alg` and `kid`.
@@ -154,8 +155,8 @@ impl SigningKey {
             ("alg", self.algorithm().as_str()),
             ("kid", &self.kid),
         ];
-        let public = self.public.iter().map(|(name, value)| (*name, &**value));
-        let members = public
+        let members = self.members.iter().map(|(name, value)| (*name, &**value));
+        let members = members
             .chain(usage)
             .map(|(name, value)| (name.to_owned(), value.into()));
         serde_json::Value::Object(members.collect())
@@ -178,7 +179,7 @@ impl SigningKey {
 }
 
 impl Pair {
-    fn public(&self) -> Result<Public, Error> {
+    fn public(&self) -> Result<Members, Error> {
         let members = match self {
             Self::Es256(pair) => {
                 // An uncompressed point is 4, x, y (SEC 1, 2.3.3).
@@ -213,17 +214,6 @@ impl Pair {
         };
         Ok(members.into_iter().collect())
     }
-
-    fn verifier(&self) -> Result<ParsedPublicKey, Error> {
-        let parsed = match self {
-            Self::Es256(pair) => ParsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, pair.public_key()),
-            Self::Rs256(pair) => {
-                ParsedPublicKey::new(&RSA_PKCS1_2048_8192_SHA256, pair.public_key())
-            }
-            Self::EdDsa(pair) => ParsedPublicKey::new(&ED25519, pair.public_key()),
-        };
-        parsed.map_err(|_| Error::Unusable)
-    }
 }
 
 impl fmt::Debug for SigningKey {
@@ -247,7 +237,7 @@ impl Lifetime for SigningKey {
 }
 
 /// RFC 7638: base64url of the SHA-256 of the required members, sorted by name and without spaces.
-fn thumbprint(public: &Public) -> Result<String, Error> {
+fn thumbprint(public: &Members) -> Result<String, Error> {
     let json = serde_json::to_vec(public).map_err(|_| Error::Failed("name a signing key"))?;
     Ok(BASE64URL.encode(Sha256::digest(json)))
 }
@@ -274,20 +264,23 @@ mod tests {
             let (ours, other) = (key(algorithm), key(algorithm));
             let signature = ours.sign(b"message").unwrap();
             let signature = signature.as_ref();
+            let verify = |key: &SigningKey, message: &[u8], signature: &[u8]| {
+                key.public().verify(message, &BASE64URL.encode(signature))
+            };
             let length = if algorithm == Algorithm::Rs256 {
                 256
             } else {
                 64
             };
             assert_eq!(signature.len(), length);
-            assert!(ours.verify(b"message", signature), "{algorithm}");
-            assert!(!ours.verify(b"massage", signature), "{algorithm}");
-            assert!(!other.verify(b"message", signature), "{algorithm}");
-            assert!(!ours.verify(b"message", &signature[1..]), "{algorithm}");
-            assert!(!ours.verify(b"message", b""), "{algorithm}");
+            assert!(verify(&ours, b"message", signature), "{algorithm}");
+            assert!(!verify(&ours, b"massage", signature), "{algorithm}");
+            assert!(!verify(&other, b"message", signature), "{algorithm}");
+            assert!(!verify(&ours, b"message", &signature[1..]), "{algorithm}");
+            assert!(!verify(&ours, b"message", b""), "{algorithm}");
             let mut flipped = signature.to_vec();
             flipped[20] ^= 1;
-            assert!(!ours.verify(b"message", &flipped), "{algorithm}");
+            assert!(!verify(&ours, b"message", &flipped), "{algorithm}");
         }
     }
 

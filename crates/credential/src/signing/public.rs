@@ -1,11 +1,10 @@
 //! Public keys, read from a JSON Web Key of any issuer.
 
-use aws_lc_rs::rsa::PublicKeyComponents;
-use aws_lc_rs::signature::{
-    ECDSA_P256_SHA256_FIXED, ED25519, RSA_PKCS1_2048_8192_SHA256, UnparsedPublicKey,
-};
+use std::ops::RangeInclusive;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64URL;
+use jsonwebtoken::DecodingKey;
 use serde_json::Value;
 
 use super::Algorithm;
@@ -13,14 +12,13 @@ use super::Algorithm;
 /// A public key. It verifies signatures only with its own algorithm, regardless of the algorithm that a token
 /// names.
 #[derive(Clone, Debug)]
-pub struct PublicKey(Kind);
-
-#[derive(Clone, Debug)]
-enum Kind {
-    Es256(Vec<u8>),
-    Rs256(PublicKeyComponents<Vec<u8>>),
-    EdDsa(Vec<u8>),
+pub struct PublicKey {
+    algorithm: Algorithm,
+    key: DecodingKey,
 }
+
+/// Lengths of an RSA modulus: 2048 to 8192 bits. RFC 7518 section 3.3 has no upper bound. Unit: bytes.
+const RSA_BYTES: RangeInclusive<usize> = 256..=1024;
 
 /// A JSON Web Key can't be used to verify tokens.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -55,22 +53,29 @@ impl PublicKey {
                 Err(BadJwk::Member(name))
             }
         };
-        let kind = match (text("kty"), text("crv")) {
+        let (algorithm, key) = match (text("kty"), text("crv")) {
             // An uncompressed point is 4, x, y (SEC 1, 2.3.3).
             (Some("EC"), Some("P-256")) => {
-                Kind::Es256([vec![4], exactly_32("x")?, exactly_32("y")?].concat())
+                let point = [vec![4], exactly_32("x")?, exactly_32("y")?].concat();
+                (Algorithm::Es256, DecodingKey::from_ec_der(&point))
             }
-            (Some("OKP"), Some("Ed25519")) => Kind::EdDsa(exactly_32("x")?),
-            (Some("RSA"), _) => Kind::Rs256(PublicKeyComponents {
-                n: bytes("n")?,
-                e: bytes("e")?,
-            }),
+            (Some("OKP"), Some("Ed25519")) => {
+                let point = exactly_32("x")?;
+                (Algorithm::EdDsa, DecodingKey::from_ed_der(&point))
+            }
+            (Some("RSA"), _) => {
+                let (n, e) = (bytes("n")?, bytes("e")?);
+                if !RSA_BYTES.contains(&n.len()) {
+                    return Err(BadJwk::Member("n"));
+                }
+                let key = DecodingKey::from_rsa_raw_components(&n, &e);
+                (Algorithm::Rs256, key)
+            }
             _ => return Err(BadJwk::Kind),
         };
-        let key = Self(kind);
         let fits = |name, wanted| text(name).is_none_or(|text| text == wanted);
-        if fits("use", "sig") && fits("alg", key.algorithm().as_str()) {
-            Ok(key)
+        if fits("use", "sig") && fits("alg", algorithm.as_str()) {
+            Ok(Self { algorithm, key })
         } else {
             Err(BadJwk::Purpose)
         }
@@ -79,26 +84,20 @@ impl PublicKey {
     /// Signature algorithm of the key.
     #[must_use]
     pub const fn algorithm(&self) -> Algorithm {
-        match self.0 {
-            Kind::Es256(_) => Algorithm::Es256,
-            Kind::Rs256(_) => Algorithm::Rs256,
-            Kind::EdDsa(_) => Algorithm::EdDsa,
-        }
+        self.algorithm
     }
 
-    /// Whether the owner of the private key made this signature of the message.
+    /// Whether the owner of the private key made this signature of the message. The signature is in the
+    /// format of RFC 7515, in base64url.
     #[must_use]
-    pub fn verify(&self, message: &[u8], signature: &[u8]) -> bool {
-        let checked = match &self.0 {
-            Kind::Es256(point) => {
-                UnparsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, point).verify(message, signature)
-            }
-            Kind::EdDsa(point) => {
-                UnparsedPublicKey::new(&ED25519, point).verify(message, signature)
-            }
-            Kind::Rs256(numbers) => numbers.verify(&RSA_PKCS1_2048_8192_SHA256, message, signature),
+    pub fn verify(&self, message: &[u8], signature: &str) -> bool {
+        let algorithm = match self.algorithm {
+            Algorithm::Es256 => jsonwebtoken::Algorithm::ES256,
+            Algorithm::Rs256 => jsonwebtoken::Algorithm::RS256,
+            Algorithm::EdDsa => jsonwebtoken::Algorithm::EdDSA,
         };
-        checked.is_ok()
+        jsonwebtoken::crypto::verify(signature, message, &self.key, algorithm)
+            .is_ok_and(|is_right| is_right)
     }
 }
 
@@ -117,12 +116,12 @@ mod tests {
             let [key, other] = [(); 2].map(|()| SigningKey::generate(algorithm, now, now).unwrap());
             let public = PublicKey::from_jwk(&key.jwk()).unwrap();
             assert_eq!(public.algorithm(), algorithm);
-            let signature = key.sign(b"message").unwrap();
-            assert!(public.verify(b"message", signature.as_ref()));
-            assert!(!public.verify(b"another", signature.as_ref()));
-            let foreign = other.sign(b"message").unwrap();
-            assert!(!public.verify(b"message", foreign.as_ref()));
-            assert!(!public.verify(b"message", b""));
+            let signature = BASE64URL.encode(key.sign(b"message").unwrap());
+            assert!(public.verify(b"message", &signature));
+            assert!(!public.verify(b"another", &signature));
+            let foreign = BASE64URL.encode(other.sign(b"message").unwrap());
+            assert!(!public.verify(b"message", &foreign));
+            assert!(!public.verify(b"message", ""));
         }
     }
 
@@ -142,5 +141,11 @@ mod tests {
         assert_eq!(with("kty", json!("oct")), BadJwk::Kind);
         assert_eq!(with("crv", json!("P-384")), BadJwk::Kind);
         assert_eq!(with("x", json!("AA")), BadJwk::Member("x"));
+        for bytes in [128, 255, 1025] {
+            let n = BASE64URL.encode(vec![0xff; bytes]);
+            let rsa = json!({"kty": "RSA", "n": n, "e": "AQAB"});
+            let refused = PublicKey::from_jwk(&rsa).unwrap_err();
+            assert_eq!(refused, BadJwk::Member("n"), "{bytes}");
+        }
     }
 }

@@ -6,7 +6,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use k8s_openapi::jiff::Timestamp;
 
-use crate::jwt::{Jwt, Malformed};
+use crate::jwt::Jwt;
+use apikey_credential::jwt::Malformed;
 use apikey_credential::{FormatError, Secret};
 
 const ARMOR_BEGIN: &str = "-----BEGIN AGE ENCRYPTED FILE-----";
@@ -120,7 +121,7 @@ pub(super) fn identify(bytes: &[u8], now: Timestamp) -> Finding {
             finding.problem = Some(format!("its {part} can't be read: it was cut or changed"));
             return finding;
         }
-        Err(Malformed::Part(_) | Malformed::Parts(_) | Malformed::Length) => {}
+        Err(Malformed::Part(_) | Malformed::Parts(_) | Malformed::Length(_)) => {}
     }
     within(text)
 }

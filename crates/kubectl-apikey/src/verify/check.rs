@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use crate::jwt::{self, Jwt};
 use crate::time;
+use apikey_credential::jwt::{Malformed, Members, Refused, Signed, Token, Untimely};
 use apikey_credential::signing::{BadJwk, PublicKey};
 
 /// How far the clock of the issuer may be ahead of the local clock.
@@ -27,24 +28,24 @@ pub(super) struct Wanted<'a> {
 pub(super) enum Invalid {
     #[error("the key set has no list `keys`")]
     NoKeySet,
-    #[error("its type is '{0}', and an access token has the type at+jwt")]
-    Type(String),
+    #[error(transparent)]
+    Malformed(#[from] Malformed),
+    #[error(transparent)]
+    Refused(#[from] Refused),
     #[error("it names no key (`kid`), and the key set has {0}")]
     NoKid(usize),
     #[error("the key set has no key '{0}': is it of another issuer, or older than the key set?")]
     UnknownKid(String),
     #[error("key '{0}' of the key set is of no use: {1}")]
     BadKey(String, BadJwk),
-    #[error("it is signed by '{said}', and its key is for {key}")]
-    Algorithm { said: String, key: &'static str },
-    #[error("the signature is wrong: it was changed, or somebody else made it")]
-    Signature,
     #[error("it has no expiry (`exp`)")]
     NoExpiry,
     #[error("it expired at {0} ({1})")]
     Expired(Timestamp, String),
     #[error("it is valid from {0} on ({1}): is the clock of this machine right?")]
     NotYet(Timestamp, String),
+    #[error("its `{0}` is not a time")]
+    NoTime(&'static str),
     #[error("its issuer is '{said}', and not '{wanted}'")]
     Issuer { said: String, wanted: String },
     #[error("it is for '{said}', and not for {wanted}")]
@@ -53,35 +54,20 @@ pub(super) enum Invalid {
 
 /// Returns the id of the key that signed the token, if the token is valid.
 pub(super) fn check(token: &Jwt, jwks: &Value, wanted: &Wanted<'_>) -> Result<String, Invalid> {
-    let kid = signed_by(token, jwks)?;
-    let typ = token.header("typ").unwrap_or_default().to_lowercase();
-    if typ != "at+jwt" && typ != "application/at+jwt" {
-        return Err(Invalid::Type(typ));
-    }
-    let now = wanted.now;
-    let expiry = token.time("exp").ok_or(Invalid::NoExpiry)?;
-    if expiry <= now {
-        return Err(Invalid::Expired(expiry, time::relative(expiry, now)));
-    }
-    for name in ["nbf", "iat"] {
-        let from = token
-            .time(name)
-            .filter(|from| from.duration_since(now) > LEEWAY);
-        if let Some(from) = from {
-            return Err(Invalid::NotYet(from, time::relative(from, now)));
-        }
-    }
-    issuer(token, wanted)?;
-    audience(token, wanted)?;
+    let token = Token::parse(&token.text, jwt::MAX_CHARS)?;
+    let (kid, signed) = signed_by(&token, jwks)?;
+    let claims = timely(signed, wanted.now)?;
+    issuer(&claims, wanted)?;
+    audience(&claims, wanted)?;
     Ok(kid)
 }
 
-/// Returns the id of the key that signed the token.
-fn signed_by(token: &Jwt, jwks: &Value) -> Result<String, Invalid> {
+/// Returns the id of the key that signed the token, and the claims.
+fn signed_by(token: &Token<'_>, jwks: &Value) -> Result<(String, Signed<Members>), Invalid> {
     let keys = jwks.get("keys").and_then(Value::as_array);
     let keys = keys.ok_or(Invalid::NoKeySet)?;
     let kid_of = |jwk: &Value| jwk.get("kid").and_then(Value::as_str).map(str::to_owned);
-    let jwk = match (token.header("kid"), &keys[..]) {
+    let jwk = match (token.kid(), &keys[..]) {
         (Some(kid), _) => keys
             .iter()
             .find(|jwk| kid_of(jwk).as_deref() == Some(kid))
@@ -91,22 +77,21 @@ fn signed_by(token: &Jwt, jwks: &Value) -> Result<String, Invalid> {
     };
     let kid = kid_of(jwk).unwrap_or_else(|| "without an id".to_owned());
     let key = PublicKey::from_jwk(jwk).map_err(|bad| Invalid::BadKey(kid.clone(), bad))?;
-    let said = token.header("alg").unwrap_or_default();
-    if said != key.algorithm().as_str() {
-        return Err(Invalid::Algorithm {
-            said: said.to_owned(),
-            key: key.algorithm().as_str(),
-        });
-    }
-    if key.verify(token.message.as_bytes(), &token.signature) {
-        Ok(kid)
-    } else {
-        Err(Invalid::Signature)
-    }
+    let signed = token.verify_access_token(&key)?;
+    Ok((kid, signed))
 }
 
-fn issuer(token: &Jwt, wanted: &Wanted<'_>) -> Result<(), Invalid> {
-    let said = token.claim("iss").unwrap_or_default();
+fn timely(signed: Signed<Members>, now: Timestamp) -> Result<Members, Invalid> {
+    signed.at(now, LEEWAY).map_err(|untimely| match untimely {
+        Untimely::NoExpiry => Invalid::NoExpiry,
+        Untimely::Expired(expiry) => Invalid::Expired(expiry, time::relative(expiry, now)),
+        Untimely::NotYet(from) => Invalid::NotYet(from, time::relative(from, now)),
+        Untimely::NoTime(name) => Invalid::NoTime(name),
+    })
+}
+
+fn issuer(claims: &Members, wanted: &Wanted<'_>) -> Result<(), Invalid> {
+    let said = claims.text("iss").unwrap_or_default();
     match &wanted.issuer {
         Some(wanted) if said.trim_end_matches('/') != wanted => Err(Invalid::Issuer {
             said: said.to_owned(),
@@ -116,12 +101,12 @@ fn issuer(token: &Jwt, wanted: &Wanted<'_>) -> Result<(), Invalid> {
     }
 }
 
-fn audience(token: &Jwt, wanted: &Wanted<'_>) -> Result<(), Invalid> {
+fn audience(claims: &Members, wanted: &Wanted<'_>) -> Result<(), Invalid> {
     if wanted.audiences.is_empty() {
         return Ok(());
     }
-    let said = token.claims.get("aud").cloned().unwrap_or_default();
-    let holds = |audience: &String| match &said {
+    let said = claims.get("aud").unwrap_or(&Value::Null);
+    let holds = |audience: &String| match said {
         Value::String(one) => one == audience,
         Value::Array(many) => many.iter().any(|one| one.as_str() == Some(audience)),
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::Object(_) => false,
@@ -134,7 +119,7 @@ fn audience(token: &Jwt, wanted: &Wanted<'_>) -> Result<(), Invalid> {
         .iter()
         .map(|audience| format!("'{audience}'"));
     Err(Invalid::Audience {
-        said: jwt::words(&said),
+        said: jwt::words(said),
         wanted: quoted.collect::<Vec<_>>().join(" or "),
     })
 }
@@ -184,11 +169,15 @@ mod tests {
         for algorithm in Algorithm::ALL {
             let (key, other) = (key(algorithm), key(algorithm));
             let keys = set(&[&other, &key]);
-            let mut token = signed(&key, &header(&key), &json!({"exp": 101}));
+            let token = signed(&key, &header(&key), &json!({"exp": 101}));
             let wanted = at_100(None, &[]);
             assert_eq!(check(&token, &keys, &wanted).unwrap(), key.kid());
-            token.message.push('A');
-            assert_eq!(check(&token, &keys, &wanted), Err(Invalid::Signature));
+            let changed = signed(&key, &header(&key), &json!({"exp": 102}));
+            let (message, _) = changed.text.rsplit_once('.').unwrap();
+            let (_, signature) = token.text.rsplit_once('.').unwrap();
+            let changed = Jwt::parse(&format!("{message}.{signature}")).unwrap();
+            let refused = check(&changed, &keys, &wanted);
+            assert_eq!(refused, Err(Invalid::Refused(Refused::Signature)));
             let unknown = check(&token, &set(&[&other]), &wanted);
             assert_eq!(unknown, Err(Invalid::UnknownKid(key.kid().to_owned())));
         }
@@ -201,12 +190,14 @@ mod tests {
             let header = json!({"alg": algorithm, "kid": key.kid(), "typ": "at+jwt"});
             let token = signed(&key, &header, &json!({"exp": 101}));
             let refused = check(&token, &set(&[&key]), &at_100(None, &[])).unwrap_err();
-            assert!(matches!(refused, Invalid::Algorithm { .. }), "{refused}");
+            let is_by_algorithm = matches!(refused, Invalid::Refused(Refused::Algorithm { .. }));
+            assert!(is_by_algorithm, "{refused}");
         }
         let header = json!({"alg": "ES256", "kid": key.kid(), "typ": "JWT"});
         let token = signed(&key, &header, &json!({"exp": 101}));
         let refused = check(&token, &set(&[&key]), &at_100(None, &[]));
-        assert_eq!(refused, Err(Invalid::Type("jwt".to_owned())));
+        let typ = Refused::Type("jwt".to_owned());
+        assert_eq!(refused, Err(Invalid::Refused(typ)));
     }
 
     #[test]
