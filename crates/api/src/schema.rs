@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::bounds::{
     MAX_ANNOTATIONS_CHARS, MAX_AUDIENCE_CHARS, MAX_AUDIENCES, MAX_AUDIENCES_CHARS, MAX_ROLE_CHARS,
-    MAX_ROLES, MAX_ROLES_CHARS, MAX_SUB_ORG_ROLES,
+    MAX_ROLES, MAX_ROLES_CHARS, MAX_SUB_ORG_ROLES, MAX_TOKEN_TTL_SECONDS,
 };
 use super::expiry;
 
@@ -42,7 +42,12 @@ pub(super) fn lifetime_days(_: &mut SchemaGenerator) -> Schema {
 }
 
 pub(super) fn token_ttl_seconds(_: &mut SchemaGenerator) -> Schema {
-    json_schema!({"type": "integer", "format": "int32", "minimum": 60, "maximum": 86_400})
+    json_schema!({
+        "type": "integer",
+        "format": "int32",
+        "minimum": 60,
+        "maximum": MAX_TOKEN_TTL_SECONDS,
+    })
 }
 
 pub(super) fn rotation_days(_: &mut SchemaGenerator) -> Schema {

@@ -10,6 +10,7 @@ use crate::limits::Limits;
 use crate::namespaces::namespace_allowed;
 use crate::organization_id::{default_organization_id, organization_id};
 use crate::owners;
+use crate::token_lifetime::token_ttl_seconds;
 use crate::verdict::{Assessment, Denial, Verdict};
 
 /// Parses `spec.expiry`. See [`expiry::parse`].
@@ -60,7 +61,7 @@ pub fn assess(input: &Input<'_>) -> Assessment {
         organization: subject.org.to_owned(),
         organization_id,
         roles: roles.clone(),
-        token_ttl_seconds: grants::token_ttl_seconds(input, limits),
+        token_ttl_seconds: token_ttl_seconds(input, organization, input.parent),
     };
     let (further, uncovered) = grants::in_sub_organizations(input);
     let grants = if verdict == Verdict::Allowed {
