@@ -103,9 +103,12 @@ mod tests {
             (format!("a: '{VALUE}\n"), "line 1, column "),
         ] {
             let read = serde_saphyr::from_str::<BTreeMap<String, serde_json::Value>>(&yaml);
-            let told = Problem::of(&read.unwrap_err()).to_string();
-            assert!(told.starts_with(expected), "{told}\n{expected}");
-            assert!(!told.contains(VALUE) && !told.contains('\n'), "{told}");
+            let message = Problem::of(&read.unwrap_err()).to_string();
+            assert!(message.starts_with(expected), "{message}\n{expected}");
+            assert!(
+                !message.contains(VALUE) && !message.contains('\n'),
+                "{message}"
+            );
         }
     }
 }

@@ -51,12 +51,12 @@ pub(super) async fn each<T: Display>(
         let name = key::name(key);
         match result {
             Ok(what) => {
-                let line = program::told(&format!("apikey/{name} {what}"), &call.program);
+                let line = program::with_name(&format!("apikey/{name} {what}"), &call.program);
                 written = written.and_then(|()| bar.suspend(|| call.terminal.print(line)));
             }
             Err(failure) => {
                 let failure = failure.about(&format!("apikey/{name}"));
-                bar.suspend(|| told(&failure, count, call));
+                bar.suspend(|| print(&failure, count, call));
                 failures.push(failure);
             }
         }
@@ -64,22 +64,22 @@ pub(super) async fn each<T: Display>(
     bar.finish_and_clear();
     for name in missing {
         let failure = Failure::not_found(format!("apikey/{name}: not found"));
-        told(&failure, count, call);
+        print(&failure, count, call);
         failures.push(failure);
     }
     for key in &unreadable {
         let failure = pages::unreadable(key);
-        told(&failure, count, call);
+        print(&failure, count, call);
         failures.push(failure);
     }
     summary(failures, count).and(written)
 }
 
 /// Prints one of several failures. A single failure is printed at the end of the call.
-fn told(failure: &Failure, count: usize, call: &mut Invocation) {
+fn print(failure: &Failure, count: usize, call: &mut Invocation) {
     if count > 1 {
         call.terminal
-            .note(program::told(failure.message(), &call.program));
+            .note(program::with_name(failure.message(), &call.program));
     }
 }
 

@@ -143,7 +143,7 @@ pub(super) async fn run(flags: &Check, call: &mut Invocation) -> Result<(), Fail
         }
     };
     for finding in &mut findings {
-        finding.fix = program::told(&finding.fix, &call.program);
+        finding.fix = program::with_name(&finding.fix, &call.program);
     }
     let healthy = is_healthy(&findings);
     match flags.output {
@@ -193,7 +193,7 @@ async fn until_healthy(
             match failed {
                 None => return,
                 Some(finding) => {
-                    spinner.say(format!("Waiting: {}: {}", finding.name, finding.message));
+                    spinner.set_message(format!("Waiting: {}: {}", finding.name, finding.message));
                 }
             }
         }

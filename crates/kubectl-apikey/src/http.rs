@@ -21,7 +21,7 @@ const DEADLINE: Duration = Duration::from_secs(10);
 /// Maximum size of a response, in bytes.
 const MAX_ANSWER_BYTES: usize = 1024 * 1024;
 /// Maximum length of server text that is printed, in characters.
-const MAX_SAID_CHARS: usize = 500;
+const MAX_MESSAGE_CHARS: usize = 500;
 
 /// Builds a client for this address.
 pub(super) fn client(url: &Url) -> Result<Client, Failure> {
@@ -62,15 +62,15 @@ pub(super) struct Answer {
 
 impl Answer {
     /// Returns the error that the server reports, in the format of either endpoint.
-    pub(super) fn said(&self) -> String {
+    pub(super) fn message(&self) -> String {
         let json: Value = serde_json::from_str(&self.body).unwrap_or_default();
         let field = |name: &str| json.get(name).and_then(Value::as_str);
-        let said = match (field("error"), field("error_description")) {
+        let message = match (field("error"), field("error_description")) {
             (Some(error), Some(description)) => format!("{error}: {description}"),
             (Some(error), None) => error.to_owned(),
             (None, _) => self.body.trim().to_owned(),
         };
-        said.chars().take(MAX_SAID_CHARS).collect()
+        message.chars().take(MAX_MESSAGE_CHARS).collect()
     }
 }
 
@@ -247,17 +247,17 @@ mod tests {
 
     #[test]
     fn an_error_is_told_in_the_words_of_the_server() {
-        let said = |body: &str| {
+        let message = |body: &str| {
             let answer = Answer {
                 status: 400,
                 retry_after: None,
                 body: body.to_owned().into(),
             };
-            answer.said()
+            answer.message()
         };
-        assert_eq!(said(r#"{"error":"no"}"#), "no");
+        assert_eq!(message(r#"{"error":"no"}"#), "no");
         let oauth = r#"{"error":"invalid_scope","error_description":"no such role"}"#;
-        assert_eq!(said(oauth), "invalid_scope: no such role");
-        assert_eq!(said("<html>\n"), "<html>");
+        assert_eq!(message(oauth), "invalid_scope: no such role");
+        assert_eq!(message("<html>\n"), "<html>");
     }
 }

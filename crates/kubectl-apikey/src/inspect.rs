@@ -10,7 +10,7 @@ use kube::api::ListParams;
 use kube::core::Request;
 use serde_json::{Map, Value};
 
-use self::identify::{Finding, Kind, identify};
+use self::identify::{Identified, Kind, identify};
 use super::exit::{Exit, Failure};
 use super::format::Machine;
 use super::invocation::Invocation;
@@ -98,14 +98,14 @@ pub(super) async fn run(flags: &Inspect, call: &mut Invocation) -> Result<(), Fa
             call.program
         ));
     }
-    say(flags, &finding, call)?;
+    print(flags, &finding, call)?;
     match &finding.problem {
         Some(problem) => Err(Failure::new(Exit::No, problem.clone())),
         None => Ok(()),
     }
 }
 
-fn say(flags: &Inspect, finding: &Finding, call: &mut Invocation) -> Result<(), Failure> {
+fn print(flags: &Inspect, finding: &Identified, call: &mut Invocation) -> Result<(), Failure> {
     if flags.output == Some(Form::Json) {
         let facts = finding.facts.iter();
         let facts: Map<String, Value> = facts

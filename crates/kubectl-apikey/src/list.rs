@@ -103,7 +103,7 @@ pub(super) async fn run(flags: &List, call: &mut Invocation) -> Result<(), Failu
     keys.retain(|(key, _)| wanted(key, flags, now));
     keys.sort_by(|(a, _), (b, _)| flags.sort_by.compare(a, b));
     let is_table = matches!(flags.output, None | Some(Form::Wide));
-    tell_of(&unreadable, flags, is_table, call);
+    warn_of_unreadable(&unreadable, flags, is_table, call);
     if flags.is_filtered() && !is_table {
         unreadable.clear();
     }
@@ -162,7 +162,12 @@ fn split(all: Vec<Stored<Sent<Result<ApiKey, Unreadable>>>>) -> Result<Split, Fa
 }
 
 /// Reports which keys can't be read and how that affects the filters.
-fn tell_of(unreadable: &[(Unread, Whole)], flags: &List, is_table: bool, call: &mut Invocation) {
+fn warn_of_unreadable(
+    unreadable: &[(Unread, Whole)],
+    flags: &List,
+    is_table: bool,
+    call: &mut Invocation,
+) {
     for (key, _) in unreadable {
         call.terminal.warn(pages::unreadable(key).message());
     }

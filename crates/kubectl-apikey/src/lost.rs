@@ -143,13 +143,13 @@ mod tests {
     async fn what_stays_unknown_is_said_with_both_reasons() {
         let away = async || Err(Failure::failed("the server is away"));
         let ended = certain(async || answer(Some(504)).await, away, plain).await;
-        let said = ended.unwrap_err();
+        let failure = ended.unwrap_err();
         for part in [
             "failed to write: no",
             "the server is away",
             "run this again",
         ] {
-            assert!(said.message().contains(part), "{}", said.message());
+            assert!(failure.message().contains(part), "{}", failure.message());
         }
     }
 }

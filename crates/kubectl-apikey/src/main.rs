@@ -183,7 +183,7 @@ fn main() -> ExitCode {
     match result {
         Ok(()) => Exit::Done.into(),
         Err(failure) => {
-            let why = program::told(failure.message(), &call.program);
+            let why = program::with_name(failure.message(), &call.program);
             call.terminal.fail(&why);
             failure.exit().into()
         }

@@ -9,7 +9,7 @@ use k8s_openapi::jiff::Timestamp;
 use serde::Serialize;
 use zeroize::Zeroizing;
 
-use super::delivered::{self, Delivered, Value};
+use super::delivered::{self, DeliveredSecret, Value};
 use super::exit::Failure;
 use super::format::escaped;
 use super::invocation::Invocation;
@@ -75,7 +75,8 @@ pub(super) async fn run(flags: &Reveal, call: &mut Invocation) -> Result<(), Fai
     // All checks come before the claim, so that a failed check loses no secret.
     let identity = opener(flags, &key)?;
     if let Some(warning) = warning(&key, call.clock.now()) {
-        call.terminal.warn(program::told(&warning, &call.program));
+        call.terminal
+            .warn(program::with_name(&warning, &call.program));
     }
     let is_claimed = key.reveals_once();
     if is_claimed && Terminal::is_discarded() {
@@ -185,7 +186,7 @@ struct Document<'a> {
 fn render(
     flags: &Reveal,
     key: &ApiKey,
-    delivered: &Delivered,
+    delivered: &DeliveredSecret,
     identity: Option<&Zeroizing<String>>,
     call: &mut Invocation,
 ) -> Result<Zeroizing<String>, Failure> {

@@ -314,11 +314,11 @@ fn accepted(url: &Url, answer: &Answer) -> Result<Zeroizing<String>, Failure> {
         });
     let status = answer.status;
     let why = match status {
-        400 | 401 | 403 | 429 | 503 => answer.said(),
+        400 | 401 | 403 | 429 | 503 => answer.message(),
         300..400 => {
             "it redirects, and a secret is sent nowhere else; give the final address".into()
         }
-        _ => format!("is it a token server? It says: {}", answer.said()),
+        _ => format!("is it a token server? It says: {}", answer.message()),
     };
     let exit = match status {
         400 | 401 | 403 | 429 | 503 => Exit::No,

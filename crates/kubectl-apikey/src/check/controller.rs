@@ -127,9 +127,9 @@ mod tests {
         assert_eq!(state(None, 110), State::Failed);
         let mut given_back = lease("");
         given_back.spec.as_mut().unwrap().renew_time = None;
-        let said = judge(Some(&given_back), None, at(110)).message;
-        assert_eq!(said, "nobody holds the Lease in namespace ''");
-        let said = judge(Some(&lease("pod")), None, at(400)).message;
-        assert!(said.ends_with("for 5m"), "{said}");
+        let message = judge(Some(&given_back), None, at(110)).message;
+        assert_eq!(message, "nobody holds the Lease in namespace ''");
+        let message = judge(Some(&lease("pod")), None, at(400)).message;
+        assert!(message.ends_with("for 5m"), "{message}");
     }
 }

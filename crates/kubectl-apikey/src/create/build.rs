@@ -70,7 +70,7 @@ pub(super) fn refuse(faults: &[(String, String)]) -> Result<(), Failure> {
     if faults.is_empty() {
         return Ok(());
     }
-    let said = faults.iter().map(|(field, message)| {
+    let messages = faults.iter().map(|(field, message)| {
         let field = field.trim_start_matches('.');
         let (_, flag) = FLAGS
             .into_iter()
@@ -79,8 +79,8 @@ pub(super) fn refuse(faults: &[(String, String)]) -> Result<(), Failure> {
             .unwrap_or_default();
         format!("{flag} ({field}): {message}")
     });
-    let said: Vec<_> = said.collect();
-    Err(Failure::usage(said.join("; ")))
+    let messages: Vec<_> = messages.collect();
+    Err(Failure::usage(messages.join("; ")))
 }
 
 fn secret(flags: &Create) -> Option<DeliveredSecretSpec> {

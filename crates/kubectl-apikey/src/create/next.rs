@@ -13,7 +13,7 @@ use apikey_client::error::request;
 use apikey_client::object::Answer;
 use apikey_credential::Secret;
 
-pub(super) async fn say(
+pub(super) async fn print(
     call: &mut Invocation,
     cluster: &Cluster,
     key: &ApiKey,
@@ -24,7 +24,7 @@ pub(super) async fn say(
         let when = time::relative(end, call.clock.now());
         call.terminal.note(format!("It expires {end} ({when})."));
     }
-    let how = program::told(&hint(key, &cluster.namespace), &call.program);
+    let how = program::with_name(&hint(key, &cluster.namespace), &call.program);
     if !shows || key.reveals_once() || !flags.recipients.is_empty() {
         call.terminal.note(how);
         return Ok(());

@@ -91,7 +91,7 @@ impl Checker {
         kind: Kind,
         mut value: Value,
         now: Timestamp,
-    ) -> Vec<schema::Finding> {
+    ) -> Vec<schema::Violation> {
         let definition = self.of(kind);
         let mut found = metadata::check(&definition.metadata, &value);
         schema::unknown(&definition.schema, &value, "", &mut found);
@@ -115,7 +115,7 @@ impl Checker {
     }
 
     /// Evaluates the validation rules of the definition, except transition rules.
-    fn rules(&self, definition: &Definition, value: &Value) -> Vec<schema::Finding> {
+    fn rules(&self, definition: &Definition, value: &Value) -> Vec<schema::Violation> {
         let broken = self
             .validator
             .validate_compiled(&definition.rules, value, None);
@@ -137,21 +137,21 @@ impl Checker {
 }
 
 /// Reports an invalid expiry without the value in the message. The definition refuses it too.
-fn bad_expiry(value: &Value) -> Option<schema::Finding> {
+fn bad_expiry(value: &Value) -> Option<schema::Violation> {
     let text = value.pointer("/spec/expiry")?.as_str()?;
     let bad = expiry::parse(text).err()?;
     Some(("spec.expiry".to_owned(), format!("'{text}' {bad}")))
 }
 
 /// Reports a recipient with a wrong checksum, which the schema can't detect.
-fn mistyped_recipient(value: &Value) -> Option<schema::Finding> {
+fn mistyped_recipient(value: &Value) -> Option<schema::Violation> {
     let listed = value.pointer("/spec/secret/recipients")?.as_array()?;
     let texts = listed.iter().filter_map(Value::as_str).map(str::to_owned);
     let bad = Recipients::parse(&texts.collect::<Vec<_>>()).err()?;
     Some(("spec.secret.recipients".to_owned(), bad.to_string()))
 }
 
-fn passed(value: &Value, now: Timestamp) -> Option<schema::Finding> {
+fn passed(value: &Value, now: Timestamp) -> Option<schema::Violation> {
     let expiry = value.pointer("/spec/expiry").and_then(Value::as_str);
     let end = apikey_policy::spec_expiry(expiry).ok().flatten()?;
     (end <= now).then(|| {

@@ -143,7 +143,7 @@ impl World {
             require_organizations: true,
         });
         let leaves_out = |name: &String| self.uncovered(document, &key.spec.org, name);
-        let mut problems = told(document, &key.spec.org, &assessment, leaves_out);
+        let mut problems = problems_of(document, &key.spec.org, &assessment, leaves_out);
         problems.extend(absent);
         problems
     }
@@ -257,7 +257,7 @@ fn decidable(
     organization
 }
 
-fn told(
+fn problems_of(
     document: &Document,
     org: &str,
     assessment: &Assessment,
