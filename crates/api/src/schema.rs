@@ -136,7 +136,7 @@ pub(super) fn roles(_: &mut SchemaGenerator) -> Schema {
         "x-kubernetes-validations": [together(
             "roles",
             MAX_ROLES_CHARS,
-            "take shorter names, or give some of the roles to another key",
+            "use shorter names, or give some of the roles to another key",
         )],
     })
 }
@@ -148,8 +148,8 @@ fn together(field: &str, max_chars: u32, fix: &str) -> Value {
     json!({
         "rule": format!("self.map(text, size(text)).sum() <= {max_chars}"),
         "message": format!(
-            "`{field}` must have at most {max_chars} characters together, or its tokens get too long \
-             for the headers of gateways: {fix}"
+            "`{field}` must have at most {max_chars} characters in total, because a token must fit \
+             into an HTTP header: {fix}"
         ),
     })
 }
@@ -158,8 +158,8 @@ pub(super) fn sub_organizations(generator: &mut SchemaGenerator) -> Schema {
     let mut roles = roles(generator);
     roles.insert(
         "description".to_owned(),
-        "What the key may do there, as keys of that organization's role catalogue (its parent's if \
-         it has none): 1 to 64, each once. Omitted: `spec.roles`."
+        "What the key may do there: role keys from the catalogue of that organization (of its \
+         parent, if it has none), 1 to 64, each once. Defaults to `spec.roles`."
             .into(),
     );
     let mut org = dns_label();
@@ -179,8 +179,8 @@ pub(super) fn sub_organizations(generator: &mut SchemaGenerator) -> Schema {
                 "self.map(sub, has(sub.roles) ? size(sub.roles) : 0).sum() <= {MAX_SUB_ORG_ROLES}"
             ),
             "message": format!(
-                "`subOrgs` must have at most {MAX_SUB_ORG_ROLES} roles together: leave `roles` out where \
-                 those of the key will do, or make a key for each"
+                "`subOrgs` must have at most {MAX_SUB_ORG_ROLES} roles in total: leave out `roles` \
+                 where `spec.roles` is enough, or create several keys"
             ),
         }],
     })
@@ -212,7 +212,7 @@ pub(super) fn token_audiences(_: &mut SchemaGenerator) -> Schema {
         json!([together(
             "token.audiences",
             MAX_AUDIENCES_CHARS,
-            "name fewer, or shorter ones",
+            "use fewer or shorter audiences",
         )]),
     );
     audiences
@@ -352,8 +352,8 @@ pub(super) fn template_annotations(_: &mut SchemaGenerator) -> Schema {
     let together = json!({
         "rule": format!("self.map(k, size(k) + size(self[k])).sum() <= {MAX_ANNOTATIONS_CHARS}"),
         "message": format!(
-            "`template.annotations` must have at most {MAX_ANNOTATIONS_CHARS} characters together, keys \
-             included: remove some, or shorten them"
+            "`template.annotations` must have at most {MAX_ANNOTATIONS_CHARS} characters in total, \
+             including keys: remove some, or shorten them"
         ),
     });
     let rules = json!([qualified_keys("template.annotations"), together]);
@@ -369,7 +369,7 @@ pub(super) fn login_name(_: &mut SchemaGenerator) -> Schema {
         "pattern": "^[a-z0-9]([a-z0-9._-]*[a-z0-9])?$",
         "x-kubernetes-validations": [{
             "rule": "!self.contains('..')",
-            "message": "`name` must not have '..' in it: it becomes part of an e-mail address",
+            "message": "`name` must not contain '..', because it becomes part of an e-mail address",
         }],
     })
 }
@@ -383,7 +383,8 @@ pub(super) fn data_key(_: &mut SchemaGenerator) -> Schema {
         "pattern": "^[-._a-zA-Z0-9]+$",
         "x-kubernetes-validations": [{
             "rule": "self != '.' && !self.startsWith('..')",
-            "message": "it must not be '.' or begin with '..': no Secret has such a data key",
+            "message": "must not be '.' or begin with '..', because a Secret can't have such a \
+                        data key",
         }],
     })
 }
@@ -432,13 +433,14 @@ pub(super) fn previous_secret(_: &mut SchemaGenerator) -> Schema {
         "required": ["revision", "validUntil"],
         "properties": {
             "revision": {
-                "description": "Its number.",
+                "description": "Number of the replaced secret.",
                 "type": "integer",
                 "format": "int64",
                 "minimum": 1,
             },
             "validUntil": {
-                "description": "Time from which it is refused; never after the expiry of the key.",
+                "description": "Time from which the replaced secret is refused, at the latest the \
+                                expiry of the key.",
                 "type": "string",
                 "format": "date-time",
             },

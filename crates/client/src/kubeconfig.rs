@@ -27,7 +27,7 @@ pub enum Error {
         source: KubeconfigError,
     },
     /// A file is not a kubeconfig. kube's own error quotes lines that can contain tokens and keys.
-    #[error("{} is no kubeconfig: {problem}", path.display())]
+    #[error("{} is not a kubeconfig: {problem}", path.display())]
     Malformed {
         /// Path of the file.
         path: PathBuf,
@@ -233,7 +233,7 @@ mod tests {
         }
         let message = merged(&[broken]).unwrap_err().to_string();
         assert!(
-            message.contains("/broken is no kubeconfig: line 1, column "),
+            message.contains("/broken is not a kubeconfig: line 1, column "),
             "{message}"
         );
         assert!(merged(&[folder.path().to_owned()]).is_err());

@@ -89,7 +89,7 @@ fn summary(mut failures: Vec<Failure>, count: usize) -> Result<(), Failure> {
         None => Ok(()),
         Some(failure) if count == 1 => Err(failure),
         Some(_) => Err(Failure::failed(format!(
-            "{failed} of {count} failed, as said above"
+            "{failed} of {count} failed: see the messages above"
         ))),
     }
 }
@@ -107,7 +107,7 @@ mod tests {
         let many = summary(vec![gone(), gone()], 3).unwrap_err();
         assert_eq!(
             (many.exit(), many.message()),
-            (Exit::Failed, "2 of 3 failed, as said above")
+            (Exit::Failed, "2 of 3 failed: see the messages above")
         );
     }
 }

@@ -29,7 +29,8 @@ pub(super) async fn run(flags: Create, call: &mut Invocation) -> Result<(), Fail
     let flags = if asked {
         if !call.terminal.can_ask() {
             return Err(Failure::usage(format!(
-                "missing: {}; give it, there is no terminal to ask on",
+                "missing: {}; add it to the command line, because there is no terminal for \
+                 questions",
                 missing.join(", ")
             )));
         }
@@ -94,13 +95,14 @@ fn refuse_what_cannot_be_shown(flags: &Create, program: &str) -> Result<(), Fail
     }
     if flags.delivery == Some(How::RevealOnce) {
         return Err(Failure::usage(format!(
-            "--show-secret does not go with --delivery reveal-once: claim it with `{program} reveal`"
+            "--show-secret can't be used with --delivery reveal-once: claim the secret with \
+             `{program} reveal`"
         )));
     }
     if !flags.recipients.is_empty() {
         return Err(Failure::usage(
-            "--show-secret does not go with --recipient: only the owner of its private key can open \
-             the secret",
+            "--show-secret can't be used with --recipient, because only the owner of the private \
+             key can open the secret",
         ));
     }
     Ok(())

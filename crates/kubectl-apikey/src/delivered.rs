@@ -80,16 +80,16 @@ impl DeliveredSecret {
 
 fn incomplete() -> Failure {
     Failure::no(
-        "the Secret lacks data that the operator put there, so somebody changed it: rotate to have \
-         it written anew",
+        "the Secret lacks data that the operator wrote, so it was changed: rotate the key to write \
+         it again",
     )
 }
 
 /// The failure for a Secret whose content is not what the operator delivers.
 pub(super) fn changed() -> Failure {
     Failure::no(
-        "what the Secret holds is no secret that the operator made, so somebody changed it: rotate to have \
-         it written anew",
+        "the Secret does not hold a secret that the operator created, so it was changed: rotate \
+         the key to write it again",
     )
 }
 
@@ -118,11 +118,11 @@ pub(super) fn is_of(secret: &ObjectMeta, key: &ApiKey) -> bool {
 fn missing(key: &ApiKey) -> Failure {
     let why = match key::ready(key) {
         Some(ready) if ready.status != "True" => ready.message.clone(),
-        Some(_) => "somebody removed it, and the operator is about to deliver a new one".to_owned(),
+        Some(_) => "it was removed, and the operator will deliver a new one".to_owned(),
         None => "no operator has seen this key yet".to_owned(),
     };
     Failure::no(format!(
-        "Secret '{}' is not there: {why}; see `{}`",
+        "Secret '{}' does not exist: {why}; see `{}`",
         key.secret_name(),
         key::call(key, "status")
     ))
@@ -136,7 +136,8 @@ pub(super) fn foreign(key: &ApiKey) -> Failure {
         |ready| ready.message.clone(),
     );
     Failure::no(format!(
-        "Secret '{}' does not belong to this ApiKey, so what is in it is not its secret: {advice}",
+        "Secret '{}' does not belong to this ApiKey, so its content is not the secret of this key: \
+         {advice}",
         key.secret_name()
     ))
 }

@@ -41,7 +41,7 @@ pub(super) fn some_of<T: Display>(
         .with_help_message(help)
         .with_validator(|chosen: &[ListOption<&Shown<T>>]| {
             Ok(if chosen.is_empty() {
-                Validation::Invalid("choose at least one, with space".into())
+                Validation::Invalid("select at least one with Space".into())
             } else {
                 Validation::Valid
             })
@@ -92,8 +92,8 @@ pub(super) fn agree(change: Change<'_>, terminal: &mut Terminal) -> Result<(), F
     } = change;
     if !terminal.can_ask() {
         return Err(Failure::usage(format!(
-            "this would {would}, and there is no terminal to ask on: look with --dry-run, then give \
-             --yes"
+            "this would {would}, and there is no terminal to ask for confirmation: check with \
+             --dry-run, then use --yes"
         )));
     }
     terminal.note(shown);

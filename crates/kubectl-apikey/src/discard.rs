@@ -39,10 +39,10 @@ pub(super) struct DiscardPrevious {
 
 const EXAMPLES: &str = "\
 Examples:
-  Everybody has the new secret:
+  All programs have the new secret:
     kubectl apikey discard-previous ci-upload
 
-  Of all keys of a team, from a script:
+  All keys of a team, in a script:
     kubectl apikey discard-previous -l team=web --yes";
 
 pub(super) async fn run(flags: &DiscardPrevious, call: &mut Invocation) -> Result<(), Failure> {
@@ -77,7 +77,7 @@ fn agree(selected: &Selected, call: &mut Invocation) -> Result<(), Failure> {
     }
     let count = lines.len();
     let change = dialogue::Change {
-        would: format!("refuse {count} replaced secret(s) for good"),
+        would: format!("refuse {count} replaced secret(s) permanently"),
         shown: Text::lines(lines),
         question: format!("Refuse {count} replaced secret(s) from now on?"),
         otherwise: "nothing was discarded",
@@ -109,7 +109,7 @@ async fn discard(
     if !flags.wait.wait {
         return Ok(format!("discarding of revision {revision} requested"));
     }
-    let what = "the request stands, and the replaced secret is still accepted";
+    let what = "the request remains, and the replaced secret is still accepted";
     follow::until(cluster, key::name(key), flags.wait.timeout, what, |seen| {
         let held = self::previous(seen, clock.now());
         let is_over = held.is_none_or(|held| held.revision != revision);

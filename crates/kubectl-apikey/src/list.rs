@@ -75,16 +75,16 @@ enum Form {
 
 const EXAMPLES: &str = "\
 Examples:
-  Keys of the namespace:
+  List the keys of the namespace:
     kubectl apikey list
 
-  What expires in the next 30 days, anywhere, soonest first:
+  List keys in all namespaces that expire in the next 30 days, soonest first:
     kubectl apikey list -A --expiring 30d --sort-by expires
 
-  Keys of one organization that nobody used for 90 days, to revoke after a look:
+  List keys of one organization that were not used for 90 days:
     kubectl apikey list --org acme --unused 90d -o name
 
-LAST-USED is exact to 10 minutes; `<none>` is a key that was never used.";
+LAST-USED is accurate to 10 minutes; `<none>` is a key that was never used.";
 
 pub(super) async fn run(flags: &List, call: &mut Invocation) -> Result<(), Failure> {
     let cluster = call.cluster().await?;
@@ -174,7 +174,7 @@ fn warn_of_unreadable(
     if flags.is_filtered() && !unreadable.is_empty() {
         let what = if is_table { "shown" } else { "left out" };
         call.terminal.warn(format!(
-            "whether keys that can't be read expire or are used is not known: {} of them {what}",
+            "expiry and last use of keys that can't be read are not known: {} of them {what}",
             unreadable.len()
         ));
     }

@@ -104,7 +104,7 @@ impl Around {
                 "[{unknown}] not in the catalogue of Organization '{org}', which has [{catalogue}]"
             );
             messages.push(if assessment.roles.is_empty() {
-                format!("the key has no role in force any more, so it gets no token: {why}")
+                format!("no role of the key is in effect any more, so it gets no token: {why}")
             } else {
                 format!("{why}: it is left out until it is added there")
             });
@@ -148,7 +148,7 @@ pub(super) fn uncovered(org: &str, sub: &str, found: &Found) -> Option<String> {
         Err(_) => None,
         Ok(None) => Some(format!("Organization '{sub}' does not exist")),
         Ok(Some(_)) => Some(format!(
-            "Organization '{sub}' is no sub-organization of '{org}', or has none of the roles"
+            "Organization '{sub}' is not a sub-organization of '{org}', or has none of the roles"
         )),
     }
 }

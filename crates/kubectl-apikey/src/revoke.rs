@@ -47,14 +47,14 @@ pub(super) enum DryRun {
 
 const EXAMPLES: &str = "\
 Examples:
-  One, after a question:
+  Revoke one key, after confirmation:
     kubectl apikey revoke ci-upload
 
-  What would go, and then all of it, from a script:
+  Show which keys would be revoked, and revoke them in a script:
     kubectl apikey revoke --all --org acme --dry-run
     kubectl apikey revoke --all --org acme --yes
 
-  Whatever nobody used for 90 days:
+  Revoke keys that were not used for 90 days:
     kubectl apikey list --unused 90d -o name | xargs kubectl apikey revoke --yes";
 
 pub(super) async fn run(flags: &Revoke, call: &mut Invocation) -> Result<(), Failure> {
@@ -97,9 +97,9 @@ fn agree(selected: &Selected, call: &mut Invocation) -> Result<(), Failure> {
     let rows: Vec<Vec<Cell>> = selected.keys.iter().map(|key| row(key, now)).collect();
     let head = ["NAME", "ORG", "STATUS", "LAST-USED"];
     let change = dialogue::Change {
-        would: format!("revoke {count} key(s) for good"),
+        would: format!("revoke {count} key(s) permanently"),
         shown: table::render(&head, &rows),
-        question: format!("Revoke {count} key(s)? Their secrets are refused from then on"),
+        question: format!("Revoke {count} key(s)? Their secrets are then refused permanently"),
         otherwise: "nothing was revoked",
     };
     dialogue::agree(change, &mut call.terminal)
@@ -172,8 +172,8 @@ async fn left_behind(cluster: &Cluster, key: &ApiKey) -> Option<String> {
     is_left.then(|| {
         let (secret, name) = (key.secret_name(), key::name(key));
         format!(
-            "Secret '{secret}' no longer belongs to apikey/{name}, and stays with a secret that is refused: \
-             kubectl delete secret {secret} -n {}",
+            "Secret '{secret}' no longer belongs to apikey/{name}, so it is not deleted, and its \
+             secret is refused: kubectl delete secret {secret} -n {}",
             cluster.namespace
         )
     })

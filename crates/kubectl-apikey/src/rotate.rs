@@ -65,14 +65,14 @@ pub(super) struct Wait {
 
 const EXAMPLES: &str = "\
 Examples:
-  One, and a day to bring the new secret to everybody who uses it:
+  Rotate one key, with a day to distribute the new secret:
     kubectl apikey rotate ci-upload --overlap 24h
 
-  One that leaked, and whatever it replaced:
+  Rotate a leaked secret, and refuse the secret that it replaced:
     kubectl apikey rotate ci-upload --overlap 0
     kubectl apikey discard-previous ci-upload --yes
 
-  All of an organization in this namespace, after a look at what that is:
+  Rotate all keys of an organization in this namespace, after a dry run:
     kubectl apikey rotate --all --org acme --dry-run
     kubectl apikey rotate --all --org acme --yes";
 
@@ -134,7 +134,7 @@ async fn rotate(
     if !flags.wait.wait {
         return Ok("rotation requested".to_owned());
     }
-    let what = "the request stands, and the new secret was not delivered";
+    let what = "the request remains, and the new secret was not delivered";
     follow::until(cluster, key::name(key), flags.wait.timeout, what, |seen| {
         request.outcome(seen, clock.now())
     })
@@ -144,7 +144,7 @@ async fn rotate(
 fn refuse_expired(key: &ApiKey, now: Timestamp) -> Result<(), Failure> {
     match key::expires_at(key).filter(|at| *at <= now) {
         Some(at) => Err(Failure::no(format!(
-            "it expired at {at}, and a rotation never extends a life: create another key"
+            "it expired at {at}, and a rotation does not extend the lifetime: create another key"
         ))),
         None => Ok(()),
     }
@@ -236,7 +236,7 @@ fn waits(key: &ApiKey, now: Timestamp) -> Failure {
         )
     });
     Failure::no(format!(
-        "the request stands, and waits{until}; to rotate now: {}",
+        "the request remains, and waits{until}; to rotate now: {}",
         key::call(key, "discard-previous")
     ))
 }
@@ -314,6 +314,6 @@ mod tests {
         };
         assert!(refuse_expired(&seen(status.clone()), at(9)).is_ok());
         let refused = refuse_expired(&seen(status), at(10)).unwrap_err();
-        assert!(refused.message().contains("never extends a life"));
+        assert!(refused.message().contains("does not extend the lifetime"));
     }
 }

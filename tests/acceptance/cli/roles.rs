@@ -104,10 +104,13 @@ async fn whoever_takes_the_last_role_in_force_is_told() {
     );
     scope.apply_key("ci", "roles: [viewer, editor, nonsense]");
     let said = scope.plugin(&["roles", "remove", "ci", "editor"]);
-    assert!(!said.stderr.contains("no role in force"), "{said:?}");
+    assert!(
+        !said.stderr.contains("no role of the key is in effect"),
+        "{said:?}"
+    );
     let said = scope.plugin(&["roles", "remove", "ci", "viewer"]);
     let expected =
-        "warning: the key has no role in force any more, so it gets no token: [nonsense] not in";
+        "warning: no role of the key is in effect any more, so it gets no token: [nonsense] not in";
     assert!(said.stderr.contains(expected), "{said:?}");
     said.done();
 }

@@ -47,7 +47,7 @@ pub(super) fn apikey(flags: &Create, now: Timestamp) -> Result<ApiKey, Failure> 
         && end <= now
     {
         return Err(Failure::usage(format!(
-            "--expires {end} has passed: use a time to come"
+            "--expires {end} is in the past: use a future time"
         )));
     }
     let spec = ApiKeySpec {
@@ -157,7 +157,7 @@ mod tests {
             with("2020-05-24T00:00:00Z")
                 .unwrap_err()
                 .message()
-                .contains("has passed")
+                .contains("is in the past")
         );
         assert!(expiry("soon").is_err());
     }

@@ -38,7 +38,7 @@ pub(super) async fn print(
         .print(styled(BOLD, "name") + format!("   {login}"))?;
     call.terminal
         .print(styled(BOLD, "secret") + format!(" {}", secret.expose()))?;
-    let once = "The secret is shown once; it stays in the Secret, for programs and for those who \
+    let once = "The secret is shown once. It stays in the Secret, for programs and for people who \
                 may read it.";
     call.terminal.note(once);
     call.terminal.note(styled(DIM, how));
@@ -83,7 +83,7 @@ async fn delivered(cluster: &Cluster, key: &ApiKey) -> Result<Secret, Failure> {
     let secret = text.and_then(|text| Secret::parse(&text).ok());
     secret.ok_or_else(|| {
         Failure::failed(format!(
-            "Secret '{name}' holds no secret of ours under key '{}': see `{}`",
+            "Secret '{name}' has no secret of the operator in data key '{}': see `{}`",
             data::SECRET,
             key::call(key, "status")
         ))

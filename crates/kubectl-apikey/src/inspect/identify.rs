@@ -48,7 +48,7 @@ impl Kind {
             Self::Jwt => "JSON Web Token, unchecked",
             Self::AgeFile => "File encrypted with age",
             Self::AgeIdentity => "Private key of age",
-            Self::Text => "Text with secrets of API keys in it",
+            Self::Text => "Text that contains secrets of API keys",
             Self::Unknown => "Not recognised",
         }
     }
@@ -111,7 +111,7 @@ pub(super) fn identify(bytes: &[u8], now: Timestamp) -> Identified {
         .any(|line| line.trim().starts_with("AGE-SECRET-KEY-1"))
     {
         return Identified::new(Kind::AgeIdentity)
-            .advice("it opens secrets that are encrypted for it: keep it to yourself");
+            .advice("it decrypts the secrets that are encrypted for it: keep it private");
     }
     match Jwt::parse(text) {
         Ok(token) => return jwt(&token, now),
@@ -134,7 +134,7 @@ fn secret(text: &str) -> Identified {
                 .fact("format", "as published")
                 .fact("checksum", "right")
                 .fact("key id", id.clone())
-                .advice("whether it is accepted, only the token server knows");
+                .advice("only the token server knows whether it is accepted");
             finding.key_ids.push(id);
             finding
         }
@@ -166,7 +166,7 @@ fn jwt(token: &Jwt, now: Timestamp) -> Identified {
         .is_some_and(|sub| sub.starts_with("apikey:"));
     let id = token.claim("client_id").filter(|_| ours);
     finding.key_ids.extend(id.map(str::to_owned));
-    finding.advice("the signature was not checked: kubectl apikey verify does")
+    finding.advice("the signature was not checked: use kubectl apikey verify")
 }
 
 fn armored(text: &str) -> Option<Vec<u8>> {
@@ -226,7 +226,7 @@ fn within(text: &str) -> Identified {
     if ids.is_empty() {
         let mut finding = Identified::new(Kind::Unknown);
         finding.problem = Some(
-            "this is no secret of an API key, has none in it, and is no token or age file"
+            "this is not a secret of an API key, contains none, and is not a token or an age file"
                 .to_owned(),
         );
         return finding;

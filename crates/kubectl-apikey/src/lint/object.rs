@@ -155,7 +155,7 @@ fn passed(value: &Value, now: Timestamp) -> Option<schema::Violation> {
     let expiry = value.pointer("/spec/expiry").and_then(Value::as_str);
     let end = apikey_policy::spec_expiry(expiry).ok().flatten()?;
     (end <= now).then(|| {
-        let message = format!("{end} has passed, so the key gets no secret: use a time to come");
+        let message = format!("{end} is in the past, so the key gets no secret: use a future time");
         ("spec.expiry".to_owned(), message)
     })
 }
@@ -198,7 +198,7 @@ mod tests {
             ),
             (
                 "kind: ApiKey\nmetadata: {name: ci}\nspec:\n  org: acme\n  roles:\n  - a\n  - a",
-                "f:8: apikey/ci: spec.roles[1]: \"a\" stands twice: remove one",
+                "f:8: apikey/ci: spec.roles[1]: \"a\" appears twice: remove one",
             ),
             (
                 "kind: ApiKey\nmetadata: {name: on}\nspec: {org: acme, roles: [a]}",
@@ -229,19 +229,19 @@ mod tests {
             ),
             (
                 "org: a, roles: [r], secret: {keys: {name: secret}}",
-                "has those already",
+                "already has these data keys",
             ),
             (
                 "org: a, roles: [r], rotation: {everyDays: 1, overlapSeconds: 90000}",
-                "must not be longer than `everyDays`",
+                "must not exceed `everyDays`",
             ),
             (
                 "org: a, roles: [r], rotation: {everyDays: 1}, secret: {delivery: RevealOnce}",
-                "does not go with",
+                "can't be used with",
             ),
             (
                 "org: a, roles: [r], expiry: '2020-01-01T00:00:00Z'",
-                "has passed",
+                "is in the past",
             ),
         ] {
             let yaml = format!("kind: ApiKey\nmetadata: {{name: ci}}\nspec: {{{spec}}}");

@@ -140,7 +140,7 @@ fn no_field(field: &str, known: &Value) -> String {
         return format!("is not a field: do you mean `{name}`?");
     }
     let names: Vec<_> = names.iter().map(|name| name.as_str()).collect();
-    format!("is not a field: there are {}", names.join(", "))
+    format!("is not a field: the fields are {}", names.join(", "))
 }
 
 fn array(schema: &Value, items: &[Value], path: &str, found: &mut Vec<Violation>) {
@@ -161,7 +161,7 @@ fn array(schema: &Value, items: &[Value], path: &str, found: &mut Vec<Violation>
             _ => continue,
         };
         if !seen.insert(identity.clone()) {
-            found.push((at, format!("{identity} stands twice: remove one")));
+            found.push((at, format!("{identity} appears twice: remove one")));
         }
     }
 }

@@ -207,8 +207,8 @@ impl<'a> Claim<'a> {
         let delivered = conditions::find(key::conditions_of(&key), conditions::DELIVERED);
         let why = delivered.map_or("no operator has seen this key yet", |c| c.message.as_str());
         Failure::no(format!(
-            "Secret '{}' is not there: {why}. If it was claimed, its time is about to appear in \
-             status.revealedAt; to have a new secret: {}",
+            "Secret '{}' does not exist: {why}. If it was claimed, status.revealedAt will show \
+             when; to get a new secret: {}",
             key.secret_name(),
             key::call(&key, "rotate")
         ))

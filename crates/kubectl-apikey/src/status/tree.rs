@@ -74,9 +74,9 @@ fn roles(view: &View, status: &ApiKeyStatus) -> Text {
     if missing.is_some() || waits_for_organization(&view.key) {
         let missing = missing.unwrap_or(&view.key.spec.org);
         let note = if missing == view.key.spec.org {
-            "(none counts until the Organization exists)".to_owned()
+            "(none is in effect until the Organization exists)".to_owned()
         } else {
-            format!("(none counts until Organization '{missing}' exists)")
+            format!("(none is in effect until Organization '{missing}' exists)")
         };
         return Text::from(wanted.join(", ")) + " " + styled(WARN, note);
     }
@@ -232,7 +232,7 @@ fn mismatches(key: &ApiKey, secret: &PartialObjectMeta<Secret>) -> Vec<String> {
         .any(|owner| Some(&owner.uid) == key.metadata.uid.as_ref());
     if !ours {
         return vec![
-            "it belongs to somebody else: delete the Secret, or create the ApiKey anew with another \
+            "it has another owner: delete the Secret, or create the ApiKey again with another \
              `secret.name`"
                 .to_owned(),
         ];
