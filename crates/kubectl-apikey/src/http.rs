@@ -1,5 +1,5 @@
-//! The HTTP client for the token server. It follows no redirects and uses no proxy for local addresses, so
-//! secrets are sent only to the given address.
+//! The HTTP client for the token server. It follows no redirects, so secrets are sent only to the given
+//! address. The proxy is the one that kubectl would use, and none for this machine.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -7,7 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use clap::Args;
 use reqwest::header::RETRY_AFTER;
-use reqwest::{Certificate, Client, ClientBuilder, Response, Url};
+use reqwest::{Certificate, Client, ClientBuilder, Proxy, Response, Url};
 use serde_json::Value;
 use zeroize::Zeroizing;
 
@@ -25,24 +25,33 @@ const MAX_MESSAGE_CHARS: usize = 500;
 
 /// Builds a client for this address.
 pub(super) fn client(url: &Url) -> Result<Client, Failure> {
-    built(builder(url))
+    built(builder(url)?)
 }
 
-fn builder(url: &Url) -> ClientBuilder {
+fn builder(url: &Url) -> Result<ClientBuilder, Failure> {
     let builder = Client::builder()
         .timeout(DEADLINE)
         .redirect(reqwest::redirect::Policy::none())
-        .user_agent(concat!("kubectl-apikey/", env!("CARGO_PKG_VERSION")));
-    if is_this_machine(url) {
-        builder.no_proxy()
-    } else {
-        builder
+        .user_agent(concat!("kubectl-apikey/", env!("CARGO_PKG_VERSION")))
+        .no_proxy();
+    let server = url.origin().ascii_serialization().parse().ok();
+    let environment = proxy::Environment::read();
+    match server.and_then(|server| environment.proxy_of(&server)) {
+        Some(address) => Ok(builder.proxy(Proxy::all(address.to_string()).map_err(unusable)?)),
+        None => Ok(builder),
     }
 }
 
 fn built(builder: ClientBuilder) -> Result<Client, Failure> {
-    let client = builder.build();
-    client.map_err(|error| Failure::failed(format!("HTTP can't be used: {}", error::chain(&error))))
+    builder.build().map_err(unusable)
+}
+
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "map_err passes the error by value"
+)]
+fn unusable(error: reqwest::Error) -> Failure {
+    Failure::failed(format!("HTTP can't be used: {}", error::chain(&error)))
 }
 
 /// How the certificate of the server is verified.
@@ -88,8 +97,8 @@ impl Http {
 
     fn client(&self, url: &Url) -> Result<Client, Failure> {
         built(match &self.authorities {
-            Some(authorities) => builder(url).tls_certs_only(authorities.clone()),
-            None => builder(url),
+            Some(authorities) => builder(url)?.tls_certs_only(authorities.clone()),
+            None => builder(url)?,
         })
     }
 
