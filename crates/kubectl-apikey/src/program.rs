@@ -59,9 +59,14 @@ fn renamed(mut command: Command, program: &str) -> Command {
         command = command.long_about(text);
     }
     command
-        .mut_args(|argument| match argument.get_help().map(other) {
-            Some(text) => argument.help(text),
-            None => argument,
+        .mut_args(|mut argument| {
+            if let Some(text) = argument.get_help().map(other) {
+                argument = argument.help(text);
+            }
+            match argument.get_long_help().map(other) {
+                Some(text) => argument.long_help(text),
+                None => argument,
+            }
         })
         .mut_subcommands(|verb| renamed(verb, program))
 }
