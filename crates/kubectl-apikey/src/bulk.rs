@@ -6,15 +6,36 @@ use std::fmt::Display;
 use futures::StreamExt as _;
 use futures::stream;
 
+use k8s_openapi::jiff::Timestamp;
+
+use super::dialogue::{self, Change};
 use super::exit::Failure;
-use super::invocation::Invocation;
+use super::invocation::{Cluster, Invocation};
 use super::pages;
-use super::select::Selected;
+use super::select::{Selected, Selection};
 use super::{key, program};
 use apikey_api::ApiKey;
 
 /// Maximum number of concurrent requests.
 const AT_ONCE: usize = 8;
+
+/// Reads the selected keys. If `asks`, asks for confirmation of the change that `question` returns for them.
+///
+/// # Errors
+/// The keys can't be read, or the answer is no.
+pub(super) async fn confirmed(
+    call: &mut Invocation,
+    cluster: &Cluster,
+    selection: &Selection,
+    asks: bool,
+    question: impl FnOnce(&[ApiKey], Timestamp) -> Option<Change<'static>>,
+) -> Result<Selected, Failure> {
+    let selected = selection.read(cluster).await?;
+    if asks && let Some(change) = question(&selected.keys, call.clock.now()) {
+        dialogue::agree(change, &mut call.terminal)?;
+    }
+    Ok(selected)
+}
 
 /// Changes each of the keys. `change` returns what it did, for example `revoked`. The other keys are changed
 /// even if one fails or the output can't be written.

@@ -69,7 +69,7 @@ fn shown<T: Display>(options: Vec<T>) -> Vec<Shown<T>> {
 
 /// A change that needs confirmation.
 pub(super) struct Change<'a> {
-    /// What would be done, for example "revoke 3 key(s) for good".
+    /// What would be done, for example "revoke 3 key(s) permanently".
     pub(super) would: String,
     /// The objects to change, shown before the question.
     pub(super) shown: Text,

@@ -4,12 +4,13 @@ use clap::Args;
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
+use super::dialogue::Change;
 use super::exit::Failure;
 use super::invocation::{Cluster, Invocation};
 use super::revoke::DryRun;
-use super::select::{Selected, Selection};
+use super::select::Selection;
 use super::text::Text;
-use super::{bulk, dialogue, follow, key, patch, time};
+use super::{bulk, follow, key, patch, time};
 use apikey_api::{ApiKey, MAX_OVERLAP_SECONDS, ROTATION_WAITS, names};
 use apikey_client::clock::Clock;
 
@@ -91,10 +92,8 @@ fn overlap(text: &str) -> Result<SignedDuration, String> {
 
 pub(super) async fn run(flags: &Rotate, call: &mut Invocation) -> Result<(), Failure> {
     let cluster = call.cluster().await?;
-    let selected = flags.selection.read(&cluster).await?;
-    if flags.dry_run.is_none() && !flags.yes && selected.keys.len() > 1 {
-        agree(&selected, call)?;
-    }
+    let asks = flags.dry_run.is_none() && !flags.yes;
+    let selected = bulk::confirmed(call, &cluster, &flags.selection, asks, question).await?;
     let clock = call.clock.clone();
     bulk::each(call, selected, "Rotating", async |key| {
         rotate(&cluster, key, flags, &clock).await
@@ -102,16 +101,16 @@ pub(super) async fn run(flags: &Rotate, call: &mut Invocation) -> Result<(), Fai
     .await
 }
 
-fn agree(selected: &Selected, call: &mut Invocation) -> Result<(), Failure> {
-    let count = selected.keys.len();
-    let names: Vec<_> = selected.keys.iter().map(key::name).collect();
-    let change = dialogue::Change {
+/// The question before more than one key is rotated.
+fn question(keys: &[ApiKey], _: Timestamp) -> Option<Change<'static>> {
+    let count = keys.len();
+    let names: Vec<_> = keys.iter().map(key::name).collect();
+    (count > 1).then(|| Change {
         would: format!("rotate {count} keys"),
         shown: Text::lines(names),
         question: format!("Rotate these {count} keys?"),
         otherwise: "nothing was rotated",
-    };
-    dialogue::agree(change, &mut call.terminal)
+    })
 }
 
 async fn rotate(
