@@ -13,24 +13,14 @@ use super::bounds::{
 };
 use super::expiry;
 
+mod status;
+
+pub(super) use status::{
+    conditions, effective_roles, key_count, never_observed, observed_generation,
+    optional_date_time, phase, previous_secret, revision,
+};
+
 const LABEL_KEY_MAX_CHARS: u32 = 317;
-
-/// `observedGeneration` of an object that no controller has observed. kstatus then reports `InProgress`.
-pub(super) const fn never_observed() -> i64 {
-    -1
-}
-
-pub(super) fn observed_generation(_: &mut SchemaGenerator) -> Schema {
-    json_schema!({"type": "integer", "format": "int64", "minimum": -1})
-}
-
-pub(super) fn revision(_: &mut SchemaGenerator) -> Schema {
-    json_schema!({"type": "integer", "format": "int64", "minimum": 1})
-}
-
-pub(super) fn key_count(_: &mut SchemaGenerator) -> Schema {
-    json_schema!({"type": "integer", "format": "int64", "minimum": 0})
-}
 
 pub(super) fn max_keys(_: &mut SchemaGenerator) -> Schema {
     json_schema!({"type": "integer", "format": "int64", "minimum": 0, "maximum": 1_000_000})
@@ -101,20 +91,12 @@ pub(super) fn expiry(_: &mut SchemaGenerator) -> Schema {
     })
 }
 
-pub(super) fn optional_date_time(_: &mut SchemaGenerator) -> Schema {
-    json_schema!({"type": "string", "format": "date-time", "maxLength": 64})
-}
-
 pub(super) fn optional_guid(_: &mut SchemaGenerator) -> Schema {
     json_schema!({
         "type": "string",
         "maxLength": 36,
         "pattern": "^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$",
     })
-}
-
-pub(super) fn phase(_: &mut SchemaGenerator) -> Schema {
-    json_schema!({"type": "string", "enum": ["Pending", "Active", "Expired"]})
 }
 
 fn role_key() -> Value {
@@ -249,15 +231,6 @@ fn audience_list(max: u32) -> Schema {
             "maxLength": MAX_AUDIENCE_CHARS,
             "pattern": "^[!-~]+$",
         },
-    })
-}
-
-pub(super) fn effective_roles(_: &mut SchemaGenerator) -> Schema {
-    json_schema!({
-        "type": "array",
-        "maxItems": 64,
-        "x-kubernetes-list-type": "set",
-        "items": {"type": "string", "maxLength": 63},
     })
 }
 
@@ -423,77 +396,6 @@ pub(super) fn match_expressions(_: &mut SchemaGenerator) -> Schema {
                          (has(self.values) && size(self.values) > 0)",
                 "message": "`values` must be set for 'In' and 'NotIn', and only then",
             }],
-        },
-    })
-}
-
-pub(super) fn previous_secret(_: &mut SchemaGenerator) -> Schema {
-    json_schema!({
-        "type": "object",
-        "required": ["revision", "validUntil"],
-        "properties": {
-            "revision": {
-                "description": "Number of the replaced secret.",
-                "type": "integer",
-                "format": "int64",
-                "minimum": 1,
-            },
-            "validUntil": {
-                "description": "Time from which the replaced secret is refused, at the latest the \
-                                expiry of the key.",
-                "type": "string",
-                "format": "date-time",
-            },
-        },
-    })
-}
-
-/// `metav1.Condition`, with its own bounds (Kubernetes API conventions, "Typical status
-/// properties").
-pub(super) fn conditions(_: &mut SchemaGenerator) -> Schema {
-    json_schema!({
-        "type": "array",
-        "maxItems": 16,
-        "x-kubernetes-list-type": "map",
-        "x-kubernetes-list-map-keys": ["type"],
-        "items": {
-            "type": "object",
-            "required": ["lastTransitionTime", "message", "reason", "status", "type"],
-            "properties": {
-                "type": {
-                    "description": "What the condition is about, in CamelCase.",
-                    "type": "string",
-                    "maxLength": 316,
-                },
-                "status": {
-                    "description": "'True', 'False' or 'Unknown'.",
-                    "type": "string",
-                    "enum": ["True", "False", "Unknown"],
-                },
-                "observedGeneration": {
-                    "description": "`metadata.generation` that the condition is about.",
-                    "type": "integer",
-                    "format": "int64",
-                    "minimum": 0,
-                },
-                "lastTransitionTime": {
-                    "description": "When `status` last changed.",
-                    "type": "string",
-                    "format": "date-time",
-                },
-                "reason": {
-                    "description": "Why, as one fixed word for programs.",
-                    "type": "string",
-                    "minLength": 1,
-                    "maxLength": 1024,
-                    "pattern": "^[A-Za-z]([A-Za-z0-9_,:]*[A-Za-z0-9_])?$",
-                },
-                "message": {
-                    "description": "Why, and what to do, for people.",
-                    "type": "string",
-                    "maxLength": 32768,
-                },
-            },
         },
     })
 }
