@@ -52,7 +52,7 @@ impl Decode for ApiKey {
         let bytes = read.spec.get().len();
         if bytes > MAX_SPEC_BYTES {
             let reason =
-                format_args!("spec: has {bytes} bytes, must have at most {MAX_SPEC_BYTES}");
+                format_args!("spec: {bytes} bytes are more than the maximum of {MAX_SPEC_BYTES}");
             return Err(Unreadable::new(&reason));
         }
         Ok(Self {

@@ -255,7 +255,7 @@ mod tests {
         let roles = roles.join(", ");
         let yaml =
             format!("kind: ApiKey\nmetadata: {{name: ci}}\nspec: {{org: a, roles: [{roles}]}}");
-        assert!(findings(&yaml)[0].contains("at most 1536 characters together"));
+        assert!(findings(&yaml)[0].contains("at most 1536 characters in total"));
         let long = "x".repeat(56);
         let yaml =
             format!("kind: ApiKey\nmetadata: {{name: {long}}}\nspec: {{org: a, roles: [r]}}");
