@@ -221,7 +221,7 @@ impl Context {
     /// Enqueues the credential record of a deleted key.
     pub fn enqueue_verifier_of(&self, apikey: &Identity) {
         let namespace = apikey.namespace.as_deref().unwrap_or_default();
-        self.push_verifier(namespace, &names::verifier_secret(&apikey.uid));
+        self.push_verifier(namespace, &names::record_secret(&apikey.uid));
     }
 
     fn push_verifier(&self, namespace: &str, name: &str) {

@@ -202,7 +202,7 @@ async fn a_lost_verifier_is_made_anew_with_another_key_id_whatever_the_status_sa
         "-p",
         &forged.to_string(),
     ]);
-    let verifier = names::verifier_secret(key.metadata.uid.as_deref().unwrap());
+    let verifier = names::record_secret(key.metadata.uid.as_deref().unwrap());
     scope
         .verifiers()
         .delete(&verifier, &DeleteParams::default())
@@ -229,7 +229,7 @@ async fn a_damaged_verifier_stalls_the_key_and_says_what_to_do() {
     let scope = Scope::shared().await;
     scope.apply_key("ci", "");
     let key = scope.ready("ci").await;
-    let verifier = names::verifier_secret(key.metadata.uid.as_deref().unwrap());
+    let verifier = names::record_secret(key.metadata.uid.as_deref().unwrap());
     let half = serde_json::json!({"stringData": {(names::VERIFIER_DATA_KEY): "{\"version\":1,"}});
     let patch = Patch::Merge(half);
     scope

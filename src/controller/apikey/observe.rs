@@ -32,7 +32,7 @@ pub fn observe(ctx: &Context, apikey: Arc<ApiKey>) -> Observed {
     let listed = apikey.spec.sub_orgs.iter();
     let sub_organizations = listed.filter_map(|sub| organization(&sub.org)).collect();
     let uid = apikey.metadata.uid.as_deref().unwrap_or_default();
-    let verifier = ObjectRef::new(&names::verifier_secret(uid)).within(&ctx.namespace);
+    let verifier = ObjectRef::new(&names::record_secret(uid)).within(&ctx.namespace);
     let delivered = ObjectRef::new(apikey.secret_name()).within(&key.namespace);
     Observed {
         organization: own,
@@ -63,7 +63,7 @@ pub fn observe(ctx: &Context, apikey: Arc<ApiKey>) -> Observed {
 pub async fn confirm(ctx: &Context, observed: &mut Observed) -> Result<(), Error> {
     let apikey = Arc::clone(&observed.apikey);
     let uid = apikey.metadata.uid.as_deref().unwrap_or_default();
-    let name = names::verifier_secret(uid);
+    let name = names::record_secret(uid);
     let verifiers = ctx.verifiers();
     let verifier = request("read the verifier", verifiers.get_opt(&name)).await?;
     observed.verifier = verifier.map(|Answer(read)| Arc::new(Verifier::read(read)));

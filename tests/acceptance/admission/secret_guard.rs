@@ -155,7 +155,7 @@ async fn in_its_own_namespace_the_operator_can_write_verifiers_and_key_rings_alo
         own.kubectl_as(OPERATOR, &secret(name, kind, false, ""), &create)
             .done();
     }
-    let verifier = names::verifier_secret(&uuid::Uuid::nil().to_string());
+    let verifier = names::record_secret(&uuid::Uuid::nil().to_string());
     own.kubectl_as(OPERATOR, &secret(&verifier, "Opaque", false, ""), &create)
         .done();
     let foreign = secret(name, "Opaque", false, "");

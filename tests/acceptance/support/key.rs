@@ -141,7 +141,7 @@ impl Scope<'_> {
 
     /// What proves the secrets of the key.
     pub(crate) async fn document(&self, key: &ApiKey) -> Option<CredentialRecord> {
-        let name = names::verifier_secret(key.metadata.uid.as_deref().unwrap());
+        let name = names::record_secret(key.metadata.uid.as_deref().unwrap());
         let secret = self.verifiers().get_opt(&name).await.unwrap()?;
         let json = &secret.data.unwrap()[names::VERIFIER_DATA_KEY].0;
         Some(CredentialRecord::parse(json).unwrap())
