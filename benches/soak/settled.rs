@@ -47,7 +47,7 @@ async fn look(world: &World) -> Vec<String> {
         .unwrap();
 
     let uids: BTreeSet<_> = objects.iter().filter_map(ApiKey::uid).collect();
-    let expected: BTreeSet<_> = uids.iter().map(|uid| names::verifier_secret(uid)).collect();
+    let expected: BTreeSet<_> = uids.iter().map(|uid| names::record_secret(uid)).collect();
     let ours = records.items.iter().filter(|record| {
         let owner = record.annotations().get(names::ANNOTATION_OWNER);
         owner.is_some_and(|owner| owner.split_once('/').is_some_and(|(n, _)| n == NAMESPACE))

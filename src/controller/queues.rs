@@ -91,7 +91,7 @@ impl Queues {
     /// Enqueues the credential record of a deleted key.
     pub(crate) fn enqueue_record_of(&self, apikey: &Identity) {
         let namespace = apikey.namespace.as_deref().unwrap_or_default();
-        self.push_record(namespace, &names::verifier_secret(&apikey.uid));
+        self.push_record(namespace, &names::record_secret(&apikey.uid));
     }
 
     fn push_record(&self, namespace: &str, name: &str) {

@@ -103,7 +103,7 @@ pub(super) fn document(n: u8, ring: &PepperRing) -> CredentialRecord {
 pub(super) fn record(document: CredentialRecord) -> StoredRecord {
     StoredRecord {
         metadata: ObjectMeta {
-            name: Some(names::verifier_secret(&document.owner.uid)),
+            name: Some(names::record_secret(&document.owner.uid)),
             ..ObjectMeta::default()
         },
         owner: Some(document.owner.clone()),

@@ -77,7 +77,7 @@ impl StoredRecord {
         let labels = [managed_by, component, key_id];
         Ok(Secret {
             metadata: ObjectMeta {
-                name: Some(names::verifier_secret(&document.owner.uid)),
+                name: Some(names::record_secret(&document.owner.uid)),
                 namespace: Some(namespace.to_owned()),
                 labels: Some(
                     labels
@@ -103,7 +103,7 @@ impl StoredRecord {
 }
 
 fn owner(metadata: &ObjectMeta) -> Option<Owner> {
-    let uid = names::verifier_owner_uid(metadata.name.as_deref()?)?;
+    let uid = names::record_owner_uid(metadata.name.as_deref()?)?;
     let reference = metadata
         .annotations
         .as_ref()?

@@ -182,7 +182,7 @@ async fn deleting_a_namespace_is_not_held_up() {
     ];
     scope.kubectl(&["delete", "namespace", &scope.namespace, "--timeout=25s"]);
     for key in keys {
-        let name = names::verifier_secret(key.metadata.uid.as_deref().unwrap());
+        let name = names::record_secret(key.metadata.uid.as_deref().unwrap());
         eventually("the credential record is swept", async || {
             scope
                 .operator_secrets()

@@ -202,7 +202,7 @@ async fn a_lost_record_is_recreated_with_another_key_id_whatever_the_status_has(
         "-p",
         &forged.to_string(),
     ]);
-    let record = names::verifier_secret(key.metadata.uid.as_deref().unwrap());
+    let record = names::record_secret(key.metadata.uid.as_deref().unwrap());
     scope
         .operator_secrets()
         .delete(&record, &DeleteParams::default())
@@ -229,7 +229,7 @@ async fn a_damaged_record_stalls_the_key_and_the_message_names_the_way_out() {
     let scope = Scope::shared().await;
     scope.apply_key("ci", "");
     let key = scope.ready("ci").await;
-    let record = names::verifier_secret(key.metadata.uid.as_deref().unwrap());
+    let record = names::record_secret(key.metadata.uid.as_deref().unwrap());
     let half = serde_json::json!({"stringData": {(names::VERIFIER_DATA_KEY): "{\"version\":1,"}});
     let patch = Patch::Merge(half);
     scope

@@ -157,7 +157,7 @@ async fn what_does_not_go_with_encryption_is_refused_by_the_api_server() {
         &format!("secret: {{recipients: [{public}], keys: {{secret: S}}}}"),
     );
     assert!(
-        alias.contains("`keys.secret` does not go with `recipients`"),
+        alias.contains("`keys.secret` can't be used with `recipients`"),
         "{alias}"
     );
     let malformed = refusal("ci", "secret: {recipients: [age1nonsense]}");

@@ -154,7 +154,7 @@ async fn nonsense_is_refused_at_creation_with_the_fix() {
         ("typo: 1", "unknown field \"spec.typo\""),
         (
             "secret: {keys: {name: secret}}",
-            "the Secret has those already",
+            "the Secret already has these data keys",
         ),
         ("secret: {keys: {name: A, secret: A}}", "must differ"),
         (

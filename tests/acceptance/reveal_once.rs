@@ -182,7 +182,7 @@ async fn how_a_secret_is_delivered_is_fixed_at_creation() {
     assert!(kept.contains("`secret.delivery` is immutable"), "{kept}");
     let within = refusal("other", "secret: {revealWithinSeconds: 60}");
     assert!(
-        within.contains("goes with `delivery: RevealOnce` only"),
+        within.contains("requires `delivery: RevealOnce`"),
         "{within}"
     );
 }

@@ -165,7 +165,8 @@ fn verify(root: &Path) -> Result<()> {
     }
     writeln!(
         std::io::stdout(),
-        "generated files, cited tests, the layers of packages and modules, and the chart's values and version are as they have to be"
+        "generated files, cited tests, the layers of packages and modules, and the chart's values \
+         and version are up to date"
     )?;
     Ok(())
 }

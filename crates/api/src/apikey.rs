@@ -88,23 +88,23 @@ pub use token::{SubOrganization, TokenSpec};
     validation = Rule::new(
         "has(self.name) == has(oldSelf.name) && (!has(self.name) || self.name == oldSelf.name)"
     ).message(
-        "`name` is immutable, adding and removing included: delete this ApiKey and create a new \
-         one with the other name"
+        "`name` is immutable and can't be added or removed later: delete this ApiKey and create a \
+         new one with the other name"
     ),
     validation = Rule::new(
         "has(self.expiry) == has(oldSelf.expiry) && \
          (!has(self.expiry) || self.expiry == oldSelf.expiry || \
          timestamp(self.expiry) == timestamp(oldSelf.expiry))"
     ).message(
-        "`expiry` is immutable, adding and removing included: delete this ApiKey and create a new \
-         one with the other expiry"
+        "`expiry` is immutable and can't be added or removed later: delete this ApiKey and create \
+         a new one with the other expiry"
     ),
     validation = Rule::new(
         "(has(self.secret) && has(self.secret.name) ? self.secret.name : '') == \
          (has(oldSelf.secret) && has(oldSelf.secret.name) ? oldSelf.secret.name : '')"
     ).message(
-        "`secret.name` is immutable, adding and removing included: delete this ApiKey and create \
-         a new one that delivers to the other Secret"
+        "`secret.name` is immutable and can't be added or removed later: delete this ApiKey and \
+         create a new one that delivers to the other Secret"
     ),
     validation = Rule::new(
         "(has(self.secret) && has(self.secret.keys) && has(self.secret.keys.name) \
@@ -116,8 +116,8 @@ pub use token::{SubOrganization, TokenSpec};
          (has(oldSelf.secret) && has(oldSelf.secret.keys) && has(oldSelf.secret.keys.secret) \
          ? oldSelf.secret.keys.secret : '')"
     ).message(
-        "`secret.keys` is immutable, adding and removing included, because the operator never \
-         reads a secret back to copy it: delete this ApiKey and create a new one"
+        "`secret.keys` is immutable and can't be added or removed later, because the operator \
+         never reads a secret back: delete this ApiKey and create a new one"
     ),
     validation = Rule::new(
         "(has(self.secret) && has(self.secret.template) && has(self.secret.template.type) \
@@ -125,15 +125,15 @@ pub use token::{SubOrganization, TokenSpec};
          (has(oldSelf.secret) && has(oldSelf.secret.template) && \
          has(oldSelf.secret.template.type) ? oldSelf.secret.template.type : 'Opaque')"
     ).message(
-        "`secret.template.type` is immutable, as the type of every Secret: delete this ApiKey and \
-         create a new one"
+        "`secret.template.type` is immutable, like the type of every Secret: delete this ApiKey \
+         and create a new one"
     ),
     validation = Rule::new(
         "(has(self.secret) && has(self.secret.delivery) ? self.secret.delivery : 'Keep') == \
          (has(oldSelf.secret) && has(oldSelf.secret.delivery) ? oldSelf.secret.delivery : 'Keep')"
     ).message(
-        "`secret.delivery` is immutable: delete this ApiKey and create a new one that delivers in \
-         the other way"
+        "`secret.delivery` is immutable: delete this ApiKey and create a new one with the other \
+         delivery"
     ),
     validation = Rule::new(
         "(has(self.secret) && has(self.secret.recipients)) == \
@@ -146,8 +146,8 @@ pub use token::{SubOrganization, TokenSpec};
         "!(has(self.rotation) && has(self.rotation.everyDays) && has(self.secret) && \
          has(self.secret.delivery) && self.secret.delivery == 'RevealOnce')"
     ).message(
-        "`rotation.everyDays` does not go with `secret.delivery: RevealOnce`: somebody has to claim \
-         each new secret; rotate on request, or use `delivery: Keep`"
+        "`rotation.everyDays` can't be used with `secret.delivery: RevealOnce`, because somebody \
+         has to claim each new secret: rotate on request, or use `delivery: Keep`"
     )
 )]
 pub struct ApiKeySpec {

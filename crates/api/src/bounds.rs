@@ -14,6 +14,8 @@ pub const MAX_AUDIENCES: u32 = 16;
 pub const MAX_AUDIENCE_CHARS: u32 = 253;
 /// Maximum total length of the audiences of a key, in characters.
 pub const MAX_AUDIENCES_CHARS: u32 = 1024;
+/// Maximum lifetime of a token that a key or an organization can set, in seconds: a day.
+pub const MAX_TOKEN_TTL_SECONDS: u32 = 86_400;
 /// Maximum total length of the annotations of a key's template, including their keys, in characters.
 pub const MAX_ANNOTATIONS_CHARS: u32 = 8192;
 /// Maximum size in bytes of the spec of a key that the operator reads. The API server allows 256 KiB of

@@ -119,18 +119,18 @@ pub mod data {
     }
 }
 
-const VERIFIER_PREFIX: &str = "apikey-";
+const RECORD_PREFIX: &str = "apikey-";
 
 /// Name of the Secret that holds the credential record of the `ApiKey` with this uid.
 #[must_use]
-pub fn verifier_secret(apikey_uid: &str) -> String {
-    format!("{VERIFIER_PREFIX}{apikey_uid}")
+pub fn record_secret(apikey_uid: &str) -> String {
+    format!("{RECORD_PREFIX}{apikey_uid}")
 }
 
 /// The uid of the `ApiKey` whose credential record is in the Secret of this name.
 #[must_use]
-pub fn verifier_owner_uid(secret_name: &str) -> Option<&str> {
-    secret_name.strip_prefix(VERIFIER_PREFIX)
+pub fn record_owner_uid(secret_name: &str) -> Option<&str> {
+    secret_name.strip_prefix(RECORD_PREFIX)
 }
 
 /// Whether an object has all of these labels with these values.

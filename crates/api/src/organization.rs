@@ -65,14 +65,15 @@ use super::schema;
     validation = Rule::new(
         "has(self.id) == has(oldSelf.id) && (!has(self.id) || self.id == oldSelf.id)"
     ).message(
-        "`id` is immutable, adding and removing included: tokens and clients refer to it"
+        "`id` is immutable and can't be added or removed later, because tokens and clients refer \
+         to it"
     ),
     validation = Rule::new(
         "has(self.parent) == has(oldSelf.parent) && \
          (!has(self.parent) || self.parent == oldSelf.parent)"
     ).message(
-        "`parent` is immutable, adding and removing included: create a new organization under the \
-         other parent"
+        "`parent` is immutable and can't be added or removed later: create a new organization \
+         under the other parent"
     )
 )]
 pub struct OrganizationSpec {

@@ -9,28 +9,18 @@ use serde_json::{Value, json};
 
 use super::bounds::{
     MAX_ANNOTATIONS_CHARS, MAX_AUDIENCE_CHARS, MAX_AUDIENCES, MAX_AUDIENCES_CHARS, MAX_ROLE_CHARS,
-    MAX_ROLES, MAX_ROLES_CHARS, MAX_SUB_ORG_ROLES,
+    MAX_ROLES, MAX_ROLES_CHARS, MAX_SUB_ORG_ROLES, MAX_TOKEN_TTL_SECONDS,
 };
 use super::expiry;
 
+mod status;
+
+pub(super) use status::{
+    conditions, effective_roles, key_count, never_observed, observed_generation,
+    optional_date_time, phase, previous_secret, revision,
+};
+
 const LABEL_KEY_MAX_CHARS: u32 = 317;
-
-/// `observedGeneration` of an object that no controller has observed. kstatus then reports `InProgress`.
-pub(super) const fn never_observed() -> i64 {
-    -1
-}
-
-pub(super) fn observed_generation(_: &mut SchemaGenerator) -> Schema {
-    json_schema!({"type": "integer", "format": "int64", "minimum": -1})
-}
-
-pub(super) fn revision(_: &mut SchemaGenerator) -> Schema {
-    json_schema!({"type": "integer", "format": "int64", "minimum": 1})
-}
-
-pub(super) fn key_count(_: &mut SchemaGenerator) -> Schema {
-    json_schema!({"type": "integer", "format": "int64", "minimum": 0})
-}
 
 pub(super) fn max_keys(_: &mut SchemaGenerator) -> Schema {
     json_schema!({"type": "integer", "format": "int64", "minimum": 0, "maximum": 1_000_000})
@@ -42,7 +32,12 @@ pub(super) fn lifetime_days(_: &mut SchemaGenerator) -> Schema {
 }
 
 pub(super) fn token_ttl_seconds(_: &mut SchemaGenerator) -> Schema {
-    json_schema!({"type": "integer", "format": "int32", "minimum": 60, "maximum": 86_400})
+    json_schema!({
+        "type": "integer",
+        "format": "int32",
+        "minimum": 60,
+        "maximum": MAX_TOKEN_TTL_SECONDS,
+    })
 }
 
 pub(super) fn rotation_days(_: &mut SchemaGenerator) -> Schema {
@@ -96,20 +91,12 @@ pub(super) fn expiry(_: &mut SchemaGenerator) -> Schema {
     })
 }
 
-pub(super) fn optional_date_time(_: &mut SchemaGenerator) -> Schema {
-    json_schema!({"type": "string", "format": "date-time", "maxLength": 64})
-}
-
 pub(super) fn optional_guid(_: &mut SchemaGenerator) -> Schema {
     json_schema!({
         "type": "string",
         "maxLength": 36,
         "pattern": "^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$",
     })
-}
-
-pub(super) fn phase(_: &mut SchemaGenerator) -> Schema {
-    json_schema!({"type": "string", "enum": ["Pending", "Active", "Expired"]})
 }
 
 fn role_key() -> Value {
@@ -131,7 +118,7 @@ pub(super) fn roles(_: &mut SchemaGenerator) -> Schema {
         "x-kubernetes-validations": [together(
             "roles",
             MAX_ROLES_CHARS,
-            "take shorter names, or give some of the roles to another key",
+            "use shorter names, or give some of the roles to another key",
         )],
     })
 }
@@ -143,8 +130,8 @@ fn together(field: &str, max_chars: u32, fix: &str) -> Value {
     json!({
         "rule": format!("self.map(text, size(text)).sum() <= {max_chars}"),
         "message": format!(
-            "`{field}` must have at most {max_chars} characters together, or its tokens get too long \
-             for the headers of gateways: {fix}"
+            "`{field}` must have at most {max_chars} characters in total, because a token must fit \
+             into an HTTP header: {fix}"
         ),
     })
 }
@@ -153,8 +140,8 @@ pub(super) fn sub_organizations(generator: &mut SchemaGenerator) -> Schema {
     let mut roles = roles(generator);
     roles.insert(
         "description".to_owned(),
-        "What the key may do there, as keys of that organization's role catalogue (its parent's if \
-         it has none): 1 to 64, each once. Omitted: `spec.roles`."
+        "What the key may do there: role keys from the catalogue of that organization (of its \
+         parent, if it has none), 1 to 64, each once. Defaults to `spec.roles`."
             .into(),
     );
     let mut org = dns_label();
@@ -174,8 +161,8 @@ pub(super) fn sub_organizations(generator: &mut SchemaGenerator) -> Schema {
                 "self.map(sub, has(sub.roles) ? size(sub.roles) : 0).sum() <= {MAX_SUB_ORG_ROLES}"
             ),
             "message": format!(
-                "`subOrgs` must have at most {MAX_SUB_ORG_ROLES} roles together: leave `roles` out where \
-                 those of the key will do, or make a key for each"
+                "`subOrgs` must have at most {MAX_SUB_ORG_ROLES} roles in total: leave out `roles` \
+                 where `spec.roles` is enough, or create several keys"
             ),
         }],
     })
@@ -207,7 +194,7 @@ pub(super) fn token_audiences(_: &mut SchemaGenerator) -> Schema {
         json!([together(
             "token.audiences",
             MAX_AUDIENCES_CHARS,
-            "name fewer, or shorter ones",
+            "use fewer or shorter audiences",
         )]),
     );
     audiences
@@ -244,15 +231,6 @@ fn audience_list(max: u32) -> Schema {
             "maxLength": MAX_AUDIENCE_CHARS,
             "pattern": "^[!-~]+$",
         },
-    })
-}
-
-pub(super) fn effective_roles(_: &mut SchemaGenerator) -> Schema {
-    json_schema!({
-        "type": "array",
-        "maxItems": 64,
-        "x-kubernetes-list-type": "set",
-        "items": {"type": "string", "maxLength": 63},
     })
 }
 
@@ -347,8 +325,8 @@ pub(super) fn template_annotations(_: &mut SchemaGenerator) -> Schema {
     let together = json!({
         "rule": format!("self.map(k, size(k) + size(self[k])).sum() <= {MAX_ANNOTATIONS_CHARS}"),
         "message": format!(
-            "`template.annotations` must have at most {MAX_ANNOTATIONS_CHARS} characters together, keys \
-             included: remove some, or shorten them"
+            "`template.annotations` must have at most {MAX_ANNOTATIONS_CHARS} characters in total, \
+             including keys: remove some, or shorten them"
         ),
     });
     let rules = json!([qualified_keys("template.annotations"), together]);
@@ -364,7 +342,7 @@ pub(super) fn login_name(_: &mut SchemaGenerator) -> Schema {
         "pattern": "^[a-z0-9]([a-z0-9._-]*[a-z0-9])?$",
         "x-kubernetes-validations": [{
             "rule": "!self.contains('..')",
-            "message": "`name` must not have '..' in it: it becomes part of an e-mail address",
+            "message": "`name` must not contain '..', because it becomes part of an e-mail address",
         }],
     })
 }
@@ -378,7 +356,8 @@ pub(super) fn data_key(_: &mut SchemaGenerator) -> Schema {
         "pattern": "^[-._a-zA-Z0-9]+$",
         "x-kubernetes-validations": [{
             "rule": "self != '.' && !self.startsWith('..')",
-            "message": "it must not be '.' or begin with '..': no Secret has such a data key",
+            "message": "must not be '.' or begin with '..', because a Secret can't have such a \
+                        data key",
         }],
     })
 }
@@ -417,76 +396,6 @@ pub(super) fn match_expressions(_: &mut SchemaGenerator) -> Schema {
                          (has(self.values) && size(self.values) > 0)",
                 "message": "`values` must be set for 'In' and 'NotIn', and only then",
             }],
-        },
-    })
-}
-
-pub(super) fn previous_secret(_: &mut SchemaGenerator) -> Schema {
-    json_schema!({
-        "type": "object",
-        "required": ["revision", "validUntil"],
-        "properties": {
-            "revision": {
-                "description": "Its number.",
-                "type": "integer",
-                "format": "int64",
-                "minimum": 1,
-            },
-            "validUntil": {
-                "description": "Time from which it is refused; never after the expiry of the key.",
-                "type": "string",
-                "format": "date-time",
-            },
-        },
-    })
-}
-
-/// `metav1.Condition`, with its own bounds (Kubernetes API conventions, "Typical status
-/// properties").
-pub(super) fn conditions(_: &mut SchemaGenerator) -> Schema {
-    json_schema!({
-        "type": "array",
-        "maxItems": 16,
-        "x-kubernetes-list-type": "map",
-        "x-kubernetes-list-map-keys": ["type"],
-        "items": {
-            "type": "object",
-            "required": ["lastTransitionTime", "message", "reason", "status", "type"],
-            "properties": {
-                "type": {
-                    "description": "What the condition is about, in CamelCase.",
-                    "type": "string",
-                    "maxLength": 316,
-                },
-                "status": {
-                    "description": "'True', 'False' or 'Unknown'.",
-                    "type": "string",
-                    "enum": ["True", "False", "Unknown"],
-                },
-                "observedGeneration": {
-                    "description": "`metadata.generation` that the condition is about.",
-                    "type": "integer",
-                    "format": "int64",
-                    "minimum": 0,
-                },
-                "lastTransitionTime": {
-                    "description": "When `status` last changed.",
-                    "type": "string",
-                    "format": "date-time",
-                },
-                "reason": {
-                    "description": "Why, as one fixed word for programs.",
-                    "type": "string",
-                    "minLength": 1,
-                    "maxLength": 1024,
-                    "pattern": "^[A-Za-z]([A-Za-z0-9_,:]*[A-Za-z0-9_])?$",
-                },
-                "message": {
-                    "description": "Why, and what to do, for people.",
-                    "type": "string",
-                    "maxLength": 32768,
-                },
-            },
         },
     })
 }

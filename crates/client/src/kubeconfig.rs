@@ -27,7 +27,7 @@ pub enum Error {
         source: KubeconfigError,
     },
     /// A file is not a kubeconfig. kube's own error quotes lines that can contain tokens and keys.
-    #[error("{} is no kubeconfig: {problem}", path.display())]
+    #[error("{} is not a kubeconfig: {problem}", path.display())]
     Malformed {
         /// Path of the file.
         path: PathBuf,
@@ -65,7 +65,7 @@ impl Error {
 /// contains the credentials. `None` if the error has another cause.
 #[expect(
     clippy::wildcard_enum_match_arm,
-    reason = "the others tell nothing of what a command printed"
+    reason = "no other error is about what a command printed"
 )]
 pub(crate) fn credentials_failure(error: &(dyn std::error::Error + 'static)) -> Option<String> {
     let mut causes = std::iter::successors(Some(error), |error| error.source());
@@ -75,12 +75,12 @@ pub(crate) fn credentials_failure(error: &(dyn std::error::Error + 'static)) -> 
             yaml::Problem::of(error)
         )),
         AuthError::AuthExecRun { out, .. } => {
-            let said = String::from_utf8_lossy(&out.stderr);
-            let said: Vec<_> = said.lines().map(str::trim).collect();
+            let stderr = String::from_utf8_lossy(&out.stderr);
+            let lines: Vec<_> = stderr.lines().map(str::trim).collect();
             Some(format!(
                 "the command of the kubeconfig that gets credentials failed ({}): {}",
                 out.status,
-                said.join(" ")
+                lines.join(" ")
             ))
         }
         _ => None,
@@ -231,10 +231,10 @@ mod tests {
         for nowhere in [missing, empty, nothing] {
             assert!(is_empty(&merged(&[nowhere]).unwrap()));
         }
-        let said = merged(&[broken]).unwrap_err().to_string();
+        let message = merged(&[broken]).unwrap_err().to_string();
         assert!(
-            said.contains("/broken is no kubeconfig: line 1, column "),
-            "{said}"
+            message.contains("/broken is not a kubeconfig: line 1, column "),
+            "{message}"
         );
         assert!(merged(&[folder.path().to_owned()]).is_err());
     }

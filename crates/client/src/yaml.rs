@@ -50,10 +50,10 @@ fn what(error: &Error) -> String {
         Error::Message { msg, .. } | Error::ExternalMessage { msg, .. } => msg.clone(),
         Error::Eof { .. } => "it ends too early".to_owned(),
         Error::DuplicateMappingKey { key: Some(key), .. } => {
-            format!("`{key}` stands twice: remove one")
+            format!("`{key}` appears twice: remove one")
         }
         Error::DuplicateMappingKey { key: None, .. } => {
-            "a field stands twice: remove one".to_owned()
+            "a field appears twice: remove one".to_owned()
         }
         Error::SerdeMissingField { field, .. } => format!("`{field}` is required: set it"),
         Error::SerdeInvalidType {
@@ -95,7 +95,7 @@ mod tests {
             (format!("a: {VALUE}\n  b: c\n"), "line 2, column 4: "),
             (
                 format!("a: {VALUE}\na: {VALUE}\n"),
-                "line 2, column 1: `a` stands twice: remove one",
+                "line 2, column 1: `a` appears twice: remove one",
             ),
             (VALUE.to_owned(), "line 1, column 1: a mapping is expected"),
             (format!("a: \"{VALUE}\\q\"\n"), "line 1, column "),
@@ -103,9 +103,12 @@ mod tests {
             (format!("a: '{VALUE}\n"), "line 1, column "),
         ] {
             let read = serde_saphyr::from_str::<BTreeMap<String, serde_json::Value>>(&yaml);
-            let told = Problem::of(&read.unwrap_err()).to_string();
-            assert!(told.starts_with(expected), "{told}\n{expected}");
-            assert!(!told.contains(VALUE) && !told.contains('\n'), "{told}");
+            let message = Problem::of(&read.unwrap_err()).to_string();
+            assert!(message.starts_with(expected), "{message}\n{expected}");
+            assert!(
+                !message.contains(VALUE) && !message.contains('\n'),
+                "{message}"
+            );
         }
     }
 }

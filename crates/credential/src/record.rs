@@ -112,7 +112,7 @@ pub struct Identity {
 
 /// The credential record can't be used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the verifier can't be read: {0}")]
+#[error("the credential record can't be read: {0}")]
 pub struct Error(#[from] pub Unreadable);
 
 impl CredentialRecord {

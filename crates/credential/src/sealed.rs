@@ -38,7 +38,7 @@ pub struct SealError(String);
 pub enum OpenError {
     /// The identity file has no private key.
     #[error(
-        "no private key of age found (a line that begins with 'AGE-SECRET-KEY-1'): make one with \
+        "no private key of age found (a line that begins with 'AGE-SECRET-KEY-1'): create one with \
          `age-keygen`"
     )]
     NoIdentity,

@@ -44,7 +44,7 @@ pub enum FormatError {
     #[error("a secret looks like ak_<16 characters>_<49 characters>")]
     Shape,
     /// The checksum does not match.
-    #[error("the checksum does not fit: the secret is mistyped or cut")]
+    #[error("the checksum does not match: the secret is mistyped or incomplete")]
     Checksum,
 }
 

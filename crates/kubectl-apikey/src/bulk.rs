@@ -6,15 +6,36 @@ use std::fmt::Display;
 use futures::StreamExt as _;
 use futures::stream;
 
+use k8s_openapi::jiff::Timestamp;
+
+use super::dialogue::{self, Change};
 use super::exit::Failure;
-use super::invocation::Invocation;
+use super::invocation::{Cluster, Invocation};
 use super::pages;
-use super::select::Selected;
+use super::select::{Selected, Selection};
 use super::{key, program};
 use apikey_api::ApiKey;
 
 /// Maximum number of concurrent requests.
 const AT_ONCE: usize = 8;
+
+/// Reads the selected keys. If `asks`, asks for confirmation of the change that `question` returns for them.
+///
+/// # Errors
+/// The keys can't be read, or the answer is no.
+pub(super) async fn confirmed(
+    call: &mut Invocation,
+    cluster: &Cluster,
+    selection: &Selection,
+    asks: bool,
+    question: impl FnOnce(&[ApiKey], Timestamp) -> Option<Change<'static>>,
+) -> Result<Selected, Failure> {
+    let selected = selection.read(cluster).await?;
+    if asks && let Some(change) = question(&selected.keys, call.clock.now()) {
+        dialogue::agree(change, &mut call.terminal)?;
+    }
+    Ok(selected)
+}
 
 /// Changes each of the keys. `change` returns what it did, for example `revoked`. The other keys are changed
 /// even if one fails or the output can't be written.
@@ -51,12 +72,12 @@ pub(super) async fn each<T: Display>(
         let name = key::name(key);
         match result {
             Ok(what) => {
-                let line = program::told(&format!("apikey/{name} {what}"), &call.program);
+                let line = program::with_name(&format!("apikey/{name} {what}"), &call.program);
                 written = written.and_then(|()| bar.suspend(|| call.terminal.print(line)));
             }
             Err(failure) => {
                 let failure = failure.about(&format!("apikey/{name}"));
-                bar.suspend(|| told(&failure, count, call));
+                bar.suspend(|| print(&failure, count, call));
                 failures.push(failure);
             }
         }
@@ -64,22 +85,22 @@ pub(super) async fn each<T: Display>(
     bar.finish_and_clear();
     for name in missing {
         let failure = Failure::not_found(format!("apikey/{name}: not found"));
-        told(&failure, count, call);
+        print(&failure, count, call);
         failures.push(failure);
     }
     for key in &unreadable {
         let failure = pages::unreadable(key);
-        told(&failure, count, call);
+        print(&failure, count, call);
         failures.push(failure);
     }
     summary(failures, count).and(written)
 }
 
 /// Prints one of several failures. A single failure is printed at the end of the call.
-fn told(failure: &Failure, count: usize, call: &mut Invocation) {
+fn print(failure: &Failure, count: usize, call: &mut Invocation) {
     if count > 1 {
         call.terminal
-            .note(program::told(failure.message(), &call.program));
+            .note(program::with_name(failure.message(), &call.program));
     }
 }
 
@@ -89,7 +110,7 @@ fn summary(mut failures: Vec<Failure>, count: usize) -> Result<(), Failure> {
         None => Ok(()),
         Some(failure) if count == 1 => Err(failure),
         Some(_) => Err(Failure::failed(format!(
-            "{failed} of {count} failed, as said above"
+            "{failed} of {count} failed: see the messages above"
         ))),
     }
 }
@@ -107,7 +128,7 @@ mod tests {
         let many = summary(vec![gone(), gone()], 3).unwrap_err();
         assert_eq!(
             (many.exit(), many.message()),
-            (Exit::Failed, "2 of 3 failed, as said above")
+            (Exit::Failed, "2 of 3 failed: see the messages above")
         );
     }
 }

@@ -56,7 +56,7 @@ Examples:
   After an installation:
     kubectl apikey check --wait 2m
 
-  With the token server, as its callers reach it:
+  Check the token server too, at the address that its callers use:
     kubectl apikey check --url https://keys.example.com
 
   In a script:
@@ -143,7 +143,7 @@ pub(super) async fn run(flags: &Check, call: &mut Invocation) -> Result<(), Fail
         }
     };
     for finding in &mut findings {
-        finding.fix = program::told(&finding.fix, &call.program);
+        finding.fix = program::with_name(&finding.fix, &call.program);
     }
     let healthy = is_healthy(&findings);
     match flags.output {
@@ -193,7 +193,7 @@ async fn until_healthy(
             match failed {
                 None => return,
                 Some(finding) => {
-                    spinner.say(format!("Waiting: {}: {}", finding.name, finding.message));
+                    spinner.set_message(format!("Waiting: {}: {}", finding.name, finding.message));
                 }
             }
         }
@@ -227,7 +227,8 @@ async fn definitions(cluster: &Cluster) -> Finding {
         Ok(group) => group,
         Err(failure) => return Finding::of_failure(NAME, &failure),
     };
-    let install = "apikey-operator crds | kubectl apply --server-side -f -, or install the chart";
+    let install = "run `apikey-operator crds | kubectl apply --server-side -f -`, or install the \
+                   chart";
     let version = format!("{}/{}", names::GROUP, names::VERSION);
     if !group.is_some_and(|group| group.versions.iter().any(|v| v.group_version == version)) {
         return Finding::failed(NAME, format!("{version} is not served"), install);

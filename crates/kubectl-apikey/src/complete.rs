@@ -131,10 +131,15 @@ async fn answer(call: &Invocation, asked: Asked) -> Option<Vec<Candidate>> {
 }
 
 /// Returns a candidate for each object. An object that can't be decoded is offered by its name.
-fn candidates<K>(listed: &Listed<K>, told: impl Fn(&K) -> Candidate) -> Vec<Candidate> {
+fn candidates<K>(listed: &Listed<K>, candidate: impl Fn(&K) -> Candidate) -> Vec<Candidate> {
     let unread = |object: &Unread| Candidate::new(&object.identity.name, "Unreadable");
     let unreadable = listed.unreadable.iter().map(unread);
-    listed.objects.iter().map(told).chain(unreadable).collect()
+    listed
+        .objects
+        .iter()
+        .map(candidate)
+        .chain(unreadable)
+        .collect()
 }
 
 fn contexts(line: &Line<'_>) -> Vec<Candidate> {

@@ -29,7 +29,8 @@ pub(super) async fn run(flags: Create, call: &mut Invocation) -> Result<(), Fail
     let flags = if asked {
         if !call.terminal.can_ask() {
             return Err(Failure::usage(format!(
-                "missing: {}; give it, there is no terminal to ask on",
+                "missing: {}; add it to the command line, because there is no terminal for \
+                 questions",
                 missing.join(", ")
             )));
         }
@@ -45,20 +46,20 @@ pub(super) async fn run(flags: Create, call: &mut Invocation) -> Result<(), Fail
             .metadata
             .namespace
             .clone_from(&call.target().namespace);
-        return say(call, &wanted, flags.output, "created (dry run)");
+        return print_result(call, &wanted, flags.output, "created (dry run)");
     }
     let cluster = call.cluster().await?;
     let created = create(&cluster, &wanted, flags.dry_run.is_some()).await?;
     if flags.dry_run.is_some() {
         warn(call, &cluster, &created.object).await;
-        return say_sent(call, &created, flags.output, "created (server dry run)");
+        return print_sent(call, &created, flags.output, "created (server dry run)");
     }
     let shows = flags.show_secret || (asked && call.terminal.shown_to_a_person());
     if flags.show_secret {
         let name = key::name(&created.object);
         call.terminal.note(format!("apikey/{name} created"));
     } else if flags.output.is_none() {
-        say(call, &created.object, None, "created")?;
+        print_result(call, &created.object, None, "created")?;
     }
     warn(call, &cluster, &created.object).await;
     let ready = if flags.wait || shows {
@@ -68,9 +69,9 @@ pub(super) async fn run(flags: Create, call: &mut Invocation) -> Result<(), Fail
         created
     };
     if flags.output.is_some() {
-        return say_sent(call, &ready, flags.output, "created");
+        return print_sent(call, &ready, flags.output, "created");
     }
-    next::say(call, &cluster, &ready.object, &flags, shows).await
+    next::print(call, &cluster, &ready.object, &flags, shows).await
 }
 
 /// Warns if the Organization does not exist, or if parts of the key will be ignored.
@@ -94,13 +95,14 @@ fn refuse_what_cannot_be_shown(flags: &Create, program: &str) -> Result<(), Fail
     }
     if flags.delivery == Some(How::RevealOnce) {
         return Err(Failure::usage(format!(
-            "--show-secret does not go with --delivery reveal-once: claim it with `{program} reveal`"
+            "--show-secret can't be used with --delivery reveal-once: claim the secret with \
+             `{program} reveal`"
         )));
     }
     if !flags.recipients.is_empty() {
         return Err(Failure::usage(
-            "--show-secret does not go with --recipient: only the owner of its private key can open \
-             the secret",
+            "--show-secret can't be used with --recipient, because only the owner of the private \
+             key can open the secret",
         ));
     }
     Ok(())
@@ -170,7 +172,7 @@ fn refused(error: Error, name: &str, namespace: &str) -> Failure {
     }
 }
 
-fn say_sent(
+fn print_sent(
     call: &mut Invocation,
     key: &Sent<ApiKey>,
     form: Option<Machine>,
@@ -180,11 +182,11 @@ fn say_sent(
         Some(form) => call
             .terminal
             .exact(&form.render(&format::sent(&key.whole)?)?),
-        None => say(call, &key.object, None, what),
+        None => print_result(call, &key.object, None, what),
     }
 }
 
-fn say(
+fn print_result(
     call: &mut Invocation,
     key: &ApiKey,
     form: Option<Machine>,

@@ -25,7 +25,7 @@ pub(super) enum Value {
 }
 
 /// The content of a delivered Secret.
-pub(super) struct Delivered {
+pub(super) struct DeliveredSecret {
     /// Login name at the token endpoint.
     pub(super) name: String,
     /// The secret.
@@ -40,7 +40,7 @@ pub(super) struct Delivered {
     pub(super) expires_at: Option<String>,
 }
 
-impl Delivered {
+impl DeliveredSecret {
     /// Takes the values out of this Secret and wipes the rest.
     pub(super) fn take(mut secret: CoreSecret) -> Result<Self, Failure> {
         let mut all = secret.data.take().unwrap_or_default();
@@ -80,21 +80,21 @@ impl Delivered {
 
 fn incomplete() -> Failure {
     Failure::no(
-        "the Secret lacks data that the operator put there, so somebody changed it: rotate to have \
-         it written anew",
+        "the Secret lacks data that the operator wrote, so it was changed: rotate the key to write \
+         it again",
     )
 }
 
 /// The failure for a Secret whose content is not what the operator delivers.
 pub(super) fn changed() -> Failure {
     Failure::no(
-        "what the Secret holds is no secret that the operator made, so somebody changed it: rotate to have \
-         it written anew",
+        "the Secret does not hold a secret that the operator created, so it was changed: rotate \
+         the key to write it again",
     )
 }
 
 /// Reads the delivered Secret of a key with `delivery: Keep`.
-pub(super) async fn read(cluster: &Cluster, key: &ApiKey) -> Result<Delivered, Failure> {
+pub(super) async fn read(cluster: &Cluster, key: &ApiKey) -> Result<DeliveredSecret, Failure> {
     let secrets = cluster.secrets();
     let name = key.secret_name();
     let found = request("read the Secret", secrets.get_opt(name)).await?;
@@ -102,7 +102,7 @@ pub(super) async fn read(cluster: &Cluster, key: &ApiKey) -> Result<Delivered, F
     if !is_of(&secret.metadata, key) {
         return Err(foreign(key));
     }
-    Delivered::take(secret)
+    DeliveredSecret::take(secret)
 }
 
 /// Whether this key controls the Secret.
@@ -118,11 +118,11 @@ pub(super) fn is_of(secret: &ObjectMeta, key: &ApiKey) -> bool {
 fn missing(key: &ApiKey) -> Failure {
     let why = match key::ready(key) {
         Some(ready) if ready.status != "True" => ready.message.clone(),
-        Some(_) => "somebody removed it, and the operator is about to deliver a new one".to_owned(),
+        Some(_) => "it was removed, and the operator will deliver a new one".to_owned(),
         None => "no operator has seen this key yet".to_owned(),
     };
     Failure::no(format!(
-        "Secret '{}' is not there: {why}; see `{}`",
+        "Secret '{}' does not exist: {why}; see `{}`",
         key.secret_name(),
         key::call(key, "status")
     ))
@@ -136,7 +136,8 @@ pub(super) fn foreign(key: &ApiKey) -> Failure {
         |ready| ready.message.clone(),
     );
     Failure::no(format!(
-        "Secret '{}' does not belong to this ApiKey, so what is in it is not its secret: {advice}",
+        "Secret '{}' does not belong to this ApiKey, so its content is not the secret of this key: \
+         {advice}",
         key.secret_name()
     ))
 }
@@ -161,12 +162,14 @@ mod tests {
     #[test]
     fn either_form_of_the_secret_is_taken_and_a_secret_without_one_is_refused() {
         let all = [("name", "ci"), ("key-id", "k"), ("organization-id", "o")];
-        let clear = Delivered::take(secret(&[&all[..], &[("secret", "s")]].concat())).unwrap();
+        let clear =
+            DeliveredSecret::take(secret(&[&all[..], &[("secret", "s")]].concat())).unwrap();
         assert!(matches!(clear.value, Value::Clear(text) if *text == "s"));
         assert_eq!((clear.name, clear.token_url), ("ci".to_owned(), None));
-        let sealed = Delivered::take(secret(&[&all[..], &[("secret.age", "a")]].concat())).unwrap();
+        let sealed =
+            DeliveredSecret::take(secret(&[&all[..], &[("secret.age", "a")]].concat())).unwrap();
         assert!(matches!(sealed.value, Value::Sealed(bytes) if bytes == b"a"));
-        let refused = Delivered::take(secret(&all)).err().unwrap();
+        let refused = DeliveredSecret::take(secret(&all)).err().unwrap();
         assert!(refused.message().contains("rotate"));
     }
 }

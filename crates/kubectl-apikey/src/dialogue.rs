@@ -41,7 +41,7 @@ pub(super) fn some_of<T: Display>(
         .with_help_message(help)
         .with_validator(|chosen: &[ListOption<&Shown<T>>]| {
             Ok(if chosen.is_empty() {
-                Validation::Invalid("choose at least one, with space".into())
+                Validation::Invalid("select at least one with Space".into())
             } else {
                 Validation::Valid
             })
@@ -69,7 +69,7 @@ fn shown<T: Display>(options: Vec<T>) -> Vec<Shown<T>> {
 
 /// A change that needs confirmation.
 pub(super) struct Change<'a> {
-    /// What would be done, for example "revoke 3 key(s) for good".
+    /// What would be done, for example "revoke 3 key(s) permanently".
     pub(super) would: String,
     /// The objects to change, shown before the question.
     pub(super) shown: Text,
@@ -92,8 +92,8 @@ pub(super) fn agree(change: Change<'_>, terminal: &mut Terminal) -> Result<(), F
     } = change;
     if !terminal.can_ask() {
         return Err(Failure::usage(format!(
-            "this would {would}, and there is no terminal to ask on: look with --dry-run, then give \
-             --yes"
+            "this would {would}, and there is no terminal to ask for confirmation: check with \
+             --dry-run, then use --yes"
         )));
     }
     terminal.note(shown);

@@ -4,13 +4,14 @@ use clap::Args;
 use k8s_openapi::jiff::Timestamp;
 use serde_json::json;
 
+use super::dialogue::Change;
 use super::exit::Failure;
 use super::invocation::{Cluster, Invocation};
 use super::revoke::DryRun;
 use super::rotate::Wait;
-use super::select::{Selected, Selection};
+use super::select::Selection;
 use super::text::Text;
-use super::{bulk, dialogue, follow, key, patch, time};
+use super::{bulk, follow, key, patch, time};
 use apikey_api::{ApiKey, PreviousSecret, names};
 use apikey_client::clock::Clock;
 
@@ -39,18 +40,16 @@ pub(super) struct DiscardPrevious {
 
 const EXAMPLES: &str = "\
 Examples:
-  Everybody has the new secret:
+  All programs have the new secret:
     kubectl apikey discard-previous ci-upload
 
-  Of all keys of a team, from a script:
+  All keys of a team, in a script:
     kubectl apikey discard-previous -l team=web --yes";
 
 pub(super) async fn run(flags: &DiscardPrevious, call: &mut Invocation) -> Result<(), Failure> {
     let cluster = call.cluster().await?;
-    let selected = flags.selection.read(&cluster).await?;
-    if flags.dry_run.is_none() && !flags.yes {
-        agree(&selected, call)?;
-    }
+    let asks = flags.dry_run.is_none() && !flags.yes;
+    let selected = bulk::confirmed(call, &cluster, &flags.selection, asks, question).await?;
     let clock = call.clock.clone();
     bulk::each(call, selected, "Discarding", async |key| {
         discard(&cluster, key, flags, &clock).await
@@ -58,11 +57,10 @@ pub(super) async fn run(flags: &DiscardPrevious, call: &mut Invocation) -> Resul
     .await
 }
 
-/// Shows which secrets would be refused, and asks for confirmation.
-fn agree(selected: &Selected, call: &mut Invocation) -> Result<(), Failure> {
-    let now = call.clock.now();
+/// The question before replaced secrets are refused. `None` if none of the keys has one.
+fn question(keys: &[ApiKey], now: Timestamp) -> Option<Change<'static>> {
     let mut lines = Vec::new();
-    for key in &selected.keys {
+    for key in keys {
         if let Some(previous) = previous(key, now) {
             let (name, end) = (key::name(key), previous.valid_until.0);
             lines.push(format!(
@@ -72,17 +70,13 @@ fn agree(selected: &Selected, call: &mut Invocation) -> Result<(), Failure> {
             ));
         }
     }
-    if lines.is_empty() {
-        return Ok(());
-    }
     let count = lines.len();
-    let change = dialogue::Change {
-        would: format!("refuse {count} replaced secret(s) for good"),
+    (count > 0).then(|| Change {
+        would: format!("refuse {count} replaced secret(s) permanently"),
         shown: Text::lines(lines),
         question: format!("Refuse {count} replaced secret(s) from now on?"),
         otherwise: "nothing was discarded",
-    };
-    dialogue::agree(change, &mut call.terminal)
+    })
 }
 
 async fn discard(
@@ -109,7 +103,7 @@ async fn discard(
     if !flags.wait.wait {
         return Ok(format!("discarding of revision {revision} requested"));
     }
-    let what = "the request stands, and the replaced secret is still accepted";
+    let what = "the request remains, and the replaced secret is still accepted";
     follow::until(cluster, key::name(key), flags.wait.timeout, what, |seen| {
         let held = self::previous(seen, clock.now());
         let is_over = held.is_none_or(|held| held.revision != revision);

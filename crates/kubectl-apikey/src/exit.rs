@@ -56,7 +56,7 @@ impl Exit {
     pub(crate) const fn meaning(self) -> &'static str {
         match self {
             Self::Done => "done",
-            Self::Failed => "failed; the message says why",
+            Self::Failed => "failed; see the message",
             Self::Usage => "wrong usage",
             Self::NotFound => "an object was not found",
             Self::Forbidden => "a permission is missing; the message names it",
@@ -171,12 +171,12 @@ impl From<error::Error> for Failure {
     fn from(error: error::Error) -> Self {
         if error.is_deadline() {
             return Self::timed_out(format!(
-                "{error}: see that the cluster can be reached (`kubectl cluster-info`)"
+                "{error}: check that the cluster can be reached (`kubectl cluster-info`)"
             ));
         }
         if error.is_unreadable() {
             return Self::failed(format!(
-                "{error}: it holds what this version can't read; look at it with `kubectl get ... -o \
+                "{error}: this version can't read the object; look at it with `kubectl get ... -o \
                  yaml`, and update this program if the operator is newer"
             ));
         }
@@ -188,7 +188,7 @@ impl From<error::Error> for Failure {
             Some(404) => Self::not_found(error.to_string()),
             Some(_) => Self::failed(error.to_string()),
             None => Self::failed(format!(
-                "{error}: see that the cluster can be reached (`kubectl cluster-info`)"
+                "{error}: check that the cluster can be reached (`kubectl cluster-info`)"
             )),
         }
     }

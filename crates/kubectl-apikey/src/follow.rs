@@ -50,8 +50,8 @@ pub(super) async fn until<T>(
     let waited = tokio::time::timeout(longest, looking).await;
     waited.unwrap_or_else(|_| {
         Err(Failure::timed_out(format!(
-            "{what} within {}. {last}. See that the operator runs (`kubectl apikey check`) and what \
-             it says of the key (`{}`)",
+            "{what} within {}. {last}. Check that the operator runs (`kubectl apikey check`), and \
+             look at the status of the key (`{}`)",
             time::short(within),
             program::call("status", name, &cluster.namespace)
         )))

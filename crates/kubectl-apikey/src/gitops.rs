@@ -43,8 +43,8 @@ pub(super) fn keeper(meta: &ObjectMeta) -> Option<&'static str> {
 /// their files, and this program writes `suspended` with a field manager whose fields Flux does not adopt.
 pub(super) fn suspension(name: &str, tool: &str) -> String {
     format!(
-        "apikey/{name} is managed by {tool}: this lasts unless `suspended` is declared there; if it is, make \
-         the same change there"
+        "apikey/{name} is managed by {tool}: this change is reverted if `suspended` is declared \
+         there; in that case, make the same change there"
     )
 }
 

@@ -1,5 +1,5 @@
-//! The HTTP client for the token server. It follows no redirects and uses no proxy for local addresses, so
-//! secrets are sent only to the given address.
+//! The HTTP client for the token server. It follows no redirects, so secrets are sent only to the given
+//! address. The proxy is the one that kubectl would use, and none for this machine.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -7,7 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use clap::Args;
 use reqwest::header::RETRY_AFTER;
-use reqwest::{Certificate, Client, ClientBuilder, Response, Url};
+use reqwest::{Certificate, Client, ClientBuilder, Proxy, Response, Url};
 use serde_json::Value;
 use zeroize::Zeroizing;
 
@@ -21,28 +21,37 @@ const DEADLINE: Duration = Duration::from_secs(10);
 /// Maximum size of a response, in bytes.
 const MAX_ANSWER_BYTES: usize = 1024 * 1024;
 /// Maximum length of server text that is printed, in characters.
-const MAX_SAID_CHARS: usize = 500;
+const MAX_MESSAGE_CHARS: usize = 500;
 
 /// Builds a client for this address.
 pub(super) fn client(url: &Url) -> Result<Client, Failure> {
-    built(builder(url))
+    built(builder(url)?)
 }
 
-fn builder(url: &Url) -> ClientBuilder {
+fn builder(url: &Url) -> Result<ClientBuilder, Failure> {
     let builder = Client::builder()
         .timeout(DEADLINE)
         .redirect(reqwest::redirect::Policy::none())
-        .user_agent(concat!("kubectl-apikey/", env!("CARGO_PKG_VERSION")));
-    if is_this_machine(url) {
-        builder.no_proxy()
-    } else {
-        builder
+        .user_agent(concat!("kubectl-apikey/", env!("CARGO_PKG_VERSION")))
+        .no_proxy();
+    let server = url.origin().ascii_serialization().parse().ok();
+    let environment = proxy::Environment::read();
+    match server.and_then(|server| environment.proxy_of(&server)) {
+        Some(address) => Ok(builder.proxy(Proxy::all(address.to_string()).map_err(unusable)?)),
+        None => Ok(builder),
     }
 }
 
 fn built(builder: ClientBuilder) -> Result<Client, Failure> {
-    let client = builder.build();
-    client.map_err(|error| Failure::failed(format!("HTTP can't be used: {}", error::chain(&error))))
+    builder.build().map_err(unusable)
+}
+
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "map_err passes the error by value"
+)]
+fn unusable(error: reqwest::Error) -> Failure {
+    Failure::failed(format!("HTTP can't be used: {}", error::chain(&error)))
 }
 
 /// How the certificate of the server is verified.
@@ -62,15 +71,15 @@ pub(super) struct Answer {
 
 impl Answer {
     /// Returns the error that the server reports, in the format of either endpoint.
-    pub(super) fn said(&self) -> String {
+    pub(super) fn message(&self) -> String {
         let json: Value = serde_json::from_str(&self.body).unwrap_or_default();
         let field = |name: &str| json.get(name).and_then(Value::as_str);
-        let said = match (field("error"), field("error_description")) {
+        let message = match (field("error"), field("error_description")) {
             (Some(error), Some(description)) => format!("{error}: {description}"),
             (Some(error), None) => error.to_owned(),
             (None, _) => self.body.trim().to_owned(),
         };
-        said.chars().take(MAX_SAID_CHARS).collect()
+        message.chars().take(MAX_MESSAGE_CHARS).collect()
     }
 }
 
@@ -88,8 +97,8 @@ impl Http {
 
     fn client(&self, url: &Url) -> Result<Client, Failure> {
         built(match &self.authorities {
-            Some(authorities) => builder(url).tls_certs_only(authorities.clone()),
-            None => builder(url),
+            Some(authorities) => builder(url)?.tls_certs_only(authorities.clone()),
+            None => builder(url)?,
         })
     }
 
@@ -247,17 +256,17 @@ mod tests {
 
     #[test]
     fn an_error_is_told_in_the_words_of_the_server() {
-        let said = |body: &str| {
+        let message = |body: &str| {
             let answer = Answer {
                 status: 400,
                 retry_after: None,
                 body: body.to_owned().into(),
             };
-            answer.said()
+            answer.message()
         };
-        assert_eq!(said(r#"{"error":"no"}"#), "no");
+        assert_eq!(message(r#"{"error":"no"}"#), "no");
         let oauth = r#"{"error":"invalid_scope","error_description":"no such role"}"#;
-        assert_eq!(said(oauth), "invalid_scope: no such role");
-        assert_eq!(said("<html>\n"), "<html>");
+        assert_eq!(message(oauth), "invalid_scope: no such role");
+        assert_eq!(message("<html>\n"), "<html>");
     }
 }

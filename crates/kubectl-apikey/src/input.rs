@@ -15,7 +15,7 @@ const MAX_BYTES: u64 = 1024 * 1024;
 pub(super) fn text(path: &Path, what: &str) -> Result<Zeroizing<String>, Failure> {
     let bytes = bytes(path, what)?;
     let text = std::str::from_utf8(&bytes)
-        .map_err(|_| Failure::failed(format!("{what} in {} is no text", shown(path))))?;
+        .map_err(|_| Failure::failed(format!("{what} in {} is not text", shown(path))))?;
     Ok(Zeroizing::new(text.to_owned()))
 }
 
@@ -25,8 +25,8 @@ pub(super) fn bytes(path: &Path, what: &str) -> Result<Zeroizing<Vec<u8>>, Failu
         let stdin = io::stdin();
         if stdin.is_terminal() {
             return Err(Failure::usage(format!(
-                "{what} is read from standard input, and that is a terminal: give a file, or send \
-                 it through a pipe"
+                "{what} is read from standard input, which is a terminal: name a file, or use a \
+                 pipe"
             )));
         }
         all(stdin.lock())

@@ -10,7 +10,7 @@ use kube::api::ListParams;
 use kube::core::Request;
 use serde_json::{Map, Value};
 
-use self::identify::{Finding, Kind, identify};
+use self::identify::{Identified, Kind, identify};
 use super::exit::{Exit, Failure};
 use super::format::Machine;
 use super::invocation::Invocation;
@@ -54,19 +54,19 @@ enum Form {
 
 const EXAMPLES: &str = "\
 Examples:
-  A secret that was found somewhere: what is to be revoked?
+  Find the ApiKey of a leaked secret:
     kubectl apikey inspect --find --file found.txt
 
-  From the clipboard, without its being in the history of the shell:
+  Inspect the clipboard, and keep it out of the history of the shell:
     xclip -o | kubectl apikey inspect
 
-  What is in a token:
+  Show the content of a token:
     kubectl apikey token ci-upload | kubectl apikey inspect";
 
 pub(super) async fn run(flags: &Inspect, call: &mut Invocation) -> Result<(), Failure> {
     let bytes = match (&flags.text, &flags.file) {
         (Some(text), _) if text != "-" => {
-            let instead = "Send it through a pipe, or give --file";
+            let instead = "Use a pipe, or set --file";
             jwt::refuse_secret(text, instead)?;
             text.clone().into_bytes().into()
         }
@@ -94,18 +94,18 @@ pub(super) async fn run(flags: &Inspect, call: &mut Invocation) -> Result<(), Fa
         finding.facts.push(("ApiKey".to_owned(), text));
     } else if finding.kind == Kind::Secret {
         finding.advice.push(format!(
-            "to learn which ApiKey it is of: {} inspect --find",
+            "to find its ApiKey: {} inspect --find",
             call.program
         ));
     }
-    say(flags, &finding, call)?;
+    print(flags, &finding, call)?;
     match &finding.problem {
         Some(problem) => Err(Failure::new(Exit::No, problem.clone())),
         None => Ok(()),
     }
 }
 
-fn say(flags: &Inspect, finding: &Finding, call: &mut Invocation) -> Result<(), Failure> {
+fn print(flags: &Inspect, finding: &Identified, call: &mut Invocation) -> Result<(), Failure> {
     if flags.output == Some(Form::Json) {
         let facts = finding.facts.iter();
         let facts: Map<String, Value> = facts

@@ -63,13 +63,13 @@ enum Form {
 
 const EXAMPLES: &str = "\
 Examples:
-  In a pipeline, before anything is applied:
+  Check files in a pipeline, before they are applied:
     kubectl apikey lint -f deploy/
 
-  What a chart renders:
+  Check what a chart renders:
     helm template ./chart | kubectl apikey lint -f -
 
-  Against the organizations and quotas of a cluster:
+  Check against the Organizations of a cluster:
     kubectl apikey lint -f deploy/ --context production";
 
 /// Returns what the API server and the operator would refuse if the key were created now, as pairs of field
@@ -171,13 +171,13 @@ fn show(
     );
     if problems.is_empty() && checked + skipped == 0 {
         return Err(Failure::no(
-            "nothing was checked: there is no object in the input, so see that it is what you mean",
+            "nothing was checked: the input has no object; check that it is the right input",
         ));
     }
     if errors == 0 && (is_strictly_fine || !flags.strict) {
         if checked == 0 {
             call.terminal
-                .warn("nothing was checked: there is no ApiKey and no Organization in the input");
+                .warn("nothing was checked: the input has no ApiKey and no Organization");
         }
         call.terminal.note(summary);
         return Ok(());

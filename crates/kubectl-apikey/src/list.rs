@@ -75,16 +75,16 @@ enum Form {
 
 const EXAMPLES: &str = "\
 Examples:
-  Keys of the namespace:
+  List the keys of the namespace:
     kubectl apikey list
 
-  What expires in the next 30 days, anywhere, soonest first:
+  List keys in all namespaces that expire in the next 30 days, soonest first:
     kubectl apikey list -A --expiring 30d --sort-by expires
 
-  Keys of one organization that nobody used for 90 days, to revoke after a look:
+  List keys of one organization that were not used for 90 days:
     kubectl apikey list --org acme --unused 90d -o name
 
-LAST-USED is exact to 10 minutes; `<none>` is a key that was never used.";
+LAST-USED is accurate to 10 minutes; `<none>` is a key that was never used.";
 
 pub(super) async fn run(flags: &List, call: &mut Invocation) -> Result<(), Failure> {
     let cluster = call.cluster().await?;
@@ -103,7 +103,7 @@ pub(super) async fn run(flags: &List, call: &mut Invocation) -> Result<(), Failu
     keys.retain(|(key, _)| wanted(key, flags, now));
     keys.sort_by(|(a, _), (b, _)| flags.sort_by.compare(a, b));
     let is_table = matches!(flags.output, None | Some(Form::Wide));
-    tell_of(&unreadable, flags, is_table, call);
+    warn_of_unreadable(&unreadable, flags, is_table, call);
     if flags.is_filtered() && !is_table {
         unreadable.clear();
     }
@@ -162,14 +162,19 @@ fn split(all: Vec<Stored<Sent<Result<ApiKey, Unreadable>>>>) -> Result<Split, Fa
 }
 
 /// Reports which keys can't be read and how that affects the filters.
-fn tell_of(unreadable: &[(Unread, Whole)], flags: &List, is_table: bool, call: &mut Invocation) {
+fn warn_of_unreadable(
+    unreadable: &[(Unread, Whole)],
+    flags: &List,
+    is_table: bool,
+    call: &mut Invocation,
+) {
     for (key, _) in unreadable {
         call.terminal.warn(pages::unreadable(key).message());
     }
     if flags.is_filtered() && !unreadable.is_empty() {
         let what = if is_table { "shown" } else { "left out" };
         call.terminal.warn(format!(
-            "whether keys that can't be read expire or are used is not known: {} of them {what}",
+            "expiry and last use of keys that can't be read are not known: {} of them {what}",
             unreadable.len()
         ));
     }

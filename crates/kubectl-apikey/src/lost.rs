@@ -23,7 +23,10 @@ pub(super) fn may_be_made(error: &Error) -> bool {
 pub(super) async fn look<T>(
     look: impl AsyncFn() -> Result<Option<T>, Failure>,
 ) -> Result<T, Failure> {
-    let mut last = Failure::timed_out("it is not known in time whether it was made");
+    let mut last = Failure::timed_out(
+        "it could not be found out in time whether the change was \
+                                       made",
+    );
     let looking = async {
         let mut tick = tokio::time::interval(EVERY);
         loop {
@@ -83,7 +86,7 @@ fn may_pass(failure: &Failure) -> bool {
 /// The failure if both the response of the write and the answer to the lookup are lost.
 fn unknown(lost: &Failure, why: &Failure) -> Failure {
     let message = format!(
-        "{}. Whether it was done all the same is not known ({}): run this again",
+        "{}. Whether it was done anyway is not known ({}): run this again",
         lost.message(),
         why.message()
     );
@@ -143,13 +146,13 @@ mod tests {
     async fn what_stays_unknown_is_said_with_both_reasons() {
         let away = async || Err(Failure::failed("the server is away"));
         let ended = certain(async || answer(Some(504)).await, away, plain).await;
-        let said = ended.unwrap_err();
+        let failure = ended.unwrap_err();
         for part in [
             "failed to write: no",
             "the server is away",
             "run this again",
         ] {
-            assert!(said.message().contains(part), "{}", said.message());
+            assert!(failure.message().contains(part), "{}", failure.message());
         }
     }
 }

@@ -183,7 +183,7 @@ fn main() -> ExitCode {
     match result {
         Ok(()) => Exit::Done.into(),
         Err(failure) => {
-            let why = program::told(failure.message(), &call.program);
+            let why = program::with_name(failure.message(), &call.program);
             call.terminal.fail(&why);
             failure.exit().into()
         }
@@ -215,5 +215,9 @@ mod tests {
         let help = verb.render_long_help().to_string();
         assert!(help.contains("Usage: keys version"), "{help}");
         assert!(!help.contains("kubectl"), "{help}");
+        for verb in command.get_subcommands_mut() {
+            let help = verb.render_help().to_string() + &verb.render_long_help().to_string();
+            assert!(!help.contains("kubectl apikey"), "{help}");
+        }
     }
 }

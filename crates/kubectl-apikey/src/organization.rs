@@ -95,7 +95,7 @@ impl Around {
         }
         let assessment = self.ask(key, apikey_policy::assess);
         let org = &key.spec.org;
-        let mut said = Vec::new();
+        let mut messages = Vec::new();
         if !assessment.unknown_roles.is_empty() {
             let unknown = assessment.unknown_roles.join(", ");
             let parent = self.parent.as_ref().ok().and_then(Option::as_deref);
@@ -103,8 +103,8 @@ impl Around {
             let why = format!(
                 "[{unknown}] not in the catalogue of Organization '{org}', which has [{catalogue}]"
             );
-            said.push(if assessment.roles.is_empty() {
-                format!("the key has no role in force any more, so it gets no token: {why}")
+            messages.push(if assessment.roles.is_empty() {
+                format!("no role of the key is in effect any more, so it gets no token: {why}")
             } else {
                 format!("{why}: it is left out until it is added there")
             });
@@ -113,10 +113,10 @@ impl Around {
             if assessment.uncovered.contains(&sub.org)
                 && let Some(why) = uncovered(org, &sub.org, found)
             {
-                said.push(format!("{why}: it is left out"));
+                messages.push(format!("{why}: it is left out"));
             }
         }
-        said
+        messages
     }
 
     /// The grants of the key in sub-organizations, according to the Organizations that could be read.
@@ -148,7 +148,7 @@ pub(super) fn uncovered(org: &str, sub: &str, found: &Found) -> Option<String> {
         Err(_) => None,
         Ok(None) => Some(format!("Organization '{sub}' does not exist")),
         Ok(Some(_)) => Some(format!(
-            "Organization '{sub}' is no sub-organization of '{org}', or has none of the roles"
+            "Organization '{sub}' is not a sub-organization of '{org}', or has none of the roles"
         )),
     }
 }

@@ -133,7 +133,7 @@ async fn merge(
     let done = lost::certain(write, made, async |error| error.into()).await;
     done.map_err(|failure| {
         if failure.exit() == Exit::NotFound {
-            Failure::not_found(format!("there is no ApiKey '{name}' any more"))
+            Failure::not_found(format!("ApiKey '{name}' no longer exists"))
         } else {
             failure
         }

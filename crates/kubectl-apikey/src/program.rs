@@ -34,7 +34,7 @@ pub(super) fn call(verb: &str, name: &str, namespace: &str) -> String {
 }
 
 /// Replaces the name of the program in a text.
-pub(super) fn told(text: &str, program: &str) -> String {
+pub(super) fn with_name(text: &str, program: &str) -> String {
     text.replace(WRITTEN, program)
 }
 
@@ -48,7 +48,7 @@ pub(super) fn named(command: Command, program: &str) -> Command {
 }
 
 fn renamed(mut command: Command, program: &str) -> Command {
-    let other = |text: &StyledStr| told(&text.to_string(), program);
+    let other = |text: &StyledStr| with_name(&text.to_string(), program);
     if let Some(text) = command.get_after_help().map(other) {
         command = command.after_help(text);
     }
@@ -59,9 +59,14 @@ fn renamed(mut command: Command, program: &str) -> Command {
         command = command.long_about(text);
     }
     command
-        .mut_args(|argument| match argument.get_help().map(other) {
-            Some(text) => argument.help(text),
-            None => argument,
+        .mut_args(|mut argument| {
+            if let Some(text) = argument.get_help().map(other) {
+                argument = argument.help(text);
+            }
+            match argument.get_long_help().map(other) {
+                Some(text) => argument.long_help(text),
+                None => argument,
+            }
         })
         .mut_subcommands(|verb| renamed(verb, program))
 }

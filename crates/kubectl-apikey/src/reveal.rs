@@ -9,7 +9,7 @@ use k8s_openapi::jiff::Timestamp;
 use serde::Serialize;
 use zeroize::Zeroizing;
 
-use super::delivered::{self, Delivered, Value};
+use super::delivered::{self, DeliveredSecret, Value};
 use super::exit::Failure;
 use super::format::escaped;
 use super::invocation::Invocation;
@@ -57,15 +57,15 @@ enum Form {
 
 const EXAMPLES: &str = "\
 Examples:
-  Into a variable, into a shell, into a file that only you can read:
+  Write the secret to a variable, to a shell, or to a file that only you can read:
     SECRET=$(kubectl apikey reveal ci-upload)
     eval \"$(kubectl apikey reveal ci-upload -o env)\"
     (umask 077; kubectl apikey reveal ci-upload >secret)
 
-  One that is shown once, from a script:
+  Claim a secret that is shown once, in a script:
     kubectl apikey reveal one-time --yes -o json | vault kv put kv/one-time -
 
-  One that was delivered encrypted:
+  Open a secret that was delivered encrypted:
     kubectl apikey reveal sealed --identity ~/.config/age/key.txt
     kubectl apikey reveal sealed -o age | age --decrypt -i key.txt";
 
@@ -75,13 +75,14 @@ pub(super) async fn run(flags: &Reveal, call: &mut Invocation) -> Result<(), Fai
     // All checks come before the claim, so that a failed check loses no secret.
     let identity = opener(flags, &key)?;
     if let Some(warning) = warning(&key, call.clock.now()) {
-        call.terminal.warn(program::told(&warning, &call.program));
+        call.terminal
+            .warn(program::with_name(&warning, &call.program));
     }
     let is_claimed = key.reveals_once();
     if is_claimed && Terminal::is_discarded() {
         return Err(Failure::usage(
-            "standard output is closed or /dev/null, and a secret that is shown once would be lost: \
-             give it a file or a pipe",
+            "standard output is closed or /dev/null, and a secret that is shown once would be \
+             lost: redirect it to a file or a pipe",
         ));
     }
     let delivered = if is_claimed {
@@ -89,7 +90,8 @@ pub(super) async fn run(flags: &Reveal, call: &mut Invocation) -> Result<(), Fai
         claim.look().await?;
         agree(flags, &claim, call)?;
         let delivered = claim.make(call.clock.now()).await?;
-        let note = "claimed: the operator removes the Secret, and the secret is kept nowhere else";
+        let note = "claimed: the operator removes the Secret, and no other copy of the secret \
+                    exists";
         call.terminal.note(note);
         delivered
     } else {
@@ -101,7 +103,8 @@ pub(super) async fn run(flags: &Reveal, call: &mut Invocation) -> Result<(), Fai
     }
     call.terminal.hand_over(text.trim_end()).map_err(|error| {
         Failure::failed(format!(
-            "the secret was claimed and can't be written ({error}), so nobody has it: to have a new one, {}",
+            "the secret was claimed and can't be written ({error}), so it is lost: to get a new \
+             one, {}",
             key::call(&key, "rotate")
         ))
     })
@@ -185,7 +188,7 @@ struct Document<'a> {
 fn render(
     flags: &Reveal,
     key: &ApiKey,
-    delivered: &Delivered,
+    delivered: &DeliveredSecret,
     identity: Option<&Zeroizing<String>>,
     call: &mut Invocation,
 ) -> Result<Zeroizing<String>, Failure> {

@@ -4,14 +4,16 @@ use std::cell::RefCell;
 
 use clap::{Args, ValueEnum};
 use k8s_openapi::api::core::v1::Secret;
+use k8s_openapi::jiff::Timestamp;
 use kube::api::{DeleteParams, Preconditions};
 use kube::core::Request;
 
+use super::dialogue::Change;
 use super::exit::Failure;
 use super::invocation::{Cluster, Invocation};
-use super::select::{Selected, Selection};
+use super::select::Selection;
 use super::table::{self, Cell};
-use super::{bulk, delivered, dialogue, gitops, key, lost, time};
+use super::{bulk, delivered, gitops, key, lost, time};
 use apikey_api::{ApiKey, names};
 use apikey_client::error::request;
 
@@ -47,22 +49,20 @@ pub(super) enum DryRun {
 
 const EXAMPLES: &str = "\
 Examples:
-  One, after a question:
+  Revoke one key, after confirmation:
     kubectl apikey revoke ci-upload
 
-  What would go, and then all of it, from a script:
+  Show which keys would be revoked, and revoke them in a script:
     kubectl apikey revoke --all --org acme --dry-run
     kubectl apikey revoke --all --org acme --yes
 
-  Whatever nobody used for 90 days:
+  Revoke keys that were not used for 90 days:
     kubectl apikey list --unused 90d -o name | xargs kubectl apikey revoke --yes";
 
 pub(super) async fn run(flags: &Revoke, call: &mut Invocation) -> Result<(), Failure> {
     let cluster = call.cluster().await?;
-    let selected = flags.selection.read(&cluster).await?;
-    if flags.dry_run.is_none() && !flags.yes && !selected.keys.is_empty() {
-        agree(&selected, call)?;
-    }
+    let asks = flags.dry_run.is_none() && !flags.yes;
+    let selected = bulk::confirmed(call, &cluster, &flags.selection, asks, question).await?;
     for key in &selected.keys {
         if let Some(tool) = gitops::keeper(&key.metadata) {
             let name = key::name(key);
@@ -90,22 +90,20 @@ pub(super) async fn run(flags: &Revoke, call: &mut Invocation) -> Result<(), Fai
     revoked
 }
 
-/// Shows what would be deleted, and asks for confirmation.
-fn agree(selected: &Selected, call: &mut Invocation) -> Result<(), Failure> {
-    let count = selected.keys.len();
-    let now = call.clock.now();
-    let rows: Vec<Vec<Cell>> = selected.keys.iter().map(|key| row(key, now)).collect();
+/// The question before keys are deleted.
+fn question(keys: &[ApiKey], now: Timestamp) -> Option<Change<'static>> {
+    let count = keys.len();
+    let rows: Vec<Vec<Cell>> = keys.iter().map(|key| row(key, now)).collect();
     let head = ["NAME", "ORG", "STATUS", "LAST-USED"];
-    let change = dialogue::Change {
-        would: format!("revoke {count} key(s) for good"),
+    (count > 0).then(|| Change {
+        would: format!("revoke {count} key(s) permanently"),
         shown: table::render(&head, &rows),
-        question: format!("Revoke {count} key(s)? Their secrets are refused from then on"),
+        question: format!("Revoke {count} key(s)? Their secrets are then refused permanently"),
         otherwise: "nothing was revoked",
-    };
-    dialogue::agree(change, &mut call.terminal)
+    })
 }
 
-fn row(key: &ApiKey, now: k8s_openapi::jiff::Timestamp) -> Vec<Cell> {
+fn row(key: &ApiKey, now: Timestamp) -> Vec<Cell> {
     let (phase, style) = key::phase(key);
     let used = key::last_used(key).map(|time| time::relative(time, now));
     vec![
@@ -172,8 +170,8 @@ async fn left_behind(cluster: &Cluster, key: &ApiKey) -> Option<String> {
     is_left.then(|| {
         let (secret, name) = (key.secret_name(), key::name(key));
         format!(
-            "Secret '{secret}' no longer belongs to apikey/{name}, and stays with a secret that is refused: \
-             kubectl delete secret {secret} -n {}",
+            "Secret '{secret}' no longer belongs to apikey/{name}, so it is not deleted, and its \
+             secret is refused: kubectl delete secret {secret} -n {}",
             cluster.namespace
         )
     })

@@ -42,13 +42,13 @@ struct Named {
 
 const EXAMPLES: &str = "\
 Examples:
-  Let it deploy as well:
+  Add a role:
     kubectl apikey roles add ci-upload deployer
 
-  No longer:
+  Remove a role:
     kubectl apikey roles remove ci-upload deployer
 
-  Exactly two:
+  Set exactly two roles:
     kubectl apikey roles set ci-upload build-operator build-viewer";
 
 pub(super) async fn run(flags: &Roles, call: &mut Invocation) -> Result<(), Failure> {

@@ -4,12 +4,13 @@ use clap::Args;
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
+use super::dialogue::Change;
 use super::exit::Failure;
 use super::invocation::{Cluster, Invocation};
 use super::revoke::DryRun;
-use super::select::{Selected, Selection};
+use super::select::Selection;
 use super::text::Text;
-use super::{bulk, dialogue, follow, key, patch, time};
+use super::{bulk, follow, key, patch, time};
 use apikey_api::{ApiKey, MAX_OVERLAP_SECONDS, ROTATION_WAITS, names};
 use apikey_client::clock::Clock;
 
@@ -65,14 +66,14 @@ pub(super) struct Wait {
 
 const EXAMPLES: &str = "\
 Examples:
-  One, and a day to bring the new secret to everybody who uses it:
+  Rotate one key, with a day to distribute the new secret:
     kubectl apikey rotate ci-upload --overlap 24h
 
-  One that leaked, and whatever it replaced:
+  Rotate a leaked secret, and refuse the secret that it replaced:
     kubectl apikey rotate ci-upload --overlap 0
     kubectl apikey discard-previous ci-upload --yes
 
-  All of an organization in this namespace, after a look at what that is:
+  Rotate all keys of an organization in this namespace, after a dry run:
     kubectl apikey rotate --all --org acme --dry-run
     kubectl apikey rotate --all --org acme --yes";
 
@@ -91,10 +92,8 @@ fn overlap(text: &str) -> Result<SignedDuration, String> {
 
 pub(super) async fn run(flags: &Rotate, call: &mut Invocation) -> Result<(), Failure> {
     let cluster = call.cluster().await?;
-    let selected = flags.selection.read(&cluster).await?;
-    if flags.dry_run.is_none() && !flags.yes && selected.keys.len() > 1 {
-        agree(&selected, call)?;
-    }
+    let asks = flags.dry_run.is_none() && !flags.yes;
+    let selected = bulk::confirmed(call, &cluster, &flags.selection, asks, question).await?;
     let clock = call.clock.clone();
     bulk::each(call, selected, "Rotating", async |key| {
         rotate(&cluster, key, flags, &clock).await
@@ -102,16 +101,16 @@ pub(super) async fn run(flags: &Rotate, call: &mut Invocation) -> Result<(), Fai
     .await
 }
 
-fn agree(selected: &Selected, call: &mut Invocation) -> Result<(), Failure> {
-    let count = selected.keys.len();
-    let names: Vec<_> = selected.keys.iter().map(key::name).collect();
-    let change = dialogue::Change {
+/// The question before more than one key is rotated.
+fn question(keys: &[ApiKey], _: Timestamp) -> Option<Change<'static>> {
+    let count = keys.len();
+    let names: Vec<_> = keys.iter().map(key::name).collect();
+    (count > 1).then(|| Change {
         would: format!("rotate {count} keys"),
         shown: Text::lines(names),
         question: format!("Rotate these {count} keys?"),
         otherwise: "nothing was rotated",
-    };
-    dialogue::agree(change, &mut call.terminal)
+    })
 }
 
 async fn rotate(
@@ -134,7 +133,7 @@ async fn rotate(
     if !flags.wait.wait {
         return Ok("rotation requested".to_owned());
     }
-    let what = "the request stands, and the new secret was not delivered";
+    let what = "the request remains, and the new secret was not delivered";
     follow::until(cluster, key::name(key), flags.wait.timeout, what, |seen| {
         request.outcome(seen, clock.now())
     })
@@ -144,7 +143,7 @@ async fn rotate(
 fn refuse_expired(key: &ApiKey, now: Timestamp) -> Result<(), Failure> {
     match key::expires_at(key).filter(|at| *at <= now) {
         Some(at) => Err(Failure::no(format!(
-            "it expired at {at}, and a rotation never extends a life: create another key"
+            "it expired at {at}, and a rotation does not extend the lifetime: create another key"
         ))),
         None => Ok(()),
     }
@@ -236,7 +235,7 @@ fn waits(key: &ApiKey, now: Timestamp) -> Failure {
         )
     });
     Failure::no(format!(
-        "the request stands, and waits{until}; to rotate now: {}",
+        "the request remains, and waits{until}; to rotate now: {}",
         key::call(key, "discard-previous")
     ))
 }
@@ -314,6 +313,6 @@ mod tests {
         };
         assert!(refuse_expired(&seen(status.clone()), at(9)).is_ok());
         let refused = refuse_expired(&seen(status), at(10)).unwrap_err();
-        assert!(refused.message().contains("never extends a life"));
+        assert!(refused.message().contains("does not extend the lifetime"));
     }
 }

@@ -42,8 +42,8 @@ impl Selection {
         }
         if self.selector.is_none() && !self.all {
             return Err(Failure::usage(
-                "which keys? Give names, -l SELECTOR, or --all; with --org only those of one \
-                 organization",
+                "no keys are selected: give names, -l SELECTOR or --all; --org selects only the \
+                 keys of one organization",
             ));
         }
         let mut params = ListParams::default();

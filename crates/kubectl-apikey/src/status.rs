@@ -36,10 +36,10 @@ pub(super) struct Status {
 
 const EXAMPLES: &str = "\
 Examples:
-  Why is it not ready?
+  See why a key is not ready:
     kubectl apikey status ci-upload
 
-  In another namespace, in colour, page by page:
+  Show a key of another namespace, in color, page by page:
     kubectl apikey status ci-upload -n team-a --color always | less -R";
 
 /// Everything that the tree shows.

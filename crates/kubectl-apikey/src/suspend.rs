@@ -28,10 +28,10 @@ pub(super) struct Resume {
 
 const SUSPEND_EXAMPLES: &str = "\
 Examples:
-  One, while an incident is looked into:
+  Suspend one key during an investigation:
     kubectl apikey suspend ci-upload
 
-  All of a team, or all of an organization in this namespace:
+  Suspend all keys of a team, or all of an organization in this namespace:
     kubectl apikey suspend -l team=web
     kubectl apikey suspend --all --org acme";
 

@@ -143,7 +143,7 @@ impl Terminal {
         bar.set_style(ProgressStyle::default_spinner());
         bar.enable_steady_tick(Duration::from_millis(100));
         let spinner = Spinner(bar);
-        spinner.say(text);
+        spinner.set_message(text);
         spinner
     }
 
@@ -171,7 +171,7 @@ pub(super) struct Spinner(ProgressBar);
 
 impl Spinner {
     /// Changes the text of the spinner.
-    pub(super) fn say(&self, text: impl Into<Text>) {
+    pub(super) fn set_message(&self, text: impl Into<Text>) {
         self.0.set_message(text.into().as_str().to_owned());
     }
 

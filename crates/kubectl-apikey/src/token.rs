@@ -81,10 +81,10 @@ enum Form {
 
 const EXAMPLES: &str = "\
 Examples:
-  Call a service as the key:
+  Call a service with a token:
     curl -H \"Authorization: Bearer $(kubectl apikey token ci-upload)\" https://api.example.com
 
-  What the token says, checked by the keys of its issuer:
+  Verify the token with the keys of its issuer:
     kubectl apikey token ci-upload | kubectl apikey verify -
 
   Without a cluster:
@@ -123,7 +123,7 @@ pub(super) async fn run(flags: &Token, call: &mut Invocation) -> Result<(), Fail
     let url = given.ok_or_else(|| {
         Failure::usage(
             "the address of the token server is not known: the Secret has no data key 'token-url', \
-             because the operator runs without --issuer-url. Give it: --url https://...",
+             because the operator runs without --issuer-url. Set --url https://...",
         )
     })?;
     let url = endpoint(&url, flags.scope.is_some());
@@ -163,7 +163,8 @@ async fn of_key(flags: &Token, name: &str, call: &Invocation) -> Result<Login, F
     }
     if key.reveals_once() {
         return Err(Failure::usage(format!(
-            "the secret of '{name}' is shown once, to whoever claims it (`{}`): give it with --secret-file",
+            "the secret of '{name}' can be claimed only once (`{}`): claim it, and pass it with \
+             --secret-file",
             key::call(&key, "reveal")
         )));
     }
@@ -203,9 +204,9 @@ fn address_not_trusted(name: &str, found: Option<&str>) -> Failure {
         },
     );
     Failure::usage(format!(
-        "the secret of '{name}' is encrypted, so it is sent only to an address that you give (--url, or \
-         the environment variable {URL_VARIABLE}), and not to one that everybody who may change the Secret \
-         can put there: {found}"
+        "the secret of '{name}' is encrypted, so it is sent only to an address that you give \
+         (--url, or the environment variable {URL_VARIABLE}), and not to the address in the \
+         Secret, which others may be able to change: {found}"
     ))
 }
 
@@ -223,7 +224,7 @@ fn from_file(flags: &Token) -> Result<Zeroizing<String>, Failure> {
         .unwrap_or_else(|| Path::new("-"));
     let text = input::text(path, "the secret")?;
     let secret = Secret::parse(text.trim())
-        .map_err(|error| Failure::usage(format!("what was given is no secret: {error}")))?;
+        .map_err(|error| Failure::usage(format!("the input is not a secret: {error}")))?;
     Ok(Zeroizing::new(secret.expose().to_owned()))
 }
 
@@ -314,11 +315,13 @@ fn accepted(url: &Url, answer: &Answer) -> Result<Zeroizing<String>, Failure> {
         });
     let status = answer.status;
     let why = match status {
-        400 | 401 | 403 | 429 | 503 => answer.said(),
+        400 | 401 | 403 | 429 | 503 => answer.message(),
         300..400 => {
-            "it redirects, and a secret is sent nowhere else; give the final address".into()
+            "it redirects, and the secret is sent only to the given address: give the final \
+             address"
+                .into()
         }
-        _ => format!("is it a token server? It says: {}", answer.said()),
+        _ => format!("is it a token server? Its answer: {}", answer.message()),
     };
     let exit = match status {
         400 | 401 | 403 | 429 | 503 => Exit::No,

@@ -196,7 +196,7 @@ async fn discovered(issuer: &Url, http: &Http) -> Result<Url, Failure> {
 async fn document(http: &Http, url: &Url) -> Result<Value, Failure> {
     let answer = http.get(url).await?;
     if answer.status != 200 {
-        let (status, said) = (answer.status, answer.said());
+        let (status, said) = (answer.status, answer.message());
         return Err(Failure::failed(format!("{url} answers {status}: {said}")));
     }
     serde_json::from_str(&answer.body)

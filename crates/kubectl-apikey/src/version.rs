@@ -105,8 +105,8 @@ fn lines(versions: &Versions) -> Vec<String> {
     ];
     lines.extend(versions.server.as_ref().map(|Server { api_versions }| {
         if api_versions.is_empty() {
-            "Server API: none; install the definitions: apikey-operator crds | kubectl apply \
-             --server-side -f -"
+            "Server API: none; install the definitions with `apikey-operator crds | kubectl apply \
+             --server-side -f -`"
                 .to_owned()
         } else {
             format!("Server API: {}", api_versions.join(", "))

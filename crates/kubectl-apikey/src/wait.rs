@@ -57,7 +57,7 @@ pub(super) async fn until_ready(
                     last = why;
                 }
                 Progress::Waiting(why) => {
-                    spinner.say(&why);
+                    spinner.set_message(&why);
                     last = why;
                 }
             }

@@ -10,6 +10,7 @@ use crate::limits::Limits;
 use crate::namespaces::namespace_allowed;
 use crate::organization_id::{default_organization_id, organization_id};
 use crate::owners;
+use crate::token_lifetime::token_ttl_seconds;
 use crate::verdict::{Assessment, Denial, Verdict};
 
 /// Parses `spec.expiry`. See [`expiry::parse`].
@@ -60,7 +61,7 @@ pub fn assess(input: &Input<'_>) -> Assessment {
         organization: subject.org.to_owned(),
         organization_id,
         roles: roles.clone(),
-        token_ttl_seconds: grants::token_ttl_seconds(input, limits),
+        token_ttl_seconds: token_ttl_seconds(input, organization, input.parent),
     };
     let (further, uncovered) = grants::in_sub_organizations(input);
     let grants = if verdict == Verdict::Allowed {
@@ -123,7 +124,8 @@ fn judge(
             reason::NAMESPACE_UNREADABLE,
             format!(
                 "Organization '{org}' selects namespaces by label, and the labels of namespace \
-                 '{namespace}' can't be read, or not yet: if this stays, give it fewer labels"
+                 '{namespace}' are not known yet or can't be read: if this persists, remove some \
+                 of its labels"
             ),
         );
     };
@@ -140,7 +142,8 @@ fn judge(
         return refused(
             reason::UNKNOWN_ROLE,
             format!(
-                "`roles` [{}]: none is in the catalogue of Organization '{org}', which has [{}]",
+                "`roles` [{}]: none is in the catalogue of Organization '{org}', which has [{}]: \
+                 use one of those, or add one to `roles` of the Organization",
                 input.subject.roles.join(", "),
                 grants::catalogue(input.organization, input.parent).join(", ")
             ),
@@ -182,9 +185,9 @@ fn judge(
         return refused(
             reason::QUOTA_EXCEEDED,
             format!(
-                "Organization '{organization}' allows {max_keys} keys, those of sub-organizations \
-                 and expired ones included, and has older ones: delete a key, or raise \
-                 `limits.maxKeys`; the next oldest key then takes the place"
+                "Organization '{organization}' allows {max_keys} keys, including those of \
+                 sub-organizations and expired ones, and older keys use up this quota: delete a \
+                 key, or raise `limits.maxKeys`; the next oldest key is then admitted"
             ),
         );
     }

@@ -1,4 +1,4 @@
-//! Where a key may act, with which roles, how long its tokens live, and which audiences they have.
+//! Where a key may act, with which roles, and which audiences its tokens have.
 //!
 //! Authority extends only from a root organization to its sub-organizations: only keys of a root may act
 //! outside their own organization.
@@ -6,8 +6,8 @@
 use uuid::Uuid;
 
 use super::input::Input;
-use super::limits::{DEFAULT_TOKEN_TTL_SECONDS, Limits};
 use super::organization_id::organization_id;
+use super::token_lifetime::token_ttl_seconds;
 use apikey_api::{Organization, SubOrganization};
 
 /// An organization in which a key may act.
@@ -62,14 +62,6 @@ pub(super) fn own_or_parents<'a>(
     own.or_else(|| parent.map(list)).unwrap_or_default()
 }
 
-/// Lifetime of the key's tokens under the limits of an organization, in seconds.
-pub(super) fn token_ttl_seconds(input: &Input<'_>, limits: Limits) -> i64 {
-    let wanted = input.subject.token.and_then(|token| token.ttl_seconds);
-    wanted
-        .unwrap_or(DEFAULT_TOKEN_TTL_SECONDS)
-        .min(limits.max_token_ttl_seconds)
-}
-
 /// The grants in the listed sub-organizations, and the names of those without a grant.
 #[must_use]
 pub fn in_sub_organizations(input: &Input<'_>) -> (Vec<Grant>, Vec<String>) {
@@ -100,6 +92,6 @@ fn in_sub_organization(input: &Input<'_>, listed: &SubOrganization) -> Option<Gr
         organization: listed.org.clone(),
         organization_id: organization_id(sub),
         roles,
-        token_ttl_seconds: token_ttl_seconds(input, Limits::of(Some(sub), Some(root))),
+        token_ttl_seconds: token_ttl_seconds(input, Some(sub), Some(root)),
     })
 }

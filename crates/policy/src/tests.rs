@@ -14,6 +14,7 @@ use apikey_api::{
 };
 
 mod grants;
+mod token_lifetime;
 
 const CREATED: i64 = 1_800_000_000;
 const DAY: i64 = 86_400;

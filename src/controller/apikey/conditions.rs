@@ -50,7 +50,7 @@ pub(super) fn desired(facts: &Facts<'_>, situation: &Situation) -> Vec<Desired> 
         }
         Situation::RecordUnreadable(error) => {
             let uid = apikey.metadata.uid.as_deref().unwrap_or_default();
-            let name = names::verifier_secret(uid);
+            let name = names::record_secret(uid);
             let message = format!(
                 "{error}: restore Secret '{name}' in the operator's namespace from a backup, or \
                  delete it to have a new secret minted"

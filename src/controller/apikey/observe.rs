@@ -53,7 +53,7 @@ impl Observer {
         let listed = apikey.spec.sub_orgs.iter();
         let sub_organizations = listed.filter_map(|sub| organization(&sub.org)).collect();
         let uid = apikey.metadata.uid.as_deref().unwrap_or_default();
-        let record = ObjectRef::new(&names::verifier_secret(uid)).within(&self.namespace);
+        let record = ObjectRef::new(&names::record_secret(uid)).within(&self.namespace);
         let delivered = ObjectRef::new(apikey.secret_name()).within(&key.namespace);
         Observed {
             organization: own,
@@ -85,7 +85,7 @@ impl Observer {
 pub(super) async fn confirm(cluster: &Cluster, observed: &mut Observed) -> Result<(), Error> {
     let apikey = Arc::clone(&observed.apikey);
     let uid = apikey.metadata.uid.as_deref().unwrap_or_default();
-    let name = names::verifier_secret(uid);
+    let name = names::record_secret(uid);
     let records = cluster.records();
     let record = request("read the verifier", records.get_opt(&name)).await?;
     observed.record = record.map(|Answer(read)| Arc::new(StoredRecord::read(read)));

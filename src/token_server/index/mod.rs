@@ -455,5 +455,5 @@ impl Index {
 
 /// uid of the `ApiKey` that owns the credential record of this name.
 fn uid_of(record: &str) -> Arc<str> {
-    names::verifier_owner_uid(record).unwrap_or_default().into()
+    names::record_owner_uid(record).unwrap_or_default().into()
 }

@@ -248,7 +248,7 @@ fn a_record_under_the_name_of_another_key_is_ignored() {
     let ring = ring();
     let index = index(1, &ring);
     let mut swapped = record(document(2, &ring));
-    swapped.metadata.name = Some(apikey_api::names::verifier_secret("uid-1"));
+    swapped.metadata.name = Some(apikey_api::names::record_secret("uid-1"));
     index.record(Event::Apply(swapped.into()));
     assert!(standing(&index, 1).is_some() && standing(&index, 2).is_none());
 }

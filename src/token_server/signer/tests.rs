@@ -4,7 +4,10 @@ use jsonwebtoken::{DecodingKey, Validation, decode, decode_header};
 use super::*;
 use crate::token_server::claims::Audience;
 use crate::token_server::testing::{NOW, at};
+use apikey_api::bounds::MAX_TOKEN_TTL_SECONDS;
+use apikey_credential::signing::rotation::RETIRED_FOR;
 use apikey_credential::signing::{Algorithm, SigningKey};
+use apikey_policy::DEFAULT_TOKEN_TTL_SECONDS;
 
 fn signer(algorithms: &[Algorithm]) -> Signer {
     let ring = algorithms
@@ -35,6 +38,12 @@ fn claims() -> Claims<'static> {
         scope: None,
         secret_revision: Some(1),
     }
+}
+
+#[test]
+fn a_retired_key_is_published_for_longer_than_any_token_that_it_signed_is_valid() {
+    assert!(RETIRED_FOR.as_secs() > i64::from(MAX_TOKEN_TTL_SECONDS));
+    assert!(DEFAULT_TOKEN_TTL_SECONDS <= i64::from(MAX_TOKEN_TTL_SECONDS));
 }
 
 #[test]

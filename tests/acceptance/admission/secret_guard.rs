@@ -155,7 +155,7 @@ async fn in_its_own_namespace_the_operator_can_write_records_and_key_rings_alone
         own.kubectl_as(OPERATOR, &secret(name, kind, false, ""), &create)
             .done();
     }
-    let record = names::verifier_secret(&uuid::Uuid::nil().to_string());
+    let record = names::record_secret(&uuid::Uuid::nil().to_string());
     own.kubectl_as(OPERATOR, &secret(&record, "Opaque", false, ""), &create)
         .done();
     let foreign = secret(name, "Opaque", false, "");

@@ -78,7 +78,7 @@ async fn check_fails_for_a_key_that_is_stuck_and_not_for_one_that_has_expired() 
     assert_eq!(waits["state"], "ok", "{waits}");
     let fix = waits["fix"].as_str().unwrap();
     assert!(
-        fix.contains("create the keys anew with another `org`"),
+        fix.contains("create the keys again with another `org`"),
         "{fix}"
     );
 

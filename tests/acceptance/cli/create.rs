@@ -290,7 +290,7 @@ async fn a_key_that_is_claimed_or_encrypted_comes_with_the_way_to_its_secret() {
     result.done();
     for more in [&once[..], &["--recipient", recipient]] {
         let refused = create("shown", &[more, &["--show-secret"]].concat()).failed(2);
-        assert!(refused.contains("does not go with"), "{refused}");
+        assert!(refused.contains("can't be used with"), "{refused}");
     }
     assert!(scope.keys().get_opt("shown").await.unwrap().is_none());
 }
@@ -407,7 +407,7 @@ async fn the_dialogue_warns_of_an_organization_that_does_not_exist() {
         .exp_string("the catalogue of the organization is not known")
         .unwrap();
     press(&mut session, &["viewer", ENTER]);
-    session.exp_string("Create it all the same?").unwrap();
+    session.exp_string("Create it anyway?").unwrap();
     press(&mut session, &[ENTER]);
     session.exp_string("nothing was created").unwrap();
     session.exp_eof().unwrap();

@@ -84,7 +84,7 @@ fn what_is_wrong_with_a_kubeconfig_is_reported_without_its_text() {
         operator.arg("controller").env("KUBECONFIG", file);
         [plugin, named, operator].map(|mut command| outcome(&mut command, ""))
     };
-    let place = |line: usize| format!("{} is no kubeconfig: line {line}, ", file.display());
+    let place = |line: usize| format!("{} is not a kubeconfig: line {line}, ", file.display());
     for (broken, line) in [
         (
             format!("users:\n- name: a\n  user:\n    token: {TOKEN}\n   bad: ["),

@@ -124,7 +124,7 @@ fn keys_are_checked_against_the_organizations_of_the_files() {
         (
             "org: acme\n",
             "org: acme\n  expiry: '2020-01-01T00:00:00Z'\n",
-            "has passed",
+            "is in the past",
         ),
     ] {
         let outcome = offline(&GOOD.replace(from, to), &["-f", "-"]);
@@ -140,7 +140,11 @@ fn keys_are_checked_against_the_organizations_of_the_files() {
     );
     part.done();
     let twice = offline(&format!("{GOOD}---\n{GOOD}"), &["-f", "-"]);
-    assert_eq!(twice.stdout.matches("stands twice").count(), 2, "{twice:?}");
+    assert_eq!(
+        twice.stdout.matches("appears twice").count(),
+        2,
+        "{twice:?}"
+    );
     let broken = offline("a: [", &["-f", "-"]);
     assert!(broken.stdout.contains("is not YAML or JSON"), "{broken:?}");
     offline("", &["-f", "/nonexistent"]).failed(2);
@@ -149,8 +153,8 @@ fn keys_are_checked_against_the_organizations_of_the_files() {
 #[test]
 fn a_kind_that_there_is_not_is_a_problem_and_so_is_input_without_an_object() {
     let slip = offline(&GOOD.replace("kind: ApiKey", "kind: Apikey"), &["-f", "-"]);
-    let expected = "<stdin>:10: kind: 'Apikey' is no kind of apikey-operator.dev (do you mean 'ApiKey'?): \
-                    there are ApiKey and Organization\n";
+    let expected = "<stdin>:10: kind: 'Apikey' is not a kind of apikey-operator.dev (do you mean 'ApiKey'?): \
+                    the kinds are ApiKey and Organization\n";
     assert_eq!(slip.stdout, expected);
     slip.failed(5);
     for nothing in ["", "# nothing yet\n", "---\n---\n"] {
@@ -179,11 +183,11 @@ fn what_is_wrong_with_a_file_is_reported_without_its_text() {
     for (yaml, expected) in [
         (
             format!("{head}kind: Secret\n"),
-            "<stdin>:4: is not YAML or JSON, at column 1: `kind` stands twice",
+            "<stdin>:4: is not YAML or JSON, at column 1: `kind` appears twice",
         ),
         (
             format!("{head}stringData: {{token: {secret}}}\n"),
-            "`stringData` stands twice: remove one\n",
+            "`stringData` appears twice: remove one\n",
         ),
         (format!("{head}data: [\n"), "<stdin>:"),
         (format!("{head}  data: {secret}\n"), "<stdin>:4: "),
@@ -372,9 +376,7 @@ async fn who_may_not_list_organizations_gets_the_rest_of_the_checks_and_the_char
     assert!(result.failed(5).contains("were not read"));
     let result = lint(&broken);
     assert!(
-        result
-            .stdout
-            .contains("must not be longer than `everyDays`"),
+        result.stdout.contains("must not exceed `everyDays`"),
         "{result:?}"
     );
     result.failed(5);

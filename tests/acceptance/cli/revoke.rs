@@ -56,8 +56,8 @@ async fn a_secret_that_was_taken_from_its_key_stays_and_is_named() {
     scope.apply_key("foreign", "");
     let revoked = scope.plugin(&["revoke", "ci", "other", "foreign", "--yes"]);
     let warning = format!(
-        "warning: Secret 'ci' no longer belongs to apikey/ci, and stays with a secret that is refused: \
-         kubectl delete secret ci -n {}",
+        "warning: Secret 'ci' no longer belongs to apikey/ci, so it is not deleted, and its secret \
+         is refused: kubectl delete secret ci -n {}",
         scope.namespace
     );
     assert!(revoked.stderr.contains(&warning), "{revoked:?}");

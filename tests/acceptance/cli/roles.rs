@@ -105,10 +105,13 @@ async fn removing_the_last_role_in_force_prints_a_warning() {
     );
     scope.apply_key("ci", "roles: [viewer, editor, nonsense]");
     let result = scope.plugin(&["roles", "remove", "ci", "editor"]);
-    assert!(!result.stderr.contains("no role in force"), "{result:?}");
+    assert!(
+        !result.stderr.contains("no role of the key is in effect"),
+        "{result:?}"
+    );
     let result = scope.plugin(&["roles", "remove", "ci", "viewer"]);
     let expected =
-        "warning: the key has no role in force any more, so it gets no token: [nonsense] not in";
+        "warning: no role of the key is in effect any more, so it gets no token: [nonsense] not in";
     assert!(result.stderr.contains(expected), "{result:?}");
     result.done();
 }

@@ -67,9 +67,9 @@ async fn status_recognizes_a_secret_that_is_not_ours() {
     scope.apply_key("ci", "");
     scope.refused("ci", "SecretConflict").await;
     let tree = scope.plugin(&["status", "ci"]).done();
-    assert!(tree.contains("belongs to somebody else"), "{tree}");
+    assert!(tree.contains("has another owner"), "{tree}");
     assert!(!tree.contains("or set another"), "{tree}");
-    let possible = "or create the ApiKey anew with another `secret.name`";
+    let possible = "or create the ApiKey again with another `secret.name`";
     assert!(tree.contains(possible), "{tree}");
     scope.apply_key("early", &format!("org: {}-undeclared", scope.org()));
     scope.refused("early", "OrganizationNotFound").await;
@@ -78,7 +78,7 @@ async fn status_recognizes_a_secret_that_is_not_ours() {
         tree.contains("not declared") && tree.contains("the key waits until it exists"),
         "{tree}"
     );
-    let roles = "roles: viewer (none counts until the Organization exists)";
+    let roles = "roles: viewer (none is in effect until the Organization exists)";
     assert!(tree.contains(roles), "{tree}");
     assert!(!tree.contains("not in the catalogue"), "{tree}");
     let missing = scope.plugin(&["status", "nothing"]).failed(3);
@@ -107,7 +107,8 @@ async fn status_shows_what_a_key_may_do_in_sub_organizations() {
         "Sub-organizations".to_owned(),
         format!("{org}-sub: editor"),
         format!(
-            "{org}-other (left out: Organization '{org}-other' is no sub-organization of '{org}'"
+            "{org}-other (left out: Organization '{org}-other' is not a sub-organization of \
+             '{org}'"
         ),
         format!("{org}-typo (does not exist, left out)"),
     ] {

@@ -55,7 +55,7 @@ async fn what_a_tool_does_with_a_suspension_by_hand_is_described_correctly() {
     scope.kubectl(&["label", "apikey", "ci", mark]);
     for verb in ["suspend", "resume"] {
         let outcome = scope.plugin(&[verb, "ci"]);
-        let expected = "managed by Flux: this lasts unless `suspended` is declared there";
+        let expected = "managed by Flux: this change is reverted if `suspended` is declared there";
         assert!(outcome.stderr.contains(expected), "{outcome:?}");
         outcome.done();
     }

@@ -149,7 +149,7 @@ async fn a_secret_at_hand_gets_a_token_for_an_organization_with_some_roles() {
         "{refused}"
     );
     let mistyped = scope.plugin_reads("ak_x", &base).failed(2);
-    assert!(mistyped.contains("is no secret"), "{mistyped}");
+    assert!(mistyped.contains("is not a secret"), "{mistyped}");
 }
 
 #[tokio::test]
@@ -260,7 +260,7 @@ async fn a_secret_is_never_an_argument_and_never_printed_back() {
     assert_eq!(found["kind"], "text");
     assert_eq!(found["keyIds"], serde_json::json!([id]));
     let nothing = scope.plugin_reads("hello", &["inspect"]).failed(5);
-    assert!(nothing.contains("no secret"), "{nothing}");
+    assert!(nothing.contains("not a secret"), "{nothing}");
 }
 
 #[tokio::test]

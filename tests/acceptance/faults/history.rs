@@ -172,7 +172,7 @@ impl Recorded {
             self.ring = secret.map(|secret| {
                 PepperRing::parse(data(&secret, names::KEY_RING_DATA_KEY)).expect("a ring")
             });
-        } else if let Some(uid) = names::verifier_owner_uid(name) {
+        } else if let Some(uid) = names::record_owner_uid(name) {
             self.take_record(uid, secret.as_ref(), now);
         } else {
             self.delivery(name, secret, now);

@@ -181,9 +181,13 @@ fn refused_by_lint(rows: &[Row]) -> BTreeMap<usize, String> {
 
 /// What the API server does not look at: other objects, and the time.
 fn is_beside(message: &str) -> bool {
-    ["stands twice, first at", "is also that of", "has passed"]
-        .iter()
-        .any(|part| message.contains(part))
+    [
+        "appears twice, first at",
+        "is also the Secret of",
+        "is in the past",
+    ]
+    .iter()
+    .any(|part| message.contains(part))
 }
 
 /// The counts as a table in Markdown.

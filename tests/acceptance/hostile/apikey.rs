@@ -203,7 +203,7 @@ async fn keeps_until_deleted(
     .await;
     let swept = r#"controller_runtime_reconcile_total{controller="verifier",result="success"}"#;
     let before = operator.metric(swept).unwrap_or_default();
-    let record = names::verifier_secret(key.metadata.uid.as_deref().unwrap());
+    let record = names::record_secret(key.metadata.uid.as_deref().unwrap());
     let touch = Patch::Merge(json!({"metadata": {"annotations": {"example.com/touched": "true"}}}));
     let params = PatchParams::default();
     let operator_secrets = scope.operator_secrets();

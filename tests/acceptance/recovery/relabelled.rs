@@ -89,7 +89,7 @@ async fn labels_of_a_record_that_somebody_changes_are_put_back() {
     let server = Scope::token_server().await;
     let credential = scope.usable(server, "ci", "").await;
     let uid = scope.ready("ci").await.metadata.uid.unwrap();
-    let record = names::verifier_secret(&uid);
+    let record = names::record_secret(&uid);
     let label = format!("{}=somebody", names::LABEL_MANAGED_BY);
     let mut kubectl = scope.cluster.control_plane.kubectl();
     let namespace = ["--namespace", OPERATOR_NAMESPACE];

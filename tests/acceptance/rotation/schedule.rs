@@ -144,7 +144,7 @@ async fn schedules_that_cannot_be_kept_are_refused_by_the_api_server() {
     };
     let longer = refusal("rotation: {everyDays: 1, overlapSeconds: 86401}");
     assert!(
-        longer.contains("`overlapSeconds` must not be longer than `everyDays`"),
+        longer.contains("`overlapSeconds` must not exceed `everyDays`"),
         "{longer}"
     );
     let once = refusal("rotation: {everyDays: 30}, secret: {delivery: RevealOnce}");

@@ -144,7 +144,7 @@ impl Scope<'_> {
 
     /// The credential record of the key.
     pub(crate) async fn document(&self, key: &ApiKey) -> Option<CredentialRecord> {
-        let name = names::verifier_secret(key.metadata.uid.as_deref().unwrap());
+        let name = names::record_secret(key.metadata.uid.as_deref().unwrap());
         let secret = self.operator_secrets().get_opt(&name).await.unwrap()?;
         let json = &secret.data.unwrap()[names::VERIFIER_DATA_KEY].0;
         Some(CredentialRecord::parse(json).unwrap())

@@ -105,7 +105,7 @@ async fn the_greatest_token_is_taken_at_every_endpoint_and_fits_through_gateways
         assert!(output.contains(message), "{output}");
     };
     let longer = |texts: &[String]| [&[format!("{}x", texts[0])], &texts[1..]].concat();
-    let message = |max| format!("at most {max} characters together");
+    let message = |max| format!("at most {max} characters in total");
     refused(spec(&longer(&roles), &audiences), &message(MAX_ROLES_CHARS));
     refused(
         spec(&roles, &longer(&audiences)),

@@ -199,7 +199,7 @@ async fn damage_while_the_server_runs_refuses_nothing_valid_and_the_log_names_th
         served(&server, key).await;
     }
     let uid = scope.keys().get("one").await.unwrap().metadata.uid.unwrap();
-    let record = names::verifier_secret(&uid);
+    let record = names::record_secret(&uid);
     for (stored, text) in [
         (
             Stored::read(&scope, &record, names::VERIFIER_DATA_KEY).await,
@@ -250,7 +250,7 @@ async fn a_server_started_with_damage_does_what_it_can_and_heals_without_a_resta
     let scope = cluster.scope().await;
     let [one, other] = minted(&cluster, &scope, ["one", "other"]).await;
     let uid = scope.keys().get("one").await.unwrap().metadata.uid.unwrap();
-    let record = names::verifier_secret(&uid);
+    let record = names::record_secret(&uid);
     let record = Stored::read(&scope, &record, names::VERIFIER_DATA_KEY).await;
     for damaged in record.damaged() {
         record.write(&damaged).await;

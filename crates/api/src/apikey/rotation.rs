@@ -28,8 +28,8 @@ const MAX_REQUEST_CHARS: usize = 253;
         "!has(self.everyDays) || !has(self.overlapSeconds) || \
          self.overlapSeconds <= self.everyDays * 86400"
     ).message(
-        "`overlapSeconds` must not be longer than `everyDays`: a replaced secret has to end before \
-         the next one is replaced"
+        "`overlapSeconds` must not exceed `everyDays`, because the overlap must end before the \
+         next rotation"
     )
 )]
 pub struct RotationSpec {
@@ -64,7 +64,7 @@ pub enum BadRequest {
     /// The value of `rotate-requested-at` is too long.
     #[error(
         "annotation '{}' has {chars} characters: use at most {MAX_REQUEST_CHARS}, for example the \
-         time of day",
+         current time",
         names::ANNOTATION_ROTATE_REQUESTED_AT
     )]
     Token {

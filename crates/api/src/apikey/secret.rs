@@ -44,13 +44,14 @@ impl Delivery {
         "!has(self.revealWithinSeconds) || \
          (has(self.delivery) && self.delivery == 'RevealOnce')"
     ).message(
-        "`revealWithinSeconds` goes with `delivery: RevealOnce` only: set that, or leave it out"
+        "`revealWithinSeconds` requires `delivery: RevealOnce`: set it, or remove \
+         `revealWithinSeconds`"
     ),
     validation = Rule::new(
         "!has(self.recipients) || !has(self.keys) || !has(self.keys.secret)"
     ).message(
-        "`keys.secret` does not go with `recipients`: the Secret holds no secret in clear; read \
-         data key 'secret.age'"
+        "`keys.secret` can't be used with `recipients`, because the Secret then holds no secret in \
+         clear text: read data key 'secret.age'"
     )
 )]
 pub struct DeliveredSecretSpec {
@@ -117,7 +118,7 @@ impl DeliveredSecretSpec {
          'secret.age']))"
     ).message(
         "`keys` must not be 'name', 'secret', 'secret.age', 'key-id', 'organization-id' or \
-         'token-url': the Secret has those already"
+         'token-url', because the Secret already has these data keys"
     )
 )]
 pub struct SecretDataKeys {
@@ -149,7 +150,8 @@ pub struct SecretDataKeys {
          || k.startsWith('cluster.x-k8s.io/') || k.startsWith('sealedsecrets.bitnami.com/')))"
     ).message(
         "`template.labels` must not set labels of 'argocd.argoproj.io', 'cluster.x-k8s.io' or \
-         'sealedsecrets.bitnami.com': by these, programs take a Secret for their own configuration"
+         'sealedsecrets.bitnami.com': programs treat a Secret with such a label as their own \
+         configuration"
     ),
     validation = Rule::new(
         "!has(self.annotations) || \
@@ -163,7 +165,7 @@ pub struct SecretDataKeys {
          self.type.startsWith('apikey-operator.dev/'))"
     ).message(
         "`template.type` must not be a type of 'kubernetes.io', 'bootstrap.kubernetes.io' or \
-         'apikey-operator.dev', which have a meaning of their own: use 'Opaque' or a type of yours"
+         'apikey-operator.dev', which have a special meaning: use 'Opaque' or a type of your own"
     )
 )]
 pub struct SecretTemplate {

@@ -51,7 +51,8 @@ impl Decode for ApiKey {
         let read = Declared::read(json)?;
         let bytes = read.spec.get().len();
         if bytes > MAX_SPEC_BYTES {
-            let reason = format_args!("spec: {bytes} bytes, and at most {MAX_SPEC_BYTES} are read");
+            let reason =
+                format_args!("spec: {bytes} bytes are more than the maximum of {MAX_SPEC_BYTES}");
             return Err(Unreadable::new(&reason));
         }
         Ok(Self {

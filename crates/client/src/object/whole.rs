@@ -30,7 +30,7 @@ impl fmt::Debug for Whole {
 impl Decode for Whole {
     fn decode(json: &str) -> Result<Self, Unreadable> {
         // serde's error can quote a value.
-        let unreadable = |_| Unreadable::new(&"its fields can't be told apart");
+        let unreadable = |_| Unreadable::new(&"its fields can't be read");
         let fields = serde_json::from_str(json).map_err(unreadable)?;
         let mut whole = Self(fields);
         whole

@@ -70,8 +70,8 @@ fn judge(lease: Option<&Lease>, namespace: Option<&str>, now: Timestamp) -> Find
         return Finding::failed(
             NAME,
             format!("there is no Lease '{}'{place}", names::CONTROLLER_LEASE),
-            "start the operator; or name its namespace with --operator-namespace; one that runs \
-             with --leader-elect=false has no Lease",
+            "start the operator, or name its namespace with --operator-namespace; an operator with \
+             --leader-elect=false has no Lease",
         );
     };
     let namespace = lease.metadata.namespace.as_deref().unwrap_or_default();
@@ -80,7 +80,7 @@ fn judge(lease: Option<&Lease>, namespace: Option<&str>, now: Timestamp) -> Find
     let seconds = spec.lease_duration_seconds.unwrap_or(DEFAULT_SECONDS);
     let life = SignedDuration::from_secs(i64::from(seconds));
     let renewed = renewed(lease);
-    let fix = format!("see the operator's pods: kubectl get pods -n {namespace}");
+    let fix = format!("look at the operator's pods: kubectl get pods -n {namespace}");
     let age = renewed.map(|time| (time, now.duration_since(time)));
     match age {
         Some((_, age)) if age <= life && !holder.is_empty() => {}
@@ -127,9 +127,9 @@ mod tests {
         assert_eq!(state(None, 110), State::Failed);
         let mut given_back = lease("");
         given_back.spec.as_mut().unwrap().renew_time = None;
-        let said = judge(Some(&given_back), None, at(110)).message;
-        assert_eq!(said, "nobody holds the Lease in namespace ''");
-        let said = judge(Some(&lease("pod")), None, at(400)).message;
-        assert!(said.ends_with("for 5m"), "{said}");
+        let message = judge(Some(&given_back), None, at(110)).message;
+        assert_eq!(message, "nobody holds the Lease in namespace ''");
+        let message = judge(Some(&lease("pod")), None, at(400)).message;
+        assert!(message.ends_with("for 5m"), "{message}");
     }
 }

@@ -61,7 +61,7 @@ fn judge(listed: &Listed<ApiKey>, place: &str, now: Timestamp) -> Finding {
                 unseen.len(),
                 named(&unseen, name)
             ),
-            "see that the controller runs and watches their namespaces (--watch-namespaces)",
+            "check that the controller runs and watches their namespaces (--watch-namespaces)",
         );
     }
     let held: Vec<_> = keys.iter().filter(|key| is_held_up(key, now)).collect();
@@ -74,7 +74,7 @@ fn judge(listed: &Listed<ApiKey>, place: &str, now: Timestamp) -> Finding {
                 named(&held, with_reason)
             ),
             format!(
-                "do what the status of each says, for example {}",
+                "follow the message in the status of each key, for example {}",
                 key::call(first, "status")
             ),
         );
@@ -91,7 +91,8 @@ fn judge(listed: &Listed<ApiKey>, place: &str, now: Timestamp) -> Finding {
     let orgs: Vec<_> = orgs.into_iter().take(NAMED).collect();
     Finding {
         fix: format!(
-            "create the Organizations, for example '{}', or create the keys anew with another `org`",
+            "create the Organizations, for example '{}', or create the keys again with another \
+             `org`",
             orgs.join("', '")
         ),
         ..Finding::ok(

@@ -45,7 +45,7 @@ fn base(url: &str) -> String {
 }
 
 async fn ask(base: &str) -> Finding {
-    let fix = "see that the token server runs, and that this address leads to it from here";
+    let fix = "check that the token server runs, and that this address can be reached from here";
     let url = match Url::parse(&format!("{base}{}", endpoints::OPENID_CONFIGURATION)) {
         Ok(url) => url,
         Err(error) => return Finding::failed(NAME, format!("{base}: {error}"), fix),

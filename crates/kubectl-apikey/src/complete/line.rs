@@ -156,8 +156,9 @@ impl<'a> Line<'a> {
         if self.command.has_subcommands() {
             let verbs = self.command.get_subcommands();
             let verbs = verbs.filter(|verb| !verb.is_hide_set());
-            let told = |verb: &Command| Candidate::new(verb.get_name(), &about(verb.get_about()));
-            return Next::Candidates(verbs.map(told).collect());
+            let candidate =
+                |verb: &Command| Candidate::new(verb.get_name(), &about(verb.get_about()));
+            return Next::Candidates(verbs.map(candidate).collect());
         }
         // A new key needs a name that no other key has, so existing names are not offered.
         if self.command.get_name() == "create" {
@@ -223,9 +224,9 @@ fn about(text: Option<&clap::builder::StyledStr>) -> String {
 fn value(arg: &Arg) -> Next {
     let possible = arg.get_possible_values();
     if !possible.is_empty() {
-        let told = possible.iter().filter(|value| !value.is_hide_set());
-        let told = told.map(|value| Candidate::new(value.get_name(), &about(value.get_help())));
-        return Next::Candidates(told.collect());
+        let values = possible.iter().filter(|value| !value.is_hide_set());
+        let values = values.map(|value| Candidate::new(value.get_name(), &about(value.get_help())));
+        return Next::Candidates(values.collect());
     }
     let names = arg.get_value_names().unwrap_or_default();
     let name = names.first().map_or("", |name| name.as_str());

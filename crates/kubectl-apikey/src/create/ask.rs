@@ -51,7 +51,7 @@ pub(super) async fn complete(mut flags: Create, call: &mut Invocation) -> Result
     call.terminal
         .note(styled(DIM, format!("Without questions: {command}")));
     let question = if missing.is_some() {
-        "Create it all the same?"
+        "Create it anyway?"
     } else {
         "Create it?"
     };
@@ -170,7 +170,7 @@ impl fmt::Display for End {
 fn expiry() -> Result<Option<Expiry>, Failure> {
     let mut ends: Vec<_> = DAYS.into_iter().map(End::Days).collect();
     ends.extend([End::Default, End::Own]);
-    let help = "fixed for the life of the key; the default is often 180 days";
+    let help = "fixed for the lifetime of the key; the default is usually 180 days";
     match one_of("It expires after", ends, help)? {
         End::Default => Ok(None),
         End::Days(days) => Ok(Some(Expiry::In(SignedDuration::from_hours(24 * days)))),
@@ -220,14 +220,14 @@ fn roles(org: &str, known: &Known) -> Result<Vec<String>, Failure> {
         };
         let ask = Text::new("Roles")
             .with_help_message(if known.has(org) {
-                "with commas; the organization has no catalogue, so any will do"
+                "separated by commas; the organization has no catalogue, so every role is allowed"
             } else {
-                "with commas; the catalogue of the organization is not known"
+                "separated by commas; the catalogue of the organization is not known"
             })
             .with_validator(move |text: &str| Ok(valid(!split(text).is_empty(), "name a role")));
         return Ok(split(&answered(ask.prompt())?));
     }
-    let help = "space chooses, enter ends, typing filters";
+    let help = "Space selects, Enter finishes, typing filters";
     let chosen = some_of("Roles", choices, help)?;
     Ok(chosen.into_iter().map(|choice| choice.role).collect())
 }

@@ -47,7 +47,7 @@ pub(super) fn apikey(flags: &Create, now: Timestamp) -> Result<ApiKey, Failure> 
         && end <= now
     {
         return Err(Failure::usage(format!(
-            "--expires {end} has passed: use a time to come"
+            "--expires {end} is in the past: use a future time"
         )));
     }
     let spec = ApiKeySpec {
@@ -70,7 +70,7 @@ pub(super) fn refuse(faults: &[(String, String)]) -> Result<(), Failure> {
     if faults.is_empty() {
         return Ok(());
     }
-    let said = faults.iter().map(|(field, message)| {
+    let messages = faults.iter().map(|(field, message)| {
         let field = field.trim_start_matches('.');
         let (_, flag) = FLAGS
             .into_iter()
@@ -79,8 +79,8 @@ pub(super) fn refuse(faults: &[(String, String)]) -> Result<(), Failure> {
             .unwrap_or_default();
         format!("{flag} ({field}): {message}")
     });
-    let said: Vec<_> = said.collect();
-    Err(Failure::usage(said.join("; ")))
+    let messages: Vec<_> = messages.collect();
+    Err(Failure::usage(messages.join("; ")))
 }
 
 fn secret(flags: &Create) -> Option<DeliveredSecretSpec> {
@@ -157,7 +157,7 @@ mod tests {
             with("2020-05-24T00:00:00Z")
                 .unwrap_err()
                 .message()
-                .contains("has passed")
+                .contains("is in the past")
         );
         assert!(expiry("soon").is_err());
     }

@@ -127,22 +127,22 @@ pub(super) enum How {
 
 const EXAMPLES: &str = "\
 Examples:
-  Ask for everything:
+  Answer questions on the terminal:
     kubectl apikey create
 
-  For a pipeline, for 90 days:
+  Create a key for a pipeline, valid for 90 days:
     kubectl apikey create ci-upload --org acme --role build-operator --expires 90d
 
-  As YAML for a repository, without a cluster:
+  Write YAML for a repository, without a cluster:
     kubectl apikey create ci-upload --org acme --role build-operator --dry-run -o yaml
 
-  From a script that needs the secret now:
+  Use the secret in a script at once:
     SECRET=$(kubectl apikey create ci-upload --org acme --role build-operator --show-secret)
 
-  With a new secret every 30 days, the replaced one accepted for a day:
+  Rotate the secret every 30 days, with an overlap of a day:
     kubectl apikey create ci-upload --org acme --role build-operator \\
         --rotate-every 30d --overlap 1d
 
-  For one person, encrypted to their key, to be claimed once:
+  Deliver to one person, encrypted with their public key, to be claimed once:
     kubectl apikey create jane --org acme --role viewer --delivery reveal-once \\
         --recipient age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p";

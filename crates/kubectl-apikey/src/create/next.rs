@@ -13,7 +13,7 @@ use apikey_client::error::request;
 use apikey_client::object::Answer;
 use apikey_credential::Secret;
 
-pub(super) async fn say(
+pub(super) async fn print(
     call: &mut Invocation,
     cluster: &Cluster,
     key: &ApiKey,
@@ -24,7 +24,7 @@ pub(super) async fn say(
         let when = time::relative(end, call.clock.now());
         call.terminal.note(format!("It expires {end} ({when})."));
     }
-    let how = program::told(&hint(key, &cluster.namespace), &call.program);
+    let how = program::with_name(&hint(key, &cluster.namespace), &call.program);
     if !shows || key.reveals_once() || !flags.recipients.is_empty() {
         call.terminal.note(how);
         return Ok(());
@@ -38,7 +38,7 @@ pub(super) async fn say(
         .print(styled(BOLD, "name") + format!("   {login}"))?;
     call.terminal
         .print(styled(BOLD, "secret") + format!(" {}", secret.expose()))?;
-    let once = "The secret is shown once; it stays in the Secret, for programs and for those who \
+    let once = "The secret is shown once. It stays in the Secret, for programs and for people who \
                 may read it.";
     call.terminal.note(once);
     call.terminal.note(styled(DIM, how));
@@ -83,7 +83,7 @@ async fn delivered(cluster: &Cluster, key: &ApiKey) -> Result<Secret, Failure> {
     let secret = text.and_then(|text| Secret::parse(&text).ok());
     secret.ok_or_else(|| {
         Failure::failed(format!(
-            "Secret '{name}' holds no secret of ours under key '{}': see `{}`",
+            "Secret '{name}' has no secret of the operator in data key '{}': see `{}`",
             data::SECRET,
             key::call(key, "status")
         ))

@@ -102,14 +102,18 @@ fn option(text: &mut String, arg: &Arg) {
         .collect();
     let takes_value = matches!(arg.get_action(), ArgAction::Set | ArgAction::Append);
     if !values.is_empty() && takes_value && !is_bool(arg) {
-        let told = values.iter().map(|value| match value.get_help() {
+        let described = values.iter().map(|value| match value.get_help() {
             Some(help) => {
                 let help = plain(Some(help));
                 format!("`{}` ({})", value.get_name(), help.trim_end_matches('.'))
             }
             None => format!("`{}`", value.get_name()),
         });
-        let _ = write!(text, " One of {}.", told.collect::<Vec<_>>().join(", "));
+        let _ = write!(
+            text,
+            " One of {}.",
+            described.collect::<Vec<_>>().join(", ")
+        );
     }
     let defaults = arg.get_default_values().iter();
     let defaults: Vec<_> = defaults.map(|value| value.to_string_lossy()).collect();

@@ -49,7 +49,7 @@ impl Kind {
             Self::Jwt => "JSON Web Token, unchecked",
             Self::AgeFile => "File encrypted with age",
             Self::AgeIdentity => "Private key of age",
-            Self::Text => "Text with secrets of API keys in it",
+            Self::Text => "Text that contains secrets of API keys",
             Self::Unknown => "Not recognised",
         }
     }
@@ -57,7 +57,7 @@ impl Kind {
 
 /// The result of the identification.
 #[derive(Debug)]
-pub(super) struct Finding {
+pub(super) struct Identified {
     pub(super) kind: Kind,
     /// Names and values, in the order in which they are printed.
     pub(super) facts: Vec<(String, String)>,
@@ -69,7 +69,7 @@ pub(super) struct Finding {
     pub(super) problem: Option<String>,
 }
 
-impl Finding {
+impl Identified {
     fn new(kind: Kind) -> Self {
         Self {
             kind,
@@ -92,7 +92,7 @@ impl Finding {
 }
 
 /// Identifies the bytes. The result contains no part of a secret except its public id.
-pub(super) fn identify(bytes: &[u8], now: Timestamp) -> Finding {
+pub(super) fn identify(bytes: &[u8], now: Timestamp) -> Identified {
     if bytes.starts_with(AGE_MAGIC) {
         return age_file(bytes, "binary");
     }
@@ -111,13 +111,13 @@ pub(super) fn identify(bytes: &[u8], now: Timestamp) -> Finding {
         .lines()
         .any(|line| line.trim().starts_with("AGE-SECRET-KEY-1"))
     {
-        return Finding::new(Kind::AgeIdentity)
-            .advice("it opens secrets that are encrypted for it: keep it to yourself");
+        return Identified::new(Kind::AgeIdentity)
+            .advice("it decrypts the secrets that are encrypted for it: keep it private");
     }
     match Jwt::parse(text) {
         Ok(token) => return jwt(&token, now),
         Err(Malformed::Part(part)) if text.starts_with("eyJ") => {
-            let mut finding = Finding::new(Kind::Jwt);
+            let mut finding = Identified::new(Kind::Jwt);
             finding.problem = Some(format!("its {part} can't be read: it was cut or changed"));
             return finding;
         }
@@ -126,8 +126,8 @@ pub(super) fn identify(bytes: &[u8], now: Timestamp) -> Finding {
     within(text)
 }
 
-fn secret(text: &str) -> Finding {
-    let finding = Finding::new(Kind::Secret);
+fn secret(text: &str) -> Identified {
+    let finding = Identified::new(Kind::Secret);
     match Secret::parse(text) {
         Ok(secret) => {
             let id = secret.key_id().as_str().to_owned();
@@ -135,7 +135,7 @@ fn secret(text: &str) -> Finding {
                 .fact("format", "as published")
                 .fact("checksum", "right")
                 .fact("key id", id.clone())
-                .advice("whether it is accepted, only the token server knows");
+                .advice("only the token server knows whether it is accepted");
             finding.key_ids.push(id);
             finding
         }
@@ -154,8 +154,8 @@ fn secret(text: &str) -> Finding {
     }
 }
 
-fn jwt(token: &Jwt, now: Timestamp) -> Finding {
-    let mut finding = Finding::new(Kind::Jwt);
+fn jwt(token: &Jwt, now: Timestamp) -> Identified {
+    let mut finding = Identified::new(Kind::Jwt);
     for name in ["typ", "alg", "kid"] {
         if let Some(value) = token.header(name) {
             finding = finding.fact(name, value);
@@ -167,7 +167,7 @@ fn jwt(token: &Jwt, now: Timestamp) -> Finding {
         .is_some_and(|sub| sub.starts_with("apikey:"));
     let id = token.claim("client_id").filter(|_| ours);
     finding.key_ids.extend(id.map(str::to_owned));
-    finding.advice("the signature was not checked: kubectl apikey verify does")
+    finding.advice("the signature was not checked: use kubectl apikey verify")
 }
 
 fn armored(text: &str) -> Option<Vec<u8>> {
@@ -176,14 +176,14 @@ fn armored(text: &str) -> Option<Vec<u8>> {
     BASE64.decode(base64).ok()
 }
 
-fn damaged_age() -> Finding {
-    let mut finding = Finding::new(Kind::AgeFile);
+fn damaged_age() -> Identified {
+    let mut finding = Identified::new(Kind::AgeFile);
     finding.problem = Some("it can't be read: it was cut or changed".to_owned());
     finding
 }
 
 /// Reads the header of an age file (age-encryption.org/v1): one line `-> TYPE ...` per recipient.
-fn age_file(bytes: &[u8], form: &str) -> Finding {
+fn age_file(bytes: &[u8], form: &str) -> Identified {
     let lines = bytes.split(|byte| *byte == b'\n');
     let lines = lines.map(String::from_utf8_lossy);
     let mut recipients: BTreeMap<String, usize> = BTreeMap::new();
@@ -208,14 +208,14 @@ fn age_file(bytes: &[u8], form: &str) -> Finding {
     let recipients: Vec<_> = recipients
         .map(|(kind, count)| format!("{count} of type {kind}"))
         .collect();
-    Finding::new(Kind::AgeFile)
+    Identified::new(Kind::AgeFile)
         .fact("form", form)
         .fact("recipients", recipients.join(", "))
         .advice("to open it: age --decrypt -i FILE, or kubectl apikey reveal NAME --identity FILE")
 }
 
 /// Finds the secrets in a text.
-fn within(text: &str) -> Finding {
+fn within(text: &str) -> Identified {
     let mut ids: Vec<(usize, String)> = Vec::new();
     for (place, _) in text.match_indices("ak_") {
         let candidate = text.get(place..place + Secret::LENGTH);
@@ -225,14 +225,14 @@ fn within(text: &str) -> Finding {
         }
     }
     if ids.is_empty() {
-        let mut finding = Finding::new(Kind::Unknown);
+        let mut finding = Identified::new(Kind::Unknown);
         finding.problem = Some(
-            "this is no secret of an API key, has none in it, and is no token or age file"
+            "this is not a secret of an API key, contains none, and is not a token or an age file"
                 .to_owned(),
         );
         return finding;
     }
-    let mut finding = Finding::new(Kind::Text);
+    let mut finding = Identified::new(Kind::Text);
     for (line, id) in ids {
         finding = finding.fact(&format!("line {line}"), format!("secret of key id {id}"));
         if !finding.key_ids.contains(&id) {
@@ -253,7 +253,7 @@ mod tests {
         (secret.expose().to_owned(), id.as_str().to_owned())
     }
 
-    fn of(text: &str) -> Finding {
+    fn of(text: &str) -> Identified {
         identify(text.as_bytes(), Timestamp::UNIX_EPOCH)
     }
 

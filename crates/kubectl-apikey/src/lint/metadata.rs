@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::schema::{self, Finding};
+use super::schema::{self, Violation};
 use apikey_api::{expiry, names};
 
 /// Maximum length of `generateName` that is kept, to which five random characters are added.
@@ -50,7 +50,7 @@ pub(super) fn schema() -> Value {
 }
 
 /// Checks version and metadata.
-pub(super) fn check(schema: &Value, value: &Value) -> Vec<Finding> {
+pub(super) fn check(schema: &Value, value: &Value) -> Vec<Violation> {
     let mut found = Vec::new();
     let version = format!("{}/{}", names::GROUP, names::VERSION);
     if value["apiVersion"] != version.as_str() {
@@ -113,7 +113,7 @@ fn entries(map: &Value) -> impl Iterator<Item = (&String, &Value)> {
     map.as_object().into_iter().flat_map(Map::iter)
 }
 
-fn bad_name(metadata: &Value) -> Vec<Finding> {
+fn bad_name(metadata: &Value) -> Vec<Violation> {
     let text = |field: &str| metadata[field].as_str().filter(|text| !text.is_empty());
     let bad = |field: &str, name: &str| {
         let message = format!(

@@ -91,7 +91,7 @@ impl Checker {
         kind: Kind,
         mut value: Value,
         now: Timestamp,
-    ) -> Vec<schema::Finding> {
+    ) -> Vec<schema::Violation> {
         let definition = self.of(kind);
         let mut found = metadata::check(&definition.metadata, &value);
         schema::unknown(&definition.schema, &value, "", &mut found);
@@ -115,7 +115,7 @@ impl Checker {
     }
 
     /// Evaluates the validation rules of the definition, except transition rules.
-    fn rules(&self, definition: &Definition, value: &Value) -> Vec<schema::Finding> {
+    fn rules(&self, definition: &Definition, value: &Value) -> Vec<schema::Violation> {
         let broken = self
             .validator
             .validate_compiled(&definition.rules, value, None);
@@ -137,25 +137,25 @@ impl Checker {
 }
 
 /// Reports an invalid expiry without the value in the message. The definition refuses it too.
-fn bad_expiry(value: &Value) -> Option<schema::Finding> {
+fn bad_expiry(value: &Value) -> Option<schema::Violation> {
     let text = value.pointer("/spec/expiry")?.as_str()?;
     let bad = expiry::parse(text).err()?;
     Some(("spec.expiry".to_owned(), format!("'{text}' {bad}")))
 }
 
 /// Reports a recipient with a wrong checksum, which the schema can't detect.
-fn mistyped_recipient(value: &Value) -> Option<schema::Finding> {
+fn mistyped_recipient(value: &Value) -> Option<schema::Violation> {
     let listed = value.pointer("/spec/secret/recipients")?.as_array()?;
     let texts = listed.iter().filter_map(Value::as_str).map(str::to_owned);
     let bad = Recipients::parse(&texts.collect::<Vec<_>>()).err()?;
     Some(("spec.secret.recipients".to_owned(), bad.to_string()))
 }
 
-fn passed(value: &Value, now: Timestamp) -> Option<schema::Finding> {
+fn passed(value: &Value, now: Timestamp) -> Option<schema::Violation> {
     let expiry = value.pointer("/spec/expiry").and_then(Value::as_str);
     let end = apikey_policy::spec_expiry(expiry).ok().flatten()?;
     (end <= now).then(|| {
-        let message = format!("{end} has passed, so the key gets no secret: use a time to come");
+        let message = format!("{end} is in the past, so the key gets no secret: use a future time");
         ("spec.expiry".to_owned(), message)
     })
 }
@@ -198,7 +198,7 @@ mod tests {
             ),
             (
                 "kind: ApiKey\nmetadata: {name: ci}\nspec:\n  org: acme\n  roles:\n  - a\n  - a",
-                "f:8: apikey/ci: spec.roles[1]: \"a\" stands twice: remove one",
+                "f:8: apikey/ci: spec.roles[1]: \"a\" appears twice: remove one",
             ),
             (
                 "kind: ApiKey\nmetadata: {name: on}\nspec: {org: acme, roles: [a]}",
@@ -229,19 +229,19 @@ mod tests {
             ),
             (
                 "org: a, roles: [r], secret: {keys: {name: secret}}",
-                "has those already",
+                "already has these data keys",
             ),
             (
                 "org: a, roles: [r], rotation: {everyDays: 1, overlapSeconds: 90000}",
-                "must not be longer than `everyDays`",
+                "must not exceed `everyDays`",
             ),
             (
                 "org: a, roles: [r], rotation: {everyDays: 1}, secret: {delivery: RevealOnce}",
-                "does not go with",
+                "can't be used with",
             ),
             (
                 "org: a, roles: [r], expiry: '2020-01-01T00:00:00Z'",
-                "has passed",
+                "is in the past",
             ),
         ] {
             let yaml = format!("kind: ApiKey\nmetadata: {{name: ci}}\nspec: {{{spec}}}");
@@ -255,7 +255,7 @@ mod tests {
         let roles = roles.join(", ");
         let yaml =
             format!("kind: ApiKey\nmetadata: {{name: ci}}\nspec: {{org: a, roles: [{roles}]}}");
-        assert!(findings(&yaml)[0].contains("at most 1536 characters together"));
+        assert!(findings(&yaml)[0].contains("at most 1536 characters in total"));
         let long = "x".repeat(56);
         let yaml =
             format!("kind: ApiKey\nmetadata: {{name: {long}}}\nspec: {{org: a, roles: [r]}}");

@@ -177,7 +177,7 @@ impl Files {
             other if ours => {
                 let meant = question(other, KINDS);
                 let message = format!(
-                    "'{other}' is no kind of {}{meant}: there are {}",
+                    "'{other}' is not a kind of {}{meant}: the kinds are {}",
                     names::GROUP,
                     KINDS.join(" and ")
                 );

@@ -143,7 +143,7 @@ impl World {
             require_organizations: true,
         });
         let leaves_out = |name: &String| self.uncovered(document, &key.spec.org, name);
-        let mut problems = told(document, &key.spec.org, &assessment, leaves_out);
+        let mut problems = problems_of(document, &key.spec.org, &assessment, leaves_out);
         problems.extend(absent);
         problems
     }
@@ -152,8 +152,8 @@ impl World {
     fn uncovered(&self, document: &Document, org: &str, sub: &str) -> Problem {
         if self.organizations.contains_key(sub) || self.unreadable.contains_key(sub) {
             let message = format!(
-                "Organization '{sub}' is no sub-organization of '{org}', or has none of the roles: it \
-                 is left out"
+                "Organization '{sub}' is not a sub-organization of '{org}', or has none of the \
+                 roles: it is left out"
             );
             return document.warning(SUB_ORGS, message);
         }
@@ -257,7 +257,7 @@ fn decidable(
     organization
 }
 
-fn told(
+fn problems_of(
     document: &Document,
     org: &str,
     assessment: &Assessment,
@@ -306,7 +306,10 @@ pub(super) fn twice(documents: &[Document]) -> Vec<Problem> {
         if document.kind == Kind::ApiKey {
             let secret = document.text("/spec/secret/name").unwrap_or(name);
             if let Some(first) = secrets.insert((namespace, secret), document) {
-                let message = format!("Secret '{secret}' is also that of {}", stands_at(first));
+                let message = format!(
+                    "Secret '{secret}' is also the Secret of {}",
+                    stands_at(first)
+                );
                 problems.push(document.problem("spec.secret.name", message));
             }
         }
@@ -316,7 +319,7 @@ pub(super) fn twice(documents: &[Document]) -> Vec<Problem> {
 
 fn stands(first: &Document, name: &str) -> String {
     format!(
-        "'{name}' stands twice, first at {}: rename or remove one",
+        "'{name}' appears twice, first at {}: rename or remove one",
         place(first)
     )
 }

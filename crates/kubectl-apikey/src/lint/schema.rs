@@ -9,7 +9,7 @@ use serde_json::{Map, Number, Value};
 use crate::nearest::nearest;
 
 /// The path of a field and what is wrong there.
-pub(super) type Finding = (String, String);
+pub(super) type Violation = (String, String);
 
 /// Removes fields that are `null` and converts numbers without a fraction to integers, where the schema has
 /// fields and integers. The API server does the same before validation.
@@ -55,7 +55,7 @@ fn of_field<'a>(schema: &'a Value, field: &str) -> Option<&'a Value> {
 }
 
 /// Finds the fields at this path and below that are not in the schema.
-pub(super) fn unknown(schema: &Value, value: &Value, path: &str, found: &mut Vec<Finding>) {
+pub(super) fn unknown(schema: &Value, value: &Value, path: &str, found: &mut Vec<Violation>) {
     match value {
         Value::Object(fields) => {
             for (field, value) in fields {
@@ -85,21 +85,21 @@ fn at(path: &str, field: &str) -> String {
 }
 
 /// Validates the value at this path, except for unknown fields.
-pub(super) fn check(schema: &Value, value: &Value, path: &str, found: &mut Vec<Finding>) {
+pub(super) fn check(schema: &Value, value: &Value, path: &str, found: &mut Vec<Violation>) {
     let Some(kind) = schema["type"].as_str() else {
         return;
     };
-    let mut say = |message: String| found.push((path.to_owned(), message));
+    let mut report = |message: String| found.push((path.to_owned(), message));
     match (kind, value) {
         ("object", Value::Object(fields)) => object(schema, fields, path, found),
         ("array", Value::Array(items)) => array(schema, items, path, found),
-        ("string", Value::String(text)) => string(schema, text).into_iter().for_each(say),
+        ("string", Value::String(text)) => string(schema, text).into_iter().for_each(report),
         ("integer", Value::Number(number)) if number.is_i64() => {
             let number = number.as_f64().unwrap_or(f64::MAX);
-            integer(schema, number).into_iter().for_each(say);
+            integer(schema, number).into_iter().for_each(report);
         }
         ("boolean", Value::Bool(_)) => {}
-        _ => say(wrong_type(kind, value)),
+        _ => report(wrong_type(kind, value)),
     }
 }
 
@@ -117,7 +117,7 @@ fn wrong_type(kind: &str, value: &Value) -> String {
     format!("{value} must be {article} {kind}{fix}")
 }
 
-fn object(schema: &Value, fields: &Map<String, Value>, path: &str, found: &mut Vec<Finding>) {
+fn object(schema: &Value, fields: &Map<String, Value>, path: &str, found: &mut Vec<Violation>) {
     for field in schema["required"].as_array().into_iter().flatten() {
         let field = field.as_str().unwrap_or_default();
         if !fields.contains_key(field) {
@@ -140,10 +140,10 @@ fn no_field(field: &str, known: &Value) -> String {
         return format!("is not a field: do you mean `{name}`?");
     }
     let names: Vec<_> = names.iter().map(|name| name.as_str()).collect();
-    format!("is not a field: there are {}", names.join(", "))
+    format!("is not a field: the fields are {}", names.join(", "))
 }
 
-fn array(schema: &Value, items: &[Value], path: &str, found: &mut Vec<Finding>) {
+fn array(schema: &Value, items: &[Value], path: &str, found: &mut Vec<Violation>) {
     let bounds = (items.len(), "items");
     let counted = count(schema, bounds, "minItems", "maxItems");
     found.extend(counted.map(|message| (path.to_owned(), message)));
@@ -161,7 +161,7 @@ fn array(schema: &Value, items: &[Value], path: &str, found: &mut Vec<Finding>) 
             _ => continue,
         };
         if !seen.insert(identity.clone()) {
-            found.push((at, format!("{identity} stands twice: remove one")));
+            found.push((at, format!("{identity} appears twice: remove one")));
         }
     }
 }

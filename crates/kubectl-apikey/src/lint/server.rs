@@ -71,7 +71,8 @@ pub(super) async fn check(
             }
             Err(error) if error.is_unreadable() => {
                 let text = format!(
-                    "with what the cluster holds already, it can't be read by this version: {error}"
+                    "merged with the object in the cluster, it can't be read by this version: \
+                     {error}"
                 );
                 problems.push(document.problem("", text));
             }

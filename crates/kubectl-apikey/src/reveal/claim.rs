@@ -15,7 +15,7 @@ use kube::api::{PartialObjectMeta, Patch};
 use kube::core::Request;
 use serde_json::json;
 
-use crate::delivered::{self, Delivered};
+use crate::delivered::{self, DeliveredSecret};
 use crate::exit::Failure;
 use crate::invocation::Cluster;
 use crate::{key, lost, patch, select};
@@ -60,12 +60,12 @@ impl<'a> Claim<'a> {
     }
 
     /// Makes the claim. Of several concurrent claims, one succeeds and the others fail.
-    pub(super) async fn make(&self, now: Timestamp) -> Result<Delivered, Failure> {
+    pub(super) async fn make(&self, now: Timestamp) -> Result<DeliveredSecret, Failure> {
         // The stamp also identifies the claim. The status keeps it to the microsecond.
         let stamp = now.to_string();
         let mut tries = 0;
         // The value that was read for a claim whose response was lost.
-        let mut held: Option<Delivered> = None;
+        let mut held: Option<DeliveredSecret> = None;
         loop {
             tries += 1;
             let Some(secret) = self.read(held.is_some()).await? else {
@@ -82,10 +82,10 @@ impl<'a> Claim<'a> {
             if claimed_at(&secret.metadata).is_some() {
                 // The Secret has this claim's stamp, from a write that took effect late. Its value may
                 // already be removed.
-                return held.map_or_else(|| Delivered::take(secret), Ok);
+                return held.map_or_else(|| DeliveredSecret::take(secret), Ok);
             }
             let version = secret.metadata.resource_version.clone();
-            let delivered = Delivered::take(secret)?;
+            let delivered = DeliveredSecret::take(secret)?;
             let error = match self.write(version, &stamp).await {
                 Ok(()) => return Ok(delivered),
                 Err(error) => error,
@@ -207,8 +207,8 @@ impl<'a> Claim<'a> {
         let delivered = conditions::find(key::conditions_of(&key), conditions::DELIVERED);
         let why = delivered.map_or("no operator has seen this key yet", |c| c.message.as_str());
         Failure::no(format!(
-            "Secret '{}' is not there: {why}. If it was claimed, its time is about to appear in \
-             status.revealedAt; to have a new secret: {}",
+            "Secret '{}' does not exist: {why}. If it was claimed, status.revealedAt will show \
+             when; to get a new secret: {}",
             key.secret_name(),
             key::call(&key, "rotate")
         ))

@@ -74,9 +74,9 @@ fn roles(view: &View, status: &ApiKeyStatus) -> Text {
     if missing.is_some() || waits_for_organization(&view.key) {
         let missing = missing.unwrap_or(&view.key.spec.org);
         let note = if missing == view.key.spec.org {
-            "(none counts until the Organization exists)".to_owned()
+            "(none is in effect until the Organization exists)".to_owned()
         } else {
-            format!("(none counts until Organization '{missing}' exists)")
+            format!("(none is in effect until Organization '{missing}' exists)")
         };
         return Text::from(wanted.join(", ")) + " " + styled(WARN, note);
     }
@@ -208,7 +208,7 @@ fn secret(key: &ApiKey, secret: &Seen<Option<PartialObjectMeta<Secret>>>) -> Bra
             };
             let annotation = |name| annotation(found, name).unwrap_or("none");
             let facts = format!(
-                "revision {}, verifier {}",
+                "revision {}, entry {} of the credential record",
                 annotation(names::ANNOTATION_REVISION),
                 annotation(names::ANNOTATION_VERIFIER)
             );
@@ -232,7 +232,7 @@ fn mismatches(key: &ApiKey, secret: &PartialObjectMeta<Secret>) -> Vec<String> {
         .any(|owner| Some(&owner.uid) == key.metadata.uid.as_ref());
     if !ours {
         return vec![
-            "it belongs to somebody else: delete the Secret, or create the ApiKey anew with another \
+            "it has another owner: delete the Secret, or create the ApiKey again with another \
              `secret.name`"
                 .to_owned(),
         ];
@@ -240,7 +240,7 @@ fn mismatches(key: &ApiKey, secret: &PartialObjectMeta<Secret>) -> Vec<String> {
     let labels = secret.metadata.labels.as_ref();
     let id = labels.and_then(|labels| labels.get(names::LABEL_KEY_ID));
     let revision = annotation(secret, names::ANNOTATION_REVISION);
-    let verifier = annotation(secret, names::ANNOTATION_VERIFIER).unwrap_or_default();
+    let entry = annotation(secret, names::ANNOTATION_VERIFIER).unwrap_or_default();
     let expected = status.revision.map(|revision| revision.to_string());
     let mut problems = Vec::new();
     if id != status.key_id.as_ref() {
@@ -257,8 +257,12 @@ fn mismatches(key: &ApiKey, secret: &PartialObjectMeta<Secret>) -> Vec<String> {
             expected.as_deref().unwrap_or("none")
         ));
     }
-    if verifier.len() != 16 || !verifier.bytes().all(|byte| byte.is_ascii_hexdigit()) {
-        problems.push("it does not say which verifier it belongs to".to_owned());
+    if entry.len() != 16 || !entry.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+        problems.push(format!(
+            "its annotation '{}' is '{}', which is no entry of a credential record",
+            names::ANNOTATION_VERIFIER,
+            entry
+        ));
     }
     problems
 }

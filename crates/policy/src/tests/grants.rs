@@ -1,4 +1,4 @@
-//! Where a key may act, how long its tokens live, and which audiences they have.
+//! Where a key may act, and which audiences its tokens have.
 
 use proptest::prelude::*;
 
@@ -6,14 +6,18 @@ use super::*;
 
 type Texts = &'static [&'static str];
 
-fn sub_of(parent: &str, name: &str, change: impl FnOnce(&mut OrganizationSpec)) -> Organization {
+pub(super) fn sub_of(
+    parent: &str,
+    name: &str,
+    change: impl FnOnce(&mut OrganizationSpec),
+) -> Organization {
     organization(name, |spec| {
         spec.parent = Some(parent.into());
         change(spec);
     })
 }
 
-fn listed(org: &str, roles: &[&str]) -> SubOrganization {
+pub(super) fn listed(org: &str, roles: &[&str]) -> SubOrganization {
     SubOrganization {
         org: org.into(),
         roles: roles.iter().map(|role| (*role).into()).collect(),
@@ -22,7 +26,11 @@ fn listed(org: &str, roles: &[&str]) -> SubOrganization {
 
 /// A key of the root organization `acme` with these roles, and with these listed and declared
 /// sub-organizations.
-fn case(roles: &[&str], sub_orgs: &[SubOrganization], declared: &[Organization]) -> Case {
+pub(super) fn case(
+    roles: &[&str],
+    sub_orgs: &[SubOrganization],
+    declared: &[Organization],
+) -> Case {
     let mut key = apikey(roles);
     key.spec.sub_orgs = sub_orgs.to_vec();
     Case {
@@ -35,13 +43,6 @@ fn case(roles: &[&str], sub_orgs: &[SubOrganization], declared: &[Organization])
 fn reach(case: &Case) -> Vec<String> {
     let show = |grant: &Grant| format!("{}: {}", grant.organization, grant.roles.join(" "));
     case.assess().grants.iter().map(show).collect()
-}
-
-fn token_limit(seconds: Option<i64>) -> OrganizationLimits {
-    OrganizationLimits {
-        max_token_ttl_seconds: seconds,
-        ..OrganizationLimits::default()
-    }
 }
 
 #[test]
@@ -159,54 +160,6 @@ fn a_key_that_is_not_allowed_acts_nowhere() {
     };
     assert_eq!(case.reason(), reason::UNKNOWN_ROLE);
     assert!(case.assess().grants.is_empty());
-}
-
-#[test]
-fn the_life_of_a_token_is_bounded_by_where_the_key_acts() {
-    // Requested lifetime; limits of the root and of the sub-organization; resulting lifetime in each.
-    let table = [
-        (None, None, None, 3600, 3600),
-        (Some(86_400), None, None, 3600, 3600),
-        (Some(60), None, None, 60, 60),
-        (Some(7200), Some(7200), None, 7200, 7200),
-        (None, Some(7200), Some(7200), 3600, 3600),
-        (Some(7200), Some(7200), Some(600), 7200, 600),
-        (Some(7200), Some(600), Some(7200), 600, 600),
-        (Some(7200), None, Some(7200), 3600, 7200),
-        (None, Some(600), Some(300), 600, 300),
-    ];
-    for (wanted, roots, subs, in_root, in_sub) in table {
-        let tr = sub_of("acme", "tr", |spec| spec.limits = Some(token_limit(subs)));
-        let mut case = Case {
-            organization: Some(organization("acme", |spec| {
-                spec.limits = Some(token_limit(roots));
-            })),
-            ..case(&["build"], &[listed("tr", &[])], std::slice::from_ref(&tr))
-        };
-        case.apikey.spec.token = Some(TokenSpec {
-            ttl_seconds: wanted,
-            ..TokenSpec::default()
-        });
-        let lives = |case: &Case| -> Vec<i64> {
-            let grants = case.assess().grants;
-            grants.iter().map(|grant| grant.token_ttl_seconds).collect()
-        };
-        assert_eq!(
-            lives(&case),
-            [in_root, in_sub],
-            "{wanted:?} {roots:?} {subs:?}"
-        );
-        let of_the_sub = Case {
-            parent: case.organization.take(),
-            organization: Some(tr),
-            ..case
-        };
-        assert_eq!(
-            lives(&of_the_sub),
-            [in_sub],
-            "{wanted:?} {roots:?} {subs:?}"
-        );
-    }
 }
 
 #[test]

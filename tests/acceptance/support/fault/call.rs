@@ -109,7 +109,7 @@ pub(super) fn of_object(object: &Value) -> Option<About> {
 
 /// What a Secret of this name is: the credential record of a key, or a delivered Secret with the name of the key.
 fn secret(name: &str, metadata: &Value) -> (Object, About) {
-    let Some(uid) = names::verifier_owner_uid(name) else {
+    let Some(uid) = names::record_owner_uid(name) else {
         return (Object::Delivered, about(name, &Value::Null));
     };
     let owner = metadata["annotations"][names::ANNOTATION_OWNER].as_str();
