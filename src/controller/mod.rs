@@ -44,6 +44,7 @@ use std::time::Duration;
 
 use k8s_openapi::jiff::SignedDuration;
 use parking_lot::Mutex;
+use tokio::time::Instant;
 
 use self::apikey::model::Settings;
 use self::chatter::Chatter;
@@ -232,9 +233,9 @@ async fn crds_missing(ctx: &Context) -> Result<Vec<String>, Error> {
 }
 
 async fn wait_for_caches(ctx: &Context, cache_sync: &CacheSync, readiness: &Readiness) {
-    let mut look = tokio::time::interval(Duration::from_millis(20));
+    let mut changes = cache_sync.changes();
     loop {
-        let waiting = cache_sync.waiting(look.tick().await);
+        let waiting = cache_sync.waiting(Instant::now());
         if waiting.is_empty() {
             tracing::info!(keys = ctx.caches.apikeys.all().len(), "Caches are filled");
             readiness.ok("caches");
@@ -242,6 +243,7 @@ async fn wait_for_caches(ctx: &Context, cache_sync: &CacheSync, readiness: &Read
             return;
         }
         readiness.not_yet("caches", format!("waiting for {}", waiting.join(", ")));
+        changes.next().await;
     }
 }
 
