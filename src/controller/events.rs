@@ -1,5 +1,6 @@
 //! Kubernetes Events (`events.k8s.io/v1`), written in the background. They are dropped if the queue
-//! is full: the status and the audit log are authoritative.
+//! is full: the status and the audit log are authoritative. Each transition is an Event of its own,
+//! with its own message.
 
 use futures::StreamExt as _;
 use k8s_openapi::api::core::v1::ObjectReference;
@@ -141,3 +142,6 @@ fn render(
         ..Event::default()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -51,6 +51,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use k8s_openapi::jiff::SignedDuration;
+use tokio::time::Instant;
 
 use self::assembly::Assembly;
 use self::cluster::Cluster;
@@ -205,9 +206,9 @@ async fn wait_for_caches(
     cache_sync: &CacheSync,
     readiness: &Readiness,
 ) {
-    let mut look = tokio::time::interval(Duration::from_millis(20));
+    let mut changes = cache_sync.changes();
     loop {
-        let waiting = cache_sync.waiting(look.tick().await);
+        let waiting = cache_sync.waiting(Instant::now());
         if waiting.is_empty() {
             tracing::info!(keys = store.caches.apikeys.all().len(), "Caches are filled");
             readiness.ok("caches");
@@ -215,6 +216,7 @@ async fn wait_for_caches(
             return;
         }
         readiness.not_yet("caches", format!("waiting for {}", waiting.join(", ")));
+        changes.next().await;
     }
 }
 

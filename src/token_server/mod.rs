@@ -47,6 +47,7 @@ use std::time::Duration;
 use axum::Router;
 use parking_lot::RwLock;
 use tokio::net::TcpListener;
+use tokio::time::Instant;
 
 use self::argon2::Argon2Path;
 use self::document::Document;
@@ -65,9 +66,6 @@ use crate::server;
 use crate::server::tls::Tls;
 use crate::watch::cache_sync::CacheSync;
 use apikey_credential::{Argon2Cost, Hasher};
-
-/// Interval between two checks of readiness at the start.
-const LOOK_AGAIN: Duration = Duration::from_millis(20);
 
 /// Runs until the process is stopped, then lets running requests finish.
 ///
@@ -160,13 +158,9 @@ fn service(
 
 /// Waits until every kind has been listed once and a signing key exists, or until the process ends.
 async fn wait_until_filled(service: &Service, cache_sync: &CacheSync, process: &Process) {
-    let mut look = tokio::time::interval(LOOK_AGAIN);
+    let mut changes = cache_sync.changes();
     loop {
-        let now = tokio::select! {
-            now = look.tick() => now,
-            () = process.stopped() => return,
-        };
-        let mut missing = cache_sync.waiting(now);
+        let mut missing = cache_sync.waiting(Instant::now());
         if service.signer.read().is_none() {
             let why = service.unusable_ring.read().clone();
             let why = why.map_or_else(String::new, |why| format!(" ({why})"));
@@ -187,6 +181,11 @@ async fn wait_until_filled(service: &Service, cache_sync: &CacheSync, process: &
         }
         let why = format!("waiting for {}", missing.join(", "));
         process.readiness.not_yet("index", why);
+        // Each change of the signing ring is one of these changes.
+        tokio::select! {
+            () = changes.next() => {}
+            () = process.stopped() => return,
+        }
     }
 }
 

@@ -5,6 +5,8 @@
 //! bookmark, or the orderly end of a watch without changes. In normal operation no watch is
 //! therefore much staler than the time after which it is reopened.
 
+mod changes;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -12,8 +14,10 @@ use std::time::Duration;
 
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use parking_lot::Mutex;
+use tokio::sync::watch;
 use tokio::time::Instant;
 
+pub use self::changes::Changes;
 use super::scope::WatchScope;
 
 /// How long a namespace that denies access delays the others at the start. It gives time to a
@@ -32,6 +36,8 @@ pub struct CacheSync {
     oldest_second: Arc<AtomicI64>,
     /// The same for the watches of each namespace.
     namespaces: Arc<Mutex<BTreeMap<Arc<str>, i64>>>,
+    /// Wakes those who wait for a change.
+    changed: watch::Sender<()>,
 }
 
 #[derive(Debug)]
@@ -54,6 +60,7 @@ impl Default for CacheSync {
             watches: Arc::default(),
             oldest_second: Arc::new(AtomicI64::new(NEVER)),
             namespaces: Arc::default(),
+            changed: watch::Sender::default(),
         }
     }
 }
@@ -66,10 +73,14 @@ impl Watch {
     /// Whether the start must wait for this watch. An administrator of one namespace can revoke the
     /// permissions there; that must not stop the others.
     fn holds_up(&self, now: Instant) -> bool {
-        let gave_up = self
-            .refused_since
-            .is_some_and(|since| self.scope != WatchScope::Everything && now - since >= PATIENCE);
+        let gave_up = self.given_up_at().is_some_and(|at| at <= now);
         !self.listed && !gave_up
+    }
+
+    /// When the start no longer waits for this watch, if access is denied to it.
+    fn given_up_at(&self) -> Option<Instant> {
+        let since = self.refused_since?;
+        (self.scope != WatchScope::Everything).then(|| since + PATIENCE)
     }
 
     fn name(&self) -> String {
@@ -94,6 +105,7 @@ impl CacheSync {
         let id = Id(watches.len() - 1);
         drop(watches);
         self.note_oldest(scope);
+        self.changed.send_replace(());
         id
     }
 
@@ -201,6 +213,13 @@ impl CacheSync {
         if let Some(watch) = self.watches.lock().get_mut(id.0) {
             change(watch);
         }
+        self.changed.send_replace(());
+    }
+
+    /// The changes from now on of what the watches have received.
+    #[must_use]
+    pub fn changes(&self) -> Changes {
+        Changes::new(self.clone())
     }
 
     /// The watches that the start still waits for.

@@ -6,7 +6,7 @@
 //! | `stream`, `requests`, `body` | no | lists and changes, one item at a time |
 //! | `event`, `error`, `relist` | yes | events, errors, and what a new list no longer contains |
 //! | `scope` | yes | which namespaces are watched |
-//! | `cache_sync` | yes | progress and staleness of the watches |
+//! | `cache_sync` | all but `changes` | progress and staleness of the watches |
 //! | `quarantine` | yes | objects that can't be read |
 //! | `keep` | yes | the kinds that are kept in memory, and what is kept of them |
 //! | `stored` | yes | credential records, as they are stored |

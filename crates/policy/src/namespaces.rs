@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use kube::core::{Expression, Selector, SelectorExt as _};
+
 use apikey_api::{
     AllowedNamespaces, FromNamespaces, NamespaceSelector, Requirement, SelectorOperator,
 };
@@ -25,19 +27,19 @@ pub fn namespace_allowed(
 }
 
 pub(super) fn selects(selector: &NamespaceSelector, labels: &BTreeMap<String, String>) -> bool {
-    let meets = |requirement: &Requirement| {
-        let value = labels.get(&requirement.key);
-        let listed = value.is_some_and(|value| requirement.values.contains(value));
-        match requirement.operator {
-            SelectorOperator::In => listed,
-            SelectorOperator::NotIn => !listed,
-            SelectorOperator::Exists => value.is_some(),
-            SelectorOperator::DoesNotExist => value.is_none(),
-        }
-    };
-    selector
-        .match_labels
-        .iter()
-        .all(|(key, value)| labels.get(key) == Some(value))
-        && selector.match_expressions.iter().all(meets)
+    let equal = |(key, value): (&String, &String)| Expression::Equal(key.clone(), value.clone());
+    let equal = selector.match_labels.iter().map(equal);
+    let stated = selector.match_expressions.iter().map(expression);
+    equal.chain(stated).collect::<Selector>().matches(labels)
+}
+
+fn expression(requirement: &Requirement) -> Expression {
+    let key = requirement.key.clone();
+    let values = || requirement.values.iter().cloned().collect();
+    match requirement.operator {
+        SelectorOperator::In => Expression::In(key, values()),
+        SelectorOperator::NotIn => Expression::NotIn(key, values()),
+        SelectorOperator::Exists => Expression::Exists(key),
+        SelectorOperator::DoesNotExist => Expression::DoesNotExist(key),
+    }
 }

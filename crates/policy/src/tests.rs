@@ -265,6 +265,41 @@ fn selectors_follow_metav1_label_selector() {
 }
 
 #[test]
+fn a_selector_demands_all_that_it_lists_and_a_list_without_values_has_none() {
+    let text = |text: &str| text.to_owned();
+    let labels = [("tier", "prod"), ("bare", "")];
+    let labels = BTreeMap::from(labels.map(|(key, value)| (text(key), text(value))));
+    let one = |operator, key: &str, values: &[&str]| Requirement {
+        key: key.into(),
+        operator,
+        values: values.iter().map(|value| text(value)).collect(),
+    };
+    let matches = |wanted: &[(&str, &str)], requirements: &[Requirement]| {
+        let wanted = wanted.iter().map(|(key, value)| (text(key), text(value)));
+        let selector = NamespaceSelector {
+            match_labels: wanted.collect(),
+            match_expressions: requirements.to_vec(),
+        };
+        selects(&selector, &labels)
+    };
+    assert!(matches(&[], &[]));
+    assert!(matches(&[("tier", "prod"), ("bare", "")], &[]));
+    assert!(!matches(&[("tier", "prod"), ("absent", "")], &[]));
+    assert!(!matches(
+        &[("tier", "prod")],
+        &[one(Exists, "tier", &[]), one(Exists, "absent", &[])]
+    ));
+    assert!(!matches(&[("tier", "dev")], &[one(In, "tier", &["prod"])]));
+    for key in ["tier", "bare", "absent"] {
+        assert!(!matches(&[], &[one(In, key, &[])]), "{key}");
+        assert!(matches(&[], &[one(NotIn, key, &[])]), "{key}");
+    }
+    assert!(matches(&[], &[one(In, "bare", &[""])]));
+    assert!(!matches(&[], &[one(In, "absent", &[""])]));
+    assert!(!matches(&[], &[one(In, "tier", &["prod-eu", "Prod"])]));
+}
+
+#[test]
 fn the_lifetime_is_bounded_by_the_organization_and_its_parent() {
     let key = |days: i64| {
         let mut key = apikey(&["r"]);
