@@ -19,6 +19,8 @@ pub(super) struct Facts<'a> {
     pub(super) observed: &'a Observed,
     /// What policy says of the key.
     pub(super) assessment: Assessment,
+    /// Whether the delivered Secret holds the current secret.
+    pub(super) is_delivered: bool,
     /// Whether a further secret is due; `None` without a readable credential record.
     pub(super) rotation: Option<Rotation>,
     /// When the current secret is replaced by schedule.
@@ -65,6 +67,7 @@ impl<'a> Facts<'a> {
             claim_until: record.and_then(|record| claim_until(apikey, record)),
             expiring_soon_from: expiring_soon_from(apikey, assessment.expires_at),
             assessment,
+            is_delivered: observed.is_delivered(),
             observed,
         }
     }

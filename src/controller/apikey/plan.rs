@@ -141,7 +141,6 @@ fn decide(facts: &Facts<'_>) -> (Vec<Action>, Situation) {
     }
     let taken = document.claim.is_over();
     let named = observed.named();
-    let holds_current = named == Some(&document.current.digest());
     if named.is_some_and(|named| document.pending(named).is_some()) {
         return (vec![Action::Promote], Situation::Working);
     }
@@ -158,7 +157,7 @@ fn decide(facts: &Facts<'_>) -> (Vec<Action>, Situation) {
         };
         return (vec![action], Situation::Working);
     }
-    if !taken && !holds_current {
+    if !taken && !facts.is_delivered {
         return rotation::replace(observed, document);
     }
     if let Some(Rotation::Due(next)) = &facts.rotation {
