@@ -23,6 +23,8 @@ pub(super) struct Facts<'a> {
     pub(super) is_delivered: bool,
     /// Whether a further secret is due; `None` without a readable credential record.
     pub(super) rotation: Option<Rotation>,
+    /// The request for a new secret that can be understood and was not answered.
+    pub(super) unanswered: Option<RotateRequest>,
     /// When the current secret is replaced by schedule.
     pub(super) scheduled_at: Option<Timestamp>,
     /// The replaced secret that is still accepted, and when it ends.
@@ -60,8 +62,11 @@ impl<'a> Facts<'a> {
         let record = observed.document();
         let assessment = observed.assess();
         let scheduled_at = record.and_then(|record| scheduled_at(apikey, record, now));
+        let unanswered = record.and_then(|record| unanswered_request(apikey, record));
+        let asked = unanswered.as_ref();
         Self {
-            rotation: record.map(|record| rotation(observed, record, scheduled_at)),
+            rotation: record.map(|record| rotation(observed, record, scheduled_at, asked)),
+            unanswered,
             scheduled_at,
             previous: record.and_then(|record| record.accepted_previous(now)),
             claim_until: record.and_then(|record| claim_until(apikey, record)),
@@ -117,6 +122,7 @@ fn rotation(
     observed: &Observed,
     record: &CredentialRecord,
     scheduled_at: Option<Timestamp>,
+    unanswered: Option<&RotateRequest>,
 ) -> Rotation {
     let (apikey, now) = (&observed.apikey, observed.now);
     let next = |cause, request, overlap_seconds| {
@@ -129,7 +135,7 @@ fn rotation(
     };
     if record.current_until().is_some() {
         // Whatever became of the request since: nothing else that is delivered is good.
-        let request = unanswered_request(apikey, record).map(|request| request.token);
+        let request = unanswered.map(|request| request.token.clone());
         return next(Cause::Request, request, 0);
     }
     let scheduled = scheduled_at.is_some_and(|at| at <= now);
@@ -150,10 +156,7 @@ fn rotation(
 }
 
 /// The request for a new secret, if it can be understood and was not answered.
-pub(super) fn unanswered_request(
-    apikey: &ApiKey,
-    record: &CredentialRecord,
-) -> Option<RotateRequest> {
+fn unanswered_request(apikey: &ApiKey, record: &CredentialRecord) -> Option<RotateRequest> {
     let request = apikey.rotate_request().ok().flatten();
     request.filter(|request| !record.has_handled(&request.token))
 }

@@ -158,7 +158,7 @@ fn decide(facts: &Facts<'_>) -> (Vec<Action>, Situation) {
         return (vec![action], Situation::Working);
     }
     if !taken && !facts.is_delivered {
-        return rotation::replace(observed, document);
+        return rotation::replace(facts, document);
     }
     if let Some(Rotation::Due(next)) = &facts.rotation {
         return rotation::steps(observed, document, next.clone());
@@ -174,7 +174,7 @@ fn urgent(facts: &Facts<'_>, document: &CredentialRecord) -> Option<Action> {
     if previous.is_some() && previous == discarded {
         return Some(Action::DiscardPrevious);
     }
-    if rotation::is_to_end(observed, document) {
+    if rotation::is_to_end(facts, document) {
         return Some(Action::EndCurrent);
     }
     claim::step(facts, document)
