@@ -61,14 +61,17 @@ impl<'a> Facts<'a> {
         let (apikey, now) = (&observed.apikey, observed.now);
         let record = observed.document();
         let assessment = observed.assess();
-        let scheduled_at = record.and_then(|record| scheduled_at(apikey, record, now));
+        let previous = record.and_then(|record| record.accepted_previous(now));
+        let overlap_end = previous.map(|(_, end)| end);
+        let scheduled_at = record.and_then(|record| scheduled_at(apikey, record, overlap_end));
         let unanswered = record.and_then(|record| unanswered_request(apikey, record));
         let asked = unanswered.as_ref();
         Self {
-            rotation: record.map(|record| rotation(observed, record, scheduled_at, asked)),
+            rotation: record
+                .map(|record| rotation(observed, record, scheduled_at, previous, asked)),
             unanswered,
             scheduled_at,
-            previous: record.and_then(|record| record.accepted_previous(now)),
+            previous,
             claim_until: record.and_then(|record| claim_until(apikey, record)),
             expiring_soon_from: expiring_soon_from(apikey, assessment.expires_at),
             assessment,
@@ -101,7 +104,7 @@ impl<'a> Facts<'a> {
 pub(super) fn scheduled_at(
     apikey: &ApiKey,
     record: &CredentialRecord,
-    now: Timestamp,
+    overlap_end: Option<Timestamp>,
 ) -> Option<Timestamp> {
     let every_days = apikey.spec.rotation.as_ref()?.every_days?;
     if apikey.reveals_once() {
@@ -113,7 +116,6 @@ pub(super) fn scheduled_at(
     let earlier = i64::from(crc32fast::hash(uid.as_bytes())) % spread;
     let at = record.current.created_at.0.checked_add(every).ok()?;
     let at = at.checked_sub(SignedDuration::from_secs(earlier)).ok()?;
-    let overlap_end = record.accepted_previous(now).map(|(_, end)| end);
     let at = overlap_end.map_or(at, |end| at.max(end));
     (at < record.expires_at.0).then_some(at)
 }
@@ -122,6 +124,7 @@ fn rotation(
     observed: &Observed,
     record: &CredentialRecord,
     scheduled_at: Option<Timestamp>,
+    previous: Option<(&Entry, Timestamp)>,
     unanswered: Option<&RotateRequest>,
 ) -> Rotation {
     let (apikey, now) = (&observed.apikey, observed.now);
@@ -141,15 +144,13 @@ fn rotation(
     let scheduled = scheduled_at.is_some_and(|at| at <= now);
     match apikey.rotate_request() {
         Err(bad) if !scheduled => Rotation::Refused(bad),
-        Ok(Some(request)) if !record.has_handled(&request.token) => {
-            match record.accepted_previous(now) {
-                Some((previous, until)) if request.overlap_seconds > 0 => Rotation::Waits {
-                    revision: previous.revision,
-                    until,
-                },
-                _ => next(Cause::Request, Some(request.token), request.overlap_seconds),
-            }
-        }
+        Ok(Some(request)) if !record.has_handled(&request.token) => match previous {
+            Some((previous, until)) if request.overlap_seconds > 0 => Rotation::Waits {
+                revision: previous.revision,
+                until,
+            },
+            _ => next(Cause::Request, Some(request.token), request.overlap_seconds),
+        },
         Ok(_) | Err(_) if scheduled => next(Cause::Schedule, None, apikey.overlap_seconds()),
         Ok(_) | Err(_) => Rotation::Idle,
     }
