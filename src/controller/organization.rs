@@ -99,7 +99,7 @@ impl OrganizationController {
         match request("write the status of the Organization", written).await {
             Ok(Answer(mut stored)) => {
                 stored.prune();
-                self.store.caches.organizations.record(generation, stored);
+                self.store.caches.organizations.insert(generation, stored);
             }
             Err(error) if error.is_not_found() => return Ok(()),
             Err(error) => return Err(error),
