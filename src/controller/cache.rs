@@ -55,7 +55,7 @@ struct Listing {
     epoch: u64,
 }
 
-/// Marks when a write began; see [`Cache::record`].
+/// Marks when a write began; see [`Cache::insert`].
 #[derive(Clone, Copy, Debug)]
 pub struct ListGeneration {
     lists: u64,
@@ -217,7 +217,7 @@ impl<K: Lookup<DynamicType = ()> + Clone + 'static> Cache<K> {
 
     /// Stores the response to a write, unless the watch has already delivered this version or a
     /// later one. Returns whether it stored the response.
-    pub fn record(&self, generation: ListGeneration, object: K) -> bool {
+    pub fn insert(&self, generation: ListGeneration, object: K) -> bool {
         let state = &mut *self.state.lock();
         let mut parts = state.parts.iter();
         let identity = Identity::of(&object);

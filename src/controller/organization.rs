@@ -67,16 +67,10 @@ impl Controller for OrganizationController {
         let parent = parent_name.and_then(|n| caches.organizations.get(&ObjectRef::new(n)));
         let elder = self.store.relations.lock().elder(&organization);
         let counts = self.store.quota_index.lock().phase_counts(&name);
-        let is_unreadable = |name: &str| caches.organizations.is_unreadable(None, name);
-        let acceptance = match parent_name.filter(|name| is_unreadable(name)) {
-            Some(unreadable) => Acceptance::Waiting(
-                reason::ORGANIZATION_UNREADABLE,
-                format!(
-                    "`parent` names Organization '{unreadable}', which can't be read: apply it again"
-                ),
-            ),
-            None => acceptance(&organization, parent.as_deref(), elder.as_deref()),
-        };
+        let is_unreadable =
+            parent_name.is_some_and(|name| caches.organizations.is_unreadable(None, name));
+        let (parent, elder) = (parent.as_deref(), elder.as_deref());
+        let acceptance = acceptance(&organization, parent, is_unreadable, elder);
         let status = status(&organization, &acceptance, counts, self.clock.now());
         if organization.status.as_ref() != Some(&status) {
             self.write_status(&organization, &acceptance, status)
@@ -105,7 +99,7 @@ impl OrganizationController {
         match request("write the status of the Organization", written).await {
             Ok(Answer(mut stored)) => {
                 stored.prune();
-                self.store.caches.organizations.record(generation, stored);
+                self.store.caches.organizations.insert(generation, stored);
             }
             Err(error) if error.is_not_found() => return Ok(()),
             Err(error) => return Err(error),
@@ -143,8 +137,16 @@ enum Acceptance {
 fn acceptance(
     organization: &Organization,
     parent: Option<&Organization>,
+    is_parent_unreadable: bool,
     elder: Option<&str>,
 ) -> Acceptance {
+    let parent_name = organization.spec.parent.as_deref();
+    if let Some(unreadable) = parent_name.filter(|_| is_parent_unreadable) {
+        let message = format!(
+            "`parent` names Organization '{unreadable}', which can't be read: apply it again"
+        );
+        return Acceptance::Waiting(reason::ORGANIZATION_UNREADABLE, message);
+    }
     if let Some(elder) = elder {
         let message = format!(
             "`id` {} is already that of Organization '{elder}': give this one another",
@@ -152,7 +154,7 @@ fn acceptance(
         );
         return Acceptance::Refused(reason::ID_CONFLICT, message);
     }
-    let Some(parent_name) = organization.spec.parent.as_deref() else {
+    let Some(parent_name) = parent_name else {
         return Acceptance::Accepted;
     };
     match parent {

@@ -27,14 +27,14 @@ pub enum Declared<'a> {
 /// All organizations by id and by parent.
 #[derive(Debug, Default)]
 pub struct Relations {
-    organizations: BTreeMap<Arc<str>, Facts>,
+    organizations: BTreeMap<Arc<str>, Properties>,
     by_id: BTreeMap<Uuid, BTreeSet<Age>>,
     by_parent: BTreeMap<Arc<str>, BTreeSet<Arc<str>>>,
 }
 
 /// The properties that other organizations depend on.
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Facts {
+enum Properties {
     Readable {
         id: Uuid,
         parent: Option<Arc<str>>,
@@ -71,7 +71,7 @@ impl Age {
     }
 }
 
-impl Facts {
+impl Properties {
     fn of(declared: Declared<'_>) -> Option<Self> {
         match declared {
             Declared::Readable(organization) => Some(Self::Readable {
@@ -91,8 +91,8 @@ impl Facts {
         }
     }
 
-    fn as_parent(facts: Option<&Self>) -> Parent {
-        match facts {
+    fn as_parent(properties: Option<&Self>) -> Parent {
+        match properties {
             None => Parent::Missing,
             Some(Self::Unreadable) => Parent::Unreadable,
             Some(Self::Readable { parent: None, .. }) => Parent::Root,
@@ -105,16 +105,16 @@ impl Relations {
     /// Updates an organization. Returns the names of the others that must be reconciled.
     pub fn declare(&mut self, name: &str, declared: Declared<'_>) -> BTreeSet<Arc<str>> {
         let name: Arc<str> = name.into();
-        let (new, old) = (Facts::of(declared), self.organizations.remove(&name));
+        let (new, old) = (Properties::of(declared), self.organizations.remove(&name));
         let mut concerned = BTreeSet::new();
-        if Facts::as_parent(old.as_ref()) != Facts::as_parent(new.as_ref()) {
+        if Properties::as_parent(old.as_ref()) != Properties::as_parent(new.as_ref()) {
             concerned.extend(self.by_parent.get(&name).into_iter().flatten().cloned());
         }
         if old != new {
             let ids: BTreeSet<_> = [&old, &new]
                 .into_iter()
                 .flatten()
-                .filter_map(Facts::id)
+                .filter_map(Properties::id)
                 .collect();
             let before: Vec<_> = ids.iter().map(|id| self.oldest(*id).cloned()).collect();
             if let Some(old) = &old {
@@ -148,8 +148,8 @@ impl Relations {
         self.by_id.get(&id)?.first()
     }
 
-    fn put_in(&mut self, name: &Arc<str>, facts: &Facts) {
-        let Facts::Readable { id, parent, age } = facts else {
+    fn put_in(&mut self, name: &Arc<str>, properties: &Properties) {
+        let Properties::Readable { id, parent, age } = properties else {
             return;
         };
         self.by_id.entry(*id).or_default().insert(age.clone());
@@ -159,8 +159,8 @@ impl Relations {
         }
     }
 
-    fn take_out(&mut self, name: &Arc<str>, facts: &Facts) {
-        let Facts::Readable { id, parent, age } = facts else {
+    fn take_out(&mut self, name: &Arc<str>, properties: &Properties) {
+        let Properties::Readable { id, parent, age } = properties else {
             return;
         };
         take_from(&mut self.by_id, id, age);

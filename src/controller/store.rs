@@ -41,7 +41,7 @@ pub(crate) struct Store {
 impl Store {
     /// Stores the response to a status write. Returns the keys whose quota it changed, or `None` if
     /// the watch has already delivered this version or a later one.
-    pub(crate) fn record_apikey(
+    pub(crate) fn insert_apikey(
         &self,
         generation: ListGeneration,
         mut apikey: ApiKey,
@@ -50,7 +50,7 @@ impl Store {
         // Hold the lock around both, so that a deletion that the watch delivers in between is
         // applied after both.
         let mut quota_index = self.quota_index.lock();
-        let is_newest = self.caches.apikeys.record(generation, apikey.clone());
+        let is_newest = self.caches.apikeys.insert(generation, apikey.clone());
         is_newest.then(|| quota_index.upsert(&apikey))
     }
 

@@ -37,9 +37,8 @@ pub(super) fn step(facts: &Facts<'_>, document: &CredentialRecord) -> Option<Act
     if document.claim.is_over() {
         return Some(Action::RemoveDelivered);
     }
-    let holds_current = named == document.current.digest();
     // A Secret from before the last rotation, in a cache that is behind, says nothing of this one.
-    if !holds_current && !observed.confirmed {
+    if !facts.is_delivered && !observed.confirmed {
         return Some(Action::Confirm);
     }
     if let Some(claimed) = &secret.revealed_at {
@@ -48,7 +47,7 @@ pub(super) fn step(facts: &Facts<'_>, document: &CredentialRecord) -> Option<Act
         return Some(Action::RecordClaim(Claim::Revealed { at }));
     }
     let recorded = document.claim == Claim::Delivered;
-    match (recorded, holds_current) {
+    match (recorded, facts.is_delivered) {
         (false, true) => Some(Action::RecordClaim(Claim::Delivered)),
         // Delivered, and now something else stands there: it is not minted again by itself.
         (true, false) => Some(Action::RecordClaim(Claim::Removed)),

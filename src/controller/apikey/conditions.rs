@@ -226,7 +226,7 @@ fn kept_message(secret: &str) -> String {
 
 fn in_secret(facts: &Facts<'_>, secret: &str) -> Desired {
     let (status, reason, message) = match facts.claim_until {
-        _ if !facts.observed.is_delivered() => {
+        _ if !facts.is_delivered => {
             let message = format!("Secret '{secret}' does not hold the current secret");
             ("False", reason::NOT_DELIVERED, message)
         }

@@ -13,7 +13,7 @@ use super::delivered::Delivered;
 use super::mint::{Minted, Minter, seal};
 use super::model::{Action, Observed, Proof};
 use super::writes::Writer;
-use super::{observe, render, rotation, status};
+use super::{observe, render, rotation};
 use crate::controller::cluster::Cluster;
 use crate::controller::remembered::Remembered;
 use crate::controller::store::Store;
@@ -327,12 +327,8 @@ impl Executor {
 fn identity(observed: &Observed, key_id: KeyId) -> Identity {
     let ApiKey { metadata, spec, .. } = &*observed.apikey;
     let login_name = observed.apikey.login_name();
-    let email = status::email(
-        login_name,
-        &key_id,
-        &spec.org,
-        &observed.settings.email_domain,
-    );
+    let email_domain = &observed.settings.email_domain;
+    let email = email(login_name, &key_id, &spec.org, email_domain);
     let owner = Owner {
         namespace: metadata.namespace.clone().unwrap_or_default(),
         name: metadata.name.clone().unwrap_or_default(),
@@ -344,6 +340,11 @@ fn identity(observed: &Observed, key_id: KeyId) -> Identity {
         email,
         key_id,
     }
+}
+
+/// E-mail address of a key: `<name>.<first 8 of the key id>@<org>.<domain>`.
+fn email(name: &str, key_id: &KeyId, org: &str, domain: &str) -> String {
+    format!("{name}.{}@{org}.{domain}", key_id.short()).to_lowercase()
 }
 
 /// The document that the plan was made for.

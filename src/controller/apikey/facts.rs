@@ -19,8 +19,12 @@ pub(super) struct Facts<'a> {
     pub(super) observed: &'a Observed,
     /// What policy says of the key.
     pub(super) assessment: Assessment,
+    /// Whether the delivered Secret holds the current secret.
+    pub(super) is_delivered: bool,
     /// Whether a further secret is due; `None` without a readable credential record.
     pub(super) rotation: Option<Rotation>,
+    /// The request for a new secret that can be understood and was not answered.
+    pub(super) unanswered: Option<RotateRequest>,
     /// When the current secret is replaced by schedule.
     pub(super) scheduled_at: Option<Timestamp>,
     /// The replaced secret that is still accepted, and when it ends.
@@ -57,14 +61,21 @@ impl<'a> Facts<'a> {
         let (apikey, now) = (&observed.apikey, observed.now);
         let record = observed.document();
         let assessment = observed.assess();
-        let scheduled_at = record.and_then(|record| scheduled_at(apikey, record, now));
+        let previous = record.and_then(|record| record.accepted_previous(now));
+        let overlap_end = previous.map(|(_, end)| end);
+        let scheduled_at = record.and_then(|record| scheduled_at(apikey, record, overlap_end));
+        let unanswered = record.and_then(|record| unanswered_request(apikey, record));
+        let asked = unanswered.as_ref();
         Self {
-            rotation: record.map(|record| rotation(observed, record, scheduled_at)),
+            rotation: record
+                .map(|record| rotation(observed, record, scheduled_at, previous, asked)),
+            unanswered,
             scheduled_at,
-            previous: record.and_then(|record| record.accepted_previous(now)),
+            previous,
             claim_until: record.and_then(|record| claim_until(apikey, record)),
             expiring_soon_from: expiring_soon_from(apikey, assessment.expires_at),
             assessment,
+            is_delivered: observed.is_delivered(),
             observed,
         }
     }
@@ -93,7 +104,7 @@ impl<'a> Facts<'a> {
 pub(super) fn scheduled_at(
     apikey: &ApiKey,
     record: &CredentialRecord,
-    now: Timestamp,
+    overlap_end: Option<Timestamp>,
 ) -> Option<Timestamp> {
     let every_days = apikey.spec.rotation.as_ref()?.every_days?;
     if apikey.reveals_once() {
@@ -105,7 +116,6 @@ pub(super) fn scheduled_at(
     let earlier = i64::from(crc32fast::hash(uid.as_bytes())) % spread;
     let at = record.current.created_at.0.checked_add(every).ok()?;
     let at = at.checked_sub(SignedDuration::from_secs(earlier)).ok()?;
-    let overlap_end = record.accepted_previous(now).map(|(_, end)| end);
     let at = overlap_end.map_or(at, |end| at.max(end));
     (at < record.expires_at.0).then_some(at)
 }
@@ -114,6 +124,8 @@ fn rotation(
     observed: &Observed,
     record: &CredentialRecord,
     scheduled_at: Option<Timestamp>,
+    previous: Option<(&Entry, Timestamp)>,
+    unanswered: Option<&RotateRequest>,
 ) -> Rotation {
     let (apikey, now) = (&observed.apikey, observed.now);
     let next = |cause, request, overlap_seconds| {
@@ -126,31 +138,26 @@ fn rotation(
     };
     if record.current_until().is_some() {
         // Whatever became of the request since: nothing else that is delivered is good.
-        let request = unanswered_request(apikey, record).map(|request| request.token);
+        let request = unanswered.map(|request| request.token.clone());
         return next(Cause::Request, request, 0);
     }
     let scheduled = scheduled_at.is_some_and(|at| at <= now);
     match apikey.rotate_request() {
         Err(bad) if !scheduled => Rotation::Refused(bad),
-        Ok(Some(request)) if !record.has_handled(&request.token) => {
-            match record.accepted_previous(now) {
-                Some((previous, until)) if request.overlap_seconds > 0 => Rotation::Waits {
-                    revision: previous.revision,
-                    until,
-                },
-                _ => next(Cause::Request, Some(request.token), request.overlap_seconds),
-            }
-        }
+        Ok(Some(request)) if !record.has_handled(&request.token) => match previous {
+            Some((previous, until)) if request.overlap_seconds > 0 => Rotation::Waits {
+                revision: previous.revision,
+                until,
+            },
+            _ => next(Cause::Request, Some(request.token), request.overlap_seconds),
+        },
         Ok(_) | Err(_) if scheduled => next(Cause::Schedule, None, apikey.overlap_seconds()),
         Ok(_) | Err(_) => Rotation::Idle,
     }
 }
 
 /// The request for a new secret, if it can be understood and was not answered.
-pub(super) fn unanswered_request(
-    apikey: &ApiKey,
-    record: &CredentialRecord,
-) -> Option<RotateRequest> {
+fn unanswered_request(apikey: &ApiKey, record: &CredentialRecord) -> Option<RotateRequest> {
     let request = apikey.rotate_request().ok().flatten();
     request.filter(|request| !record.has_handled(&request.token))
 }

@@ -30,7 +30,7 @@ pub(super) mod report;
 pub mod reported;
 pub mod restore;
 pub mod rotation;
-pub mod status;
+mod status;
 pub mod transitions;
 mod upkeep;
 pub(super) mod writes;

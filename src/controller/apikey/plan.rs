@@ -141,7 +141,6 @@ fn decide(facts: &Facts<'_>) -> (Vec<Action>, Situation) {
     }
     let taken = document.claim.is_over();
     let named = observed.named();
-    let holds_current = named == Some(&document.current.digest());
     if named.is_some_and(|named| document.pending(named).is_some()) {
         return (vec![Action::Promote], Situation::Working);
     }
@@ -158,8 +157,8 @@ fn decide(facts: &Facts<'_>) -> (Vec<Action>, Situation) {
         };
         return (vec![action], Situation::Working);
     }
-    if !taken && !holds_current {
-        return rotation::replace(observed, document);
+    if !taken && !facts.is_delivered {
+        return rotation::replace(facts, document);
     }
     if let Some(Rotation::Due(next)) = &facts.rotation {
         return rotation::steps(observed, document, next.clone());
@@ -175,7 +174,7 @@ fn urgent(facts: &Facts<'_>, document: &CredentialRecord) -> Option<Action> {
     if previous.is_some() && previous == discarded {
         return Some(Action::DiscardPrevious);
     }
-    if rotation::is_to_end(observed, document) {
+    if rotation::is_to_end(facts, document) {
         return Some(Action::EndCurrent);
     }
     claim::step(facts, document)

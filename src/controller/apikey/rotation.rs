@@ -2,7 +2,7 @@
 
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 
-use super::facts::unanswered_request;
+use super::facts::Facts;
 use super::model::{Action, NextSecret, Observed, Proof, Situation};
 use apikey_api::ApiKey;
 use apikey_credential::record::{Cause, CredentialRecord};
@@ -23,11 +23,11 @@ pub(super) fn request(apikey: &ApiKey) -> Option<String> {
 
 /// Whether somebody wants the current secret to end, and it has no end yet. That is written before anything
 /// else, so that nothing that holds up a new secret keeps the old one good.
-pub(super) fn is_to_end(observed: &Observed, document: &CredentialRecord) -> bool {
-    let request = unanswered_request(&observed.apikey, document);
+pub(super) fn is_to_end(facts: &Facts<'_>, document: &CredentialRecord) -> bool {
+    let request = facts.unanswered.as_ref();
     request.is_some_and(|request| request.overlap_seconds == 0)
         && document.current_until().is_none()
-        && observed.now < document.expires_at.0
+        && facts.observed.now < document.expires_at.0
 }
 
 /// The document by which the current secret ends soon, and whatever may be delivered in its place already.
@@ -50,24 +50,22 @@ pub(super) fn steps(
 }
 
 /// The value is gone or not the one that is proven: a new secret takes its place.
-pub(super) fn replace(
-    observed: &Observed,
-    document: &CredentialRecord,
-) -> (Vec<Action>, Situation) {
+pub(super) fn replace(facts: &Facts<'_>, document: &CredentialRecord) -> (Vec<Action>, Situation) {
+    let observed = facts.observed;
     if !observed.confirmed {
         return (vec![Action::Confirm], Situation::Working);
     }
     // Whoever asked for a new secret has one then, with the overlap that was asked for.
-    let asked = unanswered_request(&observed.apikey, document);
+    let asked = facts.unanswered.as_ref();
     let is_asked = asked.is_some() || observed.is_ending();
     if let Some(until) = held_until(observed).filter(|_| !is_asked) {
         return (Vec::new(), Situation::ReplacementBackoff(until));
     }
-    let overlap = asked.as_ref().map(|request| request.overlap_seconds);
+    let overlap = asked.map(|request| request.overlap_seconds);
     let next = NextSecret {
         revision: document.next_revision(),
         cause: Cause::Replacement,
-        request: asked.map(|request| request.token),
+        request: asked.map(|request| request.token.clone()),
         overlap_seconds: overlap.unwrap_or_else(|| observed.apikey.overlap_seconds()),
     };
     steps(observed, document, next)

@@ -6,14 +6,7 @@ use super::conditions::desired;
 use super::facts::Facts;
 use super::model::Situation;
 use apikey_api::{ApiKeyStatus, Phase, PreviousSecret, conditions};
-use apikey_credential::KeyId;
 use apikey_credential::record::{Cause, Claim};
-
-/// E-mail address of a key: `<name>.<first 8 of the key id>@<org>.<domain>`.
-#[must_use]
-pub fn email(name: &str, key_id: &KeyId, org: &str, domain: &str) -> String {
-    format!("{name}.{}@{org}.{domain}", key_id.short()).to_lowercase()
-}
 
 /// The status of the key as observed.
 pub(super) fn compute(facts: &Facts<'_>, situation: &Situation) -> ApiKeyStatus {

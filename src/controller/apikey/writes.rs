@@ -74,7 +74,7 @@ impl Writer {
             observed.record = Some(Arc::new(record));
             return Err(Error::held_up("write the verifier", RECORD_RELABELLED));
         }
-        self.store.caches.records.record(generation, record.clone());
+        self.store.caches.records.insert(generation, record.clone());
         // The key may have been deleted meanwhile, and the watch does not report own writes.
         self.queues.enqueue_record(&record);
         observed.record = Some(Arc::new(record));
@@ -128,7 +128,7 @@ impl Writer {
         self.store
             .caches
             .delivered
-            .record(generation, stored.clone());
+            .insert(generation, stored.clone());
         observed.delivered = Some(Arc::new(stored));
     }
 
@@ -270,7 +270,7 @@ impl Writer {
         let name = apikey.name_any();
         let written = apikeys.replace_status(&name, &params, &new);
         match request("write the status", written).await {
-            Ok(Answer(stored)) => self.record_status(generation, stored),
+            Ok(Answer(stored)) => self.store_status(generation, stored),
             Err(error) if error.is_not_found() => {}
             Err(error) => return Err(error),
         }
@@ -278,9 +278,9 @@ impl Writer {
     }
 
     /// Stores the response to a status write.
-    pub(crate) fn record_status(&self, generation: ListGeneration, stored: ApiKey) {
+    pub(crate) fn store_status(&self, generation: ListGeneration, stored: ApiKey) {
         let organization = stored.spec.org.clone();
-        let Some(changed) = self.store.record_apikey(generation, stored) else {
+        let Some(changed) = self.store.insert_apikey(generation, stored) else {
             return;
         };
         for key in &changed {

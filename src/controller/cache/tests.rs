@@ -69,7 +69,7 @@ fn stored_in(cache: &Cache<ConfigMap>, namespace: &str, name: &str) -> Option<u6
 #[test]
 fn our_own_write_is_there_at_once_and_its_event_changes_nothing() {
     let cache = synced(&[object("a", 5)]);
-    cache.record(cache.generation(), object("a", 7));
+    cache.insert(cache.generation(), object("a", 7));
     assert_eq!(stored(&cache, "a"), Some(7));
     assert!(
         cache
@@ -99,7 +99,7 @@ fn an_answer_that_comes_after_the_deletion_makes_no_ghost() {
         &WatchScope::Everything,
         Event::Delete(Identity::of(&object("a", 8))),
     );
-    cache.record(generation, object("a", 7));
+    cache.insert(generation, object("a", 7));
     assert_eq!(stored(&cache, "a"), None);
 }
 
@@ -109,7 +109,7 @@ fn an_answer_from_before_a_list_is_dropped() {
     let generation = cache.generation();
     cache.apply(&WatchScope::Everything, Event::Init);
     cache.apply(&WatchScope::Everything, Event::InitDone);
-    cache.record(generation, object("a", 9));
+    cache.insert(generation, object("a", 9));
     assert_eq!(stored(&cache, "a"), None);
 }
 
@@ -179,11 +179,11 @@ fn what_the_watch_of_one_namespace_has_seen_says_nothing_about_another() {
     let generation = cache.generation();
     cache.apply(&a, Event::Apply(object_in("a", "one", 9).into()));
     cache.apply(&a, Event::Init);
-    cache.record(generation, object_in("b", "one", 5));
+    cache.insert(generation, object_in("b", "one", 5));
     assert_eq!(stored_in(&cache, "b", "one"), Some(5));
-    cache.record(generation, object_in("a", "one", 10));
+    cache.insert(generation, object_in("a", "one", 10));
     assert_eq!(stored_in(&cache, "a", "one"), Some(9), "a list began since");
-    cache.record(cache.generation(), object_in("elsewhere", "one", 11));
+    cache.insert(cache.generation(), object_in("elsewhere", "one", 11));
     assert_eq!(stored_in(&cache, "elsewhere", "one"), None);
 }
 
@@ -248,6 +248,6 @@ fn after_the_cluster_was_set_back_a_list_of_lower_versions_counts_and_so_do_own_
         Event::Apply(object("a", 101).into()),
     );
     assert_eq!(stored(&cache, "a"), Some(101));
-    cache.record(cache.generation(), object("a", 102));
+    cache.insert(cache.generation(), object("a", 102));
     assert_eq!(stored(&cache, "a"), Some(102));
 }

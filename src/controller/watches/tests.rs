@@ -233,7 +233,7 @@ async fn an_answer_of_a_write_that_comes_while_the_deletion_is_delivered_leaves_
         std::thread::scope(|threads| {
             threads.spawn(|| {
                 both.wait();
-                writer.record_status(generation, answer);
+                writer.store_status(generation, answer);
             });
             threads.spawn(|| {
                 let mut apikeys = apikeys(&handlers);
