@@ -12,6 +12,7 @@ use super::turns::Tenant;
 use crate::watch::stored::StoredRecord;
 use apikey_api::{KeyRef, names};
 use apikey_client::object::Identity;
+use apikey_policy::quota_index::QuotaIndex;
 
 /// Objects to reconcile, one queue per controller.
 #[derive(Debug)]
@@ -51,9 +52,9 @@ impl Queues {
         self.recount.close();
     }
 
-    /// Enqueues a key.
-    pub(crate) fn enqueue_apikey(&self, key: &KeyRef) {
-        let organization = self.store.quota_index.lock().counted_by(key);
+    /// Enqueues a key. The caller has locked the index already, which knows its organization.
+    pub(crate) fn enqueue_apikey(&self, quota_index: &QuotaIndex, key: &KeyRef) {
+        let organization = quota_index.counted_by(key);
         let tenant = Tenant {
             organization: organization.unwrap_or_default(),
             namespace: Arc::clone(&key.namespace),

@@ -114,17 +114,15 @@ impl WatchHandlers {
         let (handlers, scope) = (Arc::clone(self), scope.clone());
         move |event| {
             let store = &handlers.store;
-            let affected: Vec<_> = {
-                // Hold the lock around both: a reader that sees an object in a cache and then locks
-                // the quota index finds it there.
-                let mut quota_index = store.quota_index.lock();
-                let deltas = cache(&store.caches).apply(&scope, event).into_iter();
-                deltas
-                    .flat_map(|delta| handle(&handlers, &mut quota_index, delta))
-                    .collect()
-            };
+            // Hold the lock around all: a reader that sees an object in a cache and then locks the
+            // quota index finds it there.
+            let mut quota_index = store.quota_index.lock();
+            let deltas = cache(&store.caches).apply(&scope, event).into_iter();
+            let affected: Vec<_> = deltas
+                .flat_map(|delta| handle(&handlers, &mut quota_index, delta))
+                .collect();
             for key in &affected {
-                handlers.queues.enqueue_apikey(key);
+                handlers.queues.enqueue_apikey(&quota_index, key);
             }
         }
     }

@@ -91,7 +91,9 @@ impl Controller for KeyController {
     }
 
     fn enqueue(&self, apikey: &ApiKey) {
-        self.queues.enqueue_apikey(&KeyRef::of(apikey));
+        let quota_index = self.store.quota_index.lock();
+        self.queues
+            .enqueue_apikey(&quota_index, &KeyRef::of(apikey));
     }
 
     /// Brings one key to its declared state. A request that failed is in the status as well, unless it

@@ -283,9 +283,11 @@ impl Writer {
         let Some(changed) = self.store.insert_apikey(generation, stored) else {
             return;
         };
+        let quota_index = self.store.quota_index.lock();
         for key in &changed {
-            self.queues.enqueue_apikey(key);
+            self.queues.enqueue_apikey(&quota_index, key);
         }
+        drop(quota_index);
         self.queues.recount.add(&organization);
     }
 }

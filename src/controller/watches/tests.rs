@@ -101,7 +101,10 @@ impl Controller for TooLate {
     }
 
     fn enqueue(&self, apikey: &ApiKey) {
-        self.0.queues.enqueue_apikey(&KeyRef::of(apikey));
+        let quota_index = self.0.store.quota_index.lock();
+        self.0
+            .queues
+            .enqueue_apikey(&quota_index, &KeyRef::of(apikey));
     }
 
     async fn reconcile(&self, apikey: Arc<ApiKey>) -> Result<Next, Error> {
