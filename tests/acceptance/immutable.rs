@@ -167,7 +167,7 @@ async fn nonsense_is_refused_at_creation_with_the_fix() {
         ),
         (
             "secret: {template: {labels: {argocd.argoproj.io/secret-type: cluster}}}",
-            "for their own configuration",
+            "as their own configuration",
         ),
         (
             "secret: {template: {annotations: {apikey-operator.dev/x: x}}}",
