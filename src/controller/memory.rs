@@ -1,4 +1,4 @@
-//! What this process remembers while it leads.
+//! The state that this process keeps while it leads.
 
 use std::sync::Arc;
 

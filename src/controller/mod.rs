@@ -10,10 +10,10 @@
 //! | `store`, `cache`, `relations` | yes | what the API server has: the objects, keys by organization, organizations by id and parent |
 //! | `watches` | no | applies watch events to the store, and enqueues what they affect |
 //! | `cluster` | no | requests to the API server |
-//! | `queues`, `queue`, `recount`, `turns` | `turns` | what is to be reconciled, and in which order |
+//! | `queues`, `queue`, `recount`, `turns` | `turns` | which objects to reconcile, and in which order |
 //! | `workers` | no | the trait of the controllers, and what runs their reconciles |
-//! | `leader/`, `manager` | the election | who leads, and what runs while this process does |
-//! | `memory`, `failures`, `message_limits`, `remembered` | no | what is remembered while this process leads: waits after failures, limits of messages, what was reported last |
+//! | `leader/`, `manager` | the election | who leads, and what runs while this process leads |
+//! | `memory`, `failures`, `message_limits`, `remembered` | no | state of this process while it leads: waits after failures, limits of messages, the last reports |
 //! | `events`, `key_metrics` | no | Events, metrics of keys |
 //! | `assembly` | no | puts the parts together; each is given what it uses |
 
@@ -88,7 +88,7 @@ pub async fn run(
         stopped,
         ..
     } = process;
-    readiness.not_yet("crds", "not looked for yet");
+    readiness.not_yet("crds", "not checked yet");
     readiness.not_yet("caches", "not filled yet");
     let identity = identity()?;
     let Assembly {
@@ -230,7 +230,7 @@ async fn watch_staleness(clock: &Clock, cache_sync: &CacheSync, readiness: &Read
             readiness.ok("fresh");
         } else {
             let stale = stale.join(", ");
-            let why = format!("the watch of {stale} took in nothing for {MAX_STALENESS:#}");
+            let why = format!("the watch of {stale} had no update for {MAX_STALENESS:#}");
             readiness.not_yet("fresh", why);
         }
     }
@@ -243,7 +243,7 @@ fn log_left_out_namespaces(store: &Store, watched: &WatchedNamespaces, cache_syn
         tracing::warn!(
             refused,
             "Going on without the namespaces that may not be watched: install \
-            the chart again with their names in watchNamespaces, or take them out of it"
+            the chart again with their names in watchNamespaces, or remove them from watchNamespaces"
         );
     }
     let mut unwatched = BTreeMap::new();
@@ -258,7 +258,7 @@ fn log_left_out_namespaces(store: &Store, watched: &WatchedNamespaces, cache_syn
             namespace,
             keys,
             "This namespace is not watched any more: its keys get no \
-            tokens, and what proves them is kept until it is watched again"
+            tokens, and their credential records are kept until it is watched again"
         );
     }
 }

@@ -149,7 +149,7 @@ fn acceptance(
     }
     if let Some(elder) = elder {
         let message = format!(
-            "`id` {} is already that of Organization '{elder}': give this one another",
+            "`id` {} is already the id of Organization '{elder}': set another `id`",
             apikey_policy::organization_id(organization),
         );
         return Acceptance::Refused(reason::ID_CONFLICT, message);

@@ -1,4 +1,4 @@
-//! Removes what is stored of a credential record.
+//! Removes a credential record.
 
 use kube::ResourceExt as _;
 use kube::api::{DeleteParams, Preconditions};
@@ -20,10 +20,10 @@ pub(crate) async fn remove(cluster: &Cluster, record: &StoredRecord) -> Result<b
         ..DeleteParams::default()
     };
     let delete = cluster.own_secrets().delete(&record.name_any(), &params);
-    let delete = delete.map_err(|error| Error::internal("sweep the verifier", &error))?;
+    let delete = delete.map_err(|error| Error::internal("remove the credential record", &error))?;
     // The response may be the object, which may have any content.
     let deleted = cluster.client.request_text(delete);
-    match request("sweep the verifier", deleted).await {
+    match request("remove the credential record", deleted).await {
         Ok(_) => Ok(true),
         Err(error) if error.is_not_found() => Ok(false),
         Err(error) => Err(error),

@@ -45,14 +45,14 @@ pub(crate) async fn adopt(
     remove(cluster, record).await?;
     let (namespace, name) = (&owner.namespace, &owner.name);
     let (uid, was) = (&adopted.owner.uid, &owner.uid);
-    tracing::info!(namespace, name, uid, was, "Took over a key from a backup");
+    tracing::info!(namespace, name, uid, was, "Adopted a key from a backup");
     Ok(Next::OnChange)
 }
 
 /// Creates the credential record. Returns whether it exists; it does not if the key already has
 /// another one.
 async fn create(cluster: &Cluster, document: &CredentialRecord) -> Result<bool, Error> {
-    let doing = "take over the verifier";
+    let doing = "adopt the credential record";
     let secret = StoredRecord::render(document, &cluster.namespace, None)
         .map_err(|error| Error::internal(doing, &error))?;
     let name = secret.metadata.name.clone().unwrap_or_default();
@@ -60,7 +60,7 @@ async fn create(cluster: &Cluster, document: &CredentialRecord) -> Result<bool, 
     match request(doing, records.create(&post_params(), &Answer(secret))).await {
         Ok(_) => Ok(true),
         Err(error) if error.class() == Class::Conflict => {
-            let there = request("read the verifier", records.get_opt(&name)).await?;
+            let there = request("read the credential record", records.get_opt(&name)).await?;
             let there = there.map(|Answer(read)| StoredRecord::read(read));
             let there = there.and_then(|record| record.document.ok());
             Ok(there.is_some_and(|there| there.key_id == document.key_id))

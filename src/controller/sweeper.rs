@@ -3,7 +3,8 @@
 //!
 //! An `ApiKey` has no finalizer, so its deletion waits for nothing. Garbage collection removes the
 //! delivered Secret. The credential record is in another namespace, so the sweeper removes it, also
-//! after a restart. The token server refuses the key as soon as it sees the deletion, swept or not.
+//! after a restart. The token server refuses the key as soon as it sees the deletion, even before
+//! the sweep.
 
 use std::sync::Arc;
 

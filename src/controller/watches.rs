@@ -78,7 +78,7 @@ pub(crate) fn start(
         );
     }
     watches.follow(
-        ("verifiers", &whole),
+        ("credential records", &whole),
         Source::of::<Secret>(Some(namespace))
             .labels(names::component_selector(names::COMPONENT_VERIFIER)),
         handlers.handler(&whole, |caches| &caches.records, WatchHandlers::on_record),
@@ -89,9 +89,9 @@ pub(crate) fn start(
 /// Applies watch events to the store, and enqueues what they affect.
 #[derive(Debug)]
 pub(crate) struct WatchHandlers {
-    /// Where the objects go.
+    /// Gets the objects.
     pub(crate) store: Arc<Store>,
-    /// Where the objects go that a change affects.
+    /// Gets the objects that a change affects.
     pub(crate) queues: Arc<Queues>,
     /// Forgets what is deleted.
     pub(crate) memory: LeadershipMemory,

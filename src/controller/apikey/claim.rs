@@ -1,8 +1,8 @@
-//! A secret that is shown once: from its delivery to the end of the Secret. Pure.
+//! A secret that is shown once, from its delivery to the removal of its Secret. Pure.
 //!
-//! Whoever sets the annotation `revealed-at` on the delivered Secret by a conditional write has the
-//! secret. These steps wait for no policy: what is claimed or overdue goes even if the key is expired
-//! or refused.
+//! A client claims the secret by a conditional write that sets the annotation `revealed-at` on the
+//! delivered Secret. The steps here do not depend on policy: a claimed or overdue Secret is removed
+//! even if the key is expired or refused.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 
@@ -10,8 +10,8 @@ use super::facts::Facts;
 use super::model::Action;
 use apikey_credential::record::{Cause, Claim, CredentialRecord};
 
-/// What is to be done about the delivered Secret of a key whose secret is shown once; `None`: nothing
-/// that only such keys need.
+/// The next step for the delivered Secret of a key whose secret is shown once. `None` if there is
+/// no step that only such keys need.
 pub(super) fn step(facts: &Facts<'_>, document: &CredentialRecord) -> Option<Action> {
     let observed = facts.observed;
     if !observed.apikey.reveals_once() {
@@ -25,10 +25,10 @@ pub(super) fn step(facts: &Facts<'_>, document: &CredentialRecord) -> Option<Act
     };
     let named = secret.names(&observed.apikey).unwrap_or_default();
     if let Some(pending) = document.pending(named) {
-        // A replacement that was on its way while another process delivered, and the secret was taken:
-        // nobody asked for it, and its promotion would end the secret that was taken.
-        let stray = document.claim.is_over() && pending.entry.cause == Cause::Replacement;
-        return Some(if stray {
+        // Another process delivered this replacement after the secret was claimed. Nobody requested
+        // it, and promoting it would end the claimed secret.
+        let is_unrequested = document.claim.is_over() && pending.entry.cause == Cause::Replacement;
+        return Some(if is_unrequested {
             Action::RemoveDelivered
         } else {
             Action::Promote
@@ -37,25 +37,26 @@ pub(super) fn step(facts: &Facts<'_>, document: &CredentialRecord) -> Option<Act
     if document.claim.is_over() {
         return Some(Action::RemoveDelivered);
     }
-    // A Secret from before the last rotation, in a cache that is behind, says nothing of this one.
+    // A stale cache may have the Secret from before the last rotation.
     if !facts.is_delivered && !observed.confirmed {
         return Some(Action::Confirm);
     }
     if let Some(claimed) = &secret.revealed_at {
-        // An unreadable time is still a claim.
+        // A claim with an invalid time is still a claim.
         let at = MicroTime(claimed.parse().unwrap_or(observed.now));
         return Some(Action::RecordClaim(Claim::Revealed { at }));
     }
     let recorded = document.claim == Claim::Delivered;
     match (recorded, facts.is_delivered) {
         (false, true) => Some(Action::RecordClaim(Claim::Delivered)),
-        // Delivered, and now something else stands there: it is not minted again by itself.
+        // The secret was delivered, and the Secret now holds something else. Nothing is minted
+        // without a request.
         (true, false) => Some(Action::RecordClaim(Claim::Removed)),
         (true, true) | (false, false) => facts.is_overdue().then_some(Action::RemoveDelivered),
     }
 }
 
-/// The Secret is not there.
+/// The next step if the Secret is missing.
 fn missing(facts: &Facts<'_>, document: &CredentialRecord) -> Option<Action> {
     if document.claim != Claim::Delivered {
         return None;

@@ -1,4 +1,4 @@
-//! The conditions of one key, with what to do about each. Pure.
+//! The conditions of one key. Each message says what to do. Pure.
 
 use super::facts::{Facts, Rotation};
 use super::model::{Missing, Observed, Retry, Situation};
@@ -9,7 +9,7 @@ use apikey_api::{ROTATION_WAITS, names};
 use apikey_credential::record::Claim;
 use apikey_policy::{Assessment, DEFAULT_MAX_LIFETIME_DAYS};
 
-/// The conditions that hold.
+/// The conditions that the key has in this situation.
 pub(super) fn desired(facts: &Facts<'_>, situation: &Situation) -> Vec<Desired> {
     let Facts {
         observed,
@@ -73,16 +73,16 @@ pub(super) fn desired(facts: &Facts<'_>, situation: &Situation) -> Vec<Desired> 
         }
         Situation::ReplacementBackoff(until) => {
             let message = format!(
-                "Secret '{secret}' was removed or changed again and again: the next one is minted at \
-                 {until:.0}; find out what does that"
+                "Secret '{secret}' was removed or changed repeatedly, so the next secret is minted at \
+                 {until:.0}: find out what removes or changes the Secret"
             );
             not_ready(RECONCILING, reason::SECRET_REMOVED_REPEATEDLY, &message);
         }
         Situation::PendingLimitReached(until) => {
             let message = format!(
-                "Several new secrets were minted lately and none reached Secret '{secret}': the \
-                 next is minted at {until:.0}; find out what stops the operator in the middle of its \
-                 work"
+                "Several new secrets were minted recently and none was delivered to Secret \
+                 '{secret}', so the next one is minted at {until:.0}: find out what interrupts the \
+                 operator"
             );
             not_ready(RECONCILING, reason::PROGRESSING_WITH_RETRY, &message);
         }
@@ -116,7 +116,8 @@ pub(super) fn desired(facts: &Facts<'_>, situation: &Situation) -> Vec<Desired> 
             conditions.push(condition(RECONCILING, "True", reason::PROGRESSING, message));
         }
         Situation::Usable if refused.is_some() => {
-            let message = "A new secret is not delivered while keys are being restored";
+            let message = "No new secret is delivered while keys are being restored: end the restore \
+                           (`--restore=false`)";
             not_ready(RECONCILING, reason::DELIVERY_HELD_UP, message);
         }
         Situation::Usable => {
@@ -151,15 +152,15 @@ pub(super) fn desired(facts: &Facts<'_>, situation: &Situation) -> Vec<Desired> 
     conditions
 }
 
-/// That no secret is accepted, of a key whose secret was to be refused on request while the new one can't be
-/// delivered. What to do depends on what holds it up, which the reason of `Ready` tells.
+/// The message for a key whose secret ends on request while the new one can't be delivered. The
+/// reason of `Ready` says what blocks the delivery, and so what to do.
 fn refused_on_request(observed: &Observed) -> Option<String> {
     let document = observed.document()?;
     let (until, revision) = (document.current_until()?, document.current.revision);
     let secret = observed.apikey.secret_name();
     Some(format!(
-        "Revision {revision} of the secret is refused from {until} on, because a new one was asked for \
-         without an overlap, and that is not delivered to Secret '{secret}' yet"
+        "Revision {revision} of the secret is refused from {until} on, because a new secret was \
+         requested without an overlap. The new secret is not yet delivered to Secret '{secret}'"
     ))
 }
 
@@ -200,7 +201,7 @@ fn delivered_condition(facts: &Facts<'_>) -> Desired {
         }
         Some(Claim::Removed) => {
             let message = format!(
-                "Secret '{secret}' was removed by somebody before it was claimed: if nobody has the \
+                "Somebody removed Secret '{secret}' before the secret was claimed: if nobody has the \
                  secret, rotate to have a new one"
             );
             ("False", reason::SECRET_REMOVED, message)
@@ -219,8 +220,8 @@ fn delivered_condition(facts: &Facts<'_>) -> Desired {
 
 fn kept_message(secret: &str) -> String {
     format!(
-        "Secret '{secret}' still holds it: somebody's finalizer keeps the Secret, and it can't be \
-         emptied, as with `immutable`. Remove the finalizer"
+        "Secret '{secret}' still holds it, because a finalizer keeps the Secret and the operator \
+         can't empty it (an `immutable` Secret, for example). Remove the finalizer"
     )
 }
 
@@ -254,13 +255,13 @@ fn missing_message(observed: &Observed, missing: Missing) -> String {
     let secret = observed.apikey.secret_name();
     let what = match missing {
         Missing::Record => {
-            "The verifier of this key is not there: restore it into the operator's namespace"
+            "The credential record of this key is missing: restore it into the operator's namespace"
                 .to_owned()
         }
-        Missing::Delivered => format!("Secret '{secret}' is not there: restore it"),
+        Missing::Delivered => format!("Secret '{secret}' is missing: restore it"),
         Missing::Match => format!(
-            "Secret '{secret}' and the verifier of this key are not of the same time: restore both \
-             from one backup"
+            "Secret '{secret}' and the credential record of this key are not from the same time: \
+             restore both from one backup"
         ),
     };
     format!("{what}, or end the restore (`--restore=false`) to have a new secret minted")
@@ -285,7 +286,7 @@ fn usable_message(facts: &Facts<'_>) -> String {
         ..
     } = facts;
     let org = &observed.apikey.spec.org;
-    let standing = if observed.apikey.spec.suspended {
+    let usable = if observed.apikey.spec.suspended {
         "Suspended: no token is issued until `suspended` is false again".to_owned()
     } else {
         let at = assessment
@@ -321,7 +322,7 @@ fn usable_message(facts: &Facts<'_>) -> String {
         )
     });
     let sentences = [
-        Some(standing),
+        Some(usable),
         rotation_message(facts),
         left_out,
         uncovered,
@@ -332,21 +333,20 @@ fn usable_message(facts: &Facts<'_>) -> String {
     sentences.join(". ")
 }
 
-/// Why a rotation that is asked for has not begun.
+/// Why a requested rotation has not begun.
 fn rotation_message(facts: &Facts<'_>) -> Option<String> {
     match facts.rotation.as_ref()? {
         Rotation::Idle | Rotation::Due(_) => None,
         Rotation::Waits { revision, until } => Some(format!(
             "{ROTATION_WAITS} {until}, because revision {revision} of the secret is accepted until \
-             then: discard that (annotation '{}: \"{revision}\"') to rotate now",
+             then: discard that revision (annotation '{}: \"{revision}\"') to rotate now",
             names::ANNOTATION_DISCARD_PREVIOUS
         )),
         Rotation::Refused(bad) => Some(format!("No rotation: {bad}")),
     }
 }
 
-/// Why sub-organizations are left out. It depends on nothing that could change without this key
-/// being looked at again.
+/// Why sub-organizations are left out. Every change of what it depends on enqueues this key.
 fn uncovered_because(observed: &Observed) -> String {
     let org = &observed.apikey.spec.org;
     match observed.organization.as_deref() {

@@ -13,19 +13,20 @@ use crate::watch::Keep;
 use apikey_api::{ApiKey, names};
 use apikey_client::object::{Decode, Unreadable};
 
-/// Longest annotation that is kept: longer than any that is written here, so that a longer one is none
-/// of ours. Unit: characters.
+/// Longest annotation that is kept. The operator writes no annotation of this length, so a cut one
+/// matches none of its own. Unit: characters.
 const MAX_ANNOTATION_CHARS: usize = 256;
 
-/// Labels by which delivered Secrets are watched, and without which the controller may write none; see
-/// [`names::component_selector`].
+/// Labels by which delivered Secrets are watched. The controller may only write Secrets with these
+/// labels; see [`names::component_selector`].
 pub const SELECTED_BY: [(&str, &str); 2] = [
     (names::LABEL_MANAGED_BY, names::MANAGED_BY),
     (names::LABEL_COMPONENT, names::COMPONENT_API_KEY),
 ];
 
-/// Metadata of a Secret that stands where the key delivers, as far as anything here depends on it. One
-/// is kept for each key, and as they are in Kubernetes, the annotations alone would take half a KiB.
+/// Metadata of a Secret with the name that a key delivers to, as far as decisions depend on it. One
+/// is kept in memory for each key. The complete annotations alone would take half a KiB for each
+/// key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Delivered {
     /// Its namespace.
@@ -46,9 +47,9 @@ pub struct Delivered {
     pub entry_digest: Option<Box<str>>,
     /// Annotation `template`: see [`super::render::template_digest`].
     pub template: Option<Box<str>>,
-    /// Annotation `revealed-at`: when somebody took the value of a secret that is shown once.
+    /// Annotation `revealed-at`: when somebody claimed a secret that is shown once.
     pub revealed_at: Option<Box<str>>,
-    /// What is left of what was written to it.
+    /// Which fields still have what the operator wrote.
     pub written: Written,
 }
 
@@ -66,16 +67,16 @@ pub enum Controller {
     Other,
 }
 
-/// Whose a Secret is.
+/// The owner of a Secret, as a key sees it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ownership {
-    /// This key's.
+    /// This key.
     ThisKey,
-    /// That of an earlier `ApiKey` of the same name, about to be garbage-collected.
+    /// An earlier `ApiKey` of the same name. The Secret is about to be garbage-collected.
     EarlierKey,
-    /// Nobody's: it has no controller.
+    /// Nobody: the Secret has no controller.
     Nobody,
-    /// Somebody else's.
+    /// Somebody else.
     Other,
 }
 
@@ -105,7 +106,7 @@ impl Delivered {
         }
     }
 
-    /// Whose it is, seen from this key.
+    /// Its owner, as this key sees it.
     #[must_use]
     pub fn owner(&self, apikey: &ApiKey) -> Ownership {
         let meta = &apikey.metadata;
@@ -121,14 +122,15 @@ impl Delivered {
         }
     }
 
-    /// Digest of the entry that its value belongs to, if that still is what this key delivered.
+    /// Digest of the entry that its value belongs to, if the value is still what this key
+    /// delivered.
     #[must_use]
     pub fn names(&self, apikey: &ApiKey) -> Option<&str> {
         let is_changed = self.written.is_value_changed(apikey);
         self.entry_digest.as_deref().filter(|_| !is_changed)
     }
 
-    /// Whether the other is the same Secret with the same value, whatever else somebody wrote to it.
+    /// Whether the other is the same Secret with the same value. Other fields may differ.
     #[must_use]
     pub fn holds_like(&self, other: &Self) -> bool {
         *self

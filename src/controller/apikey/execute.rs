@@ -1,7 +1,7 @@
-//! Takes the steps of a plan.
+//! Executes the steps of a plan.
 //!
-//! Every write carries a precondition, so that a step that is based on old state fails with a conflict
-//! instead of doing harm. Secrets live here for the length of one run.
+//! Every write has a precondition. A step that is based on old state fails with a conflict and does
+//! no harm. A secret stays in memory only during one reconcile.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -26,25 +26,26 @@ use apikey_credential::record::{
     Cause, CredentialRecord, Entry, FIRST_REVISION, Identity, Owner, Pending,
 };
 
-/// How long a further secret waits between being proven and being delivered, so that every token server
-/// has learned of it before the first consumer can read it. Their watches are 10 to 30 ms behind.
+/// Wait between the write of the entry of a further secret and its delivery, so that every token
+/// server accepts the secret before a consumer can read it. The watches of token servers lag by 10
+/// to 30 ms.
 const PROPAGATION: Duration = Duration::from_millis(500);
-/// Longest time from minting a secret to delivering it: half of that after which another process may
-/// drop what proves it.
+/// Longest time from minting a secret to delivering it. It is half of the time after which another
+/// process may remove the entry of the secret.
 pub const DELIVER_WITHIN: SignedDuration = SignedDuration::from_mins(5);
-/// Most attempts to replace a Secret that somebody else writes to all the time.
+/// Maximum number of attempts to replace a Secret that somebody else writes to constantly.
 const DELIVER_ATTEMPTS: usize = 6;
-/// What makes a delivered Secret one that holds nothing that anybody proved.
-const ALTERED: &str = "an admission policy changes what is written to it: exempt Secrets of the operator from \
-                       that policy";
-/// What holds up a change beside the value.
-const UNCHANGEABLE: &str =
-    "it can't be changed, as with `immutable`: delete it, and another takes its place";
-/// What holds up a new Secret in the place of one that has to go.
+/// The failure if the delivered Secret does not hold what was written.
+const ALTERED: &str = "an admission policy changes the Secret: exempt Secrets of the operator from that \
+                       policy";
+/// The failure if the template can't be applied to the Secret.
+const UNCHANGEABLE: &str = "the Secret can't be changed (it is `immutable`, for example): delete it, \
+                            and the operator creates another one";
+/// The failure if a Secret must be created anew and the old one can't be removed.
 const KEPT: &str =
-    "it has to be made anew, and a finalizer of somebody keeps it from being removed";
+    "the Secret must be created anew, and a finalizer prevents its removal: remove the finalizer";
 
-/// Takes the steps of a plan.
+/// Executes the steps of a plan.
 #[derive(Debug)]
 pub(crate) struct Executor {
     /// The API server, for reads.
@@ -64,10 +65,10 @@ pub(crate) struct Executor {
 }
 
 impl Executor {
-    /// Takes the steps in order and keeps `observed` true. Stops at the first failure.
+    /// Executes the steps in order and keeps `observed` up to date. Stops at the first failure.
     ///
     /// # Errors
-    /// The step that failed; what was done before it stays done and is in `observed`.
+    /// A step failed. The steps before it remain done and are in `observed`.
     pub(super) async fn execute(
         &self,
         observed: &mut Observed,
@@ -111,7 +112,8 @@ impl Executor {
         Ok(())
     }
 
-    /// Mints a secret, proves it and delivers it. A secret whose delivery is refused is forgotten.
+    /// Mints a secret, stores its entry and delivers it. Removes the entry if the delivery is
+    /// refused.
     async fn issue(
         &self,
         observed: &mut Observed,
@@ -127,7 +129,8 @@ impl Executor {
         delivered
     }
 
-    /// Mints a secret and stores what proves it, so that every token server accepts it from now on.
+    /// Mints a secret and stores its entry in the credential record, so that every token server
+    /// accepts it.
     async fn prove(&self, observed: &mut Observed, proof: &Proof) -> Result<Minted, Error> {
         let request = rotation::request(&observed.apikey);
         match proof {
@@ -170,7 +173,7 @@ impl Executor {
         }
     }
 
-    /// Makes the pending entry that the delivered Secret names the current one.
+    /// Promotes the pending entry that the delivered Secret names.
     async fn promote(&self, observed: &mut Observed) -> Result<(), Error> {
         let named = observed.named();
         let document = readable(observed)?;
@@ -187,7 +190,7 @@ impl Executor {
         Ok(())
     }
 
-    /// Delivers the secret. Whatever else is written to the Secret meanwhile holds it up for a moment only.
+    /// Delivers the secret. Tries again if somebody else writes to the Secret at the same time.
     async fn deliver(
         &self,
         observed: &mut Observed,
@@ -220,8 +223,8 @@ impl Executor {
             .await
     }
 
-    /// Forgets what proves a secret that was certainly not delivered, so that attempts that are refused neither
-    /// crowd out others nor count. Failing that it goes by age.
+    /// Removes the entry of a secret that was certainly not delivered, so that refused attempts do
+    /// not count as pending secrets. If that fails, the entry is removed later because of its age.
     async fn forget(&self, observed: &mut Observed, minted: &Minted) {
         let known = observed.document();
         let Some(document) = known.and_then(|known| known.without_undelivered(&minted.entry))
@@ -229,7 +232,7 @@ impl Executor {
             return;
         };
         if let Err(error) = self.writer.write_record(observed, &document).await {
-            tracing::debug!(%error, "What proves an undelivered secret stays for now");
+            tracing::debug!(%error, "The entry of an undelivered secret is not removed yet");
         }
     }
 
@@ -241,7 +244,7 @@ impl Executor {
         expected: Expected,
     ) -> Result<(), Error> {
         #[derive(Debug, thiserror::Error)]
-        #[error("what proves it may have been dropped since it was minted")]
+        #[error("its entry in the credential record may have been removed since it was minted")]
         struct Late;
         let apikey = Arc::clone(&observed.apikey);
         let document = readable(observed)?;
@@ -277,7 +280,8 @@ impl Executor {
                         self.writer.json_patch(observed, doing, operations).await
                     }
                 };
-                // Such as `immutable`: what stands there can't become what is wanted.
+                // The Secret can't be changed to what is wanted, for example because it is
+                // `immutable`.
                 if !applied.as_ref().is_err_and(Error::is_invalid_object) {
                     return applied;
                 }
@@ -308,7 +312,7 @@ impl Executor {
         Ok(())
     }
 
-    /// Counts a secret that was delivered in the place of one that was removed.
+    /// Counts a secret that replaced a removed one.
     fn remember_replacement(&self, observed: &mut Observed, minted_at: Timestamp) {
         observed.replacements.push(minted_at);
         let excess = observed
@@ -347,26 +351,27 @@ fn email(name: &str, key_id: &KeyId, org: &str, domain: &str) -> String {
     format!("{name}.{}@{org}.{domain}", key_id.short()).to_lowercase()
 }
 
-/// The document that the plan was made for.
+/// The document that the plan is based on.
 fn readable(observed: &Observed) -> Result<CredentialRecord, Error> {
     #[derive(Debug, thiserror::Error)]
-    #[error("it is not there")]
+    #[error("it does not exist")]
     struct Missing;
     let document = observed.document().cloned();
-    document.ok_or_else(|| Error::internal("read the verifier", &Missing))
+    document.ok_or_else(|| Error::internal("read the credential record", &Missing))
 }
 
-/// What of a Secret must be as observed when its value is replaced.
+/// What must be as observed in a Secret when its value is replaced.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Expected {
-    /// Its version: nobody wrote anything.
+    /// Its version, which shows that nobody wrote anything.
     Version,
-    /// Its value, and whose it is.
+    /// Its value and its owner.
     Value,
 }
 
-/// Whether the Secret was not as expected. What a JSON Patch expects in vain is answered as what a policy
-/// refuses; an apply tells which.
+/// Whether the Secret was not as expected. The API server answers a failed `test` of a JSON Patch
+/// as it answers a refusal by a policy. It answers a failed precondition of an apply with a
+/// conflict.
 fn is_race(error: &Error, expected: Expected) -> bool {
     match error.class() {
         Class::Conflict => true,
@@ -375,7 +380,7 @@ fn is_race(error: &Error, expected: Expected) -> bool {
     }
 }
 
-/// Whether the Secret is as it was written, by the answer of the API server.
+/// Checks that the API server stored the Secret as it was written.
 fn check_delivered(observed: &Observed, minted: &Minted) -> Result<(), Error> {
     if observed.named() == Some(&minted.entry.digest()) {
         return Ok(());

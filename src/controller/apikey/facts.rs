@@ -1,4 +1,4 @@
-//! What follows from what is observed of a key. Each fact is computed once for a decision. Pure.
+//! Values derived from the observation of a key. Each is computed once per decision. Pure.
 
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 
@@ -8,50 +8,51 @@ use apikey_api::{ApiKey, BadRequest, RotateRequest};
 use apikey_credential::record::{Cause, CredentialRecord, Entry};
 use apikey_policy::Assessment;
 
-/// A key expires soon this long before its expiry, or in the last third of its life if that is shorter.
+/// A key expires soon if less than this remains until its expiry, or less than a third of its
+/// lifetime if that is shorter.
 const EXPIRING_SOON_BEFORE: SignedDuration = SignedDuration::from_hours(7 * 24);
 
 const DAY: SignedDuration = SignedDuration::from_hours(24);
 
-/// What is observed of a key, and what follows from it.
+/// The observation of a key, and the values derived from it.
 pub(super) struct Facts<'a> {
-    /// What is observed.
+    /// The observation.
     pub(super) observed: &'a Observed,
-    /// What policy says of the key.
+    /// What policy decides about the key.
     pub(super) assessment: Assessment,
     /// Whether the delivered Secret holds the current secret.
     pub(super) is_delivered: bool,
     /// Whether a further secret is due; `None` without a readable credential record.
     pub(super) rotation: Option<Rotation>,
-    /// The request for a new secret that can be understood and was not answered.
+    /// The request for a new secret, if it is valid and unanswered.
     pub(super) unanswered: Option<RotateRequest>,
-    /// When the current secret is replaced by schedule.
+    /// When the schedule replaces the current secret.
     pub(super) scheduled_at: Option<Timestamp>,
     /// The replaced secret that is still accepted, and when it ends.
     pub(super) previous: Option<(&'a Entry, Timestamp)>,
-    /// When a Secret that nobody claims is removed; `None` if the secret is not shown once, or its Secret is
-    /// no longer there.
+    /// When an unclaimed Secret is removed. `None` if the secret is not shown once, or its claim is
+    /// over.
     pub(super) claim_until: Option<Timestamp>,
-    /// From when the key expires soon.
+    /// When the key begins to count as expiring soon.
     pub(super) expiring_soon_from: Option<Timestamp>,
 }
 
 /// Whether a further secret is due.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Rotation {
-    /// Nothing is to do now.
+    /// No new secret is due.
     Idle,
     /// A new secret is due.
     Due(NextSecret),
-    /// One is asked for while the secret that was replaced last is still accepted. A second one would break
-    /// the promise to those who hold it.
+    /// A new secret is requested while the previous one is still accepted. Another rotation would
+    /// end the previous one before its overlap ends.
     Waits {
         /// The replaced secret.
         revision: i64,
         /// When it ends.
         until: Timestamp,
     },
-    /// The annotations can't be understood.
+    /// The annotations are invalid.
     Refused(BadRequest),
 }
 
@@ -86,8 +87,8 @@ impl<'a> Facts<'a> {
             .is_some_and(|until| until <= self.observed.now)
     }
 
-    /// Whether the Secret has no further use, is being deleted, and still holds the value: a finalizer keeps
-    /// it.
+    /// Whether a finalizer keeps a Secret that has no further use. The Secret is being deleted and
+    /// still holds the value.
     pub(super) fn is_kept_by_finalizer(&self) -> bool {
         let record = self.observed.document();
         let over = record.is_some_and(|record| record.claim.is_over());
@@ -96,11 +97,11 @@ impl<'a> Facts<'a> {
     }
 }
 
-/// When the current secret is replaced by schedule; `None` without a schedule, and if the expiry
-/// comes first.
+/// When the schedule replaces the current secret. `None` without a schedule, and if the key expires
+/// first.
 ///
-/// Up to a tenth of the time (at most a day) earlier than `everyDays`, by a hash of the uid: keys
-/// that were made together are not rotated together, and no secret is older than declared.
+/// A hash of the uid makes the time up to a tenth of `everyDays` (at most a day) earlier. So keys
+/// that were created together are not rotated together, and no secret gets older than declared.
 pub(super) fn scheduled_at(
     apikey: &ApiKey,
     record: &CredentialRecord,
@@ -137,7 +138,8 @@ fn rotation(
         })
     };
     if record.current_until().is_some() {
-        // Whatever became of the request since: nothing else that is delivered is good.
+        // The delivered secret ends, so a new one is due even if the request was withdrawn or
+        // changed.
         let request = unanswered.map(|request| request.token.clone());
         return next(Cause::Request, request, 0);
     }
@@ -156,7 +158,7 @@ fn rotation(
     }
 }
 
-/// The request for a new secret, if it can be understood and was not answered.
+/// The request for a new secret, if it is valid and unanswered.
 fn unanswered_request(apikey: &ApiKey, record: &CredentialRecord) -> Option<RotateRequest> {
     let request = apikey.rotate_request().ok().flatten();
     request.filter(|request| !record.has_handled(&request.token))
@@ -176,7 +178,8 @@ fn expiring_soon_from(apikey: &ApiKey, expires_at: Option<Timestamp>) -> Option<
     expires_at.checked_sub(third.min(EXPIRING_SOON_BEFORE)).ok()
 }
 
-/// Since when a Secret of somebody else, or of an earlier key, is in the way of the key, by its status.
+/// Since when the status reports that a Secret of somebody else or of an earlier key has the name
+/// that the key delivers to.
 pub(super) fn in_conflict_since(apikey: &ApiKey) -> Option<Timestamp> {
     let known = apikey.status.as_ref()?;
     let ready = conditions::find(&known.conditions, READY)?;

@@ -1,4 +1,5 @@
-//! Makes secrets and what proves them: the only place that asks for random bytes and hashes.
+//! Mints secrets and their entries in the credential record. Only this file of the controller of
+//! keys needs random bytes and hashes.
 
 use std::sync::Arc;
 
@@ -13,7 +14,7 @@ use apikey_credential::record::{Cause, Entry, FIRST_REVISION};
 use apikey_credential::sealed::Recipients;
 use apikey_credential::{Hasher, KeyId, PrehashedSecret, Secret, SecretPool};
 
-/// A secret that this run minted, until it is delivered.
+/// A minted secret that is not delivered yet, and its entry.
 pub(super) struct Minted {
     pub(super) secret: Secret,
     pub(super) entry: Entry,
@@ -24,7 +25,7 @@ pub(super) struct Minted {
 pub(crate) struct Minter {
     /// Hashes further secrets.
     pub(crate) hasher: Arc<Hasher>,
-    /// First secrets, which are hashed already.
+    /// Has first secrets with their hashes.
     pub(crate) secret_pool: Arc<SecretPool>,
     /// Peppers of the fingerprints. Empty until the pepper ring has been read.
     pub(crate) peppers: Arc<Slot<PepperRing>>,
@@ -63,7 +64,7 @@ impl Minter {
         cause: Cause,
     ) -> Result<Minted, Error> {
         #[derive(Debug, thiserror::Error)]
-        #[error("the pepper ring is not there yet")]
+        #[error("the pepper ring has not been read yet")]
         struct Missing;
         let peppers = self.peppers.ring();
         let peppers = peppers.ok_or_else(|| Error::internal("fingerprint the secret", &Missing))?;
@@ -83,7 +84,7 @@ impl Minter {
     }
 }
 
-/// The secret for the recipients of the key, if it has any.
+/// Encrypts the secret for the recipients of the key. `None` if it has no recipients.
 pub(super) fn seal(apikey: &ApiKey, secret: &Secret) -> Result<Option<String>, Error> {
     let doing = "encrypt the secret";
     if apikey.recipients().is_empty() {

@@ -3,18 +3,18 @@
 //! | file | client required | what |
 //! | --- | --- | --- |
 //! | `observe` | yes | reads caches; confirms by a live read before a rare step |
-//! | `model` | no | what is observed, steps, situations |
-//! | `facts` | no | what follows from what is observed, computed once |
+//! | `model` | no | the observation, steps, situations |
+//! | `facts` | no | values derived from the observation, each computed once |
 //! | `rotation` | no | the steps to a further secret |
-//! | `claim` | no | the end of a secret that is shown once |
-//! | `upkeep` | no | what is left when the secret is delivered |
-//! | `restore` | no | what is adopted from a backup |
-//! | `plan` | no | decides |
-//! | `status`, `conditions` | no | the status that follows |
-//! | `transitions`, `reported` | no | what Events and audit lines report, and what they reported last |
-//! | `report` | yes | reports what is new, in audit lines and Events |
-//! | `delivered`, `written`, `render` | no | what is read of the Secret, and what is written to it |
-//! | `execute` | yes | takes the steps, with `mint` for new secrets and `writes` for requests |
+//! | `claim` | no | a secret that is shown once, until its Secret is removed |
+//! | `upkeep` | no | the steps that remain after the secret is delivered |
+//! | `restore` | no | which objects a key adopts from a backup |
+//! | `plan` | no | decides the next steps |
+//! | `status`, `conditions` | no | the status and its conditions |
+//! | `transitions`, `reported` | no | which changes Events and audit lines report, and what they reported last |
+//! | `report` | yes | writes audit lines and Events about changes |
+//! | `delivered`, `written`, `render` | no | what is read from the delivered Secret, and what is written to it |
+//! | `execute` | yes | executes the steps, with `mint` for new secrets and `writes` for requests |
 
 pub mod claim;
 mod conditions;
@@ -54,7 +54,8 @@ use crate::metrics::Metrics;
 use apikey_api::{ApiKey, KeyRef};
 use apikey_client::error::{Class, Error};
 
-/// Rounds of plan and execute in one run. A first mint takes one, a replacement two.
+/// Maximum number of rounds of plan and execute in one reconcile. A first mint takes one, a
+/// replacement two.
 pub const MAX_ROUNDS: usize = 6;
 
 /// The controller of keys.
@@ -68,7 +69,7 @@ pub(crate) struct KeyController {
     pub(crate) cluster: Cluster,
     /// Reads the caches.
     pub(crate) observer: Observer,
-    /// Takes the steps.
+    /// Executes the steps.
     pub(crate) executor: Executor,
     /// Writes the status.
     pub(crate) writer: Writer,
@@ -96,8 +97,8 @@ impl Controller for KeyController {
             .enqueue_apikey(&quota_index, &KeyRef::of(apikey));
     }
 
-    /// Brings one key to its declared state. A request that failed is in the status as well, unless it
-    /// was a mere conflict that leaves the key a secret.
+    /// Brings one key to its declared state. The status reports a failed request. It does not
+    /// report a conflict, because a retry resolves it, unless the current secret is about to end.
     async fn reconcile(&self, apikey: Arc<ApiKey>) -> Result<Next, Error> {
         if apikey.metadata.deletion_timestamp.is_some() {
             return Ok(Next::OnChange);
@@ -121,9 +122,9 @@ impl Controller for KeyController {
     }
 }
 
-/// Steps were left after [`MAX_ROUNDS`]: a defect of the plan.
+/// The plan still had steps after [`MAX_ROUNDS`]. This is a defect of the plan.
 #[derive(Debug, thiserror::Error)]
-#[error("steps were left after {MAX_ROUNDS} rounds")]
+#[error("the plan still has steps after {MAX_ROUNDS} rounds")]
 struct PlanDidNotConverge;
 
 impl KeyController {
@@ -140,13 +141,10 @@ impl KeyController {
             match self.executor.execute(observed, &plan.actions).await {
                 Ok(()) if rounds < MAX_ROUNDS => {}
                 Ok(()) => {
-                    return Err(Error::internal(
-                        "bring the key to rest",
-                        &PlanDidNotConverge,
-                    ));
+                    return Err(Error::internal("reconcile the key", &PlanDidNotConverge));
                 }
                 Err(error) if error.class() == Class::Conflict && rounds < MAX_ROUNDS => {
-                    tracing::debug!(%error, "Somebody else wrote first, looking again");
+                    tracing::debug!(%error, "Another write came first; planning again");
                     observe::confirm(&self.cluster, observed).await?;
                 }
                 Err(error) => {

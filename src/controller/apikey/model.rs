@@ -1,4 +1,4 @@
-//! What a decision about one key is made of: what was observed, the steps, the situations. Pure.
+//! The types of a decision about one key: the observation, the steps, the situations. Pure.
 
 use std::sync::Arc;
 
@@ -11,11 +11,11 @@ use apikey_credential::record::{Cause, Claim, CredentialRecord};
 use apikey_policy::quota_index::Labels;
 use apikey_policy::{Assessment, Denial, OverQuota};
 
-/// Everything a decision depends on.
+/// Everything that a decision depends on.
 #[derive(Clone, Debug)]
 #[expect(
     clippy::struct_excessive_bools,
-    reason = "each is a fact of its own, and any of them may go together"
+    reason = "the flags are independent, and every combination is valid"
 )]
 pub struct Observed {
     /// The key.
@@ -24,27 +24,29 @@ pub struct Observed {
     pub organization: Option<Arc<Organization>>,
     /// The parent of that Organization, if it names one and that is declared.
     pub parent: Option<Arc<Organization>>,
-    /// Name of the Organization that can't be read, of these two, if one can't.
+    /// Name of the Organization that can't be read, if one of these two can't.
     pub unreadable: Option<String>,
-    /// The declared ones of the organizations in `spec.subOrgs`.
+    /// The organizations in `spec.subOrgs` that are declared.
     pub sub_organizations: Vec<Arc<Organization>>,
     /// Labels of the namespace, if they are known.
     pub namespace_labels: Option<Labels>,
-    /// The quota that leaves no place, if one does.
+    /// The quota that this key would exceed, if there is one.
     pub over_quota: Option<OverQuota>,
     /// The credential record, if there is one.
     pub record: Option<Arc<StoredRecord>>,
-    /// Metadata of the Secret that stands where the key delivers, if one does.
+    /// Metadata of the Secret with the name that the key delivers to, if it exists.
     pub delivered: Option<Arc<Delivered>>,
-    /// Whether the last two were read from the API server rather than from a cache.
+    /// Whether `record` and `delivered` were read from the API server and not from a cache.
     pub confirmed: bool,
-    /// Whether the API server says that the key is gone or going, though a cache still has it.
+    /// Whether the API server reports the key as deleted or as being deleted. A cache may still
+    /// have it.
     pub deleted: bool,
-    /// Whether this run applied the template: what differs since is the doing of an admission policy.
+    /// Whether this reconcile applied the template. An admission policy causes any difference that
+    /// remains.
     pub template_applied: bool,
-    /// Whether this run could not empty a Secret that is being deleted.
+    /// Whether this reconcile failed to empty a Secret that is being deleted.
     pub unemptied: bool,
-    /// When secrets were replaced lately, oldest first.
+    /// When secrets were recently replaced, oldest first.
     pub replacements: Vec<Timestamp>,
     /// Settings of the operator.
     pub settings: Settings,
@@ -57,7 +59,7 @@ pub struct Observed {
 pub struct Settings {
     /// Whether undeclared organizations are refused.
     pub require_organizations: bool,
-    /// Whether keys are taken over from a backup: nothing is minted, nothing is removed.
+    /// Whether keys are adopted from a backup. Then nothing is minted and nothing is removed.
     pub restore: bool,
     /// Domain of e-mail addresses.
     pub email_domain: Arc<str>,
@@ -65,33 +67,35 @@ pub struct Settings {
     pub token_url: Option<Arc<str>>,
 }
 
-/// One step. Steps are taken in order; the first failure ends the run.
+/// One step. The executor stops at the first step that fails.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Action {
-    /// Read the credential record and the Secret from the API server: the caches suggest a rare step.
+    /// Read the credential record and the Secret from the API server, before a rare step.
     Confirm,
-    /// Mint a secret, store what proves it, and put it into the delivered Secret.
+    /// Mint a secret, store its entry in the credential record, and write it to the delivered
+    /// Secret.
     Issue {
-        /// Where what proves it is stored.
+        /// Where its entry is stored.
         proof: Proof,
-        /// The Secret that must still be there in that version; `None`: none may be there.
+        /// The Secret to replace, in exactly this version. `None`: no Secret of that name may
+        /// exist.
         replaces: Option<Arc<Delivered>>,
     },
-    /// Write the credential record as it is, with the labels that somebody changed.
+    /// Write the credential record unchanged, to put back the labels that somebody changed.
     LabelRecord,
-    /// Make the pending entry that the delivered Secret names the current one.
+    /// Promote the pending entry that the delivered Secret names. It becomes the current entry.
     Promote,
-    /// Drop pending entries that are too old to be delivered any more.
+    /// Remove the pending entries that are too old to be delivered.
     DropPending,
     /// Refuse the replaced secret from now on.
     DiscardPrevious,
-    /// Refuse the current secret soon, whether or not a new one is delivered.
+    /// Give the current secret an end soon, whether or not a new one is delivered by then.
     EndCurrent,
-    /// Remember where a secret is that is shown once.
+    /// Record the claim state of a secret that is shown once.
     RecordClaim(Claim),
-    /// Remove the delivered Secret in this very version.
+    /// Remove the delivered Secret, in exactly the version that was observed.
     RemoveDelivered,
-    /// Take everything out of the delivered Secret, which is being deleted and kept by a finalizer.
+    /// Remove all data from the delivered Secret. It is being deleted, and a finalizer keeps it.
     EmptyDelivered,
     /// Put back the labels by which the delivered Secret is watched.
     LabelDelivered,
@@ -101,24 +105,25 @@ pub enum Action {
     AdoptDelivered,
 }
 
-/// Where what proves a minted secret is stored.
+/// Where the entry of a minted secret is stored.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Proof {
     /// As the first entry of a new credential record, under a new public id.
     First {
-        /// Expiry of the key, for good.
+        /// Expiry of the key, which never changes afterwards.
         expires_at: Timestamp,
     },
-    /// As another first entry in the place of one whose delivery was refused, so that nobody has its secret.
+    /// As the first entry again. It replaces one whose delivery was refused, so nobody has the
+    /// secret of that entry.
     FirstAgain,
-    /// As a pending entry.
+    /// As a pending entry of the credential record.
     Pending(NextSecret),
 }
 
 /// A further secret.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NextSecret {
-    /// Its number.
+    /// Its revision.
     pub revision: i64,
     /// Why it is minted.
     pub cause: Cause,
@@ -128,37 +133,37 @@ pub struct NextSecret {
     pub overlap_seconds: u32,
 }
 
-/// What of a key is not there.
+/// What a restored key lacks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Missing {
-    /// What proves its secrets.
+    /// Its credential record.
     Record,
     /// Its delivered Secret.
     Delivered,
-    /// A delivered Secret that fits to the credential record.
+    /// A delivered Secret that matches the credential record.
     Match,
 }
 
-/// How the key stands.
+/// The situation of a key, which decides its conditions.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Situation {
     /// Its expiry has passed.
     Expired,
-    /// Policy says no, for now or until a change.
+    /// Policy refuses the key.
     Denied(Denial, Retry),
     /// The credential record can't be read.
     RecordUnreadable(String),
-    /// The Secret's name is taken.
+    /// A Secret of somebody else has the name.
     SecretConflict,
     /// The Secret of an earlier key of the same name is still there.
     EarlierSecret,
-    /// The Secret was removed too often.
+    /// The Secret was removed or changed too often.
     ReplacementBackoff(Timestamp),
-    /// Too many secrets were minted lately and not delivered.
+    /// Too many recently minted secrets were not delivered.
     PendingLimitReached(Timestamp),
     /// Nobody claimed a secret that is shown once.
     Unclaimed,
-    /// Keys are being restored, and something of this one is not there.
+    /// Keys are being restored, and an object of this key is missing.
     AwaitingRestore(Missing),
     /// A step failed.
     Failed {
@@ -166,23 +171,23 @@ pub(super) enum Situation {
         message: String,
         retry: Retry,
     },
-    /// Something is left to do.
+    /// Steps remain.
     Working,
-    /// All is done.
+    /// No steps remain.
     Usable,
 }
 
-/// What ends a denial.
+/// What can end a refusal or a failure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Retry {
-    /// Something that may come by itself.
+    /// A retry may succeed.
     Requeue,
-    /// Somebody's change.
+    /// Somebody must change something.
     AwaitChange,
 }
 
 impl Observed {
-    /// What policy says of the key.
+    /// What policy decides about the key.
     pub(super) fn assess(&self) -> Assessment {
         apikey_policy::assess(&apikey_policy::Input {
             subject: apikey_policy::Subject::from(&*self.apikey),
@@ -197,13 +202,13 @@ impl Observed {
         })
     }
 
-    /// The content of the credential record, if it is there and can be read.
+    /// The content of the credential record, if it exists and can be read.
     #[must_use]
     pub fn document(&self) -> Option<&CredentialRecord> {
         self.record.as_ref()?.document.as_ref().ok()
     }
 
-    /// The delivered Secret, if it is there and this key's.
+    /// The delivered Secret, if it exists and belongs to this key.
     #[must_use]
     pub fn own_delivered(&self) -> Option<&Delivered> {
         let secret = self.delivered.as_deref()?;
@@ -215,13 +220,13 @@ impl Observed {
         self.own_delivered()?.names(&self.apikey)
     }
 
-    /// Whose the Secret is that stands where the key delivers.
+    /// The owner of the Secret with the name that the key delivers to.
     pub(super) fn delivered_owner(&self) -> Option<Ownership> {
         let secret = self.delivered.as_deref()?;
         Some(secret.owner(&self.apikey))
     }
 
-    /// A secret in the place of the Secret that is there, if it is the key's own.
+    /// The step that mints a secret. It replaces the delivered Secret if that belongs to the key.
     pub(super) fn issue(&self, proof: Proof) -> Action {
         let is_own = self.own_delivered().is_some();
         Action::Issue {
@@ -230,8 +235,8 @@ impl Observed {
         }
     }
 
-    /// Whether the current secret has an end before that of the key, because a new one was asked for in its
-    /// place.
+    /// Whether the current secret ends before the key expires, because a new one was requested
+    /// without an overlap.
     #[must_use]
     pub fn is_ending(&self) -> bool {
         let document = self.document();

@@ -1,4 +1,5 @@
-//! Reads what a decision depends on: from the caches, and only for a rare step from the API server.
+//! Reads what a decision depends on from the caches. Before a rare step, reads it from the API
+//! server.
 
 use std::sync::Arc;
 
@@ -20,7 +21,7 @@ use apikey_client::clock::Clock;
 use apikey_client::error::{Error, request};
 use apikey_client::object::Answer;
 
-/// Reads what the caches have of a key.
+/// Reads the caches.
 #[derive(Debug)]
 pub(crate) struct Observer {
     /// What the API server has.
@@ -36,11 +37,11 @@ pub(crate) struct Observer {
 }
 
 impl Observer {
-    /// What the caches say of this key.
+    /// The observation of this key from the caches.
     pub(super) fn observe(&self, apikey: Arc<ApiKey>) -> Observed {
         let key = KeyRef::of(&apikey);
         let caches = &self.store.caches;
-        // First, so that it has what is seen in the caches.
+        // Lock the index before reading the caches, so that it has everything that they have.
         let quota_index = self.store.quota_index.lock();
         let organization = |name: &str| caches.organizations.get(&ObjectRef::new(name));
         let own = organization(&apikey.spec.org);
@@ -76,9 +77,9 @@ impl Observer {
     }
 }
 
-/// Reads the credential record and the delivered Secret (its metadata only) from the API server, and at last
-/// whether the key is still there: the cache of the keys may lag behind that of the Secrets, and what is
-/// missing because a key was deleted is no loss that a new secret makes good.
+/// Reads the credential record and the delivered Secret (its metadata only) from the API server,
+/// and last whether the key still exists. The cache of the keys may lag behind that of the Secrets.
+/// If a Secret is missing because the key was deleted, a new secret must not replace it.
 ///
 /// # Errors
 /// A read failed.
@@ -87,7 +88,7 @@ pub(super) async fn confirm(cluster: &Cluster, observed: &mut Observed) -> Resul
     let uid = apikey.metadata.uid.as_deref().unwrap_or_default();
     let name = names::record_secret(uid);
     let records = cluster.records();
-    let record = request("read the verifier", records.get_opt(&name)).await?;
+    let record = request("read the credential record", records.get_opt(&name)).await?;
     observed.record = record.map(|Answer(read)| Arc::new(StoredRecord::read(read)));
     confirm_delivered(cluster, observed).await?;
     let live = cluster.find_apikey(&KeyRef::of(&apikey), uid).await?;
@@ -96,14 +97,14 @@ pub(super) async fn confirm(cluster: &Cluster, observed: &mut Observed) -> Resul
     Ok(())
 }
 
-/// Whether only the API server can tell: Secrets of others are not watched.
+/// Whether the Secret must be read from the API server, because Secrets of others are not watched.
 #[must_use]
 pub fn needs_confirmation(apikey: &ApiKey) -> bool {
     in_conflict_since(apikey).is_some()
 }
 
-/// Asks the API server whether a Secret of somebody else is still in the way of this key, since those are
-/// not watched. If it is, that one read is all that a look takes.
+/// Reads from the API server whether a Secret of somebody else still has the name that the key
+/// delivers to, because such Secrets are not watched. If so, one read is enough.
 ///
 /// # Errors
 /// A read failed.

@@ -1,8 +1,8 @@
-//! What to do about one key: [`plan`], a pure function of what was observed.
+//! Decides what to do about one key: [`plan`], a pure function of the observation.
 //!
-//! It is total and deterministic: no client, no clock, no randomness. A plan without actions has the
-//! final status; the same function is asked again after each success, so that "done" has one
-//! meaning.
+//! `plan` is total and deterministic: it uses no client, no clock and no randomness. The controller
+//! calls it again after each success. A plan without actions means that nothing is left to do, and
+//! it has the final status.
 
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 
@@ -18,28 +18,28 @@ use apikey_credential::record::CredentialRecord;
 use apikey_credential::sealed::{BadRecipient, Recipients};
 use apikey_policy::{Assessment, Denial, Verdict};
 
-/// How long to wait before looking again at a key that is gone, of which no watch has told.
+/// Wait before the next look at a deleted key whose deletion no watch has reported yet.
 pub const LOOK_AGAIN: SignedDuration = SignedDuration::from_secs(60);
-/// How long to wait before looking again at a Secret of somebody else or of an earlier key, which may not be
-/// watched: as long as it has been in the way, between these.
+/// Shortest and longest wait before the next look at a Secret of somebody else or of an earlier
+/// key, which may not be watched. In between, the wait is as long as the conflict has lasted.
 pub const CONFLICT_LOOKS: [SignedDuration; 2] =
     [SignedDuration::from_secs(5), SignedDuration::from_secs(30)];
-/// Longest wait: clocks jump, and timers count their own time.
+/// Longest wait, because clocks jump and timers do not follow them.
 pub const MAX_WAIT: SignedDuration = SignedDuration::from_hours(1);
 
-/// What to do and what to say.
+/// The next steps and the status.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Plan {
-    /// Steps, in order. Empty: nothing is left to do.
+    /// Steps, in order. If there is none, nothing is left to do.
     pub actions: Vec<Action>,
     /// The status of the key as observed.
     pub status: ApiKeyStatus,
-    /// When to look again even if nothing changes; at most [`MAX_WAIT`] away.
+    /// When to reconcile again even if nothing changes. At most [`MAX_WAIT`] ahead.
     pub next: Timestamp,
 }
 
 impl Plan {
-    /// Nothing is to do or to say of a key that is gone.
+    /// A deleted key gets no steps, and keeps its status.
     fn of_deleted(observed: &Observed) -> Self {
         Self {
             actions: Vec::new(),
@@ -49,7 +49,7 @@ impl Plan {
     }
 }
 
-/// The decision.
+/// Decides the next steps and the status.
 #[must_use]
 pub fn plan(observed: &Observed) -> Plan {
     if observed.deleted {
@@ -72,7 +72,7 @@ pub fn status_after(observed: &Observed, error: &Error) -> ApiKeyStatus {
     let (retry, advice) = if error.is_invalid_object() {
         (Retry::AwaitChange, "change the ApiKey")
     } else {
-        (Retry::Requeue, "trying again")
+        (Retry::Requeue, "the operator tries again")
     };
     let message = format!("{error}; {advice}");
     let situation = Situation::Failed {
@@ -148,7 +148,7 @@ fn decide(facts: &Facts<'_>) -> (Vec<Action>, Situation) {
         .pending_until()
         .is_some_and(|until| until <= observed.now)
     {
-        // What is delivered may be one of them, if the cache is as old as they are.
+        // One of them may have been delivered: the cache may be too old to show it.
         let confirmed = observed.confirmed;
         let action = if confirmed {
             Action::DropPending
@@ -166,7 +166,7 @@ fn decide(facts: &Facts<'_>) -> (Vec<Action>, Situation) {
     upkeep(observed, document)
 }
 
-/// What waits for no policy.
+/// The next step that does not depend on policy, if there is one.
 fn urgent(facts: &Facts<'_>, document: &CredentialRecord) -> Option<Action> {
     let observed = facts.observed;
     let discarded = observed.apikey.discarded_revision();
@@ -188,7 +188,8 @@ fn unusable_recipient(bad: &BadRecipient) -> Denial {
 }
 
 fn first_mint(observed: &Observed, assessment: &Assessment) -> (Vec<Action>, Situation) {
-    // The status is a hint to look twice, and no more: whoever may write it could name another's id.
+    // The status only causes a second look. Others may write it, and could name the id of another
+    // key.
     let known = observed.apikey.status.as_ref();
     let had_one = known.is_some_and(|status| status.key_id.is_some());
     if (had_one || observed.delivered.is_some()) && !observed.confirmed {

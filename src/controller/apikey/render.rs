@@ -1,8 +1,9 @@
 //! What is written to the delivered Secret. Pure.
 //!
-//! The first value is written by a create, which fails if there is any Secret of that name and costs
-//! the API server half of an apply. A further value is written by server-side apply with our own
-//! fields, so that those of others survive; if others write at the same time, by a JSON Patch.
+//! A create writes the first value. It fails if a Secret of that name exists, and costs the API
+//! server half as much as an apply. A server-side apply writes a further value. It sets only the
+//! operator's fields and keeps those of others. If others write at the same time, a JSON Patch
+//! writes the value.
 
 use std::collections::BTreeMap;
 
@@ -21,8 +22,8 @@ use apikey_api::names::{self, data};
 use apikey_api::{ApiKey, SecretTemplate};
 use apikey_credential::{KeyId, Secret, hex};
 
-/// Digest of what stands beside the value: labels and annotations of the template, and the address of
-/// the token endpoint. `None` if there is nothing.
+/// Digest of what a Secret has besides the value: labels and annotations of the template, and the
+/// address of the token endpoint. `None` if there is nothing.
 #[must_use]
 pub fn template_digest(apikey: &ApiKey, token_url: Option<&str>) -> Option<String> {
     let none = SecretTemplate::default();
@@ -34,7 +35,7 @@ pub fn template_digest(apikey: &ApiKey, token_url: Option<&str>) -> Option<Strin
     Some(hex::encode(&Sha256::digest(canonical.as_bytes())[..8]))
 }
 
-/// Whether what stands beside the value on the Secret is not as [`template`] sets it.
+/// Whether what the Secret has besides the value differs from what [`template`] sets.
 #[must_use]
 pub fn needs_template(apikey: &ApiKey, secret: &Delivered, token_url: Option<&str>) -> bool {
     let digest = template_digest(apikey, token_url);
@@ -54,14 +55,14 @@ pub fn needs_template(apikey: &ApiKey, secret: &Delivered, token_url: Option<&st
     })
 }
 
-/// What a write of the value needs beside the key.
+/// What a write of the value needs besides the key.
 #[derive(Clone, Copy, Debug)]
 pub struct NewValue<'a> {
     /// The value.
     pub secret: &'a Secret,
-    /// The same as an age file, if the key has recipients: then only this is delivered.
+    /// The value as an age file, if the key has recipients. Then only this file is delivered.
     pub sealed: Option<&'a str>,
-    /// Its number.
+    /// Its revision.
     pub revision: i64,
     /// Digest of its entry in the credential record.
     pub entry_digest: &'a str,
@@ -73,8 +74,8 @@ pub struct NewValue<'a> {
     pub expires_at: Timestamp,
 }
 
-/// The Secret that delivers a value, as JSON text for a create or an apply. `replaces` is the Secret
-/// that must still be there in that version; `None`: none may be there.
+/// The Secret that delivers a value, as JSON text for a create or an apply. `replaces` is the
+/// Secret to replace, in exactly this version. If it is `None`, no Secret of that name may exist.
 #[must_use]
 pub fn value(
     apikey: &ApiKey,
@@ -84,9 +85,9 @@ pub fn value(
     Zeroizing::new(secret_document(apikey, value, replaces).to_string())
 }
 
-/// The same for a Secret to which others write all the time: a JSON Patch (RFC 6902) that the API server
-/// repeats until it has won. It fails if this is no longer the Secret that was observed, or has another
-/// value, and where labels, annotations or data are missing as a whole.
+/// The same for a Secret that others write to constantly: a JSON Patch (RFC 6902), which the API
+/// server retries after a conflict. It fails if the Secret is no longer the observed one or has
+/// another value. It also fails if the Secret has no labels, no annotations or no data.
 #[must_use]
 pub fn value_patch(apikey: &ApiKey, value: &NewValue<'_>, replaces: &Delivered) -> Value {
     let annotation = |name: &str| pointer(&["metadata", "annotations", name]);
@@ -124,7 +125,7 @@ pub fn value_patch(apikey: &ApiKey, value: &NewValue<'_>, replaces: &Delivered) 
     expected.chain(set).collect()
 }
 
-/// Where a field stands, as a JSON Pointer (RFC 6901).
+/// The path of a field as a JSON Pointer (RFC 6901).
 fn pointer(at: &[&str]) -> String {
     let escaped = at
         .iter()
@@ -182,7 +183,7 @@ fn secret_document(apikey: &ApiKey, value: &NewValue<'_>, replaces: Option<&Deli
     })
 }
 
-/// The apply document that sets what stands beside the value on this very Secret; see
+/// The apply document that sets what exactly this Secret has besides the value; see
 /// [`template_digest`].
 #[must_use]
 pub fn template(apikey: &ApiKey, secret: &Delivered, token_url: Option<&str>) -> Value {
@@ -209,7 +210,8 @@ pub fn template(apikey: &ApiKey, secret: &Delivered, token_url: Option<&str>) ->
     })
 }
 
-/// The merge patch that takes all values out of this very Secret, and what says that it holds one.
+/// The merge patch that removes all values from exactly this Secret, and the annotation that says
+/// that it holds one.
 #[must_use]
 pub fn emptied(secret: &Delivered) -> Value {
     json!({
@@ -222,13 +224,13 @@ pub fn emptied(secret: &Delivered) -> Value {
     })
 }
 
-/// The merge patch that puts back the labels by which this very Secret is watched.
+/// The merge patch that puts back the labels by which exactly this Secret is watched.
 #[must_use]
 pub fn labels(secret: &Delivered) -> Value {
     json!({"metadata": {"uid": secret.uid, "labels": BTreeMap::from(SELECTED_BY)}})
 }
 
-/// The merge patch that makes the key the owner of this very Secret, in place of what was.
+/// The merge patch that makes the key the only owner of exactly this Secret.
 #[must_use]
 pub fn adoption(apikey: &ApiKey, secret: &Delivered) -> Value {
     json!({
@@ -240,7 +242,8 @@ pub fn adoption(apikey: &ApiKey, secret: &Delivered) -> Value {
     })
 }
 
-/// A controller reference without `blockOwnerDeletion`: deleting a key must wait for nothing.
+/// A controller reference without `blockOwnerDeletion`, because nothing may delay the deletion of a
+/// key.
 fn owner_reference(apikey: &ApiKey) -> OwnerReference {
     OwnerReference {
         api_version: ApiKey::api_version(&()).into_owned(),

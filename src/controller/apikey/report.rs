@@ -1,4 +1,4 @@
-//! Reports what is new of a key, in audit lines and Events, and remembers that.
+//! Reports changes of a key in audit lines and Events, and remembers what it reported.
 
 use std::sync::Arc;
 
@@ -35,8 +35,9 @@ pub(crate) struct Reporter {
 }
 
 impl Reporter {
-    /// Begins to report on a key, before anything is done about it. Returns what was reported last. The first
-    /// reconcile of this leadership takes that from the stored status, and remembers it.
+    /// Returns what was reported last about a key. It must be called before a reconcile writes
+    /// anything. The first call of this leadership takes it from the stored status and remembers
+    /// it.
     pub(super) fn begin(&self, observed: &Observed) -> Reported {
         let apikey = &observed.apikey;
         let uid = apikey.metadata.uid.as_deref().unwrap_or_default();
@@ -48,9 +49,9 @@ impl Reporter {
         })
     }
 
-    /// Writes audit lines and Events of what is new in this status, and remembers that. What comes next
-    /// may fail and be tried again without a second report. Audit lines are written when this ends, if somebody reads
-    /// them.
+    /// Writes audit lines and Events about the changes in this status, and remembers them. If a
+    /// later step fails and is tried again, they are not reported twice. The audit lines are
+    /// written when this returns, if somebody reads them.
     pub(super) async fn report(
         &self,
         observed: &Observed,

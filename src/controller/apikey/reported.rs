@@ -1,16 +1,16 @@
-//! What Events and audit lines reported last of each key.
+//! What Events and audit lines reported last about each key.
 //!
 //! # Guarantees
 //!
-//! - A change is seen by comparing with what this process has reported, never with the stored status, which
-//!   others may write.
-//! - What was reported before this leadership is in the stored status alone. It counts once, at the
-//!   first look at a key, and only as far as the credential record does not contradict it.
+//! - A change is detected by comparison with what this process has reported, never with the stored
+//!   status, which others may write.
+//! - Only the stored status shows what was reported before this leadership. It is used once, at the
+//!   first reconcile of a key, and only where the credential record does not contradict it.
 //!
 //! # Caveats
 //!
-//! Who writes the status while no controller leads can make one line wrong for each key, have others come again, and
-//! keep a change of that time, such as one of the roles, from being reported.
+//! Somebody who writes the status while no controller leads can falsify one line for each key,
+//! cause other lines to repeat, and hide a change of that time, such as one of the roles.
 
 use k8s_openapi::jiff::Timestamp;
 
@@ -22,36 +22,36 @@ use apikey_api::{ApiKeyStatus, Phase, PreviousSecret};
 use apikey_credential::KeyId;
 use apikey_credential::record::{CredentialRecord, FIRST_REVISION};
 
-/// What was reported last of one key.
+/// What was reported last about one key.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Reported {
-    /// Whether a stored status is all that says so, which others may write.
-    pub(super) is_claimed: bool,
+    /// Whether all this comes from a stored status, which others may write.
+    pub(super) is_unverified: bool,
     /// Its public id, if it was issued.
     pub(super) key_id: Option<KeyId>,
-    /// Its e-mail address, once a credential record was read.
+    /// Its e-mail address, once a credential record has been read.
     pub(super) email: Option<Box<str>>,
     /// Generation of the spec.
     pub(super) generation: i64,
-    /// Number of the delivered secret.
+    /// Revision of the current secret.
     pub(super) revision: i64,
-    /// Whether any secret of it has been delivered.
+    /// Whether one of its secrets has been delivered.
     pub(super) was_delivered: bool,
-    /// The replaced secret that is accepted.
+    /// The replaced secret, while it is accepted.
     pub(super) previous: Option<Previous>,
     /// Roles in force.
     pub(super) roles: Roles,
     /// Whether it is suspended.
     pub(super) is_suspended: bool,
-    /// How far off its expiry is.
+    /// How near its expiry is.
     pub(super) expiry: Expiry,
-    /// How a secret that is shown once ended.
-    pub(super) handed: Option<&'static str>,
+    /// The outcome of the delivery, if it was reported; see [`DELIVERY_OUTCOMES`].
+    pub(super) outcome: Option<&'static str>,
     /// Why it was refused.
     pub(super) refusal: Option<&'static str>,
 }
 
-/// How far off the expiry of a key is.
+/// How near the expiry of a key is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) enum Expiry {
     #[default]
@@ -79,7 +79,7 @@ pub(super) struct Previous {
     pub(super) valid_until: Timestamp,
 }
 
-/// Roles in one piece of memory: no role has a line break.
+/// Roles in one allocation, one per line. No role has a line break.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Roles(Box<str>);
 
@@ -95,8 +95,8 @@ impl Roles {
 }
 
 impl Reported {
-    /// What was reported before this leadership: what the stored status says, where the credential
-    /// record, as it is before anything is done, does not contradict it.
+    /// What was reported before this leadership: the stored status, where the credential record
+    /// does not contradict it. The record must be as it was before this reconcile wrote anything.
     #[must_use]
     pub fn stored(
         status: &ApiKeyStatus,
@@ -108,7 +108,7 @@ impl Reported {
         let claimed = status.previous_secret.as_ref();
         let claimed = document.zip(claimed).and_then(shown);
         Self {
-            is_claimed: true,
+            is_unverified: true,
             key_id: status.key_id.as_deref().and_then(|id| id.try_into().ok()),
             revision: delivered.map_or(revision, |delivered| revision.min(delivered)),
             previous: claimed.or_else(|| accepted(document?, now)),
@@ -116,7 +116,7 @@ impl Reported {
         }
     }
 
-    /// What is reported once the change to this status is.
+    /// What will have been reported after the change to this status is reported.
     #[must_use]
     pub fn next(
         &self,
@@ -135,20 +135,20 @@ impl Reported {
                 previous: accepted(document, now),
                 ..next
             },
-            // What proves the key is missing or can't be read.
+            // The credential record is missing or can't be read.
             None => Self {
                 key_id: self.key_id.clone(),
                 email: self.email.clone(),
                 revision: self.revision,
                 was_delivered: self.was_delivered,
                 previous: self.previous,
-                handed: self.handed,
+                outcome: self.outcome,
                 ..next
             },
         }
     }
 
-    /// What does not depend on a credential record.
+    /// The part that does not depend on a credential record.
     fn of_status(status: &ApiKeyStatus) -> Self {
         Self {
             generation: status.observed_generation,
@@ -156,14 +156,14 @@ impl Reported {
             roles: Roles::of(&status.roles),
             is_suspended: conditions::is_true(&status.conditions, SUSPENDED),
             expiry: Expiry::of(status),
-            handed: handed(status).map(|(reason, ..)| reason),
+            outcome: delivery_outcome(status).map(|(reason, ..)| reason),
             refusal: refusal(status),
             ..Self::default()
         }
     }
 }
 
-/// The replaced secret that a status claims to be accepted, if the record has or had it.
+/// The replaced secret that a status shows as accepted, if the record has or had it.
 fn shown((record, claimed): (&CredentialRecord, &PreviousSecret)) -> Option<Previous> {
     let replaced = record.previous.as_ref();
     let replaced = replaced.filter(|entry| entry.revision == claimed.revision);
@@ -186,8 +186,8 @@ fn accepted(record: &CredentialRecord, now: Timestamp) -> Option<Previous> {
     })
 }
 
-/// What becomes of a secret that is not just delivered, as reasons of condition `Delivered`.
-const HANDED: [(&str, Severity, Option<Action>); 4] = [
+/// The reasons of condition `Delivered` that Events or audit lines report.
+const DELIVERY_OUTCOMES: [(&str, Severity, Option<Action>); 4] = [
     (reason::DELIVERY_HELD_UP, Severity::Warning, None),
     (reason::REVEALED, Severity::Normal, Some(Action::Reveal)),
     (
@@ -198,15 +198,17 @@ const HANDED: [(&str, Severity, Option<Action>); 4] = [
     (reason::SECRET_REMOVED, Severity::Warning, None),
 ];
 
-/// How a secret that is shown once ended, if this status says so.
-pub(super) fn handed(status: &ApiKeyStatus) -> Option<(&'static str, Severity, Option<Action>)> {
+/// The outcome of the delivery, if this status has one to report.
+pub(super) fn delivery_outcome(
+    status: &ApiKeyStatus,
+) -> Option<(&'static str, Severity, Option<Action>)> {
     let delivered = conditions::find(&status.conditions, DELIVERED)?;
-    HANDED
+    DELIVERY_OUTCOMES
         .into_iter()
         .find(|(reason, ..)| *reason == delivered.reason)
 }
 
-/// The reason why the key is not ready, if it is one to tell people of.
+/// The reason why the key is not ready, if Events report this reason.
 pub(super) fn refusal(status: &ApiKeyStatus) -> Option<&'static str> {
     const PUBLISHED: [&str; 13] = [
         reason::SECRET_CONFLICT,

@@ -1,8 +1,9 @@
-//! What is decided about a key while keys are restored from a backup. Pure.
+//! Decides about a key while keys are restored from a backup. Pure.
 //!
-//! Objects come back in any order and under new uids, so what is missing may still come: nothing is
-//! minted and nothing is removed. What is there is taken over, credential records by [`crate::controller`]'s
-//! sweeper, which sees those whose owner is gone.
+//! Objects come back in any order and under new uids, so a missing object may still appear.
+//! Therefore nothing is minted and nothing is removed. The key adopts its delivered Secret. The
+//! sweeper in [`crate::controller`] adopts credential records, because it sees those whose owner is
+//! gone.
 
 use k8s_openapi::jiff::SignedDuration;
 
@@ -13,12 +14,12 @@ use super::upkeep::upkeep;
 use apikey_api::ApiKey;
 use apikey_credential::record::CredentialRecord;
 
-/// How long to wait before looking again at what is missing: a Secret without an owner is not known
-/// to belong to a key.
+/// Wait before the next look for a missing object. The watch can't enqueue the key of a Secret
+/// without an owner.
 pub const LOOK_AGAIN: SignedDuration = SignedDuration::from_secs(5);
 
-/// Whether the key took the place of the one that the document is about: a key with another
-/// organization or expiry is another key.
+/// Whether the key may adopt this document. A key with another organization or expiry is a
+/// different key.
 #[must_use]
 pub fn may_adopt(apikey: &ApiKey, document: &CredentialRecord) -> bool {
     let declared = apikey_policy::spec_expiry(apikey.spec.expiry.as_deref());
@@ -28,7 +29,7 @@ pub fn may_adopt(apikey: &ApiKey, document: &CredentialRecord) -> bool {
         && apikey.metadata.deletion_timestamp.is_none()
 }
 
-/// The decision about a key that policy allows and that is not expired.
+/// Decides about a key that policy allows and that is not expired.
 pub(super) fn decide(facts: &Facts<'_>) -> (Vec<Action>, Situation) {
     let observed = facts.observed;
     let missing = |missing| (Vec::new(), Situation::AwaitingRestore(missing));
@@ -39,14 +40,14 @@ pub(super) fn decide(facts: &Facts<'_>) -> (Vec<Action>, Situation) {
     let named = delivered.and_then(|secret| secret.entry_digest.as_deref());
     let is_current = named == Some(&document.current.digest());
     let is_pending = named.is_some_and(|named| document.pending(named).is_some());
-    let act = |action| (vec![action], Situation::Working);
+    let step = |action| (vec![action], Situation::Working);
     match observed.delivered_owner() {
         None if document.claim.is_over() => upkeep(observed, document),
         None => missing(Missing::Delivered),
         Some(Ownership::Nobody | Ownership::EarlierKey) if is_current || is_pending => {
-            act(Action::AdoptDelivered)
+            step(Action::AdoptDelivered)
         }
-        Some(Ownership::ThisKey) if is_pending => act(Action::Promote),
+        Some(Ownership::ThisKey) if is_pending => step(Action::Promote),
         Some(Ownership::ThisKey) if is_current => upkeep(observed, document),
         Some(Ownership::ThisKey) => missing(Missing::Match),
         Some(Ownership::Nobody) if named.is_some() => missing(Missing::Match),

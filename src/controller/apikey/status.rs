@@ -72,7 +72,8 @@ pub(super) fn compute(facts: &Facts<'_>, situation: &Situation) -> ApiKeyStatus 
             Claim::Revealed { at } => Some(at.clone()),
             Claim::Unrecorded | Claim::Delivered | Claim::Unclaimed | Claim::Removed => None,
         }),
-        // The token server's: replacing the status would erase what is not sent back.
+        // The token server writes this field. It is copied here, because a write replaces the whole
+        // status.
         last_used_at: old.last_used_at,
         conditions: conditions::next(
             &old.conditions,

@@ -1,6 +1,6 @@
-//! What a change of a key means to people: Events and audit lines. Pure.
+//! The Events and audit lines about changes of a key. Pure.
 
-use super::reported::{Expiry, Reported, Roles, handed, refusal};
+use super::reported::{Expiry, Reported, Roles, delivery_outcome, refusal};
 use crate::audit::{Action, KeyIdentity, Record};
 use crate::controller::events::{Severity, Transition};
 use apikey_api::conditions::{self, DELIVERED, EXPIRING_SOON, READY, SUSPENDED, reason};
@@ -8,17 +8,17 @@ use apikey_api::{ApiKey, ApiKeyStatus};
 use apikey_credential::record::{Cause, CredentialRecord};
 use k8s_openapi::jiff::Timestamp;
 
-/// One change: an Event, and an audit line if it belongs to the life of a key.
+/// One change. It is an Event, and also an audit line if it belongs to the life cycle of a key.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Change {
-    /// For the Event.
+    /// The Event.
     pub transition: Transition,
-    /// For the audit trail.
+    /// The audit line.
     pub audit: Option<Record>,
 }
 
-/// One look at a key: what was last reported, and what is to be said now.
-struct Look<'a> {
+/// Compares what was last reported of a key with its new status.
+struct Comparison<'a> {
     apikey: &'a ApiKey,
     reported: &'a Reported,
     new: &'a ApiKeyStatus,
@@ -26,7 +26,7 @@ struct Look<'a> {
     now: Timestamp,
 }
 
-/// The changes between what was last reported of the key and its status as it will be.
+/// The changes between what was last reported of the key and its new status.
 #[must_use]
 pub fn changes(
     apikey: &ApiKey,
@@ -35,31 +35,31 @@ pub fn changes(
     document: Option<&CredentialRecord>,
     now: Timestamp,
 ) -> Vec<Change> {
-    let look = Look {
+    let comparison = Comparison {
         apikey,
         reported,
         new,
         document,
         now,
     };
-    let secret = look.secret();
+    let secret = comparison.secret();
     let is_new = secret.is_some();
-    let [suspension, spec] = look.declared();
+    let [suspension, spec] = comparison.declared();
     let changes = [
-        look.retired(),
+        comparison.retired(),
         secret,
-        look.handed_over(),
+        comparison.delivery_outcome(),
         suspension,
         spec,
-        look.expiry(),
-        look.refused_or_recovered(is_new),
+        comparison.expiry(),
+        comparison.refused_or_recovered(is_new),
     ];
     changes.into_iter().flatten().collect()
 }
 
-impl Look<'_> {
-    /// Whom audit records about this key name; `None` before it has an identity. Without a credential
-    /// record, the id that a status claims is not repeated.
+impl Comparison<'_> {
+    /// The identity of the key in audit records; `None` before it has one. Without a credential
+    /// record, an id that only a status shows is left out.
     fn identity(&self) -> Option<KeyIdentity> {
         let (email, key_id) = match (self.document, &self.reported.key_id) {
             (Some(document), _) => (document.email.clone(), document.key_id.to_string()),
@@ -101,18 +101,18 @@ impl Look<'_> {
         }
     }
 
-    /// Message of a condition.
+    /// Message of this condition.
     fn message(&self, type_: &str) -> &str {
         conditions::find(&self.new.conditions, type_).map_or("", |c| &c.message)
     }
 
-    /// Number of the delivered secret.
+    /// Revision of the current secret.
     fn revision(&self) -> i64 {
         let delivered = self.document.map(|document| document.current.revision);
         delivered.unwrap_or(self.reported.revision)
     }
 
-    /// Whether the key has a public id that was not reported.
+    /// Whether the key has a public id that has not been reported.
     fn is_issued(&self) -> bool {
         self.document
             .is_some_and(|document| self.reported.key_id.as_ref() != Some(&document.key_id))
@@ -123,7 +123,7 @@ impl Look<'_> {
         self.is_issued() && self.document.is_some_and(restored)
     }
 
-    /// A secret that is no longer accepted, though another replaced it.
+    /// The end of the overlap of a replaced secret.
     fn retired(&self) -> Option<Change> {
         let (document, retired) = (self.document?, self.reported.previous?);
         let accepted = document.accepted_previous(self.now);
@@ -136,19 +136,23 @@ impl Look<'_> {
         let message = format!(
             "Revision {} of the secret is refused from now on{}",
             retired.revision,
-            if early { ", before its time" } else { "" }
+            if early {
+                ", before its overlap ends"
+            } else {
+                ""
+            }
         );
         let action = early.then_some(Action::Discard);
         Some(self.change(Severity::Normal, reason::PREVIOUS_RETIRED, &message, action))
     }
 
-    /// A secret that was not reported.
+    /// A secret that has not been reported.
     fn secret(&self) -> Option<Change> {
         let document = self.document?;
         let secret = self.apikey.secret_name();
         let revision = document.current.revision;
         if self.is_restored() {
-            let message = format!("Took over revision {revision} of the secret from a backup");
+            let message = format!("Adopted revision {revision} of the secret from a backup");
             let action = Some(Action::Restore);
             return Some(self.change(Severity::Normal, reason::RESTORED, &message, action));
         }
@@ -158,8 +162,9 @@ impl Look<'_> {
         };
         let delivered = format!("Delivered revision {revision} of the secret to Secret '{secret}'");
         if self.is_issued() {
-            let minted =
-                format!("Minted revision {revision} of the secret, not in Secret '{secret}' yet");
+            let minted = format!(
+                "Minted revision {revision} of the secret, not yet delivered to Secret '{secret}'"
+            );
             let message = if is_delivered { delivered } else { minted };
             return issued(&message, Some(Action::Create));
         }
@@ -190,16 +195,16 @@ impl Look<'_> {
             Some((previous, end)) => {
                 format!("revision {} is accepted until {end}", previous.revision)
             }
-            None => "earlier ones are refused".to_owned(),
+            None => "earlier revisions are refused".to_owned(),
         };
         let message = format!("{because}: Secret '{secret}' holds revision {revision}; {overlap}");
         Some(self.change(severity, reason, &message, Some(action)))
     }
 
-    /// The end of a secret that is shown once.
-    fn handed_over(&self) -> Option<Change> {
-        let (reason, severity, action) = handed(self.new)?;
-        let is_known = self.reported.handed == Some(reason)
+    /// The outcome of the delivery, such as a claim.
+    fn delivery_outcome(&self) -> Option<Change> {
+        let (reason, severity, action) = delivery_outcome(self.new)?;
+        let is_known = self.reported.outcome == Some(reason)
             && self.reported.revision == self.revision()
             && !self.is_issued();
         if is_known || self.is_restored() {
@@ -208,11 +213,11 @@ impl Look<'_> {
         Some(self.change(severity, reason, self.message(DELIVERED), action))
     }
 
-    /// What somebody declared otherwise. What was before is in one line if a status is all that says so: it
-    /// may be made up.
+    /// Changes of the spec. If only a stored status shows the previous values, they are in one line
+    /// only, because they may be forged.
     fn declared(&self) -> [Option<Change>; 2] {
         match (self.suspension(), self.spec()) {
-            (Some(mut suspension), Some(spec)) if self.reported.is_claimed => {
+            (Some(mut suspension), Some(spec)) if self.reported.is_unverified => {
                 if let (Some(line), Some(roles)) = (&mut suspension.audit, spec.audit) {
                     line.previous_roles = roles.previous_roles;
                 }
@@ -239,7 +244,7 @@ impl Look<'_> {
         conditions::is_true(&self.new.conditions, SUSPENDED)
     }
 
-    /// Roles, or something else of the spec that has no line of its own.
+    /// A change of the roles, or of a part of the spec that has no line of its own.
     fn spec(&self) -> Option<Change> {
         let is_known = self.reported.generation >= 1 && !self.is_issued();
         let action = Some(Action::Update);

@@ -1,10 +1,10 @@
-//! What is left to do when the current secret is delivered. Pure.
+//! The steps that remain after the current secret is delivered. Pure.
 
 use super::model::{Action, Observed, Situation};
 use super::render;
 use apikey_credential::record::{Claim, CredentialRecord};
 
-/// What is left when the current secret is delivered.
+/// The next step after the current secret is delivered, or the final situation.
 pub(super) fn upkeep(observed: &Observed, document: &CredentialRecord) -> (Vec<Action>, Situation) {
     let token_url = observed.settings.token_url.as_deref();
     let own = observed.own_delivered();

@@ -1,4 +1,4 @@
-//! The requests that change something for a key. Each takes its answer into `observed` and the caches.
+//! The write requests for a key. Each stores its response in `observed` and in the caches.
 
 use std::sync::Arc;
 
@@ -22,25 +22,25 @@ use apikey_client::error::{Class, Error, request};
 use apikey_client::object::{Answer, Decode as _};
 use apikey_credential::record::CredentialRecord;
 
-/// What makes a credential record that is written useless: token servers find it by its labels.
+/// The failure if a credential record was stored without the labels by which token servers find it.
 const RECORD_RELABELLED: &str = "an admission policy changes its labels, so token servers can't find it: \
                                    exempt the operator's namespace from that policy";
-/// What makes a delivered Secret one that nobody watches.
+/// The failure if a delivered Secret was stored without the labels by which it is watched.
 const DELIVERED_RELABELLED: &str = "an admission policy changes its labels, so the operator can't watch it: \
                                     exempt Secrets of the operator from that policy";
 
-/// Has the API server answer without the data of the Secret.
+/// Makes the API server respond without the data of the Secret.
 const METADATA_ONLY: HeaderValue =
     HeaderValue::from_static("application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1");
 
-/// Writes to the API server, and stores its answers.
+/// Writes to the API server, and stores the responses.
 #[derive(Clone, Debug)]
 pub(crate) struct Writer {
     /// The API server.
     pub(crate) cluster: Cluster,
-    /// Where the answers go.
+    /// Stores the responses.
     pub(crate) store: Arc<Store>,
-    /// Where the objects go that an answer affects.
+    /// Gets the objects that a response affects.
     pub(crate) queues: Arc<Queues>,
 }
 
@@ -53,7 +53,7 @@ impl Writer {
     ) -> Result<(), Error> {
         let replaces = observed.record.as_ref().map(|record| &record.metadata);
         let secret = StoredRecord::render(document, &self.cluster.namespace, replaces)
-            .map_err(|error| Error::internal("write the verifier", &error))?;
+            .map_err(|error| Error::internal("write the credential record", &error))?;
         let name = secret.metadata.name.clone().unwrap_or_default();
         let secret = Answer(secret);
         let records = self.cluster.records();
@@ -61,28 +61,36 @@ impl Writer {
         let generation = self.store.caches.records.generation();
         let Answer(stored) = if replaces.is_some() {
             request(
-                "update the verifier",
+                "update the credential record",
                 records.replace(&name, &params, &secret),
             )
             .await?
         } else {
-            request("create the verifier", records.create(&params, &secret)).await?
+            request(
+                "create the credential record",
+                records.create(&params, &secret),
+            )
+            .await?
         };
-        // As it is stored, for later reads will say: times lose what is less than a second.
+        // Later reads return the record as it is stored, and stored times have no fractions of a
+        // second.
         let record = StoredRecord::read(stored);
         if !record.is_labelled {
             observed.record = Some(Arc::new(record));
-            return Err(Error::held_up("write the verifier", RECORD_RELABELLED));
+            return Err(Error::held_up(
+                "write the credential record",
+                RECORD_RELABELLED,
+            ));
         }
         self.store.caches.records.insert(generation, record.clone());
-        // The key may have been deleted meanwhile, and the watch does not report own writes.
+        // The key may have been deleted in the meantime, and the watch does not report own writes.
         self.queues.enqueue_record(&record);
         observed.record = Some(Arc::new(record));
         Ok(())
     }
 
-    /// Creates the delivered Secret; fails with a conflict if there is any of that name. Only metadata
-    /// comes back.
+    /// Creates the delivered Secret. Fails with a conflict if a Secret of that name exists. The
+    /// response has metadata only.
     pub(super) async fn create(&self, observed: &mut Observed, body: &str) -> Result<(), Error> {
         let doing = "deliver the Secret";
         let namespace = observed.apikey.metadata.namespace.as_deref();
@@ -93,11 +101,11 @@ impl Writer {
         post.headers_mut().insert(ACCEPT, METADATA_ONLY);
         let generation = self.store.caches.delivered.generation();
         let Answer(stored) = request(doing, self.send(post)).await?;
-        self.take_in(observed, generation, stored);
+        self.store_delivered(observed, generation, stored);
         Ok(())
     }
 
-    /// Sends a request whose answer is metadata of a Secret.
+    /// Sends a request whose response is the metadata of a Secret.
     async fn send(
         &self,
         request: axum::http::Request<Vec<u8>>,
@@ -105,7 +113,7 @@ impl Writer {
         self.cluster.client.request(request).await
     }
 
-    /// A patch of the delivered Secret, whose answer is metadata.
+    /// Patches the delivered Secret. The response has metadata only.
     async fn patch<P: serde::Serialize + std::fmt::Debug>(
         &self,
         observed: &mut Observed,
@@ -120,11 +128,16 @@ impl Writer {
             .map_err(|error| Error::internal(doing, &error))?;
         let generation = self.store.caches.delivered.generation();
         let Answer(stored) = request(doing, self.send(patch)).await?;
-        self.take_in(observed, generation, stored);
+        self.store_delivered(observed, generation, stored);
         Ok(())
     }
 
-    fn take_in(&self, observed: &mut Observed, generation: ListGeneration, stored: Delivered) {
+    fn store_delivered(
+        &self,
+        observed: &mut Observed,
+        generation: ListGeneration,
+        stored: Delivered,
+    ) {
         self.store
             .caches
             .delivered
@@ -132,7 +145,7 @@ impl Writer {
         observed.delivered = Some(Arc::new(stored));
     }
 
-    /// Server-side apply on the delivered Secret. Only metadata comes back.
+    /// Applies this to the delivered Secret (server-side apply). The response has metadata only.
     pub(super) async fn apply(
         &self,
         observed: &mut Observed,
@@ -140,7 +153,8 @@ impl Writer {
         manager: &str,
         body: &str,
     ) -> Result<(), Error> {
-        // Force: the fields are ours, and somebody who edited one of them would block us for ever.
+        // Force, because the fields belong to the operator. Otherwise somebody who edits one of
+        // them would block it forever.
         let params = PatchParams::apply(manager).force();
         let document: &serde_json::value::RawValue = serde_json::from_str(body)
             .map_err(|error| Error::internal("write the Secret", &error))?;
@@ -148,7 +162,8 @@ impl Writer {
             .await
     }
 
-    /// JSON Patch on the delivered Secret, of these operations. Only metadata comes back.
+    /// Sends a JSON Patch of these operations to the delivered Secret. The response has metadata
+    /// only.
     pub(super) async fn json_patch(
         &self,
         observed: &mut Observed,
@@ -176,7 +191,7 @@ impl Writer {
         }
     }
 
-    /// Makes the key the owner of a delivered Secret, if that is still as observed.
+    /// Makes the key the owner of a delivered Secret, if the Secret is still as observed.
     pub(super) async fn adopt_delivered(&self, observed: &mut Observed) -> Result<(), Error> {
         let apikey = Arc::clone(&observed.apikey);
         let Some(secret) = observed.delivered.as_deref() else {
@@ -184,12 +199,12 @@ impl Writer {
         };
         let adoption = Patch::Merge(render::adoption(&apikey, secret));
         let params = by_operator();
-        self.patch(observed, "take over the Secret", &params, &adoption)
+        self.patch(observed, "adopt the Secret", &params, &adoption)
             .await
     }
 
-    /// Takes all values out of a delivered Secret that is being deleted. What nobody can change stays, and is
-    /// observed as such.
+    /// Removes all values from a delivered Secret that is being deleted. If the Secret can't be
+    /// changed, `observed.unemptied` is set.
     pub(super) async fn empty_delivered(&self, observed: &mut Observed) -> Result<(), Error> {
         let Some(secret) = observed.own_delivered() else {
             return Ok(());
@@ -205,7 +220,10 @@ impl Writer {
                 return Err(error);
             }
             Err(error) => {
-                tracing::warn!(%error, "A finalizer keeps a Secret that has no further use");
+                tracing::warn!(
+                    %error,
+                    "A finalizer keeps a Secret that has no further use: remove the finalizer"
+                );
                 observed.unemptied = true;
             }
             Ok(()) => {}
@@ -213,7 +231,8 @@ impl Writer {
         Ok(())
     }
 
-    /// Removes the delivered Secret, if it is still as observed. One that a finalizer keeps is observed as such.
+    /// Removes the delivered Secret, if it is still as observed. If a finalizer keeps the Secret,
+    /// `observed` has it as being deleted.
     pub(super) async fn remove_delivered(&self, observed: &mut Observed) -> Result<(), Error> {
         let Some(secret) = observed.own_delivered() else {
             return Ok(());
@@ -232,17 +251,17 @@ impl Writer {
             .map_err(|error| Error::internal(doing, &error))?;
         delete.headers_mut().insert(ACCEPT, METADATA_ONLY);
         let generation = self.store.caches.delivered.generation();
-        let answer = match request(doing, self.cluster.client.request_text(delete)).await {
-            Ok(answer) => answer,
+        let response = match request(doing, self.cluster.client.request_text(delete)).await {
+            Ok(response) => response,
             Err(error) if error.is_not_found() => String::new(),
             Err(error) => return Err(error),
         };
-        // The answer is a Status if the Secret is gone.
-        let kept = Delivered::decode(&answer)
+        // The response is a Status if the Secret is gone.
+        let kept = Delivered::decode(&response)
             .ok()
             .filter(|secret| secret.is_deleting);
         match kept {
-            Some(kept) => self.take_in(observed, generation, kept),
+            Some(kept) => self.store_delivered(observed, generation, kept),
             None => observed.delivered = None,
         }
         Ok(())

@@ -1,15 +1,18 @@
-//! Which fields of a delivered Secret hold what the operator wrote, by `managedFields`. Pure.
+//! Which fields of a delivered Secret still have what the operator wrote, by `managedFields`. Pure.
 //!
-//! The API server takes a field from its manager when somebody else changes or removes it. So a change is
-//! seen without reading a value. Only what is applied as `stringData` takes nothing from whoever has it as
-//! `data`, and is written over it all the same: that somebody does so is seen, and not when.
+//! When somebody else changes or removes a field, the API server removes it from the fields of its
+//! manager. So a change is visible without reading a value. An apply of `stringData` is the
+//! exception: it overwrites `data`, and the manager of `data` keeps its fields. `managedFields`
+//! shows such an apply, and does not show whether it changed the value.
 //!
-//! A Secret of which no field is the operator's is somebody else's copy, and its value counts as changed. One
-//! that was taken over from a backup has an owner by the operator and a value by another: of its value nothing
-//! is concluded.
+//! If the operator manages no field of a Secret, the Secret is somebody else's copy, and its value
+//! counts as changed. In a Secret that was adopted from a backup, the operator manages the owner
+//! and somebody else manages the value. Its value counts as unchanged.
 //!
-//! Whoever may write the Secret may also write in the operator's name, and deceives nobody but those who use
-//! this Secret.
+//! # Caveats
+//!
+//! Anybody who may write the Secret may also write under the name of the operator's manager. That
+//! deceives only the consumers of this Secret.
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
@@ -20,23 +23,23 @@ use serde_json::value::RawValue;
 
 use apikey_api::{ApiKey, names, names::data};
 
-/// Most bytes of names that are kept: more than any Secret of ours has.
+/// Maximum length of the names that are kept. Secrets of the operator have less. Unit: bytes.
 const MAX_BYTES: usize = 8 * 1024;
 
-/// What is left of the operator's writes.
+/// Which fields still have what the operator wrote.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Written {
-    /// Data keys that still hold what was written with the value, in lines. `None`: not known.
+    /// Data keys that still have what was written with the value, one per line. `None`: unknown.
     value: Option<Box<str>>,
-    /// Digest of the fields of the template that are still as applied, as by [`digest`]. `None`: not known.
+    /// The [`digest`] of the template fields that are still as applied. `None`: unknown.
     template: Option<Box<str>>,
-    /// Whether somebody applies data of ours as `stringData`.
+    /// Whether somebody applies one of the operator's data keys as `stringData`.
     is_overlaid: bool,
-    /// Whether nothing in it is of the operator.
+    /// Whether the operator manages no field.
     is_foreign: bool,
 }
 
-/// Names of fields, by where they stand.
+/// Names of fields, by their parent.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Fields {
     /// Keys of `metadata.labels`.
@@ -103,13 +106,14 @@ impl Written {
         !is_whole
     }
 
-    /// Whether somebody may change data here unseen, until the Secret is made anew.
+    /// Whether somebody may change data without a trace in `managedFields`, until the Secret is
+    /// created anew.
     #[must_use]
     pub const fn is_overlaid(&self) -> bool {
         self.is_overlaid
     }
 
-    /// Whether fields of the template are missing of those that were applied.
+    /// Whether somebody changed or removed applied fields of the template.
     #[must_use]
     pub fn is_template_changed(&self, applied: Fields) -> bool {
         let kept = self.template.as_deref();
@@ -117,7 +121,7 @@ impl Written {
     }
 }
 
-/// Stands for these fields, in whatever order.
+/// Digest of these fields, in any order.
 fn digest(fields: Fields) -> String {
     use sha2::{Digest as _, Sha256};
     let sorted = |mut names: Vec<String>| {
@@ -135,19 +139,19 @@ fn digest(fields: Fields) -> String {
     apikey_credential::hex::encode(&digest[..8])
 }
 
-/// What stands in `managedFields`.
+/// The content of `managedFields`.
 #[derive(Default)]
 struct Managed {
-    /// What the manager of the value wrote last; `None` if it is none of the managers.
+    /// Fields of the manager of the value; `None` if it manages no field.
     value: Option<Fields>,
-    /// The same of the manager of the template.
+    /// Fields of the manager of the template; `None` if it manages no field.
     template: Option<Fields>,
-    /// Keys of `stringData` of others.
+    /// Keys of `stringData` that others apply.
     overlaid: BTreeSet<String>,
 }
 
 impl Managed {
-    /// Entries that can't be read count for nothing.
+    /// Ignores entries that can't be read.
     fn read(json: &str) -> Option<Self> {
         #[derive(Deserialize)]
         struct Object<'a> {
@@ -178,7 +182,7 @@ impl Managed {
         }
         #[expect(
             clippy::zero_sized_map_values,
-            reason = "the names of a JSON object, whose values nobody reads"
+            reason = "only the names of the JSON object are needed"
         )]
         type Names<'a> = Option<BTreeMap<Cow<'a, str>, IgnoredAny>>;
         #[derive(Deserialize)]
@@ -228,7 +232,7 @@ mod tests {
     use super::*;
     use apikey_api::ApiKeySpec;
 
-    /// A Secret of which the operator still has these data keys.
+    /// A Secret in which the operator still manages these data keys.
     fn secret(kept: &[&str]) -> Value {
         let data: serde_json::Map<_, _> = kept
             .iter()

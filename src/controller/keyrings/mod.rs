@@ -46,7 +46,7 @@ pub(crate) trait Ring: std::fmt::Debug + Sized + Send + Sync + 'static {
     const NAME: &'static str;
     /// Name of the Secret.
     const SECRET: &'static str;
-    /// What a new ring destroys, for the administrator who has to decide.
+    /// What a new ring invalidates. It is part of a message to the administrator.
     const LOSS: &'static str;
     /// Why a stored ring can't be read, or a new one can't be created.
     type Error: std::error::Error + Send + 'static;
@@ -99,7 +99,7 @@ pub(crate) struct RingController<R> {
     pub(crate) slot: Arc<Slot<R>>,
     /// Algorithm of new signing keys, and when to create one.
     pub(crate) policy: RotationPolicy,
-    /// Whether keys are restored from a backup: no ring is made.
+    /// Whether keys are restored from a backup. Then no ring is created.
     pub(crate) restores: bool,
     /// Consecutive failures, per Secret.
     pub(crate) failures: Arc<Failures>,
@@ -179,8 +179,8 @@ impl<R: Ring> RingController<R> {
             let Some(ring) = ring else { return Ok(None) };
             match self.write(ring).await {
                 Ok(()) => reread = false,
-                // Somebody else wrote or removed it first. A second time, what looks like a race may last, as
-                // with a namespace that does not exist.
+                // Somebody else wrote or removed the Secret first. Try again once only, because the
+                // cause may last, such as a missing namespace.
                 Err(error)
                     if (error.class() == Class::Conflict || error.is_not_found())
                         && !lost_a_race =>
@@ -194,7 +194,7 @@ impl<R: Ring> RingController<R> {
     }
 
     async fn due(&self, known: Option<Arc<R>>) -> Result<Due<R>, Error> {
-        const DOING: &str = "make a key for a ring";
+        const DOING: &str = "create a key for a ring";
         if known.is_none() && self.restores {
             return Ok(Due::Nothing(None));
         }

@@ -224,7 +224,7 @@ impl Candidate {
             Ok(Output::Event(Event::Delete(_))) => Some(Known::Missing),
             Ok(Output::Event(Event::Init | Event::InitDone) | Output::UpToDate) => None,
             Err(error) => {
-                tracing::debug!(%error, "The lease is not seen");
+                tracing::debug!(%error, "The watch of the lease failed");
                 None
             }
         };
@@ -243,7 +243,7 @@ impl Candidate {
             Err(error) => {
                 let trouble = error.to_string();
                 if self.trouble != trouble {
-                    tracing::warn!(%error, "Can't use the lease, trying again");
+                    tracing::warn!(%error, "Can't use the lease; trying again");
                     self.trouble = trouble;
                 }
                 Outcome::Failed

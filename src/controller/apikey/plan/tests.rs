@@ -1,4 +1,4 @@
-//! The plan against a model world that does what the API server would do.
+//! Tests of the plan with a model of the API server.
 
 mod claim;
 mod reported;
@@ -164,7 +164,7 @@ fn attempts_that_are_refused_count_neither_as_secrets_nor_as_removals() {
 }
 
 #[test]
-fn whoever_asks_for_a_new_secret_waits_for_no_hold() {
+fn a_requested_secret_does_not_wait_for_the_backoff_of_replacements() {
     let mut world = minted();
     for _ in 0..MAX_REPLACEMENTS {
         world.observed.delivered = None;
@@ -308,7 +308,7 @@ fn each_change_is_reported_once() {
     assert!(reasons(&world).is_empty());
 }
 
-/// The last use is the token server's, and a change of it is not reported.
+/// The token server writes the last use. A change of it is not reported.
 #[test]
 fn the_last_use_is_carried_over_and_not_reported() {
     let mut world = minted();
@@ -420,7 +420,7 @@ fn a_key_that_may_have_none_of_its_audiences_is_refused_until_somebody_changes_t
     assert!(conditions::is_true(&status.conditions, STALLED));
 }
 
-/// What may be found when a process starts.
+/// The state that a process may find when it starts.
 #[derive(Clone, Copy, Debug)]
 enum Found {
     Nothing,
@@ -434,9 +434,9 @@ enum Found {
 }
 
 proptest! {
-    /// Whatever is found and wherever processes die, the last one settles the key, and a delivered
-    /// value that was accepted once stays accepted at every step until it is replaced, or as long as
-    /// somebody who wants it to end lets it.
+    /// For any initial state and any crashes, the last process settles the key. A delivered value
+    /// that was accepted once stays accepted at every step, until it is replaced or a request ends
+    /// it.
     #[test]
     fn any_crash_converges_and_never_refuses_what_is_delivered(
         found in prop::sample::select(vec![

@@ -68,7 +68,7 @@ fn it_waits_to_be_claimed_and_is_then_kept_nowhere() {
     assert_eq!(world.revision(), 1);
 }
 
-/// A claimed secret whose Secret is being deleted and kept by a finalizer.
+/// A claimed secret whose Secret is being deleted and which a finalizer keeps.
 fn kept() -> World {
     let mut world = delivered();
     let mut secret = world.observed.delivered.clone();
@@ -211,7 +211,7 @@ fn a_stale_secret_is_looked_at_before_the_new_one_counts_as_claimed_or_removed()
 }
 
 proptest! {
-    /// Wherever processes die, a secret that is shown once is minted once, is claimed or removed, and
+    /// For any crashes, a secret that is shown once is minted once, is claimed or removed, and
     /// never comes back.
     #[test]
     fn any_crash_leaves_one_secret_that_goes_for_good(

@@ -1,4 +1,4 @@
-//! What people are told, and that a status which others wrote has no say in it.
+//! What Events and audit lines report. A status that others wrote must not change that.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 
@@ -10,10 +10,11 @@ use crate::controller::apikey::transitions::Change;
 use apikey_api::conditions::{DELIVERED, EXPIRING_SOON, READY, SUSPENDED};
 use apikey_api::{Phase, PreviousSecret, names};
 
-/// A role that nobody has, with what moves a terminal's cursor and turns the direction of text.
+/// A role that nobody has, with characters that move a terminal's cursor and turn the direction of
+/// text.
 const FORGED: &str = "admin\u{1b}[2J\u{202e}\u{9b}\n";
 
-/// A key whose replaced secret is accepted, at rest and told of.
+/// A settled key whose replaced secret is accepted. All this has been reported.
 fn rotated() -> World {
     let mut world = minted();
     world.report();
@@ -86,7 +87,7 @@ fn a_status_that_somebody_else_wrote_is_not_reported() {
         assert_eq!(world.report(), [], "{forged:#?}");
         assert!(world.run(0));
     }
-    // Nor does it count while what proves the key can't be read, or is not there.
+    // The status does not count either while the credential record can't be read or is missing.
     let record = world.observed.record.clone().unwrap();
     let unreadable = StoredRecord {
         document: CredentialRecord::parse(b"{}"),
@@ -160,7 +161,7 @@ fn a_first_look_at_a_forged_status_reports_no_id_secret_or_discard_that_the_reco
     }
 }
 
-/// Of a status, only what was before can be wrong: it is in one line.
+/// Only the previous values of a status can be wrong, and they are in one line.
 #[test]
 fn a_first_look_reports_all_that_a_status_claims_was_before_in_one_line() {
     let mut world = rotated();
@@ -190,7 +191,7 @@ fn a_first_secret_is_said_to_be_delivered_when_it_is() {
     let (transitions, audited) = report(&mut world);
     assert_eq!(
         transitions,
-        ["Minted revision 1 of the secret, not in Secret 'ci' yet"]
+        ["Minted revision 1 of the secret, not yet delivered to Secret 'ci'"]
     );
     assert_eq!(audited, [audit::Action::Create]);
     world.run_refused();

@@ -9,7 +9,7 @@ use crate::controller::apikey::restore::may_adopt;
 use apikey_api::conditions::{self, RECONCILING};
 use apikey_credential::record::Claim;
 
-/// A key as it was, and the same key come back with nothing but its manifest.
+/// A key before the restore, and the same key after it with only its manifest.
 fn before_and_after() -> (World, World) {
     let mut before = World::new(apikey());
     assert!(before.run(usize::MAX));
@@ -81,7 +81,7 @@ fn a_secret_of_another_time_than_the_record_is_left_alone_and_named() {
     let secret = Arc::make_mut(after.observed.delivered.as_mut().unwrap());
     secret.entry_digest = Some("0123456789abcdef".into());
     assert!(after.run(0));
-    assert!(incomplete(&after).contains("not of the same time"));
+    assert!(incomplete(&after).contains("not from the same time"));
 }
 
 #[test]
@@ -121,7 +121,7 @@ fn a_secret_that_was_claimed_needs_no_secret_to_come_back() {
 }
 
 #[test]
-fn only_a_key_with_the_same_organization_and_expiry_is_an_heir() {
+fn only_a_key_with_the_same_organization_and_expiry_may_adopt_the_record() {
     let (before, after) = before_and_after();
     let document = before.observed.document().unwrap();
     let key = |change: fn(&mut ApiKey)| {

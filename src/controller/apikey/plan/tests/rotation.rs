@@ -23,7 +23,7 @@ fn a_request_is_answered_once_per_token_whatever_else_happens() {
     assert_eq!(
         world.reasons(),
         [] as [&str; 0],
-        "nothing is told before it is done"
+        "nothing is reported before it is done"
     );
     assert!(world.run(usize::MAX));
     assert_eq!(world.revision(), 2);
@@ -101,7 +101,7 @@ fn a_request_without_overlap_waits_for_nothing_and_ends_only_the_secret_it_repla
     assert_eq!(world.status().previous_secret.unwrap().revision, 1);
 }
 
-/// A key that is asked for a new secret without overlap, when the end of the old one is written.
+/// A key after a request without an overlap, when the end of the old secret is written.
 fn ended(mut world: World) -> World {
     world.ask("leaked", Some(0));
     assert_eq!(plan(&world.observed).actions, [Action::EndCurrent]);
@@ -125,7 +125,7 @@ fn whatever_holds_up_the_new_secret_the_old_one_ends_if_a_person_asked_for_that(
         assert!(world.run(usize::MAX));
         world
     };
-    let crowded = || {
+    let at_pending_limit = || {
         let mut world = minted();
         world.ask("a", None);
         for _ in 0..MAX_PENDING {
@@ -140,7 +140,7 @@ fn whatever_holds_up_the_new_secret_the_old_one_ends_if_a_person_asked_for_that(
     };
     for (world, reason) in [
         (taken(), reason::SECRET_CONFLICT),
-        (crowded(), reason::PROGRESSING_WITH_RETRY),
+        (at_pending_limit(), reason::PROGRESSING_WITH_RETRY),
         (denied(), reason::ORGANIZATION_NOT_FOUND),
     ] {
         let revision = world.revision();

@@ -1,4 +1,4 @@
-//! What the API server, the executor and a clock would do.
+//! A model of the API server, the executor and a clock.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, ObjectMeta, Time};
 
@@ -43,7 +43,7 @@ pub(super) fn apikey() -> ApiKey {
 pub(super) struct World {
     pub(super) observed: Observed,
     pub(super) writes: usize,
-    /// What people were told, by the process that is at work.
+    /// What the running process has reported.
     pub(super) reported: Option<Reported>,
 }
 
@@ -132,12 +132,15 @@ impl World {
         }
     }
 
-    /// Mints a secret and stores what proves it.
+    /// Mints a secret and stores its entry.
     pub(super) fn prove(&mut self, proof: &Proof) -> Entry {
         let document = self.observed.document().cloned();
         match proof {
             Proof::First { expires_at } => {
-                assert!(document.is_none(), "a verifier would be overwritten");
+                assert!(
+                    document.is_none(),
+                    "a credential record would be overwritten"
+                );
                 let entry = self.mint(FIRST_REVISION, Cause::First);
                 let key_id = KeyId::from_entropy([u8::try_from(self.writes).unwrap(); 10]);
                 let owner = KeyOwner {
@@ -227,7 +230,7 @@ impl World {
                 self.observed.delivered = None;
             }
             Action::AdoptDelivered => {
-                let named = self.named().expect("a Secret of ours");
+                let named = self.named().expect("a Secret of this key");
                 self.deliver(&named);
             }
             Action::LabelDelivered => {
@@ -265,13 +268,13 @@ impl World {
         panic!("nothing is delivered: {:?}", plan(&self.observed));
     }
 
-    /// What the delivered Secret says that it holds.
+    /// The entry that the delivered Secret names.
     pub(super) fn named(&self) -> Option<String> {
         let secret = self.observed.delivered.as_deref()?;
         secret.entry_digest.as_deref().map(str::to_owned)
     }
 
-    /// Whether the endpoint would accept what the delivered Secret holds.
+    /// Whether the token endpoint would accept the value of the delivered Secret.
     pub(super) fn accepts_delivered(&self) -> bool {
         let (Some(named), Some(document)) = (self.named(), self.observed.document()) else {
             return false;
@@ -289,7 +292,8 @@ impl World {
         })
     }
 
-    /// Takes at most `budget` steps, as a process that is then killed; returns whether it finished.
+    /// Executes at most `budget` steps, like a process that is then killed. Returns whether it
+    /// finished.
     pub(super) fn run(&mut self, mut budget: usize) -> bool {
         self.observed.confirmed = false;
         for _ in 0..8 {
@@ -315,7 +319,7 @@ impl World {
                 self.deliver_in_place_of(&minted, replaces.is_some());
             }
         }
-        panic!("no end in sight: {:?}", plan(&self.observed));
+        panic!("the plan does not converge: {:?}", plan(&self.observed));
     }
 
     pub(super) fn status(&self) -> ApiKeyStatus {
@@ -332,7 +336,7 @@ impl World {
         assert!(self.run(usize::MAX));
     }
 
-    /// Asks for a rotation, with this overlap if not that of the spec.
+    /// Requests a rotation, with this overlap or that of the spec.
     pub(super) fn ask(&mut self, token: &str, overlap_seconds: Option<u32>) {
         self.annotate(names::ANNOTATION_ROTATE_REQUESTED_AT, token);
         if let Some(seconds) = overlap_seconds {
@@ -348,7 +352,7 @@ impl World {
         });
     }
 
-    /// Tells people of what is observed.
+    /// Reports what is observed.
     pub(super) fn report(&mut self) -> Vec<Change> {
         let status = plan(&self.observed).status;
         let (key, now) = (&self.observed.apikey, self.observed.now);
@@ -362,7 +366,7 @@ impl World {
         changes
     }
 
-    /// What people would be told of what is observed.
+    /// The reasons of what would be reported.
     pub(super) fn reasons(&self) -> Vec<&'static str> {
         let changes = self.clone().report();
         changes
