@@ -10,16 +10,16 @@ use rustix::fs::OFlags;
 
 use crate::support::{Cluster, Scope, eventually, run};
 
-/// More keys than workers, so that no worker may wait forever.
+/// More keys than workers: the test fails if a worker waits forever.
 const KEYS: usize = 24;
 
-/// A pipe with a name, and its end that holds it open.
+/// A named pipe, and an open end of it.
 fn pipe(folder: &Path) -> (PathBuf, File) {
     let path = folder.join("stdout.pipe");
     run(Command::new("mkfifo").arg(&path));
     let mut options = OpenOptions::new();
     let nonblock = i32::try_from(OFlags::NONBLOCK.bits()).unwrap();
-    // For both, so that nothing waits for the other end.
+    // Open for reading and writing: otherwise each open waits for the other end.
     let end = options.read(true).write(true).custom_flags(nonblock);
     let end = end.open(&path).unwrap();
     (path, end)
@@ -44,7 +44,7 @@ async fn with_the_reader_of_audit_lines_gone_keys_are_made_and_each_lost_line_is
     let scope = cluster.scope().await;
     make_keys(&scope).await;
     let all = f64::from(u32::try_from(KEYS).unwrap());
-    eventually("every line is counted", async || {
+    eventually("the metric counts every line", async || {
         let lost = operator.metric("apikey_audit_lines_lost_total")?;
         (lost >= all).then_some(())
     })

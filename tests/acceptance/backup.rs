@@ -11,11 +11,11 @@ use tempfile::TempDir;
 use crate::support::{Cluster, Credential, Login, Operator, Scope, eventually, run};
 
 const NAMESPACE: &str = "team-a";
-/// A backup without what it should have. kubectl wants one object at least.
+/// An empty backup. kubectl needs at least one object.
 const NOTHING: &str = r#"{"apiVersion": "v1", "kind": "List", "items":
     [{"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "team-a"}}]}"#;
 
-/// A folder as docs/backup.md expects it: the chart, and values for it.
+/// A folder as docs/backup.md expects it, with the chart and its values.
 fn folder() -> TempDir {
     let folder = tempfile::tempdir().unwrap();
     let charts = Path::new(env!("CARGO_MANIFEST_DIR")).join("charts");
@@ -25,7 +25,7 @@ fn folder() -> TempDir {
     folder
 }
 
-/// Runs the commands that the page has under this name.
+/// Runs the block of commands with this name on the page.
 fn follow(cluster: &Cluster, folder: &TempDir, name: &str) {
     let page = include_str!("../../docs/backup.md");
     let fence = format!("```sh {name}\n");
@@ -37,7 +37,7 @@ fn follow(cluster: &Cluster, folder: &TempDir, name: &str) {
         .args(["-euo", "pipefail", "-c", commands]));
 }
 
-/// Makes keys of all sorts, saves them, and forgets the cluster.
+/// Creates keys of all kinds, backs them up, and drops the cluster.
 async fn saved() -> (TempDir, Vec<Credential>, ApiKey, String) {
     let folder = folder();
     let cluster = Cluster::start();
@@ -69,7 +69,7 @@ async fn saved() -> (TempDir, Vec<Credential>, ApiKey, String) {
     (folder, all, claimed_key, token)
 }
 
-/// A cluster with the chart installed to restore into, and an operator that does.
+/// A cluster with the chart installed, and an operator that restores keys.
 async fn restoring(folder: &TempDir) -> (Cluster, Operator) {
     let cluster = Cluster::start();
     follow(&cluster, folder, "install");
@@ -102,7 +102,10 @@ async fn restored_keys_keep_their_secrets_under_new_uids() {
     }
     let login = Login::of(&credentials[0]);
     let live = server.introspect(&login, &token).json();
-    assert_eq!(live["active"], true, "tokens from before hold: {live}");
+    assert_eq!(
+        live["active"], true,
+        "tokens from before the restore are active: {live}"
+    );
     let now = scope.ready("claimed").await.status.unwrap();
     assert_eq!(now.revealed_at, claimed.status.unwrap().revealed_at);
 
@@ -134,20 +137,20 @@ async fn restored_keys_keep_their_secrets_under_new_uids() {
         assert_eq!(restored.data("secret"), credential.data("secret"));
         assert_eq!(server.token_for(&restored).await.status, 200);
     }
-    eventually("only the new Secret is gone", async || {
-        let path = "-o=jsonpath={.items[*].metadata.resourceVersion}";
-        (scope.kubectl(&["get", "secrets", path]) == versions).then_some(())
-    })
+    eventually(
+        "the garbage collector removes only the new Secret",
+        async || {
+            let path = "-o=jsonpath={.items[*].metadata.resourceVersion}";
+            (scope.kubectl(&["get", "secrets", path]) == versions).then_some(())
+        },
+    )
     .await;
     let steady = scope.ready("steady").await;
     scope.kubectl(&["delete", "apikey", "steady", "--timeout=5s"]);
-    eventually(
-        "a restored key is collected and swept as any other",
-        async || {
-            let secret = scope.secrets().get_opt("steady").await.unwrap();
-            (secret.is_none() && scope.document(&steady).await.is_none()).then_some(())
-        },
-    )
+    eventually("a restored key is deleted like any other key", async || {
+        let secret = scope.secrets().get_opt("steady").await.unwrap();
+        (secret.is_none() && scope.document(&steady).await.is_none()).then_some(())
+    })
     .await;
 }
 
@@ -158,7 +161,7 @@ async fn without_its_record_a_key_reports_it_and_is_minted_anew_only_when_the_re
     let scope = cluster.scope_of(NAMESPACE.to_owned()).await;
     scope.kubectl(&["create", "namespace", NAMESPACE]);
     std::fs::write(folder.path().join("backup/operator.json"), NOTHING).unwrap();
-    // A Secret that is not restored is not replaced either.
+    // The operator does not replace a Secret that the backup lacks.
     std::fs::write(folder.path().join("backup/delivered.json"), NOTHING).unwrap();
     follow(&cluster, &folder, "restore");
     let message = scope.refused("steady", "RestoreIncomplete").await;
@@ -186,18 +189,21 @@ async fn records_that_come_before_their_keys_wait_for_them() {
     let keys = std::fs::read(&kept).unwrap();
     std::fs::write(&kept, NOTHING).unwrap();
     follow(&cluster, &folder, "restore");
-    eventually("a restart has seen the credential records", async || {
-        let all = scope
-            .operator_secrets()
-            .list(&ListParams::default())
-            .await
-            .unwrap();
-        let credential_records = all
-            .items
-            .iter()
-            .filter(|s| s.type_.as_deref() == Some(names::VERIFIER_SECRET_TYPE));
-        (credential_records.count() == 3).then_some(())
-    })
+    eventually(
+        "the operator has read the credential records after the restart",
+        async || {
+            let all = scope
+                .operator_secrets()
+                .list(&ListParams::default())
+                .await
+                .unwrap();
+            let credential_records = all
+                .items
+                .iter()
+                .filter(|s| s.type_.as_deref() == Some(names::VERIFIER_SECRET_TYPE));
+            (credential_records.count() == 3).then_some(())
+        },
+    )
     .await;
     operator.terminate().await;
     let operator = cluster.operator(&["--restore"]);

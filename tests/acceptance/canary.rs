@@ -5,8 +5,8 @@ use kube::api::ListParams;
 
 use crate::support::{Cluster, eventually};
 
-/// A whole life at trace level and full hashing cost; then everything that the operator wrote, and
-/// everything that the API shows outside of Secrets, is searched for the values.
+/// Runs the whole life of a key at trace level and full hashing cost. Then searches for the secrets in everything
+/// that the operator wrote, and in everything that the API shows outside of Secrets.
 #[tokio::test]
 async fn a_secret_is_in_no_log_event_status_metric_or_audit_line() {
     let cluster = Cluster::start();
@@ -37,7 +37,7 @@ async fn a_secret_is_in_no_log_event_status_metric_or_audit_line() {
     );
     scope.ready("ci").await;
     let metrics = operator.get("/metrics").unwrap().1;
-    let events = eventually("Events are there", async || {
+    let events = eventually("the API server has the Events", async || {
         let events = scope.kubectl(&["get", "events", "-o", "yaml"]);
         (events.contains("Issued") && events.contains("Replaced")).then_some(events)
     })
@@ -72,7 +72,7 @@ async fn a_secret_is_in_no_log_event_status_metric_or_audit_line() {
             for value in [&random, &encoded, &hash] {
                 assert!(
                     !text.contains(value.as_str()),
-                    "a secret or hash is in the {place}"
+                    "the {place} contains a secret or hash"
                 );
             }
         }

@@ -51,7 +51,7 @@ async fn explain_is_a_manual() {
     let scope = Scope::shared().await;
     // The API server publishes the schema of a new definition a moment after it serves it.
     let explain = async |field: &str| {
-        eventually("the schema is published", async || {
+        eventually("the API server publishes the schema", async || {
             scope.try_kubectl(&["explain", field])
         })
         .await

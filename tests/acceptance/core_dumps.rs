@@ -12,14 +12,14 @@ use tempfile::TempDir;
 
 use crate::support::{eventually, plugin_file};
 
-/// A group that is not that of root: the kernel shows what is not to be dumped as root's.
+/// A group that is not root's: the kernel shows the files of a process that must not be dumped as owned by root.
 const NOT_ROOT: u32 = 65_534;
-/// A cluster without an API server. The processes wait for it.
+/// A kubeconfig without an API server behind it. The processes wait for one.
 const NOWHERE: &str = "{apiVersion: v1, kind: Config, current-context: c, \
     clusters: [{name: c, cluster: {server: 'http://127.0.0.1:1'}}], users: [{name: u, user: {}}], \
     contexts: [{name: c, context: {cluster: c, user: u}}]}";
 
-/// A process that may dump as much as it likes, as far as its parent is asked.
+/// A process that inherits an unlimited core file size.
 struct Started {
     child: Child,
     folder: TempDir,
@@ -47,7 +47,7 @@ impl Started {
         Self { child, folder }
     }
 
-    /// Whether it may write no core dump, and whether the kernel gives its memory to nobody but root.
+    /// Whether the process may write no core dump, and whether only root may read its memory.
     fn is_closed(&self) -> (bool, bool) {
         let process = Path::new("/proc").join(self.child.id().to_string());
         let limits = std::fs::read_to_string(process.join("limits")).unwrap();
@@ -62,7 +62,7 @@ impl Started {
         )
     }
 
-    /// Ends it as a failed assertion of the C library would; returns whether it left a core dump.
+    /// Aborts the process, as a failed assertion of the C library does. Returns whether it left a core dump.
     fn abort(&mut self) -> bool {
         let pid = Pid::from_child(&self.child);
         kill_process(pid, Signal::ABORT).unwrap();
@@ -93,15 +93,16 @@ async fn no_process_leaves_a_core_dump_or_shows_its_memory_to_its_user() {
         (plugin, &["inspect"]),
     ] {
         let mut process = Started::new(program, arguments);
-        eventually(&format!("{arguments:?} is closed"), async || {
-            (process.is_closed() == (true, true)).then_some(())
-        })
+        eventually(
+            &format!("{arguments:?} has disabled core dumps"),
+            async || (process.is_closed() == (true, true)).then_some(()),
+        )
         .await;
         assert!(!process.abort(), "{arguments:?} left a core dump");
     }
 }
 
-/// Without this, the test above would prove nothing.
+/// Checks that the test above would notice a core dump.
 #[test]
 fn a_process_that_does_not_turn_them_off_is_seen() {
     let mut process = Started::new("cat", &[]);

@@ -29,7 +29,7 @@ async fn all_active(scope: &Scope<'_>) -> Vec<ApiKey> {
     .await
 }
 
-/// Checks that each key has one delivered secret, which verifies, and one credential record.
+/// Checks that each key has one delivered secret, which its credential record proves, and one credential record.
 async fn assert_all_sound(scope: &Scope<'_>) {
     let mut secrets = BTreeSet::new();
     for key in all_active(scope).await {

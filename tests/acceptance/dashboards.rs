@@ -9,9 +9,9 @@ use serde_json::Value;
 
 use crate::support::{Login, Scope};
 
-/// Words of the query language that no parenthesis follows.
+/// Keywords of the query language that no parenthesis follows.
 const KEYWORDS: [&str; 6] = ["and", "or", "unless", "offset", "bool", "inf"];
-/// Words whose parentheses hold names of labels.
+/// Keywords whose parentheses hold names of labels.
 const BEFORE_LABELS: [&str; 6] = [
     "by",
     "without",
@@ -81,9 +81,9 @@ fn outside(query: &str) -> String {
     text
 }
 
-/// Names of the series that a query asks for.
+/// The names of the series in a query.
 fn series(query: &str) -> BTreeSet<String> {
-    // `label_values(series, label)` is Grafana's.
+    // `label_values(series, label)` is a function of Grafana.
     let query = query.strip_prefix("label_values(").map_or_else(
         || query.to_owned(),
         |rest| rest.rsplit_once(',').unwrap().0.to_owned(),
@@ -107,7 +107,7 @@ fn series(query: &str) -> BTreeSet<String> {
     names
 }
 
-/// Metrics that are there once something failed, as nothing does here.
+/// Metrics that exist only after a failure. This test has none.
 fn of_failures() -> String {
     let metrics = Metrics::new();
     let _running = metrics.reconcile_begins("apikey");
@@ -116,7 +116,7 @@ fn of_failures() -> String {
     metrics.encode().unwrap()
 }
 
-/// Names of the series of a text of `/metrics`.
+/// The names of the series in a response of `/metrics`.
 fn exported(text: &str) -> BTreeSet<String> {
     let types = text.lines().filter_map(|line| {
         let (name, kind) = line.strip_prefix("# TYPE ")?.split_once(' ')?;
@@ -147,7 +147,7 @@ fn names_are_found_in_queries() {
 async fn dashboard_and_alerts_ask_only_for_what_is_exported() {
     let scope = Scope::shared().await;
     let server = Scope::token_server().await;
-    // A metric with labels is exported once it has counted something.
+    // A metric with labels is exported after its first count.
     let old = Login::of(
         &scope
             .usable(server, "ci", "rotation: {everyDays: 30}")
@@ -180,14 +180,17 @@ async fn dashboard_and_alerts_ask_only_for_what_is_exported() {
         .iter()
         .filter(|(name, _)| !known.contains(*name))
         .collect();
-    assert!(unknown.is_empty(), "not exported: {unknown:#?}");
-    // What is exported for people to look at is shown to them.
+    assert!(unknown.is_empty(), "these are not exported: {unknown:#?}");
+    // Each exported metric is in an alert or a panel.
     let unasked: Vec<_> = known
         .iter()
         .filter(|name| name.starts_with("apikey") && !name.ends_with("_sum"))
         .filter(|name| !asked.contains_key(*name))
         .collect();
-    assert!(unasked.is_empty(), "in no alert and no panel: {unasked:?}");
+    assert!(
+        unasked.is_empty(),
+        "these are in no alert and no panel: {unasked:?}"
+    );
 }
 
 #[test]
@@ -212,7 +215,13 @@ fn every_alert_has_instructions_and_is_tested() {
         assert_eq!(annotations["runbook_url"], anchor.as_str());
         let fires = format!("ALERTS{{alertname=\"{name}\", alertstate=\"firing\"}}");
         let found = tests.matches(&fires).count();
-        assert!(found >= 2, "{name} is not seen to fire and not to fire");
+        assert!(
+            found >= 2,
+            "the tests lack a case in which {name} fires, or one in which it does not"
+        );
     }
-    assert!(headings.is_empty(), "no such alerts: {headings:?}");
+    assert!(
+        headings.is_empty(),
+        "the runbook has headings for unknown alerts: {headings:?}"
+    );
 }

@@ -6,17 +6,20 @@ use kube::api::DeleteParams;
 use crate::support::{Cluster, Operator, Scope, api_requests, eventually, run};
 
 async fn gone(scope: &Scope<'_>, key: &ApiKey) {
-    eventually("the delivered Secret is collected", async || {
-        scope
-            .secrets()
-            .get_opt(key.secret_name())
-            .await
-            .unwrap()
-            .is_none()
-            .then_some(())
-    })
+    eventually(
+        "the garbage collector removes the delivered Secret",
+        async || {
+            scope
+                .secrets()
+                .get_opt(key.secret_name())
+                .await
+                .unwrap()
+                .is_none()
+                .then_some(())
+        },
+    )
     .await;
-    eventually("the credential record is swept", async || {
+    eventually("the sweeper removes the credential record", async || {
         scope.document(key).await.is_none().then_some(())
     })
     .await;
@@ -31,9 +34,9 @@ async fn a_deleted_key_is_gone_at_once_and_its_secret_and_record_follow() {
     scope.kubectl(&["delete", "apikey", "ci", "--timeout=5s"]);
     gone(&scope, &key).await;
     let key_id = key.status.unwrap().key_id.unwrap();
-    // The line of a revocation follows the removal of the credential record.
+    // The operator logs a revocation after it has removed the credential record.
     eventually(
-        "both are in the audit lines, and nothing else",
+        "the audit lines have both actions and no others",
         async || {
             let lines = Scope::operator(Operator::audit);
             let of_key = lines.iter().filter(|line| line["keyId"] == key_id.as_str());
@@ -68,20 +71,26 @@ async fn a_key_deleted_in_the_middle_of_a_rotation_leaves_no_record() {
     let key = scope.ready("ci").await;
     let request = (names::ANNOTATION_ROTATE_REQUESTED_AT, "1");
     scope.annotate("ci", &[request]).await;
-    eventually("a new secret is about to be delivered", async || {
-        let document = scope.document(&key).await.unwrap();
-        (!document.pending.is_empty()).then_some(())
-    })
+    eventually(
+        "the operator is about to deliver a new secret",
+        async || {
+            let document = scope.document(&key).await.unwrap();
+            (!document.pending.is_empty()).then_some(())
+        },
+    )
     .await;
     let parameters = DeleteParams::default();
     scope.keys().delete("ci", &parameters).await.unwrap();
-    // As the garbage collector would, by and by.
+    // The garbage collector would do this a while later.
     scope.secrets().delete("ci", &parameters).await.unwrap();
-    eventually("the rotation goes on to the delivered Secret", async || {
-        let requests = api_requests(&cluster, "apikey-operator");
-        let mut applied = requests.iter().filter(|request| request.verb == "patch");
-        applied.any(|request| request.name == "ci").then_some(())
-    })
+    eventually(
+        "the rotation continues with the delivered Secret",
+        async || {
+            let requests = api_requests(&cluster, "apikey-operator");
+            let mut applied = requests.iter().filter(|request| request.verb == "patch");
+            applied.any(|request| request.name == "ci").then_some(())
+        },
+    )
     .await;
     eventually("the rotation has ended", async || {
         let series = r#"controller_runtime_active_workers{controller="apikey"}"#;
@@ -101,7 +110,7 @@ async fn a_key_whose_deletion_no_watch_has_reported_gets_no_further_secret() {
     let (keys, secrets) = (scope.keys(), scope.secrets());
     let namespace = scope.namespace.clone();
     drop(scope);
-    // An open watch goes on when a right is taken away.
+    // An open watch continues after the right to watch is revoked.
     let rules = r#"[{"op": "test", "path": "/rules/3/resources/0", "value": "apikeys"},
         {"op": "replace", "path": "/rules/3/verbs", "value": ["get"]}]"#;
     run(cluster.control_plane.kubectl().args([
@@ -117,7 +126,7 @@ async fn a_key_whose_deletion_no_watch_has_reported_gets_no_further_secret() {
     operator.logged(r#"cannot list resource "apikeys""#).await;
     let parameters = DeleteParams::default();
     keys.delete("ci", &parameters).await.unwrap();
-    // As the garbage collector would, by and by.
+    // The garbage collector would do this a while later.
     let _ = secrets.delete("ci", &parameters).await;
     let asked = |verb, resource, code| {
         let requests = api_requests(&cluster, "apikey-operator");
@@ -128,11 +137,11 @@ async fn a_key_whose_deletion_no_watch_has_reported_gets_no_further_secret() {
         asked.count()
     };
     eventually(
-        "the controller looks whether the key is there",
+        "the controller asks the API server for the key",
         async || (asked("get", "apikeys", 404) > 0).then_some(()),
     )
     .await;
-    eventually("nothing more is done for it", async || {
+    eventually("the controller is done with the key", async || {
         let series = r#"controller_runtime_active_workers{controller="apikey"}"#;
         (operator.metric(series)? == 0.0).then_some(())
     })
@@ -159,9 +168,10 @@ async fn a_key_made_again_under_its_name_gets_a_new_id_and_never_the_old_secret(
     assert_ne!(first.metadata.uid, second.metadata.uid);
     assert_ne!(after.data("key-id"), before.data("key-id"));
     assert_ne!(after.data("secret"), before.data("secret"));
-    eventually("the first credential record is swept", async || {
-        scope.document(&first).await.is_none().then_some(())
-    })
+    eventually(
+        "the sweeper removes the first credential record",
+        async || scope.document(&first).await.is_none().then_some(()),
+    )
     .await;
     scope
         .credential(&scope.ready("ci").await)
@@ -183,7 +193,7 @@ async fn deleting_a_namespace_is_not_held_up() {
     scope.kubectl(&["delete", "namespace", &scope.namespace, "--timeout=25s"]);
     for key in keys {
         let name = names::record_secret(key.metadata.uid.as_deref().unwrap());
-        eventually("the credential record is swept", async || {
+        eventually("the sweeper removes the credential record", async || {
             scope
                 .operator_secrets()
                 .get_opt(&name)

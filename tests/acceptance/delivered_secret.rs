@@ -61,14 +61,14 @@ async fn a_changed_template_changes_labels_and_not_the_value() {
     let key = scope.ready("ci").await;
     let before = scope.credential(&key).await.data("secret");
     scope.apply_key("ci", "secret: {template: {labels: {team: c}}}");
-    eventually("the template is applied", async || {
+    eventually("the Secret has the template's labels", async || {
         let secret = scope.delivered("ci").await;
         let labels = labels(&secret);
         (labels["team"] == "c" && !labels.contains_key("gone")).then_some(())
     })
     .await;
     scope.apply_key("ci", "");
-    eventually("the template is gone", async || {
+    eventually("the Secret has lost the template's labels", async || {
         (!labels(&scope.delivered("ci").await).contains_key("team")).then_some(())
     })
     .await;
@@ -95,7 +95,7 @@ async fn a_secret_of_somebody_else_is_never_touched() {
     assert_eq!(
         phase(&scope, "ci").await,
         Some(Phase::Active),
-        "a secret was minted"
+        "the operator minted a secret"
     );
 
     scope.kubectl(&["delete", "secret", "ci"]);
@@ -116,7 +116,7 @@ async fn two_keys_for_one_secret_the_second_is_refused() {
     assert_eq!(
         phase(&scope, "two").await,
         Some(Phase::Pending),
-        "no secret was minted"
+        "the operator minted no secret"
     );
     let one = scope.ready("one").await;
     scope.credential(&one).await.assert_sound();
@@ -135,10 +135,7 @@ async fn a_removed_secret_comes_back_as_the_next_revision() {
     assert_ne!(after.data("secret"), before.data("secret"));
     assert_eq!(after.data("key-id"), before.data("key-id"));
     let previous = after.document.previous.as_ref().unwrap();
-    assert!(
-        before.proves(previous),
-        "the removed secret is not accepted for the overlap"
-    );
+    assert!(before.proves(previous), "the removed secret has no overlap");
     assert_eq!(key.status.unwrap().previous_secret.unwrap().revision, 1);
 }
 
@@ -170,7 +167,7 @@ async fn labels_annotations_and_data_of_others_survive_a_new_value() {
         "-p",
         r#"{"stringData":{"theirs":"3"}}"#,
     ]);
-    // A verifier annotation that names nothing makes the operator deliver anew.
+    // If the `verifier` annotation names no entry, the operator delivers a new secret.
     let annotation = format!("{}=0000000000000000", names::ANNOTATION_VERIFIER);
     scope.kubectl(&["annotate", "--overwrite", "secret", "ci", &annotation]);
     let key = scope.key("ci", "replaced", revision(2)).await;
@@ -262,7 +259,7 @@ async fn a_secret_whose_labels_somebody_takes_is_watched_all_the_same() {
     ] {
         let edit = json!({"metadata": {"labels": edit}}).to_string();
         scope.kubectl(&["patch", "secret", "ci", "--type=merge", "--patch", &edit]);
-        eventually("the labels are back", async || {
+        eventually("the operator restores the labels", async || {
             let secret = scope.delivered("ci").await;
             let labels = labels(&secret);
             let back = labels.get(by)? == names::MANAGED_BY
@@ -322,11 +319,14 @@ async fn a_value_that_nobody_is_known_to_have_written_is_replaced() {
     std::fs::write(file.path(), copy).unwrap();
     let file = file.path().to_str().unwrap();
     scope.kubectl(&["replace", "--force", "-f", file]);
-    eventually("a copy of an earlier value is replaced", async || {
-        let key = scope.ready("ci").await;
-        let now = scope.credential(&key).await;
-        (now.proves(&now.document.current)).then_some(())
-    })
+    eventually(
+        "the operator replaces a copy of an earlier value",
+        async || {
+            let key = scope.ready("ci").await;
+            let now = scope.credential(&key).await;
+            (now.proves(&now.document.current)).then_some(())
+        },
+    )
     .await;
 }
 
@@ -341,7 +341,7 @@ async fn a_value_that_somebody_edits_is_replaced_and_a_template_that_somebody_ed
     let before = scope.credential(&scope.ready("ci").await).await;
     for label in ["team=other", "team-"] {
         scope.kubectl(&["label", "secret", "ci", "--overwrite", label]);
-        eventually("the label is as in the template", async || {
+        eventually("the Secret has the label of the template", async || {
             (labels(&scope.delivered("ci").await).get("team")? == "a").then_some(())
         })
         .await;

@@ -10,7 +10,7 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 
 use crate::support::{Cluster, Login, Scope, contains, is_stored, run};
 
-/// A private key in a file of the cluster's folder, and its public key.
+/// A file with a private key, in the cluster's folder, and the public key.
 fn age_keygen(cluster: &Cluster, name: &str) -> (std::path::PathBuf, String) {
     let file = cluster.control_plane.dir().join(name);
     let tool = || cluster.control_plane.command("age-keygen");
@@ -19,7 +19,7 @@ fn age_keygen(cluster: &Cluster, name: &str) -> (std::path::PathBuf, String) {
     (file, public)
 }
 
-/// Opens an age file with the reference implementation.
+/// Decrypts an age file with the reference implementation.
 fn age_decrypt(cluster: &Cluster, identity: &Path, sealed: &str) -> Option<String> {
     let mut age: Command = cluster.control_plane.command("age");
     age.arg("-d").arg("-i").arg(identity);
@@ -40,7 +40,7 @@ fn age_decrypt(cluster: &Cluster, identity: &Path, sealed: &str) -> Option<Strin
         .then(|| String::from_utf8(output.stdout).unwrap())
 }
 
-/// Whether the text was ever written by etcd: its log holds all writes, its database what is left.
+/// Whether etcd ever wrote the text. Its log has all writes, and its database has the current state.
 fn was_ever_stored(cluster: &Cluster, text: &str) -> bool {
     let mut folders = vec![cluster.control_plane.dir().join("etcd")];
     let mut found = false;
@@ -56,7 +56,7 @@ fn was_ever_stored(cluster: &Cluster, text: &str) -> bool {
             }
         }
     }
-    assert!(files >= 2, "the log and the database");
+    assert!(files >= 2, "etcd has no log or no database");
     found
 }
 
@@ -81,7 +81,7 @@ async fn the_value_is_never_in_etcd_and_each_recipient_opens_it_with_age() {
         assert!(!data.contains_key("secret"));
         assert_eq!(data["USER"].0, b"ci");
         let armored = String::from_utf8(data["secret.age"].0.clone()).unwrap();
-        let value = age_decrypt(&cluster, &one, &armored).expect("one opens it");
+        let value = age_decrypt(&cluster, &one, &armored).expect("the first identity decrypts it");
         assert_eq!(
             age_decrypt(&cluster, &other, &armored).as_ref(),
             Some(&value)
@@ -115,14 +115,17 @@ async fn the_value_is_never_in_etcd_and_each_recipient_opens_it_with_age() {
         .data("secret");
     assert!(
         was_ever_stored(&cluster, &clear),
-        "the search finds what was written"
+        "the search does not find a text that etcd wrote"
     );
     for value in opened {
         assert!(!is_stored(&cluster, &value));
-        assert!(!was_ever_stored(&cluster, &value), "in clear");
+        assert!(
+            !was_ever_stored(&cluster, &value),
+            "etcd stored the value in clear"
+        );
         assert!(
             !was_ever_stored(&cluster, &BASE64.encode(&value)),
-            "in base64"
+            "etcd stored the value in base64"
         );
     }
 }

@@ -123,11 +123,15 @@ async fn sub_organizations_and_tokens_may_change_at_any_time() {
     ] {
         scope.apply_key("ci", more);
         let key = scope.ready("ci").await;
-        assert_eq!(key.status.unwrap().revision, Some(1), "the secret stays");
+        assert_eq!(
+            key.status.unwrap().revision,
+            Some(1),
+            "the key keeps its secret"
+        );
     }
 }
 
-/// Refused at creation, with the fix in the message.
+/// Checks that the API server refuses these at creation, with the fix in the message.
 #[tokio::test]
 async fn nonsense_is_refused_at_creation_with_the_fix() {
     let scope = Scope::shared().await;

@@ -4,7 +4,7 @@ use apikey_api::{ApiKey, names};
 
 use crate::support::{Scope, eventually};
 
-/// Writes the last use as the token server does.
+/// Writes `lastUsedAt` as the token server does.
 fn use_at(scope: &Scope<'_>, time: &str) {
     let patch = format!(
         "{{\"apiVersion\": \"apikey-operator.dev/v1alpha1\", \"kind\": \"ApiKey\", \
@@ -44,12 +44,15 @@ async fn the_last_use_survives_the_controllers_writes_and_causes_none() {
     let later = "2020-01-01T00:10:00Z";
     use_at(&scope, later);
     let version = scope.ready("ci").await.metadata.resource_version;
-    // The controller works on news in their order: with the other key ready, it has seen the last
+    // The controller handles watch events in order. When the other key is ready, it has handled the last
     // use of this one.
     scope.apply_key("other", "");
     scope.ready("other").await;
     let quiet = scope.ready("ci").await;
-    assert_eq!(quiet.metadata.resource_version, version, "it wrote");
+    assert_eq!(
+        quiet.metadata.resource_version, version,
+        "the controller wrote the status"
+    );
     assert_eq!(last_use(&quiet), later);
 
     scope.apply_key("ci", "");
@@ -64,14 +67,17 @@ async fn the_last_use_survives_the_controllers_writes_and_causes_none() {
     let fields = serde_json::to_string(&owner.fields_v1).unwrap();
     assert!(fields.contains("f:lastUsedAt"), "{fields}");
 
-    let reasons = eventually("an Event for each change of the spec", async || {
-        let path = "-o=jsonpath={.items[*].reason}";
-        let of_key = "--field-selector=regarding.name=ci";
-        let text = scope.kubectl(&["get", "events.events.k8s.io", of_key, path]);
-        let mut reasons: Vec<_> = text.split_whitespace().map(str::to_owned).collect();
-        reasons.sort();
-        (reasons.len() >= 3).then_some(reasons)
-    })
+    let reasons = eventually(
+        "the API server has an Event for each change of the spec",
+        async || {
+            let path = "-o=jsonpath={.items[*].reason}";
+            let of_key = "--field-selector=regarding.name=ci";
+            let text = scope.kubectl(&["get", "events.events.k8s.io", of_key, path]);
+            let mut reasons: Vec<_> = text.split_whitespace().map(str::to_owned).collect();
+            reasons.sort();
+            (reasons.len() >= 3).then_some(reasons)
+        },
+    )
     .await;
     assert_eq!(reasons, ["Issued", "Updated", "Updated"]);
     let wide = scope.kubectl(&["get", "apikey", "ci", "-o", "wide", "--no-headers"]);

@@ -10,10 +10,10 @@ use crate::support::{Cluster, OPERATOR_NAMESPACE, Operator, Scope, eventually, r
 
 const LEADING: &str = "Leading: reconciling";
 const NO_LONGER: &str = "No longer leading";
-/// A holder that doesn't renew is replaced after 15 seconds, and there are retries.
+/// A standby takes over 15 seconds after the last renewal. It also waits between two attempts.
 const TAKEOVER: Duration = Duration::from_secs(20);
 
-/// kubectl for the Lease.
+/// Runs kubectl for the Lease.
 fn lease(cluster: &Cluster, verb: &str, more: &[&str]) -> String {
     run(cluster
         .control_plane
@@ -41,21 +41,21 @@ fn holder(cluster: &Cluster) -> Option<String> {
 
 async fn renewed(cluster: &Cluster) -> Value {
     let before = spec(cluster)["renewTime"].clone();
-    eventually("the lease is renewed", async || {
+    eventually("the leader renews the lease", async || {
         let now = spec(cluster);
         (now["renewTime"] != before && holder(cluster).is_some()).then_some(now)
     })
     .await
 }
 
-/// When the process logged this text last.
+/// The last time at which the process logged this text.
 fn logged_at(operator: &Operator, text: &str) -> Option<Timestamp> {
     let log = operator.stderr();
     let line = log.lines().rfind(|line| line.contains(text))?;
     Some(line.split(' ').next()?.parse().unwrap())
 }
 
-/// Waits until the process leads; returns how long after the given time that began.
+/// Waits until the process leads. Returns the time from the given one until then.
 async fn leads_after(operator: &Operator, since: Timestamp) -> Duration {
     operator.logged(LEADING).await;
     let began = logged_at(operator, LEADING).unwrap();
@@ -67,7 +67,7 @@ async fn pair(cluster: &Cluster) -> (Operator, Operator) {
     let leader = cluster.operator(&[]);
     leader.logged(LEADING).await;
     let standby = cluster.operator(&[]);
-    eventually("the other stands by", async || {
+    eventually("the other controller stands by", async || {
         (standby.get("/readyz")?.0 == 200).then_some(())
     })
     .await;
@@ -86,7 +86,7 @@ async fn a_deleted_lease_is_recreated_by_the_leader_and_can_be_acquired() {
     let (leader, standby) = pair(&cluster).await;
     let before = holder(&cluster);
     lease(&cluster, "delete", &[]);
-    eventually("the lease is there again", async || {
+    eventually("the lease exists again", async || {
         holder(&cluster).map(|_| ())
     })
     .await;
@@ -99,7 +99,7 @@ async fn a_deleted_lease_is_recreated_by_the_leader_and_can_be_acquired() {
     leader.kill();
     let killed = crate::support::now();
     let took = leads_after(&standby, killed).await;
-    println!("without leader and lease: the standby led after {took:.1?}");
+    println!("after a crash of the leader and a lost lease: the standby led after {took:.1?}");
     assert!(took < TAKEOVER, "{took:?}");
     let scope = cluster.scope().await;
     mints(&scope, "ci").await;
@@ -126,7 +126,7 @@ async fn no_content_of_the_lease_keeps_a_standby_from_leading() {
         assert!(took < TAKEOVER, "{content}: {took:?}");
         renewed(&cluster).await;
         standby.terminate().await;
-        assert_eq!(holder(&cluster), None, "the lease is given back");
+        assert_eq!(holder(&cluster), None, "the lease has no holder");
     }
 }
 
@@ -152,12 +152,12 @@ async fn a_leader_whose_lease_is_edited_holds_it_again_and_absurd_durations_end(
     );
     let edited = crate::support::now();
     leader.logged(NO_LONGER).await;
-    let holder = eventually("one of both leads again", async || {
+    let holder = eventually("one of the controllers leads again", async || {
         holder(&cluster).filter(|holder| holder != "mallory")
     })
     .await;
     let took = crate::support::now().duration_since(edited);
-    println!("a holder for 68 years: {holder} led after {took:.1?}");
+    println!("after a holder for 68 years: {holder} led after {took:.1?}");
     drop((leader, standby));
 }
 

@@ -18,17 +18,20 @@ use crate::support::{Login, Needle, Scope, eventually, form as encoded, found, n
 
 const RECIPIENT: &str = "age1zvkyg2lqzraa2lnjvqej32nkuu0ues2s82hzrye869xeexvn73equnujwj";
 
-/// Takes a step with a fresh secret, and looks for copies of it when the step is over.
+/// Runs a step with a new secret, and searches for copies of it afterwards.
 async fn leaves_no_copy(step: &str, take: impl AsyncFnOnce(&Secret)) {
     let secret = Secret::generate(&KeyId::from_entropy([1; 10])).unwrap();
     let needles = Needle::of_secret(secret.expose());
     take(&secret).await;
-    assert!(!found("self", &needles).unwrap().is_empty(), "it is there");
+    assert!(
+        !found("self", &needles).unwrap().is_empty(),
+        "the secret is in memory"
+    );
     drop(secret);
     assert_eq!(found("self", &needles).unwrap(), [""; 0], "{step}");
 }
 
-/// These bytes one after the other, without a copy of them anywhere else.
+/// Returns these bytes one after the other, and keeps no copy of them.
 fn joined(parts: &[&[u8]]) -> Zeroizing<Vec<u8>> {
     let length = parts.iter().map(|part| part.len()).sum();
     let mut joined = Zeroizing::new(Vec::with_capacity(length));
@@ -95,7 +98,7 @@ async fn what_is_done_with_a_secret_leaves_no_copy_of_it() {
     .await;
 }
 
-/// The peppers, which a process keeps: what finds them would find a secret.
+/// The peppers, which a process keeps. A search that finds them would also find a secret.
 async fn kept(scope: &Scope<'_>) -> Needle {
     let ring = scope
         .operator_secrets()
@@ -108,16 +111,19 @@ async fn kept(scope: &Scope<'_>) -> Needle {
     Needle::new("pepper", &pepper.as_bytes()[8..])
 }
 
-/// Waits until the process has nothing of these, and fails if what it keeps is not found either.
+/// Waits until the process has none of the needles. Fails if the search does not find the peppers that it keeps.
 async fn assert_wiped(who: &str, pid: &str, kept: Needle, secrets: &[Needle]) {
     match found(pid, &[kept]) {
-        Ok(found) => assert!(!found.is_empty(), "{who} keeps its peppers"),
+        Ok(found) => assert!(
+            !found.is_empty(),
+            "the search does not find the peppers of the {who}"
+        ),
         Err(error) => {
             println!("LEFT OUT: the memory of the {who}, which may not be read here: {error}");
             return;
         }
     }
-    eventually(&format!("the {who} has wiped the secrets"), async || {
+    eventually(&format!("the {who} wipes the secrets"), async || {
         let found = found(pid, secrets).unwrap();
         found.is_empty().then_some(())
     })

@@ -5,10 +5,10 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use crate::support::{Operator, Scope, eventually};
 
-/// The metrics of the shared operator once all of this is there: who reads a status may be faster than the
-/// operator that wrote it.
+/// Waits until the metrics of the shared operator have these lines. A test can read a status before
+/// the operator has updated its metrics.
 async fn metrics_with(lines: &[String]) -> String {
-    eventually(&format!("{lines:#?} are there"), async || {
+    eventually(&format!("the metrics have {lines:#?}"), async || {
         let (code, text) = Scope::operator(|operator| operator.get("/metrics"))?;
         assert_eq!(code, 200);
         lines.iter().all(|line| text.contains(line)).then_some(text)
@@ -84,7 +84,7 @@ async fn metrics_have_from_when_and_how_long_a_key_and_its_replaced_secret_are_v
     };
     let seconds = |time: Time| Some(time.0.as_second().to_string());
     let created = seconds(created);
-    eventually("the creation is told", async || {
+    eventually("the metrics have the creation time", async || {
         (of_key("apikey_creation_timestamp_seconds") == created).then_some(())
     })
     .await;
@@ -92,14 +92,15 @@ async fn metrics_have_from_when_and_how_long_a_key_and_its_replaced_secret_are_v
     assert_eq!(of_key(replaced), None);
     let status = scope.rotate("ci", "1").await.status.unwrap();
     let end = seconds(status.previous_secret.unwrap().valid_until);
-    eventually("the end of the replaced secret is told", async || {
-        (of_key(replaced) == end).then_some(())
-    })
+    eventually(
+        "the metrics have the end of the replaced secret",
+        async || (of_key(replaced) == end).then_some(()),
+    )
     .await;
     scope
         .annotate("ci", &[(names::ANNOTATION_DISCARD_PREVIOUS, "1")])
         .await;
-    eventually("the replaced secret is told of no more", async || {
+    eventually("the metrics have no replaced secret any more", async || {
         of_key(replaced).is_none().then_some(())
     })
     .await;
@@ -111,7 +112,7 @@ async fn events_cover_the_life_of_a_key_with_fixed_reasons() {
     scope.apply_key("ci", "roles: [viewer]");
     scope.ready("ci").await;
     scope.apply_key("ci", "roles: [operator]");
-    let describe = eventually("Events about the key", async || {
+    let describe = eventually("the API server has Events about the key", async || {
         let text = scope.kubectl(&["describe", "apikey", "ci"]);
         (text.contains("Issued") && text.contains("Updated")).then_some(text)
     })

@@ -63,7 +63,7 @@ async fn an_organization_that_is_deleted_closes_its_keys_and_one_that_comes_back
     let login = Login::of(&credential);
     let before = scope.delivered("ci").await.metadata.uid;
     scope.kubectl(&["delete", "organization", scope.org()]);
-    let refusal = "no token without the Organization";
+    let refusal = "the token server refuses the key without the Organization";
     eventually(refusal, async || {
         (server.token_of(&login).status == 401).then_some(())
     })
@@ -74,10 +74,13 @@ async fn an_organization_that_is_deleted_closes_its_keys_and_one_that_comes_back
     scope.ready("ci").await;
     server.token_for(&credential).await;
     assert_eq!(scope.delivered("ci").await.metadata.uid, before);
-    eventually("an Event says that it is usable again", async || {
-        let events = scope.kubectl(&["events", "--for", "apikey/ci", "-o", "json"]);
-        events.contains("\"Recovered\"").then_some(())
-    })
+    eventually(
+        "an Event reports that the key is usable again",
+        async || {
+            let events = scope.kubectl(&["events", "--for", "apikey/ci", "-o", "json"]);
+            events.contains("\"Recovered\"").then_some(())
+        },
+    )
     .await;
 }
 
@@ -198,7 +201,7 @@ async fn over_the_quota_the_oldest_keys_win_and_a_freed_place_is_taken_by_the_ne
     scope.ready("two").await;
 }
 
-/// Waits until a new object is younger than this one: creation times are whole seconds.
+/// Waits until a new object is younger than this one. Creation times are whole seconds.
 async fn next_second(key: &ApiKey) {
     let created = key
         .metadata
@@ -207,7 +210,7 @@ async fn next_second(key: &ApiKey) {
         .unwrap()
         .0
         .as_second();
-    eventually("the next second", async || {
+    eventually("the next second begins", async || {
         (apikey_client::clock::Clock::system().now().as_second() > created).then_some(())
     })
     .await;
@@ -261,10 +264,13 @@ async fn an_organization_reports_its_id_and_how_many_keys_it_has() {
     scope.apply_key("two", "");
     scope.apply_key("past", "expiry: '2020-01-01T00:00:00Z'");
     let organizations = Api::<Organization>::all(scope.client.clone());
-    let status = eventually("two active keys and an expired one", async || {
-        let status = organizations.get(scope.org()).await.unwrap().status?;
-        (status.active_keys == Some(2) && status.expired_keys == Some(1)).then_some(status)
-    })
+    let status = eventually(
+        "the organization counts two active keys and an expired one",
+        async || {
+            let status = organizations.get(scope.org()).await.unwrap().status?;
+            (status.active_keys == Some(2) && status.expired_keys == Some(1)).then_some(status)
+        },
+    )
     .await;
     let id = apikey_policy::default_organization_id(scope.org());
     assert_eq!(status.id, Some(id.to_string()));
@@ -285,22 +291,34 @@ async fn a_key_of_the_root_reports_which_sub_organizations_it_does_not_cover() {
         });
         key.await
     };
-    ready_with_message("not covering a sub-organization that is not there", true).await;
+    ready_with_message(
+        "without access to a sub-organization that does not exist",
+        true,
+    )
+    .await;
     let below =
         format!("{{parent: {root}, allowedNamespaces: {{from: Names, names: [elsewhere]}}}}");
     scope.declare(&sub, &below);
-    ready_with_message("covering it, whatever its own namespaces", false).await;
+    ready_with_message(
+        "with access to the sub-organization, although that one does not allow this namespace",
+        false,
+    )
+    .await;
     let other = format!(
         "{{parent: {root}, roles: [{{key: other}}], \
          allowedNamespaces: {{from: Names, names: [elsewhere]}}}}"
     );
     scope.declare(&sub, &other);
-    ready_with_message("without a role in it", true).await;
+    ready_with_message("without a role in the sub-organization", true).await;
     scope.apply_key("ci", &format!("subOrgs: [{{org: {sub}, roles: [other]}}]"));
-    let key = ready_with_message("covering it with a role of its catalogue", false).await;
-    assert_eq!(roles(&key), ["viewer"], "those in its own organization");
+    let key = ready_with_message("with a role of the sub-organization's catalogue", false).await;
+    assert_eq!(
+        roles(&key),
+        ["viewer"],
+        "the status has only the roles of its own organization"
+    );
     scope.kubectl(&["delete", "organization", &sub]);
-    ready_with_message("not covering it when it is gone", true).await;
+    ready_with_message("without access to the deleted sub-organization", true).await;
 }
 
 #[tokio::test]
@@ -367,5 +385,5 @@ async fn a_change_of_an_organization_has_those_looked_at_that_it_concerns_and_no
     scope.kubectl(&["delete", "organization", &root]);
     reason(&format!("{root}-sub"), "ParentNotFound").await;
     let looks = operator.metric(LOOKS).unwrap() - before;
-    assert!(looks < 20.0, "{looks} looks for four changes");
+    assert!(looks < 20.0, "{looks} reconciles for four changes");
 }

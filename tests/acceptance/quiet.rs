@@ -9,7 +9,7 @@ use crate::support::{ApiRequest, Cluster, api_requests, eventually, ready_reason
 const KEYS: usize = 200;
 const WATCHED_FOR: Duration = Duration::from_mins(1);
 
-/// Requests of the operator so far, those for the lease aside.
+/// The operator's requests so far, without those for the lease.
 fn requests(cluster: &Cluster) -> Vec<ApiRequest> {
     let mut requests = api_requests(cluster, "apikey-operator");
     requests.retain(|request| request.resource != "leases");
@@ -33,7 +33,7 @@ async fn a_minute_with_two_hundred_keys_passes_without_a_write_or_a_poll() {
         (list.len() == KEYS && list.iter().all(ready)).then_some(())
     })
     .await;
-    // What is still on its way (Events, the organization's numbers) arrives when it stands still.
+    // Late writes (Events, the organization's counts) have arrived when the number stays the same.
     let mut before = requests(&cluster).len();
     let mut tick = tokio::time::interval(Duration::from_secs(7));
     tick.tick().await;

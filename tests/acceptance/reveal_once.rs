@@ -36,12 +36,12 @@ async fn of_claims_at_once_one_has_the_secret_and_then_nothing_stored_has_it() {
     let value = waiting.data("secret");
     assert!(
         is_stored(&cluster, &value),
-        "the search finds what is there"
+        "the search does not find a text that etcd stores"
     );
 
     let claims = futures::future::join_all((0..8).map(|_| scope.claim("ci"))).await;
     let claimed: Vec<_> = claims.into_iter().flatten().collect();
-    assert_eq!(claimed.len(), 1, "one claim wins");
+    assert_eq!(claimed.len(), 1, "not exactly one claim succeeds");
     let data = claimed[0].data.as_ref().unwrap();
     assert_eq!(String::from_utf8(data["secret"].0.clone()).unwrap(), value);
 
@@ -65,7 +65,11 @@ async fn of_claims_at_once_one_has_the_secret_and_then_nothing_stored_has_it() {
     assert!(scope.claim("ci").await.is_none());
     let login = Login::of(&waiting);
     server.ready().await;
-    assert_eq!(server.token_of(&login).status, 200, "its holder can use it");
+    assert_eq!(
+        server.token_of(&login).status,
+        200,
+        "the token server refuses the claimed secret"
+    );
 
     operator.kill();
     let operator = cluster.operator(&[]);
@@ -83,7 +87,10 @@ async fn claimed_of(scope: &Scope<'_>, patch: &Value, expected: &str) {
     awaiting(scope, "ci", ONCE).await;
     let (params, patch) = (PatchParams::default(), Patch::Merge(patch));
     scope.secrets().patch("ci", &params, &patch).await.unwrap();
-    scope.claim("ci").await.expect("nobody else claims");
+    scope
+        .claim("ci")
+        .await
+        .expect("the secret was claimed already");
     let is_reported = |key: &ApiKey| {
         let status = key.status.as_ref();
         let delivered = status.and_then(|s| conditions::find(&s.conditions, conditions::DELIVERED));
@@ -120,7 +127,7 @@ async fn a_finalizer_that_keeps_what_nobody_can_change_is_reported() {
         let delivered = conditions::find(&status.conditions, conditions::DELIVERED);
         delivered.unwrap().message.contains("is kept nowhere")
     };
-    scope.key("ci", "told of the end", is_reported).await;
+    scope.key("ci", "reported as discarded", is_reported).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -142,7 +149,7 @@ async fn unclaimed_it_goes_at_its_time_and_comes_back_only_on_request() {
     scope.ready("ci").await;
     assert!(
         scope.secrets().get_opt("ci").await.unwrap().is_some(),
-        "too early"
+        "the operator removed the secret before its deadline"
     );
 
     clock.advance(200);
@@ -162,7 +169,7 @@ async fn removed_before_its_claim_it_counts_as_taken_and_is_not_minted_again() {
     awaiting(&scope, "ci", ONCE).await;
     scope.kubectl(&["delete", "secret", "ci"]);
     let key = scope
-        .key("ci", "told of the removal", |key| {
+        .key("ci", "reported as removed", |key| {
             delivered_reason(key) == "SecretRemoved"
         })
         .await;

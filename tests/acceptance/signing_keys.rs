@@ -28,7 +28,7 @@ fn kids(secret: &Secret) -> Vec<String> {
     kids.collect()
 }
 
-/// The Secret with the ring, once it is as `wanted`.
+/// Waits until the ring is as `wanted`. Returns its Secret.
 async fn stored(scope: &Scope<'_>, what: &str, wanted: impl Fn(&Secret) -> bool) -> Secret {
     let wanted = &wanted;
     eventually(&format!("the signing ring is {what}"), async || {
@@ -90,7 +90,7 @@ async fn the_ring_is_made_once_and_another_algorithm_joins_it_in_time() {
     );
     second.terminate().await;
 
-    // What others put on the Secret is theirs.
+    // The operator keeps what others add to the Secret.
     let label = json!({"metadata": {"labels": {"backup": "yes"}}});
     let secrets = scope.operator_secrets();
     secrets
@@ -179,7 +179,7 @@ async fn a_damaged_ring_is_left_alone_and_stops_nothing() {
         let private = keys["keys"][0]["key"].as_str().unwrap();
         assert!(!log.contains(&private[private.len() / 2..]));
     }
-    // The log is right: the running controller has the keys.
+    // The running controller still has the keys, as its log says.
     let (secret, namespace) = (names::SIGNING_KEYS_SECRET, OPERATOR_NAMESPACE);
     scope.kubectl(&["delete", "secret", secret, "-n", namespace]);
     let back = stored(&scope, "back", |secret| ring_json(secret) == json).await;
@@ -225,7 +225,10 @@ async fn keys_take_over_and_go_at_their_time_and_rivals_agree() {
     assert_eq!(kids(&shorter), [&*current_kid, &*next_kid]);
     for rival in &rivals {
         for kid in [&current_kid, &next_kid] {
-            eventually("a key takes over", async || signs(rival, kid).then_some(())).await;
+            eventually("the next key signs tokens", async || {
+                signs(rival, kid).then_some(())
+            })
+            .await;
         }
         assert!(!signs(rival, &dead_kid));
     }
@@ -236,7 +239,7 @@ async fn keys_take_over_and_go_at_their_time_and_rivals_agree() {
         shorter.metadata.resource_version
     );
 
-    // A ring that two make at once is one ring.
+    // If two controllers create a ring at once, there is one ring.
     drop(rivals);
     let (secret, namespace) = (names::SIGNING_KEYS_SECRET, OPERATOR_NAMESPACE);
     scope.kubectl(&["delete", "secret", secret, "-n", namespace]);

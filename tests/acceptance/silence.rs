@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use crate::support::{Cluster, Login, eventually};
 
-/// Longest time until a process sees again what changes.
+/// Longest time until a process sees changes again.
 const BLIND: Duration = Duration::from_secs(30);
 
 #[tokio::test(flavor = "multi_thread")]
@@ -49,7 +49,7 @@ async fn a_token_server_whose_connections_fall_silent_sees_changes_within_half_a
         tcp_proxy.silence();
         let silent = Instant::now();
         scope.kubectl(&["delete", "apikey", name]);
-        eventually("a deleted key is refused", async || {
+        eventually("the token server refuses a deleted key", async || {
             (server.token_of(login).status == 401).then_some(())
         })
         .await;
@@ -62,8 +62,8 @@ async fn a_token_server_whose_connections_fall_silent_sees_changes_within_half_a
 
 #[tokio::test]
 async fn more_watches_than_a_connection_takes_are_all_open() {
-    // Three watches of the controller and two of the token server for each; an API server takes 100
-    // streams on a connection.
+    // The controller has three watches for each namespace, and the token server has two. An API server accepts
+    // 100 streams on a connection.
     const NAMESPACES: usize = 60;
     let cluster = Cluster::start();
     let scope = cluster.scope().await;

@@ -6,7 +6,7 @@ use crate::support::{Cluster, eventually};
 async fn without_its_definitions_the_operator_waits_reports_it_and_heals() {
     let cluster = Cluster::start_without_crds();
     let operator = cluster.operator(&[]);
-    let (code, report) = eventually("the operator says that it waits", async || {
+    let (code, report) = eventually("the operator reports that it waits", async || {
         operator
             .get("/readyz")
             .filter(|(_, report)| report.contains("not installed"))

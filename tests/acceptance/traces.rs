@@ -21,15 +21,15 @@ const TRACE_ID: [u8; 16] = [
 ];
 const PARENT: [u8; 8] = [0xb7, 0xad, 0x6b, 0x71, 0x69, 0x20, 0x33, 0x31];
 const TRACEPARENT: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
-/// Sends batches at once rather than every five seconds.
+/// Sends a batch every 100 ms instead of every five seconds.
 const OFTEN: (&str, &str) = ("OTEL_BSP_SCHEDULE_DELAY", "100");
 
-/// What a collector got.
+/// The requests that a collector received.
 #[derive(Clone, Default)]
 struct Collector(Arc<Mutex<Vec<Bytes>>>);
 
 impl Collector {
-    /// Starts one that is there as long as the runtime; its address.
+    /// Starts a collector that runs as long as the runtime. Returns its address.
     async fn start(&self) -> String {
         let take = async |State(Self(got)): State<Self>, headers: HeaderMap, body: Bytes| {
             assert_eq!(headers["content-type"], "application/x-protobuf");
@@ -61,7 +61,7 @@ impl Collector {
             .collect()
     }
 
-    /// The first span that is like this, once it is there.
+    /// Waits for the first span that matches.
     async fn span(&self, what: &str, like: impl Fn(&str, &Span) -> bool) -> Span {
         eventually(what, async || {
             let mut spans = self.spans().into_iter();
@@ -72,7 +72,7 @@ impl Collector {
         .await
     }
 
-    /// Whether the text is anywhere in what was sent.
+    /// Whether the text is anywhere in the requests.
     fn has(&self, text: &str) -> bool {
         let requests = self.0.lock();
         let mut windows = requests.iter().flat_map(|body| body.windows(text.len()));
@@ -80,7 +80,7 @@ impl Collector {
     }
 }
 
-/// An attribute as text; empty if it is not there.
+/// An attribute as text, or an empty text without it.
 fn text(attributes: &[KeyValue], key: &str) -> String {
     let found = attributes.iter().find(|attribute| attribute.key == key);
     match found.and_then(|attribute| attribute.value.clone()) {
@@ -123,7 +123,7 @@ async fn reconciles_and_requests_are_traced_without_a_text_of_a_caller() {
     server.token_for(&credential).await;
 
     let reconcile = collector
-        .span("a reconcile that went well", |service, span| {
+        .span("a successful reconcile", |service, span| {
             service == "apikey-operator-controller"
                 && span.name == "reconcile"
                 && text(&span.attributes, "namespace") == scope.namespace
@@ -174,10 +174,10 @@ async fn reconciles_and_requests_are_traced_without_a_text_of_a_caller() {
         "text-of-the-caller",
         "User-Agent",
     ] {
-        assert!(!collector.has(value), "{value} is in the traces");
+        assert!(!collector.has(value), "the traces contain {value}");
     }
     let random = login.secret.rsplit_once('_').unwrap().1;
-    assert!(!collector.has(random), "a secret is in the traces");
+    assert!(!collector.has(random), "the traces contain a secret");
 }
 
 #[tokio::test]
@@ -197,7 +197,7 @@ async fn what_is_not_sent_yet_is_sent_at_the_end_under_the_name_of_the_environme
     assert_eq!(collector.spans(), []);
     server.process.terminate().await;
     collector
-        .span("a request, after the end", |service, span| {
+        .span("a request after the shutdown", |service, span| {
             service == "keys" && text(&span.attributes, "route") == "jwks"
         })
         .await;

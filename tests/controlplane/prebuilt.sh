@@ -1,23 +1,23 @@
 # shellcheck shell=bash
-# Finds programs of the control plane that this machine has already, and checks their versions.
-# Sourced by build.sh, which sets what shellcheck misses here.
+# Finds programs of the control plane on this machine, and checks their versions.
+# Sourced by build.sh, which sets the variables that shellcheck does not find here.
 # shellcheck disable=SC2154
 #
-# One folder is looked at:
+# The script uses one folder:
 #
-#   KUBEBUILDER_ASSETS=FOLDER  that folder. A program in it that cannot be used is an error; a program
-#                              that it lacks is built.
-#   KUBEBUILDER_ASSETS=        none: everything is built.
-#   not set                    what setup-envtest has downloaded for the pinned minor version. If a
-#                              program in it cannot be used, the folder is not taken.
+#   KUBEBUILDER_ASSETS=FOLDER  that folder. An unusable program in it is an error; a missing program
+#                              is built.
+#   KUBEBUILDER_ASSETS=        no folder: everything is built.
+#   not set                    the download of setup-envtest for the pinned minor version. If a
+#                              program in it is unusable, the whole folder is ignored.
 
 readonly ETCD_OLDEST=3.5 # with Kubernetes 1.33
-readonly HELM_MAJOR=4    # the only one that was tried
+readonly HELM_MAJOR=4    # the only tested one
 
 assets=        # the folder, or nothing
-assets_origin= # where its name comes from
-problem=       # why the last look at a program found it of no use
-advice=        # and what to do about that
+assets_origin= # the origin of its name
+problem=       # why the last checked program is unusable
+advice=        # how to fix that
 
 platform() {
     local os arch
@@ -50,11 +50,11 @@ find_assets() {
     if [ -n "${KUBEBUILDER_ASSETS+set}" ]; then
         [ -n "$KUBEBUILDER_ASSETS" ] || return 0
         assets_origin=KUBEBUILDER_ASSETS
-        # Relative names are those of the folder that the script was called in.
+        # A relative name is relative to the folder of the caller.
         assets=$(cd "$called_in" && cd "$KUBEBUILDER_ASSETS" 2>/dev/null && pwd) ||
             fail "KUBEBUILDER_ASSETS names no folder: $KUBEBUILDER_ASSETS" \
                 "fix: export KUBEBUILDER_ASSETS=\"\$(setup-envtest use -p path 1.$(minor_of "$version").x)\", or 'unset KUBEBUILDER_ASSETS' to build from source"
-        # Our own folder: its links would be replaced by links to themselves.
+        # Ignore our own folder, because its links would be replaced by links to themselves.
         if [ "$assets" -ef "$dir" ]; then assets=; fi
         return 0
     fi
@@ -63,7 +63,7 @@ find_assets() {
         [ -d "$candidate" ] || continue
         case ${candidate##*/} in
         "1.$(minor_of "$version")."*)
-            # The highest patch release: the one with the longest number, and of those the last.
+            # The highest patch release is the last one with the longest number.
             if [ -z "$assets" ] || [ "${#candidate}" -ge "${#assets}" ]; then assets=$candidate; fi
             ;;
         *) others="$others ${candidate##*/}" ;;
@@ -72,11 +72,11 @@ find_assets() {
     if [ -n "$assets" ]; then
         assets_origin=setup-envtest
     elif [ -n "$others" ]; then
-        note "setup-envtest has Kubernetes$others, which is not the pinned 1.$(minor_of "$version"): not taken"
+        note "setup-envtest has Kubernetes$others, which is not the pinned 1.$(minor_of "$version"): it is ignored"
     fi
 }
 
-# What a file is that does not run here, from its first bytes.
+# The kind of a file that does not run here, from its first bytes.
 kind_of() {
     local bytes
     bytes=$(od -An -tx1 -N20 "$1" 2>/dev/null | tr -d ' \n')
@@ -92,8 +92,8 @@ kind_of() {
     esac
 }
 
-# Sets `told` to the version that a program tells, such as 1.37.2; otherwise $problem and $advice. The
-# answer is remembered for as long as the file stays the same, so that a second look starts nothing.
+# Sets `found_version` to the version that a program prints, such as 1.37.2; otherwise $problem and $advice. The
+# answer is stored until the file changes, so that a second call starts no program.
 version_of() {
     local tool=$1 file=$2 arguments output file_is
     case $tool in
@@ -104,11 +104,11 @@ version_of() {
     esac
     file_is=$(ls -lLn "$file" 2>/dev/null || :)
     if [ -n "$file_is" ] && [ "$(sed -n 1p "$dir/.versions/$tool" 2>/dev/null)" = "$file_is" ]; then
-        told=$(sed -n 2p "$dir/.versions/$tool")
+        found_version=$(sed -n 2p "$dir/.versions/$tool")
         return 0
     fi
     if [ ! -e "$file" ]; then
-        problem="$file is a link to a file that is not there"
+        problem="$file is a link to a missing file"
         advice="remove the link to have $tool built"
         return 1
     fi
@@ -125,27 +125,27 @@ version_of() {
         if [ -n "$output" ]; then problem="$problem, and \`$tool $arguments\` says: ${output##*: "$file": }"; fi
         return 1
     fi
-    told=$(printf '%s\n' "$output" | sed -n 's/^[^0-9]*\([0-9][0-9]*\.[0-9][0-9]*\.[0-9][0-9]*\).*/\1/p' | head -n 1)
-    if [ -z "$told" ]; then
+    found_version=$(printf '%s\n' "$output" | sed -n 's/^[^0-9]*\([0-9][0-9]*\.[0-9][0-9]*\.[0-9][0-9]*\).*/\1/p' | head -n 1)
+    if [ -z "$found_version" ]; then
         case $tool in
-        # Those of a build from source tell none.
-        age | age-keygen) told=unknown ;;
+        # Programs that were built from source print none.
+        age | age-keygen) found_version=unknown ;;
         *)
-            problem="$file tells no version: \`$tool $arguments\` says: $(printf '%s\n' "$output" | head -n 1)"
+            problem="$file prints no version: \`$tool $arguments\` says: $(printf '%s\n' "$output" | head -n 1)"
             return 1
             ;;
         esac
     fi
     if [ -z "$planning" ]; then
         mkdir -p "$dir/.versions"
-        printf '%s\n%s\n' "$file_is" "$told" >"$dir/.versions/$tool"
+        printf '%s\n%s\n' "$file_is" "$found_version" >"$dir/.versions/$tool"
     fi
 }
 
 has() { [ -e "$assets/$1" ] || [ -L "$assets/$1" ]; }
 
-# fits TOOL VERSION: whether a program of that version can be used with the others; otherwise $problem.
-# Needs `apiserver`, the version of the kube-apiserver that is going to run.
+# fits TOOL VERSION: whether a program of that version works with the others; otherwise sets $problem.
+# Needs `apiserver`, the version of the kube-apiserver that will run.
 fits() {
     local tool=$1 minor api
     minor=$(minor_of "$2")
@@ -186,7 +186,7 @@ fits() {
     esac
 }
 
-# choose TOOL...: sets prebuilt, lines of "TOOL VERSION" that are taken from $assets.
+# choose TOOL...: sets prebuilt to lines of "TOOL VERSION" for the programs to take from $assets.
 choose() {
     local tool
     prebuilt=
@@ -202,20 +202,20 @@ choose() {
 }
 
 check_assets() {
-    local tool told found=''
+    local tool found_version found=''
     if has kube-apiserver; then
-        # It decides about kube-controller-manager and kubectl too.
+        # Its version also decides about kube-controller-manager and kubectl.
         case " $*" in
         *" kube"*)
-            version_of kube-apiserver "$assets/kube-apiserver" && fits kube-apiserver "$told" || return 1
-            apiserver=$told
+            version_of kube-apiserver "$assets/kube-apiserver" && fits kube-apiserver "$found_version" || return 1
+            apiserver=$found_version
             ;;
         esac
     fi
     for tool in "$@"; do
         if has "$tool"; then
-            version_of "$tool" "$assets/$tool" && fits "$tool" "$told" || return 1
-            prebuilt="$prebuilt$tool $told
+            version_of "$tool" "$assets/$tool" && fits "$tool" "$found_version" || return 1
+            prebuilt="$prebuilt$tool $found_version
 "
         else
             case $tool in
@@ -237,5 +237,5 @@ check_assets() {
     fi
 }
 
-# The version of a prebuilt program; nothing for one that is to be built.
+# The version of a prebuilt program; nothing for one that must be built.
 prebuilt_version() { printf '%s' "$prebuilt" | sed -n "s/^$1 //p"; }

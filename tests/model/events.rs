@@ -6,7 +6,7 @@ use apikey_credential::record::Claim;
 use super::state::{Key, Objects, State};
 use super::world::{UIDS, Uid, World};
 
-/// An object that a controller learns of.
+/// An object in the cache of a controller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Object {
     Key,
@@ -15,13 +15,13 @@ pub(crate) enum Object {
     Organization,
 }
 
-/// What people do.
+/// The edits of users.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Edit {
     AsksForRotation,
     DiscardsPrevious,
     RemovesSecret,
-    /// Takes it from the key.
+    /// Removes the Secret's owner reference.
     TakesSecret,
     ClaimsSecret,
     DeletesKey,
@@ -30,7 +30,7 @@ pub(crate) enum Edit {
 }
 
 impl State {
-    /// The cache of this controller takes in the present version of an object.
+    /// Updates the cache of this controller to the current version of an object.
     pub(crate) fn learn(&mut self, controller: usize, object: Object) {
         let cache = &mut self.controllers[controller].cache;
         let objects = &self.objects;
@@ -42,7 +42,7 @@ impl State {
         }
     }
 
-    /// What people can do now.
+    /// The edits that users can make now.
     pub(crate) fn possible_edits(&self, world: &World) -> Vec<Edit> {
         let Objects { key, delivered, .. } = &self.objects;
         let mut edits = vec![Edit::ChangesOrganization];
@@ -108,7 +108,7 @@ impl State {
                 self.history.replaced = None;
             }
             (Edit::RemovesSecret, ..) => {
-                // With a Secret of whose delivery nothing is recorded, its claim is lost.
+                // If the delivery of a Secret is not recorded, its removal loses the claim.
                 if !is_recorded && delivered.as_ref().is_some_and(|d| d.revealed_at.is_some()) {
                     self.history.claimed = None;
                 }

@@ -14,7 +14,7 @@ use super::state::{Controller, History, Key, Objects, State};
 use super::steps::{self, Answer};
 use super::world::{UIDS, Uid, World};
 
-/// Something that happens. Controllers are 0 and 1.
+/// An event. Controllers are 0 and 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Event {
     TimePasses,
@@ -22,22 +22,22 @@ pub(crate) enum Event {
     /// A user edits an object.
     Somebody(Edit),
     GarbageIsCollected,
-    /// The cache of a controller takes in the present version of an object.
+    /// The cache of a controller receives the current version of an object.
     Learns(usize, Object),
-    /// A controller sends the next request of its run, or begins one and sends the first.
+    /// A controller sends the next request of its run, or starts a run and sends the first.
     Sends(usize, Answer),
     /// The next request of a run never arrives: the run fails.
     Fails(usize),
-    /// A controller dies, and another takes its place.
+    /// A controller dies, and another one replaces it.
     Dies(usize),
     /// A controller removes the credential record of a deleted key.
     Sweeps(usize, Uid),
 }
 
-/// What is known of states, by a hash of what it depends on; by such a hash the checker tells states apart.
+/// Results about states, by a hash of the parts that they depend on. The checker also identifies states by hash.
 type Known = Mutex<BTreeMap<u64, bool>>;
 
-/// A world and what is known of it.
+/// A world and the results about its states.
 pub(crate) struct Explored {
     pub(crate) world: World,
     pub(crate) decisions: Decisions,
@@ -71,7 +71,7 @@ impl Explored {
     }
 }
 
-/// What is known of states that agree in this, or is found out now.
+/// The known result for states that agree in these parts, or a newly computed one.
 fn remembered(known: &Known, of: &impl Hash, find_out: impl FnOnce() -> bool) -> bool {
     let mut hasher = DefaultHasher::new();
     of.hash(&mut hasher);
@@ -155,7 +155,7 @@ impl Model for Explored {
 
     fn properties(&self) -> Vec<Property<Self>> {
         let mut properties = vec![
-            Property::always("what is delivered is accepted", |model: &Self, state| {
+            Property::always("a delivered secret is accepted", |model: &Self, state| {
                 promises::delivered_is_accepted(&model.world, state).is_ok()
             }),
             Property::always(
@@ -204,7 +204,7 @@ impl Model for Explored {
 }
 
 impl Explored {
-    /// The promises that this state breaks, in words.
+    /// Messages about the promises that this state breaks.
     pub(crate) fn broken(&self, state: &State) -> Vec<Broken> {
         let world = &self.world;
         let promises = [

@@ -10,7 +10,7 @@ use apikey_api::ApiKeyStatus;
 use apikey_credential::record::CredentialRecord;
 use serde::Serialize;
 
-/// A value that is stored once, so that states are small and quickly compared.
+/// A value that is stored once, so that states are small and comparisons are fast.
 pub(crate) struct Interned<T: 'static> {
     number: u32,
     value: &'static T,
@@ -22,7 +22,7 @@ pub(crate) static DOCUMENTS: LazyLock<Table<CredentialRecord>> = LazyLock::new(T
 pub(crate) static STATUSES: LazyLock<Table<ApiKeyStatus>> = LazyLock::new(Table::default);
 
 impl<T> Interned<T> {
-    /// `number` must differ from that of every other value of the type. The value stays until the process
+    /// `number` must be unique among the values of the type. The value stays until the process
     /// ends.
     pub(crate) fn new(number: usize, value: T) -> Self {
         Self {

@@ -8,7 +8,7 @@
     clippy::panic,
     clippy::print_stdout,
     clippy::unwrap_used,
-    reason = "a test fails at the first unexpected result, and prints the way to it"
+    reason = "a test fails at the first unexpected result, and prints the path to it"
 )]
 
 mod events;
@@ -30,7 +30,7 @@ use stateright::{Checker, CheckerBuilder, Expectation, HasDiscoveries, Model as 
 use explored::Explored;
 use world::World;
 
-/// The start; late enough to drop what was minted at the start; the key has expired.
+/// The start; the time at which secrets from the start are old enough to be dropped; the expiry of the key.
 const MOMENTS: &[u32] = &[0, 601, 7200];
 
 /// One controller, without faults and edits.
@@ -75,13 +75,13 @@ fn checker(world: World) -> CheckerBuilder<Explored> {
         .finish_when(HasDiscoveries::AnyFailures)
 }
 
-/// Explores the world in such an order that the shortest way to a broken promise is found.
+/// Explores the world breadth first, which finds the shortest path to a broken promise.
 fn explore(name: &str, world: World) {
     let begun = Instant::now();
     report(name, &checker(world).spawn_bfs().join(), begun);
 }
 
-/// Explores the world in such an order that only the states of one way at a time are in memory.
+/// Explores the world depth first, which keeps only the states of one path in memory.
 fn explore_far(name: &str, world: World) {
     let begun = Instant::now();
     let mut progress = std::io::stderr();
@@ -90,7 +90,7 @@ fn explore_far(name: &str, world: World) {
     report(name, &explored, begun);
 }
 
-/// Prints how far it went, and fails if a promise is broken.
+/// Prints the size of the exploration, and panics if a promise is broken.
 fn report(name: &str, explored: &impl Checker<Explored>, begun: Instant) {
     let model = explored.model();
     println!(

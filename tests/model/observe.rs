@@ -19,7 +19,7 @@ use super::record::{digest, uid};
 use super::state::{Decision, Delivered, Key, View};
 use super::world::{World, seconds, timestamp};
 
-/// Asks the operator's [`plan`], once for each thing observed: it is a pure function.
+/// Calls the operator's [`plan`] once for each observation. It is a pure function.
 #[derive(Default)]
 pub(crate) struct Decisions(RwLock<BTreeMap<View, Interned<Decision>>>);
 
@@ -40,7 +40,7 @@ impl Decisions {
         *decided.or_insert_with(|| Interned::new(number, decision))
     }
 
-    /// How many different things were observed.
+    /// The number of different observations.
     pub(crate) fn len(&self) -> usize {
         self.0.read().unwrap().len()
     }

@@ -11,10 +11,10 @@ use super::state::{Controller, Objects, State};
 use super::steps::{self, Answer};
 use super::world::{Seconds, SecretNumber, UIDS, World, timestamp};
 
-/// A broken promise, in words.
+/// A message about a broken promise.
 pub(crate) type Broken = String;
 
-/// Whether the token server accepts the secret, by what is stored.
+/// Whether the token server accepts the secret with this credential record.
 fn is_accepted(document: &CredentialRecord, secret: SecretNumber, now: Seconds) -> bool {
     let now = timestamp(now);
     let digest = digest(secret);
@@ -24,7 +24,7 @@ fn is_accepted(document: &CredentialRecord, secret: SecretNumber, now: Seconds) 
     now < document.expires_at.0 && entries.any(|entry| entry.digest() == digest && is_good(entry))
 }
 
-/// The secrets that a document knows.
+/// The secrets that a credential record proves.
 fn secrets(document: &CredentialRecord, minted: usize) -> impl Iterator<Item = SecretNumber> {
     let previous = document.previous.iter();
     let pending = document.pending.iter().map(|pending| &pending.entry);
@@ -34,7 +34,7 @@ fn secrets(document: &CredentialRecord, minted: usize) -> impl Iterator<Item = S
         .filter(move |secret| digests.contains(&digest(*secret)))
 }
 
-/// No delivered secret of a consumer is refused, unless a user requested its end.
+/// The token server accepts each delivered secret, unless a user requested its end.
 pub(crate) fn delivered_is_accepted(world: &World, state: &State) -> Result<(), Broken> {
     let now = world.moments[state.moment];
     let Some(delivered) = &state.objects.delivered else {
@@ -61,7 +61,7 @@ pub(crate) fn delivered_is_accepted(world: &World, state: &State) -> Result<(), 
     }
 }
 
-/// What a rotation replaced stays accepted for the overlap.
+/// A secret that a rotation replaced stays accepted for the overlap.
 pub(crate) fn overlap_is_kept(world: &World, state: &State) -> Result<(), Broken> {
     let now = world.moments[state.moment];
     let (Some((secret, until)), Some(key)) = (state.history.replaced, &state.objects.key) else {
@@ -88,7 +88,7 @@ pub(crate) fn one_secret_per_revision(state: &State) -> Result<(), Broken> {
         .ok_or_else(|| format!("delivered: {:?}", state.history.deliveries))
 }
 
-/// Nothing is accepted from the expiry on, and no write moves the expiry.
+/// The token server accepts no secret from the expiry on, and no write moves the expiry.
 pub(crate) fn nothing_outlives_the_key(world: &World, state: &State) -> Result<(), Broken> {
     let expiry = timestamp(world.expiry());
     for document in state.objects.records.iter().flatten() {
@@ -103,7 +103,7 @@ pub(crate) fn nothing_outlives_the_key(world: &World, state: &State) -> Result<(
     Ok(())
 }
 
-/// A key never takes over a secret, a document or a delivery of an earlier key of its name.
+/// A key never adopts a secret, a credential record or a delivery of an earlier key of its name.
 pub(crate) fn nothing_is_inherited(state: &State) -> Result<(), Broken> {
     let minted_for = &state.history.minted_for;
     for (uid, document) in (1..).zip(&state.objects.records) {
@@ -122,7 +122,7 @@ pub(crate) fn nothing_is_inherited(state: &State) -> Result<(), Broken> {
     }
 }
 
-/// The list of pending secrets is bounded, and revisions in a document differ.
+/// The list of pending secrets is bounded, and the revisions in a credential record differ.
 pub(crate) fn documents_are_sound(state: &State) -> Result<(), Broken> {
     for document in state.objects.records.iter().flatten() {
         let pending = document
@@ -142,10 +142,10 @@ pub(crate) fn documents_are_sound(state: &State) -> Result<(), Broken> {
     Ok(())
 }
 
-/// Most runs of a controller until all is at rest.
+/// The maximum number of runs of a controller until nothing changes.
 const PATIENCE: usize = 10;
 
-/// When nothing fails any more, one controller brings everything to rest, and then nothing is written.
+/// Without further faults, one controller reaches a state in which nothing changes, and then writes nothing.
 pub(crate) fn comes_to_rest(
     world: &World,
     decisions: &Decisions,
@@ -158,7 +158,7 @@ pub(crate) fn comes_to_rest(
         settle(world, decisions, &mut state)?;
         let now = world.moments[state.moment];
         if before != state.objects && looks_again.is_some_and(|at| at > now) {
-            return Err(format!("at {now} nobody looks: {before:?}"));
+            return Err(format!("at {now} no reconcile is due: {before:?}"));
         }
         check_rest(world, &state)?;
         if state.moment + 1 == world.moments.len() {
@@ -169,7 +169,7 @@ pub(crate) fn comes_to_rest(
     }
 }
 
-/// Runs one controller, which is never late, and the garbage collector, until a run changes nothing.
+/// Runs one controller with a current cache, and the garbage collector, until a run changes nothing.
 fn settle(world: &World, decisions: &Decisions, state: &mut State) -> Result<(), Broken> {
     for _ in 0..PATIENCE {
         let before = state.objects.clone();
@@ -197,7 +197,7 @@ fn run_once(world: &World, decisions: &Decisions, state: &mut State) {
     }
 }
 
-/// Whether a controller that is never late has nothing to change.
+/// Whether a controller with a current cache has nothing to change.
 pub(crate) fn is_at_rest(world: &World, decisions: &Decisions, state: &State) -> bool {
     let mut after = without_controllers(state);
     run_once(world, decisions, &mut after);
@@ -211,7 +211,7 @@ fn without_controllers(state: &State) -> State {
     }
 }
 
-/// When the controller, which is at rest, looks at the key again.
+/// The time of the next reconcile of a key that needs no change.
 fn next_look(world: &World, decisions: &Decisions, state: &State) -> Option<Seconds> {
     let now = world.moments[state.moment];
     let view = steps::view(&state.controllers[0], now)?;

@@ -12,7 +12,7 @@ pub(crate) fn uid(uid: Uid) -> String {
     format!("uid-{uid}")
 }
 
-/// What proves a secret.
+/// The entry that proves a secret.
 pub(crate) fn entry(
     secret: SecretNumber,
     revision: i64,
@@ -32,12 +32,12 @@ pub(crate) fn entry(
     }
 }
 
-/// What names the secret in the annotation of a delivered Secret.
+/// The digest that names the secret in the annotation of a delivered Secret.
 pub(crate) fn digest(secret: SecretNumber) -> String {
     entry(secret, 0, Cause::First, 0).digest()
 }
 
-/// What stays with the key of this uid. The public id comes from the number of its first secret.
+/// The permanent identity of the key with this uid. The public id contains the number of its first secret.
 pub(crate) fn identity(of: Uid, secret: SecretNumber) -> Identity {
     Identity {
         owner: Owner {

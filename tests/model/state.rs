@@ -11,13 +11,13 @@ use super::interned::Interned;
 use super::record::digest;
 use super::world::{Seconds, SecretNumber, Uid, World};
 
-/// An `ApiKey`, as far as keys of one world differ.
+/// The fields in which the `ApiKey`s of a world differ.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct Key {
     pub(crate) uid: Uid,
-    /// The rotation that is asked for; 0: none.
+    /// The number of the requested rotation; 0: none.
     pub(crate) asked: u8,
-    /// The revision that is to be discarded.
+    /// The revision that a user wants to discard.
     pub(crate) discarded: Option<i64>,
     pub(crate) status: Option<Interned<ApiKeyStatus>>,
 }
@@ -44,7 +44,7 @@ pub(crate) struct Delivered {
     pub(crate) revealed_at: Option<Seconds>,
 }
 
-/// The objects of the API server, or what a controller knows of them.
+/// The objects of the API server, or of a controller's cache.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct Objects {
     pub(crate) key: Option<Key>,
@@ -64,12 +64,12 @@ impl Objects {
         &mut self.records[usize::from(uid) - 1]
     }
 
-    /// Whether the `ApiKey` of this uid is there.
+    /// Whether the `ApiKey` of this uid exists.
     pub(crate) fn has_key(&self, uid: Uid) -> bool {
         self.key.as_ref().is_some_and(|key| key.uid == uid)
     }
 
-    /// What the garbage collector of Kubernetes does.
+    /// Acts as the garbage collector of Kubernetes.
     pub(crate) fn collect_garbage(&mut self) {
         let delivered = self.delivered.as_ref();
         let owner = delivered.filter(|d| !d.is_taken).map(|d| d.owner);
@@ -79,7 +79,7 @@ impl Objects {
     }
 }
 
-/// What a run of the controller has observed.
+/// The observations of a run of the controller.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct View {
     pub(crate) key: Key,
@@ -93,7 +93,7 @@ pub(crate) struct View {
     pub(crate) now: Seconds,
 }
 
-/// What `plan` decided.
+/// A decision of `plan`.
 #[derive(Debug)]
 pub(crate) struct Decision {
     pub(crate) actions: Vec<Action>,
@@ -111,12 +111,12 @@ pub(crate) enum Next {
     Act(Interned<Decision>, u8),
     /// Deliver the secret that this action minted.
     Deliver(Interned<Decision>, u8),
-    /// Drop what proves the secret whose delivery met a conflict.
+    /// Drop the entry of the secret whose delivery met a conflict.
     Forget,
     WriteStatus(Interned<ApiKeyStatus>),
 }
 
-/// A reconcile that is under way.
+/// A running reconcile.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct Run {
     pub(crate) view: View,
@@ -137,29 +137,29 @@ pub(crate) struct Controller {
 /// The past, for promises that depend on it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct History {
-    /// How many keys have had the name.
+    /// The number of keys that have had the name.
     pub(crate) keys: Uid,
-    /// Whose each secret is, in the order of minting.
+    /// The key of each secret, in the order of minting.
     pub(crate) minted_for: Vec<Uid>,
     /// Key, revision and secret of each delivery.
     pub(crate) deliveries: Vec<(Uid, i64, SecretNumber)>,
-    /// The secret that a rotation replaced last, and until when it was promised to be accepted.
+    /// The last secret that a rotation replaced, and the end of its overlap.
     pub(crate) replaced: Option<(SecretNumber, Seconds)>,
-    /// How many secrets were minted when a new one was asked for without an overlap: those end.
+    /// The number of secrets at the last request for a rotation without an overlap. These secrets end.
     pub(crate) ending: SecretNumber,
-    /// Whether the secret of this key was claimed, and no further one asked for since.
+    /// The key whose secret was claimed and not requested again.
     pub(crate) claimed: Option<Uid>,
 }
 
 impl History {
-    /// A Secret is delivered that this document proves, where `stood` was delivered before.
+    /// Records the delivery of a secret that this document proves. It replaces the secret `earlier`.
     pub(crate) fn delivered(
         &mut self,
         world: &World,
         now: Seconds,
         uid: Uid,
         secret: SecretNumber,
-        stood: Option<SecretNumber>,
+        earlier: Option<SecretNumber>,
         document: &CredentialRecord,
     ) {
         let named = digest(secret);
@@ -169,10 +169,10 @@ impl History {
         self.replaced = pending
             .filter(|pending| is_rotation && pending.overlap_seconds > 0)
             .and_then(|pending| {
-                // Without a Secret, the one whose delivery is recorded.
+                // Without a Secret, this is the secret of the last recorded delivery.
                 let current = document.current.digest();
                 let of_key = self.deliveries.iter().map(|(_, _, secret)| *secret);
-                let replaced = stood.or_else(|| of_key.rev().find(|n| digest(*n) == current))?;
+                let replaced = earlier.or_else(|| of_key.rev().find(|n| digest(*n) == current))?;
                 let until = now + pending.overlap_seconds;
                 Some((replaced, until.min(world.expiry())))
             });
@@ -183,23 +183,23 @@ impl History {
     }
 }
 
-/// Everything.
+/// The whole state.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct State {
-    /// Number of the moment that it is.
+    /// The index of the current moment.
     pub(crate) moment: usize,
     pub(crate) objects: Objects,
-    /// In order, because it does not matter which is which.
+    /// Sorted, because the controllers are interchangeable.
     pub(crate) controllers: [Controller; 2],
     pub(crate) history: History,
-    /// Edits by people that are left.
+    /// The number of edits that users can still make.
     pub(crate) edits: u8,
-    /// Faults that are left.
+    /// The number of faults that can still happen.
     pub(crate) faults: u8,
 }
 
 impl State {
-    /// In a line.
+    /// The state in one line.
     pub(crate) fn summary(&self) -> String {
         let secrets = |document: &CredentialRecord| {
             let entry = |entry: &Entry| format!("{} ({})", entry.revision, entry.hash);

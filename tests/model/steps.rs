@@ -18,21 +18,21 @@ use super::record::{self, digest};
 use super::state::{Controller, Delivered, History, Key, Next, Objects, Run, State, View};
 use super::world::{Seconds, SecretNumber, Uid, World, timestamp};
 
-/// What becomes of a request.
+/// How a request ends for the controller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Answer {
-    /// It is done, and the controller learns of it.
+    /// The request is done, and the controller gets the answer.
     Arrives,
-    /// It is done, and the controller does not learn of it.
+    /// The request is done, and the answer is lost.
     IsLost,
 }
 
-/// What the API server, or the executor before it, makes of a request.
+/// The outcome of a request, from the API server or from the executor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Outcome {
     Done,
     Conflict,
-    /// The run ends, and the key is looked at again later.
+    /// The run ends, and a later one reconciles the key again.
     Failed,
 }
 
@@ -52,7 +52,7 @@ pub(crate) fn view(controller: &Controller, now: Seconds) -> Option<View> {
     })
 }
 
-/// The run that this controller would begin; `None` if it has nothing to do.
+/// The run that this controller would start; `None` if it has nothing to do.
 pub(crate) fn begin(
     world: &World,
     decisions: &Decisions,
@@ -73,8 +73,8 @@ pub(crate) fn begin(
     })
 }
 
-/// The sweeper of this controller looks at a credential record: it goes if the `ApiKey` is not in the cache, nor at
-/// the API server, and it is as it was seen.
+/// Runs the sweeper of this controller for a credential record. It removes the record if neither the cache nor the
+/// API server has the `ApiKey`, and if the record is unchanged since it was cached.
 pub(crate) fn sweep(state: &mut State, controller: usize, uid: Uid) {
     let cache = &mut state.controllers[controller].cache;
     let seen = cache.record(uid);
@@ -85,7 +85,7 @@ pub(crate) fn sweep(state: &mut State, controller: usize, uid: Uid) {
     }
 }
 
-/// The first request of what is decided now; `None`: nothing is to be done or said.
+/// The first request of the current decision; `None`: nothing to do and no status to write.
 fn next_of(world: &World, decisions: &Decisions, view: &View) -> Option<Next> {
     let decision = decisions.of(world, view);
     match decision.actions.first() {
@@ -124,7 +124,7 @@ pub(crate) fn advance(
     }
 }
 
-/// The rest of the run after a step; `None`: it is over.
+/// The rest of the run after a step; `None`: the run is over.
 fn go_on(world: &World, decisions: &Decisions, mut run: Run, outcome: Outcome) -> Option<Run> {
     match (outcome, run.next) {
         (Outcome::Failed, _) | (_, Next::WriteStatus(_)) => return None,
@@ -283,18 +283,18 @@ impl Step<'_> {
         }
     }
 
-    /// The document that the plan was made for.
+    /// The document that the plan observed.
     fn document(&self) -> CredentialRecord {
         self.run.view.record.as_deref().unwrap().clone()
     }
 
-    /// The rotation that the key asks for, answered or not.
+    /// The rotation request of the key, answered or not.
     fn request(&self) -> Option<String> {
         let request = observe::apikey(self.world, &self.run.view.key).rotate_request();
         request.unwrap().map(|request| request.token)
     }
 
-    /// The next secret and what proves it. It has its number once the proof is stored.
+    /// The next secret and its entry. The secret takes the number when the entry is stored.
     fn mint(&self, revision: i64, cause: Cause) -> (SecretNumber, Entry) {
         let secret = SecretNumber::try_from(self.history.minted_for.len() + 1).unwrap();
         (secret, record::entry(secret, revision, cause, self.now))
@@ -329,7 +329,7 @@ impl Step<'_> {
         Outcome::Done
     }
 
-    /// Drops what proves the secret that was not delivered; else it goes by age.
+    /// Drops the entry of the secret that was not delivered. If this fails, the entry is dropped later by age.
     fn forget(&mut self) -> Outcome {
         if let Some((secret, minted_at)) = self.run.minted.take() {
             let entry = record::entry(secret, FIRST_REVISION, Cause::First, minted_at);
@@ -353,20 +353,20 @@ impl Step<'_> {
         }
         self.run.minted = None;
         let key = &self.run.view.key;
-        let stood = expected.map(|delivered| delivered.secret);
+        let earlier = expected.map(|delivered| delivered.secret);
         self.history.delivered(
             self.world,
             self.now,
             key.uid,
             secret,
-            stood,
+            earlier,
             &self.document(),
         );
         let delivered = Some(Delivered {
             owner: key.uid,
             secret,
             is_taken: false,
-            // An apply leaves the annotations of others.
+            // An apply keeps the annotations of others.
             revealed_at: expected.and_then(|delivered| delivered.revealed_at),
         });
         self.objects.delivered.clone_from(&delivered);

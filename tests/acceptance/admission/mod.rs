@@ -14,7 +14,7 @@ impl Scope<'_> {
         outcome(kubectl.args(arguments), input)
     }
 
-    /// A user who may do with the keys of the namespace what the chart gives to `admin`.
+    /// A user with the rights on keys of the namespace that the chart adds to `admin`.
     async fn maker(&self, name: &str) -> String {
         let user = format!("{name}-{}", self.namespace);
         for role in ["admin", "view"] {
@@ -34,7 +34,8 @@ impl Scope<'_> {
         user
     }
 
-    /// Waits until the user may do this. kubectl does not ask about resources that only RBAC knows.
+    /// Waits until the user may do this. This creates a review, because `kubectl auth can-i`
+    /// does not support resources that only RBAC knows.
     async fn may(&self, user: &str, verb: &str, resource: &str, name: &str) {
         let (resource, group) = resource.split_once('.').unwrap();
         let review = format!(

@@ -8,11 +8,11 @@ use crate::support::{Cluster, Scope, eventually};
 
 const REFUSED: &str = "ValidatingAdmissionPolicy 'apikey-operator-role-grants'";
 
-/// A control plane where granting is checked. No operator is needed: the API server refuses.
+/// A control plane that checks which roles a user may grant. The API server does that, without an operator.
 static CHECKED: LazyLock<Cluster> = LazyLock::new(|| Cluster::start_with(CHECK));
 const CHECK: &[&str] = &["--set", "admission.roleGrants.enabled=true"];
 
-/// A namespace in which the policy is in force, and a user who may make keys there.
+/// A namespace in which the policy is in force, and a user who may create keys in it.
 async fn checked() -> (Scope<'static>, String) {
     let scope = CHECKED.scope().await;
     let user = scope.maker("maker").await;
@@ -27,7 +27,7 @@ async fn checked() -> (Scope<'static>, String) {
 }
 
 impl Scope<'_> {
-    /// Lets a user grant these, in this namespace.
+    /// Lets a user grant these roles in this namespace.
     async fn let_grant(&self, user: &str, names: &[&str]) {
         let role = format!("grant-{}", names.join("-").replace([':', '*'], "."));
         self.apply(&format!(
@@ -132,7 +132,7 @@ async fn the_rule_of_the_message_is_what_helps_also_cluster_wide() {
         &user,
     ];
     scope.kubectl(&binding);
-    eventually("it is granted", async || {
+    eventually("the user may grant the role", async || {
         scope.apply_key_as(&user, "ci", "roles: [build]").ok()
     })
     .await;
@@ -153,7 +153,7 @@ async fn a_role_in_a_sub_organization_is_one_of_that_organization() {
         .apply_key_as(&user, "more", &key(", roles: [view, build]"))
         .unwrap_err();
     assert!(message.contains(&format!("'{org}-tr:build'")), "{message}");
-    // Without roles of its own, it is those of the key.
+    // A sub-organization without its own roles gets the roles of the key.
     let message = scope.apply_key_as(&user, "same", &key("")).unwrap_err();
     assert!(message.contains(&format!("'{org}-tr:build'")), "{message}");
 }
@@ -172,13 +172,13 @@ async fn a_change_needs_the_roles_that_it_adds_and_none_that_were_there() {
     patch(r#"{"spec": {"suspended": false, "roles": ["deploy"]}}"#).done();
     let message = patch(r#"{"spec": {"roles": ["deploy", "build"]}}"#).failed(1);
     assert!(message.contains(&format!("'{org}:build'")), "{message}");
-    // What the key may do at home it may not yet do elsewhere.
+    // A right to grant a role in the key's organization is no right to grant it in a sub-organization.
     let sub = format!(r#"{{"spec": {{"subOrgs": [{{"org": "{org}-tr"}}]}}}}"#);
     let message = patch(&sub).failed(1);
     assert!(message.contains(&format!("'{org}-tr:deploy'")), "{message}");
     scope.let_grant(&user, &[&format!("{org}-tr:deploy")]).await;
     patch(&sub).done();
-    // A role for the key is one for each sub-organization without roles of its own.
+    // A new role of the key also applies to each sub-organization without its own roles.
     scope.let_grant(&user, &[&format!("{org}:build")]).await;
     let message = patch(r#"{"spec": {"roles": ["deploy", "build"]}}"#).failed(1);
     assert!(message.contains(&format!("'{org}-tr:build'")), "{message}");
@@ -208,7 +208,7 @@ async fn whoever_may_not_grant_a_role_cannot_have_its_secret_handed_to_them() {
         )
     };
     let recipients = format!(r#"{{"spec": {{"secret": {{"recipients": ["{mine}"]}}}}}}"#);
-    // Annotations of a Secret can make other controllers copy it.
+    // Annotations can make other controllers copy a Secret.
     let copied =
         r#"{"spec": {"secret": {"template": {"annotations": {"example.com/copy-to": "mine"}}}}}"#;
     let days = |days: &str| format!(r#"{{"spec": {{"rotation": {{"everyDays": {days}}}}}}}"#);
@@ -228,7 +228,7 @@ async fn whoever_may_not_grant_a_role_cannot_have_its_secret_handed_to_them() {
         }
     };
     refuse(&format!("'{org}:build'"));
-    // What hands nothing out needs no grant.
+    // A change that gives nobody the secret needs no grant.
     patch("kept", &annotate("\"now\"")).done();
     patch("kept", &days("1")).done();
     patch(
@@ -237,7 +237,7 @@ async fn whoever_may_not_grant_a_role_cannot_have_its_secret_handed_to_them() {
     )
     .done();
     patch("sealed", &annotate("null")).done();
-    // Roles in sub-organizations are among those held.
+    // The check includes roles in sub-organizations.
     scope.let_grant(&user, &[&format!("{org}:build")]).await;
     refuse(&format!("'{org}-tr:view'"));
     scope.let_grant(&user, &[&format!("{org}-tr:view")]).await;
@@ -283,7 +283,7 @@ async fn the_star_stands_for_every_role_and_any_number_of_them() {
         let roles = many(prefix, 64);
         format!("roles: {roles}, subOrgs: [{}]", subs.join(", "))
     };
-    // As long as the roles of a key may be together.
+    // These roles have the longest total that is valid.
     let long = "r".repeat(22);
     let refused = scope.apply_key_as(&user, "most", &most(&long)).unwrap_err();
     assert!(refused.contains("may not grant role"), "{refused}");
@@ -292,7 +292,7 @@ async fn the_star_stands_for_every_role_and_any_number_of_them() {
     scope
         .apply_key_as(&user, "most", &most(&"s".repeat(22)))
         .unwrap();
-    // It is about keys of this organization.
+    // The grant applies only to keys of this organization.
     let elsewhere = format!("org: {org}-00, roles: [build]");
     scope.apply_key_as(&user, "sub", &elsewhere).unwrap_err();
 }
@@ -344,7 +344,7 @@ async fn to_try_it_out_it_warns_of_each_role_and_the_audit_log_has_them() {
     }
     made.done();
     let org = scope.org();
-    let (granted, failed) = eventually("the audit log has it", async || {
+    let (granted, failed) = eventually("the audit log has the request", async || {
         let log = std::fs::read_to_string(cluster.control_plane.audit_log()).unwrap();
         let lines = log.lines().rev();
         let mut entries = lines.filter_map(|line| serde_json::from_str::<Value>(line).ok());

@@ -7,7 +7,7 @@ use crate::support::{OPERATOR_NAMESPACE, Scope, eventually};
 const OPERATOR: &str = "system:serviceaccount:apikey-operator:apikey-operator";
 const REFUSED: &str = "ValidatingAdmissionPolicy 'apikey-operator-secret-guard'";
 
-/// A Secret in YAML flow style, with or without what makes it one of ours.
+/// A Secret in YAML flow style, with or without the operator's labels.
 fn secret(name: &str, kind: &str, labelled: bool, owner: &str) -> String {
     let labels = if labelled {
         "app.kubernetes.io/managed-by: apikey-operator, app.kubernetes.io/component: api-key"
@@ -120,7 +120,7 @@ async fn a_secret_of_somebody_else_can_neither_be_adopted_nor_removed() {
         "theirs",
         "--from-literal=mine=1",
     ]);
-    // Labels and annotation of ours make it ours only while keys are restored.
+    // Labels and annotation alone identify our Secret only while keys are restored.
     scope.kubectl(&[
         "label",
         "secret",

@@ -29,7 +29,7 @@ async fn check_names_what_is_missing_and_waits_for_it() {
     let healthy = scope.plugin(&["check"]).done();
     assert_eq!(healthy.matches('✓').count(), 4, "{healthy}");
     assert!(healthy.contains(&format!("{url} answers")), "{healthy}");
-    // The API server is no token server, and vouches for itself.
+    // The API server is not a token server, and its own certificate authority signs its certificate.
     let other = cluster.control_plane.server_url();
     let outcome = scope.plugin(&["check", "-o", "json", "--url", other]);
     let json = outcome.json();

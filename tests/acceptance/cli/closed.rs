@@ -6,10 +6,10 @@ use std::process::Stdio;
 
 use crate::support::{Scope, eventually};
 
-/// More than are changed at the same time.
+/// More keys than the plugin changes at the same time.
 const KEYS: usize = 20;
 
-/// Runs the plugin with this standard output; its exit code and standard error.
+/// Runs the plugin with this standard output. Returns its exit code and standard error.
 fn run(scope: &Scope<'_>, stdout: impl Into<Stdio>, call: &[&str]) -> (i32, String) {
     let mut command = scope.plugin_command();
     let command = command
@@ -113,7 +113,7 @@ async fn the_exit_code_is_that_of_the_answer_when_nobody_reads_it() {
     assert_eq!(unread(&scope, &["list", "-o", "json"]).0, 0);
     let created = ["create", "ci", "--org", scope.org(), "--role", "viewer"];
     assert_eq!(unread(&scope, &created).0, 0);
-    // It waited until the key was ready.
+    // The plugin waited until the key was ready.
     assert!(scope.plugin(&["list"]).done().contains(" True "));
 }
 

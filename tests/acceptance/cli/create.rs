@@ -191,7 +191,7 @@ async fn a_key_that_is_refused_is_a_failure_with_the_reason() {
         org,
         "{allowedNamespaces: {from: All}, roles: [{key: viewer}]}",
     );
-    // Until the controller has seen it, any role will do.
+    // Until the controller has read the Organization, the plugin accepts any role.
     scope.organization_ready(org);
     let create = ["create", "ci", "--org", org, "--role", "nothing"];
     let refused = scope.plugin(&create).failed(1);
@@ -331,7 +331,7 @@ async fn a_misspelt_organization_ends_create_at_once() {
         result.done();
     }
 
-    // Who may not read Organizations learns it from the status.
+    // A user who may not read Organizations sees it in the status.
     let user = "namespace-admin";
     scope.kubectl(&[
         "create",

@@ -77,7 +77,7 @@ fn krew(arguments: &[&str]) -> Command {
 fn the_manifest_for_krew_has_the_sums_of_the_archives() {
     let folder = tempfile::tempdir().unwrap();
     let dir = folder.path().to_str().unwrap();
-    // Something small in place of the program.
+    // A small file in place of the program.
     let plugin = checkout().join("hack/krew/kubectl_complete-apikey");
     let plugin = plugin.to_str().unwrap();
     let made = run(&mut krew(&["archive", plugin, dir]));
@@ -108,7 +108,7 @@ fn the_manifest_for_krew_has_the_sums_of_the_archives() {
         format!("https://example.com/v1.2.3/{name}")
     );
 
-    // A release has all of them.
+    // A release has archives for all platforms.
     for other in ["linux-amd64", "linux-arm64", "darwin-amd64", "darwin-arm64"] {
         run(&mut krew(&["archive", plugin, dir, other]));
     }

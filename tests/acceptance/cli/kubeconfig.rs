@@ -5,7 +5,7 @@ use std::process::Command;
 
 use crate::support::{Cluster, outcome, plugin_file};
 
-/// What kubectl leaves of a file whose last entry was deleted.
+/// The file that kubectl leaves after it deleted the last entry.
 const EMPTY: &str = "\
 apiVersion: v1
 clusters: null
@@ -68,7 +68,7 @@ async fn files_that_are_missing_or_empty_are_skipped() {
     drop(operator);
 }
 
-/// A kubeconfig whose error is near this token.
+/// Checks the message about a kubeconfig with an error near this token.
 const TOKEN: &str = "s3cr3t-0123456789";
 
 #[test]

@@ -51,7 +51,7 @@ fn sound_files_pass_without_a_cluster() {
     let files = std::fs::read_dir(&examples).unwrap();
     let files = files.map(|file| file.unwrap().path());
     let files = files.filter(|file| file.extension().is_some_and(|ext| ext == "yaml"));
-    // It replaces the Organization of quickstart.yaml.
+    // The file replaces the Organization of quickstart.yaml.
     let (replaces, files): (Vec<_>, Vec<_>) = files
         .map(|file| file.display().to_string())
         .partition(|file| file.ends_with("/organization.yaml"));
@@ -288,7 +288,7 @@ fn an_organization_that_is_in_no_file_may_be_on_the_cluster() {
         "{result:?}"
     );
     result.done();
-    // What may be on the cluster is nothing to be strict about.
+    // `--strict` ignores warnings about objects that may be on the cluster.
     let strict = yaml.replace(", unknown]", "]");
     offline(&strict, &["-f", "-", "--strict"]).done();
     offline(&yaml, &["-f", "-", "--strict"]).failed(5);
@@ -316,7 +316,7 @@ async fn with_a_cluster_an_organization_that_is_nowhere_is_a_problem() {
         assert!(result.stdout.contains(&part), "{part}\n{result:?}");
     }
     assert!(result.failed(5).contains("3 problem(s), 1 warning(s)"));
-    // All of them are on the cluster.
+    // All of these organizations are on the cluster.
     for name in ["-elsewhere", "x"].map(|end| format!("{root}{end}")) {
         scope.declare(&name, "{allowedNamespaces: {from: All}}");
     }

@@ -7,7 +7,7 @@ use crate::support::{Cluster, Loss, Outcome, Scope, eventually, outcome};
 const ONCE: &str = "secret: {delivery: RevealOnce}";
 const LOSSES: [Loss; 3] = [Loss::Cut, Loss::Status(504), Loss::Status(500)];
 
-/// Runs the plugin, and loses the answer to its first request of this method.
+/// Runs the plugin through a proxy that loses the answer to its first request of this method.
 fn losing(scope: &Scope<'_>, method: &'static str, loss: Loss, call: &[&str]) -> Outcome {
     let lossy = scope.cluster.lossy(method, loss, 1);
     let mut command = scope.plugin_command();
@@ -30,7 +30,7 @@ async fn a_claim_whose_answer_is_lost_is_recognised_as_ones_own() {
         let key = scope.ready(name).await;
         secrets.push(scope.credential(&key).await.data("secret"));
     }
-    // Else it removes the Secret at once.
+    // Otherwise the operator removes the Secret at once.
     drop(operator);
     for ((name, loss), secret) in names.iter().zip(losses).zip(secrets) {
         let shown = losing(&scope, "PATCH", loss, &["reveal", name]);

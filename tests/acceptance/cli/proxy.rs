@@ -4,7 +4,7 @@ use std::path::Path;
 
 use crate::support::{Cluster, Outcome, Proxy, Scope, outcome};
 
-/// The names of variables that a proxy may have.
+/// The environment variables that can name a proxy.
 const VARIABLES: [&str; 5] = [
     "HTTP_PROXY",
     "http_proxy",
@@ -13,7 +13,7 @@ const VARIABLES: [&str; 5] = [
     "ALL_PROXY",
 ];
 
-/// Runs the plugin where all variables name a proxy.
+/// Runs the plugin with a proxy in all of these variables.
 fn plugin(scope: &Scope<'_>, proxy: &Proxy, call: &[&str]) -> Outcome {
     let url = proxy.url();
     let mut plugin = scope.plugin_command();
@@ -46,7 +46,7 @@ async fn a_secret_for_this_machine_passes_no_proxy() {
     }
     assert_eq!(proxy.asked(), [""; 0]);
 
-    // Any other address is the proxy's, as before.
+    // Requests to any other address still go to the proxy.
     let call = ["token", "ci", "--url", "http://keys.invalid"];
     plugin(&scope, &proxy, &call).failed(1);
     let asked = proxy.asked();
@@ -110,7 +110,7 @@ async fn a_proxy_that_the_kubeconfig_names_is_asked() {
         *seen = asked.len();
     };
     let mut seen = 0;
-    // Whatever NO_PROXY says of the proxy itself.
+    // NO_PROXY does not apply to the address of the proxy.
     let mut kubectl = cluster.control_plane.kubectl();
     let kubectl = kubectl.args(["get", "apikeys"]).env("KUBECONFIG", &admin);
     outcome(kubectl.env("NO_PROXY", "127.0.0.1,localhost"), "").done();

@@ -11,7 +11,7 @@ use crate::support::{ENTER, Login, Outcome, Scope, eventually, press};
 
 const ONCE: &str = "secret: {delivery: RevealOnce}";
 
-/// A pair of keys of age: private, public.
+/// An age key pair: private, public.
 fn identity() -> (String, String) {
     let identity = Identity::generate();
     let private = identity.to_string().expose_secret().to_owned();
@@ -76,7 +76,7 @@ async fn of_two_claims_at_once_one_has_the_secret_and_the_other_fails() {
     let secret = won.done().trim_end().to_owned();
     Secret::parse(&secret).expect("the published format");
 
-    // It is kept nowhere else, and it is good.
+    // The Secret goes, and the secret is valid.
     eventually("the Secret is removed", async || {
         let found = scope.secrets().get_opt("once").await.unwrap();
         found.is_none().then_some(())
@@ -155,7 +155,7 @@ async fn an_encrypted_secret_is_opened_by_a_recipient_and_claimed_by_nobody_with
     let sealed = scope.plugin(&["reveal", "sealed", "-o", "age"]).done();
     assert!(sealed.starts_with("-----BEGIN AGE"), "{sealed}");
 
-    // What can't be opened is not claimed.
+    // The plugin does not claim a secret that it can't decrypt.
     scope.plugin(&["reveal", "both"]).failed(2);
     scope
         .plugin_reads("nonsense", &["reveal", "both", "--identity", "-"])

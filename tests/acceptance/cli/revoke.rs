@@ -45,7 +45,7 @@ async fn a_secret_that_was_taken_from_its_key_stays_and_is_named() {
     }
     let nobodys = r#"{"metadata": {"ownerReferences": null}}"#;
     scope.kubectl(&["patch", "secret", "ci", "--type=merge", "-p", nobodys]);
-    // Somebody else's, which never was of the key.
+    // A Secret of somebody else, which the key never owned.
     scope.kubectl(&[
         "create",
         "secret",

@@ -31,7 +31,7 @@ async fn rotate_waits_for_the_new_secret_and_prints_how_long_the_old_one_holds()
         assert_eq!(server.token_of(login).status, 200);
     }
 
-    // A further one waits for the end of the overlap, and that is said at once.
+    // A further rotation waits for the end of the overlap, and the plugin reports that at once.
     let refused = scope.plugin(&["rotate", "ci"]).failed(5);
     assert!(refused.contains(&until.to_string()), "{refused}");
     let hint = format!("kubectl apikey discard-previous ci -n {}", scope.namespace);
@@ -40,7 +40,7 @@ async fn rotate_waits_for_the_new_secret_and_prints_how_long_the_old_one_holds()
     let annotations = key.metadata.annotations.unwrap();
     assert!(!annotations.contains_key(names::ANNOTATION_ROTATE_OVERLAP_SECONDS));
 
-    // Without an overlap it does not wait, and the one before keeps its time.
+    // A rotation without an overlap does not wait, and the earlier secret keeps its overlap.
     let message = scope.plugin(&["rotate", "ci", "--overlap", "0"]).done();
     assert!(
         message.contains("revision 3; the replaced secret is refused"),
@@ -50,7 +50,7 @@ async fn rotate_waits_for_the_new_secret_and_prints_how_long_the_old_one_holds()
         message.contains("revision 1 is accepted until"),
         "{message}"
     );
-    eventually("the replaced secret is refused", async || {
+    eventually("the token server refuses the replaced secret", async || {
         (server.token_of(&new).status == 401).then_some(())
     })
     .await;
@@ -79,7 +79,7 @@ async fn discard_previous_ends_an_overlap() {
     assert_eq!(server.token_of(&old).status, 200);
     let message = scope.plugin(&["discard-previous", "ci", "--yes"]).done();
     assert!(message.contains("revision 1 discarded"), "{message}");
-    eventually("the replaced secret is refused", async || {
+    eventually("the token server refuses the replaced secret", async || {
         (server.token_of(&old).status == 401).then_some(())
     })
     .await;

@@ -15,7 +15,7 @@ async fn status_shows_the_key_and_everything_around_it_but_no_secret() {
     scope.apply_key("ci", "roles: [viewer, deployer], description: uploads");
     let key = scope.ready("ci").await;
     let secret = scope.credential(&key).await.data("secret");
-    let tree = eventually("events are there", async || {
+    let tree = eventually("the status shows the Events", async || {
         let tree = scope.plugin(&["status", "ci"]).done();
         (tree.contains("Normal Issued")).then_some(tree)
     })

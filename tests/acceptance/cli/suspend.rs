@@ -41,7 +41,7 @@ async fn an_organization_that_does_not_exist_is_a_slip_and_one_without_keys_is_n
         assert!(none.stderr.contains("No resources found"), "{none:?}");
         none.done();
     }
-    // A key that waits for its Organization can be suspended too.
+    // A user can also suspend a key that waits for its Organization.
     scope.apply_key("early", &format!("org: {typo}"));
     let message = scope.plugin(&["suspend", "--all", "--org", &typo]).done();
     assert_eq!(message, "apikey/early suspended\n");

@@ -48,7 +48,7 @@ async fn a_token_is_got_by_the_delivered_secret_and_verified_by_the_published_ke
     assert_eq!(json["claims"], part_of(token, 1));
     assert_eq!(json["header"]["typ"], "at+jwt");
 
-    // Without a network.
+    // The plugin verifies a token without a network.
     let folder = tempfile::tempdir().unwrap();
     let jwks = folder.path().join("jwks.json");
     std::fs::write(&jwks, server.get("/oauth2/jwks", &[]).body).unwrap();
@@ -74,7 +74,7 @@ async fn a_token_is_got_by_the_delivered_secret_and_verified_by_the_published_ke
     assert!(refused.contains("the signature is wrong"), "{refused}");
     let cut = offline(&[], start).failed(5);
     assert!(cut.contains("three parts"), "{cut}");
-    // The issuer of the token is no https address, so nothing is asked there.
+    // The issuer of the token is not an https address, so the plugin sends no request to it.
     let unasked = scope.plugin_reads(token, &["verify", "-"]).failed(2);
     assert!(unasked.contains("--issuer"), "{unasked}");
 }
@@ -88,7 +88,7 @@ async fn an_expired_token_is_reported() {
         .usable(server, "short", &format!("expiry: \"{expiry}\""))
         .await;
     let token = server.token_of(&Login::of(&key)).access_token();
-    eventually("it expires", async || {
+    eventually("the token expires", async || {
         let left = now().duration_until(expiry);
         (left <= SignedDuration::ZERO).then_some(())
     })
@@ -163,7 +163,7 @@ async fn a_refusal_for_too_many_attempts_has_the_time_to_wait() {
     let wrong = Login::of(&key).forged(1).secret;
     let url = url(&server);
     let ask = ["token", "--name", "ci", "--secret-file", "-", "--url", &url];
-    let refused = eventually("the budget is used up", async || {
+    let refused = eventually("the failed attempts use up the budget", async || {
         let refused = scope.plugin_reads(&wrong, &ask).failed(5);
         refused.contains("429").then_some(refused)
     })
@@ -219,7 +219,7 @@ async fn tls_is_checked_by_the_given_authority() {
     .await;
     let refused = scope.plugin(&ask).failed(1);
     assert!(refused.contains("--ca-file"), "{refused}");
-    // By discovery, of the issuer that is asked for or that the token names.
+    // The plugin discovers the keys of the given issuer, or of the issuer that the token names.
     let given = ["verify", "-", "--ca-file", ca, "--issuer", &issuer];
     scope.plugin_reads(&token, &given).done();
     let named = scope.plugin_reads(&token, &given[..4]);
@@ -293,7 +293,7 @@ async fn the_address_in_the_secret_is_asked_unless_another_is_given() {
     let server = cluster.token_server_at(address, &[&issuer]);
     server.ready().await;
     scope.usable(&server, "ci", "").await;
-    let token = eventually("the address is in the Secret", async || {
+    let token = eventually("the Secret has the address", async || {
         let got = scope.plugin(&["token", "ci"]);
         (got.code == 0).then_some(got.stdout)
     })
@@ -347,7 +347,7 @@ async fn an_encrypted_secret_is_sent_only_to_an_address_that_the_caller_gives() 
     scope.apply_key("sealed", &recipients);
     scope.ready("sealed").await;
 
-    // Who may change the Secret, and not open it, puts an address of theirs there.
+    // A user who may change the Secret, and can't decrypt it, puts another address into it.
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     listener.set_nonblocking(true).unwrap();
     let theirs = format!(

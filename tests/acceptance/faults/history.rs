@@ -23,7 +23,7 @@ use tokio::task::JoinSet;
 use super::key_state::KeyState;
 use crate::support::Scope;
 
-/// More attempts than these are never remembered.
+/// The credential record remembers at most this many attempts.
 const MAX_PENDING: usize = 4;
 
 /// Sees the Secrets of the cluster and the keys of a namespace, until it is dropped.
@@ -80,7 +80,7 @@ impl HistoryRecorder {
     }
 }
 
-/// Has every change of an object recorded, by its name: the object, or nothing if it is gone.
+/// Records every change of an object by its name: the object, or nothing after its deletion.
 async fn follow<K>(
     api: Api<K>,
     records: Arc<Mutex<Recorded>>,
@@ -133,12 +133,12 @@ pub(super) struct Recorded {
     counts: BTreeMap<String, usize>,
     /// The value that was delivered last, by name.
     pub(super) last_values: BTreeMap<String, String>,
-    /// What should not have been, and the uid of the key; a key that is deleted may be refused.
+    /// Violations with the uid of the key. The token server may refuse a deleted key.
     violations: Vec<(String, String)>,
 }
 
 impl Recorded {
-    /// What should not have been of a key that is there.
+    /// Violations of keys that still exist.
     pub(super) fn violations(&self) -> Vec<&String> {
         let uids: BTreeSet<_> = self.keys.values().filter_map(ResourceExt::uid).collect();
         let mut violations: Vec<_> = self.violations.iter().collect();
@@ -230,11 +230,12 @@ impl Recorded {
         let Some(secret) = self.delivered.get(name) else {
             return;
         };
-        // Without an owner: the key is being restored.
+        // A Secret without an owner belongs to a key that is being restored.
         let Some(owner) = secret.owner_references().first() else {
             return;
         };
-        let value = Secret::parse(&text(secret, names::data::SECRET)).expect("the format");
+        let value = Secret::parse(&text(secret, names::data::SECRET))
+            .expect("a secret of the published format");
         let document = self.credential_records.get(&owner.uid);
         if !document.is_some_and(|document| self.accepts(document, &value, now)) {
             let version = secret.resource_version().unwrap_or_default();

@@ -50,7 +50,7 @@ async fn calls(cluster: &Cluster, scenarios: &[Scenario]) -> Calls {
         let status_writes = calls.iter().filter(|call| call.sort == Sort::STATUS_WRITE);
         assert!(
             status_writes.count() <= scenario.most_status_writes(),
-            "{scenario:?} writes a status that says nothing new"
+            "{scenario:?} writes a status without a change"
         );
     }
     calls

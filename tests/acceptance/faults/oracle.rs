@@ -37,7 +37,7 @@ pub(super) async fn settled(run: &Run<'_>) {
             .filter(|case| case.scenario == Scenario::Delete)
         {
             let delivered = records.count_values(&case.name);
-            assert_eq!(delivered, 1, "{case:?}: a key that is gone got a secret");
+            assert_eq!(delivered, 1, "{case:?}: a deleted key got a secret");
         }
         let of_keys = records.keys.values().map(|key| key.metadata.uid.as_ref());
         let of_keys: BTreeSet<_> = of_keys.flatten().collect();
@@ -151,7 +151,7 @@ pub(super) async fn no_token_after_expiry(run: &Run<'_>, server: SocketAddr) {
 
 /// Checks that the secret is refused. While the server is stale it may answer 503, so that is tried again.
 async fn is_refused(run: &Run<'_>, case: &Case, server: SocketAddr) {
-    let what = format!("{case:?} has an answer");
+    let what = format!("the token server answers for {case:?}");
     let status = eventually(&what, async || {
         let status = ask(run, case, server).status;
         (status != 503).then_some(status)

@@ -124,7 +124,7 @@ impl Scenario {
         if self.is_declared() {
             // Keys are counted every few seconds.
             let organizations: Api<Organization> = Api::all(scope.client.clone());
-            eventually("the key is counted", async || {
+            eventually("the organization counts the key", async || {
                 let organization = organizations.get(name).await.unwrap();
                 (organization.status?.active_keys == Some(1)).then_some(())
             })
@@ -137,7 +137,7 @@ impl Scenario {
         if self != Self::Restore {
             return;
         }
-        // What is restored from a backup has no owner.
+        // Restored objects have no owner.
         let patch = Patch::Merge(json!({"metadata": {"ownerReferences": null}}));
         let params = PatchParams::default();
         let secrets = scope.secrets();
@@ -145,7 +145,7 @@ impl Scenario {
         let old = history.key(name);
         let params = DeleteParams::default();
         scope.keys().delete(name, &params).await.unwrap();
-        // The same key: its expiry is the old one.
+        // It is the same key, with the same expiry.
         let mut new = ApiKey::new(name, old.unwrap().spec);
         new.metadata.namespace = Some(scope.namespace.clone());
         let params = PostParams::default();
@@ -169,7 +169,10 @@ impl Scenario {
                 scope.annotate(name, &[discard]).await;
             }
             Self::Reveal => {
-                scope.claim(name).await.expect("nobody else claims");
+                scope
+                    .claim(name)
+                    .await
+                    .expect("the secret was claimed already");
             }
             Self::ChangeRoles => patch(&scope.keys(), name, &json!({"roles": ["editor"]})).await,
             Self::Suspend => patch(&scope.keys(), name, &json!({"suspended": true})).await,
@@ -185,7 +188,7 @@ impl Scenario {
                 let roles = json!({"roles": [{"key": "viewer"}]});
                 patch(&organizations, name, &roles).await;
             }
-            // The time has come, or the objects are back.
+            // The time has come, or the objects exist again.
             Self::Withdraw | Self::Expire | Self::Restore => {}
         }
     }

@@ -11,7 +11,7 @@ use futures::StreamExt as _;
 use super::rows::{self, Row};
 use crate::support::{Scope, outcome, plugin_file};
 
-/// Requests at the same time.
+/// The number of requests at the same time.
 const AT_ONCE: usize = 8;
 
 /// The answer of the API server: the object that it would store, or the reason why not.
@@ -21,12 +21,12 @@ type Verdict = Result<String, String>;
 struct Verdicts<'a> {
     row: &'a Row,
     server: Verdict,
-    /// Why lint refuses it.
+    /// The reason why lint refuses it.
     linted: Option<&'a str>,
 }
 
 impl Verdicts<'_> {
-    /// Whether they are one.
+    /// Whether all verdicts agree.
     fn agree(&self) -> bool {
         match &self.server {
             Ok(stored) => {
@@ -126,14 +126,14 @@ async fn api_server_lint_operator_and_plugin_have_one_verdict_on_whatever_people
     std::fs::write(report, text).unwrap();
     assert!(
         disagreed.is_empty(),
-        "{} of {} disagree, see {report}:\n{}",
+        "the verdicts disagree on {} of {} forms, see {report}:\n{}",
         disagreed.len(),
         rows.len(),
         disagreed[..disagreed.len().min(20)].join("\n")
     );
 }
 
-/// Has the API server try the text as it is: it reads YAML as kubectl does.
+/// Sends the unchanged text to the API server as a dry run. It reads YAML as kubectl does.
 async fn ask(scope: &Scope<'_>, row: &Row) -> Verdict {
     let place = if row.plural == "apikeys" {
         format!("namespaces/{}/apikeys", scope.namespace)
@@ -179,7 +179,7 @@ fn refused_by_lint(rows: &[Row]) -> BTreeMap<usize, String> {
     refused
 }
 
-/// What the API server does not look at: other objects, and the time.
+/// Messages about other objects and about the time, which the API server does not check.
 fn is_beside(message: &str) -> bool {
     [
         "appears twice, first at",

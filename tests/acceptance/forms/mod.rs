@@ -42,12 +42,12 @@ const WRITTEN: [&str; 24] = [
     "",
 ];
 
-/// What stands in place of something in a sound form.
+/// The replacements for a part of a valid form.
 const PIECES: [&str; 16] = [
     "", "0", "00", "13", "31", "60", "99", "9999", "T", "t", "z", "+00:00", "-", ":", ".", "x5Z",
 ];
 
-/// The forms, and each form that a slip makes of a sound one.
+/// The forms, and each form that results from one typo in a valid form.
 fn forms() -> BTreeSet<String> {
     let sound = "2027-06-17T00:00:00.0Z";
     let slips = (0..sound.len()).flat_map(|at| {
@@ -61,7 +61,7 @@ fn forms() -> BTreeSet<String> {
         .collect()
 }
 
-/// Specs that the Secret or the e-mail address of the key would not be made of, and sound ones.
+/// Valid specs, and specs from which the operator can't make a Secret or an e-mail address.
 fn specs() -> Vec<(Value, bool)> {
     let template = |field: &str, key: &str| json!({"secret": {"template": {field: {key: "x"}}}});
     let data_key = |key: &str| json!({"secret": {"keys": {"secret": key}}});
@@ -216,7 +216,7 @@ async fn api_server_lint_and_operator_agree_on_every_form_of_an_expiry() {
     }
     assert!(
         disagreed.is_empty(),
-        "API server, lint, parser: {disagreed:#?}"
+        "API server, lint and parser disagree: {disagreed:#?}"
     );
     assert!(
         taken > 10 && taken < forms.len() - 100,

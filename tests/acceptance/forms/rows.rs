@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 
 use super::words::{DATA_KEYS, KEYS, NAMES, TIMES, WORDS};
 
-/// Stands for the text of a row until the object is written.
+/// The placeholder for the text of a row until the object is written.
 const PLACE: &str = "@@place@@";
 /// One object.
 pub(super) struct Row {
@@ -19,7 +19,7 @@ pub(super) struct Row {
     pub(super) what: String,
 }
 
-/// All rows; names of objects count up.
+/// All rows. The names of objects are numbered.
 pub(super) fn all() -> Vec<Row> {
     let mut corpus = Corpus::default();
     for plural in ["apikeys", "organizations"] {
@@ -154,7 +154,7 @@ impl Corpus {
         }
     }
 
-    /// A valid object, except for this text at a place.
+    /// An object with this text at a place, and valid otherwise.
     fn row(&mut self, kind: &'static str, plural: &'static str, path: &str, text: &str) {
         let mut object = self.sound(plural);
         put(&mut object, path);
@@ -258,7 +258,7 @@ impl Corpus {
     }
 }
 
-/// Puts the place at a path, and what it takes around it.
+/// Puts the placeholder at a path, and creates what must surround it.
 fn put(object: &mut Value, path: &str) {
     let steps: Vec<_> = path[1..].split('/').collect();
     let mut at = object;
@@ -293,7 +293,7 @@ fn put(object: &mut Value, path: &str) {
     }
 }
 
-/// What a field holds that something is put into.
+/// The value of a field that gets the placeholder.
 fn around(field: &str, holds_list: bool) -> Value {
     match (field, holds_list) {
         ("subOrgs", _) => json!([{"org": "sub"}]),

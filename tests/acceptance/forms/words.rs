@@ -1,6 +1,6 @@
 //! The values in the objects of the corpus.
 
-/// What stands in place of a value, as YAML.
+/// Replacements for a value, as YAML.
 pub(super) const WORDS: [&str; 78] = [
     "",
     "null",
@@ -174,7 +174,7 @@ pub(super) const DATA_KEYS: [&str; 18] = [
     "1",
     "on",
 ];
-/// Times, beside those that the forms of an expiry have.
+/// Times, in addition to the forms of an expiry.
 pub(super) const TIMES: [&str; 16] = [
     "2027-06-17T00:00:00Z",
     "'2027-06-17T00:00:00Z'",

@@ -9,7 +9,7 @@ use super::{document, file, tree};
 use crate::gitops::judges::Verdict;
 
 pub(super) const SCRIPTS: &str = "gitops/argocd/apikey-operator.dev";
-/// What the tests of Argo CD write in place of the current time.
+/// The text that the tests of Argo CD have in place of the current time.
 pub(super) const SOME_TIME: &str = "0001-01-01T00:00:00Z";
 const REQUEST: &str = "/metadata/annotations/apikey-operator.dev~1rotate-requested-at";
 
@@ -40,7 +40,7 @@ fn health_is_that_of_the_test_data_and_of_kstatus() {
             }
         }
         let data = tree(&format!("{SCRIPTS}/{kind}/testdata")).len();
-        assert_eq!(data, tests.len(), "{kind}: each file is used");
+        assert_eq!(data, tests.len(), "{kind}: the tests use each file once");
     }
 }
 

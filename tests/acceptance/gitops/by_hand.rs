@@ -8,10 +8,10 @@ use crate::support::{Scope, run};
 const FLUX: &str = "kustomize-controller";
 const REQUEST: &str = "apikey-operator.dev/rotate-requested-at";
 const DISCARD: &str = "apikey-operator.dev/discard-previous";
-/// Flux, too, tries again when an object was changed meanwhile.
+/// The number of attempts. Flux also tries again if an object changed meanwhile.
 const ATTEMPTS: usize = 10;
 
-/// A key that is in Git, and in the cluster.
+/// A key in Git and in the cluster.
 struct Declared<'a> {
     scope: &'a Scope<'a>,
     name: &'a str,
@@ -19,7 +19,7 @@ struct Declared<'a> {
     file: tempfile::TempPath,
 }
 
-/// An Organization, and a key of it in Git that Flux has applied.
+/// Creates an Organization, and a key of it in Git that Flux has applied.
 fn declared<'a>(scope: &'a Scope<'a>, name: &'a str) -> Declared<'a> {
     scope.declare(
         scope.org(),
@@ -50,11 +50,11 @@ impl Declared<'_> {
         !self.scope.kubectl(&get).is_empty()
     }
 
-    /// What Flux does at each interval.
+    /// Does what Flux does at each interval.
     fn reconcile(&self) {
         if self.exists() {
             let taken_over = (0..ATTEMPTS).any(|_| self.take_over());
-            assert!(taken_over, "{} changes all the time", self.name);
+            assert!(taken_over, "{} changed at each attempt", self.name);
         }
         let mut kubectl = self.scope.cluster.control_plane.kubectl();
         let apply = ["apply", "--server-side", "--force-conflicts"];
@@ -65,8 +65,8 @@ impl Declared<'_> {
             .arg(&self.file));
     }
 
-    /// Whether the fields of managers of kubectl are those of Flux now: not if the key was changed
-    /// meanwhile, as the operator does when it writes the status.
+    /// Moves the fields of kubectl's managers to Flux. Returns whether that succeeded: it fails if the key changed
+    /// meanwhile, for example because the operator wrote the status.
     fn take_over(&self) -> bool {
         let live = self.live();
         let entries = taken_over(live["metadata"]["managedFields"].as_array().unwrap());
@@ -90,7 +90,7 @@ impl Declared<'_> {
         self.live()["metadata"]["annotations"][name].clone()
     }
 
-    /// A change by hand, by this manager.
+    /// Changes the key by hand, as this field manager.
     fn patch(&self, manager: &str, spec: &Value) {
         let patch = json!({"spec": spec}).to_string();
         let manager = format!("--field-manager={manager}");
@@ -100,7 +100,7 @@ impl Declared<'_> {
     }
 }
 
-/// The managed fields with those of managers whose name begins with `kubectl` added to those of Flux.
+/// The managed fields after those of managers whose name begins with `kubectl` moved to Flux.
 fn taken_over(entries: &[Value]) -> Vec<Value> {
     let is_of = |entry: &Value, flux: bool| {
         let manager = entry["manager"].as_str().unwrap();
@@ -168,7 +168,7 @@ async fn a_suspension_of_an_earlier_version_or_of_kubectl_is_made_to_last() {
     let scope = Scope::shared().await;
     let key = declared(&scope, "ci");
     for manager in ["kubectl-apikey", "kubectl-patch"] {
-        // Without help Flux undoes it.
+        // Flux reverts a plain change.
         key.patch(manager, &json!({"suspended": true}));
         key.reconcile();
         assert!(!key.suspended(), "{manager}");

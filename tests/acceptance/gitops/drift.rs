@@ -10,10 +10,10 @@ use crate::support::{Scope, run};
 const TRACKING: &str = "argocd.argoproj.io/tracking-id";
 const INSTANCE: &str = "app.kubernetes.io/instance";
 const REQUEST: &str = "apikey-operator.dev/rotate-requested-at";
-/// Each has at least three looks of the operator that change the status.
+/// The number of rounds. In each, the operator changes the status at least three times.
 const ROUNDS: usize = 4;
 
-/// How a tool applies what is in Git.
+/// How a tool applies the files of Git.
 #[derive(Clone, Copy)]
 enum How {
     ServerSide(&'static str),
@@ -31,7 +31,7 @@ impl How {
     }
 }
 
-/// The file in Git at a round: a request for a new secret, and another template.
+/// The file in Git in a round: a request for a new secret, and another template.
 fn declared(scope: &Scope<'_>, name: &str, round: usize) -> Value {
     let tracked = format!("keys:apikey-operator.dev/ApiKey:{}/{name}", scope.namespace);
     json!({
@@ -88,7 +88,7 @@ fn assert_only_status_is_ours(key: &ApiKey) {
     }
 }
 
-/// What a key is besides its status, without what the API server writes.
+/// A key without its status and without the fields that the API server writes.
 fn face(key: &ApiKey) -> Value {
     let mut annotations = key.metadata.annotations.clone().unwrap_or_default();
     annotations.remove("kubectl.kubernetes.io/last-applied-configuration");
@@ -123,8 +123,8 @@ async fn lives_from_git(how: How, name: &str) {
         assert_eq!(from_git, declared["metadata"]["annotations"]);
         assert_no_drift(&scope, how, &file);
 
-        // Somebody else, with a field of another manager, and then the key out of service and back:
-        // two more looks, each with a new status.
+        // Somebody else sets a field as another manager, suspends the key and resumes it.
+        // The operator reconciles the key twice more, each time with a new status.
         scope
             .annotate(name, &[("example.com/seen", &round.to_string())])
             .await;
@@ -139,7 +139,7 @@ async fn lives_from_git(how: How, name: &str) {
                 })
                 .await;
         }
-        // A removed Secret is replaced: once, or the limit for replacements is in the way.
+        // The operator replaces a removed Secret. A second time would meet the limit for replacements.
         if round == 1 {
             scope.kubectl(&["delete", "secret", name]);
             let before = key.status.as_ref().unwrap().revision;
@@ -152,7 +152,11 @@ async fn lives_from_git(how: How, name: &str) {
         let after = scope.ready(name).await;
         let mut expected = key_face;
         expected["annotations"]["example.com/seen"] = json!(round.to_string());
-        assert_eq!(face(&after), expected, "nothing but the status is written");
+        assert_eq!(
+            face(&after),
+            expected,
+            "the operator writes only the status"
+        );
         assert_only_status_is_ours(&after);
         assert_no_drift(&scope, how, &file);
     }
@@ -162,17 +166,17 @@ async fn lives_from_git(how: How, name: &str) {
     assert_eq!(
         labels["round"],
         (ROUNDS - 1).to_string(),
-        "the template is followed"
+        "the Secret matches the template"
     );
     let annotations = delivered.annotations.unwrap();
     for mark in labels.keys().chain(annotations.keys()) {
         let of_a_tool = mark.contains("argocd") || mark.contains("fluxcd") || mark == INSTANCE;
         assert!(!of_a_tool && !mark.contains("last-applied"), "{mark}");
     }
-    // Argo CD shows it below the key, by its owner.
+    // Argo CD shows the Secret below the key, because the key is its owner.
     let owner = &delivered.owner_references.unwrap()[0];
     assert_eq!(Some(&owner.uid), key.metadata.uid.as_ref());
-    // A change of a field that is in Git is detected.
+    // The tool detects a change of a field that is in Git.
     scope.patch_key(name, r#"{"description": "by hand"}"#);
     let (same, message) = kubectl(&scope, "diff", how, &file);
     assert!(!same && message.contains("description"), "{message}");
@@ -262,7 +266,7 @@ async fn a_role_that_somebody_else_applies_stays_when_git_is_applied_again() {
         let (done, message) = kubectl(&scope, "apply", how, file);
         assert!(done, "{message}");
     }
-    // docs/gitops.md warns of it.
+    // docs/gitops.md warns about this.
     let key = scope.ready("ci").await;
     let roles: Vec<_> = key.spec.roles.iter().map(String::as_str).collect();
     assert!(
@@ -289,7 +293,7 @@ async fn a_request_that_git_puts_back_after_one_by_hand_is_not_answered_again() 
     assert_eq!(revision(scope.rotated("ci", "round 0").await), 1);
     assert_eq!(revision(scope.rotate("ci", "by hand").await), 2);
     run(apply);
-    // The operator has seen what Git put back as soon as it answers for a later change.
+    // When the operator has handled a later change, it has also read what Git restored.
     scope.patch_key("ci", r#"{"suspended": true}"#);
     let seen = scope.key("ci", "suspended", |key| {
         key.status

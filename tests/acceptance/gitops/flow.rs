@@ -20,7 +20,7 @@ fn apply(scope: &Scope<'_>, path: &Path) {
         .arg(path));
 }
 
-/// A commit: the file with this in place of that.
+/// Makes a commit: replaces `from` in the file.
 fn commit(folder: &Path, name: &str, from: &str, to: &str) -> std::path::PathBuf {
     let path = folder.join(name);
     let text = std::fs::read_to_string(&path).unwrap();
@@ -48,7 +48,7 @@ async fn keys_of_the_example_are_made_rotated_suspended_and_revoked_from_git() {
     assert_eq!(
         first,
         Some(1),
-        "a first secret answers the request that is there"
+        "the first secret answers the existing request"
     );
     let reason = |wanted: &'static str| {
         move |key: &_| ready_reason(key) == ("True".to_owned(), wanted.to_owned())
@@ -75,7 +75,7 @@ async fn keys_of_the_example_are_made_rotated_suspended_and_revoked_from_git() {
     assert_eq!(
         suspended.status.unwrap().revision,
         Some(2),
-        "each value is answered once"
+        "the operator answers each value once"
     );
     let path = commit(
         keys,
@@ -86,7 +86,7 @@ async fn keys_of_the_example_are_made_rotated_suspended_and_revoked_from_git() {
     apply(&scope, &path);
     scope.ready("dashboard").await;
 
-    // Pruned, and in Git again: another key, with another secret and public id.
+    // A key that was pruned and is in Git again is another key, with another secret and public id.
     let before = scope.keys().get("dashboard").await.unwrap().status.unwrap();
     scope.kubectl(&["delete", "apikey", "dashboard", "--wait"]);
     apply(&scope, &path);
@@ -179,8 +179,11 @@ fn definitions_come_before_organizations_and_those_before_keys() {
     for step in &steps {
         let needed = step["spec"]["dependsOn"][0]["name"].as_str();
         assert_eq!(needed, before, "{}", step["metadata"]["name"]);
-        assert_eq!(step["spec"]["wait"], true, "a step that nobody waits for");
-        assert_eq!(step["spec"]["retryInterval"], "1m", "one that stays failed");
+        assert_eq!(step["spec"]["wait"], true, "Flux does not wait for a step");
+        assert_eq!(
+            step["spec"]["retryInterval"], "1m",
+            "Flux does not try a failed step again"
+        );
         before = step["metadata"]["name"].as_str();
         let path = step["spec"]["path"].as_str().unwrap();
         assert!(file(path).is_dir(), "{path}");

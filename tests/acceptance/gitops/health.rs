@@ -14,7 +14,7 @@ use crate::support::{
     Cluster, Inside, MovedClock, OPERATOR_NAMESPACE, Scope, ahead, eventually, now, run,
 };
 
-/// What was seen of an object at one moment.
+/// An object at one moment.
 struct State {
     kind: &'static str,
     name: &'static str,
@@ -30,7 +30,7 @@ struct Album<'a> {
 }
 
 impl Album<'_> {
-    /// Takes an object as it is now.
+    /// Records the current state of an object.
     fn take(
         &mut self,
         name: &'static str,
@@ -84,8 +84,8 @@ impl Album<'_> {
                 );
             }
             for (release, expressions) in &all {
-                // The example for releases lets an expired key pass; Flux has no word of its own for
-                // what is being deleted.
+                // The example for releases accepts an expired key. Flux has no verdict for an object
+                // that is being deleted.
                 let expected = match state.verdict {
                     Verdict::Failed if *release && object["status"]["phase"] == "Expired" => {
                         Verdict::Current
@@ -131,7 +131,7 @@ impl Album<'_> {
         put(&folder.join("health_test.yaml"), &tests);
     }
 
-    /// The input of each action, and what has to come out, by a patch of kubectl.
+    /// The input of each action, and the expected result, as a patch of kubectl.
     fn write_actions(&self) {
         let folder = file(SCRIPTS).join("ApiKey/actions/testdata");
         let rotate = "apikey-operator.dev/rotate-requested-at";
@@ -172,7 +172,7 @@ fn is_behind(object: &Value) -> bool {
     object["status"]["observedGeneration"] != object["metadata"]["generation"]
 }
 
-/// Lets the operator create Secrets, or not.
+/// Sets whether the operator may create Secrets.
 async fn may_create_secrets(scope: &Scope<'_>, may: bool) {
     let verbs: &[&str] = if may {
         &["get", "list", "watch", "create", "patch", "delete"]
@@ -202,14 +202,14 @@ async fn may_create_secrets(scope: &Scope<'_>, may: bool) {
         &patch,
     ]);
     let account = format!("--as=system:serviceaccount:{OPERATOR_NAMESPACE}:apikey-operator");
-    eventually("the API server knows", async || {
+    eventually("the API server applies the rule", async || {
         let answer = scope.try_kubectl(&["auth", "can-i", "create", "secrets", &account]);
         (answer.is_some() == may).then_some(())
     })
     .await;
 }
 
-/// A status that the operator has for milliseconds only, in its own words.
+/// A status that lasts for milliseconds only, with the operator's text.
 fn working() -> String {
     let message = "Minting and delivering the secret";
     let desired = |type_, status| Desired {
@@ -228,7 +228,7 @@ fn working() -> String {
 async fn every_state_has_one_verdict_for_kubectl_helm_argo_cd_and_flux() {
     use Verdict::{Current, Failed, InProgress, Terminating};
     let cluster = Cluster::start();
-    // Names that read well in the test data.
+    // The test data has readable names.
     let scope = cluster.scope_of("acme".to_owned()).await;
     scope.kubectl(&["create", "namespace", "acme"]);
     let organization = |name: &str, spec: &str| scope.declare(name, spec);
@@ -352,7 +352,7 @@ async fn every_state_has_one_verdict_for_kubectl_helm_argo_cd_and_flux() {
     scope.apply_key("short", &format!("expiry: '{expiry}'"));
     scope.ready("short").await;
     clock.advance(3600);
-    // The moved clock is noticed at the next look.
+    // The operator notices the moved clock at the next reconcile.
     for key in ["short", "once"] {
         scope.annotate(key, &[("looked-at", "1")]).await;
     }

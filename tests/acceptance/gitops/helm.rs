@@ -4,7 +4,7 @@ use std::path::Path;
 
 use crate::support::Scope;
 
-/// Installs a chart with one key by the real helm. Returns whether it succeeded, and the error output.
+/// Installs a chart with one key with the real helm. Returns whether it succeeded, and the error output.
 fn install(scope: &Scope<'_>, folder: &Path, name: &str, more: &str) -> (bool, String) {
     let chart = folder.join(name);
     std::fs::create_dir_all(chart.join("templates")).unwrap();

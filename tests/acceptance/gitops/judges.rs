@@ -33,7 +33,7 @@ fn is_seen(object: &Value) -> bool {
     object["status"]["observedGeneration"] == object["metadata"]["generation"]
 }
 
-/// The rules of kstatus for kinds that it does not know, which `helm --wait` and Flux have built in.
+/// The rules of kstatus for unknown kinds. `helm --wait` and Flux use them.
 pub(super) fn kstatus(object: &Value) -> Verdict {
     if !object["metadata"]["deletionTimestamp"].is_null() {
         return Verdict::Terminating;
@@ -50,7 +50,7 @@ pub(super) fn kstatus(object: &Value) -> Verdict {
     }
 }
 
-/// The verdict by `healthCheckExprs`: Flux compares the generations first, and asks in this order.
+/// The verdict by `healthCheckExprs`: Flux compares the generations first, and evaluates in this order.
 pub(super) fn flux(expressions: &Value, object: &Value) -> Verdict {
     if !is_seen(object) {
         return Verdict::InProgress;
@@ -92,7 +92,7 @@ static LUA: LazyLock<Option<String>> = LazyLock::new(|| {
     found
 });
 
-/// What a script of `gitops/argocd` returns for an object, run as Argo CD runs it. `None` without Lua.
+/// The result of a script of `gitops/argocd` for an object. It runs as in Argo CD. `None` without Lua.
 pub(super) fn argocd(script: &Path, object: &Value) -> Option<Value> {
     let mut lua = Command::new(LUA.as_ref()?);
     lua.arg(file("hack/argocd.lua")).arg(script);

@@ -11,8 +11,8 @@ use serde_json::json;
 use super::{Poison, World, apikey_path, make_unreadable, poison, refused};
 use crate::support::{Cluster, Login, Operator, Scope, eventually};
 
-/// Longest time until a suspension counts while another tenant writes all the time. A watch that
-/// breaks waits for longer.
+/// Longest time until a suspension takes effect while another tenant writes all the time. A broken watch
+/// would take longer.
 const AT_ONCE: Duration = Duration::from_secs(10);
 
 #[tokio::test]
@@ -39,7 +39,7 @@ async fn a_key_with_managed_fields_that_nobody_can_read_is_suspended_and_deleted
         world.refused("the suspended key", &bad).await;
         attacker.kubectl(&["delete", "apikey", "doomed"]);
         world.refused("the deleted key", &doomed).await;
-        // The controller writes to it as to any other.
+        // The controller writes to this key as to any other.
         attacker.patch_key("bad", r#"{"suspended": false}"#);
         attacker.wait("condition=Ready", "apikey/bad");
         assert_eq!(world.token(&good).status, 200);
@@ -117,7 +117,7 @@ async fn touching_such_a_key_all_the_time_delays_nothing_of_others() {
             victim.patch_key("good", &format!(r#"{{"suspended": {suspended}}}"#));
             let begun = Instant::now();
             let wanted = if suspended { 401 } else { 200 };
-            crate::support::eventually("the suspension counts", async || {
+            crate::support::eventually("the suspension takes effect", async || {
                 (world.token(&good).status == wanted).then_some(())
             })
             .await;
@@ -157,7 +157,7 @@ async fn a_status_that_nobody_can_read_hides_neither_a_suspension_nor_a_deletion
     attacker.kubectl(&["delete", "apikey", "doomed"]);
     world.refused("the deleted key", &doomed).await;
     attacker.patch_key("bad", r#"{"suspended": false}"#);
-    crate::support::eventually("the status is as it should be", async || {
+    crate::support::eventually("the status is correct", async || {
         rotated_at(attacker, "bad").is_empty().then_some(())
     })
     .await;
@@ -184,7 +184,7 @@ async fn a_key_that_can_t_be_read_keeps_its_record_and_leaves_none_when_it_is_de
     let [seen, listed] = keys.try_into().unwrap();
     keeps_until_deleted(&scope, &operator, &seen, 2.0).await;
     operator.kill();
-    // This one has never been able to read it.
+    // This operator has never been able to read the key.
     let operator = cluster.operator(&super::CONTROLLER);
     keeps_until_deleted(&scope, &operator, &listed, 1.0).await;
 }
@@ -197,7 +197,7 @@ async fn keeps_until_deleted(
     unreadable: f64,
 ) {
     let series = r#"apikey_unreadable_objects{kind="ApiKey"}"#;
-    eventually("the keys can't be read", async || {
+    eventually("the operator reports the keys as unreadable", async || {
         (operator.metric(series) == Some(unreadable)).then_some(())
     })
     .await;
@@ -211,7 +211,7 @@ async fn keeps_until_deleted(
         .patch(&record, &params, &touch)
         .await
         .unwrap();
-    eventually("the sweeper looks at the credential record", async || {
+    eventually("the sweeper checks the credential record", async || {
         (operator.metric(swept)? > before).then_some(())
     })
     .await;
@@ -222,7 +222,7 @@ async fn keeps_until_deleted(
     let name = key.metadata.name.as_deref().unwrap();
     let params = DeleteParams::default();
     scope.keys().delete(name, &params).await.unwrap();
-    eventually("the credential record is swept", async || {
+    eventually("the sweeper removes the credential record", async || {
         scope.document(key).await.is_none().then_some(())
     })
     .await;
@@ -231,11 +231,11 @@ async fn keeps_until_deleted(
         let of_key = lines.filter(|line| line["keyId"] == document.key_id.as_str());
         of_key.filter(|line| line["action"] == "Revoke").count()
     };
-    eventually("the revocation is in the audit lines", async || {
+    eventually("the audit lines have the revocation", async || {
         (revocations() > 0).then_some(())
     })
     .await;
-    eventually("nothing is left unreadable of it", async || {
+    eventually("no unreadable object is left", async || {
         (operator.metric(series) == Some(unreadable - 1.0)).then_some(())
     })
     .await;

@@ -5,9 +5,9 @@ use serde_json::json;
 
 use crate::support::{Cluster, eventually};
 
-/// Changes, of which each may come to an Event and a line of the log.
+/// The number of changes. Each may cause an Event and a log line.
 const CHANGES: usize = 200;
-/// What is said at once, and what comes in the time of the test.
+/// The burst of messages, and those that the limit allows during the test.
 const MOST: usize = 40;
 
 #[tokio::test]
@@ -39,7 +39,7 @@ async fn a_key_that_changes_all_the_time_fills_neither_log_nor_events_and_the_au
     assert!((10..=MOST).contains(&changes), "{changes} lines");
     scope.apply_key("quiet", "");
     scope.ready("quiet").await;
-    eventually("others are told of", async || {
+    eventually("the API server has an Event of the other key", async || {
         let events = scope.kubectl(&["events", "--for", "apikey/quiet", "-o", "json"]);
         events.contains("\"Issued\"").then_some(())
     })

@@ -20,7 +20,7 @@ async fn labelled_secrets_that_nobody_can_read_hold_up_no_controller_that_starts
     }
     world.restart(&cluster).await;
     world.key(&world.victim, "new").await;
-    // A key's own Secret as well: it is followed, rotated and replaced like any other.
+    // The operator also watches, rotates and replaces the hostile Secret of a key like any other.
     let no_overlap = "rotation: {overlapSeconds: 0}";
     world.attacker.usable(&world.server, "ci", no_overlap).await;
     let path = format!("/api/v1/namespaces/{namespace}/secrets/ci");

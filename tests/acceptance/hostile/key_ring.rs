@@ -6,7 +6,7 @@ use serde_json::json;
 use super::{CONTROLLER, Poison, World, poison};
 use crate::support::{Cluster, OPERATOR_NAMESPACE, Scope, eventually};
 
-/// Names that stand in the metadata of each ring, as many as one object holds.
+/// The names in the metadata of each ring, as many as fit into one object.
 const FINALIZERS: usize = 15_000;
 
 #[tokio::test]
@@ -35,7 +35,7 @@ async fn a_ring_is_read_and_grows_whatever_stands_in_its_metadata_and_what_stand
     let before = version(&world.victim);
     let other = [&CONTROLLER[..], &["--signing-algorithm=EdDSA"]].concat();
     let _grows = cluster.operator(&other);
-    eventually("the ring of signing keys is written", async || {
+    eventually("the operator writes the ring of signing keys", async || {
         (version(&world.victim) != before).then_some(())
     })
     .await;
@@ -43,7 +43,10 @@ async fn a_ring_is_read_and_grows_whatever_stands_in_its_metadata_and_what_stand
         .victim
         .kubectl(&["get", "--raw", &path(names::SIGNING_KEYS_SECRET)]);
     assert_eq!(raw.matches("example.com/held-").count(), FINALIZERS);
-    assert!(raw.contains(&r#"{"f:a":"#.repeat(200)), "its managers stay");
+    assert!(
+        raw.contains(&r#"{"f:a":"#.repeat(200)),
+        "the managed fields stay"
+    );
     assert_eq!(world.token(&old).status, 200);
 }
 
@@ -64,7 +67,7 @@ fn add_finalizers(scope: &Scope<'_>, ring: &str) {
     scope.kubectl(&patch);
 }
 
-/// Version of the ring of signing keys.
+/// The version of the ring of signing keys.
 fn version(scope: &Scope<'_>) -> String {
     let ring = names::SIGNING_KEYS_SECRET;
     let version = "jsonpath={.metadata.resourceVersion}";

@@ -9,11 +9,11 @@ use serde_json::{Value, json};
 use super::World;
 use crate::support::{Cluster, Operator, Scope};
 
-/// Objects of each kind; `HOSTILE_OBJECTS=200` is the whole test.
+/// The number of objects of each kind. The whole test uses `HOSTILE_OBJECTS=200`.
 const OBJECTS: usize = 20;
-/// What stands in one object, in bytes: with its names and brackets, less than the 1.5 MiB of etcd.
+/// The data of one object in bytes. With names and brackets it stays below the 1.5 MiB of etcd.
 const BYTES: usize = 1_400_000;
-/// Requests at the same time.
+/// The number of requests at the same time.
 const WRITERS: usize = 4;
 /// Memory limits of the chart. Unit: MiB.
 const CONTROLLER_MIB: u64 = 256;
@@ -48,7 +48,7 @@ async fn objects_of_the_greatest_size_leave_both_processes_within_their_limits()
     }
 }
 
-/// Greatest memory of both processes so far. Unit: MiB.
+/// The peak memory of both processes so far. Unit: MiB.
 fn peaks(world: &World<'_>) -> [u64; 2] {
     [&world.operator, &world.server.process].map(peak_mib)
 }

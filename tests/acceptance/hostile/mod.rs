@@ -21,7 +21,7 @@ use serde_json::Value;
 
 use crate::support::{Answer, Cluster, Login, Operator, Scope, TokenServer, eventually};
 
-/// A part of `managedFields` that the API server takes from anybody who may update the object.
+/// Managed fields that the API server accepts from every user who may update the object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Poison {
     /// A time that few programs can represent.
@@ -46,7 +46,7 @@ impl Poison {
     }
 }
 
-/// Replaces an object by itself with these `managedFields`.
+/// Replaces an object with a copy that has these `managedFields`.
 async fn poison(scope: &Scope<'_>, path: &str, poison: Poison) {
     let get = Request::get(path).body(Vec::new()).unwrap();
     let mut object: Value = scope.client.request(get).await.unwrap();
@@ -69,7 +69,7 @@ fn apikey_path(scope: &Scope<'_>, name: &str) -> String {
     format!("/{group}/namespaces/{}/apikeys/{name}", scope.namespace)
 }
 
-/// Changes a definition as a newer version may, so that a field of its spec has this schema.
+/// Gives a field of a spec this schema, as a newer version of the definition may.
 fn take_newer(scope: &Scope<'_>, crd: &str, field: &str, schema: &str) {
     let path =
         format!("/spec/versions/0/schema/openAPIV3Schema/properties/spec/properties/{field}");
@@ -77,16 +77,16 @@ fn take_newer(scope: &Scope<'_>, crd: &str, field: &str, schema: &str) {
     scope.kubectl(&["patch", "crd", crd, "--type=json", "-p", &newer]);
 }
 
-/// Stores a key with something of a newer version in its spec, once the API server takes that.
+/// Stores a key with a part of a newer version in its spec, once the API server accepts that.
 async fn store_newer(scope: &Scope<'_>, name: &str, newer: &str) {
     let yaml = scope.key_yaml(name, newer);
-    eventually("the API server takes the newer form", async || {
+    eventually("the API server accepts the newer form", async || {
         scope.try_apply(&yaml).ok()
     })
     .await;
 }
 
-/// Stores a key as a newer version may, so that this one can't read it.
+/// Stores a key of a newer version that this version can't read.
 async fn make_unreadable(scope: &Scope<'_>, name: &str) {
     take_newer(scope, KEYS, "suspended", r#"{"type": "string"}"#);
     store_newer(scope, name, "suspended: 'until-friday'").await;
@@ -125,7 +125,7 @@ impl<'a> World<'a> {
         Login::of(&scope.usable(&self.server, name, "").await)
     }
 
-    /// Kills both processes and starts new ones, which have to become ready.
+    /// Kills both processes, starts new ones, and waits until they are ready.
     async fn restart(&mut self, cluster: &Cluster) {
         self.operator = cluster.operator(&CONTROLLER);
         self.server = cluster.token_server(&SERVER);

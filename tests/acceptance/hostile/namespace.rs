@@ -17,7 +17,7 @@ async fn a_namespace_whose_labels_are_not_known_matches_no_selector_not_even_one
         world.key(attacker, "bad").await,
         world.key(victim, "good").await,
     ];
-    // More labels than are kept, the one that the selector looks for among them.
+    // These are more labels than the cache keeps. The label of the selector is among them.
     let mut labels = String::from(r#""quarantine": "yes""#);
     for n in 0..1500 {
         write!(labels, r#", "example.com/{n:04}": "{}""#, "v".repeat(50)).unwrap();

@@ -29,7 +29,7 @@ async fn an_organization_that_can_t_be_read_is_not_undeclared_its_keys_are_refus
          metadata: {{name: {}}}, spec: {unreadable}}}",
         attacker.org()
     );
-    crate::support::eventually("the API server takes the newer form", async || {
+    crate::support::eventually("the API server accepts the newer form", async || {
         attacker.try_apply(&yaml).ok()
     })
     .await;
@@ -38,7 +38,7 @@ async fn an_organization_that_can_t_be_read_is_not_undeclared_its_keys_are_refus
     assert_eq!(world.token(&good).status, 200);
     let series = r#"apikey_unreadable_objects{kind="Organization"}"#;
     assert_eq!(world.operator.metric(series), Some(1.0));
-    crate::support::eventually("an Event says so", async || {
+    crate::support::eventually("an Event reports the unreadable Organization", async || {
         let events = victim.try_kubectl(&["get", "events", "-A", "-o", "wide"])?;
         let is_about_it = |line: &str| line.contains("Unreadable") && line.contains(attacker.org());
         events.lines().any(is_about_it).then_some(())
@@ -50,11 +50,11 @@ async fn an_organization_that_can_t_be_read_is_not_undeclared_its_keys_are_refus
     assert_eq!(world.token(&bad).status, 401);
     world.key(victim, "new").await;
     attacker.declare(attacker.org(), "{allowedNamespaces: {from: All}}");
-    crate::support::eventually("its keys are served again", async || {
+    crate::support::eventually("the token server serves the keys again", async || {
         (world.token(&bad).status == 200).then_some(())
     })
     .await;
-    crate::support::eventually("nothing is unreadable", async || {
+    crate::support::eventually("no object is unreadable", async || {
         (world.operator.metric(series)? == 0.0).then_some(())
     })
     .await;

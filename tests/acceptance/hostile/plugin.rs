@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::{KEYS, ORGANIZATIONS, Poison, World, apikey_path, poison, store_newer, take_newer};
 use crate::support::{Cluster, Scope, eventually, outcome, plugin_file};
 
-/// Schema of a field that may be a number.
+/// The schema of a field that may be a number.
 const ANY: &str = r#"{"x-kubernetes-int-or-string": true}"#;
 
 #[tokio::test]
@@ -90,7 +90,7 @@ async fn programs_get_of_a_list_what_kubectl_gets_and_nothing_is_lost_when_it_is
     assert!(stored.contains("example.com/kept"), "{stored}");
     assert!(stored.contains(&r#"{"f:a":"#.repeat(200)), "{stored}");
     for name in ["deep", "long"] {
-        // The answer is the object, which stays for its finalizer.
+        // The answer is the object, because its finalizer keeps it.
         scope.plugin(&["revoke", name, "--yes"]).done();
         let none = r#"{"metadata": {"finalizers": null}}"#;
         scope.kubectl(&["patch", "apikey", name, "--type=merge", "-p", none]);
@@ -133,7 +133,7 @@ async fn waiting_for_a_key_ends_at_once_when_it_can_t_be_read() {
             .unwrap()
     };
     let spoiling = async {
-        eventually("a rotation is asked for", async || {
+        eventually("the plugin requests a rotation", async || {
             let key = scope.kubectl(&["get", "apikey", "odd", "-o", "json"]);
             key.contains("rotate-requested-at").then_some(())
         })
@@ -224,7 +224,7 @@ async fn every_verb_works_for_a_key_beside_ones_that_can_t_be_read_and_names_the
     assert_names(&revoked.failed(1), "odd");
 }
 
-/// What the shell is offered after `status`.
+/// The completions after `status`.
 fn completed(scope: &Scope<'_>) -> String {
     let mut command = Command::new(plugin_file());
     let command = command
@@ -233,7 +233,7 @@ fn completed(scope: &Scope<'_>) -> String {
     outcome(command, "").done()
 }
 
-/// `lint --server` judges a key by Organizations that it can read, and names what it can't read.
+/// `lint --server` checks a key against Organizations that it can read, and names those that it can't read.
 async fn lint_names_both(scope: &Scope<'_>) {
     let lint = |yaml: &str| scope.plugin_reads(yaml, &["lint", "--server", "-f", "-"]);
     lint(&scope.key_yaml("further", "")).done();
@@ -244,7 +244,7 @@ async fn lint_names_both(scope: &Scope<'_>) {
     take_newer(scope, ORGANIZATIONS, "displayName", ANY);
     let organization = "{apiVersion: apikey-operator.dev/v1alpha1, kind: Organization, \
          metadata: {name: newer}, spec: {displayName: 7, allowedNamespaces: {from: All}}}";
-    eventually("the API server takes the newer form", async || {
+    eventually("the API server accepts the newer form", async || {
         scope.try_apply(organization).ok()
     })
     .await;
@@ -260,17 +260,17 @@ async fn lint_names_both(scope: &Scope<'_>) {
     of_another.done();
 }
 
-/// Has the API server take descriptions of keys that are no text.
+/// Makes the API server accept descriptions of keys that are not text.
 fn take_newer_keys(scope: &Scope<'_>) {
     take_newer(scope, KEYS, "description", ANY);
 }
 
-/// Makes a key, or one of this name that there is, one that this version can't read.
+/// Creates or changes a key, so that this version can't read it.
 async fn spoil(scope: &Scope<'_>, name: &str) {
     store_newer(scope, name, "description: 7").await;
 }
 
-/// What is said of a key that can't be read names it, why, and what to do.
+/// Checks that a message about an unreadable key names the key, the cause and the fix.
 fn assert_names(text: &str, name: &str) {
     for part in [
         format!("apikey/{name}"),

@@ -18,7 +18,7 @@ async fn after_etcd_was_set_back_both_processes_see_what_happens_then() {
 
     let scope = cluster.scope_of(namespace.clone()).await;
     let forgotten = Login::of(&scope.usable(&server, "forgotten", "").await);
-    // What happens from now on is not in the saved state, and takes its version far ahead.
+    // The following changes are not in the saved state. They raise the resource version far above the saved one.
     for n in 0..200 {
         scope.kubectl(&[
             "annotate",

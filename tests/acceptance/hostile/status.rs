@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::CONTROLLER;
 use crate::support::{Cluster, Operator, Scope, eventually};
 
-/// An unknown role, with characters that move a terminal's cursor and change the direction of text.
+/// An unknown role with characters that move a terminal's cursor and change the direction of text.
 const FORGED: &str = "overlord\u{1b}[2J\u{202e}\u{9b}";
 const FORGERIES: usize = 50;
 
@@ -18,7 +18,7 @@ fn condition(type_: &str, status: &str, reason: &str) -> Value {
         "lastTransitionTime": "2026-01-01T00:00:00Z"})
 }
 
-/// Forged statuses, each of another kind than the one before.
+/// Forged statuses, each of a different kind.
 fn forgery(n: usize) -> Value {
     let suspended = condition("Suspended", "True", "Suspended");
     let refused = condition("Ready", "False", "OrganizationNotFound");
@@ -58,11 +58,13 @@ fn forgeable(key: &ApiKey) -> Value {
 
 async fn is_put_right(scope: &Scope<'_>, truth: &Value) {
     scope
-        .key("ci", "as it was", |key| forgeable(key) == *truth)
+        .key("ci", "without the forged status", |key| {
+            forgeable(key) == *truth
+        })
         .await;
 }
 
-/// Actions of the audit lines of this namespace.
+/// The actions in the audit lines of this namespace.
 fn actions(scope: &Scope<'_>, operator: &Operator) -> Vec<String> {
     lines(scope, operator)
         .iter()
@@ -77,11 +79,10 @@ fn lines(scope: &Scope<'_>, operator: &Operator) -> Vec<Value> {
         .collect()
 }
 
-/// Reasons and notes of the Events of this namespace once this reason is among them, without those
-/// with it.
+/// Waits for an Event with this reason. Returns reasons and notes of the other Events of this namespace.
 async fn notes_until(scope: &Scope<'_>, last: &str) -> Vec<(String, String)> {
     let events = Api::<Event>::namespaced(scope.client.clone(), &scope.namespace);
-    eventually(&format!("an Event {last}"), async || {
+    eventually(&format!("the API server has an Event {last}"), async || {
         let events = events.list(&ListParams::default()).await.unwrap().items;
         let notes = events.into_iter().map(|event| {
             let (reason, note) = (event.reason, event.note);
@@ -131,7 +132,7 @@ async fn a_status_writer_adds_no_audit_line_and_no_event_to_the_life_of_a_key() 
     assert_eq!(actions(&scope, &operator), ["Create", "Rotate", "Suspend"]);
     assert!(!operator.stderr().contains("overlord"), "a forged role");
 
-    // A real change is logged, although the forged status has it already.
+    // The operator logs a real change even if the forged status already contains it.
     forge(
         &scope,
         &json!({"previousSecret": null, "conditions": [], "roles": ["viewer"]}),
@@ -141,7 +142,7 @@ async fn a_status_writer_adds_no_audit_line_and_no_event_to_the_life_of_a_key() 
         .annotate("ci", &[(names::ANNOTATION_DISCARD_PREVIOUS, "1")])
         .await;
     set_suspended(&scope, false);
-    eventually("both are told", async || {
+    eventually("the audit lines have both changes", async || {
         let mut actions = actions(&scope, &operator).split_off(3);
         actions.sort_unstable();
         (actions == ["Discard", "Resume"]).then_some(())

@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 use self::world::{Mode, World, key, organization, poison};
 use crate::support::{ENTER, Outcome, plugin_file, press};
 
-/// Our own styles, as they are written.
+/// The escape sequences of the plugin's own styles.
 const STYLES: [&str; 6] = [
     "\u{1b}[0m",
     "\u{1b}[1m",
@@ -25,9 +25,9 @@ const STYLES: [&str; 6] = [
     "\u{1b}[32m",
     "\u{1b}[33m",
 ];
-/// What the hostile text of a line of its own begins with.
+/// The start of a hostile text that forges a line of its own.
 const FORGED: &str = "FORGED";
-/// Hostile texts: one with every character that steers, and one that does what an attacker would.
+/// Hostile texts: one with every control character, and one like an attacker's.
 fn corpus() -> [String; 2] {
     let codes = (1..0x20).chain(0x7f..0xa0).chain([0x200e, 0x200f]);
     let codes = codes.chain(0x202a..=0x202e).chain(0x2066..=0x2069);
@@ -161,7 +161,7 @@ fn a_dialogue_and_what_turns_on_a_terminal_show_no_text_of_others_as_it_is() {
         for answer in answers {
             press(&mut session, &[answer, ENTER]);
         }
-        // Esc ends a dialogue that goes on.
+        // Esc ends an open dialogue.
         press(&mut session, &["\u{1b}"]);
         let result = session.exp_eof().unwrap();
         assert!(result.contains("\\u{202e}"), "{arguments:?}: {result:?}");
@@ -180,7 +180,7 @@ fn create(more: &[&'static str]) -> Vec<&'static str> {
     .concat()
 }
 
-/// Every verb that shows something of the cluster or of a token server.
+/// Every verb that shows data of the cluster or of a token server.
 fn verbs(server: SocketAddr) -> Vec<Vec<&'static str>> {
     let url: &'static str = format!("http://{server}").leak();
     let calls = [
@@ -222,7 +222,7 @@ fn verbs(server: SocketAddr) -> Vec<Vec<&'static str>> {
     calls.map(<[_]>::to_vec).to_vec()
 }
 
-/// Fails if the call wrote what steers a terminal, or a forged line. 1 if it showed some of the hostile text.
+/// Panics if the call wrote control characters or a forged line. Returns 1 if it showed hostile text.
 fn harmless(result: &Outcome, call: &str) -> usize {
     let all = format!("{}\n{}", result.stdout, result.stderr);
     let plain = STYLES
@@ -231,7 +231,7 @@ fn harmless(result: &Outcome, call: &str) -> usize {
     for line in plain.lines() {
         assert!(!line.trim_start().starts_with(FORGED), "{call}: {result:?}");
     }
-    // The completion has a tab between a word and what it is.
+    // A completion has a tab between a word and its description.
     let may_stand = |character: char| match character {
         '\n' => true,
         '\t' => call.contains("__complete"),

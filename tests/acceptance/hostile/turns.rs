@@ -9,7 +9,7 @@ use kube::api::{DeleteParams, ListParams, PostParams};
 
 use crate::support::{Cluster, Scope, eventually, outcome};
 
-/// Keys of the tenant who makes work.
+/// The number of keys of the busy tenant.
 const KEYS: usize = 150;
 
 #[tokio::test]
@@ -22,7 +22,7 @@ async fn a_new_key_does_not_wait_for_a_tenant_that_has_its_many_keys_in_many_nam
     others_notice_nothing(30).await;
 }
 
-/// A tenant with keys in so many namespaces loses all Secrets at once, when another makes a key.
+/// A tenant with keys in this many namespaces loses all Secrets at once, and another tenant creates a key.
 async fn others_notice_nothing(namespaces: usize) {
     let cluster = Cluster::start();
     let _operator = cluster.operator(&["--leader-elect=false", "--concurrency=4"]);
@@ -31,7 +31,7 @@ async fn others_notice_nothing(namespaces: usize) {
     let mut apply = cluster.control_plane.kubectl();
     let apply = apply.args(["apply", "-f", "-"]);
     outcome(apply, &documents(&attacker, &namespaces)).done();
-    eventually("all keys have a secret", async || {
+    eventually("all keys have a Secret", async || {
         (with_revision(&attacker, 1).await == KEYS).then_some(())
     })
     .await;
@@ -53,7 +53,7 @@ async fn others_notice_nothing(namespaces: usize) {
     assert!(replaced < KEYS * 2 / 3, "{replaced} of {KEYS}");
 }
 
-/// The namespaces, and as many keys in each.
+/// Creates the namespaces, with the same number of keys in each.
 fn documents(attacker: &Scope<'_>, namespaces: &[String]) -> String {
     let mut documents = String::new();
     for namespace in namespaces {
@@ -74,7 +74,7 @@ fn documents(attacker: &Scope<'_>, namespaces: &[String]) -> String {
     documents
 }
 
-/// How many keys of the organization are at this revision.
+/// The number of keys of the organization at this revision.
 async fn with_revision(scope: &Scope<'_>, revision: i64) -> usize {
     let keys = Api::<ApiKey>::all(scope.client.clone());
     let keys = keys.list(&ListParams::default()).await.unwrap();

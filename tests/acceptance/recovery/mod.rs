@@ -14,12 +14,12 @@ use tokio::time::Instant;
 use self::obstacle::Obstacle;
 use crate::support::{ApiRequest, Scope, api_requests, eventually};
 
-/// Longest time from the end of an obstacle to a key that is ready.
+/// Longest time from the end of an obstacle until the key is ready.
 const BOUND: Duration = Duration::from_secs(30);
-/// Attempts that are seen to be refused, of each kind.
+/// The number of refused attempts of each kind that the test waits for.
 const ATTEMPTS: usize = 3;
 
-/// A key meets an obstacle at its first secret and, if that stands in the way of a change too, at the next.
+/// An obstacle blocks the first secret of a key and, if it blocks changes too, the next secret.
 async fn recovers(obstacle: Obstacle) {
     let expected = obstacle.message();
     let scope = Scope::shared().await;
@@ -55,8 +55,8 @@ async fn refused(scope: &Scope<'_>, expected: &str, before: usize) -> String {
     .await
 }
 
-/// Takes the obstacle away and waits until the key is ready; returns how long that took, and how many
-/// requests about this key were made in all.
+/// Removes the obstacle and waits until the key is ready. Returns how long that took, and the total number
+/// of requests about this key.
 async fn ready_again(
     scope: &Scope<'_>,
     set: obstacle::Set<'_>,
@@ -87,7 +87,7 @@ fn about(scope: &Scope<'_>) -> Vec<ApiRequest> {
     requests
 }
 
-/// Those of them that should have delivered a secret and were refused.
+/// The refused ones of them that should have delivered a secret.
 fn refusals(scope: &Scope<'_>) -> Vec<ApiRequest> {
     let mut requests = about(scope);
     requests.retain(|request| {

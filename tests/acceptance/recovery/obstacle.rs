@@ -8,30 +8,30 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use super::webhook::Webhook;
 use crate::support::{Authority, Scope, eventually, free_address};
 
-/// What refuses Secrets.
+/// A cause why the API server refuses Secrets.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Obstacle {
     /// A `ValidatingAdmissionPolicy` that denies with this reason.
     Policy(&'static str),
     /// An admission webhook that denies with this code, or never answers.
     Webhook(Option<u16>),
-    /// An admission webhook that is not there.
+    /// An admission webhook without a server.
     Down,
-    /// A `ResourceQuota` of no Secret.
+    /// A `ResourceQuota` that allows no Secret.
     Quota,
 }
 
-/// An obstacle in its place.
+/// An obstacle that is in effect.
 pub(super) struct Set<'a> {
     scope: &'a Scope<'a>,
     obstacle: Obstacle,
-    /// Kinds of the objects that make it up; all have the name of the namespace.
+    /// The kinds of its objects. All have the name of the namespace.
     kinds: &'static [&'static str],
     _webhook: Option<Webhook>,
 }
 
 impl Obstacle {
-    /// Whether it refuses changes of a Secret that is there.
+    /// Whether it refuses changes of an existing Secret.
     pub(super) fn hinders_changes(self) -> bool {
         match self {
             Self::Policy(_) | Self::Webhook(_) | Self::Down => true,
@@ -49,7 +49,7 @@ impl Obstacle {
         }
     }
 
-    /// Puts it in the way, and waits until it holds.
+    /// Creates it, and waits until it is in effect.
     pub(super) async fn set<'a>(self, scope: &'a Scope<'a>) -> Set<'a> {
         let mut webhook = None;
         let kinds: &[&str] = match self {
@@ -79,7 +79,7 @@ impl Obstacle {
             Self::Quota => {
                 let name = &scope.namespace;
                 scope.kubectl(&["create", "quota", name, "--hard=secrets=0"]);
-                // As the controller for quotas of Kubernetes does, which does not run here.
+                // The quota controller of Kubernetes does this, and does not run here.
                 let counted = r#"{"status": {"hard": {"secrets": "0"}, "used": {"secrets": "0"}}}"#;
                 let status = ["--subresource=status", "--type=merge", "--patch", counted];
                 scope.kubectl(&[&["patch", "resourcequota", name][..], &status].concat());
@@ -98,7 +98,7 @@ impl Obstacle {
 }
 
 impl Set<'_> {
-    /// Takes it away, and waits until it is gone.
+    /// Removes it, and waits until it is no longer in effect.
     pub(super) async fn remove(self) {
         for kind in self.kinds {
             self.scope.kubectl(&["delete", kind, &self.scope.namespace]);
@@ -106,11 +106,11 @@ impl Set<'_> {
         self.holds(false).await;
     }
 
-    /// Waits until the obstacle holds, or no longer does.
+    /// Waits until the obstacle is in effect, or until it no longer is.
     async fn holds(&self, wanted: bool) {
         let name = format!("probe-{wanted}");
         let mut create = vec!["create", "secret", "generic", &name];
-        // Quotas let dry runs pass.
+        // A quota does not apply to dry runs.
         let stored = matches!(self.obstacle, Obstacle::Quota);
         create.extend((!stored).then_some("--dry-run=server"));
         eventually(

@@ -5,8 +5,8 @@ use serde_json::json;
 
 use crate::support::{Credential, OPERATOR_NAMESPACE, Scope, eventually};
 
-/// A policy that gives every verifier of this namespace's keys another `managed-by`, as one for cost centres
-/// or for a tool that owns all objects does.
+/// A policy that changes `managed-by` of every credential record of this namespace's keys, like a policy for
+/// cost centres or for a tool that owns all objects.
 fn relabels(namespace: &str) -> String {
     let group = "admissionregistration.k8s.io/v1";
     let expression = format!(
@@ -24,7 +24,7 @@ fn relabels(namespace: &str) -> String {
                 "apiGroups": [""], "apiVersions": ["v1"], "operations": ["CREATE", "UPDATE"],
                 "resources": ["secrets"],
             }]},
-            "matchConditions": [{"name": "verifiers", "expression": expression}],
+            "matchConditions": [{"name": "credential-records", "expression": expression}],
             "mutations": [{"patchType": "JSONPatch", "jsonPatch": {"expression": format!(
                 "[JSONPatch{{op: 'replace', path: '{path}', value: 'somebody'}}]"
             )}}],
@@ -54,7 +54,7 @@ async fn a_policy_that_relabels_records_is_named_in_the_status_until_it_is_gone(
             "annotations": {names::ANNOTATION_OWNER: format!("{name}/x")},
         },
     });
-    eventually("the policy holds", async || {
+    eventually("the policy is in force", async || {
         let file = scope
             .cluster
             .control_plane
@@ -102,7 +102,7 @@ async fn labels_of_a_record_that_somebody_changes_are_put_back() {
             .unwrap()
             .success()
     );
-    eventually("the label is back", async || {
+    eventually("the operator restores the label", async || {
         let stored = scope.operator_secrets().get(&record).await.unwrap();
         let labels = stored.metadata.labels.unwrap_or_default();
         (labels.get(names::LABEL_MANAGED_BY)? == names::MANAGED_BY).then_some(())

@@ -13,7 +13,7 @@ use crate::support::{Login, Scope, eventually};
 
 const FINALIZER: &str = "example.com/stays";
 
-/// Asks for a new secret of the key `ci`.
+/// Requests a new secret for the key `ci`.
 async fn ask(scope: &Scope<'_>) {
     let request = (names::ANNOTATION_ROTATE_REQUESTED_AT, "now");
     scope.annotate("ci", &[request]).await;
@@ -81,7 +81,7 @@ async fn fields_that_another_manager_has_applied() {
         scope.key("ci", "replaced", revision).await;
         let key = scope.ready("ci").await;
         scope.credential(&key).await.assert_sound();
-        eventually("the label is as in the template", async || {
+        eventually("the Secret has the label of the template", async || {
             let labels = scope.delivered("ci").await.metadata.labels?;
             (labels.get("team")? == "a").then_some(())
         })
@@ -94,7 +94,7 @@ async fn fields_that_another_manager_has_applied() {
     let requests = about(&scope);
     assert!(
         requests.iter().all(|request| request.code != 409),
-        "taken without asking"
+        "a write met a conflict with another field manager"
     );
 }
 
@@ -122,13 +122,13 @@ async fn a_namespace_that_is_going() {
     }
     let params = DeleteParams::default();
     namespaces.delete(&scope.namespace, &params).await.unwrap();
-    eventually("no key is left", async || {
+    eventually("all keys are gone", async || {
         let left = scope.keys().list(&ListParams::default()).await.unwrap();
         left.items.is_empty().then_some(())
     })
     .await;
     let login = Login::of(&before);
-    eventually("its secret is refused", async || {
+    eventually("the token server refuses its secret", async || {
         (server.token_of(&login).status == 401).then_some(())
     })
     .await;

@@ -9,11 +9,11 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
 use serde_json::{Value, json};
 
-/// A server for the API server to ask, as long as the test runs.
+/// A webhook server that runs as long as the test.
 pub(super) struct Webhook(SocketAddr);
 
 impl Webhook {
-    /// Denies with this code; without one it never answers.
+    /// Denies with this code. Without a code it never answers.
     pub(super) fn start((certificate, key): &(String, String), code: Option<u16>) -> Self {
         let certificate = CertificateDer::from_pem_slice(certificate.as_bytes()).unwrap();
         let key = PrivateKeyDer::from_pem_slice(key.as_bytes()).unwrap();
@@ -33,7 +33,7 @@ impl Webhook {
                 let Ok(stream) = stream else { return };
                 match code {
                     Some(code) => {
-                        // A client that goes away is none of the test's business.
+                        // A client may disconnect.
                         let _gone = answer(stream, &config, code);
                     }
                     None => silent.push(stream),

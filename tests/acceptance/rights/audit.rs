@@ -8,7 +8,7 @@ use super::life::{Processes, change_algorithm, live, lose_rings};
 use super::{CONTROLLER, TOKEN_SERVER, named_in};
 use crate::support::{Cluster, OPERATOR_NAMESPACE, Scope, api_requests};
 
-/// Compares what is granted with what was asked for and answered.
+/// Compares the granted rights with the requests and their answers.
 async fn assert_least_privilege(scope: &Scope<'_>) {
     for account in [CONTROLLER, TOKEN_SERVER] {
         let grants = granted(&scope.client, account).await;

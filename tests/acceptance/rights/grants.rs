@@ -15,9 +15,9 @@ pub(super) struct Grant {
     pub(super) group: String,
     /// Resource and subresource, with a slash between them.
     pub(super) resource: String,
-    /// The one object that it is for; `None`: all.
+    /// The name of the one object; `None`: all objects.
     pub(super) name: Option<String>,
-    /// Where; `None`: in the whole cluster.
+    /// The namespace; `None`: the whole cluster.
     pub(super) namespace: Option<String>,
 }
 
@@ -26,7 +26,7 @@ impl Grant {
         (&self.verb, &self.group, &self.resource) == (&other.verb, &other.group, &other.resource)
     }
 
-    /// Whether this request needed it. One in a namespace with a grant of its own needed that one.
+    /// Whether the request needed this grant. A request in a namespace with its own grant needed that one.
     pub(super) fn was_used_by(&self, request: &ApiRequest, all: &[Self]) -> bool {
         let here = request.namespace.as_str();
         let place = match &self.namespace {
@@ -42,7 +42,7 @@ impl Grant {
     }
 }
 
-/// Everything that is granted to this ServiceAccount of the operator's namespace by name.
+/// All grants that name this ServiceAccount of the operator's namespace.
 pub(super) async fn granted(client: &Client, account: &str) -> Vec<Grant> {
     let ours = |subjects: &Option<Vec<Subject>>| {
         subjects.iter().flatten().any(|subject| {

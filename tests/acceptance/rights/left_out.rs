@@ -22,11 +22,14 @@ async fn a_namespace_without_our_rights_or_not_there_yet_holds_up_no_other() {
     let [own, taken] = [own, taken].map(|key| Login::of(&key));
 
     b.kubectl(&["delete", "rolebinding", "--all"]);
-    let refused = eventually("the keys of the namespace are refused", async || {
-        assert_eq!(server.token_of(&own).status, 200);
-        let answer = server.token_of(&taken);
-        (answer.status != 200).then_some(answer)
-    })
+    let refused = eventually(
+        "the token server refuses the keys of the namespace",
+        async || {
+            assert_eq!(server.token_of(&own).status, 200);
+            let answer = server.token_of(&taken);
+            (answer.status != 200).then_some(answer)
+        },
+    )
     .await;
     assert_eq!(refused.status, 503, "{refused:?}");
     let (code, report) = server.process.get("/readyz").unwrap();
@@ -42,9 +45,10 @@ async fn a_namespace_without_our_rights_or_not_there_yet_holds_up_no_other() {
     new.declare_own();
     new.usable(&restarted, "ci", "").await;
     for server in [&server, &restarted] {
-        eventually("the keys of the namespace are served", async || {
-            (server.token_of(&taken).status == 200).then_some(())
-        })
+        eventually(
+            "the token server serves the keys of the namespace",
+            async || (server.token_of(&taken).status == 200).then_some(()),
+        )
         .await;
     }
 }

@@ -6,7 +6,7 @@ use crate::support::{
     Cluster, Login, OPERATOR_NAMESPACE, Operator, Scope, TokenServer, eventually,
 };
 
-/// Both processes, and a controller that stands by.
+/// Both processes, and a standby controller.
 pub(super) struct Processes {
     leader: Operator,
     standby: Operator,
@@ -26,7 +26,7 @@ impl Processes {
         this
     }
 
-    /// The leader stops and the other takes over.
+    /// Stops the leader and waits until the standby leads.
     pub(super) async fn hand_over(self) -> (Operator, TokenServer) {
         self.leader.terminate().await;
         self.standby.logged("Leading: reconciling").await;
@@ -42,14 +42,14 @@ async fn used(scope: &Scope<'_>, name: &str) {
     scope.key(name, "recorded as used", used).await;
 }
 
-/// Lives through what a namespace can see: declared organizations, a key that is minted, used,
-/// rotated, replaced, changed, suspended and deleted, one that is shown once, one that expires.
+/// Does everything that can happen in a namespace: declares organizations, mints, uses, rotates, replaces, changes,
+/// suspends and deletes a key, shows a secret once, and lets a key expire.
 pub(super) async fn live(scope: &Scope<'_>, server: &TokenServer) {
     let rules = "{roles: [{key: viewer}, {key: editor}], allowedNamespaces: {from: All}}";
     scope.declare(scope.org(), rules);
     let orphan = format!("{}-orphan", scope.org());
     scope.declare(&orphan, "{parent: nobody, allowedNamespaces: {from: All}}");
-    eventually("an Event tells of the missing parent", async || {
+    eventually("an Event reports the missing parent", async || {
         let regarding = format!("--field-selector=involvedObject.name={orphan}");
         let message = scope.kubectl(&["get", "events", "-n", "default", "-o", "name", &regarding]);
         (!message.is_empty()).then_some(())
@@ -80,7 +80,10 @@ pub(super) async fn live(scope: &Scope<'_>, server: &TokenServer) {
     scope.delivered("once").await;
     let awaiting = |key: &ApiKey| key.status.as_ref().is_some_and(|s| s.key_id.is_some());
     scope.key("once", "waiting for its claim", awaiting).await;
-    scope.claim("once").await.expect("a claim that wins");
+    scope
+        .claim("once")
+        .await
+        .expect("the secret was claimed already");
     let revealed = |key: &ApiKey| key.status.as_ref().is_some_and(|s| s.revealed_at.is_some());
     scope.key("once", "revealed", revealed).await;
 
@@ -97,7 +100,7 @@ pub(super) async fn live(scope: &Scope<'_>, server: &TokenServer) {
     scope.kubectl(&["delete", "apikey", "ci", "once", "short", "--timeout=10s"]);
     for key in keys {
         let key = key.unwrap();
-        eventually("the credential record is swept", async || {
+        eventually("the sweeper removes the credential record", async || {
             scope.document(&key).await.is_none().then_some(())
         })
         .await;
@@ -106,12 +109,12 @@ pub(super) async fn live(scope: &Scope<'_>, server: &TokenServer) {
     scope.wait("delete", "secret/ci");
 }
 
-/// Both rings are removed and come back.
+/// Removes both rings and waits until they exist again.
 pub(super) async fn lose_rings(scope: &Scope<'_>) {
     for ring in [names::PEPPERS_SECRET, names::SIGNING_KEYS_SECRET] {
         let made = scope.operator_secrets().get(ring).await.unwrap();
         scope.kubectl(&["delete", "secret", ring, "-n", OPERATOR_NAMESPACE]);
-        eventually("the ring is back", async || {
+        eventually("the ring exists again", async || {
             let found = scope.operator_secrets().get_opt(ring).await.unwrap()?;
             (found.metadata.uid != made.metadata.uid).then_some(())
         })
@@ -119,7 +122,7 @@ pub(super) async fn lose_rings(scope: &Scope<'_>) {
     }
 }
 
-/// A controller of another algorithm adds a key to the ring.
+/// Runs a controller with another algorithm, which adds a key to the ring.
 pub(super) async fn change_algorithm(cluster: &Cluster, scope: &Scope<'_>, flags: &[&str]) {
     let ring = || async {
         scope
@@ -130,7 +133,7 @@ pub(super) async fn change_algorithm(cluster: &Cluster, scope: &Scope<'_>, flags
     let before = ring().await.unwrap().metadata.resource_version;
     let flags = [flags, &["--signing-algorithm=EdDSA"]].concat();
     let operator = cluster.operator(&flags);
-    eventually("a next signing key is stored", async || {
+    eventually("the ring has a next signing key", async || {
         (ring().await.unwrap().metadata.resource_version != before).then_some(())
     })
     .await;

@@ -9,9 +9,9 @@ mod secrets;
 
 use crate::support::Cluster;
 
-/// ServiceAccount of the controller.
+/// The ServiceAccount of the controller.
 const CONTROLLER: &str = "apikey-operator";
-/// ServiceAccount of the token server.
+/// The ServiceAccount of the token server.
 const TOKEN_SERVER: &str = "apikey-operator-token";
 
 /// A control plane with these namespaces, and the chart installed for the `watched` ones.

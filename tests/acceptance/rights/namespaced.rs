@@ -7,13 +7,13 @@ use super::{CONTROLLER, TOKEN_SERVER, install_for, namespaced_cluster};
 use crate::support::{Cluster, Login, Scope, api_requests, eventually};
 
 async fn swept(scope: &Scope<'_>, key: &ApiKey) {
-    eventually("the credential record is swept", async || {
+    eventually("the sweeper removes the credential record", async || {
         scope.document(key).await.is_none().then_some(())
     })
     .await;
 }
 
-/// Every request that named this namespace, of either process.
+/// Every request of either process that named this namespace.
 fn requests_to(cluster: &Cluster, namespace: &str) -> Vec<String> {
     let accounts = [CONTROLLER, TOKEN_SERVER];
     let requests = accounts.map(|account| api_requests(cluster, account));
@@ -74,7 +74,10 @@ async fn a_namespace_taken_out_is_not_served_and_put_back_it_goes_on_with_the_sa
     a.kubectl(&["delete", "apikey", "own"]);
     swept(&a, &own_key).await;
     drop(own);
-    assert!(b.document(&doomed_key).await.is_some(), "nobody can know");
+    assert!(
+        b.document(&doomed_key).await.is_some(),
+        "the operator removed the record of a key in a namespace that it does not watch"
+    );
     let (operator, server) = less.hand_over().await;
     operator
         .logged("This namespace is not watched any more")

@@ -21,7 +21,7 @@ const VERBS: [&str; 8] = [
     "deletecollection",
 ];
 
-/// What `kubectl auth can-i VERB secrets -n NAMESPACE --as ACCOUNT` asks.
+/// The answer of `kubectl auth can-i VERB secrets -n NAMESPACE --as ACCOUNT`.
 async fn may(scope: &Scope<'_>, account: &str, verb: &str, namespace: &str) -> bool {
     let review = SubjectAccessReview {
         spec: SubjectAccessReviewSpec {
@@ -49,7 +49,7 @@ async fn may(scope: &Scope<'_>, account: &str, verb: &str, namespace: &str) -> b
     answer.unwrap().status.unwrap().allowed
 }
 
-/// Namespaces in which the account may do anything with Secrets; "" is all of them at once.
+/// The namespaces in which the account may do anything with Secrets. "" stands for all of them.
 async fn with_secrets(scope: &Scope<'_>, account: &str) -> Vec<String> {
     let namespaces = Api::<Namespace>::all(scope.client.clone());
     let namespaces = namespaces.list(&ListParams::default()).await.unwrap();
@@ -76,7 +76,7 @@ async fn the_token_server_may_touch_no_secret_outside_its_namespace() {
     let everywhere = with_secrets(&scope, CONTROLLER).await;
     assert!(
         everywhere.contains(&scope.namespace) && everywhere.contains(&String::new()),
-        "the question is asked right: {everywhere:?}"
+        "the check does not find the rights of the controller: {everywhere:?}"
     );
 }
 

@@ -13,7 +13,7 @@ use crate::support::{Scope, now};
 
 const NAME: &str = "copy";
 
-/// A Secret of a key that no operator knows of, as a value was delivered to it.
+/// A delivered Secret of a key without an operator.
 async fn delivered(scope: &Scope<'_>, apikey: &ApiKey) -> Delivered {
     let gone = scope.try_kubectl(&["delete", "secret", NAME, "--ignore-not-found"]);
     assert!(gone.is_some());
@@ -35,7 +35,7 @@ async fn delivered(scope: &Scope<'_>, apikey: &ApiKey) -> Delivered {
     Delivered::decode(&serde_json::to_string(&stored).unwrap()).unwrap()
 }
 
-/// Replaces what was observed by another value.
+/// Replaces the observed value with another one.
 async fn replace(
     scope: &Scope<'_>,
     apikey: &ApiKey,
@@ -143,7 +143,7 @@ async fn a_secret_that_is_no_longer_the_one_that_was_observed_keeps_its_value() 
     tamper(&scope, &json!({"metadata": {"finalizers": null}}));
 }
 
-/// As the API server answers to a JSON Patch of which an operation fails.
+/// The API server answers this to a JSON Patch with a failed operation.
 fn is_unprocessable(answer: &Result<CoreSecret, kube::Error>) -> bool {
     matches!(answer, Err(kube::Error::Api(status)) if status.code == 422)
 }

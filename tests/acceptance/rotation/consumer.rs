@@ -10,18 +10,18 @@ use tokio::task::JoinHandle;
 
 use crate::support::{Cluster, Login, Scope, TokenServer, eventually};
 
-/// From one look at the Secret to the next.
+/// The time from one read of the Secret to the next.
 const PERIOD: Duration = Duration::from_millis(20);
 
-/// What a consumer saw.
+/// The observations of a consumer.
 #[derive(Default)]
 struct Seen {
     asked: AtomicU64,
-    /// Refusals of a value that stood in the Secret when it was read.
+    /// The number of refusals of a value that the Secret had when the consumer read it.
     refused: AtomicU64,
-    /// Of those, the Secret had another value by then, and that was accepted.
+    /// The refusals after which the Secret had another value, which the server accepted.
     replaced_meanwhile: AtomicU64,
-    /// Newest revision that a token was issued for.
+    /// The newest revision that got a token.
     revision: AtomicI64,
 }
 
@@ -88,7 +88,7 @@ async fn kill_at_random(cluster: &Cluster, stop: &AtomicBool) -> u32 {
     kills
 }
 
-/// Asks for this many rotations, one after the other, each seen by the consumer before the next.
+/// Requests this many rotations. The consumer uses each new secret before the next request.
 async fn rotate(scope: &Scope<'_>, key: &str, times: u32, discard: bool, seen: &Seen) {
     for n in 1..=times {
         let rotated = scope.rotate(key, &n.to_string()).await;
@@ -108,7 +108,7 @@ async fn rotate(scope: &Scope<'_>, key: &str, times: u32, discard: bool, seen: &
 
 #[tokio::test(flavor = "multi_thread")]
 async fn no_delivered_secret_is_refused_through_a_hundred_rotations_under_killed_controllers() {
-    // Name, overlap in seconds, rotations, and whether to end each overlap by hand.
+    // Name, overlap in seconds, number of rotations, and whether to end each overlap by hand.
     const KEYS: [(&str, u32, u32, bool); 3] = [
         ("hour", 3600, 35, true),
         ("second", 1, 35, false),
@@ -156,8 +156,8 @@ async fn no_delivered_secret_is_refused_through_a_hundred_rotations_under_killed
         let [asked, refused, replaced] = [&seen.asked, &seen.refused, &seen.replaced_meanwhile]
             .map(|count| count.load(Ordering::Relaxed));
         println!(
-            "{key}: {times} rotations, overlap {overlap} s, {asked} tokens asked for, {refused} \
-             refused, of those {replaced} replaced between reading and asking"
+            "{key}: {times} rotations, overlap {overlap} s, {asked} tokens requested, {refused} \
+             refused, of those {replaced} replaced between read and request"
         );
         let wrong = if overlap == 0 {
             refused - replaced
@@ -184,7 +184,7 @@ async fn a_token_server_with_late_events_refuses_no_secret_that_was_just_deliver
         scope
             .annotate("ci", &[(names::ANNOTATION_ROTATE_REQUESTED_AT, &token)])
             .await;
-        let delivered = eventually("the new secret is delivered", async || {
+        let delivered = eventually("the operator delivers the new secret", async || {
             let secret = scope.secrets().get("ci").await.unwrap();
             (revision(&secret) == wanted).then_some(secret)
         })
@@ -219,13 +219,13 @@ async fn a_token_server_without_events_answers_503_to_a_secret_that_may_be_new()
     assert_eq!(server.token_of(&old).status, 200);
 
     tcp_proxy.open().await;
-    eventually("the new secret is accepted", async || {
+    eventually("the token server accepts the new secret", async || {
         let answer = server.token_of(&new);
         assert!([200, 503].contains(&answer.status), "{answer:?}");
         (answer.status == 200).then_some(())
     })
     .await;
-    eventually("what is forged is refused", async || {
+    eventually("the token server refuses the forged secret", async || {
         (server.token_of(&old.forged(1)).status == 401).then_some(())
     })
     .await;

@@ -47,10 +47,10 @@ impl Leaked {
         self.asked = Some(Instant::now());
     }
 
-    /// Waits until the leaked secret is refused, in time.
+    /// Waits until the token server refuses the leaked secret, and checks that this is in time.
     async fn is_refused(&self) {
         let login = Login::of(&self.credential);
-        eventually("the leaked secret is refused", async || {
+        eventually("the token server refuses the leaked secret", async || {
             (self.server.token_of(&login).status == 401).then_some(())
         })
         .await;
@@ -58,7 +58,8 @@ impl Leaked {
         assert!(took < BOUND, "refused after {took:?}");
     }
 
-    /// Waits until the request is answered by a new secret, and that is good and the leaked one is not.
+    /// Waits until a new secret answers the request. Checks that the token server accepts it
+    /// and refuses the leaked one.
     async fn is_replaced(&self) {
         self.scope.rotated("ci", "leaked").await;
         let new = self.scope.credential(&self.scope.ready("ci").await).await;
@@ -69,7 +70,7 @@ impl Leaked {
         assert_eq!(self.server.token_of(&login).status, 401);
     }
 
-    /// Follows the instruction in the status, and waits until it has its effect.
+    /// Follows the instruction in the status, and waits for the effect.
     async fn is_replaced_once_it_is_deleted(&self) {
         self.scope.kubectl(&["delete", "secret", "ci"]);
         let deleted = Instant::now();
@@ -93,7 +94,7 @@ impl Leaked {
             let events = self.scope.kubectl(&events);
             events.contains("\"DeliveryHeldUp\"").then_some(())
         };
-        eventually("people are told", warned).await;
+        eventually("an Event reports that delivery is held up", warned).await;
     }
 
     async fn uid(&self) -> Option<String> {
@@ -121,7 +122,11 @@ async fn a_secret_that_was_made_immutable_makes_room_for_the_new_one() {
     leaked.ask().await;
     leaked.is_refused().await;
     leaked.is_replaced().await;
-    assert_ne!(leaked.uid().await, before, "another Secret");
+    assert_ne!(
+        leaked.uid().await,
+        before,
+        "the operator has not replaced the Secret"
+    );
 }
 
 #[tokio::test]
@@ -168,7 +173,7 @@ async fn a_secret_that_is_touched_all_the_time_gets_the_new_value() {
     assert!(took < BOUND, "delivered after {took:?}");
     assert!(
         touching.try_join_next().is_none(),
-        "nobody touches it any more"
+        "the tasks that change the Secret have ended"
     );
 }
 
@@ -182,7 +187,11 @@ async fn a_secret_that_was_taken_from_its_key_keeps_no_leaked_one_in_service() {
     leaked.ask().await;
     leaked.is_refused().await;
     leaked.is_held_up("SecretConflict").await;
-    assert_eq!(leaked.uid().await, before, "it is not ours to remove");
+    assert_eq!(
+        leaked.uid().await,
+        before,
+        "the operator removed a Secret of somebody else"
+    );
     leaked.is_replaced_once_it_is_deleted().await;
 }
 

@@ -9,15 +9,16 @@ const REQUEST: &str = names::ANNOTATION_ROTATE_REQUESTED_AT;
 
 /// Waits until the token server refuses this login.
 async fn refused(server: &TokenServer, login: &Login) {
-    eventually("the replaced secret is refused", async || {
+    eventually("the token server refuses the replaced secret", async || {
         (server.token_of(login).status == 401).then_some(())
     })
     .await;
 }
 
-/// Waits until the token server refuses this login: not before the end, and whatever is asked from then on.
+/// Waits until the token server refuses this login. Checks that it accepts every request before the end
+/// and none later.
 async fn ends_at(end: Timestamp, server: &TokenServer, login: &Login) {
-    eventually("the replaced secret is refused", async || {
+    eventually("the token server refuses the replaced secret", async || {
         let asked = now();
         let status = server.token_of(login).status;
         let answered = now();
@@ -59,7 +60,7 @@ async fn a_new_secret_keeps_all_but_the_secret_and_the_old_one_ends_at_its_secon
     assert_ne!(new.data("secret"), old.data("secret"));
     assert_eq!(
         new.delivered.metadata.uid, old.delivered.metadata.uid,
-        "the same Secret"
+        "the operator replaced the Secret"
     );
     assert_eq!(server.token_of(&Login::of(&new)).status, 200);
 
@@ -71,7 +72,7 @@ async fn a_new_secret_keeps_all_but_the_secret_and_the_old_one_ends_at_its_secon
     );
     ends_at(end, server, &Login::of(&old)).await;
     let text = scope
-        .key("ci", "told of the end", |key| {
+        .key("ci", "reported to have no previous secret", |key| {
             key.status
                 .as_ref()
                 .is_some_and(|s| s.previous_secret.is_none())
@@ -106,14 +107,14 @@ async fn a_discarded_secret_is_refused_before_its_time_and_the_new_one_is_not() 
     );
     assert!(
         server.process.metric(&uses) >= Some(1.0),
-        "nobody sees who still uses it"
+        "no metric counts the use of the replaced secret"
     );
     let discard = (names::ANNOTATION_DISCARD_PREVIOUS, "1");
     scope.annotate("ci", &[discard]).await;
     refused(server, &Login::of(&old)).await;
     let new = scope.credential(&scope.ready("ci").await).await;
     assert_eq!(server.token_of(&Login::of(&new)).status, 200);
-    let events = eventually("both are told", async || {
+    let events = eventually("Events report the rotation and the discard", async || {
         let events = scope.kubectl(&["events", "--for", "apikey/ci", "-o", "json"]);
         let all = ["\"Rotated\"", "\"PreviousRetired\""];
         all.iter()
@@ -153,7 +154,7 @@ async fn a_request_is_handled_once_through_reapply_restart_and_two_leaders() {
     one.kill();
     let _again = cluster.operator(&["--leader-elect=false"]);
     scope.apply(&yaml("again"));
-    // An operator that has answered another key's request since has seen this one's as well.
+    // When the operator has answered a later request of another key, it has also seen this one.
     scope.apply_key("other", "");
     scope.ready("other").await;
     scope.rotate("other", "1").await;
@@ -197,7 +198,10 @@ async fn the_overlap_of_a_request_by_the_plugin_is_for_no_later_request() {
     assert_eq!((leaked.revision, leaked.previous_secret), (Some(2), None));
     let key = scope.rotate("ci", "from Git").await;
     let previous = key.status.unwrap().previous_secret.unwrap();
-    assert_eq!(previous.revision, 2, "it is accepted for an hour");
+    assert_eq!(
+        previous.revision, 2,
+        "the previous secret has an overlap of an hour"
+    );
     assert!(previous.valid_until.0 > ahead(3000));
 }
 
@@ -234,7 +238,7 @@ async fn a_second_request_waits_for_the_overlap_and_the_status_names_the_way_out
         .filter(|l| l["namespace"] == *scope.namespace);
     let actions: Vec<_> = ours.map(|line| line["action"].as_str().unwrap()).collect();
     assert_eq!(actions, ["Create", "Rotate", "Discard", "Rotate"]);
-    eventually("the discard is told", async || {
+    eventually("an Event reports the discard", async || {
         let events = scope.kubectl(&["events", "--for", "apikey/ci", "-o", "json"]);
         events.contains("\"PreviousRetired\"").then_some(())
     })

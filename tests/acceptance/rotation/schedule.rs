@@ -11,7 +11,7 @@ fn next_rotation(key: &ApiKey) -> Option<Timestamp> {
     Some(key.status.as_ref()?.next_rotation_at.as_ref()?.0)
 }
 
-/// Moves the clock to this time and waits until the key has been looked at since.
+/// Moves the clock to this time and waits until the operator has reconciled the key.
 async fn look_at(scope: &Scope<'_>, clock: &MovedClock, to: Timestamp, revision: i64) -> ApiKey {
     let ahead = to.duration_since(clock.clock().now()).as_secs();
     clock.advance(ahead.max(0) + 1);
@@ -67,7 +67,7 @@ async fn a_schedule_of_every_day_rotates_each_day_catches_up_a_year_once_and_end
         assert_eq!(
             (token_of(&held), token_of(&new)),
             (200, 200),
-            "within the overlap"
+            "the replaced secret is refused within the overlap"
         );
         held = new;
     }
@@ -79,14 +79,18 @@ async fn a_schedule_of_every_day_rotates_each_day_catches_up_a_year_once_and_end
     assert_eq!(
         status.expires_at.as_ref().unwrap().0,
         expiry,
-        "rotation extends no life"
+        "the rotation moved the expiry"
     );
 
     let last = next_rotation(&key).unwrap();
     let near = expiry.as_second() - DAY / 2;
     assert!(last.as_second() < near);
     let key = look_at(&scope, &clock, Timestamp::from_second(near).unwrap(), 14).await;
-    assert_eq!(next_rotation(&key), None, "the expiry comes first");
+    assert_eq!(
+        next_rotation(&key),
+        None,
+        "a rotation is due after the expiry"
+    );
     let end = key.status.unwrap().previous_secret.unwrap().valid_until.0;
     assert!(end <= expiry);
 }
@@ -109,8 +113,8 @@ async fn the_next_rotation_is_announced_and_rotations_are_counted() {
         "apikey_next_rotation_timestamp_seconds{{namespace=\"{}\",name=\"ci\"}}",
         scope.namespace
     );
-    // Who reads the status may be faster than the operator that wrote it.
-    eventually("the next rotation is announced", async || {
+    // A test can read the status before the operator has updated its metrics.
+    eventually("the metrics have the next rotation", async || {
         let announced = Scope::operator(|operator| operator.metric(&series))?;
         (announced.to_string() == next.to_string()).then_some(())
     })
@@ -118,11 +122,12 @@ async fn the_next_rotation_is_announced_and_rotations_are_counted() {
 
     let counted = || {
         let series = "apikey_rotations_total{trigger=\"request\",result=\"success\"}";
-        Scope::operator(|operator| operator.metric(series)).expect("there from the start")
+        Scope::operator(|operator| operator.metric(series))
+            .expect("the series exists from the start")
     };
     let before = counted();
     scope.rotate("ci", "1").await;
-    eventually("the rotation is counted", async || {
+    eventually("the metrics count the rotation", async || {
         (counted() > before).then_some(())
     })
     .await;

@@ -20,7 +20,10 @@ pub(crate) struct Needle {
 
 impl Needle {
     pub(crate) fn new(what: &'static str, bytes: &[u8]) -> Self {
-        assert!(bytes.len() >= 16, "{what} is found by chance");
+        assert!(
+            bytes.len() >= 16,
+            "{what} is too short: the search could find it by chance"
+        );
         let masked = bytes.iter().map(|byte| byte ^ MASK).collect();
         Self { what, masked }
     }

@@ -69,7 +69,7 @@ pub(crate) fn now() -> Timestamp {
     Clock::system().now()
 }
 
-/// The time in this many seconds, in whole seconds.
+/// The time this many seconds from now, in whole seconds.
 pub(crate) fn ahead(seconds: i64) -> Timestamp {
     Timestamp::from_second(now().as_second() + seconds).unwrap()
 }

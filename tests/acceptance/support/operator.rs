@@ -17,7 +17,7 @@ pub(crate) struct Operator {
     stderr: PathBuf,
 }
 
-/// What to run.
+/// The process to start.
 #[derive(Clone, Copy)]
 pub(crate) struct Arguments<'a> {
     pub(crate) subcommand: &'a str,
@@ -99,7 +99,7 @@ impl Operator {
         self.process.end()
     }
 
-    /// Its process id.
+    /// The process id.
     pub(crate) fn pid(&self) -> &str {
         self.process.pid()
     }

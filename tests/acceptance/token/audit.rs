@@ -9,14 +9,17 @@ const GENEROUS: [&str; 2] = [
     "--failures-per-second=100000",
 ];
 
-/// The audit lines with this action, once there are this many; without those of callers that came
-/// before their key was known.
+/// Waits for this many audit lines with this action. Leaves out refusals from before the server
+/// knew the key.
 async fn lines(server: &TokenServer, action: &str, count: usize) -> Vec<Value> {
-    eventually(&format!("{count} lines of {action}"), async || {
-        let mut lines = server.process.audit();
-        lines.retain(|line| line["action"] == action && line["reason"] != "UnknownKey");
-        (lines.len() >= count).then_some(lines)
-    })
+    eventually(
+        &format!("the audit lines have {action} {count} times"),
+        async || {
+            let mut lines = server.process.audit();
+            lines.retain(|line| line["action"] == action && line["reason"] != "UnknownKey");
+            (lines.len() >= count).then_some(lines)
+        },
+    )
     .await
 }
 
@@ -55,7 +58,7 @@ async fn tokens_and_refusals_are_audited_with_key_organization_caller_and_reason
     let seconds = before.as_second()..=crate::support::now().as_second();
     assert!(seconds.contains(&time.as_second()), "{issued}");
 
-    // The key is known though the caller is not it: the line names it.
+    // The line names the key even if the secret is wrong.
     assert_eq!(server.token_of(&known.forged(1)).status, 401);
     let renamed = Login {
         name: "other".into(),
@@ -85,7 +88,7 @@ async fn tokens_and_refusals_are_audited_with_key_organization_caller_and_reason
         if reason == "InvalidToken" {
             let (ours, theirs) = (line["route"].as_str(), line["remote"].as_str());
             assert_eq!((ours, theirs), (Some("authz"), Some("127.0.0.1")));
-            assert_eq!(line["keyId"], Value::Null, "it names no key");
+            assert_eq!(line["keyId"], Value::Null, "the line names a key");
         } else {
             assert_eq!(*line, expected);
         }
@@ -105,7 +108,7 @@ async fn a_flood_of_refusals_is_a_few_lines_whose_counts_add_up() {
     for _ in 0..FLOOD {
         assert_eq!(server.token_of(&forged).status, 401);
     }
-    let message = eventually("every refusal is told or counted", async || {
+    let message = eventually("the audit lines have or count every refusal", async || {
         let mut lines = server.process.audit();
         lines.retain(|line| line["reason"] == "WrongSecret");
         let counts = lines.iter().map(|line| line["count"].as_u64().unwrap_or(1));

@@ -77,7 +77,7 @@ async fn whoever_is_no_key_is_refused_with_a_challenge() {
     let secret = key.data("secret");
     let token = server.token_for(&key).await.access_token();
     assert_refused(&server.get("/authz/x", &[]));
-    // The API key decides where both are there, and a token is no API key.
+    // If a request has both headers, the API key decides. A token is not an API key.
     let bearer = format!("Bearer {secret}");
     let forged = Login::of(&key).forged(9).secret;
     for wrong in [forged.as_str(), "ak_nonsense"] {
@@ -97,7 +97,7 @@ async fn whoever_is_no_key_is_refused_with_a_challenge() {
     scope.kubectl(&["delete", "apikey", "app"]);
     let bearer = format!("Bearer {token}");
     for (header, value) in [("X-Api-Key", &secret), ("Authorization", &bearer)] {
-        let refused = eventually("the deleted key is refused", async || {
+        let refused = eventually("the server refuses the deleted key", async || {
             let answer = ask(server, "/authz/x", header, value);
             (answer.status != 200).then_some(answer)
         })
@@ -203,7 +203,7 @@ async fn a_token_passes_only_for_its_own_audience() {
         issuer.as_str().unwrap().replace('/', "%2F")
     );
     for (path, of_plain, of_named) in [
-        // Without a requirement: for the token server's own audience, which secrets don't have.
+        // Without a requirement, a token needs the token server's own audience. A secret has no audience.
         ("/authz", [200, 200], [401, 200]),
         ("/authz-with/role=viewer", [200, 200], [401, 200]),
         (&issuer, [200, 200], [401, 403]),
@@ -306,7 +306,7 @@ async fn a_forged_token_is_refused_however_it_is_signed() {
             signed_by(Algorithm::EdDsa, &with(json!({"alg": "EdDSA"}))),
         ),
         (
-            "a key that the header brings",
+            "a key in the header",
             signed_by(Algorithm::Es256, &with(json!({"kid": "mine", "jwk": jwk}))),
         ),
         (

@@ -8,7 +8,7 @@ use crate::support::{
 };
 
 const ACCOUNT: &str = "apikey-operator-token";
-/// What the token server watches. Secrets are the credential records, the peppers and the signing keys.
+/// The resources that the token server watches. Secrets are credential records, peppers and signing keys.
 const WATCHES: [(&str, usize); 4] = [
     ("apikeys", 1),
     ("namespaces", 1),
@@ -16,7 +16,7 @@ const WATCHES: [(&str, usize); 4] = [
     ("secrets", 3),
 ];
 
-/// Mints a key, and waits until the server knows it.
+/// Creates a key, and waits until the server knows it.
 async fn login(scope: &Scope<'_>, server: &TokenServer, name: &str, more: &str) -> Login {
     scope.apply_key(name, more);
     let credential = scope.credential(&scope.ready(name).await).await;
@@ -44,10 +44,10 @@ async fn keys_are_served_and_expire_to_the_second_and_a_restarted_server_waits()
     super::assert_ends_at(expiry, &server, &short).await;
     assert_eq!(tokens.each_ref().map(|token| active(token)), [false, true]);
     assert_eq!(server.token_of(&good).status, 200);
-    // It could be a secret that was delivered since.
+    // The secret could be a new one that the server has not seen.
     assert_eq!(server.token_of(&good.forged(1)).status, 503);
 
-    // It tried, and knows nothing: neither ready nor open.
+    // The server has tried to connect and knows no keys. It is not ready, and its port is closed.
     restarted.process.logged("A watch failed").await;
     let (code, report) = restarted.process.get("/readyz").unwrap();
     assert_eq!(code, 503);
@@ -56,7 +56,8 @@ async fn keys_are_served_and_expire_to_the_second_and_a_restarted_server_waits()
         "{report}"
     );
     assert_eq!(restarted.process.get("/livez").unwrap().0, 200);
-    TcpStream::connect(restarted.address).expect_err("nothing to serve yet");
+    TcpStream::connect(restarted.address)
+        .expect_err("the port is open before the server knows any key");
     assert_eq!(server.process.get("/readyz").unwrap().0, 200);
 }
 
@@ -84,20 +85,20 @@ async fn what_changed_is_seen_when_it_is_back_without_a_restart_and_without_a_st
     let new = login(&scope, &server, "new", "").await;
     restarted.ready().await;
     for server in [&server, &restarted] {
-        eventually("a deleted key is refused", async || {
+        eventually("the token server refuses a deleted key", async || {
             (server.token_of(&doomed).status == 401).then_some(())
         })
         .await;
-        eventually("a new key is served", async || {
+        eventually("the token server serves a new key", async || {
             (server.token_of(&new).status == 200).then_some(())
         })
         .await;
         assert_eq!(server.token_of(&kept).status, 200);
     }
 
-    // Lists come as streams. A watch that broke asks for one object first, to see that the state was not
-    // set back; nothing else is a list for the API server. One that is starting refuses some; those are
-    // tried again, later each time, and cost it nothing.
+    // Lists come as streams. A broken watch first requests one object, to see that the state was not set back.
+    // The API server counts only that as a list. It refuses some requests while it starts. The token server repeats
+    // these with growing delays, and they cost the API server nothing.
     let requests = &api_requests(&cluster, ACCOUNT)[before..];
     let mut lists = BTreeMap::<&str, usize>::new();
     for request in requests

@@ -7,14 +7,14 @@ use serde_json::Value;
 
 use crate::support::{Cluster, Login, Operator, Scope, TokenServer, eventually, form, part_of};
 
-/// Every route with right and wrong values in every place; returns the tokens it got.
+/// Calls every route with right and wrong values in every place. Returns the tokens.
 fn ask_everything(server: &TokenServer, key: &Login, wrong: &Login) -> Vec<String> {
     let mut tokens = Vec::new();
     for login in [key, wrong] {
         let (name, secret) = (login.name.as_str(), login.secret.as_str());
         let mut answers = vec![
             server.token_of(login),
-            // Name and secret mixed up, and the secret where no secret belongs.
+            // The caller swaps name and secret, and puts the secret into wrong fields.
             server.token(&[("name", secret), ("secret", name)]),
             server.token(&[("name", name), ("secret", secret), (secret, secret)]),
             server.token(&[
@@ -67,7 +67,7 @@ fn ask_everything(server: &TokenServer, key: &Login, wrong: &Login) -> Vec<Strin
     tokens
 }
 
-/// What must be nowhere: of the key, of the tokens, and of the rings.
+/// The values that no output may contain: of the key, of the tokens, and of the rings.
 async fn forbidden(
     scope: &Scope<'_>,
     login: &[&Login],
@@ -131,11 +131,11 @@ async fn nothing_secret_is_shown_at_any_log_level_by_any_route() {
         let metrics = process.get("/metrics").unwrap().1;
         [process.stdout(), process.stderr(), metrics]
     };
-    eventually("the last token is in the audit trail", async || {
+    eventually("the audit lines have the last token", async || {
         servers[1].process.stdout().contains(&jti).then_some(())
     })
     .await;
-    let events = eventually("Events are there", async || {
+    let events = eventually("the API server has the Events", async || {
         let events = scope.kubectl(&["get", "events", "-A", "-o", "yaml"]);
         events.contains("Issued").then_some(events)
     })
@@ -153,7 +153,7 @@ async fn nothing_secret_is_shown_at_any_log_level_by_any_route() {
     for (what, value) in forbidden(&scope, &[&key, &wrong], &tokens).await {
         assert!(value.len() >= 20, "{what} is too short to search for");
         for (place, text) in &places {
-            assert!(!text.contains(&value), "a {what} is shown by the {place}");
+            assert!(!text.contains(&value), "the {place} contains a {what}");
         }
     }
 }

@@ -173,7 +173,7 @@ async fn too_many_refusals_are_limited_and_a_valid_caller_is_not() {
     let throttled = (0..50)
         .map(|_| call(&server, "good", "nonsense"))
         .find(|a| a.status != 401);
-    let throttled = throttled.expect("an end of the budget");
+    let throttled = throttled.expect("the guesses did not use up the budget");
     assert_eq!(throttled.status, 429);
     assert!(throttled.headers["retry-after"].parse::<u32>().unwrap() >= 1);
     for _ in 0..20 {
@@ -218,7 +218,7 @@ async fn slow_and_idle_clients_take_nothing_from_others() {
         let answer = call(server, "good", &credential.data("secret"));
         assert_eq!(answer.status, 200);
     }
-    // Each is let go of by a deadline of the server.
+    // A deadline of the server ends each connection.
     let mut answer = String::new();
     halting.read_to_string(&mut answer).unwrap();
     assert!(answer.starts_with("HTTP/1.1 408 "), "{answer}");

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use crate::support::{Cluster, Login, Scope, TokenServer, basic, eventually, form, part_of};
 
-/// What nginx and Apache take as one line of a head. Unit: bytes.
+/// The longest line of a head that nginx and Apache accept. Unit: bytes.
 const GATEWAY_LINE_BYTES: usize = 8190;
 
 /// A bound of the spec of an `ApiKey`.
@@ -19,7 +19,7 @@ fn bound(path: &str) -> usize {
     usize::try_from(bound.and_then(Value::as_u64).unwrap()).unwrap()
 }
 
-/// As many different texts as the list may have, with so many characters together.
+/// The greatest number of different texts for the list, with this many characters in total.
 fn texts(list: &str, chars: usize) -> Vec<String> {
     let count = bound(&format!("{list}/maxItems"));
     let text = |n: usize| {
@@ -38,7 +38,7 @@ fn spec(roles: &[String], audiences: &[String]) -> String {
     )
 }
 
-/// Asks for a token with all roles as scope, and presents it everywhere.
+/// Requests a token with all roles as scope, and presents it to every route.
 fn assert_taken_everywhere(
     server: &TokenServer,
     key: &Login,
@@ -134,13 +134,17 @@ async fn a_key_from_before_there_were_bounds_keeps_working_and_may_still_change(
     let try_key = |name: &str| scope.try_apply(&scope.key_yaml(name, &more));
 
     change_rules(&scope, |path, _| json!({"op": "remove", "path": path}));
-    eventually("a key of before is stored", async || try_key("old").ok()).await;
+    eventually(
+        "the API server stores a key with the old rules",
+        async || try_key("old").ok(),
+    )
+    .await;
     change_rules(
         &scope,
         |path, rules| json!({"op": "add", "path": path, "value": rules}),
     );
     let attempts = AtomicUsize::new(0);
-    eventually("the rules hold again", async || {
+    eventually("the rules are in force again", async || {
         let attempt = attempts.fetch_add(1, Ordering::Relaxed);
         try_key(&format!("new-{attempt}")).err()
     })
@@ -154,7 +158,7 @@ async fn a_key_from_before_there_were_bounds_keeps_working_and_may_still_change(
     assert_eq!(status.revision, Some(2));
 }
 
-/// Patches the rules of the definition about what texts have together, each with its place and value.
+/// Patches the definition's rules about the total length of texts. `change` gets the place and value of each.
 fn change_rules(scope: &Scope<'_>, change: impl Fn(String, &Value) -> Value) {
     let definition = schema::<ApiKey>().unwrap();
     let changes = ["roles", "token/properties/audiences"].map(|list| {

@@ -198,7 +198,7 @@ async fn guesses_at_secrets_are_paid_for_and_counted_as_anywhere_else() {
     assert!(limited.headers["retry-after"].parse::<u32>().unwrap() >= 1);
     let refusals = "apikey_refusals_total{route=\"introspect\",reason=\"WrongSecret\"}";
     assert_eq!(server.process.metric(refusals), Some(8.0));
-    // What is right is never asked for its budget, nor is what is no secret at all.
+    // The budget applies neither to correct secrets nor to texts that are not secrets.
     assert_eq!(
         introspected(&server, &asker, &asker.data("secret"))["active"],
         true
@@ -265,28 +265,28 @@ async fn a_token_ends_with_its_key_and_shrinks_with_its_roles() {
         }
     }
     let (token, secret) = &tokens[2];
-    eventually("the token shows the roles that are left", async || {
+    eventually("the token shows the remaining roles", async || {
         let seen = introspected(server, &asker, token);
         (seen["roles"] == json!(["b"]) && seen["scope"] == "b").then_some(())
     })
     .await;
     assert_eq!(introspected(server, &asker, secret)["roles"], json!(["b"]));
-    // A role that came later was not in the token; the secret has it.
+    // The token lacks a role that was added later. The secret has it.
     let (token, secret) = &tokens[3];
-    eventually("no role of the token is left", async || {
+    eventually("all roles of the token are gone", async || {
         (introspected(server, &asker, token) == inactive).then_some(())
     })
     .await;
     assert_eq!(introspected(server, &asker, secret)["roles"], json!(["c"]));
 
     scope.patch_key("suspended", r#"{"suspended": false}"#);
-    eventually("a key that is resumed is active again", async || {
+    eventually("the resumed key is active again", async || {
         (introspected(server, &asker, &tokens[1].0)["active"] == true).then_some(())
     })
     .await;
-    // A caller whose key is gone asks in vain.
+    // The server refuses a caller with a deleted key.
     scope.kubectl(&["delete", "apikey", "asker"]);
-    eventually("the caller is refused", async || {
+    eventually("the server refuses the caller", async || {
         (look(server, &asker, &tokens[3].1).status == 401).then_some(())
     })
     .await;

@@ -13,7 +13,7 @@ const DISCOVERY: [&str; 4] = [
     "/realms/keys/.well-known/openid-configuration",
     // RFC 8414 section 3.1.
     "/.well-known/oauth-authorization-server/realms/keys",
-    // RFC 8414 section 5 has clients try these as well.
+    // By RFC 8414 section 5, clients also try these.
     "/.well-known/openid-configuration/realms/keys",
     "/realms/keys/.well-known/oauth-authorization-server",
 ];
@@ -30,7 +30,7 @@ fn path_of<'a>(document: &'a Value, field: &str) -> &'a str {
     address.strip_prefix(HOST).unwrap()
 }
 
-/// Requests counted for a route with a status code.
+/// The number of counted requests to a route with a status code.
 fn counted(server: &TokenServer, route: &str, code: u16) -> Option<f64> {
     let series = format!("apikey_http_requests_total{{route=\"{route}\",code=\"{code}\"}}");
     server.process.metric(&series)
@@ -65,14 +65,18 @@ async fn every_address_that_is_published_is_answered() {
     assert_eq!(token.claims()["iss"], format!("{HOST}{PATH}"));
     assert_eq!(server.post("/oauth2/token", &[], &client).status, 200);
     let after = counted(&server, "oauth2-token", 200);
-    assert_eq!(after, Some(before + 2.0), "both are one route");
+    assert_eq!(
+        after,
+        Some(before + 2.0),
+        "the metric has both paths as one route"
+    );
 
     let ask = [client.as_str(), &form(&[("token", &token.access_token())])].join("&");
     let ask = ask.replace("grant_type=client%5Fcredentials&", "");
     let at = path_of(&root, "introspection_endpoint");
     assert_eq!(server.post(at, &[], &ask).json()["active"], true);
 
-    // What `token-url` of a delivered Secret names, and what people and gateways are told of.
+    // The path that `token-url` of a delivered Secret names, and the paths in the documentation.
     let fields = form(&[("name", &login.name), ("secret", &login.secret)]);
     let at = format!("{PATH}/auth/v1/api-key/token");
     assert_eq!(server.post(&at, &[], &fields).status, 200);
@@ -145,7 +149,7 @@ async fn what_is_not_exactly_below_the_path_is_not_there() {
     let asked = f64::from(u32::try_from(paths.len()).unwrap());
     assert_eq!(counted(&server, "unknown", 404), Some(before + asked));
 
-    // A gateway asks about a request for one of our own paths: that is decided, and not answered.
+    // If a gateway asks about a request to one of our own paths, the server only decides about it.
     for original in [
         &DISCOVERY[..],
         &["/oauth2/jwks", "/realms/keys/oauth2/jwks"],

@@ -71,7 +71,7 @@ async fn an_api_server_takes_a_token_for_it_with_roles_as_groups_that_nobody_els
     let (issuer_flag, flags) = (format!("--issuer-url={issuer}"), files.flags());
     let arguments = [&*issuer_flag, &flags[0], &flags[1]];
     let published = scope.cluster.token_server_at(address, &arguments);
-    // Another replica, without TLS for this test's plain client. Both have the same keys.
+    // Another replica with the same keys, without TLS, because the client of this test has none.
     let server = scope.cluster.token_server(&[&issuer_flag]);
     published.ready().await;
     server.ready().await;
@@ -90,8 +90,8 @@ async fn an_api_server_takes_a_token_for_it_with_roles_as_groups_that_nobody_els
     let answer = server.token_for(&key).await;
     let (token, claims) = (answer.access_token(), answer.claims());
     assert_eq!(claims["aud"], AUDIENCE);
-    // It fetches our keys on its own time.
-    let user = eventually("the API server takes the token", async || {
+    // The API server fetches our keys in the background.
+    let user = eventually("the API server accepts the token", async || {
         who(&relying, &token).ok()
     })
     .await;
@@ -107,7 +107,7 @@ async fn an_api_server_takes_a_token_for_it_with_roles_as_groups_that_nobody_els
     let organization = &user["extra"]["apikey-operator.dev/organization"];
     assert_eq!(organization, &json!([scope.org()]));
 
-    // A role is what RBAC makes of it.
+    // RBAC decides what a role permits.
     let list = ["get", "configmaps", "-n", "default"];
     assert!(!kubectl(&relying, &token, &list).status.success());
     let binding = [
@@ -118,7 +118,7 @@ async fn an_api_server_takes_a_token_for_it_with_roles_as_groups_that_nobody_els
         "--group=apikey:build-viewer",
     ];
     run(relying.kubectl().args(binding));
-    eventually("the group may read", async || {
+    eventually("RBAC lets the group read", async || {
         kubectl(&relying, &token, &list)
             .status
             .success()
@@ -133,7 +133,7 @@ async fn an_api_server_takes_a_token_for_it_with_roles_as_groups_that_nobody_els
         "another audience: {refusal}"
     );
 
-    // A role with the name of a group of Kubernetes, or of one that others bind, is neither.
+    // A role with the name of a Kubernetes group, or of a group in other bindings, is not that group.
     let system = format!("roles: ['system:masters', admins], {audience}");
     let system = scope.usable(&server, "system", &system).await;
     let system = server.token_for(&system).await.access_token();

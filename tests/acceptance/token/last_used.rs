@@ -28,7 +28,7 @@ async fn a_used_key_reports_it_an_unused_one_does_not_and_the_flag_turns_it_off(
     scope.apply_key("unused", "");
     scope.ready("unused").await;
     used(&scope, &silent, "unrecorded").await;
-    // A refused caller is no use of the key.
+    // A refused request does not count as a use of the key.
     scope.apply_key("attacked", "");
     let attacked = Login::of(&scope.credential(&scope.ready("attacked").await).await);
     let before = now();
@@ -40,7 +40,7 @@ async fn a_used_key_reports_it_an_unused_one_does_not_and_the_flag_turns_it_off(
     let late = before.duration_since(last_use(&key).unwrap());
     assert!(
         late <= SignedDuration::from_secs(1),
-        "{late:?} before its use"
+        "lastUsedAt is {late:?} before the use"
     );
     let owner = key.metadata.managed_fields.as_ref().unwrap().iter();
     let mut owner = owner.filter(|entry| {

@@ -11,7 +11,7 @@ use crate::support::{Credential, Login, Scope, TokenServer, eventually, now, par
 const OVERLAP: &str = names::ANNOTATION_ROTATE_OVERLAP_SECONDS;
 const REQUEST: &str = names::ANNOTATION_ROTATE_REQUESTED_AT;
 
-/// Whether the token is good at `/authz`, at introspection, and to introspect with.
+/// Whether the token is valid at `/authz`, at introspection, and as the credential for introspection.
 fn is_good(server: &TokenServer, asker: &Credential, token: &str) -> [bool; 3] {
     let bearer = format!("Bearer {token}");
     let authorization = [("Authorization", bearer.as_str())];
@@ -27,10 +27,9 @@ fn is_good(server: &TokenServer, asker: &Credential, token: &str) -> [bool; 3] {
 }
 
 async fn is_refused(server: &TokenServer, asker: &Credential, token: &str) {
-    eventually(
-        "the token is refused wherever it is looked at",
-        async || (is_good(server, asker, token) == [false; 3]).then_some(()),
-    )
+    eventually("every route refuses the token", async || {
+        (is_good(server, asker, token) == [false; 3]).then_some(())
+    })
     .await;
 }
 
@@ -67,7 +66,10 @@ async fn a_discarded_secret_ends_its_tokens_and_those_of_the_new_one_go_on() {
     let new = scope.credential(&scope.ready("app").await).await;
     let token = server.token_for(&new).await.access_token();
     let both = [&leaked, &token].map(|token| is_good(server, &asker, token));
-    assert_eq!(both, [[true; 3]; 2], "there is an overlap");
+    assert_eq!(
+        both, [[true; 3]; 2],
+        "a token is refused within the overlap"
+    );
     let discard = (names::ANNOTATION_DISCARD_PREVIOUS, "1");
     scope.annotate("app", &[discard]).await;
     is_refused(server, &asker, &leaked).await;
@@ -86,7 +88,7 @@ async fn the_tokens_of_a_replaced_secret_end_at_the_second_of_its_overlap() {
     let end = status.previous_secret.unwrap().valid_until.0;
     assert!(part_of(&token, 1)["exp"].as_i64().unwrap() > end.as_second());
     let bearer = format!("Bearer {token}");
-    eventually("the token is refused", async || {
+    eventually("the server refuses the token", async || {
         let asked = now();
         let status = server.get("/authz", &[("Authorization", &bearer)]).status;
         let answered = now();
@@ -97,7 +99,7 @@ async fn the_tokens_of_a_replaced_secret_end_at_the_second_of_its_overlap() {
     .await;
 }
 
-/// The same claims without the revision, as tokens had them before there was one.
+/// The same claims without the revision, like tokens of older versions.
 async fn without_revision(scope: &Scope<'_>, token: &str) -> String {
     let secret = scope
         .operator_secrets()
@@ -127,14 +129,18 @@ async fn a_token_from_before_the_upgrade_is_taken_until_its_secret_is_certainly_
     let token = server.token_for(&old).await.access_token();
     let before = without_revision(&scope, &token).await;
     assert_eq!(is_good(server, &asker, &before), [true; 3]);
-    // Stored times are whole seconds: the new secret is of a later one.
+    // Stored times are whole seconds. The new secret must be from a later second.
     let made = part_of(&before, 1)["iat"].as_i64().unwrap();
     eventually("a second has passed", async || {
         (now().as_second() > made).then_some(())
     })
     .await;
     scope.rotate("app", "1").await;
-    assert_eq!(is_good(server, &asker, &before), [true; 3], "the overlap");
+    assert_eq!(
+        is_good(server, &asker, &before),
+        [true; 3],
+        "refused within the overlap"
+    );
     scope
         .annotate("app", &[(names::ANNOTATION_DISCARD_PREVIOUS, "1")])
         .await;

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::support::{Login, Scope};
 
-/// The families of a text in the `OpenMetrics` format, with their types; fails if it is not one.
+/// The families of a text in the `OpenMetrics` format, with their types. Panics if the text is not valid.
 fn families(text: &str) -> BTreeMap<String, String> {
     let (text, end) = text.split_at(text.len() - "# EOF\n".len());
     assert_eq!(end, "# EOF\n");
@@ -34,7 +34,7 @@ fn families(text: &str) -> BTreeMap<String, String> {
         }
         let (this, value) = line.rsplit_once(' ').unwrap();
         value.parse::<f64>().unwrap();
-        assert!(series.insert(this), "twice: {this}");
+        assert!(series.insert(this), "the series appears twice: {this}");
         let name = this.split('{').next().unwrap();
         let suffix = name.strip_prefix(family.as_str());
         let suffixes: &[_] = match types[&family].as_str() {
@@ -102,7 +102,7 @@ async fn whoever_asks_for_the_classic_text_of_prometheus_gets_it() {
         "{head}"
     );
     assert!(!text.contains("# EOF") && text.contains("# TYPE apikey_index_keys gauge"));
-    // What Prometheus sends: the better format where a server has it.
+    // Prometheus sends this header. It prefers OpenMetrics.
     let (head, text) = ask(
         "Accept: application/openmetrics-text;version=1.0.0;q=0.5,text/plain;version=0.0.4;q=0.4\r\n",
     );

@@ -32,13 +32,13 @@ use k8s_openapi::jiff::Timestamp;
 
 use crate::support::{Login, TokenServer, now};
 
-/// How often a key is tried while its expiry passes.
+/// The time between two requests around the expiry of a key.
 const TRY_EVERY: Duration = Duration::from_millis(20);
 
-/// Tries a key until a second after its expiry. Whatever was asked at the expiry or later must be
-/// refused, and whatever was answered before it must not be. A request that was under way at that
-/// moment may end either way, but a token of it was made before, and ends at the expiry too. Clocks
-/// are compared, not the `Date` header: that one is written after the decision.
+/// Requests tokens until a second after the expiry of the key. The server must refuse every request at the
+/// expiry or later, and must accept every request that it answers before. A request in flight at that moment may
+/// end either way. Its token is from before the expiry, and ends at the expiry too. The test compares clocks and
+/// not the `Date` header, because the server writes that header after the decision.
 async fn assert_ends_at(expiry: Timestamp, server: &TokenServer, key: &Login) {
     let (mut tokens, mut refusals) = (0, 0);
     let mut tick = tokio::time::interval(TRY_EVERY);
@@ -49,13 +49,19 @@ async fn assert_ends_at(expiry: Timestamp, server: &TokenServer, key: &Login) {
         let received = now();
         if answer.status == 200 {
             let claims = answer.claims();
-            assert!(sent < expiry, "a token {sent}, after {expiry}");
+            assert!(
+                sent < expiry,
+                "a token at {sent}, after the expiry at {expiry}"
+            );
             assert!(claims["iat"].as_i64().unwrap() < expiry.as_second());
             assert!(claims["exp"].as_i64().unwrap() <= expiry.as_second());
             tokens += 1;
         } else {
             assert_eq!(answer.status, 401, "{answer:?}");
-            assert!(received >= expiry, "refused {received}, before {expiry}");
+            assert!(
+                received >= expiry,
+                "refused at {received}, before the expiry at {expiry}"
+            );
             refusals += 1;
         }
     }

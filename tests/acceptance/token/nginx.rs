@@ -10,7 +10,7 @@ use tokio::net::TcpSocket;
 
 use crate::support::{Answer, Login, Scope, TokenServer, eventually, form, free_address, send};
 
-/// An upstream that answers with the heads of the requests it gets, in lower case.
+/// An upstream that answers with the head of each request, in lower case.
 fn upstream() -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
@@ -70,7 +70,7 @@ fn nginx(folder: &Path, servers: &str) -> Process {
     ]
     .into_iter()
     .find(|path| Path::new(path).exists());
-    let program = program.expect("nginx: install it, say with apt install nginx");
+    let program = program.expect("nginx is missing: apt install nginx");
     let prefix = format!("{}/", folder.display());
     let (out, err) = (folder.join("out"), folder.join("err"));
     let arguments = ["-p", &*prefix, "-e", "stderr", "-c", "nginx.conf"];
@@ -149,13 +149,13 @@ async fn the_example_for_nginx_lets_keys_through_and_names_them_to_the_upstream(
     );
 
     scope.kubectl(&["delete", "apikey", "app"]);
-    eventually("the deleted key is refused", async || {
+    eventually("nginx refuses the deleted key", async || {
         (get(&[("X-Api-Key", &secret)]).status == 401).then_some(())
     })
     .await;
 }
 
-/// What nginx adds to the header of its caller, by the path of the request.
+/// The text that nginx adds to the header of its caller, by the path of the request.
 const FORWARDED: [(&str, &str); 5] = [
     ("alone", "$proxy_add_x_forwarded_for"),
     ("port", "$proxy_add_x_forwarded_for:$remote_port"),
@@ -167,7 +167,7 @@ const FORWARDED: [(&str, &str); 5] = [
     ("hidden", "$http_x_forwarded_for, unknown"),
 ];
 
-/// nginx that passes on requests to the token server, also by way of itself.
+/// An nginx that forwards requests to the token server, also through itself.
 fn passing_on(listen: SocketAddr, token_server: SocketAddr) -> String {
     let location = |path: &str, header: &str, to: &str| {
         format!(
@@ -185,8 +185,8 @@ fn passing_on(listen: SocketAddr, token_server: SocketAddr) -> String {
     format!("server {{ listen {listen}; {locations} }}")
 }
 
-/// Gets a token by way of nginx, from an address and with these headers, and returns whom the token
-/// server saw.
+/// Requests a token through nginx, from an address and with these headers. Returns the caller's address in
+/// the audit line.
 async fn seen(
     server: &TokenServer,
     key: &Login,
@@ -208,7 +208,7 @@ async fn seen(
     let mut answer = Vec::new();
     stream.read_to_end(&mut answer).await.unwrap();
     let jti = Answer::parse(&answer).claims()["jti"].clone();
-    let line = eventually("the token is told", async || {
+    let line = eventually("the audit lines have the token", async || {
         let lines = server.process.audit();
         lines.into_iter().find(|line| line["jti"] == jti)
     })

@@ -18,12 +18,12 @@ fn by_basic(server: &TokenServer, id: &str, secret: &str, more: &[(&str, &str)])
     server.post(PATH, &[("Authorization", &header)], &body)
 }
 
-/// Public id, login name and secret.
+/// The public id, the login name and the secret.
 fn parts(credential: &Credential) -> [String; 3] {
     ["key-id", "name", "secret"].map(|key| credential.data(key))
 }
 
-/// Fails unless it is this error in the form of RFC 6749 section 5.2.
+/// Checks that the answer is this error in the form of RFC 6749 section 5.2.
 fn assert_error(answer: &Answer, status: u16, error: &str) {
     assert_eq!(answer.status, status, "{answer:?}");
     assert_eq!(answer.json()["error"], error, "{answer:?}");
@@ -48,17 +48,21 @@ async fn key_id_or_name_with_the_secret_gets_a_token_by_header_and_by_body() {
             let body = answer.json();
             assert_eq!(body["token_type"], "Bearer");
             assert_eq!(body["expires_in"], 3600);
-            assert_eq!(body.get("scope"), None, "all roles were asked for");
+            assert_eq!(
+                body.get("scope"),
+                None,
+                "the answer has a scope although it has all roles"
+            );
             assert_eq!(answer.headers["cache-control"], "no-store");
         }
     }
-    // Basic credentials that can't be ours are for somebody on the way: a proxy, say.
+    // The server ignores Basic credentials of another format. They may be for a proxy.
     let body = form(&[GRANT, ("client_id", &id), ("client_secret", &secret)]);
     for foreign in [&*basic("web", "hunter2"), "Basic", "Basic Og==", "Basic !!"] {
         let answer = server.post(PATH, &[("Authorization", foreign)], &body);
         assert_eq!(answer.status, 200, "{foreign}: {answer:?}");
     }
-    // RFC 6749 section 2.3: a client may repeat its id in the body, as some libraries do.
+    // By RFC 6749 section 2.3 a client may repeat its id in the body. Some libraries do.
     let repeated = by_basic(server, &id, &secret, &[("client_id", &id)]);
     assert_eq!(repeated.status, 200, "{repeated:?}");
 }

@@ -6,10 +6,10 @@ use apikey_api::names;
 
 use crate::support::{Answer, Cluster, Login, OPERATOR_NAMESPACE, TokenServer};
 
-/// Guesses at once: more than the one thread takes in (32), each for more than a tenth of a second.
+/// The number of guesses at once. The one thread accepts fewer (32), and each takes more than 0.1 s.
 const GUESSES: u8 = 80;
 
-/// Sends the guesses at once; while they are checked, the known caller comes again and again.
+/// Sends all guesses at once. While the server checks them, the known caller sends requests.
 fn attack(server: &TokenServer, key: &Login) -> Vec<Answer> {
     std::thread::scope(|threads| {
         let attackers: Vec<_> = (0..GUESSES)
@@ -26,7 +26,7 @@ fn attack(server: &TokenServer, key: &Login) -> Vec<Answer> {
     })
 }
 
-/// Introspection is no way around the budget: guesses that argon2id would have to decide wait as well.
+/// Checks that the budget also limits introspection: guesses that need argon2id must wait.
 fn assert_guesses_by_introspection_wait(server: &TokenServer, key: &Login) {
     let answers: Vec<_> = std::thread::scope(|threads| {
         let guess = |n| threads.spawn(move || server.introspect(key, &key.forged(n).secret));
@@ -54,7 +54,7 @@ async fn a_flood_of_guesses_at_slow_hashes_is_limited_and_a_known_caller_is_serv
     scope.apply_key("ci", "");
     let key = Login::of(&scope.credential(&scope.ready("ci").await).await);
     controller.kill();
-    // Only argon2id can tell.
+    // Only argon2id can check these.
     let (secret, namespace) = (names::PEPPERS_SECRET, OPERATOR_NAMESPACE);
     scope.kubectl(&["delete", "secret", secret, "-n", namespace]);
 

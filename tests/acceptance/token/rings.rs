@@ -41,7 +41,7 @@ impl<'a> Stored<'a> {
         secrets.patch(&self.secret, &params, &patch).await.unwrap();
     }
 
-    /// A truncated document, and a whole one of an unknown version.
+    /// A truncated document, and a complete one of an unknown version.
     fn damaged(&self) -> [Vec<u8>; 2] {
         let whole = String::from_utf8(self.whole.clone()).unwrap();
         let newer = whole.replace("\"version\":1", "\"version\":99");
@@ -53,7 +53,7 @@ impl<'a> Stored<'a> {
     }
 }
 
-/// Mints keys, and leaves no controller behind that would mend anything.
+/// Creates keys, and stops the controller, so that nothing repairs the rings.
 async fn minted<const N: usize>(
     cluster: &Cluster,
     scope: &Scope<'_>,
@@ -71,13 +71,13 @@ async fn minted<const N: usize>(
 }
 
 async fn served(server: &TokenServer, key: &Login) {
-    eventually("the key is served", async || {
+    eventually("the server serves the key", async || {
         (server.token_of(key).status == 200).then_some(())
     })
     .await;
 }
 
-/// Secrets found right so far, by what decided.
+/// The numbers of verified secrets so far, by the method of the check.
 fn paths(server: &TokenServer) -> [String; 3] {
     ["fingerprint", "argon2", "cache"].map(|path| {
         let series = format!("apikey_secrets_verified_total{{path=\"{path}\"}}");
@@ -100,13 +100,13 @@ async fn tokens_of_a_retired_key_stay_good_and_both_keys_are_published() {
     let old = server.token_of(&key).access_token();
     let stored = Stored::ring(&scope, names::SIGNING_KEYS_SECRET).await;
     let ring = SigningRing::parse(&stored.whole).unwrap();
-    // Later than the first key, whose time is stored in whole seconds.
+    // The next key must be from a later second than the first: stored times are whole seconds.
     let next = SigningKey::generate(Algorithm::EdDsa, now(), ahead(1)).unwrap();
     let kid = next.kid().to_owned();
     let ring = ring.changed(Some(next), &[]);
     stored.write(&ring.to_json().unwrap()).await;
 
-    let new = eventually("the next key signs", async || {
+    let new = eventually("the next key signs tokens", async || {
         let token = server.token_of(&key).access_token();
         (part_of(&token, 0)["kid"] == kid.as_str()).then_some(token)
     })
@@ -150,7 +150,7 @@ async fn without_its_pepper_a_secret_is_proved_by_its_hash_and_then_remembered()
     }
     assert_eq!(paths(&server), ["0", "2", "3"]);
     assert_eq!(paths(&running)[1..], ["0", "0"]);
-    // Neither of a known key nor of one that nobody has, and not because one was right before.
+    // The server refuses wrong secrets of known and unknown keys, also after a correct one.
     let stranger = Login {
         name: first.name.clone(),
         secret: "ak_0000000000000000_0000000000000000000000000000000000000000000".to_owned(),
@@ -161,7 +161,7 @@ async fn without_its_pepper_a_secret_is_proved_by_its_hash_and_then_remembered()
     }
     assert_eq!(paths(&server), ["0", "2", "3"]);
 
-    // Restored from a backup, it decides again.
+    // After a restore from a backup, the fingerprint decides again.
     let restored = json!({
         "apiVersion": "v1", "kind": "Secret",
         "metadata": {"name": secret, "namespace": namespace},
@@ -227,7 +227,7 @@ async fn damage_while_the_server_runs_refuses_nothing_valid_and_the_log_names_th
         for damaged in stored.damaged() {
             let before = count_lines();
             stored.write(&damaged).await;
-            eventually("the log tells of it", async || {
+            eventually("the log reports the damaged ring", async || {
                 (count_lines() > before).then_some(())
             })
             .await;
@@ -291,7 +291,7 @@ async fn a_server_started_with_damage_does_what_it_can_and_heals_without_a_resta
         let server = cluster.token_server(&[]);
         server.process.logged("The ring can't be used").await;
         eventually(
-            "readiness names the signing keys alone, and the fix",
+            "readiness names only the signing keys, and the fix",
             async || {
                 let (code, report) = server.process.get("/readyz")?;
                 assert_eq!(code, 503, "{report}");
@@ -301,7 +301,8 @@ async fn a_server_started_with_damage_does_what_it_can_and_heals_without_a_resta
             },
         )
         .await;
-        std::net::TcpStream::connect(server.address).expect_err("not open before it is ready");
+        std::net::TcpStream::connect(server.address)
+            .expect_err("the port is open before the server is ready");
         signing.write(&signing.whole).await;
         server.ready().await;
         assert_eq!(server.token_of(&one).status, 200);

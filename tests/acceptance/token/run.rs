@@ -26,7 +26,7 @@ async fn one_process_mints_a_key_serves_a_token_and_ends_after_the_last_answer()
         body.len()
     );
     running.write_all(head.as_bytes()).unwrap();
-    // The server has read the head and wants the body: the request is under way.
+    // The server has read the head and waits for the body.
     let mut go_on = [0; "HTTP/1.1 100 Continue\r\n\r\n".len()];
     running.read_exact(&mut go_on).unwrap();
     assert_eq!(&go_on, b"HTTP/1.1 100 Continue\r\n\r\n");
@@ -43,6 +43,6 @@ async fn one_process_mints_a_key_serves_a_token_and_ends_after_the_last_answer()
     let audit = both.process.audit();
     let message = |action: &str| audit.iter().filter(|line| line["action"] == action).count();
     assert_eq!((message("Create"), message("IssueToken")), (1, 2));
-    TcpStream::connect(both.address).expect_err("the port is closed");
+    TcpStream::connect(both.address).expect_err("the port is still open");
     assert_eq!(both.process.exit_code().await, Some(0));
 }

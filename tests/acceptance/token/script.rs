@@ -4,7 +4,7 @@ use std::process::Command;
 
 use crate::support::{Scope, TokenServer, part_of};
 
-/// The script as the page has it; the name, the secret and the host are filled in by the test.
+/// The script of the page. The test fills in the name, the secret and the host.
 const SCRIPT: &str = r#"
 set -e
 

@@ -25,7 +25,7 @@ async fn a_server_that_is_stale_for_too_long_refuses_all_until_it_is_fresh_again
     };
     cluster.control_plane.stop_apiserver();
 
-    let refused = eventually("the server refuses", async || {
+    let refused = eventually("the server refuses the key", async || {
         let before = staleness();
         let answer = server.token_of(&key);
         assert!(
@@ -34,7 +34,7 @@ async fn a_server_that_is_stale_for_too_long_refuses_all_until_it_is_fresh_again
         );
         assert!(
             answer.status == 503 || before <= MAX_SECONDS,
-            "served {before} s after"
+            "the server accepted the key {before} s after the last update"
         );
         (answer.status == 503).then_some(answer)
     })
@@ -51,7 +51,7 @@ async fn a_server_that_is_stale_for_too_long_refuses_all_until_it_is_fresh_again
     .await;
 
     cluster.control_plane.restart_apiserver().unwrap();
-    eventually("the server serves again", async || {
+    eventually("the server serves the key again", async || {
         (server.token_of(&key).status == 200).then_some(())
     })
     .await;

@@ -5,7 +5,7 @@ use std::process::Command;
 
 use crate::support::{Authority, SOON, Scope, TlsFiles, TokenServer, eventually};
 
-/// A server with a certificate of the authority, and the files it has it from.
+/// A server with a certificate of the authority, and the certificate files.
 async fn start(scope: &Scope<'_>, folder: &Path, authority: &Authority) -> (TokenServer, TlsFiles) {
     let files = TlsFiles::new(folder);
     files.put(&authority.server());
@@ -22,7 +22,7 @@ fn trusted(folder: &Path, name: &str, authority: &Authority) -> PathBuf {
     path
 }
 
-/// HTTP version and status of an answer over TLS; nothing if there is none.
+/// The HTTP version and status of an answer over TLS; `None` without an answer.
 fn curl(server: &TokenServer, ca: &Path, more: &[&str]) -> Option<String> {
     let output = Command::new("curl")
         .args(["--silent", "--output", "/dev/null", "--max-time", "20"])
@@ -68,11 +68,15 @@ async fn a_new_certificate_is_taken_in_and_a_broken_one_is_not() {
     assert!(curl(&server, &ca_1, &[]).is_some());
 
     files.put(&second.server());
-    eventually("the new certificate is in use", async || {
+    eventually("the server uses the new certificate", async || {
         curl(&server, &ca_2, &[])
     })
     .await;
-    assert_eq!(curl(&server, &ca_1, &[]), None, "the old one is gone");
+    assert_eq!(
+        curl(&server, &ca_1, &[]),
+        None,
+        "the server still uses the old certificate"
+    );
 
     let (certificate, key) = third.server();
     let half = certificate[..certificate.len() / 2].to_owned();
@@ -82,17 +86,20 @@ async fn a_new_certificate_is_taken_in_and_a_broken_one_is_not() {
         .enumerate()
     {
         files.put(broken);
-        eventually("the server says that it can't use it", async || {
-            let log = server.process.stderr();
-            (log.matches("Keeping the certificate in use").count() > n).then_some(())
-        })
+        eventually(
+            "the server logs that it can't use the certificate",
+            async || {
+                let log = server.process.stderr();
+                (log.matches("Keeping the certificate in use").count() > n).then_some(())
+            },
+        )
         .await;
         assert!(curl(&server, &ca_2, &[]).is_some());
     }
     assert!(!server.process.stderr().contains("PRIVATE"));
 
     files.put(&(certificate, key));
-    eventually("the repaired certificate is in use", async || {
+    eventually("the server uses the repaired certificate", async || {
         curl(&server, &ca_3, &[])
     })
     .await;
@@ -105,13 +112,13 @@ async fn a_handshake_that_is_never_finished_is_cut() {
     let folder = scope.cluster.control_plane.dir().join(&scope.namespace);
     let (server, _files) = start(&scope, &folder, &Authority::new()).await;
     let mut stream = std::net::TcpStream::connect(server.address).unwrap();
-    // A record of 512 bytes begins, as a ClientHello has it.
+    // The start of a TLS record of 512 bytes, as in a ClientHello.
     stream.write_all(&[0x16, 3, 1, 2, 0, 1]).unwrap();
     stream.set_read_timeout(Some(SOON)).unwrap();
     let mut rest = Vec::new();
     let _ = stream.read_to_end(&mut rest);
     let series = "apikey_connections_closed_total{port=\"token\",reason=\"NoRequest\"}";
-    eventually("it is counted", async || {
+    eventually("the server counts the closed connection", async || {
         (server.process.metric(series)? >= 1.0).then_some(())
     })
     .await;

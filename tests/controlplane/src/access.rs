@@ -5,7 +5,7 @@ use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// Where a command's cluster, tools and caches are.
+/// The places of a command's cluster, tools and caches.
 pub(crate) struct Access {
     pub(crate) kubeconfig: PathBuf,
     pub(crate) etcd_url: String,
@@ -16,8 +16,8 @@ pub(crate) struct Access {
 
 impl Access {
     /// A command with `KUBECONFIG`, `ETCDCTL_ENDPOINTS`, the tools first on its `PATH`, and the
-    /// caches of kubectl and helm in the control plane's folder; helm and etcdctl settings and
-    /// The user's kubectl preferences have no effect.
+    /// caches of kubectl and helm in the control plane's folder. Settings of helm and etcdctl and the
+    /// user's kubectl preferences have no effect.
     pub(crate) fn command(&self, program: impl AsRef<OsStr>) -> Command {
         let mut command = Command::new(program);
         for (name, _) in env::vars_os() {
@@ -40,7 +40,7 @@ impl Access {
         command
     }
 
-    /// One of our own tools; unlike any other command it has no business in the user's home.
+    /// One of our own tools. It does not use the user's home, unlike other commands.
     pub(crate) fn tool(&self, name: &str) -> Command {
         let mut command = self.command(self.tools.join(name));
         command.env("HOME", self.dir.join("home"));

@@ -5,13 +5,13 @@ use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Result};
 
-/// The environment variable that names a folder with the binaries, in place of the cache.
+/// The environment variable for a folder with the binaries, instead of the cache.
 pub const DIR_VARIABLE: &str = "APIKEY_OPERATOR_CONTROLPLANE_DIR";
 
-/// The pins: the one place that names versions.
+/// The only place that pins versions.
 const GO_MOD: &str = include_str!("../go.mod");
 
-/// What a start takes.
+/// The binaries that a start needs.
 const NEEDED: [&str; 4] = [
     "etcd",
     "kube-apiserver",
@@ -19,19 +19,19 @@ const NEEDED: [&str; 4] = [
     "kubectl",
 ];
 
-/// A folder with the executables `etcd`, `kube-apiserver`, `kube-controller-manager` and `kubectl`, and with those
-/// of `etcdctl`, `helm`, `age` and `age-keygen` that its user needs.
+/// A folder with the executables `etcd`, `kube-apiserver`, `kube-controller-manager` and `kubectl`, and with
+/// `etcdctl`, `helm`, `age` and `age-keygen` if the caller needs them.
 #[derive(Debug, Clone)]
 pub struct Binaries {
     dir: PathBuf,
 }
 
 impl Binaries {
-    /// Finds the binaries in the folder [`DIR_VARIABLE`] names or else where `make controlplane`
-    /// puts them: `${XDG_CACHE_HOME:-$HOME/.cache}/apikey-operator/controlplane/<version>/`.
+    /// Finds the binaries in the folder that [`DIR_VARIABLE`] names. Without it, uses the folder of
+    /// `make controlplane`: `${XDG_CACHE_HOME:-$HOME/.cache}/apikey-operator/controlplane/<version>/`.
     ///
     /// # Errors
-    /// [`Error::MissingBinary`] names the first file that is not there, of those that a start needs;
+    /// [`Error::MissingBinary`] names the first missing file that a start needs;
     /// [`Error::NoCacheFolder`] when the environment names no folder at all.
     pub fn locate() -> Result<Self> {
         let set = |name| {
@@ -50,10 +50,10 @@ impl Binaries {
         Self::in_folder(dir)
     }
 
-    /// Takes the binaries of one folder.
+    /// Uses the binaries of one folder.
     ///
     /// # Errors
-    /// [`Error::MissingBinary`] names the first file that is not there, of those that a start needs.
+    /// [`Error::MissingBinary`] names the first missing file that a start needs.
     pub fn in_folder(dir: impl Into<PathBuf>) -> Result<Self> {
         let dir = dir.into();
         match NEEDED
@@ -66,14 +66,14 @@ impl Binaries {
         }
     }
 
-    /// The folder itself, fit to go first on a `PATH`.
+    /// The folder itself, for the front of a `PATH`.
     #[must_use]
     pub fn dir(&self) -> &Path {
         &self.dir
     }
 
-    /// The path of one of the executables, whether or not it is there. `age` and `age-keygen` need no control plane, so
-    /// this is all they take; the others are easier to reach through a [`ControlPlane`].
+    /// The path of one of the executables, which may be missing. Use it for `age` and `age-keygen`, which need no
+    /// control plane. A [`ControlPlane`] has commands for the others.
     ///
     /// [`ControlPlane`]: crate::ControlPlane
     #[must_use]

@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::binaries::Binaries;
 use crate::components::CONTROLLERS;
 
-/// How a control plane is to be started; made by [`ControlPlane::builder`](crate::ControlPlane::builder).
+/// Settings for the start of a control plane, from [`ControlPlane::builder`](crate::ControlPlane::builder).
 #[derive(Debug, Clone)]
 #[must_use]
 pub struct Builder {
@@ -32,27 +32,27 @@ impl Default for Builder {
 }
 
 impl Builder {
-    /// Uses these binaries; without it [`Binaries::locate`] finds them.
+    /// Uses these binaries. The default is [`Binaries::locate`].
     pub fn binaries(mut self, binaries: Binaries) -> Self {
         self.binaries = Some(binaries);
         self
     }
 
-    /// How long a start or a restart may take; 60 seconds without it.
+    /// Sets the longest time for a start or a restart. The default is 60 seconds.
     pub fn deadline(mut self, deadline: Duration) -> Self {
         self.deadline = deadline;
         self
     }
 
-    /// Keeps the logs, and names their folder on standard error, when the control plane is
-    /// dropped by a panic, as by a failed assertion. The logs of a failed start are always kept.
+    /// Keeps the logs if a panic, such as a failed assertion, drops the control plane, and names their
+    /// folder on standard error. The logs of a failed start are always kept.
     pub fn keep_logs_on_failure(mut self, keep: bool) -> Self {
         self.keep_logs_on_failure = keep;
         self
     }
 
     /// Runs exactly these controllers, named as for `kube-controller-manager --controllers`.
-    /// Without it those run that do something useful without nodes.
+    /// The default is the controllers that are useful without nodes.
     pub fn controllers<Name: AsRef<str>>(mut self, names: impl IntoIterator<Item = Name>) -> Self {
         let names: Vec<_> = names
             .into_iter()
@@ -62,18 +62,18 @@ impl Builder {
         self
     }
 
-    /// Runs every controller that Kubernetes runs by default; takes about half a second longer.
+    /// Runs every default controller of Kubernetes. The start takes about half a second longer.
     pub fn all_controllers(self) -> Self {
         self.controllers(["*"])
     }
 
-    /// Adds a flag to kube-apiserver, written `--name=value`; it wins over an earlier one.
+    /// Adds a flag to kube-apiserver, written `--name=value`. It overrides an earlier one.
     pub fn apiserver_arg(mut self, flag: impl Into<String>) -> Self {
         self.apiserver_args.push(flag.into());
         self
     }
 
-    /// Adds a flag to kube-controller-manager, written `--name=value`; it wins over an earlier one.
+    /// Adds a flag to kube-controller-manager, written `--name=value`. It overrides an earlier one.
     pub fn controller_manager_arg(mut self, flag: impl Into<String>) -> Self {
         self.controller_manager_args.push(flag.into());
         self

@@ -14,9 +14,9 @@ pub(crate) const ETCD: &str = "etcd";
 pub(crate) const APISERVER: &str = "kube-apiserver";
 pub(crate) const CONTROLLER_MANAGER: &str = "kube-controller-manager";
 
-/// What a cluster without nodes needs: the API's own upkeep, the check of types in admission policies,
-/// and enough of the workload controllers that a Deployment gets its Pods. All controllers take half a
-/// second more to start.
+/// The controllers that a cluster without nodes needs: those that maintain the API, the type check of admission
+/// policies, and the workload controllers that create the Pods of a Deployment. With all controllers the start
+/// takes half a second longer.
 pub(crate) const CONTROLLERS: &[&str] = &[
     "clusterrole-aggregation-controller",
     "deployment-controller",
@@ -37,15 +37,15 @@ rules:
   - level: Metadata
 ";
 
-/// Start-up is bound by the processor: collect garbage less often than by default.
+/// The processor limits the start, so Go collects garbage less often than by default.
 const GO_ENV: &[(&str, &str)] = &[("GOGC", "400")];
 
-/// Where etcd listens for clients.
+/// The address on which etcd listens for clients.
 pub(crate) fn etcd_url(folder: &Folder) -> String {
     format!("unix://{}", folder.file("client.sock").display())
 }
 
-/// All that the servers are started from.
+/// Everything that the start of the servers needs.
 pub(crate) struct Site<'a> {
     pub(crate) binaries: &'a Binaries,
     pub(crate) folder: &'a Folder,
@@ -134,7 +134,7 @@ impl Site<'_> {
             format!("--root-ca-file={}", self.credentials.ca_file.display()),
             "--leader-elect=false".to_owned(),
             "--secure-port=0".to_owned(),
-            // The default of 20 requests a second takes seconds for the controllers' own accounts.
+            // With the default of 20 requests a second, the controllers' own accounts would take seconds.
             "--kube-api-qps=1000".to_owned(),
             "--kube-api-burst=2000".to_owned(),
             "--profiling=false".to_owned(),

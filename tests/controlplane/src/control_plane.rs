@@ -25,15 +25,15 @@ use crate::health::{Fault, Probe, wait};
 use crate::kubeconfig::{for_service_account, with_token, write_private};
 use crate::port::free_port;
 
-/// The environment variable that, set to `1`, keeps the whole folder of every control plane and
-/// names it on standard error when the control plane stops.
+/// The environment variable that keeps the whole folder of every control plane if it is `1`. The folder's name
+/// is printed to standard error when the control plane stops.
 pub const KEEP_VARIABLE: &str = "APIKEY_OPERATOR_KEEP";
 
-/// Attempts to start, if another program takes a port meanwhile.
+/// The number of attempts to start if another program takes the port.
 const START_ATTEMPTS: usize = 3;
 
-/// A running control plane. Dropping it ends it and removes its folder; if the process ends
-/// without dropping it, even by SIGKILL, the same happens within moments.
+/// A running control plane. Dropping it ends it and removes its folder. If the process ends
+/// without dropping it, even by SIGKILL, the same happens shortly after.
 pub struct ControlPlane {
     // Dropped in this order: each server before the one it talks to, the folder last.
     controller_manager: Option<Component>,
@@ -49,7 +49,7 @@ pub struct ControlPlane {
     url: String,
 }
 
-/// A failed start. A fault still needs the folder of the kept logs.
+/// A failed start. A fault becomes an error with the folder of the kept logs.
 enum Failure {
     Fault(Fault),
     Error(Error),
@@ -71,12 +71,12 @@ impl ControlPlane {
     /// Starts a control plane with the usual settings; see [`Builder::start`].
     ///
     /// # Errors
-    /// As [`Builder::start`].
+    /// The same as for [`Builder::start`].
     pub fn start() -> Result<Self> {
         Self::builder().start()
     }
 
-    /// Settings for a control plane, to be changed and then started.
+    /// Settings for a control plane that can be changed before its start.
     pub fn builder() -> Builder {
         Builder::default()
     }
@@ -87,29 +87,29 @@ impl ControlPlane {
         &self.access.kubeconfig
     }
 
-    /// A `kubectl` command as administrator that touches nothing in the user's home.
+    /// A `kubectl` command as administrator that does not use the user's home.
     #[must_use]
     pub fn kubectl(&self) -> Command {
         self.access.tool("kubectl")
     }
 
-    /// A `helm` command as administrator that touches nothing in the user's home.
+    /// A `helm` command as administrator that does not use the user's home.
     #[must_use]
     pub fn helm(&self) -> Command {
         self.access.tool("helm")
     }
 
-    /// An `etcdctl` command that reads and writes what the apiserver stores, past all of its
-    /// checks, and while it is stopped too. Nothing is encrypted at rest, so the value of a Secret
-    /// is there in clear, as the bytes it stands for and not in base64: `get --prefix ''` prints
-    /// it, among bytes that are not UTF-8. That is what is stored now; older revisions stay in the
-    /// files of etcd (in [`Self::dir`]) until they are compacted.
+    /// An `etcdctl` command that reads and writes the apiserver's storage without its checks, also
+    /// while the apiserver is stopped. Nothing is encrypted at rest, so the value of a Secret is
+    /// stored in clear, as bytes and not in base64. `get --prefix ''` prints it among bytes that
+    /// are not UTF-8. It shows the current revision. Older revisions stay in the files of etcd (in
+    /// [`Self::dir`]) until they are compacted.
     #[must_use]
     pub fn etcdctl(&self) -> Command {
         self.access.tool("etcdctl")
     }
 
-    /// Any other command, with the environment of [`Self::kubectl`] but the user's own `HOME`:
+    /// Any other command, with the environment of [`Self::kubectl`] and the user's own `HOME`:
     /// `KUBECONFIG`, `ETCDCTL_ENDPOINTS` ([`Self::etcd_url`]), our tools first on the `PATH`,
     /// `CONTROLPLANE_DIR` ([`Self::dir`]) and `CONTROLPLANE_AUDIT_LOG` ([`Self::audit_log`]).
     #[must_use]
@@ -117,13 +117,13 @@ impl ControlPlane {
         self.access.command(program)
     }
 
-    /// Writes a kubeconfig (mode 0600) for an existing `ServiceAccount`: a new token valid for 24
-    /// hours, the CA embedded, `namespace` as the context's namespace. The file lies in
-    /// [`Self::dir`], one per account; a second call replaces it.
+    /// Writes a kubeconfig (mode 0600) for an existing `ServiceAccount`, with a new token for 24
+    /// hours, the embedded CA, and `namespace` as the context's namespace. There is one file for each
+    /// account in [`Self::dir`]. A second call replaces it.
     ///
     /// # Errors
-    /// [`Error::Command`] when the `ServiceAccount` does not exist; [`Error::Io`] when kubectl does
-    /// not run or the file cannot be written.
+    /// [`Error::Command`] if the `ServiceAccount` does not exist; [`Error::Io`] if kubectl does
+    /// not run or the file can't be written.
     pub fn service_account_kubeconfig(&self, namespace: &str, name: &str) -> Result<PathBuf> {
         let content = for_service_account(|| self.kubectl(), namespace, name, "24h")?;
         let file = self.folder.file(&format!("{namespace}_{name}.kubeconfig"));
@@ -137,27 +137,27 @@ impl ControlPlane {
         &self.url
     }
 
-    /// etcd's address: `unix://` and a socket in [`Self::dir`]. It has no TLS and no password, and
-    /// needs none: the folder is open to the user alone.
+    /// etcd's address: `unix://` and a socket in [`Self::dir`]. It has no TLS and no password,
+    /// because only the user can access the folder.
     #[must_use]
     pub fn etcd_url(&self) -> &str {
         &self.access.etcd_url
     }
 
-    /// The certificate of the CA that vouches for the apiserver, as PEM.
+    /// The CA certificate of the apiserver, as PEM.
     #[must_use]
     pub fn ca_pem(&self) -> &str {
         &self.credentials.ca_pem
     }
 
-    /// The folder of everything that belongs to this control plane; goes with it.
+    /// The folder of this control plane. It is removed at the end.
     #[must_use]
     pub fn dir(&self) -> &Path {
         self.folder.path()
     }
 
-    /// The audit log: one JSON object (an `audit.k8s.io/v1` Event of level Metadata) per line. A
-    /// request's line is there when its response is.
+    /// The audit log: one JSON object (an `audit.k8s.io/v1` Event of level Metadata) per line. The
+    /// line of a request is written before its response.
     #[must_use]
     pub fn audit_log(&self) -> PathBuf {
         self.access.audit_log.clone()
@@ -169,47 +169,47 @@ impl ControlPlane {
         self.folder.logs()
     }
 
-    /// Kills the apiserver, as a crash of its machine would; returns when the port is closed.
+    /// Kills the apiserver like a crash of its machine, and returns when the port is closed.
     /// Everything else keeps running and the data stays.
     pub fn stop_apiserver(&mut self) {
         self.apiserver = None;
     }
 
     /// Starts the apiserver again, on the same port and with the same data, and returns when its
-    /// `/readyz` is fine; kills it first if it runs. The controller manager finds it again by
-    /// itself, a moment later.
+    /// `/readyz` returns 200. Kills it first if it runs. The controller manager reconnects by itself
+    /// shortly after.
     ///
     /// # Errors
-    /// [`Error::NotReady`] when it ends or is not ready by the deadline.
+    /// [`Error::NotReady`] if it ends or is not ready by the deadline.
     pub fn restart_apiserver(&mut self) -> Result<()> {
         self.restart_apiserver_with(&[])
     }
 
-    /// The same, with these flags as well, until it is started again.
+    /// The same, with these additional flags until its next start.
     ///
     /// # Errors
-    /// As [`Self::restart_apiserver`].
+    /// The same as for [`Self::restart_apiserver`].
     pub fn restart_apiserver_with(&mut self, flags: &[&str]) -> Result<()> {
         self.stop_apiserver();
         self.run_apiserver(Instant::now(), flags)
             .map_err(|failure| self.explain(failure))
     }
 
-    /// Keeps a copy of all that etcd stores, for [`Self::set_back`]. etcd and the apiserver are killed for
-    /// that and started again, with the same data.
+    /// Saves a copy of etcd's data for [`Self::set_back`]. This kills etcd and the apiserver and starts them
+    /// again with the same data.
     ///
     /// # Errors
-    /// [`Error::Io`] when the copy fails; [`Error::NotReady`] as for [`Self::restart_apiserver`].
+    /// [`Error::Io`] if the copy fails; [`Error::NotReady`] as for [`Self::restart_apiserver`].
     pub fn save_state(&mut self) -> Result<()> {
         let (data, saved) = (self.folder.file("etcd"), self.folder.file("etcd.saved"));
         self.with_etcd_stopped(|| folder::replace(&data, &saved))
     }
 
-    /// Gives etcd the state of the last [`Self::save_state`], revision included, as a restored backup
-    /// would. etcd and the apiserver are killed for that and started again.
+    /// Sets etcd back to the state of the last [`Self::save_state`], revision included, like a restored
+    /// backup. This kills etcd and the apiserver and starts them again.
     ///
     /// # Errors
-    /// [`Error::Io`] when nothing was saved; [`Error::NotReady`] as for [`Self::restart_apiserver`].
+    /// [`Error::Io`] if no state was saved; [`Error::NotReady`] as for [`Self::restart_apiserver`].
     pub fn set_back(&mut self) -> Result<()> {
         let (data, saved) = (self.folder.file("etcd"), self.folder.file("etcd.saved"));
         self.with_etcd_stopped(|| folder::replace(&saved, &data))
@@ -263,8 +263,8 @@ impl ControlPlane {
         let started = Instant::now();
         self.etcd = Some(self.site().etcd()?);
         self.run_apiserver(started, &[])?;
-        // Only now: earlier, the controller manager would find the apiserver not ready and look
-        // again a whole second later.
+        // If it started before the apiserver is ready, the controller manager would wait a whole second
+        // for its next attempt.
         let user = "system:kube-controller-manager";
         let cluster = cluster(&self.url, &self.credentials);
         let kubeconfig = with_token(
@@ -332,13 +332,13 @@ impl ControlPlane {
 }
 
 impl Builder {
-    /// Starts the control plane and returns when it is ready: the apiserver's `/readyz` is fine,
-    /// and the controller manager has made the `ServiceAccount` `default` in namespace `default`.
+    /// Starts the control plane and returns when it is ready: the apiserver's `/readyz` returns 200,
+    /// and the controller manager has created the `ServiceAccount` `default` in namespace `default`.
     ///
     /// # Errors
-    /// [`Error::MissingBinary`] when the binaries are not built; [`Error::NotReady`] when a
-    /// component ends or is not ready by the deadline (its logs are kept, the error says where);
-    /// [`Error::Io`] and [`Error::Certificates`] when the machine does not cooperate.
+    /// [`Error::MissingBinary`] if the binaries are not built; [`Error::NotReady`] if a component
+    /// ends or is not ready by the deadline (the error names the folder of the kept logs);
+    /// [`Error::Io`] and [`Error::Certificates`] if an operation of the system fails.
     ///
     /// [`Error::MissingBinary`]: crate::Error::MissingBinary
     /// [`Error::NotReady`]: crate::Error::NotReady

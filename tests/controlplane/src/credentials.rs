@@ -17,7 +17,7 @@ use crate::kubeconfig::write_private;
 /// The first address of the Service range, which is the Service `kubernetes`.
 const SERVICE_ADDRESS: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 0, 0, 1));
 
-/// Files for the servers' flags, and the secrets we use ourselves.
+/// Files for the servers' flags, and the secrets that the control plane uses itself.
 pub(crate) struct Credentials {
     pub(crate) ca_pem: String,
     pub(crate) ca_file: PathBuf,
@@ -104,7 +104,7 @@ fn random_token() -> Result<String> {
     Ok(format!("{:032x}", u128::from_ne_bytes(random_bytes()?)))
 }
 
-/// Bytes fit for secrets.
+/// Random bytes for secrets.
 fn random_bytes<const N: usize>() -> Result<[u8; N]> {
     let source = Path::new("/dev/urandom");
     let mut bytes = [0; N];

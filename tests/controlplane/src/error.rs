@@ -3,10 +3,10 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// The result of everything fallible in this crate.
+/// The result of a fallible operation of this crate.
 pub type Result<T> = std::result::Result<T, Error>;
 
-/// Why a control plane did not start, or an operation on it failed.
+/// The cause of a failed start of a control plane, or of a failed operation on it.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -14,41 +14,41 @@ pub enum Error {
     #[error("{} is missing; run: make controlplane", .0.display())]
     MissingBinary(PathBuf),
 
-    /// The folder of the binaries cannot be derived from the environment.
+    /// The environment does not determine the folder of the binaries.
     #[error(
         "none of APIKEY_OPERATOR_CONTROLPLANE_DIR, XDG_CACHE_HOME and HOME is set, \
          so the control plane binaries cannot be found"
     )]
     NoCacheFolder,
 
-    /// The operating system refused something.
+    /// An operation of the operating system failed.
     #[error("cannot {action} {}: {source}", path.display())]
     Io {
-        /// What was tried, as a verb: "write", "run".
+        /// The operation, as a verb: "write", "run".
         action: &'static str,
-        /// The file or program it was tried on.
+        /// The file or program of the operation.
         path: PathBuf,
-        /// The operating system's answer.
+        /// The error of the operating system.
         source: io::Error,
     },
 
-    /// No certificate could be made.
+    /// The creation of a certificate failed.
     #[error("cannot make the certificates: {0}")]
     Certificates(#[from] rcgen::Error),
 
-    /// A component ended, or was not ready in time.
+    /// A component ended or was not ready in time.
     #[error(
         "{component} {problem}\n--- the end of its log ---\n{log_tail}\n--- all logs: {} ---",
         logs.display()
     )]
     NotReady {
-        /// The component at fault: "etcd", "kube-apiserver" or "kube-controller-manager".
+        /// The failed component: "etcd", "kube-apiserver" or "kube-controller-manager".
         component: &'static str,
-        /// What is wrong with it, to be read after its name.
+        /// The problem, as text that follows the component's name.
         problem: String,
         /// The last lines of its log.
         log_tail: String,
-        /// The folder with the logs of all components, kept for reading; yours to delete.
+        /// The folder with the logs of all components. The caller may delete it.
         logs: PathBuf,
     },
 
@@ -57,16 +57,16 @@ pub enum Error {
     Command {
         /// The command line, without secrets.
         command: String,
-        /// What it said, trimmed.
+        /// The trimmed standard error.
         stderr: String,
     },
 
-    /// A kubeconfig does not hold what was looked for.
+    /// A kubeconfig lacks a required part.
     #[error("the current kubeconfig {0}")]
     Kubeconfig(&'static str),
 }
 
-/// Adds to an [`io::Error`] what was being done, and to what.
+/// Adds the operation and its object to an [`io::Error`].
 pub(crate) trait IoContext<T> {
     fn context(self, action: &'static str, path: &Path) -> Result<T>;
 }

@@ -51,8 +51,8 @@ pub(crate) fn run(command: &[OsString]) -> ExitCode {
     }
 }
 
-/// Waits for the child and passes signals on. One thread does both, so that a signal never goes
-/// to a process id that was the child's a moment ago.
+/// Waits for the child and forwards signals. One thread does both, so that no signal goes to a
+/// process id that the child no longer has.
 fn attend(mut child: Child, signals: &mut Signals) -> io::Result<ExitStatus> {
     loop {
         if let Some(status) = child.try_wait()? {

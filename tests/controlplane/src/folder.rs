@@ -10,8 +10,8 @@ use std::process::{Child, Command, Stdio};
 
 use crate::error::{IoContext, Result};
 
-/// Removes the folder `$1` once every writer of the pipe on standard input is gone: the owner and
-/// all component guards, hence also the servers. A file `keep` in the folder keeps it.
+/// Removes the folder `$1` after all writers of the pipe on standard input are gone: the owner and
+/// all component guards, and so also the servers. A file `keep` in the folder keeps it.
 const SCRIPT: &str = r#"
 while read -r _; do :; done
 [ -e "$1/keep" ] || rm -rf -- "$1"
@@ -19,10 +19,10 @@ while read -r _; do :; done
 
 const PREFIX: &str = "apikey-operator-controlplane-";
 
-/// A Unix socket's path has room for about 100 bytes; the sockets of etcd live in the folder.
+/// A Unix socket's path has at most about 100 bytes, and the sockets of etcd are in the folder.
 const LONGEST_PARENT: usize = 50;
 
-/// A folder only the owner can read; it holds keys and tokens.
+/// A folder with keys and tokens that only the owner can read.
 pub(crate) struct Folder {
     path: PathBuf,
     logs: PathBuf,
@@ -54,7 +54,7 @@ impl Folder {
             .stderr(Stdio::null())
             .spawn()
             .context("run", Path::new("/bin/sh"))?;
-        // From here on the guard removes it.
+        // From now on the guard removes the folder.
         let _ = temporary.keep();
         Ok(Self {
             path,
@@ -76,7 +76,7 @@ impl Folder {
         self.path.join(name)
     }
 
-    /// One more writer of the pipe: the folder stays while the process that gets it lives.
+    /// Another writer of the pipe. The folder stays while the process with this writer lives.
     pub(crate) fn lifeline(&self) -> Result<Stdio> {
         match &self.lifeline {
             Some(writer) => Ok(writer
@@ -87,7 +87,7 @@ impl Folder {
         }
     }
 
-    /// Keeps the whole folder when everything else goes.
+    /// Keeps the whole folder after the end.
     pub(crate) fn keep(&self) -> Result<()> {
         let marker = self.file("keep");
         File::create(&marker).map(drop).context("write", &marker)
@@ -97,7 +97,7 @@ impl Folder {
         self.file("keep").exists()
     }
 
-    /// Moves the logs out of the folder, so that they stay; servers still running write on.
+    /// Moves the logs out of the folder, so that they stay. Running servers continue to write to them.
     pub(crate) fn rescue_logs(&mut self) -> &Path {
         let mut name = self.path.clone().into_os_string();
         name.push("-logs");

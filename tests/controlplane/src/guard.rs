@@ -13,9 +13,9 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use crate::error::{IoContext, Result};
 use crate::folder::Folder;
 
-/// `$1` is the log file, the rest the command. The watcher waits for the end of the pipe; its
-/// `kill` cannot hit a stranger, because the child's id stays taken until `wait` below returns,
-/// and then the watcher is ended first thing.
+/// `$1` is the log file, and the rest is the command. The watcher waits for the end of the pipe. Its
+/// `kill` can't hit another process: the child's id stays in use until `wait` below returns, and
+/// the script then ends the watcher first.
 const SCRIPT: &str = r#"
 log=$1; shift
 exec 3<&0 0</dev/null
@@ -37,8 +37,8 @@ pub(crate) struct Component {
 }
 
 impl Component {
-    /// Runs `program` with `args`, its output appended to `log`, in an environment that holds
-    /// nothing of ours (`ETCD_*` variables would reconfigure etcd) but `env`.
+    /// Runs `program` with `args` and appends its output to `log`. The environment is only `env`,
+    /// because inherited `ETCD_*` variables would reconfigure etcd.
     pub(crate) fn spawn(
         name: &'static str,
         program: &Path,
@@ -74,7 +74,7 @@ impl Component {
         &self.log
     }
 
-    /// How the server ended, if it has.
+    /// The exit status of the server, if it has ended.
     pub(crate) fn ended(&mut self) -> Option<ExitStatus> {
         self.guard.try_wait().ok().flatten()
     }
@@ -82,7 +82,7 @@ impl Component {
 
 impl Drop for Component {
     fn drop(&mut self) {
-        // Closes the pipe before waiting, as `Child::wait` documents.
+        // `Child::wait` closes the pipe before it waits.
         let _ = self.guard.wait();
     }
 }

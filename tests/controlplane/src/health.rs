@@ -48,7 +48,7 @@ impl Probe {
         }
     }
 
-    /// `Ok` when the answer to a GET of `path` is 200, otherwise what came instead.
+    /// `Ok` if the answer to a GET of `path` is 200. Otherwise a text about the answer.
     pub(crate) fn ok(&self, path: &str) -> std::result::Result<(), String> {
         let url = format!("{}{path}", self.url);
         let mut response = self
@@ -74,7 +74,7 @@ impl Probe {
     }
 }
 
-/// What was wrong with which component.
+/// The problem of a component.
 pub(crate) struct Fault {
     component: &'static str,
     problem: String,
@@ -95,7 +95,7 @@ impl Fault {
         self.log_tail.contains("address already in use")
     }
 
-    /// The error, once it is known where the logs stay.
+    /// The error with the folder of the kept logs.
     pub(crate) fn into_error(self, logs: &Path) -> Error {
         Error::NotReady {
             component: self.component,
@@ -106,8 +106,8 @@ impl Fault {
     }
 }
 
-/// Asks `probe` for `path` until it answers 200. The last of `components` is the one
-/// waited for: it is at fault at the `deadline`, and whichever ends meanwhile is at fault at once.
+/// Requests `path` with `probe` until the answer is 200. The function waits for the last of `components`,
+/// which is at fault at the `deadline`. Any component that ends before is at fault at once.
 pub(crate) fn wait(
     probe: &Probe,
     path: &str,

@@ -28,14 +28,14 @@ pub(crate) fn with_token(cluster: &Value, user: &str, token: &str, namespace: &s
 
 /// The text of a kubeconfig for a `ServiceAccount` of the cluster that `kubectl` talks to.
 ///
-/// `kubectl` makes a fresh `kubectl` command each time it is called; the cluster, its CA
-/// included, is the one of its current context, and the token is a new one from the
-/// `TokenRequest` API. `duration` is how long the token is wanted to live, as kubectl writes it
-/// ("1h", "24h"); a cluster may grant less. The context's namespace is `namespace`.
+/// `kubectl` creates a new `kubectl` command at each call. The kubeconfig has the cluster of its
+/// current context, CA included, and a new token from the `TokenRequest` API. `duration` is the
+/// requested life of the token in the format of kubectl ("1h", "24h"); a cluster may grant less.
+/// The context's namespace is `namespace`.
 ///
 /// # Errors
-/// [`Error::Command`] with kubectl's words, for example when the `ServiceAccount` does not exist;
-/// [`Error::Kubeconfig`] when there is no current context; [`Error::Io`] when kubectl does not run.
+/// [`Error::Command`] with kubectl's message, for example if the `ServiceAccount` does not exist;
+/// [`Error::Kubeconfig`] without a current context; [`Error::Io`] if kubectl does not run.
 pub fn for_service_account(
     kubectl: impl Fn() -> Command,
     namespace: &str,
@@ -66,11 +66,11 @@ pub fn for_service_account(
     Ok(with_token(cluster, &user, token.trim(), namespace))
 }
 
-/// Writes `content` to `path` so that only the user can read it (mode 0600), also when the file
+/// Writes `content` to `path` so that only the user can read it (mode 0600), even if the file
 /// existed with a wider mode.
 ///
 /// # Errors
-/// [`Error::Io`] when the file cannot be written.
+/// [`Error::Io`] if the file can't be written.
 pub fn write_private(path: &Path, content: &str) -> Result<()> {
     let write = || {
         let mut file = OpenOptions::new()

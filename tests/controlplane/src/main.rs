@@ -17,8 +17,8 @@ use controlplane::{Binaries, ControlPlane, Error, for_service_account, write_pri
 
 const EXIT_CODES: &str = "\
 Exit codes:
-  0    done; `up` was ended by Ctrl-C, TERM or HUP
-  1    it failed; standard error says why
+  0    success; `up` ended by Ctrl-C, TERM or HUP
+  1    failure; standard error has the cause
   2    wrong arguments
   exec has the exit code of CMD (128+N when signal N ended it), except
   125  the control plane did not start
@@ -27,9 +27,9 @@ Exit codes:
 
 Environment:
   APIKEY_OPERATOR_CONTROLPLANE_DIR  a folder with etcd, kube-apiserver,
-                                    kube-controller-manager and kubectl, and with those of
-                                    etcdctl, helm, age and age-keygen that CMD needs;
-                                    without it, that of `make controlplane`
+                                    kube-controller-manager and kubectl, and with
+                                    etcdctl, helm, age and age-keygen if CMD needs them;
+                                    default: the folder of `make controlplane`
   APIKEY_OPERATOR_KEEP=1            keep the temporary folder (logs, kubeconfigs, data)
 
 Examples:
@@ -41,8 +41,8 @@ Examples:
 /// A real Kubernetes control plane without nodes, ready in about three seconds.
 ///
 /// Starts etcd, kube-apiserver and kube-controller-manager on 127.0.0.1, on a port and in a
-/// temporary folder of their own. Any number can run at once. They end with this command, however
-/// it ends, and leave nothing behind.
+/// temporary folder of their own. Any number of them can run at once. They end when this command
+/// ends, in any way, and leave nothing behind.
 #[derive(Debug, Parser)]
 #[command(version, after_help = EXIT_CODES)]
 struct Arguments {
@@ -52,11 +52,11 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Action {
-    /// Start a control plane, run a command against it, end it
+    /// Start a control plane, run a command against it, and end it
     ///
     /// CMD finds KUBECONFIG (an administrator's), kubectl and helm first on the PATH,
-    /// CONTROLPLANE_DIR (the temporary folder) and CONTROLPLANE_AUDIT_LOG (JSON lines). TERM and
-    /// HUP are passed on to CMD; Ctrl-C reaches it through the terminal.
+    /// CONTROLPLANE_DIR (the temporary folder) and CONTROLPLANE_AUDIT_LOG (JSON lines). This command
+    /// forwards TERM and HUP to CMD. Ctrl-C reaches CMD through the terminal.
     Exec {
         /// The command and its arguments
         #[arg(
@@ -75,17 +75,17 @@ enum Action {
 
     /// Make a kubeconfig for a ServiceAccount of the cluster of $KUBECONFIG
     ///
-    /// Works with any cluster: server and CA are those of the current context, the token is a new
-    /// one (`kubectl create token`). Prints the path of the file written, which only you can read.
+    /// Works with any cluster. Server and CA are those of the current context, and the token is new
+    /// (`kubectl create token`). Prints the path of the file, which only you can read.
     ServiceAccountKubeconfig {
-        /// The namespace of the ServiceAccount; becomes the namespace of the context
+        /// The namespace of the ServiceAccount and of the context
         namespace: String,
         /// The name of the ServiceAccount
         name: String,
         /// The file to write [default: NAMESPACE_NAME.kubeconfig in the current folder]
         #[arg(long, value_name = "FILE")]
         out: Option<PathBuf>,
-        /// How long the token is to be valid; the cluster may grant less
+        /// The requested life of the token; the cluster may grant less
         #[arg(long, default_value = "24h")]
         duration: String,
     },
@@ -136,7 +136,7 @@ fn up() -> Result<(), Box<dyn std::error::Error>> {
         ("CONTROLPLANE_AUDIT_LOG", quoted(&plane.audit_log())),
     ];
     let exports = exports.map(|(name, value)| format!("export {name}={value}\n"));
-    // In one piece: who has seen a line of it may stop reading.
+    // One write, because a reader may stop after the first line.
     io::stdout().write_all(exports.concat().as_bytes())?;
     let _ = writeln!(
         io::stderr(),
@@ -164,7 +164,7 @@ fn service_account(
     Ok(())
 }
 
-/// A path as one word of a POSIX shell.
+/// Quotes a path as one word of a POSIX shell.
 fn quoted(path: &Path) -> String {
     format!("'{}'", path.display().to_string().replace('\'', r"'\''"))
 }

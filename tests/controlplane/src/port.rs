@@ -9,14 +9,14 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use crate::error::{IoContext, Result};
 
 /// The range ends below the ports that Linux and macOS give to outgoing connections and to listeners on
-/// port 0: none of these takes a port between the choice and the start of the process.
+/// port 0, so none of these takes a port between the choice and the start of the process.
 const FIRST: u16 = 20_000;
 const COUNT: u16 = 12_000;
-/// Ports between the first choices of two processes that were started one after the other.
+/// The number of ports between the first choices of two processes that start one after the other.
 const STRIDE: u32 = 401;
 
-/// A free port of the loopback interface. It is chosen once in the life of this process,
-/// until the range is used up, and is never one that the system chooses.
+/// A free port of the loopback interface. This process chooses each port once until the range is used up,
+/// and never chooses a port from the system's range.
 ///
 /// # Errors
 /// [`crate::Error::Io`] if the loopback interface can't be used.

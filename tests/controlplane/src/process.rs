@@ -6,8 +6,8 @@ use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
 use crate::error::{IoContext as _, Result};
 
-/// Starts the program, tells its pid, kills it when standard input closes, however that comes, and
-/// tells its exit code.
+/// Starts the program, prints its pid, kills it when standard input closes for any reason, and
+/// prints its exit code.
 const SCRIPT: &str = r#"
 out=$1 err=$2; shift 2
 "$@" </dev/null >"$out" 2>"$err" &
@@ -29,7 +29,7 @@ pub struct Process {
 
 impl Process {
     /// Starts `program` with its output in the files `stdout` and `stderr`, and with `environment`
-    /// beside that of this process.
+    /// added to that of this process.
     ///
     /// # Errors
     /// [`crate::Error::Io`] if no process can be started.
@@ -69,7 +69,7 @@ impl Process {
         &self.pid
     }
 
-    /// The exit code, once the program has ended; it is killed if it has not (code 137).
+    /// Kills the program if it still runs (code 137), and returns its exit code.
     pub fn end(&mut self) -> Option<i32> {
         drop(self.alive.take());
         let mut code = String::new();

@@ -5,7 +5,7 @@ use std::io;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator;
 
-/// Catches INT, TERM and HUP from its making on; before, they end this process at once, which
+/// Catches INT, TERM and HUP from its creation on. Before, they end this process at once, which
 /// ends a control plane as well.
 pub(crate) struct Signals(iterator::Signals);
 
@@ -19,8 +19,8 @@ impl Signals {
         let _ = self.0.forever().next();
     }
 
-    /// The signals that came since the last call and are for the running command too. INT is not:
-    /// a terminal has sent it to the command already, and twice means something else to many.
+    /// The signals since the last call that the running command must also get. INT is not one of them:
+    /// the terminal has sent it to the command already, and many programs treat a second INT differently.
     pub(crate) fn take_forwardable(&mut self) -> Vec<i32> {
         self.0
             .pending()

@@ -38,7 +38,7 @@ fn two_at_once_become_ready_and_share_nothing() -> Outcome {
             .success()
     );
 
-    // One's client does not accept two's server: the certificates are checked.
+    // The client of one does not accept the server of two, because it checks certificates.
     let server = format!("--server={}", two.server_url());
     let refused = one
         .kubectl()
@@ -127,7 +127,7 @@ fn the_controllers_collect_garbage_and_finish_namespaces() -> Outcome {
     };
     assert!(
         within(Duration::from_secs(10), pods),
-        "the Deployment gets no Pod"
+        "the Deployment has no Pod"
     );
     run(cluster
         .kubectl()
@@ -140,7 +140,7 @@ fn the_controllers_collect_garbage_and_finish_namespaces() -> Outcome {
     };
     assert!(
         within(Duration::from_secs(20), none),
-        "the ReplicaSet and its Pod stay"
+        "the ReplicaSet or its Pod still exists"
     );
     run(cluster
         .kubectl()
@@ -172,7 +172,7 @@ fn etcdctl_sees_the_value_of_a_secret_in_clear_for_as_long_as_the_secret_exists(
         .kubectl()
         .args(["create", "secret", "generic", "found", &literal]))?;
     assert!(is_stored(&cluster, VALUE)?);
-    // The environment of any other command leads there too, whatever the user's environment is.
+    // Other commands also get this environment, independent of the user's environment.
     let key = "/registry/secrets/default/found";
     let script = "etcdctl get --keys-only \"$1\"";
     let keys = run(cluster.command("sh").args(["-c", script, "sh", key]))?;
@@ -259,7 +259,7 @@ fn the_apiserver_comes_back_on_the_same_port_with_its_data() -> Outcome {
         "tokens from before are no longer valid: {who:?}"
     );
 
-    // The controllers are back too: a new namespace gets its ServiceAccount.
+    // The controllers run again: a new namespace gets its ServiceAccount.
     run(cluster.kubectl().args(["create", "namespace", "after"]))?;
     let account = || {
         run(cluster
@@ -285,7 +285,7 @@ fn a_start_that_fails_shows_the_log_of_the_component_and_keeps_all_logs() -> Out
     };
     assert!(
         before.elapsed() < Duration::from_secs(20),
-        "the end of the apiserver went unnoticed"
+        "the start did not notice the end of the apiserver"
     );
     let message = error.to_string();
     assert!(
@@ -301,7 +301,7 @@ fn a_start_that_fails_shows_the_log_of_the_component_and_keeps_all_logs() -> Out
     };
     assert!(logs.join("etcd.log").exists());
     let folder = logs.to_string_lossy().trim_end_matches("-logs").to_owned();
-    assert!(!Path::new(&folder).exists(), "{folder} stays");
+    assert!(!Path::new(&folder).exists(), "{folder} still exists");
     fs::remove_dir_all(logs)?;
     Ok(())
 }
@@ -339,7 +339,7 @@ fn is_stored(cluster: &ControlPlane, text: &str) -> Result<bool, Box<dyn Error>>
     let output = cluster.etcdctl().args(["get", "--prefix", ""]).output()?;
     if !output.status.success() || !contains(&output.stdout, "/registry/namespaces/default") {
         return Err(format!(
-            "not all of etcd: {}",
+            "the dump of etcd is incomplete: {}",
             String::from_utf8_lossy(&output.stderr)
         )
         .into());

@@ -76,7 +76,7 @@ fn exec_gives_the_command_its_environment_and_has_its_exit_code() -> Outcome {
         "{text}"
     );
     let dir = text.lines().last().ok_or("no output")?;
-    assert!(!Path::new(dir).exists(), "{dir} stays");
+    assert!(!Path::new(dir).exists(), "{dir} still exists");
     Ok(())
 }
 
@@ -118,7 +118,7 @@ fn exec_distinguishes_its_own_failures_from_those_of_the_command() -> Outcome {
     Ok(())
 }
 
-/// A `controlplane up` that is ready, its folder and its URL.
+/// A ready `controlplane up` with its folder and its URL.
 fn owner() -> Result<(Child, PathBuf, String), Box<dyn Error>> {
     let mut owner = Command::new(COMMAND)
         .arg("up")
@@ -162,7 +162,7 @@ fn signal(child: &Child, signal: Signal) -> Outcome {
     Ok(kill_process(pid, signal)?)
 }
 
-/// How many processes have the folder in their command line, the guards included.
+/// The number of processes with the folder in their command line, including the guards.
 fn servers_in(dir: &Path) -> Result<usize, Box<dyn Error>> {
     let processes = run(Command::new("ps").args(["-A", "-ww", "-o", "args"]))?;
     let dir = dir.to_string_lossy();

@@ -14,7 +14,7 @@ type Outcome = Result<(), Box<dyn Error>>;
 const BUILD: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/build.sh");
 const TRIO: [&str; 3] = ["etcd", "kube-apiserver", "kubectl"];
 
-/// A home without caches, and folders of programs in it.
+/// A home without caches, which contains folders of programs.
 struct Machine {
     home: TempDir,
     /// The minor version of Kubernetes that go.mod names.
@@ -38,7 +38,7 @@ impl Machine {
         self.home.path().join(name)
     }
 
-    /// Where setup-envtest would have put that release, on this platform.
+    /// The folder in which setup-envtest stores that release on this platform.
     fn envtest(&self, version: &str) -> PathBuf {
         let (os, store) = if cfg!(target_os = "macos") {
             (
@@ -84,7 +84,7 @@ impl Machine {
             .collect())
     }
 
-    /// What is said when the folder cannot be used, which is exit code 2.
+    /// The message if the folder can't be used. Checks the exit code 2.
     fn refusal(&self, assets: &Path, tools: &[&str]) -> Result<String, Box<dyn Error>> {
         let output = self.run(Some(assets), &[&["--plan"], tools].concat())?;
         assert_eq!(output.status.code(), Some(2), "{output:?}");
@@ -148,7 +148,7 @@ fn kubebuilder_assets_are_taken_and_what_they_lack_is_built() -> Outcome {
             "helm build",
         ]
     );
-    // Only what the caller wants is looked at.
+    // The script checks only the requested programs.
     program(&assets, "age", "exit 1")?;
     assert_eq!(machine.plan(Some(&assets), &["etcd"])?, ["etcd prebuilt"]);
     Ok(())
@@ -192,7 +192,7 @@ fn a_complete_folder_needs_no_go_and_is_linked() -> Outcome {
     );
     assert!(controlplane::Binaries::in_folder(&dir).is_ok());
 
-    // A newer file is asked again.
+    // The script runs a changed program again.
     program(&assets, "etcd", "echo etcd Version: 3.4.30")?;
     let text = machine.refusal(&assets, &["etcd"])?;
     assert!(text.contains("etcd is 3.4.30"), "{text}");
@@ -210,7 +210,7 @@ fn a_version_that_does_not_fit_is_refused() -> Outcome {
         "{text}"
     );
 
-    // The controller manager that would be built is newer than the apiserver.
+    // The controller manager of a build would be newer than the apiserver.
     let assets = machine.folder("without-controller-manager");
     programs(&assets, &format!("1.{}.0", machine.pinned - 1), &TRIO)?;
     let text = machine.refusal(&assets, &[])?;
@@ -218,7 +218,7 @@ fn a_version_that_does_not_fit_is_refused() -> Outcome {
         text.contains("and never newer") && text.contains("put kube-controller-manager"),
         "{text}"
     );
-    // Without a need for one, the folder is fine.
+    // The folder is valid if no controller manager is requested.
     assert_eq!(
         machine.plan(Some(&assets), &["kubectl"])?,
         ["kubectl prebuilt"]
@@ -291,7 +291,7 @@ fn a_program_that_does_not_run_is_named() -> Outcome {
 
     program(&assets, "kubectl", "echo hello")?;
     let text = machine.refusal(&assets, &["kubectl"])?;
-    assert!(text.contains("tells no version"), "{text}");
+    assert!(text.contains("prints no version"), "{text}");
     Ok(())
 }
 
@@ -329,7 +329,7 @@ fn setup_envtest_is_taken_at_the_pinned_minor_and_never_an_obstacle() -> Outcome
     );
     assert!(text.contains("\nkube-controller-manager build "), "{text}");
 
-    // An empty variable asks for a build.
+    // An empty variable requests a build.
     assert_eq!(
         machine.plan(Some(Path::new("")), &["etcd"])?,
         ["etcd build"]

@@ -8,22 +8,22 @@ use reqwest::{Client, ClientBuilder};
 use serde_json::Value;
 use zeroize::Zeroizing;
 
-/// Longest wait for an answer.
+/// The longest wait for an answer.
 const DEADLINE: Duration = Duration::from_secs(5);
-/// Longest text of a server that is repeated.
-const MAX_SAID_CHARS: usize = 200;
+/// The longest part of an answer in a message.
+const MAX_MESSAGE_CHARS: usize = 200;
 
 /// How a request ended.
 pub(crate) enum Outcome {
-    /// With a token.
+    /// The server answered with a token.
     Answered,
-    /// With another answer of the server.
+    /// The server gave another answer.
     Refused(String),
-    /// Without an answer.
+    /// There was no answer.
     Failed(String),
 }
 
-/// Asks in one way.
+/// Sends requests over kept or over new connections.
 #[derive(Clone)]
 pub(crate) struct Asker {
     way: &'static str,
@@ -32,7 +32,7 @@ pub(crate) struct Asker {
 }
 
 impl Asker {
-    /// Keeps its connections open.
+    /// Keeps connections open.
     pub(crate) fn keeping(folder: PathBuf) -> reqwest::Result<Self> {
         Self::new("kept", folder, builder())
     }
@@ -55,7 +55,7 @@ impl Asker {
         self.way
     }
 
-    /// Reads the Secret, which may be another than before, and asks.
+    /// Reads the Secret, which may have changed, and requests a token.
     pub(crate) async fn ask(&self) -> Outcome {
         let read = |key| self.read(key);
         let (url, name, secret) = match (read("token-url"), read("name"), read("secret")) {
@@ -81,7 +81,7 @@ impl Asker {
                 _ => Outcome::Failed("an answer without a token".to_owned()),
             };
         }
-        let message: String = body.chars().take(MAX_SAID_CHARS).collect();
+        let message: String = body.chars().take(MAX_MESSAGE_CHARS).collect();
         Outcome::Refused(format!("{} {message}", status.as_u16()))
     }
 
@@ -98,7 +98,7 @@ fn builder() -> ClientBuilder {
         .redirect(reqwest::redirect::Policy::none())
 }
 
-/// The error and its causes. None of them has a body.
+/// The error and its causes. None of them contains a body.
 fn chain(error: &dyn Error) -> String {
     let causes = std::iter::successors(Some(error), |error| (*error).source());
     let causes: Vec<_> = causes.map(ToString::to_string).collect();

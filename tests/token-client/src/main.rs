@@ -1,9 +1,9 @@
-//! A consumer as `make e2e` needs one: asks for a token every so often with the Secret that is mounted
-//! at FOLDER, and says on standard output how that went.
+//! A consumer for `make e2e`: it periodically requests a token with the Secret that is mounted at FOLDER, and
+//! prints the results to standard output.
 //!
-//! Each time it asks twice: over connections that it keeps, as a service does, and over a new one, as
-//! a script does. Every half second it prints a line of JSON with what came to an end since the line
-//! before, and for each answer that is no token one line with the reason.
+//! Each time it sends two requests: over a kept connection like a service, and over a new one like a script.
+//! Every half second it prints a line of JSON with the results since the previous line. For each answer without a
+//! token it prints one line with the reason.
 
 mod ask;
 mod tally;
@@ -21,7 +21,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval};
 use crate::ask::{Asker, Outcome};
 use crate::tally::PhaseCounts;
 
-/// Time between two lines with numbers.
+/// The time between two lines with counts.
 const REPORT: Duration = Duration::from_millis(500);
 
 #[tokio::main(flavor = "current_thread")]
@@ -34,7 +34,7 @@ async fn main() -> ExitCode {
     let Ok(every) = every.parse() else {
         let _ = writeln!(
             io::stderr(),
-            "token-client: no number of milliseconds: {every}"
+            "token-client: not a number of milliseconds: {every}"
         );
         return ExitCode::from(2);
     };
@@ -84,7 +84,7 @@ fn print(line: &Value) -> io::Result<()> {
 /// Milliseconds since 1970.
 #[expect(
     clippy::disallowed_methods,
-    reason = "here the clock of the machine is wanted"
+    reason = "the lines have the machine's time"
 )]
 fn now() -> u64 {
     let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);

@@ -1,4 +1,4 @@
-//! What happened since the last line.
+//! Counts of outcomes since the last line.
 
 use std::time::Duration;
 

@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 
 use crate::support::{Outcome, outcome, plugin_file};
 
-/// Members that the plugin reads as something else than free text.
+/// Fields that the plugin does not read as free text.
 const KEPT: [&str; 22] = [
     "apiVersion",
     "kind",
@@ -40,18 +40,18 @@ const KEPT: [&str; 22] = [
     "id",
 ];
 
-/// How the API server answers.
+/// How the API server responds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Mode {
-    /// Everything is hostile.
+    /// All texts are hostile.
     All,
-    /// Names by which further objects are asked for are good, so that these are shown too.
+    /// Names of further requests are good, so that the plugin shows these objects too.
     Linked,
-    /// Every request is refused with this code, in hostile words.
+    /// The API server refuses every request with this code and a hostile message.
     Refusing(u16),
 }
 
-/// A cluster and a token server in one, and the plugin that asks them.
+/// A server that acts as cluster and token server, and the plugin that sends it requests.
 pub(super) struct World {
     pub(super) address: SocketAddr,
     folder: tempfile::TempDir,
@@ -176,7 +176,7 @@ fn token_server(hostile: &str, path: &str, body: &str) -> Response {
     (StatusCode::OK, token.to_string()).into_response()
 }
 
-/// Puts the hostile text behind every text.
+/// Appends the hostile text to every text.
 pub(super) fn poison(value: &mut Value, hostile: &str, is_linked: bool) {
     match value {
         Value::String(text) => {
@@ -206,7 +206,7 @@ pub(super) fn poison(value: &mut Value, hostile: &str, is_linked: bool) {
     }
 }
 
-/// The same for the data of a Secret.
+/// Appends the hostile text to the data of a Secret.
 fn poison_data(data: &mut Value, hostile: &str) {
     for field in data.as_object_mut().unwrap().values_mut() {
         let text = STANDARD.decode(field.as_str().unwrap()).unwrap();
@@ -215,7 +215,7 @@ fn poison_data(data: &mut Value, hostile: &str) {
     }
 }
 
-/// What the API server has.
+/// The objects of the API server.
 fn object(method: &Method, path: &str, own: SocketAddr) -> Value {
     let kind_or_name = path.rsplit('/').next().unwrap_or_default();
     let list = |items: Vec<Value>| {

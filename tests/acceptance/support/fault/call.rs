@@ -6,7 +6,7 @@ use apikey_api::names;
 use axum::http::Method;
 use serde_json::Value;
 
-/// What is done.
+/// The verb of a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Verb {
     Read,
@@ -16,7 +16,7 @@ pub(crate) enum Verb {
     Remove,
 }
 
-/// What it is done to.
+/// The object of a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Object {
     ApiKey,

@@ -20,7 +20,7 @@ pub(super) const HELD: Duration = Duration::from_millis(1500);
 const GONE: &str = r#"{"type": "ERROR", "object": {"kind": "Status", "apiVersion": "v1", "metadata": {},
     "status": "Failure", "reason": "Expired", "message": "too old resource version", "code": 410}}"#;
 
-/// What is watched.
+/// The watched resource.
 pub(super) struct Watched {
     pub(super) path: String,
     /// Whether it is a list that comes as a stream (KEP-3157).

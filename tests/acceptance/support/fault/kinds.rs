@@ -36,7 +36,7 @@ pub(crate) enum Passing {
 pub(crate) enum Kind {
     /// Before the request reaches the API server.
     Before(Harm),
-    /// After the API server has done what was asked.
+    /// After the API server has handled the request.
     After(Harm),
     /// The API server does nothing and answers with this code.
     Answer(u16),

@@ -13,40 +13,39 @@ use tokio::task::JoinSet;
 use super::{LONG, SMALL, breathe, closed, connect, get, request, source};
 use crate::support::{SOON, Scope, TokenServer};
 
-/// Stands for the 4096 of the default.
+/// A small limit in place of the default of 4096.
 const MAX_CONNECTIONS: &str = "--max-connections=40";
-/// Connections that each attacking source holds, or tries to.
+/// The number of connections that each attacking source tries to hold.
 const PER_SOURCE: usize = 12;
-/// Other callers that come during an attack, one after the other.
+/// The number of other callers during an attack, one after the other.
 const OTHERS: usize = 30;
-/// Longest time for one of them while one source attacks, connection included, on a machine where callers
-/// that nobody attacks wait for nothing.
+/// Longest time for another caller while one source attacks, connection included, on an idle machine.
 const SERVED_WITHIN: Duration = Duration::from_secs(1);
-/// The same while so many sources attack that together they hold every place.
+/// The same limit while the attacking sources together hold all connections.
 const SERVED_AMONG_MANY_WITHIN: Duration = Duration::from_secs(5);
-/// How many times longer than the slowest caller without an attack, on a machine that is busy otherwise.
+/// The same limit on a busy machine, as a multiple of the slowest caller without an attack.
 const BUSY: u32 = 20;
 const WINDOW_0_CONNECTIONS: usize = 250;
 const WINDOW_0_REQUESTS: usize = 64;
-/// Requests that were refused because others take all the memory that they may.
+/// The metric of requests that were refused because other requests use all of the allowed memory.
 const SHED: &str = "apikey_requests_shed_total{port=\"token\"}";
-/// Those that one HTTP/2 connection lets a caller have under way.
+/// The number of open requests that an HTTP/2 connection allows.
 const UNFINISHED_REQUESTS: usize = 60;
 
 /// What a caller does with its connections.
 #[derive(Clone, Copy, Debug)]
 enum Attack {
-    /// Asks for much and reads nothing.
+    /// Requests long documents and reads nothing.
     ReadSlowly,
-    /// Asks once and waits.
+    /// Sends one request and waits.
     AskRarely,
     /// Answers the PINGs of HTTP/2.
     AnswerPings,
-    /// Asks for all that HTTP/2 lets it, and takes no byte.
+    /// Sends as many requests as HTTP/2 allows, with a window of 0.
     Window0,
-    /// Sends the half of a head.
+    /// Sends half of a head.
     HalfHead,
-    /// Sends a body of which one byte lacks.
+    /// Sends a body without its last byte.
     HalfBody,
     /// Sends nothing.
     Silence,
@@ -63,7 +62,7 @@ const ATTACKS: [Attack; 7] = [
 ];
 
 impl Attack {
-    /// Holds one connection until the server ends it.
+    /// Holds one connection until the server closes it.
     async fn hold(
         self,
         from: Ipv4Addr,
@@ -98,7 +97,7 @@ impl Attack {
     }
 }
 
-/// Asks for the longest document again and again with a window of 0, until the server ends it.
+/// Requests the longest document many times with a window of 0, until the server closes the connection.
 async fn window_0(
     stream: tokio::net::TcpStream,
 ) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
@@ -123,7 +122,7 @@ async fn window_0(
     }
 }
 
-/// The slowest of other callers that come one after the other.
+/// The time of the slowest of several other callers, one after the other.
 async fn slowest(server: &TokenServer) -> Duration {
     let mut slowest = Duration::ZERO;
     for _ in 0..OTHERS {
@@ -133,7 +132,7 @@ async fn slowest(server: &TokenServer) -> Duration {
                 let mut stream = BufReader::new(connect(source(2), server.address).await?);
                 let connected = Instant::now();
                 let answer = request(&mut stream, SMALL).await;
-                // On a busy machine a request may come later than a newcomer may take for it.
+                // On a busy machine a request may be slower than the time after which the server closes its connection.
                 if answer.is_ok() || connected.elapsed() < MAKES_ROOM_AFTER {
                     return answer;
                 }
@@ -172,10 +171,12 @@ async fn assert_others_are_served(sources: std::ops::Range<u8>, within: Duration
         assert!(open.unwrap() <= 40.0, "{open:?}");
         attackers.shutdown().await;
         let alone = before.max(slowest(&server).await);
-        println!("{attack:?} from {sources:?}: the slowest caller waited {took:?}, else {alone:?}");
+        println!(
+            "{attack:?} from {sources:?}: the slowest caller waited {took:?}, without an attack {alone:?}"
+        );
         assert!(
             took < within + alone * BUSY,
-            "{attack:?}: {took:?}, else {alone:?}"
+            "{attack:?}: the slowest caller waited {took:?}, without an attack {alone:?}"
         );
     }
 }
@@ -223,17 +224,17 @@ async fn memory_stays_when_250_connections_ask_for_much_with_a_window_of_0() {
     attackers.shutdown().await;
 }
 
-/// What requests are made of that are never finished.
+/// The content of requests that are never finished.
 #[derive(Clone, Copy, Debug)]
 enum Unfinished {
-    /// As many fields as a head may have: a byte each on the wire, as all are the same (RFC 7541).
+    /// As many fields as a head may have. All are equal, so each is one byte on the wire (RFC 7541).
     Fields,
-    /// A body of which one byte lacks.
+    /// A body without its last byte.
     Body,
 }
 
 impl Unfinished {
-    /// Sends as many requests as one HTTP/2 connection lets it, says so, and holds them.
+    /// Sends as many requests as one HTTP/2 connection allows, increments `sent`, and keeps them open.
     async fn hold(
         self,
         to: SocketAddr,
@@ -271,7 +272,7 @@ impl Unfinished {
 #[tokio::test(flavor = "multi_thread")]
 async fn memory_stays_when_many_connections_send_requests_that_they_never_finish() {
     let scope = Scope::shared().await;
-    // Enough for 60 and for 240 MiB, if there were no limits.
+    // Without limits, these would take 60 MiB and 240 MiB.
     for (unfinished, connections) in [(Unfinished::Fields, 15), (Unfinished::Body, 250)] {
         let server = scope.cluster.token_server(&[]);
         server.ready().await;
@@ -300,8 +301,8 @@ async fn memory_stays_when_many_connections_send_requests_that_they_never_finish
     }
 }
 
-/// Most resident memory of the server until the attackers have done what they came for, or were all sent
-/// away. Unit: MiB.
+/// The peak resident memory of the server until the attack is done or all attackers are disconnected.
+/// Unit: MiB.
 #[cfg(target_os = "linux")]
 async fn most_mib_until(
     server: &TokenServer,
@@ -318,7 +319,7 @@ async fn most_mib_until(
     most.max(resident_mib(server))
 }
 
-/// Resident memory of the server. Unit: MiB.
+/// The resident memory of the server. Unit: MiB.
 #[cfg(target_os = "linux")]
 fn resident_mib(server: &TokenServer) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{}/status", server.process.pid()));

@@ -60,7 +60,7 @@ async fn http_2(from: u8, address: SocketAddr, answered: Arc<AtomicUsize>) -> Ou
             Err(error) => return Err(format!("broken after {count} requests: {error}")),
         };
         while let Some(bytes) = body.data().await {
-            let bytes = bytes.map_err(|error| format!("half an answer: {error}"))?;
+            let bytes = bytes.map_err(|error| format!("an incomplete answer: {error}"))?;
             let _ = body.flow_control().release_capacity(bytes.len());
         }
         answered.fetch_add(1, Ordering::Relaxed);
@@ -80,7 +80,7 @@ async fn busy_callers_see_no_broken_request_when_the_server_ends() {
         callers.spawn(http_1(20 + n, address, Arc::clone(&count)));
         callers.spawn(http_2(40 + n, address, count));
     }
-    eventually("the callers are busy", async || {
+    eventually("the callers have answers", async || {
         (answered.load(Ordering::Relaxed) > 500).then_some(())
     })
     .await;
@@ -99,7 +99,7 @@ async fn a_server_that_ends_waits_only_briefly_for_the_rest_of_a_head() {
     server.ready().await;
     let mut stream = connect(source(2), server.address).await.unwrap();
     stream.write_all(b"GET / HTTP/1.1\r\nHo").await.unwrap();
-    eventually("the connection is there", async || {
+    eventually("the server counts the connection", async || {
         let open = server.process.metric("apikey_connections{port=\"token\"}");
         (open == Some(1.0)).then_some(())
     })

@@ -24,7 +24,7 @@ async fn an_idle_connection_and_an_old_one_end_and_metrics_have_the_reason() {
     let mut idle = BufReader::new(stream);
     request(&mut idle, SMALL).await.unwrap();
     closed(idle.get_mut()).await;
-    eventually("it is counted", async || {
+    eventually("the server counts the closed connection", async || {
         (closed_for("Idle")? >= 1.0).then_some(())
     })
     .await;
@@ -41,7 +41,7 @@ async fn an_idle_connection_and_an_old_one_end_and_metrics_have_the_reason() {
         breathe().await;
     }
     closed(old.get_mut()).await;
-    eventually("it is counted", async || {
+    eventually("the server counts the closed connection", async || {
         (closed_for("MaxAge")? >= 1.0).then_some(())
     })
     .await;
@@ -55,9 +55,9 @@ async fn what_never_becomes_a_request_is_cut() {
     let mut silent = connect(source(2), server.address).await.unwrap();
     tokio::time::timeout(std::time::Duration::from_secs(30), closed(&mut silent))
         .await
-        .expect("cut");
+        .expect("the server did not close the connection");
     let series = "apikey_connections_closed_total{port=\"token\",reason=\"NoRequest\"}";
-    eventually("it is counted", async || {
+    eventually("the server counts the closed connection", async || {
         (server.process.metric(series)? >= 1.0).then_some(())
     })
     .await;

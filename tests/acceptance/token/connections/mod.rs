@@ -15,12 +15,12 @@ const SMALL: &str = "/oauth2/jwks";
 /// The longest public document.
 const LONG: &str = "/openapi.json";
 
-/// An address of this machine: each is a source of its own.
+/// An address of this machine. Each address counts as a separate source.
 const fn source(n: u8) -> Ipv4Addr {
     Ipv4Addr::new(127, 0, 0, n)
 }
 
-/// A connection from a source, with the least memory for what was not read.
+/// A connection from a source, with the smallest buffer for unread data.
 async fn connect(from: Ipv4Addr, to: SocketAddr) -> std::io::Result<TcpStream> {
     let socket = TcpSocket::new_v4()?;
     socket.set_recv_buffer_size(4096)?;

@@ -7,10 +7,10 @@ use std::time::{Duration, Instant};
 
 pub(crate) type Outcome = Result<(), Box<dyn Error>>;
 
-/// The command of this crate.
+/// The program of this crate.
 pub(crate) const COMMAND: &str = env!("CARGO_BIN_EXE_controlplane");
 
-/// Runs a command that has to succeed and returns its output, trimmed.
+/// Runs a command that must succeed, and returns its trimmed output.
 pub(crate) fn run(command: &mut Command) -> Result<String, Box<dyn Error>> {
     let output = command.output()?;
     if output.status.success() {
