@@ -2,7 +2,7 @@
 
 use apikey_api::{ApiKey, Organization};
 use apikey_client::object::{Decode, NamespaceLabels};
-use apikey_operator::controller::apikey::delivered::Delivered;
+use apikey_operator::controller::delivered::Delivered;
 use apikey_operator::watch::event::Line;
 use apikey_operator::watch::stored::StoredRecord;
 use k8s_openapi::api::core::v1::Secret;

@@ -7,11 +7,11 @@ use apikey_api::conditions::{DELIVERED, EXPIRED, READY, RECONCILING, STALLED, fi
 use apikey_api::{ApiKey, ApiKeyStatus, Organization, Phase};
 use apikey_client::object::Decode as _;
 use apikey_credential::record::CredentialRecord;
-use apikey_operator::controller::apikey::delivered::Delivered;
 use apikey_operator::controller::apikey::model::{Action, Observed, Proof, Settings};
 use apikey_operator::controller::apikey::plan::{MAX_WAIT, Plan, plan};
 use apikey_operator::controller::apikey::reported::Reported;
 use apikey_operator::controller::apikey::transitions;
+use apikey_operator::controller::delivered::Delivered;
 use apikey_operator::watch::stored::StoredRecord;
 use apikey_policy::OverQuota;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};

@@ -8,6 +8,7 @@
 //! | `sweeper`, `removal`, `restore` | no | the controller of credential records: those of deleted keys are removed, those from a backup adopted |
 //! | `keyrings/` | no | peppers and signing keys, one Secret each |
 //! | `store`, `cache`, `relations` | yes | what the API server has: the objects, keys by organization, organizations by id and parent |
+//! | `delivered`, `written` | yes | what is read of a delivered Secret |
 //! | `watches` | no | applies watch events to the store, and enqueues what they affect |
 //! | `cluster` | no | requests to the API server |
 //! | `queues`, `queue`, `recount`, `turns` | `turns` | which objects to reconcile, and in which order |
@@ -21,6 +22,7 @@ pub mod apikey;
 mod assembly;
 pub mod cache;
 mod cluster;
+pub mod delivered;
 pub mod events;
 pub mod failures;
 mod key_metrics;
@@ -44,6 +46,7 @@ mod testing;
 pub mod turns;
 mod watches;
 mod workers;
+pub mod written;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;

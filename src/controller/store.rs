@@ -3,8 +3,8 @@
 use kube::runtime::reflector::ObjectRef;
 use parking_lot::Mutex;
 
-use super::apikey::delivered::Delivered;
 use super::cache::{Cache, ListGeneration};
+use super::delivered::Delivered;
 use super::relations::Relations;
 use crate::watch::Keep as _;
 use crate::watch::stored::StoredRecord;

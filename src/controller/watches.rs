@@ -5,8 +5,8 @@ use std::sync::Arc;
 use k8s_openapi::api::core::v1::{ObjectReference, Secret};
 use kube::ResourceExt as _;
 
-use super::apikey::delivered::Delivered;
 use super::cache::{Cache, Delta};
+use super::delivered::Delivered;
 use super::events::{Events, Severity, Transition};
 use super::failures::object_key;
 use super::memory::LeadershipMemory;

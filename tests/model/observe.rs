@@ -7,10 +7,10 @@ use apikey_api::{
     AllowedNamespaces, ApiKey, ApiKeySpec, DeliveredSecretSpec, FromNamespaces, Organization,
     OrganizationSpec, RotationSpec, names,
 };
-use apikey_operator::controller::apikey::delivered::{Controller, Delivered as DeliveredMetadata};
 use apikey_operator::controller::apikey::model::{Observed, Settings};
 use apikey_operator::controller::apikey::plan::plan;
-use apikey_operator::controller::apikey::written::Written;
+use apikey_operator::controller::delivered::{Controller, Delivered as DeliveredMetadata};
+use apikey_operator::controller::written::Written;
 use apikey_operator::watch::stored::StoredRecord;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
 

@@ -9,12 +9,12 @@ use std::time::Duration;
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use tokio::time::Instant;
 
-use super::delivered::Delivered;
 use super::mint::{Minted, Minter, seal};
 use super::model::{Action, Observed, Proof};
 use super::writes::Writer;
 use super::{observe, render, rotation};
 use crate::controller::cluster::Cluster;
+use crate::controller::delivered::Delivered;
 use crate::controller::remembered::Remembered;
 use crate::controller::store::Store;
 use crate::metrics::Metrics;

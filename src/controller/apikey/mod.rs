@@ -13,12 +13,11 @@
 //! | `status`, `conditions` | no | the status and its conditions |
 //! | `transitions`, `reported` | no | which changes Events and audit lines report, and what they reported last |
 //! | `report` | yes | writes audit lines and Events about changes |
-//! | `delivered`, `written`, `render` | no | what is read from the delivered Secret, and what is written to it |
+//! | `render` | no | what is written to the delivered Secret |
 //! | `execute` | yes | executes the steps, with `mint` for new secrets and `writes` for requests |
 
 pub mod claim;
 mod conditions;
-pub mod delivered;
 pub mod execute;
 mod facts;
 pub(super) mod mint;
@@ -34,7 +33,6 @@ mod status;
 pub mod transitions;
 mod upkeep;
 pub(super) mod writes;
-pub mod written;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use k8s_openapi::jiff::Timestamp;
 
-use super::delivered::{Delivered, Ownership};
+use crate::controller::delivered::{Delivered, Ownership};
 use crate::watch::stored::StoredRecord;
 use apikey_api::{ApiKey, Organization};
 use apikey_credential::record::{Cause, Claim, CredentialRecord};

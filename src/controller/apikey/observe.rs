@@ -8,10 +8,10 @@ use k8s_openapi::jiff::Timestamp;
 use kube::Resource as _;
 use kube::runtime::reflector::ObjectRef;
 
-use super::delivered::{Delivered, Ownership};
 use super::facts::in_conflict_since;
 use super::model::{Observed, Settings};
 use crate::controller::cluster::Cluster;
+use crate::controller::delivered::{Delivered, Ownership};
 use crate::controller::remembered::Remembered;
 use crate::controller::store::Store;
 use crate::watch::stored::StoredRecord;

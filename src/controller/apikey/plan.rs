@@ -6,11 +6,11 @@
 
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 
-use super::delivered::Ownership;
 use super::facts::{Facts, Rotation, in_conflict_since};
 use super::model::{Action, Observed, Proof, Retry, Situation};
 use super::upkeep::upkeep;
 use super::{claim, restore, rotation, status};
+use crate::controller::delivered::Ownership;
 use apikey_api::ApiKeyStatus;
 use apikey_api::conditions::reason;
 use apikey_client::error::Error;

@@ -16,8 +16,8 @@ use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 use zeroize::Zeroizing;
 
-use super::delivered::{Delivered, SELECTED_BY};
-use super::written::Fields;
+use crate::controller::delivered::{Delivered, SELECTED_BY};
+use crate::controller::written::Fields;
 use apikey_api::names::{self, data};
 use apikey_api::{ApiKey, SecretTemplate};
 use apikey_credential::{KeyId, Secret, hex};

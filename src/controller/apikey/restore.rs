@@ -7,10 +7,10 @@
 
 use k8s_openapi::jiff::SignedDuration;
 
-use super::delivered::Ownership;
 use super::facts::Facts;
 use super::model::{Action, Missing, Situation};
 use super::upkeep::upkeep;
+use crate::controller::delivered::Ownership;
 use apikey_api::ApiKey;
 use apikey_credential::record::CredentialRecord;
 

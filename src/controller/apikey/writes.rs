@@ -9,11 +9,11 @@ use kube::api::{DeleteParams, Patch, PatchParams, Preconditions};
 use kube::core::Request;
 use kube::{Resource as _, ResourceExt as _};
 
-use super::delivered::Delivered;
 use super::model::Observed;
 use super::render;
 use crate::controller::cache::ListGeneration;
 use crate::controller::cluster::{Cluster, post_params};
+use crate::controller::delivered::Delivered;
 use crate::controller::queues::Queues;
 use crate::controller::store::Store;
 use crate::watch::stored::StoredRecord;

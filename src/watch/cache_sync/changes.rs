@@ -66,7 +66,7 @@ mod tests {
             |sync, id| sync.refused(id, Instant::now()),
             |sync, id| sync.broke(id, Instant::now()),
             CacheSync::listed,
-            CacheSync::told,
+            CacheSync::delivered,
         ];
         for step in steps {
             step(&cache_sync, id);

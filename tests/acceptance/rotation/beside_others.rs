@@ -3,8 +3,8 @@
 use apikey_api::{ApiKey, names};
 use apikey_client::object::Decode as _;
 use apikey_credential::{KeyId, Secret};
-use apikey_operator::controller::apikey::delivered::Delivered;
 use apikey_operator::controller::apikey::render::{self, NewValue};
+use apikey_operator::controller::delivered::Delivered;
 use k8s_openapi::api::core::v1::Secret as CoreSecret;
 use kube::api::{Patch, PatchParams, PostParams};
 use serde_json::{Value, json};

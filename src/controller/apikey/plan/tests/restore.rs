@@ -4,8 +4,8 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 
 use super::world::{CREATED, DAY, World, apikey, at};
 use super::*;
-use crate::controller::apikey::delivered::Delivered;
 use crate::controller::apikey::restore::may_adopt;
+use crate::controller::delivered::Delivered;
 use apikey_api::conditions::{self, RECONCILING};
 use apikey_credential::record::Claim;
 

@@ -3,12 +3,12 @@
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, ObjectMeta, Time};
 
 use super::*;
-use crate::controller::apikey::delivered::{Controller, Delivered};
 use crate::controller::apikey::model::{Proof, Settings};
 use crate::controller::apikey::reported::Reported;
 use crate::controller::apikey::transitions::{self, Change};
-use crate::controller::apikey::written::Written;
 use crate::controller::apikey::{render, rotation};
+use crate::controller::delivered::{Controller, Delivered};
+use crate::controller::written::Written;
 use apikey_api::conditions::{self, READY};
 use apikey_api::{ApiKeySpec, Phase, names};
 use apikey_credential::KeyId;
