@@ -72,7 +72,7 @@ pub fn status_after(observed: &Observed, error: &Error) -> ApiKeyStatus {
     let (retry, advice) = if error.is_invalid_object() {
         (Retry::AwaitChange, "change the ApiKey")
     } else {
-        (Retry::Requeue, "the operator tries again")
+        (Retry::Requeue, "trying again")
     };
     let message = format!("{error}; {advice}");
     let situation = Situation::Failed {

@@ -42,7 +42,7 @@ fn incomplete(world: &World) -> String {
 fn a_key_without_its_record_waits_for_it_and_gets_no_new_secret() {
     let (before, mut after) = before_and_after();
     assert!(after.run(0), "nothing is minted");
-    assert!(incomplete(&after).contains("verifier"));
+    assert!(incomplete(&after).contains("credential record"));
     restore_delivered(&before, &mut after);
     assert!(after.run(0));
     after.observed.settings.restore = false;
