@@ -1,4 +1,4 @@
--- Runs a script of gitops/argocd as Argo CD does: with the object as `obj`, and of Lua's libraries only
+-- Runs a script of gitops/argocd like Argo CD: with the object as `obj`, and with only these of Lua's libraries:
 -- the basic functions, `table`, and date and time of `os`.
 --
 --   lua hack/argocd.lua SCRIPT <OBJECT.json
@@ -8,7 +8,7 @@
 local byte, char, find, format, sub = string.byte, string.char, string.find, string.format, string.sub
 local floor, gsub, concat, sort = math.floor, string.gsub, table.concat, table.sort
 
--- JSON. An array is marked, because an empty table could be either.
+-- JSON. The parser marks arrays, because an empty table could be an array or an object.
 local arrays = setmetatable({}, {__mode = "k"})
 local text, at
 
@@ -169,7 +169,7 @@ local path = arg[1] or error("usage: lua hack/argocd.lua SCRIPT <OBJECT.json", 0
 text, at = io.read("*a"), 1
 local object = read()
 
--- Argo CD's `os` has these two, its scripts may `require` it, and strings have no methods.
+-- Argo CD's `os` has these two functions, scripts may `require` it, and strings have no methods.
 local safe_os = {date = os.date, time = os.time}
 local sandbox = {
   assert = assert, error = error, ipairs = ipairs, next = next, pairs = pairs, pcall = pcall,

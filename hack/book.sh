@@ -4,11 +4,11 @@
 #   book.sh          checks the links, then builds docs/ into dist/book/docs
 #   book.sh --links  checks the links only: offline, within a second, with bash and awk alone
 #
-# A relative link has to lead to a file of this repository, and an anchor to a heading of that page. Each page of docs/ has to be in
-# docs/SUMMARY.md. A page that code, charts, examples or scripts name has to exist, with the anchor that they name.
+# A relative link must lead to a file of this repository, and an anchor to a heading of that page. Each page of docs/ must be in
+# docs/SUMMARY.md. A page that code, charts, examples or scripts name must exist, with the anchor that they name.
 #
-# Building installs mdbook and mdbook-mermaid from crates.io outside the checkout, once, in a few minutes. The book
-# needs no network to be read: pictures are drawn by a script that is part of it.
+# The first build installs mdbook and mdbook-mermaid from crates.io outside the checkout, in a few minutes. Readers of
+# the book need no network: a script in the book draws the diagrams.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 readonly mdbook=0.5.4 mermaid=0.17.1 out=dist/book
@@ -27,7 +27,7 @@ pages() {
 }
 
 # links_and_anchors FILE...: for each heading `anchor FILE ANCHOR`, for each relative link `link FILE LINE FILE ANCHOR`,
-# separated by tabs. An anchor is made of a heading as GitHub makes it.
+# separated by tabs. The anchor of a heading is the same as on GitHub.
 links_and_anchors() {
     LC_ALL=C awk '
         function slug(text,   id) {
@@ -38,7 +38,7 @@ links_and_anchors() {
             gsub(/ /, "-", id)
             return id
         }
-        # The path without . and .., seen from the root of the repository.
+        # The path without . and .., relative to the root of the repository.
         function resolve(path,   n, parts, i, kept, depth, result) {
             n = split(path, parts, "/")
             depth = 0
@@ -98,7 +98,7 @@ links_and_anchors() {
     ' "$@"
 }
 
-# named_in_code: what else names a page, as `link FILE LINE FILE ANCHOR`.
+# named_in_code: prints the other references to pages, as `link FILE LINE FILE ANCHOR`.
 named_in_code() {
     local folders=() folder
     for folder in src crates xtask tests hack charts examples gitops crds benches fuzz .ci .github Makefile Cargo.toml; do
@@ -125,12 +125,12 @@ check_links() {
     while IFS=$'\t' read -r kind file id; do
         if [ "$kind" = anchor ]; then anchors[$file#$id]=1; fi
     done <<<"$found"
-    # A tab is white space to `read`, which would drop the empty field of a link without anchor: it is the last.
+    # The anchor is the last field: `read` treats a tab as white space, and would drop an empty field before others.
     while IFS=$'\t' read -r kind file line target id; do
         [ "$kind" = link ] || continue
         count=$((count + 1))
         if [ ! -e "$target" ]; then
-            echo "$file:$line: there is no $target" >&2
+            echo "$file:$line: $target does not exist" >&2
             wrong=$((wrong + 1))
         elif [ -n "$id" ] && [ -z "${anchors[$target#$id]:-}" ]; then
             echo "$file:$line: $target has no heading for #$id" >&2
@@ -150,7 +150,7 @@ check_links() {
         echo "$wrong links are broken" >&2
         exit 1
     fi
-    echo "$count links lead to a file, and to a heading where they name one"
+    echo "all $count links lead to a file, and to a heading if they have an anchor"
 }
 
 # tool NAME VERSION [OPTION...]: installs it if it is missing, and prints its path.
@@ -159,7 +159,7 @@ tool() {
     shift 2
     root=${XDG_CACHE_HOME:-$HOME/.cache}/apikey-operator/$name/$version
     if [ ! -x "$root/bin/$name" ]; then
-        echo "installing $name $version from crates.io into $root: this takes some minutes, once" >&2
+        echo "installing $name $version from crates.io into $root: the first time this takes some minutes" >&2
         cargo install "$name" --version "$version" --locked --root "$root" "$@" >&2
     fi
     printf '%s' "$root/bin"
@@ -172,16 +172,16 @@ build() {
     folder=$(tool mdbook-mermaid "$mermaid")
     PATH=$folder:$PATH
 
-    # The script that draws pictures goes beside a copy, so that the checkout stays as it is.
+    # The script that draws diagrams goes into a copy, so that the checkout does not change.
     stage=$(mktemp -d)
-    # shellcheck disable=SC2064 # The folder of now.
+    # shellcheck disable=SC2064 # The present value of stage.
     trap "rm -rf '$stage'" EXIT
     cp -R book.toml docs "$stage"
     RUST_LOG=warn mdbook-mermaid install "$stage"
     rm -rf "$out"
     mdbook build "$stage" --dest-dir "$PWD/$out/docs"
 
-    # Links to files outside of docs/ lead to copies. mdbook takes each .md for a page of the book.
+    # Links to files outside of docs/ lead to copies. mdbook turns each link to an .md file into a link to .html.
     for file in "$out"/docs/*.html; do
         sed 's|href="\(\.\./[^"#]*\)\.html\(["#]\)|href="\1.md\2|g' "$file" >"$file.new"
         mv "$file.new" "$file"
@@ -190,13 +190,13 @@ build() {
         link=${link#../}
         link=${link%/}
         if [ ! -e "$link" ]; then
-            echo "the book has a link to $link, which is not there" >&2
+            echo "the book has a link to $link, which does not exist" >&2
             exit 1
         fi
         mkdir -p "$out/$(dirname "$link")"
         cp -R "$link" "$out/$(dirname "$link")"
     done < <(grep -ohE 'href="\.\./[^"#]+' "$out"/docs/*.html | sed 's/^href="//' | LC_ALL=C sort -u)
-    echo "the book begins at $out/docs/index.html"
+    echo "the first page of the book is $out/docs/index.html"
 }
 
 check_links

@@ -1,20 +1,20 @@
 #!/usr/bin/env bash
-# Builds what the control plane lacks and, at the same time, runs a command of cargo: the first run of
-# a target takes minutes, and neither build keeps the machine busy all the time.
+# Builds the missing tools of the control plane and runs a cargo command at the same time. The first run of a
+# target takes minutes, and neither build uses the whole machine all the time.
 #
 #   build-both.sh all|'TOOL...' cargo ARGUMENT...
 #
-# TOOL is one of tests/controlplane/build.sh. If one of both fails, the other is ended, and the exit
-# code is that of the failure; Ctrl-C ends both.
+# TOOL is a tool of tests/controlplane/build.sh. If one build fails, this script ends the other and exits with the
+# code of the failure. Ctrl-C ends both.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
-readonly RUST_SECONDS=320 # processor time of cargo from nothing
+readonly RUST_SECONDS=320 # processor time of cargo with empty caches
 
 # shellcheck source=tests/controlplane/duration.sh
 . tests/controlplane/duration.sh
 
-say() { printf '%s\n' "$*" >&2; }
+message() { printf '%s\n' "$*" >&2; }
 
 tools=()
 if [ "$1" != all ]; then read -r -a tools <<<"$1"; fi
@@ -34,7 +34,7 @@ tidy() {
     exit "$status"
 }
 trap tidy EXIT
-trap 'clear_line; say "interrupted: both builds end; what was compiled stays cached"; exit 130' INT
+trap 'clear_line; message "interrupted: both builds end; compiled packages stay cached"; exit 130' INT
 trap 'exit 143' TERM HUP
 
 terminal=
@@ -47,7 +47,7 @@ plan=$(controlplane --plan 2>"$work/plan") || {
     exit "$status"
 }
 
-# What is going to be built, and how long that takes.
+# The tools to build, and the expected time.
 missing=() what='' seconds=0
 while read -r tool how _; do
     if [ "$how" = build ]; then missing+=("$tool"); fi
@@ -61,8 +61,8 @@ if [ ! -d "$target/debug/.fingerprint" ]; then
     seconds=$((seconds + RUST_SECONDS))
 fi
 if [ -n "$what" ]; then
-    say "first run: $what"
-    say "from nothing this takes $(on_this_machine "$seconds"); what was compiled before is not compiled again"
+    message "first run: $what"
+    message "with empty caches this takes $(on_this_machine "$seconds"); compiled packages are reused"
 fi
 
 if [ ${#missing[@]} = 0 ]; then
@@ -71,7 +71,7 @@ if [ ${#missing[@]} = 0 ]; then
     exit
 fi
 
-# Process groups of their own, so that each is ended as a whole.
+# Each build has its own process group, so that all of its processes can be ended.
 set -m
 REPORT_EVERY=1 controlplane >"$work/go" 2>&1 </dev/null &
 go=$!
@@ -80,9 +80,9 @@ cargo=$!
 set +m
 
 readonly PROGRESS=' \(packages compiled\|modules downloaded\), [0-9]* s$'
-# What there is to read, without the progress.
-go_said() { grep -v "$PROGRESS" "$work/go" >&2 || :; }
-cargo_said() {
+# Print the output of the builds without the progress.
+print_go_output() { grep -v "$PROGRESS" "$work/go" >&2 || :; }
+print_cargo_output() {
     cat "$work/cargo.out"
     grep -v '^ *\(Updating\|Locking\|Downloading\|Downloaded\|Compiling\|Blocking\|Executable\) ' "$work/cargo" >&2 || :
 }
@@ -92,11 +92,11 @@ progress() {
     line="${go:+$line}${go:+${cargo:+ | }}${cargo:+Rust: $(grep -c '^ *Compiling ' "$work/cargo" || :) crates compiled}"
     printf '%s | %d s' "$line" "$SECONDS"
 }
-# over PROCESS: whether that build has ended.
+# over PROCESS: succeeds if that build has ended.
 over() { ! kill -0 "$1" 2>/dev/null; }
 # failed STATUS PROCESS NAME: ends the other build, if it still runs.
 failed() {
-    [ -z "$2" ] || say "the build by $3 is ended too; what it compiled stays cached"
+    [ -z "$2" ] || message "the build by $3 ends too; compiled packages stay cached"
     exit "$1"
 }
 
@@ -108,7 +108,7 @@ while [ -n "$go$cargo" ]; do
         wait "$go" || status=$?
         go=
         clear_line
-        go_said
+        print_go_output
         [ "$status" = 0 ] || failed "$status" "$cargo" cargo
     fi
     if [ -n "$cargo" ] && over "$cargo"; then
@@ -116,14 +116,14 @@ while [ -n "$go$cargo" ]; do
         wait "$cargo" || status=$?
         cargo=
         clear_line
-        cargo_said
+        print_cargo_output
         [ "$status" = 0 ] || failed "$status" "$go" Go
     fi
     [ -n "$go$cargo" ] || break
     if [ -n "$terminal" ]; then
         printf '\r\033[K%s' "$(progress)" >&2
     elif [ $((SECONDS - reported)) -ge 30 ]; then
-        say "$(progress)"
+        message "$(progress)"
         reported=$SECONDS
     fi
     sleep 0.5

@@ -1,19 +1,19 @@
 #!/usr/bin/env bash
-# Checks the chart on a control plane of its own: what it renders for each file of ci/, what its
-# schema refuses, and that its pods are admitted where the Pod Security Standard is "restricted".
+# Checks the chart on its own control plane: the rendered objects for each file of ci/, the values that its
+# schema refuses, and that the Pod Security Standard "restricted" admits its pods.
 # Started by `make chart`, as: controlplane exec -- hack/chart.sh
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 . hack/lib.sh
 
 if [ -z "${CONTROLPLANE_DIR:-}" ]; then
-    echo "this script runs on a control plane of its own: make chart" >&2
+    echo "this script runs on its own control plane: make chart" >&2
     exit 2
 fi
 
 readonly chart=charts/apikey-operator
 readonly namespace=apikey-operator
-# Kinds of others, which this control plane lacks.
+# Kinds of other projects, which this control plane does not have.
 readonly foreign=' Certificate HTTPRoute '
 target=$(cd "${CARGO_TARGET_DIR:-target}" && pwd)/debug
 work=$CONTROLPLANE_DIR/chart
@@ -29,21 +29,21 @@ failed() {
     printf '✗ %s\n' "$1" >&2
     exit 1
 }
-# check TEXT COMMAND...: the command succeeds.
+# check TEXT COMMAND...: checks that the command succeeds.
 check() {
     local text=$1
     shift
-    "$@" >"$work/output" 2>&1 || failed "$text: no
+    "$@" >"$work/output" 2>&1 || failed "$text: failed
 $(cat "$work/output")"
     passed "$text"
 }
 render() { helm template "$namespace" "$chart" --namespace "$namespace" "$@"; }
-# refused WORDS OPTION...: helm does not render it, and says these words.
+# refused WORDS OPTION...: checks that helm refuses the options with these words.
 refused() {
     local words=$1
     shift
     if render "$@" >"$work/output" 2>&1; then failed "$* is accepted"; fi
-    grep -qF -e "$words" "$work/output" || failed "$* is refused, but not by: $words
+    grep -qF -e "$words" "$work/output" || failed "$* is refused without the message: $words
 $(cat "$work/output")"
     passed "$* is refused"
 }
@@ -80,13 +80,13 @@ refused "/tokenServer/trustedProxies/0" --set 'tokenServer.trustedProxies={every
 refused "/controller/replicas" --set controller.replicas=-1
 refused "/controller/argon2/memoryKiB" --set controller.argon2.memoryKiB=4
 refused "/tokenServer/service/port" --set tokenServer.service.port=70000
-# What a schema can't say.
+# Rules that a schema can't express.
 refused "15 seconds for running requests" --set tokenServer.preStopSleepSeconds=20
 refused "needs a host" --set ingress.enabled=true
 refused "parentRefs" --set httpRoute.enabled=true
 refused "issuerRef.name is missing" --set tls.certManager.enabled=true
 
-# As a dependency, switched by what Helm has for that.
+# The chart as a dependency, with Helm's conditions and tags.
 parent=$work/parent
 mkdir "$parent"
 cat >"$parent/Chart.yaml" <<END
@@ -110,25 +110,25 @@ global: {imageRegistry: registry.example.com}
 tags: {keys: true}
 more: {enabled: false}
 END
-check "a parent chart takes it in" helm dependency update "$parent"
-# deployments COUNT OPTION...: so many are rendered with the parent chart.
+check "a parent chart can depend on the chart" helm dependency update "$parent"
+# deployments COUNT OPTION...: checks the number of Deployments that the parent chart renders.
 deployments() {
     local count=$1
     shift
     helm template platform "$parent" "$@" >"$work/parent.yaml" || return 1
     [ "$(grep -c '^kind: Deployment$' "$work/parent.yaml")" = "$count" ]
 }
-check "by its parent's defaults it is there" deployments 2
-check "enabled: true has it" deployments 2 --set apikey-operator.enabled=true
-check "enabled: false does not" deployments 0 --set apikey-operator.enabled=false
-check "a tag switches it" deployments 0 --set tags.keys=false
-check "a condition wins over a tag" deployments 2 --set tags.keys=false,apikey-operator.enabled=true
-check "under another name it is another one" deployments 4 --set more.enabled=true,more.crds.enabled=false
-check "the parent's tags may stand beside its own values" render --set tags.keys=true,enabled=true
-if deployments 2 --set apikey-operator.enable=true 2>"$work/refused"; then failed "the parent may misspell a value"; fi
+check "the parent's defaults enable it" deployments 2
+check "enabled: true enables it" deployments 2 --set apikey-operator.enabled=true
+check "enabled: false disables it" deployments 0 --set apikey-operator.enabled=false
+check "a tag disables it" deployments 0 --set tags.keys=false
+check "a condition overrides a tag" deployments 2 --set tags.keys=false,apikey-operator.enabled=true
+check "an alias adds a second one" deployments 4 --set more.enabled=true,more.crds.enabled=false
+check "the parent may have tags as well as its own values" render --set tags.keys=true,enabled=true
+if deployments 2 --set apikey-operator.enable=true 2>"$work/refused"; then failed "a misspelt value of the parent is accepted"; fi
 check "a misspelt value of the parent is refused" grep -qF "'enable' not allowed" "$work/refused"
 
-# What is rendered.
+# The rendered objects.
 kubectl create namespace "$namespace" >/dev/null
 kubectl label namespace "$namespace" pod-security.kubernetes.io/enforce=restricted >/dev/null
 arguments() {
@@ -143,7 +143,7 @@ for values in "$chart"/ci/*-values.yaml; do
     set=$(basename "$values" -values.yaml)
     check "$set: helm lint" helm lint --strict --quiet "$chart" --values "$values"
     render --values "$values" >"$work/$set.yaml"
-    render --values "$values" | cmp -s - "$work/$set.yaml" || failed "$set: rendered twice, it differs"
+    render --values "$values" | cmp -s - "$work/$set.yaml" || failed "$set: a second rendering differs"
     mkdir "$work/$set"
     awk -v to="$work/$set" '/^---$/ { n++; next } { print >(to "/" n ".yaml") }' "$work/$set.yaml"
     objects=0
@@ -152,7 +152,7 @@ for values in "$chart"/ci/*-values.yaml; do
         [ -n "$kind" ] || continue
         case $foreign in
         *" $kind "*)
-            echo "  $set: $kind is not checked, this control plane lacks it"
+            echo "  $set: $kind is not checked, because this control plane does not have it"
             continue
             ;;
         esac
@@ -161,17 +161,17 @@ for values in "$chart"/ci/*-values.yaml; do
 $(cat "$work/output")"
         objects=$((objects + 1))
         if [ "$kind" = Deployment ]; then
-            check "$set: the operator takes the flags of $(sed -n 's/^  name: //p' "$file")" flags "$file"
+            check "$set: the operator accepts the flags of $(sed -n 's/^  name: //p' "$file")" flags "$file"
         fi
     done
-    passed "$set: the API server takes all $objects objects"
+    passed "$set: the API server accepts all $objects objects"
 done
 
 # Names and addresses of another installation.
 long=$(printf 'x%.0s' {1..53})
 helm template "$long" "$chart" --namespace "$namespace" --set listenAddress='[::]' >"$work/long.yaml"
 # shellcheck disable=SC2016 # awk expands it
-check "no name is too long where that of the release is" \
+check "a long release name makes no name too long" \
     awk '/^  name: / && length($2) > 63 { print; bad = 1 } END { exit bad }' "$work/long.yaml"
 check "the address may be IPv6" grep -qF -e '- --token-listen=[::]:8080' "$work/long.yaml"
 render --set tls.existingSecret=given,tokenServer.service.port=8443 >"$work/tls.yaml"
@@ -180,13 +180,13 @@ check "the issuer is the Service, by its scheme and port" \
 render --set tracing.endpoint=http://collector:4318,networkPolicy.enabled=true >"$work/tracing.yaml"
 both_have() { [ "$(grep -cF -e "$1" "$work/tracing.yaml")" = 2 ]; }
 check "both processes know the collector of traces" both_have "value: http://collector:4318"
-check "both may reach it" both_have "{port: 4318, protocol: TCP}"
-check "a Secret that is given is mounted" grep -qF 'secretName: given' "$work/tls.yaml"
+check "both may connect to it" both_have "{port: 4318, protocol: TCP}"
+check "a given Secret is mounted" grep -qF 'secretName: given' "$work/tls.yaml"
 render --set tokenServer.replicas=0,tokenServer.autoscaling.enabled=true >"$work/none.yaml"
-if grep -q '^kind: HorizontalPodAutoscaler' "$work/none.yaml"; then failed "0 replicas are scaled up"; fi
+if grep -q '^kind: HorizontalPodAutoscaler' "$work/none.yaml"; then failed "an autoscaler would scale up 0 replicas"; fi
 passed "an autoscaler leaves 0 replicas alone"
 
-# Paths for callers outside.
+# The paths for external callers.
 paths() {
     render --set ingress.enabled=true,httpRoute.enabled=true,httpRoute.parentRefs[0].name=public "$@" |
         sed -nE 's/^ *- path: (\{type: PathPrefix, value: )?([^}]*)\}?$/\2/p' | sort | uniq -c | awk '{ print $1 $2 }' | xargs
@@ -196,17 +196,17 @@ has_paths() {
     shift
     [ "$(paths "$@")" = "$wanted" ]
 }
-check "callers outside get to all paths but /authz, by Ingress and HTTPRoute" has_paths \
+check "external callers reach all paths except /authz, through Ingress and HTTPRoute" has_paths \
     "2/.well-known 2/auth/v1/api-key 2/oauth2 2/openapi.json" --set issuerUrl=https://a.example
-check "and to those below the path of the issuer" has_paths \
+check "they also reach the paths below the path of the issuer" has_paths \
     "2/.well-known 2/auth/v1/api-key 2/b/keys/.well-known 2/b/keys/auth/v1/api-key 2/b/keys/oauth2 2/b/keys/openapi.json 2/oauth2 2/openapi.json" \
     --set issuerUrl=https://a.example/b/keys
-check "given paths are as they are given" has_paths "1/x 1/y" \
+check "given paths are used unchanged" has_paths "1/x 1/y" \
     --set issuerUrl=https://a.example/b,'ingress.paths={/x},httpRoute.paths={/y}'
 render --set issuerUrl=https://a.example:8443/b/keys,ingress.enabled=true >"$work/below.yaml"
 check "the host of the Ingress is that of the issuer" grep -qF -e '- host: "a.example"' "$work/below.yaml"
 
-# On the cluster, without nodes: pods are made and wait for a node.
+# On the cluster without nodes, pods are created and wait for a node.
 helm install "$namespace" "$chart" --namespace "$namespace" --set organizations.required=false >"$work/notes"
 check "the notes warn of undeclared organizations" grep -q '^WARNING: organizations.required' "$work/notes"
 pods() { [ "$(kubectl get pods --namespace "$namespace" --no-headers 2>/dev/null | wc -l)" -eq "$1" ]; }
@@ -221,18 +221,18 @@ $(kubectl get events --namespace "$namespace")"
     passed "$text"
 }
 within "the standard \"restricted\" admits two pods of each" pods 4
-check "without pods it is ready at once" helm upgrade "$namespace" "$chart" --namespace "$namespace" --wait \
+check "a release without pods is ready at once" helm upgrade "$namespace" "$chart" --namespace "$namespace" --wait \
     --set controller.replicas=0 --set tokenServer.replicas=0
-within "and they go" pods 0
-if helm get notes "$namespace" --namespace "$namespace" | grep WARNING; then failed "it warns without a reason"; fi
-check "it is uninstalled" helm uninstall "$namespace" --namespace "$namespace" --wait
+within "the pods go" pods 0
+if helm get notes "$namespace" --namespace "$namespace" | grep WARNING; then failed "the notes warn without a cause"; fi
+check "helm uninstalls the release" helm uninstall "$namespace" --namespace "$namespace" --wait
 
-# The number of pods, where an autoscaler comes to decide it.
+# The number of pods with an autoscaler.
 readonly deployment=$namespace-token
 upgrade() { helm upgrade "$namespace" "$chart" --install --namespace "$namespace" --set controller.replicas=0 "$@"; }
 replicas() { [ "$(kubectl get deployment "$deployment" --namespace "$namespace" -o jsonpath='{.spec.replicas}')" = "$1" ]; }
 scale() { kubectl scale deployment "$deployment" --namespace "$namespace" --replicas "$1"; }
-# counted TEXT NUMBER...: the numbers of pods since the watch began were these, in this order.
+# counted TEXT NUMBER...: checks that these were the numbers of pods since the watch began, in this order.
 counted() {
     local text=$1
     shift
@@ -245,27 +245,27 @@ for way in true false; do
     kubectl get deployment "$deployment" --namespace "$namespace" --watch \
         -o jsonpath='{.spec.replicas}{"\n"}' >"$work/replicas" &
     running+=($!)
-    check "then with one" upgrade "${scaled[@]}"
+    check "an upgrade with an autoscaler" upgrade "${scaled[@]}"
     counted "five stay" 5
-    check "the autoscaler has more" scale 7
+    check "the autoscaler adds pods" scale 7
     check "an upgrade" upgrade "${scaled[@]}" --set log.level=debug
-    check "another one" upgrade "${scaled[@]}"
+    check "another upgrade" upgrade "${scaled[@]}"
     counted "seven stay" 5 7
     force=()
     [ "$way" = false ] || force=(--force-conflicts)
-    check "none in its place" upgrade "${scaled[@]}" --set tokenServer.replicas=0 "${force[@]}"
-    counted "none is left" 5 7 0
-    check "it is on again" upgrade "${scaled[@]}"
-    within "the autoscaler finds one" replicas 1
+    check "an upgrade to 0 replicas" upgrade "${scaled[@]}" --set tokenServer.replicas=0 "${force[@]}"
+    counted "no pod is left" 5 7 0
+    check "an upgrade with replicas" upgrade "${scaled[@]}"
+    within "there is one pod" replicas 1
     stop
-    check "it is uninstalled" helm uninstall "$namespace" --namespace "$namespace" --wait
+    check "helm uninstalls the release" helm uninstall "$namespace" --namespace "$namespace" --wait
     check "with an autoscaler from the start" upgrade "${scaled[@]}"
-    within "the autoscaler finds one" replicas 1
-    check "the autoscaler has more" scale 6
+    within "there is one pod" replicas 1
+    check "the autoscaler adds pods" scale 6
     check "an upgrade" upgrade "${scaled[@]}" --set log.level=debug
     check "six stay" replicas 6
-    check "it is uninstalled" helm uninstall "$namespace" --namespace "$namespace" --wait
+    check "helm uninstalls the release" helm uninstall "$namespace" --namespace "$namespace" --wait
 done
-check "the kinds stay" kubectl get crd apikeys.apikey-operator.dev organizations.apikey-operator.dev
+check "the definitions stay" kubectl get crd apikeys.apikey-operator.dev organizations.apikey-operator.dev
 
 printf '%d passed, 0 failed\n' "$count"

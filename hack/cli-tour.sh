@@ -1,14 +1,14 @@
 #!/usr/bin/env bash
-# Writes docs/cli-tour.md: calls of the kubectl plugin and what they really answer.
+# Writes docs/cli-tour.md: calls of the kubectl plugin with their real output.
 # Started by `make cli-tour`, as: controlplane exec -- hack/cli-tour.sh
 #
-# Times, ids and values differ from one run to the next: the same ones stand for all of them, so that a
-# run without a change of the plugin writes the same page.
+# Times, ids and values differ in each run. The script replaces them with fixed ones, so that a run without a
+# change of the plugin writes the same page.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 if [ -z "${CONTROLPLANE_DIR:-}" ]; then
-    echo "this script runs on a control plane of its own: make cli-tour" >&2
+    echo "this script runs on its own control plane: make cli-tour" >&2
     exit 2
 fi
 
@@ -36,8 +36,8 @@ trap 'exit 143' TERM HUP
 
 text() { printf '%s\n' "$@" >>"$page"; }
 chapter() { text "" "## $1" "" "$2" ""; }
-# shown COMMAND...: what a user types and sees, standard error included, each call with its exit code
-# unless that is 0.
+# shown COMMAND...: writes the input and output of each call, standard error included, and the exit code
+# unless it is 0.
 shown() {
     text '```console'
     local command code
@@ -60,7 +60,7 @@ within() {
     done
 }
 
-# The stage.
+# The cluster, the operator and the token server.
 helm install "$namespace" charts/apikey-operator \
     --namespace "$namespace" --create-namespace --wait \
     --set controller.replicas=0 --set tokenServer.replicas=0 >/dev/null
@@ -153,7 +153,7 @@ shown "kubectl apikey inspect --find --file found.txt" \
     "kubectl apikey revoke ci-upload --yes" \
     "kubectl apikey token ci-upload --url $url"
 
-# One value for each kind of thing that differs.
+# Replace each kind of varying value with a fixed one.
 rfc3339='[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]+)?Z'
 sed -E \
     -e "s#http://$address#http://127.0.0.1:8080#g" \

@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# Clients of others use the token server: JWT and OAuth libraries in Python, Node.js and Go for each
-# signing algorithm, a resource server of Spring for those that it knows, schemathesis with the OpenAPI
-# description, and nginx with the example configuration.
+# Tests the token server with independent clients: JWT and OAuth libraries in Python, Node.js and Go for each
+# signing algorithm, a resource server of Spring for the algorithms that it supports, schemathesis with the
+# OpenAPI description, and nginx with the example configuration.
 #
-#   consumers.sh                 all of it; fails if something that it needs is missing
-#   consumers.sh --if-installed  leaves everything out, and says so, if something is missing
+#   consumers.sh                 runs everything; fails if a required program is missing
+#   consumers.sh --if-installed  skips everything with a message if a required program is missing
 #
 # Packages go into a folder of the user's cache. Their versions are those of tests/consumers.
 set -euo pipefail
@@ -12,7 +12,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 . hack/lib.sh
 
 readonly namespace=apikey-operator
-readonly limit=60 # seconds that anything may take to come about
+readonly limit=60 # seconds for each wait
 packages=${XDG_CACHE_HOME:-$HOME/.cache}/apikey-operator/consumers/$(
     cat tests/consumers/{requirements.txt,package.json,go/*,spring/pom.xml,spring/src/main/java/consumer/*} |
         cksum | tr ' ' -
@@ -33,7 +33,7 @@ missing() {
     command -v mvn >/dev/null || echo "Maven: apt install maven"
 }
 
-# Installs what the checks import, once for each set of versions.
+# Installs the imported packages once for each set of versions.
 install_packages() {
     [ ! -e "$packages/complete" ] || return 0
     rm -rf "$packages"
@@ -53,7 +53,7 @@ outside() {
     need_all "make consumers" "$(missing)" "${1:-}"
     install_packages
     target=$(cd "${CARGO_TARGET_DIR:-target}" && pwd)/debug
-    # The scripts of Node.js find packages beside themselves.
+    # Node.js searches for packages beside the script.
     cp tests/consumers/verify.mjs "$packages/node/"
     exec "$target/controlplane" exec -- "${BASH_SOURCE[0]}" --inside
 }
@@ -74,7 +74,7 @@ report() {
 
 redacted() { sed -E 's/(ak_|eyJ)[0-9A-Za-z._-]{20,}/\1.../g' "$1"; }
 
-# Counts and shows the lines of a client; its own failure is one more.
+# Counts and shows the lines of a client. A failure of the client itself counts as well.
 clients() {
     local text=$1 line status=0
     shift
@@ -91,8 +91,8 @@ clients() {
     fi
 }
 
-# check TEXT COMMAND...: the command succeeds; what it says, without tokens and secrets, is shown if
-# it does not.
+# check TEXT COMMAND...: checks that the command succeeds. Otherwise shows its output without tokens and
+# secrets.
 check() {
     local text=$1
     shift
@@ -148,7 +148,7 @@ knows_key() { access_token >"$work/token" 2>/dev/null; }
 # Starts the operator and a token server with a ring of this algorithm, and an issuer with this path.
 start() {
     local port
-    # Without a ring, and with no controller that knows one, the next controller makes a new one.
+    # No controller runs and the ring is deleted, so the next controller creates a new ring.
     kubectl delete secret apikey-operator-signing-keys --namespace "$namespace" \
         --ignore-not-found >/dev/null
     port=$(free_port)
@@ -161,7 +161,7 @@ start() {
     within "the token server serves" serves
 }
 
-# In a folder that goes: schemathesis keeps what it sent, and takes its settings from there.
+# schemathesis stores its requests in the current folder and reads its settings there, so it gets a temporary one.
 fuzz() (
     cp tests/consumers/schemathesis.toml "$work/"
     cd "$work"
@@ -179,7 +179,7 @@ inside() {
     trap 'exit 130' INT
     trap 'exit 143' TERM HUP
 
-    check "nginx lets keys through by the example configuration, and says whom it is called by" \
+    check "nginx with the example configuration accepts keys and forwards the caller's identity" \
         cargo test --quiet --locked --test acceptance -- --ignored token::nginx
 
     helm install "$namespace" charts/apikey-operator \
@@ -215,7 +215,7 @@ END
         clients "$algorithm: Node.js" node "$packages/node/verify.mjs"
         ACCESS_TOKEN=$(cat "$work/token")
         clients "$algorithm: Go" "$packages/go-consumer"
-        # Spring knows no EdDSA.
+        # Spring does not support EdDSA.
         [ "$algorithm" = EdDSA ] ||
             clients "$algorithm: Spring" java -jar "$packages/spring/target/consumer-spring-1.jar"
         [ "$algorithm" = EdDSA ] || stop
@@ -223,7 +223,7 @@ END
 
     SECRET=$(cat "$SECRET_FILE")
     export SECRET
-    check "schemathesis finds nothing wrong by /openapi.json" fuzz
+    check "schemathesis finds no problem with /openapi.json" fuzz
     sed -n 's/^ *\([0-9]* generated\).*/  \1/p' "$work/said"
 
     printf '%d passed, %d failed\n' "$passed" "$failed"

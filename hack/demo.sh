@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
-# Walks through the life of API keys on a real control plane, and checks every step.
+# Shows the life of API keys on a real control plane, and checks every step.
 # Started by `make demo`, as: controlplane exec -- hack/demo.sh
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 . hack/lib.sh
 
 if [ -z "${CONTROLPLANE_DIR:-}" ]; then
-    echo "this script runs on a control plane of its own: make demo" >&2
+    echo "this script runs on its own control plane: make demo" >&2
     exit 2
 fi
 
@@ -28,7 +28,7 @@ if [ -t 1 ] && [ -z "${NO_COLOR:-}" ]; then
     bold=$'\e[1m' dim=$'\e[2m' green=$'\e[32m' red=$'\e[31m' plain=$'\e[0m'
 fi
 
-# Narration.
+# Output.
 step() { printf '\n%s%s%s\n' "$bold" "$1" "$plain"; }
 show() {
     printf '%s$ %s%s\n' "$dim" "$*" "$plain"
@@ -43,15 +43,15 @@ failed() {
     exit 1
 }
 
-# check TEXT COMMAND...: the command succeeds.
+# check TEXT COMMAND...: checks that the command succeeds.
 check() {
     local text=$1
     shift
-    "$@" >"$work/output" 2>&1 || failed "$text: no
+    "$@" >"$work/output" 2>&1 || failed "$text: failed
 $(cat "$work/output")"
     passed "$text"
 }
-# within TEXT COMMAND...: the command succeeds before the limit.
+# within TEXT COMMAND...: checks that the command succeeds before the limit.
 within() {
     local text=$1 end=$((SECONDS + limit))
     shift
@@ -62,7 +62,7 @@ within() {
     passed "$text"
 }
 
-# refused WORDS COMMAND...: the command fails and says these words.
+# refused WORDS COMMAND...: checks that the command fails with these words.
 refused() {
     local words=$1 output
     shift
@@ -71,7 +71,7 @@ refused() {
     printf '%s\n' "$output" | sed 's/^/  /'
     case $output in
     *"$words"*) passed "refused" ;;
-    *) failed "refused, but the message lacks: $words" ;;
+    *) failed "refused, and the message lacks: $words" ;;
     esac
 }
 
@@ -107,7 +107,7 @@ trap 'exit 130' INT
 trap 'exit 143' TERM HUP
 trap 'failed "line $LINENO: $BASH_COMMAND"' ERR
 
-step "1. Install the chart: two kinds, two ServiceAccounts, their permissions; no pods, for there is no node"
+step "1. Install the chart: two kinds, two ServiceAccounts, their permissions; no pods, because there is no node"
 show helm install "$namespace" charts/apikey-operator \
     --namespace "$namespace" --create-namespace --wait --hide-notes \
     --set controller.replicas=0 --set tokenServer.replicas=0
@@ -141,12 +141,12 @@ value=$(secret_value ci-upload)
 pattern='^ak_[0-9a-hjkmnp-tv-z]{16}_[0-9A-Za-z]{49}$'
 if ! [[ $value =~ $pattern ]]; then failed "the secret does not match the published pattern"; fi
 passed "the secret matches the published pattern: ${value%_*}_ and 49 characters, not shown"
-verifier=apikey-$(field apikey ci-upload '{.metadata.uid}')
+record=apikey-$(field apikey ci-upload '{.metadata.uid}')
 stored=$(kubectl get secrets --namespace "$namespace" \
     -o go-template='{{range .items}}{{range .data}}{{. | base64decode}}{{"\n"}}{{end}}{{end}}')
-if [[ $stored == *"${value##*_}"* ]]; then failed "the operator keeps the secret in clear"; fi
-check "the operator keeps a hash, and not the secret" test "${stored#*argon2id}" != "$stored"
-check "kubectl diff finds nothing: the operator writes the status only" \
+if [[ $stored == *"${value##*_}"* ]]; then failed "the operator stores the secret in clear"; fi
+check "the operator stores a hash and not the secret" test "${stored#*argon2id}" != "$stored"
+check "kubectl diff finds no difference: the operator writes only the status" \
     kubectl diff -f examples/quickstart.yaml
 
 step "4. Change the rules of the organization: the key keeps its secret"
@@ -155,17 +155,17 @@ show ready nightly-build
 counted() { [ "$(field organization acme '{.status.activeKeys}')" = 2 ]; }
 within "acme counts both keys" counted
 show kubectl get organizations,apikeys
-check "the first key has its secret as before" test "$(secret_value ci-upload)" = "$value"
+check "the first key keeps its secret" test "$(secret_value ci-upload)" = "$value"
 
 step "5. Change roles: the secret stays"
 before=$(field secret nightly-build '{.metadata.resourceVersion}')
 show kubectl patch apikey nightly-build --type=merge -p '{"spec":{"roles":["release-manager"]}}'
 changed() { [ "$(field apikey nightly-build '{.status.roles}')" = '["release-manager"]' ]; }
-within "status.roles follows" changed
-check "the Secret is untouched (resourceVersion $before)" \
+within "status.roles has the new role" changed
+check "the Secret is unchanged (resourceVersion $before)" \
     test "$(field secret nightly-build '{.metadata.resourceVersion}')" = "$before"
 
-step "6. An expiry never moves"
+step "6. An expiry is immutable"
 # shellcheck disable=SC2016 # the quotes are those of the message
 refused '`expiry` is immutable' \
     kubectl patch apikey ci-upload --type=merge -p '{"spec":{"expiry":"2035-01-01T00:00:00Z"}}'
@@ -184,15 +184,15 @@ show kubectl apply -f - <"$work/short-lived.yaml"
 show ready short-lived
 show kubectl wait --for=jsonpath='{.status.phase}'=Expired apikey/short-lived --timeout="${limit}s"
 show kubectl get apikey short-lived
-told() { flipped=$(event short-lived Expired eventTime) && [ -n "$flipped" ]; }
-within "an Event tells" told
+has_event() { flipped=$(event short-lived Expired eventTime) && [ -n "$flipped" ]; }
+within "an Event reports the expiry" has_event
 echo "  expiry          $expiry"
 echo "  status changed  $flipped"
 case $flipped in
-"${expiry%Z}"* | "$(utc $((end + 1)) | tr -d Z)"*) passed "not before its expiry, and less than 2 s after" ;;
-*) failed "not at its expiry" ;;
+"${expiry%Z}"* | "$(utc $((end + 1)) | tr -d Z)"*) passed "the key expires at its expiry, and less than 2 s late" ;;
+*) failed "the key did not expire at its expiry" ;;
 esac
-check "its Secret stays, so that pods that mount it still start" \
+check "its Secret stays, so that pods that mount it can still start" \
     kubectl get secret short-lived -o name
 
 step "8. Start the token server, which can read no Secret of a tenant"
@@ -212,7 +212,7 @@ serves() {
 }
 within "it serves" serves
 
-step "9. Swap name and secret for a token, by the script of the documentation"
+step "9. Swap name and secret for a token, with the script of the documentation"
 # shellcheck disable=SC2016 # the script expands them
 script='set -e
 
@@ -240,20 +240,20 @@ claims "$token" | sed 's/^/  /'
 check "the token names the key, its organization and its roles" test \
     "$(claims "$token" | jq -r '[.name, .org, (.roles | join(","))] | join(" ")')" = \
     "nightly-build acme release-manager"
-check "nobody learns of keys by asking" test "$(curl --silent --output /dev/null --write-out '%{http_code}' \
+check "introspection without a credential is refused" test "$(curl --silent --output /dev/null --write-out '%{http_code}' \
     "http://$address/oauth2/introspect" --data token=nonsense)" = 401
 
 step "10. A role change is in the next token; a wrong secret gets nothing"
 show kubectl patch apikey nightly-build --type=merge -p '{"spec":{"roles":["build-operator"]}}'
 follows() { [ "$(claims "$(token_of nightly-build "$secret")" | jq -r '.roles[0]')" = build-operator ]; }
-within "the next token has it" follows
+within "the next token has the new role" follows
 wrong="${secret%_*}_$(printf '0%.0s' {1..49})"
 printf '  %s\n' "$(call nightly-build "$wrong")"
 check "a wrong secret is refused" test "$(status_of nightly-build "$wrong")" = 401
-check "and so is an unknown name, by the same words" test \
+check "an unknown name is refused with the same message" test \
     "$(call nobody "$secret")" = "$(call nightly-build "$wrong")"
 
-step "11. Deleting a key refuses it at once"
+step "11. A deleted key is refused at once"
 show kubectl apply -f - <<END
 apiVersion: apikey-operator.dev/v1alpha1
 kind: ApiKey
@@ -267,31 +267,31 @@ within "it gets a token" accepted
 show kubectl delete apikey contractor --wait=false
 deleted=$(date +%s%N)
 refused_now() { [ "$(status_of contractor "$theirs")" = 401 ]; }
-within "it gets none any more" refused_now
-echo "  $((($(date +%s%N) - deleted) / 1000000)) ms after kubectl had returned, the start of curl included"
+within "it gets no token any more" refused_now
+echo "  $((($(date +%s%N) - deleted) / 1000000)) ms after kubectl returned, including the start of curl"
 
-step "12. A Secret that is removed by mistake comes back, with a new secret"
+step "12. A Secret that was removed by mistake is replaced, with a new secret"
 show kubectl delete secret ci-upload
 show kubectl wait --for=jsonpath='{.status.revision}'=2 apikey/ci-upload --timeout="${limit}s"
 replaced() { note=$(event ci-upload Replaced note) && [ -n "$note" ]; }
-within "an Event tells" replaced
+within "an Event reports the replacement" replaced
 echo "  $note"
 show ready ci-upload
-check "the value is another one" test "$(secret_value ci-upload)" != "$value"
+check "the value is new" test "$(secret_value ci-upload)" != "$value"
 check "the key id is the same" test "$(field apikey ci-upload '{.status.keyId}')" = "$(cut -d _ -f 2 <<<"$value")"
 
-step "13. A new secret without a wrong moment"
+step "13. Rotation without downtime"
 old=$secret
 show kubectl apikey rotate nightly-build --wait
 secret=$(secret_value nightly-build)
-check "the Secret holds another value" test "$secret" != "$old"
+check "the Secret has a new value" test "$secret" != "$old"
 check "the new secret gets a token" test "$(status_of nightly-build "$secret")" = 200
-check "and the old one too, while consumers follow" test "$(status_of nightly-build "$old")" = 200
+check "the old secret also gets a token during the overlap" test "$(status_of nightly-build "$old")" = 200
 show kubectl apikey status nightly-build
 show kubectl apikey discard-previous nightly-build --yes
 ended() { [ "$(status_of nightly-build "$old")" = 401 ]; }
-within "the old one is refused before its time" ended
-check "the new one is not" test "$(status_of nightly-build "$secret")" = 200
+within "the old secret is refused before the end of the overlap" ended
+check "the new secret is accepted" test "$(status_of nightly-build "$secret")" = 200
 
 step "14. A secret that is shown once"
 show kubectl apply -f examples/reveal-once.yaml
@@ -299,17 +299,17 @@ show ready shown-once
 once=$(kubectl apikey reveal shown-once --yes 2>"$work/claim") || failed "$(cat "$work/claim")"
 sed 's/^/  /' "$work/claim"
 if ! [[ $once =~ $pattern ]]; then failed "the claim got no secret"; fi
-passed "the claim has the secret, not shown"
+passed "the claim has the secret (not shown here)"
 taken() { [ -z "$(kubectl get secret shown-once --ignore-not-found)" ]; }
 within "the Secret is gone" taken
 refused 'already claimed' kubectl apikey reveal shown-once --yes
-etcdctl get --prefix '' >"$work/etcd" # a dump of all that is stored
-if grep -qaF "$once" "$work/etcd"; then failed "etcd still holds it"; fi
-check "nothing that is stored holds it, while it finds the secret of another key" \
+etcdctl get --prefix '' >"$work/etcd" # a dump of all stored objects
+if grep -qaF "$once" "$work/etcd"; then failed "etcd still has the claimed secret"; fi
+check "etcd does not have the claimed secret, and has the secret of another key" \
     grep -qaF "$secret" "$work/etcd"
-check "its holder gets a token" test "$(status_of shown-once "$once")" = 200
+check "the claimed secret gets a token" test "$(status_of shown-once "$once")" = 200
 
-step "15. A secret that is stored for the owner of a private key only"
+step "15. A secret that only the owner of a private key can read"
 age-keygen -o "$work/age.key" 2>/dev/null
 recipient=$(age-keygen -y "$work/age.key")
 sed "s/age1[0-9a-z]*$/$recipient/" examples/encrypted.yaml >"$work/encrypted.yaml"
@@ -319,31 +319,31 @@ show ready encrypted
 kubectl get secret encrypted -o jsonpath='{.data.secret\.age}' | base64 -d >"$work/secret.age"
 sed 's/^/  /' "$work/secret.age"
 sealed=$(age -d -i "$work/age.key" "$work/secret.age")
-check "age opens it, and kubectl apikey reveal finds the same" \
+check "age and kubectl apikey reveal decrypt the same secret" \
     test "$(kubectl apikey reveal encrypted --identity "$work/age.key")" = "$sealed"
-if grep -rqaF "$sealed" "$CONTROLPLANE_DIR/etcd"; then failed "etcd was told the clear value"; fi
-passed "etcd has never been told the clear value: its log and files don't hold it"
+if grep -rqaF "$sealed" "$CONTROLPLANE_DIR/etcd"; then failed "etcd got the clear value"; fi
+passed "etcd never got the clear value: its log and files don't have it"
 check "it gets a token" test "$(status_of encrypted "$sealed")" = 200
 
-step "16. What is left of a deleted key"
+step "16. Deletion of a key"
 show kubectl delete apikey ci-upload --timeout=5s
-kubectl wait --for=delete "secret/$verifier" --namespace "$namespace" --timeout="${limit}s" >/dev/null
-passed "what proved its secret is gone"
-echo "  Its Secret goes by garbage collection, which learns of new kinds every 30 seconds:"
+kubectl wait --for=delete "secret/$record" --namespace "$namespace" --timeout="${limit}s" >/dev/null
+passed "the credential record is gone"
+echo "  The garbage collector removes its Secret. It detects new kinds every 30 seconds:"
 show kubectl wait --for=delete secret/ci-upload --timeout="${limit}s"
 check "its Secret is gone" test -z "$(kubectl get secret ci-upload --ignore-not-found)"
 
-step "17. The audit trail"
+step "17. The audit log"
 revoked() { grep -q '"action":"Revoke"' "$audit"; }
-within "the deletion is in it" revoked
+within "it has the deletion" revoked
 sed 's/^/  /' "$audit"
 for action in Create Update Expire Replace Rotate Discard Reveal; do
-    check "$action is in it" grep -q "\"action\":\"$action\"" "$audit"
+    check "it has $action" grep -q "\"action\":\"$action\"" "$audit"
 done
 show grep -m 2 -e IssueToken "$token_audit"
 show grep -m 2 -e Refuse "$token_audit"
 if grep -qF -e "${value##*_}" -e "${secret##*_}" -e "${once##*_}" -e "${sealed##*_}" -e "$token" "$audit" "$log" "$token_audit" "$token_log"; then
-    failed "it holds a secret"
+    failed "it contains a secret"
 fi
 passed "neither it nor a log holds a secret or a token"
 
@@ -354,11 +354,11 @@ check "the operator ends cleanly" wait "$operator"
 operator='' token_server=''
 grep "\"username\":\"$account\(-token\)\?\"" "$CONTROLPLANE_AUDIT_LOG" >"$work/requests"
 if grep '"code":403' "$work/requests" >"$work/forbidden"; then
-    failed "permissions do not suffice: $(head -n 1 "$work/forbidden")"
+    failed "permissions are missing: $(head -n 1 "$work/forbidden")"
 fi
 passed "permissions sufficed: none of $(($(wc -l <"$work/requests"))) requests was refused"
 show helm uninstall "$namespace" --namespace "$namespace" --wait
 show kubectl get apikeys
-check "keys and their Secrets outlive the release" kubectl get secret nightly-build -o name
+check "keys and their Secrets stay after the uninstall" kubectl get secret nightly-build -o name
 
 printf '\n%s%d checks passed in %d s%s\n' "$bold" "$checks" "$SECONDS" "$plain"

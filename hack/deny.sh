@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# hack/deny.sh [--if-reachable] CHECK...: these checks of cargo-deny, which is installed outside the checkout if it is
-# missing. With --if-reachable they are left out where the database of known vulnerabilities cannot be fetched.
+# hack/deny.sh [--if-reachable] CHECK...: runs these checks of cargo-deny, and installs it outside the checkout if it is
+# missing. With --if-reachable skips the checks if the database of known vulnerabilities can't be fetched.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 readonly version=0.20.2
@@ -9,7 +9,7 @@ readonly database=https://github.com/RustSec/advisory-db
 if [ "${1-}" = --if-reachable ]; then
     shift
     GIT_TERMINAL_PROMPT=0 timeout 30 git ls-remote --quiet --exit-code "$database" HEAD >/dev/null 2>&1 || {
-        echo "left out: $* of the dependencies, for $database cannot be reached"
+        echo "left out: $* of the dependencies, because $database can't be reached"
         exit 0
     }
 fi

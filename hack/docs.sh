@@ -1,15 +1,15 @@
 #!/usr/bin/env bash
-# Runs every command of docs/installation.md that stands in a block "sh", in its order, on a control
-# plane of its own. Started by `make docs-commands`, as: controlplane exec -- hack/docs.sh
+# Runs the commands in the "sh" blocks of docs/installation.md in order, on its own control
+# plane. Started by `make docs-commands`, as: controlplane exec -- hack/docs.sh
 #
-# That control plane has no nodes: Helm installs no pods, and controller and token server run beside it,
-# under the accounts and permissions of the release, from `helm install` to `helm uninstall`.
+# That control plane has no nodes. Helm installs no pods, and the controller and the token server run as processes
+# with the accounts and permissions of the release, from `helm install` to `helm uninstall`.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 . hack/lib.sh
 
 if [ -z "${CONTROLPLANE_DIR:-}" ]; then
-    echo "this script runs on a control plane of its own: make docs-commands" >&2
+    echo "this script runs on its own control plane: make docs-commands" >&2
     exit 2
 fi
 readonly page=docs/installation.md namespace=apikey-operator
@@ -27,7 +27,7 @@ trap finish EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM HUP
 
-# process ACCOUNT ARGUMENT...: one of the two, as the release has it.
+# process ACCOUNT ARGUMENT...: starts one of the two with the flags of the release.
 process() {
     local account=$1
     shift
@@ -45,7 +45,7 @@ start() {
     process "$name-token" token-server --token-listen "${url#http://}" --issuer-url "$url"
 }
 
-# A release without pods.
+# A helm that installs no pods.
 helm=$(command -v helm)
 cat >"$work/bin/helm" <<END
 #!/usr/bin/env bash
@@ -58,7 +58,7 @@ chmod +x "$work/bin/helm"
 PATH=$work/bin:$target:$PATH
 url=http://127.0.0.1:$(free_port)
 
-# A file for each block, the number of its first line as its name.
+# Write each block to a file with the number of its first line as its name.
 awk -v to="$work" '
     /^```sh$/ { file = sprintf("%s/%04d.sh", to, NR + 1); next }
     /^```$/ { file = ""; next }
@@ -68,13 +68,13 @@ awk -v to="$work" '
 count=0
 for block in "$work"/[0-9]*.sh; do
     if grep -q '^helm uninstall' "$block"; then stop; fi
-    timeout 180 bash -euo pipefail "$block" >"$work/said" 2>&1 </dev/null || {
+    timeout 180 bash -euo pipefail "$block" >"$work/output" 2>&1 </dev/null || {
         printf '✗ %s, line %d\n' "$page" "$((10#$(basename "$block" .sh)))" >&2
-        cat "$block" "$work/said" >&2
+        cat "$block" "$work/output" >&2
         exit 1
     }
     printf '✓ %s, line %d: %s\n' "$page" "$((10#$(basename "$block" .sh)))" "$(head -n 1 "$block")"
-    if [ -n "${VERBOSE:-}" ]; then sed 's/^/    /' "$work/said"; fi
+    if [ -n "${VERBOSE:-}" ]; then sed 's/^/    /' "$work/output"; fi
     count=$((count + 1))
     release=$(sed -n 's/^helm install \([^ ]*\) .*/\1/p' "$block")
     if [ -n "$release" ]; then start "$release"; fi

@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
-# Installs the chart on a cluster with nodes, and counts what a consumer notices while the operator is
-# upgraded, restarted, killed, switched off and uninstalled. Started by
+# Installs the chart on a cluster with nodes, and counts the failures of a consumer while the operator is
+# upgraded, restarted, killed, scaled to 0 and uninstalled. Started by
 #
 #   make e2e KUBECONFIG=FILE LOAD_IMAGE='COMMAND' [UPGRADE_FROM=REVISION]
 #
-# LOAD_IMAGE gets two more arguments, BINARY and NAME:TAG: it makes an image that has the static binary
-# as its entry point, runs as 65532:65532, and is known to the nodes under that name.
-# UPGRADE_FROM: chart and image of this Git revision are installed first, with keys, and upgraded.
+# LOAD_IMAGE gets two more arguments, BINARY and NAME:TAG. It creates an image with the static binary as its
+# entry point, which runs as 65532:65532, and makes it available to the nodes under that name.
+# UPGRADE_FROM: the script first installs the chart and image of this Git revision, creates keys, and upgrades.
 #
 # More variables:
 #   IMAGE_PREFIX          goes before NAME, such as registry.example.com/e2e/; default: nothing
@@ -14,12 +14,12 @@
 #                         already
 #   UPGRADE_FROM_OPTIONS  more options of `helm install` for the old chart
 #
-# The cluster must not have the definitions of apikey-operator: they are removed at the end.
+# The cluster must not have the definitions of apikey-operator, because the script removes them at the end.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 if [ -z "${KUBECONFIG:-}" ] || [ -z "${LOAD_IMAGE:-}" ]; then
-    echo "usage: make e2e KUBECONFIG=FILE LOAD_IMAGE='COMMAND' [UPGRADE_FROM=REVISION]; CONTRIBUTING.md says more" >&2
+    echo "usage: make e2e KUBECONFIG=FILE LOAD_IMAGE='COMMAND' [UPGRADE_FROM=REVISION]; see CONTRIBUTING.md" >&2
     exit 2
 fi
 export KUBECONFIG
@@ -34,7 +34,7 @@ rm -rf "$work"
 mkdir -p "$work"
 readonly IMAGE_PREFIX tag work
 
-. hack/e2e/say.sh
+. hack/e2e/lib.sh
 . hack/e2e/image.sh
 . hack/e2e/consumer.sh
 . hack/e2e/install.sh

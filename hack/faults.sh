@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The enumeration of faults that is too long for every test run, without the audit lines of its operators.
+# Runs the enumeration of faults, which is too long for every test run. Hides the audit lines of its operators.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 

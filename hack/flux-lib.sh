@@ -1,8 +1,8 @@
 # shellcheck shell=bash
-# What hack/flux.sh has its checks done with: processes, keys, a Git of archives, and looks of Flux.
+# Functions of hack/flux.sh: processes, keys, Git repositories as archives, and reconciles of Flux.
 
 readonly namespace=apikey-operator
-readonly interval=2 # seconds between two looks of Flux
+readonly interval=2 # seconds between two reconciles of Flux
 readonly limit=40   # seconds that a step may take
 target=$(cd "${CARGO_TARGET_DIR:-target}" && pwd)/debug
 PATH=$target:$PATH # kubectl finds its plugin there
@@ -11,7 +11,7 @@ git=$work/git www=$work/www
 mkdir -p "$git" "$www"
 log=$work/kustomize-controller.log
 operator='' token_server='' controller='' server=''
-address='' port='' # of the token server, of the archives
+address='' port='' # the token server's address, the port of the archives
 checks=0
 SECONDS=0
 
@@ -24,14 +24,14 @@ failed() {
     printf '  NOT   %s\n' "$1" >&2
     exit 1
 }
-# check TEXT COMMAND...: the command succeeds.
+# check TEXT COMMAND...: checks that the command succeeds.
 check() {
     local text=$1
     shift
     "$@" >"$work/output" 2>&1 || failed "$text: $(cat "$work/output")"
     passed "$text"
 }
-# await COMMAND...: it succeeds before the limit.
+# await COMMAND...: waits until the command succeeds, up to the limit.
 await() {
     local end=$((SECONDS + limit))
     until "$@" >"$work/output" 2>&1; do
@@ -39,14 +39,14 @@ await() {
         sleep 0.1
     done
 }
-# within TEXT COMMAND...: a check of what needs a moment.
+# within TEXT COMMAND...: checks that the command succeeds before the limit.
 within() {
     local text=$1
     shift
     await "$@" || failed "$text: not within $limit s: $(cat "$work/output")"
     passed "$text"
 }
-# need COMMAND...: what a check builds on, before the limit.
+# need COMMAND...: waits for the precondition of a check, up to the limit.
 need() { await "$@" || failed "not within $limit s: $*: $(cat "$work/output")"; }
 
 end() {
@@ -78,16 +78,16 @@ roles() { is "$1" '{.spec.roles}' "$2"; }
 managers() { kubectl get apikey "$1" -o json --show-managed-fields | jq -r '.metadata.managedFields[].manager'; }
 secret_of() { kubectl get secret "$1" -o go-template='{{.data.secret | base64decode}}'; }
 utc() { date -u -d "@$1" +%Y-%m-%dT%H:%M:%SZ 2>/dev/null || date -u -r "$1" +%Y-%m-%dT%H:%M:%SZ; }
-# days N: the time in so many days.
+# days N: the time N days from now.
 days() { utc $(($(date +%s) + $1 * 86400)); }
-# token NAME SECRET CODE: the answer of the token endpoint.
+# token NAME SECRET CODE: checks the status code of the token endpoint.
 token() {
     [ "$(curl --silent --max-time 5 --output /dev/null --write-out '%{http_code}' \
         "http://$address/auth/v1/api-key/token" --data-urlencode "name=$1" \
         --data-urlencode "secret@-" <<<"$2")" = "$3" ]
 }
 
-# Git. key REPO NAME [SPEC [METADATA]]: the file of a key.
+# Git. key REPO NAME [SPEC [METADATA]]: writes the file of a key.
 key() {
     mkdir -p "$git/$1"
     cat >"$git/$1/$2.yaml" <<END
@@ -98,7 +98,7 @@ spec: {org: acme, ${3:-roles: [viewer]}}
 END
 }
 commits=0
-# commit REPO: what is in the folder becomes the newest revision.
+# commit REPO: makes the folder's content the newest revision.
 commit() {
     commits=$((commits + 1))
     local archive=$1-$commits.tar.gz sum
@@ -112,7 +112,7 @@ commit() {
 cksum_of() {
     if command -v sha256sum >/dev/null; then sha256sum "$1"; else shasum -a 256 "$1"; fi | cut -d ' ' -f 1
 }
-# follow REPO [SPEC]: Flux applies the folder from now on, with this besides.
+# follow REPO [SPEC]: makes Flux apply the folder, with this addition to the spec.
 follow() {
     kubectl apply -f - >/dev/null <<END
 apiVersion: source.toolkit.fluxcd.io/v1
@@ -128,21 +128,21 @@ spec: {interval: ${every:-${interval}s}, retryInterval: ${interval}s, timeout: 1
 END
     commit "$1"
 }
-# leave REPO: Flux looks at it no more.
+# leave REPO: makes Flux ignore the folder.
 leave() { kubectl patch kustomization "$1" --type=merge -p '{"spec":{"suspend":true}}' >/dev/null; }
 applied() { [ "$(field kustomization "$1" '{.status.lastAppliedRevision}')" = "main@sha1:$commits" ] && health "$1" True; }
 attempted() { [ "$(field kustomization "$1" '{.status.lastAttemptedRevision}')" = "main@sha1:$commits" ]; }
 health() { [ "$(field kustomization "$1" '{.status.conditions[?(@.type=="Ready")].status}')" = "$2" ]; }
-said() { field kustomization "$1" '{.status.conditions[?(@.type=="Ready")].message}'; }
-says() { said "$1" | grep -qiF -- "$2"; }
+ready_message() { field kustomization "$1" '{.status.conditions[?(@.type=="Ready")].message}'; }
+message_has() { ready_message "$1" | grep -qiF -- "$2"; }
 looks() {
     jq -rR --arg name "$1" 'fromjson? | select(.Kustomization.name == $name and
         (.msg | test("^Reconciliation (finished|failed)"))) | 1' "$log" | wc -l
 }
 more_looks() { [ "$(looks "$1")" -ge "$2" ]; }
-# later REPO: after three more whole intervals; the look that runs now is one more.
+# later REPO: waits for three more whole intervals, and for the reconcile that runs now.
 later() { need more_looks "$1" $(($(looks "$1") + 4)); }
-# changes KIND/NAME: how often Flux found that the object is not as it is in Git.
+# changes KIND/NAME: the number of times that Flux found a difference between the object and Git.
 changes() { grep -c "\"$1\":\"configured\"" "$log" || :; }
 
 start_operator() {

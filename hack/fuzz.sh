@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Feeds what callers send and what is stored with random bytes: FUZZ_SECONDS for each target. Needs a
-# nightly compiler and cargo-fuzz, which nothing else here needs.
+# Fuzzes requests and stored documents, each target for FUZZ_SECONDS. Needs a nightly compiler and
+# cargo-fuzz, unlike all other scripts.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -18,7 +18,7 @@ cargo fuzz --version >/dev/null 2>&1 ||
 command -v c++ >/dev/null ||
     fail "a C++ compiler (c++), for libFuzzer" "apt install g++ or dnf install gcc-c++"
 
-# What is found beside the corpus stays out of git, in fuzz/found.
+# New inputs go to fuzz/found, which git ignores.
 for target in line object plan record request secret token; do
     mkdir -p "fuzz/found/$target"
     cargo "+$toolchain" fuzz run "$target" "fuzz/found/$target" "fuzz/corpus/$target" -- \

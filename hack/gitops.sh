@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# What Argo CD and Flux see of ApiKeys and Organizations.
+# Tests and generates what Argo CD and Flux use for ApiKeys and Organizations.
 #
-#   gitops.sh                 tests that need Lua, on the files and on a control plane
-#   gitops.sh --if-installed  the same on the files alone; leaves it out, and says so, without Lua
+#   gitops.sh                 runs the tests that need Lua, on the files and on a control plane
+#   gitops.sh --if-installed  runs only those on the files; skips them with a message without Lua
 #   gitops.sh --write         writes the test data of gitops/argocd anew, from live objects
 #   gitops.sh --argocd-cm     prints examples/gitops/argocd/argocd-cm.yaml from gitops/argocd
 set -euo pipefail
@@ -28,14 +28,14 @@ tests() {
     NEED_LUA=1 cargo test --quiet --locked --test acceptance -- "$@"
 }
 
-# A file as a block of YAML, this many spaces deep.
+# Prints a file as a block of YAML with this indentation.
 block() { sed -e "s/^/$(printf '%*s' "$1" '')/" -e 's/ *$//' "$2"; }
 
 argocd_cm() {
     local action kind=$scripts/ApiKey
     cat <<END
-# What Argo CD has to know of the two kinds, until it knows by itself. Written from gitops/argocd by
-# \`hack/gitops.sh --argocd-cm\`. Merge it into the ConfigMap that you have:
+# The configuration of Argo CD for the two kinds, until Argo CD has it built in. Generated from gitops/argocd by
+# \`hack/gitops.sh --argocd-cm\`. Merge it into your ConfigMap:
 #
 #   kubectl patch configmap argocd-cm -n argocd --patch-file examples/gitops/argocd/argocd-cm.yaml
 apiVersion: v1

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# The chart for those who use kubectl alone: one file, without what is of Helm.
+# Prints the chart as one file for kubectl, without Helm's labels.
 #
-#   install-yaml.sh [HELM OPTION...]  the file, on standard output
-#   install-yaml.sh --check           on a control plane, it makes what Helm makes; started by
+#   install-yaml.sh [HELM OPTION...]  writes the file to standard output
+#   install-yaml.sh --check           checks on a control plane that it creates the same objects as Helm; started by
 #                                     `make chart`, as: controlplane exec -- hack/install-yaml.sh --check
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -29,7 +29,7 @@ END
 
 write() {
     cat <<END
-# apikey-operator $(sed -n 's/^appVersion: "\(.*\)"$/\1/p' "$chart/Chart.yaml"), with default values. Apply it by server-side apply; again, to upgrade:
+# apikey-operator $(sed -n 's/^appVersion: "\(.*\)"$/\1/p' "$chart/Chart.yaml"), with default values. Apply it with server-side apply. To upgrade, apply it again:
 #
 #   kubectl apply --server-side -f install.yaml
 #
@@ -42,7 +42,7 @@ END
         sed -e '/^ *helm\.sh\/chart: /d' -e '/^ *app\.kubernetes\.io\/managed-by: Helm$/d' -e '/^# Source: /d'
 }
 
-# Live objects of the file $1, without what differs each time or is of Helm.
+# Prints the live objects of the file $1, without varying fields and Helm's labels.
 live() {
     kubectl get --filename "$1" --output json | jq --sort-keys '
         .items
@@ -62,34 +62,34 @@ check() {
     mkdir "$work"
     write >"$work/install.yaml"
     if grep -n 'helm\|Helm' "$work/install.yaml"; then
-        echo "install.yaml speaks of Helm" >&2
+        echo "install.yaml mentions Helm" >&2
         return 1
     fi
     kubectl apply --server-side --filename "$work/install.yaml" >/dev/null
     live "$work/install.yaml" >"$work/by-kubectl"
-    # The definitions stay: removing them takes a while on a slow machine.
+    # The definitions stay, because their removal takes long on a slow machine.
     kubectl get --filename "$work/install.yaml" --output json |
         jq '.items |= map(select(.kind != "Namespace" and .kind != "CustomResourceDefinition"))' |
         kubectl delete --timeout=60s --filename - >/dev/null
     helm install "$release" "$chart" --namespace "$release" --take-ownership >/dev/null
     live "$work/install.yaml" >"$work/by-helm"
     diff -u "$work/by-helm" "$work/by-kubectl" || {
-        echo "install.yaml makes something else than the chart" >&2
+        echo "install.yaml creates other objects than the chart" >&2
         return 1
     }
     helm get manifest "$release" --namespace "$release" | grep -c '^kind: ' >"$work/objects"
     [ "$(($(cat "$work/objects") + 1))" -eq "$(jq length "$work/by-kubectl")" ] || {
-        echo "install.yaml has not as many objects as the chart" >&2
+        echo "install.yaml and the chart have different numbers of objects" >&2
         return 1
     }
     helm uninstall "$release" --namespace "$release" --wait >/dev/null
-    echo "install.yaml makes the $(cat "$work/objects") objects that Helm makes, and their namespace"
+    echo "install.yaml creates the same $(cat "$work/objects") objects as Helm, and their namespace"
 }
 
 case ${1:-} in
 --check)
     [ -n "${CONTROLPLANE_DIR:-}" ] || {
-        echo "the check runs on a control plane of its own: make chart" >&2
+        echo "the check runs on its own control plane: make chart" >&2
         exit 2
     }
     check

@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# What a release of the kubectl plugin needs for krew.
+# Creates the archives and the krew manifest for a release of the kubectl plugin.
 #
-#   krew.sh archive BINARY DIR [OS-ARCH]  an archive of the plugin in DIR, by default for this platform
-#   krew.sh [--partial] VERSION DIR       the manifest for the archives in DIR, on standard output;
-#                                         --partial: without the platforms that have no archive
+#   krew.sh archive BINARY DIR [OS-ARCH]  writes an archive of the plugin to DIR; the default is this platform
+#   krew.sh [--partial] VERSION DIR       writes the manifest for the archives in DIR to standard output;
+#                                         --partial leaves out platforms without an archive
 #
-# BASE_URL is where the archives will be found, HOMEPAGE that of the project.
+# BASE_URL is the address of the archives, and HOMEPAGE is that of the project.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -21,7 +21,7 @@ platform() {
     case $(uname -m) in
     x86_64 | amd64) arch=amd64 ;;
     aarch64 | arm64) arch=arm64 ;;
-    *) fail "no name for this machine: $(uname -m)" ;;
+    *) fail "unknown architecture: $(uname -m)" ;;
     esac
     printf '%s-%s' "$os" "$arch"
 }
@@ -44,7 +44,7 @@ archive() {
 
 manifest() {
     local partial=$1 version=${2#v} folder=$3 name file text found=0
-    [[ $version =~ ^[0-9]+\.[0-9]+\.[0-9]+(-[0-9A-Za-z.-]+)?$ ]] || fail "no version: $2"
+    [[ $version =~ ^[0-9]+\.[0-9]+\.[0-9]+(-[0-9A-Za-z.-]+)?$ ]] || fail "not a version: $2"
     : "${BASE_URL:?where the archives will be found, for example https://example.com/releases/v$version}"
     : "${HOMEPAGE:?address of the page of the project}"
     text=$(<hack/krew/apikey.yaml)
@@ -61,7 +61,7 @@ manifest() {
         fi
     done < <(sed -n 's/^ *sha256: @\(.*\)@$/\1/p' hack/krew/apikey.yaml)
     [ "$found" -gt 0 ] || fail "$folder has no archive: krew.sh archive BINARY $folder"
-    # A platform without its sum is left out.
+    # Leave out platforms without a checksum.
     awk '
         /^    - selector:/ { if (keep) printf "%s", block; block = ""; keep = 1; inside = 1 }
         inside { block = block $0 "\n"; if (/sha256: @/) keep = 0; next }

@@ -1,8 +1,8 @@
 # shellcheck shell=bash
-# What several scripts here do.
+# Functions that several scripts share.
 
-# need_all TARGET LACKING [--if-installed]: ends the script if something is lacking, each on a line; well
-# with --if-installed, and badly without.
+# need_all TARGET LACKING [--if-installed]: ends the script if LACKING has lines. Each line names a missing program.
+# The exit code is 0 with --if-installed, and 2 otherwise.
 need_all() {
     [ -n "$2" ] || return 0
     if [ "${3:-}" = --if-installed ]; then
@@ -13,7 +13,7 @@ need_all() {
     exit 2
 }
 
-# A port that nobody listens on, below those that the system chooses.
+# A free port below the range from which the system chooses.
 free_port() {
     local port
     while :; do
@@ -23,7 +23,7 @@ free_port() {
     echo "$port"
 }
 
-# show_ends LINES FILE...: the ends of logs that have any, on standard error.
+# show_ends LINES FILE...: prints the ends of nonempty logs to standard error.
 show_ends() {
     local lines=$1 file
     shift
@@ -34,9 +34,9 @@ show_ends() {
     done
 }
 
-# Processes that were started, by pid.
+# The pids of started processes.
 running=()
-# Ends them.
+# Ends these processes.
 stop() {
     local pid
     for pid in "${running[@]}"; do

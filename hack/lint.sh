@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Formatting, clippy, the chart, and the scripts if shellcheck is installed.
+# Checks formatting, clippy and the chart, and the scripts if shellcheck is installed.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 PATH=$(tests/controlplane/build.sh --print-dir):$PATH

@@ -1,18 +1,18 @@
 #!/usr/bin/env bash
-# What linters of others say of YAML, of the rendered chart and of Dockerfiles.
+# Runs linters on YAML, the rendered chart and Dockerfiles.
 #
-#   manifests.sh                 all of it; fails if something that it needs is missing
-#   manifests.sh --if-installed  leaves everything out, and says so, if something is missing
+#   manifests.sh                 runs everything; fails if a required program is missing
+#   manifests.sh --if-installed  skips everything with a message if a required program is missing
 #
-# The linters go into a folder of the user's cache, at the versions of tests/manifests. That Helm and
-# the API server take the chart is tested by chart.sh.
+# Installs the linters into a folder of the user's cache, with the versions of tests/manifests. chart.sh tests
+# that Helm and the API server accept the chart.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 . hack/lib.sh
 PATH=$(tests/controlplane/build.sh --print-dir):$PATH
 
 readonly chart=charts/apikey-operator requirements=tests/manifests/requirements.txt
-# Kinds of others, of which kubernetes-validate has no schema.
+# Kinds of other projects, for which kubernetes-validate has no schema.
 readonly foreign='Certificate|HTTPRoute|PodMonitor|ServiceMonitor|PrometheusRule'
 cache=${XDG_CACHE_HOME:-$HOME/.cache}/apikey-operator/manifests/$(cksum <"$requirements" | tr ' ' -)
 bin=$cache/venv/bin
@@ -23,7 +23,7 @@ missing() {
     command -v helm >/dev/null || echo "helm: make controlplane"
 }
 
-# Installs the linters, once for each set of versions.
+# Installs the linters once for each set of versions.
 install_linters() {
     [ ! -e "$cache/complete" ] || return 0
     rm -rf "$cache"
@@ -33,17 +33,17 @@ install_linters() {
     touch "$cache/complete"
 }
 
-# check TEXT COMMAND...: the command succeeds; what it says is shown if it does not.
+# check TEXT COMMAND...: checks that the command succeeds. Otherwise shows its output.
 check() {
     local text=$1
     shift
-    if "$@" >"$work/said" 2>&1; then
+    if "$@" >"$work/output" 2>&1; then
         passed=$((passed + 1))
         printf '✓ %s\n' "$text"
     else
         failed=$((failed + 1))
         printf '✗ %s\n' "$text"
-        cat "$work/said"
+        cat "$work/output"
     fi
 }
 
@@ -57,13 +57,13 @@ render() {
         --values "$2" --set metrics.podMonitor.enabled=true,metrics.serviceMonitor.enabled=true \
         --set metrics.prometheusRule.enabled=true,metrics.dashboard.enabled=true
 }
-# valid VERSION FILE: by the schemas of that Kubernetes, without fields that it does not know.
+# valid VERSION FILE: checks the file with the schemas of that Kubernetes, and refuses unknown fields.
 valid() {
     "$bin/kubernetes-validate" --strict --quiet --kubernetes-version "$1" "$2" >"$work/valid" 2>&1 || {
         cat "$work/valid"
         return 1
     }
-    # A kind without a schema is a warning, and would hide a misspelt one.
+    # A kind without a schema causes only a warning, which would hide a misspelt kind.
     ! grep -vE "^WARN .* for kind ($foreign) with" "$work/valid"
 }
 hardened() {
@@ -87,17 +87,17 @@ failed=0
 
 documented() { grep -qF "$(oldest_kubernetes) to $(newest_kubernetes)" docs/support.md; }
 check "docs/support.md names the oldest and the newest Kubernetes" documented
-check "yamllint finds nothing wrong in YAML" "$bin/yamllint" --strict .
+check "yamllint finds no problem in YAML" "$bin/yamllint" --strict .
 for values in "$chart"/ci/*-values.yaml; do
     set=$(basename "$values" -values.yaml)
     for version in "$(oldest_kubernetes)" "$(newest_kubernetes)"; do
         render "$version" "$values" >"$work/$set.yaml"
         check "$set: what the chart renders is valid in Kubernetes $version" valid "$version" "$work/$set.yaml"
     done
-    check "$set: checkov finds nothing that has no waiver" hardened "$work/$set.yaml"
+    check "$set: checkov finds no problem without a waiver" hardened "$work/$set.yaml"
 done
 while read -r file; do
-    check "hadolint finds nothing wrong in $file" "$bin/hadolint" "$file"
+    check "hadolint finds no problem in $file" "$bin/hadolint" "$file"
 done < <(find . \( -name target -o -name .git \) -prune -o -name 'Dockerfile*' -type f -print)
 
 printf '%d passed, %d failed\n' "$passed" "$failed"

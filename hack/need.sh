@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Checks that this machine has what the build needs. The control plane's build (Go) checks for itself.
+# Checks that this machine has the tools of the build. The build of the control plane checks for Go itself.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -11,7 +11,7 @@ fail() {
 rust=$(sed -n 's/^channel = "\(.*\)"$/\1/p' rust-toolchain.toml)
 command -v cargo >/dev/null ||
     fail "Rust $rust" "install rustup from https://rustup.rs; it takes the version from rust-toolchain.toml"
-# Its messages stay visible: rustup may download that version now.
+# The messages stay visible, because rustup may download that version now.
 found=$(cargo --version) ||
     fail "Rust $rust" "rustup toolchain install $rust --component clippy,rustfmt"
 case $found in
@@ -19,7 +19,7 @@ case $found in
 *) fail "Rust $rust (cargo says: $found)" "install rustup from https://rustup.rs, or Rust $rust by other means" ;;
 esac
 for tool in curl jq; do
-    command -v "$tool" >/dev/null || fail "$tool, for tests and demo" "apt install $tool, dnf install $tool, or brew install $tool"
+    command -v "$tool" >/dev/null || fail "$tool, which tests and demo need" "apt install $tool, dnf install $tool, or brew install $tool"
 done
 compiler=${CC:-cc}
 command -v "${compiler%% *}" >/dev/null ||

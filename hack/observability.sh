@@ -1,16 +1,16 @@
 #!/usr/bin/env bash
-# Prometheus reads what this project has for it: promtool checks and tests the alerts, as they are and
-# as the chart renders them, and the metrics of a running controller and token server; then a
-# Prometheus scrapes both, and is asked everything that the dashboard asks.
+# Checks alerts, metrics and dashboard with Prometheus. promtool checks and tests the alerts, both the files and
+# the rendered ones, and the metrics of a running controller and token server. Then a Prometheus scrapes both,
+# and the script runs every query of the dashboard.
 #
-#   observability.sh                 all of it; fails if something that it needs is missing
-#   observability.sh --if-installed  leaves everything out, and says so, if something is missing
+#   observability.sh                 runs everything; fails if a required program is missing
+#   observability.sh --if-installed  skips everything with a message if a required program is missing
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 . hack/lib.sh
 
 readonly namespace=apikey-operator chart=charts/apikey-operator
-readonly limit=60 # seconds that anything may take to come about
+readonly limit=60 # seconds for each wait
 
 missing() {
     local tool
@@ -31,22 +31,22 @@ outside() {
 passed=0
 failed=0
 
-# check TEXT COMMAND...: the command succeeds; what it says is shown if it does not.
+# check TEXT COMMAND...: checks that the command succeeds. Otherwise shows its output.
 check() {
     local text=$1
     shift
-    # Not in a condition, in which set -e has no effect.
+    # Not in a condition, because set -e has no effect there.
     (
         trap - EXIT
         "$@"
-    ) >"$work/said" 2>&1 &
+    ) >"$work/output" 2>&1 &
     if wait $!; then
         passed=$((passed + 1))
         printf '✓ %s\n' "$text"
     else
         failed=$((failed + 1))
         printf '✗ %s\n' "$text"
-        tail -n 40 "$work/said"
+        tail -n 40 "$work/output"
     fi
 }
 
@@ -109,13 +109,13 @@ dashboard_of_the_chart() {
     cmp <(jq -S . "$work/dashboard.json") <(jq -S . "$chart/files/dashboard.json")
 }
 
-# promtool knows the classic text format only.
+# promtool supports only the classic text format.
 metrics_of() {
     curl --silent --fail --header "Accept: text/plain" "http://127.0.0.1:$1/metrics" >"$work/metrics"
     promtool check metrics <"$work/metrics"
 }
 
-# Asks Prometheus, and fails if it does not understand.
+# Sends a query to Prometheus, and fails if the query is invalid.
 ask() {
     curl --silent --fail-with-body --data-urlencode "query=$1" "http://127.0.0.1:$prometheus/api/v1/query"
 }
@@ -124,8 +124,8 @@ scraped() {
         [ "$(ask 'sum(apikey_tokens_issued_total)' | jq -r '.data.result[0].value[1]')" != null ] &&
         [ "$(ask 'count(sum_over_time(up[1m]) > 4)' | jq -r '.data.result[0].value[1]')" = 2 ]
 }
-# Every query of the dashboard is understood, and has an answer unless it is about failures, of which
-# there were none.
+# Checks that every query of the dashboard is valid and has an answer. Queries about failures may have none,
+# because there were no failures.
 dashboard_queries() {
     local query unanswered=0 empty=0 count=0
     jq -r '.. | .expr? // empty | @base64' "$chart/files/dashboard.json" >"$work/queries"
@@ -171,7 +171,7 @@ operator() {
 }
 ready() { curl --silent --fail --output /dev/null "http://127.0.0.1:$1/readyz"; }
 delivered() { kubectl get secret "$1" -o go-template='{{.data.secret | base64decode}}'; }
-# token NAME: by the secret on standard input.
+# token NAME: requests a token with the secret on standard input.
 token() {
     curl --silent --fail --output /dev/null --data-urlencode secret@- --data-urlencode "name=$1" \
         "http://127.0.0.1:$listen/auth/v1/api-key/token"
@@ -194,12 +194,12 @@ inside() {
     trap 'exit 143' TERM HUP
 
     check "the alerts are rules of Prometheus" promtool check rules "$chart/files/alerts.yaml"
-    check "each alert fires when it should, and not before" \
+    check "each alert fires at the right time, and not before" \
         promtool test rules tests/observability/alerts_test.yaml
-    check "so do those that the chart renders" rendered_rules
+    check "the rendered alerts do so too" rendered_rules
     check "values of the chart change and leave out alerts" changed_rules
     check "a misspelt alert in the values is refused" misspelt_alert
-    check "the chart with everything for Prometheus is sound" all_templates
+    check "the chart with all objects for Prometheus is valid" all_templates
     check "the ConfigMap has the dashboard" dashboard_of_the_chart
 
     helm install "$namespace" "$chart" --namespace "$namespace" --create-namespace >/dev/null
@@ -225,17 +225,17 @@ spec:
   rotation: {everyDays: 5}
 EOF
     kubectl wait --for=condition=Ready apikey/ci-upload apikey/nightly --timeout="${limit}s" >/dev/null
-    within "there are tokens" knows ci-upload
-    within "there are tokens" knows nightly
-    # Used after it is replaced.
+    within "the token server issues tokens" knows ci-upload
+    within "the token server issues tokens" knows nightly
+    # Use the secret after its replacement.
     old=$(delivered nightly)
     kubectl annotate apikey nightly apikey-operator.dev/rotate-requested-at=1 >/dev/null
-    within "a secret is replaced" replaced
-    within "the token server knows" knows nightly
+    within "the operator replaces a secret" replaced
+    within "the token server accepts the new secret" knows nightly
     printf %s "$old" | token nightly
     wrong 0
-    check "promtool finds nothing wrong with the metrics of the controller" metrics_of "$controller"
-    check "promtool finds nothing wrong with the metrics of the token server" metrics_of "$tokens"
+    check "promtool finds no problem with the metrics of the controller" metrics_of "$controller"
+    check "promtool finds no problem with the metrics of the token server" metrics_of "$tokens"
 
     cat >"$work/prometheus.yml" <<EOF
 global: {scrape_interval: 1s, evaluation_interval: 1s}
@@ -249,15 +249,15 @@ EOF
         --web.listen-address="127.0.0.1:$prometheus" >"$work/prometheus.log" 2>&1 &
     running+=($!)
     within "Prometheus has scraped both" scraped
-    # So that rates have something to tell of.
+    # Requests for the rates of the dashboard.
     for n in 1 2 3 4; do
         knows ci-upload
         wrong "$n"
         sleep 1
     done
-    check "Prometheus understands every query of the dashboard, and has answers" dashboard_queries
-    grep '^  ' "$work/said" || :
-    check "Prometheus evaluates every alert, and none is on" alerts_healthy
+    check "Prometheus accepts and answers every query of the dashboard" dashboard_queries
+    grep '^  ' "$work/output" || :
+    check "Prometheus evaluates every alert, and none fires" alerts_healthy
 
     printf '%d passed, %d failed\n' "$passed" "$failed"
     [ "$failed" -eq 0 ]

@@ -1,19 +1,19 @@
 #!/usr/bin/env bash
-# Runs the operator from this checkout in the foreground, until Ctrl-C.
+# Runs the operator from this checkout in the foreground until Ctrl-C.
 #
-#   run.sh                    on a control plane of its own, with the chart's ServiceAccount
+#   run.sh                    on its own control plane, with the chart's ServiceAccount
 #   run.sh --kubeconfig FILE  on the cluster of FILE, with the permissions of FILE
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 readonly namespace=apikey-operator
 target=$(cd "${CARGO_TARGET_DIR:-target}" && pwd)/debug
 
-say() { printf '%s\n' "$*" >&2; }
+message() { printf '%s\n' "$*" >&2; }
 
 case "${1:-}" in
 '') exec "$target/controlplane" exec -- "${BASH_SOURCE[0]}" --inside ;;
 --inside)
-    say "Installing the chart"
+    message "Installing the chart"
     helm install "$namespace" charts/apikey-operator \
         --namespace "$namespace" --create-namespace --wait \
         --set controller.replicas=0 --set tokenServer.replicas=0 >/dev/null
@@ -29,11 +29,11 @@ case "${1:-}" in
     KUBECONFIG=$(cd "$(dirname "$2")" && pwd)/$(basename "$2")
     export KUBECONFIG
     operator=$KUBECONFIG
-    # A kubectl of one's own comes first: it may suit the cluster better.
+    # Prefer the user's kubectl, because its version may match the cluster better.
     PATH=$PATH:$(tests/controlplane/build.sh --print-dir)
     command -v kubectl >/dev/null || {
-        say "missing: kubectl"
-        say "  fix: install it, or build one with make controlplane"
+        message "missing: kubectl"
+        message "  fix: install it, or build one with make controlplane"
         exit 2
     }
     kubectl apply --server-side -f crds/ >&2
@@ -41,7 +41,7 @@ case "${1:-}" in
     path=
     ;;
 *)
-    say "usage: run.sh [--kubeconfig FILE]"
+    message "usage: run.sh [--kubeconfig FILE]"
     exit 2
     ;;
 esac

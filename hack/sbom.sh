@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Software bill of materials of the binaries, as CycloneDX JSON, in dist/. Installs cargo-cyclonedx outside
-# the checkout if it is missing.
+# Writes the software bill of materials of the binaries to dist/, as CycloneDX JSON. Installs cargo-cyclonedx
+# outside the checkout if it is missing.
 #
 #   sbom.sh [TARGET TRIPLE]   default: x86_64-unknown-linux-gnu
 set -euo pipefail
@@ -19,7 +19,7 @@ mkdir -p dist
 # The tool writes beside each manifest of the workspace.
 trap 'rm -f sbom-of-*.json crates/*/sbom-of-*.json tests/*/sbom-of-*.json xtask/sbom-of-*.json' EXIT
 cargo cyclonedx --format json --spec-version 1.5 --target "$triple" --no-build-deps --override-filename sbom-of-this
-# Of both programs. The same for the same revision: without time, number and the folder of the checkout.
+# Merge the files of both programs. Remove time, serial number and checkout folder, so that the output is reproducible.
 jq --slurp --arg here "path+file://$PWD" '
     .[1] as $plugin
     | .[0]

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Builds binaries that need nothing of the system they run on, for images and for the plugin's
-# archives. The last line on standard output is their folder.
+# Builds static binaries for images and for the plugin's archives. The last line on standard output is their
+# folder.
 #
 #   static.sh [--target TRIPLE] [PACKAGE...]   default: this machine's, operator and plugin
 set -euo pipefail
@@ -25,7 +25,7 @@ esac
 if [ "$triple" != "$host" ]; then
     compiler=${triple/-unknown/}-gcc
     command -v "$compiler" >/dev/null ||
-        fail "$compiler, to build for $triple" "apt install gcc-$(tr _ - <<<"${compiler%-gcc}"), which brings its C library"
+        fail "$compiler, which builds for $triple" "apt install gcc-$(tr _ - <<<"${compiler%-gcc}"), which brings its C library"
     linker=CARGO_TARGET_$(tr 'a-z-' 'A-Z_' <<<"$triple")_LINKER
     export "$linker=$compiler"
 fi
@@ -35,7 +35,7 @@ printf 'int main(void) { return 0; }\n' | "${compiler:-${CC:-cc}}" -static -x c 
 [ $# -gt 0 ] || set -- apikey-operator kubectl-apikey
 packages=()
 for package in "$@"; do packages+=(--package "$package"); done
-# Flags of the target alone: build scripts and macros are made for this machine.
+# These flags apply only to the target. Build scripts and macros are built for this machine.
 flags=CARGO_TARGET_$(tr 'a-z-' 'A-Z_' <<<"$triple")_RUSTFLAGS
 export "$flags=-C target-feature=+crt-static ${RUSTFLAGS:-}"
 unset RUSTFLAGS

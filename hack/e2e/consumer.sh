@@ -1,8 +1,8 @@
 # shellcheck shell=bash
-# Pods that use a key as a tenant does: the delivered Secret is mounted, and tokens come from the
+# Pods that use a key like a tenant: they mount the delivered Secret, and request tokens from the
 # Service by its DNS name.
 
-# consumer NAME: a key and a pod that asks for tokens with it every 50 ms.
+# consumer NAME: creates a key and a pod that requests tokens with it every 50 ms.
 consumer() {
     kubectl apply --namespace "$consumers" --filename - <<END
 apiVersion: apikey-operator.dev/v1alpha1
@@ -29,16 +29,16 @@ spec:
   volumes: [{name: key, secret: {secretName: $1, defaultMode: 0440}}]
 END
 }
-# Lines of the pod of $1.
+# lines_of NAME: the log lines of the pod.
 lines_of() { kubectl logs --namespace "$consumers" "$1"; }
-# reported NAME MOMENT: the pod has printed numbers since.
+# reported NAME MOMENT: checks that the pod has printed counts since then.
 reported() { lines_of "$1" | jq -es --argjson moment "$2" 'any(.[]; .asked != null and .at > $moment)'; }
 answered() { lines_of "$1" | jq -es 'any(.[]; .answered > 0)'; }
 
 start_consumer() {
     step "A consumer"
     quietly "namespace $consumers" kubectl create namespace "$consumers"
-    quietly "it is restricted" kubectl label namespace "$consumers" pod-security.kubernetes.io/enforce=restricted
+    quietly "label for the restricted Pod Security Standard" kubectl label namespace "$consumers" pod-security.kubernetes.io/enforce=restricted
     quietly "Organization e2e" kubectl apply --filename - <<END
 apiVersion: apikey-operator.dev/v1alpha1
 kind: Organization
@@ -54,12 +54,12 @@ END
         --output jsonpath='{.data.token-url}' | base64 -d)"
 }
 
-# undisturbed TEXT SINCE: from SINCE (milliseconds) until now, no request of the pod "steady" was
-# refused or lost.
+# undisturbed TEXT SINCE: checks that no request of the pod "steady" was refused or lost from SINCE
+# (milliseconds) until now.
 undisturbed() {
     local text=$1 since=$2 until numbers
     until=$(now)
-    within 30 "numbers of the consumer" reported steady "$until"
+    within 30 "the consumer prints counts" reported steady "$until"
     lines_of steady >"$work/lines"
     numbers=$(jq -rs --argjson since "$since" --argjson until "$until" '
         map(select(.asked != null and .at > $since)) as $all

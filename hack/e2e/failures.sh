@@ -1,10 +1,10 @@
 # shellcheck shell=bash
-# Pods that go.
+# Deleted pods.
 
 holder() {
     kubectl get lease apikey-operator-controller --namespace "$namespace" --output jsonpath='{.spec.holderIdentity}'
 }
-# Pod of the leader: its identity begins with the name of the pod.
+# The pod of the leader. The leader's identity starts with the name of the pod.
 leader() {
     local holder
     holder=$(holder)
@@ -25,21 +25,21 @@ takeover() {
     quietly "$pod is deleted" kubectl delete pod "$pod" --namespace "$namespace" --wait=false "$@"
     within 40 "another pod leads" other_leads "$before"
     note "$text: $(leader) leads after $(seconds_since "$since")"
-    quietly "a key is made" new_key "$key"
-    undisturbed "$text: a key that is made then is ready $(seconds_since "$since") after the deletion" "$since"
+    quietly "a key is created" new_key "$key"
+    undisturbed "$text: a new key is ready $(seconds_since "$since") after the deletion" "$since"
     quietly "the key goes" kubectl delete apikey "$key" --namespace "$consumers"
 }
 
 delete_leader() {
-    step "The leader's pod is deleted"
-    takeover "gently"
+    step "Delete the leader's pod"
+    takeover "graceful"
     all_available
-    takeover "by force" --grace-period=0 --force
+    takeover "forced" --grace-period=0 --force
     all_available
 }
 
 delete_token_servers() {
-    step "Token servers are deleted one by one"
+    step "Delete the token servers one by one"
     local since pod
     since=$(now)
     for pod in $(pods | jq -r '.items[].metadata
@@ -47,17 +47,17 @@ delete_token_servers() {
         quietly "$pod is deleted" kubectl delete pod "$pod" --namespace "$namespace" --timeout=60s
         all_available
     done
-    undisturbed "both were replaced after $(seconds_since "$since")" "$since"
+    undisturbed "both are replaced after $(seconds_since "$since")" "$since"
 }
 
 no_controller() {
     [ -z "$(kubectl get pods --namespace "$namespace" --output name --selector app.kubernetes.io/component=controller)" ]
 }
 refused() { lines_of "$1" | jq -es 'any(.[]; .refused > 0)'; }
-verifiers() {
+records() {
     kubectl get secrets --namespace "$namespace" --field-selector type=apikey-operator.dev/verifier --output name | wc -l
 }
-verifiers_are() { [ "$(verifiers)" -eq "$1" ]; }
+records_are() { [ "$(records)" -eq "$1" ]; }
 
 stop_controllers() {
     step "No controller runs"
@@ -65,7 +65,7 @@ stop_controllers() {
     quietly "a second consumer" consumer doomed
     quietly "its key is ready" kubectl wait --namespace "$consumers" --for=condition=Ready apikey/doomed --timeout=60s
     within 60 "it gets tokens" answered doomed
-    before=$(verifiers)
+    before=$(records)
     quietly "scaled to 0" kubectl scale "deployment/$release" --namespace "$namespace" --replicas=0
     within 60 "the controllers are gone" no_controller
     since=$(now)
@@ -80,7 +80,7 @@ stop_controllers() {
     undisturbed "the other key gets tokens" "$since"
     quietly "scaled to 2" kubectl scale "deployment/$release" --namespace "$namespace" --replicas=2
     since=$(now)
-    within 60 "the verifier of the deleted key goes" verifiers_are $((before - 1))
-    passed "controllers are back: the verifier of the deleted key is gone after $(seconds_since "$since")"
+    within 60 "the operator removes the credential record of the deleted key" records_are $((before - 1))
+    passed "the controllers run again: the credential record of the deleted key is gone after $(seconds_since "$since")"
     all_available
 }

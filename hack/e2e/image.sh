@@ -18,13 +18,13 @@ build_current() {
     passed "apikey-operator:$tag, $(du -h "$work/apikey-operator" | cut -f 1) of static binary, is on the nodes"
 }
 
-# Builds and loads that revision; its chart is then in $work/old.
+# Builds and loads that revision, and puts its chart into $work/old.
 build_old() {
     local folder short
     short=$(git rev-parse --short "$UPGRADE_FROM^{commit}")
     mkdir "$work/old"
     git archive "$short" | tar -x -C "$work/old"
-    # Built by the script of today: the old one may lack it.
+    # Use the present script, because the old revision may lack it.
     cp hack/static.sh "$work/old/hack/static.sh"
     folder=$(CARGO_TARGET_DIR=$(cd "${CARGO_TARGET_DIR:-target}" && pwd) "$work/old/hack/static.sh" apikey-operator | tail -n 1)
     cp "$folder/apikey-operator" "$work/old/apikey-operator"

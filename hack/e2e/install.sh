@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# helm install, and what the pods are.
+# helm install, and checks of the pods.
 
 # Options of helm for the image with tag $1.
 image_options() {
@@ -15,7 +15,7 @@ helm_release() {
 }
 make_namespace() {
     quietly "namespace $namespace" kubectl create namespace "$namespace"
-    quietly "it is restricted" kubectl label namespace "$namespace" pod-security.kubernetes.io/enforce=restricted
+    quietly "label for the restricted Pod Security Standard" kubectl label namespace "$namespace" pod-security.kubernetes.io/enforce=restricted
 }
 
 install_current() {
@@ -28,7 +28,7 @@ install_current() {
 }
 
 pods() { kubectl get pods --namespace "$namespace" --output json; }
-# all_pods TEXT FILTER: it holds for each pod.
+# all_pods TEXT FILTER: checks that the filter holds for each pod.
 all_pods() {
     pods >"$work/pods.json"
     jq -e "[.items[] | select(.metadata.deletionTimestamp == null)] | length == 4 and all(.[]; $2)" \
@@ -42,27 +42,27 @@ look_at_pods() {
     step "The pods"
     all_pods "two controllers and two token servers are Ready" \
         'any(.status.conditions[]; .type == "Ready" and .status == "True")'
-    all_pods "none was restarted" '.status.containerStatuses[0].restartCount == 0'
-    all_pods "each has to run as nonroot, with a read-only root, no capability and no new privileges" '
+    all_pods "no pod was restarted" '.status.containerStatuses[0].restartCount == 0'
+    all_pods "each must run as nonroot, with a read-only root, no capability and no new privileges" '
         .spec.securityContext.runAsNonRoot and .spec.securityContext.runAsUser == 65532
         and .spec.securityContext.seccompProfile.type == "RuntimeDefault"
         and (.spec.containers[0].securityContext
              | .readOnlyRootFilesystem and .allowPrivilegeEscalation == false and .capabilities.drop == ["ALL"])'
-    # Not every container runtime reports it.
+    # Some container runtimes do not report the user.
     if jq -e 'all(.items[]; .status.containerStatuses[0].user.linux != null)' "$work/pods.json" >/dev/null; then
-        all_pods "the kubelet says that each runs as 65532" '.status.containerStatuses[0].user.linux.uid == 65532'
+        all_pods "the kubelet reports that each runs as 65532" '.status.containerStatuses[0].user.linux.uid == 65532'
     else
         note "this container runtime does not report users"
     fi
-    local pod said
+    local pod output
     for pod in $(jq -r '.items[] | select(.metadata.deletionTimestamp == null).metadata.name' "$work/pods.json"); do
-        # The image has no shell: the operator's own command writes a file.
-        if said=$(kubectl exec --namespace "$namespace" "$pod" -- /apikey-operator crds --out /tmp/written 2>&1); then
+        # The image has no shell, so the operator's own command writes a file.
+        if output=$(kubectl exec --namespace "$namespace" "$pod" -- /apikey-operator crds --out /tmp/written 2>&1); then
             failed "$pod can write to its root"
         fi
-        [[ $said == *"Read-only file system"* ]] || failed "$pod: writing fails otherwise: $said"
+        [[ $output == *"Read-only file system"* ]] || failed "$pod: writing fails with another error: $output"
     done
     passed "none of them can write to its root: Read-only file system"
-    check "kubectl apikey check finds all well" "$work/kubectl-apikey" check --operator-namespace "$namespace" --wait 30s
+    check "kubectl apikey check finds no problem" "$work/kubectl-apikey" check --operator-namespace "$namespace" --wait 30s
     sed 's/^/  /' "$work/output"
 }

@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# helm uninstall, and what stays.
+# helm uninstall, and what it keeps.
 
 cluster_scoped() {
     kubectl get clusterroles,clusterrolebindings --selector "app.kubernetes.io/instance=$release" --output name
@@ -19,9 +19,9 @@ uninstall_all() {
     passed "the last pod is gone after $(seconds_since "$since")"
     rest=$(kubectl get all,configmaps,serviceaccounts,roles,rolebindings,poddisruptionbudgets \
         --namespace "$namespace" --output name | grep -v -e '/default$' -e '/kube-root-ca.crt$' || true)
-    [ -z "$rest$(cluster_scoped)" ] || failed "it leaves: $rest $(cluster_scoped)"
-    passed "no workload, account or role stays"
-    note "what stays:"
+    [ -z "$rest$(cluster_scoped)" ] || failed "helm uninstall leaves: $rest $(cluster_scoped)"
+    passed "no workload, account or role is left"
+    note "helm uninstall keeps:"
     note "  $(kubectl get crd --output name | grep -c '\.apikey-operator\.dev$') definitions, with $(kubectl get apikeys --all-namespaces --output name | wc -l) ApiKey and $(kubectl get organizations --output name | wc -l) Organization"
     kubectl get secrets --namespace "$namespace" --output json | jq -r '
         [.items[] | .type] | group_by(.)[] | "    \(length) Secrets of type \(.[0]) in the namespace of the operator"'

@@ -1,7 +1,7 @@
 # shellcheck shell=bash
-# Upgrades and restarts under a consumer that asks.
+# Upgrades and restarts while a consumer requests tokens.
 
-# Keys made before the upgrade.
+# The number of keys from before the upgrade.
 readonly old_keys=20
 
 install_old() {
@@ -14,7 +14,7 @@ install_old() {
         "$tag-$(git rev-parse --short "$UPGRADE_FROM^{commit}")" "${options[@]}"
 }
 
-# What must not change: of each key its id and revision, of each Secret its uid and a sum of its data.
+# The parts that must not change: id and revision of each key, uid and a checksum of the data of each Secret.
 fingerprints() {
     kubectl get apikeys --namespace "$consumers" --output json |
         jq -r '.items[] | "\(.metadata.name) \(.status.keyId) \(.status.revision)"'
@@ -41,14 +41,14 @@ upgrade_to_current() {
     since=$(now)
     quietly "helm upgrade" helm_release upgrade charts/apikey-operator "$tag"
     quietly "the new controller works" new_key after-upgrade
-    undisturbed "upgraded after $(seconds_since "$since")" "$since"
+    undisturbed "the upgrade took $(seconds_since "$since")" "$since"
     quietly "the key of the test goes" kubectl delete apikey after-upgrade --namespace "$consumers"
     within 30 "its Secret goes" secret_is_gone after-upgrade
     fingerprints >"$work/after"
-    check "$((old_keys + 1)) keys have their id, revision, Secret and value of before" diff "$work/before" "$work/after"
+    check "$((old_keys + 1)) keys keep their id, revision, Secret and value" diff "$work/before" "$work/after"
 }
 
-# new_key NAME: made, and ready.
+# new_key NAME: creates a key and waits until it is ready.
 new_key() {
     kubectl apply --namespace "$consumers" --filename - <<END
 apiVersion: apikey-operator.dev/v1alpha1

@@ -1,5 +1,5 @@
-// jose and openid-client against a live token server.
-// Prints a line per check, `ok TEXT` or `not ok TEXT`; started by hack/consumers.sh.
+// Checks a live token server with jose and openid-client.
+// Prints a line per check, `ok TEXT` or `not ok TEXT`; hack/consumers.sh starts it.
 
 import { readFileSync } from 'node:fs'
 import * as jose from 'jose'
@@ -60,14 +60,14 @@ await check('openid-client introspects nonsense as inactive', async () => {
   const seen = await openid.tokenIntrospection(config, 'nonsense')
   return seen.active === false
 })
-await check('openid-client is told that a scope is too wide', async () => {
+await check('openid-client gets the error for a scope that is too wide', async () => {
   try {
     await openid.clientCredentialsGrant(config, { scope: 'admin' })
   } catch (error) {
     return error instanceof openid.ResponseBodyError && error.error === 'invalid_scope'
   }
 })
-await check('openid-client is told that its secret is wrong', async () => {
+await check('openid-client gets the error for a wrong secret', async () => {
   const wrong = await discover('oauth2', openid.ClientSecretBasic('wrong'))
   try {
     await openid.clientCredentialsGrant(wrong)
@@ -88,17 +88,17 @@ await check('jose verifies the token', async () => {
   const { payload } = await jose.jwtVerify(token, keys, wanted)
   return JSON.stringify(payload.roles) === JSON.stringify(roles)
 })
-await check('jose takes it with a clock 4 s behind', async () => {
+await check('jose accepts the token with a clock 4 s behind', async () => {
   const currentDate = new Date((jose.decodeJwt(token).iat - 4) * 1000)
   return (await jose.jwtVerify(token, keys, { ...wanted, currentDate })).payload.iss === ISSUER
 })
-await check('jose refuses it with other claims', () => {
+await check('jose refuses the token with other claims', () => {
   const [head, , signature] = token.split('.')
   const claims = { ...jose.decodeJwt(token), roles: ['admin'] }
   const forged = [head, jose.base64url.encode(JSON.stringify(claims)), signature].join('.')
   return raises('ERR_JWS_SIGNATURE_VERIFICATION_FAILED', () => jose.jwtVerify(forged, keys, wanted))
 })
-await check('jose refuses it for another audience', () => {
+await check('jose refuses the token for another audience', () => {
   const other = { ...wanted, audience: 'other' }
   return raises('ERR_JWT_CLAIM_VALIDATION_FAILED', () => jose.jwtVerify(token, keys, other))
 })

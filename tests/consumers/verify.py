@@ -1,6 +1,6 @@
-"""PyJWT and Authlib against a live token server.
+"""Checks a live token server with PyJWT and Authlib.
 
-Prints a line per check, `ok TEXT` or `not ok TEXT`; started by hack/consumers.sh.
+Prints a line per check, `ok TEXT` or `not ok TEXT`; hack/consumers.sh starts it.
 """
 
 import datetime
@@ -29,7 +29,7 @@ def check(text, holds):
     global failures
     try:
         result = holds()
-    except Exception as error:  # whatever a client raises is a failed check
+    except Exception as error:  # any exception of a client is a failed check
         result, text = False, f"{text} ({type(error).__name__}: {error})"
     failures += not result
     print("ok" if result else "not ok", f"{ALGORITHM}: {text}", flush=True)
@@ -79,20 +79,20 @@ check("PyJWT verifies the token", lambda: decode(access_token)["roles"] == ROLES
 head, _, signature = access_token.split(".")
 _, other_claims, _ = token(scope="build-viewer")["access_token"].split(".")
 check(
-    "PyJWT refuses it with other claims",
+    "PyJWT refuses the token with other claims",
     lambda: raises(
         jwt.InvalidSignatureError,
         lambda: decode(".".join([head, other_claims, signature])),
     ),
 )
 check(
-    "PyJWT refuses it for another audience",
+    "PyJWT refuses the token for another audience",
     lambda: raises(
         jwt.InvalidAudienceError, lambda: decode(access_token, audience="other")
     ),
 )
 check(
-    "PyJWT refuses it as one of another algorithm",
+    "PyJWT refuses the token as one of another algorithm",
     lambda: raises(
         jwt.InvalidAlgorithmError, lambda: decode(access_token, algorithms=["HS256"])
     ),
@@ -101,7 +101,7 @@ check(
 
 
 def decode_behind(text, seconds, **more):
-    """PyJWT at a time that is so many seconds before the token was made."""
+    """Decodes with a clock that is this many seconds before the token's creation."""
     made = jwt.decode(text, options={"verify_signature": False})["iat"]
     with mock.patch("jwt.api_jwt.datetime", wraps=datetime.datetime) as clock:
         clock.now.return_value = datetime.datetime.fromtimestamp(
@@ -111,11 +111,11 @@ def decode_behind(text, seconds, **more):
 
 
 check(
-    "PyJWT without leeway refuses it with a clock 1 s behind, as it does everybody's",
+    "PyJWT without leeway refuses the token with a clock 1 s behind, as for any issuer",
     lambda: raises(jwt.ImmatureSignatureError, lambda: decode_behind(access_token, 1)),
 )
 check(
-    "PyJWT with a leeway takes it with a clock 4 s behind",
+    "PyJWT with a leeway accepts the token with a clock 4 s behind",
     lambda: decode_behind(access_token, 4, leeway=10)["roles"] == ROLES,
 )
 
@@ -126,7 +126,7 @@ check(
     lambda: joserfc_jwt.decode(access_token, keys, algorithms=[ALGORITHM]).claims["iss"]
     == ISSUER,
 )
-check("the key that signed says its algorithm", lambda: jwks["keys"][0]["alg"] == ALGORITHM)
+check("the signing key names its algorithm", lambda: jwks["keys"][0]["alg"] == ALGORITHM)
 
 
 class Validator(JWTBearerTokenValidator):
@@ -141,8 +141,8 @@ def rfc_9068():
     return True
 
 
-if ALGORITHM != "EdDSA":  # which this part of Authlib does not take from anybody
-    check("Authlib takes it as an access token of RFC 9068", rfc_9068)
+if ALGORITHM != "EdDSA":  # this part of Authlib does not support EdDSA
+    check("Authlib accepts the token as an access token of RFC 9068", rfc_9068)
 
 
 def introspect(text):

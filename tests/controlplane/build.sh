@@ -1,31 +1,30 @@
 #!/usr/bin/env bash
-# Brings together the control plane that the acceptance tests, the demo and `make run` use (etcd,
-# kube-apiserver, kube-controller-manager) and the tools that go with it (etcdctl, kubectl, helm,
-# age, age-keygen). What the machine has already is taken (KUBEBUILDER_ASSETS, or what setup-envtest
-# has downloaded); everything else is built from source, at the versions pinned in go.mod. The first
-# build takes minutes, every later call is instant.
+# Provides the control plane of the acceptance tests, the demo and `make run` (etcd, kube-apiserver,
+# kube-controller-manager) and its tools (etcdctl, kubectl, helm, age, age-keygen). Uses existing programs
+# (KUBEBUILDER_ASSETS, or the downloads of setup-envtest), and builds the others from source, with the
+# versions of go.mod. The first build takes minutes, and later calls return at once.
 #
-#   build.sh [TOOL...]         build what is missing of these; of all, if none is named
-#   build.sh --plan [TOOL...]  print where each would come from, and do nothing: lines of TOOL, one of
+#   build.sh [TOOL...]         build those of these tools that are missing; the default is all tools
+#   build.sh --plan [TOOL...]  only print the source of each tool: lines of TOOL, one of
 #                              prebuilt, built (by an earlier call) or build, the version, and the file
-#   build.sh --print-dir       print the folder of the binaries and do nothing else
+#   build.sh --print-dir       only print the folder of the binaries
 #
-# Exit codes: 0 the binaries are there, 1 the build failed, 2 wrong use or something this
-# machine lacks (the message says what and how to get it), 130/143 interrupted.
+# Exit codes: 0 the binaries exist, 1 the build failed, 2 wrong use or a missing program (the message names it
+# and the fix), 130/143 interrupted.
 set -euo pipefail
 
-readonly RECIPE=2 # raise it when the way of building changes, so that everybody rebuilds
+readonly RECIPE=2 # increment it if the build steps change, so that all machines rebuild
 readonly GO_NEEDED=1.26
-readonly DISK_LEAST_MB=800 # the binaries take 0.4 GB, twice that while they are built
+readonly DISK_LEAST_MB=800 # the binaries take 0.4 GB, and twice that during the build
 readonly ALL=(etcd etcdctl kube-apiserver kube-controller-manager kubectl helm age age-keygen)
 
-say() { printf '%s\n' "$*" >&2; }
-note() { say "controlplane: $*"; }
+message() { printf '%s\n' "$*" >&2; }
+note() { message "controlplane: $*"; }
 fail() {
     note "$1"
     shift
     local line
-    for line in "$@"; do say "  $line"; done
+    for line in "$@"; do message "  $line"; done
     exit 2
 }
 
@@ -39,7 +38,7 @@ package_of() {
     esac
 }
 
-# How `go build` names what it builds of that package.
+# The name of the executable that `go build` creates for that package.
 executable_of() {
     case $1 in
     etcd) echo server ;;
@@ -86,11 +85,11 @@ pinned_version() {
 }
 
 if [ -z "${XDG_CACHE_HOME:-}" ] && [ -z "${HOME:-}" ]; then
-    fail "neither HOME nor XDG_CACHE_HOME is set, so there is no place for the binaries" \
+    fail "neither HOME nor XDG_CACHE_HOME is set, so the folder for the binaries is unknown" \
         "fix: export XDG_CACHE_HOME=/some/folder"
 fi
 root=${XDG_CACHE_HOME:-${HOME:-}/.cache}/apikey-operator/controlplane
-# Each program in it is a link: to one in built/, or to where the prebuilt one is.
+# Each program in it is a link, either into built/ or to the prebuilt program.
 dir=$root/$version
 
 planning=
@@ -156,7 +155,7 @@ look() {
     [ ${#missing[@]} = 0 ]
 }
 
-# Links into place; a link is replaced in one step, so that another script never finds a gap.
+# Creates a link. It replaces an existing link in one step, so that it never misses for another script.
 link() {
     local target=$1 name=$2
     if [ "$(readlink "$dir/$name" 2>/dev/null)" = "$target" ]; then return 0; fi
@@ -182,7 +181,7 @@ finish() {
             note "Kubernetes is ${apiserver#v} here; this project is tested with ${version#v}"
         fi
     fi
-    if [ "$built" -gt 0 ]; then say "control plane $version is built: $dir"; else say "the control plane is in $dir"; fi
+    if [ "$built" -gt 0 ]; then message "control plane $version is built: $dir"; else message "the control plane is in $dir"; fi
 }
 
 if look; then
@@ -208,8 +207,8 @@ go1.[0-9] | go1.[0-9].* | go1.1[0-9]* | go1.2[0-5]*)
     ;;
 esac
 
-# With warm caches the build needs far less than from nothing, so only a nearly full disk
-# stops it; a doubtful one is named first, for the failure it may explain.
+# With warm caches the build needs far less space, so it stops only on a nearly full disk. If the space may be
+# too small, the script warns, because that may explain a later failure.
 check_disk() {
     local folder=$1 needed=$2 variable=$3 existing=$1 free
     while [ ! -d "$existing" ]; do existing=$(dirname "$existing"); done
@@ -218,7 +217,7 @@ check_disk() {
         fail "low on disk: $folder has $(thousands "$free") MB free; a first build takes about $(thousands "$needed") MB there" \
             "fix: free some space, or point $variable to a folder on a larger disk"
     elif [ "$free" -lt "$needed" ]; then
-        say "warning: $folder has $(thousands "$free") MB free; a first build takes about $(thousands "$needed") MB there"
+        message "warning: $folder has $(thousands "$free") MB free; a first build takes about $(thousands "$needed") MB there"
     fi
 }
 check_disk "$(go env GOCACHE)" 4500 GOCACHE
@@ -227,12 +226,12 @@ check_disk "$root" 800 XDG_CACHE_HOME
 
 mkdir -p "$root" || fail "cannot create $root" "fix: export XDG_CACHE_HOME=/some/writable/folder"
 
-# Without flock (macOS has none) two builds at once do the work twice, and both end well:
-# each has a folder of its own and moves finished binaries into place.
+# Without flock, as on macOS, two builds at once both do the work, and both succeed: each has its own folder and
+# moves finished binaries into place.
 if command -v flock >/dev/null; then
     exec 9>"$root/.lock"
     if ! flock -n 9; then
-        say "another build is running; waiting for it"
+        message "another build is running; waiting for it"
         flock 9
     fi
     if look; then
@@ -244,7 +243,7 @@ fi
 scratch=$(mktemp -d "$root/.build.XXXXXX")
 log=$scratch/log
 mkdir "$scratch/bin" "$scratch/tmp"
-# Go's own temporary folder goes with ours, however the build ends.
+# Go's temporary folder is inside ours, so that it is always removed with it.
 export GOTMPDIR=$scratch/tmp
 compiler=
 tidy() {
@@ -252,7 +251,7 @@ tidy() {
     trap - EXIT
     trap '' INT TERM HUP
     if [ -n "$compiler" ]; then
-        # The group: go and the compilers that it started.
+        # Signal the whole group: go and its compilers.
         kill -INT -- "-$compiler" 2>/dev/null || :
         wait "$compiler" 2>/dev/null || :
         kill -KILL -- "-$compiler" 2>/dev/null || :
@@ -261,7 +260,7 @@ tidy() {
     exit "$status"
 }
 trap tidy EXIT
-trap 'say ""; note "interrupted; nothing half-built is left, what was compiled stays cached"; exit 130' INT
+trap 'message ""; note "interrupted; no incomplete binary is left, and compiled packages stay cached"; exit 130' INT
 trap 'exit 143' TERM HUP
 
 minor=${version#v*.}
@@ -288,15 +287,15 @@ status() {
 
 packages=()
 for tool in "${missing[@]}"; do packages+=("$(package_of "$tool")"); done
-estimate="; from nothing this takes $(on_this_machine "$(go_seconds "${missing[@]}")")"
-# Our caller has given one for more than this.
+estimate="; with empty caches this takes $(on_this_machine "$(go_seconds "${missing[@]}")")"
+# The caller has printed an estimate for a larger build.
 if [ -n "${REPORT_EVERY:-}" ]; then estimate=; fi
-say "building $(list "${missing[@]}") with $go_version$estimate"
+message "building $(list "${missing[@]}") with $go_version$estimate"
 SECONDS=0
 reported=0
 : >"$log"
-# One build of all: they share packages, and one is linked while another is compiled. -v names each
-# package as it is compiled, which is the progress. A process group of its own (set -m) can be ended as a whole.
+# One `go build` for all tools: they share packages, and Go links one while it compiles another. -v prints each
+# compiled package, which shows the progress. With its own process group (set -m), all processes can be ended.
 set -m
 go build -v -mod=readonly -buildvcs=false -ldflags "$ldflags" -o "$scratch/bin/" "${packages[@]}" \
     >>"$log" 2>&1 </dev/null 9>&- &
@@ -306,7 +305,7 @@ while kill -0 "$compiler" 2>/dev/null; do
     if [ -n "$terminal" ]; then
         printf '\r\033[K%s' "$(status)" >&2
     elif [ $((SECONDS - reported)) -ge "${REPORT_EVERY:-30}" ]; then
-        say "$(status)"
+        message "$(status)"
         reported=$SECONDS
     fi
     sleep 0.5
@@ -315,20 +314,20 @@ if wait "$compiler"; then
     compiler=
 else
     compiler=
-    [ -z "$terminal" ] || say ""
+    [ -z "$terminal" ] || message ""
     note "the build failed; the end of its output:"
     tail -n 20 "$log" | sed 's/^/  /' >&2
     if grep -q 'no space left on device' "$log"; then
-        say "fix: free some disk space (Go's caches: $(go env GOCACHE), $(go env GOMODCACHE))"
+        message "fix: free some disk space (Go's caches: $(go env GOCACHE), $(go env GOMODCACHE))"
     elif grep -q 'dial tcp\|i/o timeout\|no such host\|connection refused\|module lookup disabled' "$log"; then
-        say "fix: the first build downloads Go modules: check the network, or set GOPROXY to a mirror you can reach"
+        message "fix: the first build downloads Go modules: check the network, or set GOPROXY to a mirror you can reach"
     elif grep -q 'signal: killed' "$log"; then
-        say "fix: the compiler was killed, most likely for want of memory; try again with GOFLAGS=-p=1"
+        message "fix: the compiler was killed, probably because memory ran out; try again with GOFLAGS=-p=1"
     fi
     exit 1
 fi
 [ -z "$terminal" ] || printf '\r\033[K' >&2
-say "$(status), done"
+message "$(status), done"
 
 mkdir -p "$dir/built/.stamps"
 for tool in "${missing[@]}"; do
@@ -337,5 +336,5 @@ for tool in "${missing[@]}"; do
     echo "$stamp" >"$scratch/stamp"
     mv -f "$scratch/stamp" "$dir/built/.stamps/$tool"
 done
-rm -f "$dir/.stamp" # of earlier versions of this script
+rm -f "$dir/.stamp" # a file of earlier versions of this script
 finish

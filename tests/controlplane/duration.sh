@@ -1,8 +1,8 @@
 # shellcheck shell=bash
-# About how long builds take. Sourced by build.sh and hack/build-both.sh.
+# Estimates how long builds take. Sourced by build.sh and hack/build-both.sh.
 
-# go_seconds TOOL...: processor time to build these from nothing. kube-controller-manager has nearly all
-# packages of kube-apiserver in it, kubectl and helm have those of the client.
+# go_seconds TOOL...: processor time to build these with empty caches. kube-controller-manager contains nearly all
+# packages of kube-apiserver, and kubectl and helm contain those of the client.
 go_seconds() {
     local tool seconds=0 shared=0
     for tool in "$@"; do
@@ -24,7 +24,7 @@ go_seconds() {
 on_this_machine() {
     local cores of_use
     cores=$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2)
-    # More of them idle while a few large packages are compiled and linked.
+    # More cores are partly idle while Go compiles and links a few large packages.
     of_use=$cores
     if [ "$of_use" -gt 8 ]; then of_use=8; fi
     echo "about $((($1 / of_use + 59) / 60)) min on $cores cores"

@@ -1,14 +1,14 @@
 #!/usr/bin/env bash
-# Builds what `make flux` uses: the kustomize-controller of Flux, from source at the version pinned in go.mod,
-# and the definitions of its kinds. The first run takes minutes, every later one is instant.
+# Builds the kustomize-controller of Flux for `make flux`, from source at the version pinned in go.mod, and the
+# definitions of its kinds. The first run takes minutes, and later runs return at once.
 #
-#   build.sh              build what is missing
-#   build.sh --print-dir  print the folder and do nothing else
+#   build.sh              build the missing parts
+#   build.sh --print-dir  only print the folder
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
 
 readonly module=github.com/fluxcd/kustomize-controller
-# Of it only definitions are taken, which kustomize-controller watches. Its checksum is in go.sum, which `go mod tidy` would take out.
+# The script uses only its definitions, which kustomize-controller watches. Its checksum is in go.sum, and `go mod tidy` would remove it.
 readonly source_module=github.com/fluxcd/source-controller@v1.9.6
 readonly limit=1800 # seconds that the build may take
 
@@ -31,7 +31,7 @@ if [ "$(cat "$dir/.stamp" 2>/dev/null)" = "$stamp" ]; then
     exit 0
 fi
 command -v go >/dev/null || {
-    echo "missing: Go, which builds kustomize-controller: https://go.dev/dl/" >&2
+    echo "missing: Go, to build kustomize-controller: https://go.dev/dl/" >&2
     exit 2
 }
 export CGO_ENABLED=0 GOWORK=off

@@ -1,5 +1,5 @@
-// go-oidc against a live token server. Prints a line per check, `ok TEXT` or `not ok TEXT`; started by
-// hack/consumers.sh.
+// Checks a live token server with go-oidc. Prints a line per check, `ok TEXT` or `not ok TEXT`.
+// hack/consumers.sh starts it.
 package main
 
 import (
@@ -43,10 +43,10 @@ func main() {
 		check("go-oidc reads the roles", err, false)
 	}
 	_, err = provider.Verifier(&oidc.Config{ClientID: "other"}).Verify(ctx, token)
-	check("go-oidc refuses it for another audience", err, true)
+	check("go-oidc refuses the token for another audience", err, true)
 	behind := func() time.Time { return time.Now().Add(-4 * time.Second) }
 	_, err = provider.Verifier(&oidc.Config{ClientID: issuer, Now: behind}).Verify(ctx, token)
-	check("go-oidc takes it with a clock 4 s behind", err, false)
+	check("go-oidc accepts the token with a clock 4 s behind", err, false)
 	if failures > 0 {
 		os.Exit(1)
 	}

@@ -6,7 +6,7 @@ import org.springframework.security.core.Authentication;
 import org.springframework.web.bind.annotation.GetMapping;
 import org.springframework.web.bind.annotation.RestController;
 
-/** A resource server as Spring Boot makes it of `issuer-uri` and `audiences`. */
+/** A resource server that Spring Boot configures from `issuer-uri` and `audiences`. */
 @SpringBootConfiguration
 @EnableAutoConfiguration
 @RestController

@@ -9,8 +9,8 @@ import org.springframework.boot.builder.SpringApplicationBuilder;
 import org.springframework.context.ConfigurableApplicationContext;
 
 /**
- * Spring Security against a live token server. Prints a line per check, `ok TEXT` or `not ok TEXT`;
- * started by hack/consumers.sh.
+ * Checks a live token server with Spring Security. Prints a line per check, `ok TEXT` or `not ok TEXT`.
+ * hack/consumers.sh starts it.
  */
 public final class Consumer {
   private static final String ISSUER = System.getenv("ISSUER");
@@ -20,12 +20,12 @@ public final class Consumer {
   public static void main(String[] arguments) throws Exception {
     answers("Spring refuses the type at+jwt by `issuer-uri` alone", TOKEN, ISSUER, 401, Application.class);
     Class<?>[] documented = {Application.class, Documented.class};
-    answers("Spring takes the token with the line of docs/tokens.md", TOKEN, ISSUER, 200, documented);
-    answers("Spring refuses it for another audience", TOKEN, "other", 401, documented);
+    answers("Spring accepts the token with the bean of docs/tokens.md", TOKEN, ISSUER, 200, documented);
+    answers("Spring refuses the token for another audience", TOKEN, "other", 401, documented);
     String[] parts = TOKEN.split("\\.");
     String end = parts[2].startsWith("A") ? "B" : "A";
     String forged = parts[0] + "." + parts[1] + "." + end + parts[2].substring(1);
-    answers("Spring refuses it with another signature", forged, ISSUER, 401, documented);
+    answers("Spring refuses the token with another signature", forged, ISSUER, 401, documented);
     System.exit(failures == 0 ? 0 : 1);
   }
 
@@ -50,7 +50,7 @@ public final class Consumer {
     }
     boolean holds = answered == status;
     failures += holds ? 0 : 1;
-    String said = holds ? "" : " (" + answered + ")";
-    System.out.println((holds ? "ok " : "not ok ") + System.getenv("ALGORITHM") + ": " + text + said);
+    String detail = holds ? "" : " (" + answered + ")";
+    System.out.println((holds ? "ok " : "not ok ") + System.getenv("ALGORITHM") + ": " + text + detail);
   }
 }

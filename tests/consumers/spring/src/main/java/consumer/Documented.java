@@ -5,7 +5,7 @@ import org.springframework.security.oauth2.core.OAuth2TokenValidator;
 import org.springframework.security.oauth2.jwt.Jwt;
 import org.springframework.security.oauth2.jwt.JwtTypeValidator;
 
-/** What docs/tokens.md adds for Spring. */
+/** The bean that docs/tokens.md adds for Spring. */
 class Documented {
   @Bean
   OAuth2TokenValidator<Jwt> accessTokens() {

@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# What make e2e prints, waits for, and leaves behind.
+# Output, waits and cleanup of make e2e.
 
 count=0
 passed() {
@@ -12,19 +12,19 @@ failed() {
 }
 step() { printf '\n%s\n' "$1"; }
 note() { printf '  %s\n' "$1"; }
-# quietly TEXT COMMAND...: the command succeeds; its output is shown only if not.
+# quietly TEXT COMMAND...: checks that the command succeeds. Otherwise shows its output.
 quietly() {
     local text=$1
     shift
-    "$@" >"$work/output" 2>&1 || failed "$text: no
+    "$@" >"$work/output" 2>&1 || failed "$text: failed
 $(cat "$work/output")"
 }
-# check TEXT COMMAND...: the same, as a result.
+# check TEXT COMMAND...: the same, and counts it as a result.
 check() {
     quietly "$@"
     passed "$1"
 }
-# within SECONDS TEXT COMMAND...: the command succeeds before long.
+# within SECONDS TEXT COMMAND...: waits until the command succeeds.
 within() {
     local seconds=$1 text=$2 end
     shift 2
@@ -53,7 +53,7 @@ find_tools() {
 refuse_foreign_cluster() {
     kubectl version >"$work/output" 2>&1 || failed "the cluster can't be reached: $(cat "$work/output")"
     if kubectl get crd --output name | grep -q '\.apikey-operator\.dev$'; then
-        echo "this cluster has apikey-operator's definitions, and perhaps keys that are in use: take another" >&2
+        echo "this cluster has apikey-operator's definitions, and perhaps keys in use: choose another cluster" >&2
         exit 2
     fi
 }
