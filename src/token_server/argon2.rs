@@ -8,7 +8,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use tokio::sync::watch;
 
-use super::verify::Undecided;
+use super::check_secret::Undecided;
 use apikey_credential::{Hasher, Secret, hash};
 
 /// Longest wait for a decision.

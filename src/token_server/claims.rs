@@ -9,9 +9,9 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
+use super::check_secret::Proven;
 use super::index::Standing;
 use super::refusal::Refusal;
-use super::verify::Proven;
 use apikey_policy::Grant;
 
 /// Distance from `nbf` to `iat`, because the clock of a consumer may be slow. Unit: seconds.

@@ -7,9 +7,9 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::histogram::Histogram;
 
+use super::check_secret::{Path, Proven};
 use super::refusal::Refusal;
 use super::route_label::Route;
-use super::verify::{Path, Proven};
 use crate::metrics::Metrics;
 
 /// Buckets for the duration of a request, 50 us to 6.4 s. Unit: seconds.

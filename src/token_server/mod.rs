@@ -3,10 +3,10 @@
 //! | file | pure | responsibility |
 //! | --- | --- | --- |
 //! | `index` | yes | all keys in memory, updated by watches |
-//! | `verify` | yes | checks whether a secret belongs to a key |
+//! | `check_secret` | yes | checks whether a secret belongs to a key |
 //! | `claims`, `signer` | yes | the claims of a token, and its signature |
 //! | `size` | yes | bounds of the length of a token |
-//! | `live` | yes | checks a token against the current state of its key |
+//! | `check_token` | yes | checks a token against the current state of its key |
 //! | `form`, `forwarded`, `document` | yes | requests, their source address, public documents |
 //! | `refusal`, `limits` | yes | refusals, and budgets for them |
 //! | `service` | no | handles a request from secret to token |
@@ -15,6 +15,8 @@
 
 pub mod argon2;
 pub mod audit_log;
+pub mod check_secret;
+pub mod check_token;
 pub mod claims;
 pub mod document;
 pub mod form;
@@ -23,7 +25,7 @@ pub mod gauges;
 pub mod index;
 pub mod last_used;
 pub mod limits;
-pub mod live;
+
 pub mod metrics;
 pub mod openapi;
 pub mod refusal;
@@ -37,7 +39,7 @@ pub mod size;
 pub mod span;
 #[cfg(test)]
 mod testing;
-pub mod verify;
+
 pub mod watch_name;
 pub mod watches;
 
@@ -50,6 +52,7 @@ use tokio::net::TcpListener;
 use tokio::time::Instant;
 
 use self::argon2::Argon2Path;
+use self::check_secret::SecretChecker;
 use self::document::Document;
 use self::gauges::Gauges;
 use self::index::Index;
@@ -59,7 +62,6 @@ use self::metrics::TokenMetrics;
 use self::routes::App;
 use self::routes::discovery::Discovery;
 use self::service::Service;
-use self::verify::SecretChecker;
 use crate::config::{Common, TokenServer, issuer_path};
 use crate::process::Process;
 use crate::server;

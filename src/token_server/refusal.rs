@@ -1,4 +1,21 @@
-//! Why a request is refused. Metrics and the audit log show the exact reason; callers see less.
+//! Why a request is refused, and the response to it. Metrics and the audit log show the exact reason; callers
+//! see less.
+
+use axum::body::Body;
+use axum::http::{HeaderValue, Response, StatusCode, header};
+use axum::response::IntoResponse;
+
+use super::reply::{json, plain_error};
+
+/// The text for all callers that fail to authenticate.
+macro_rules! unproven {
+    () => {
+        "invalid API key name or secret"
+    };
+}
+
+/// The body of the response to callers that fail to authenticate.
+const UNPROVEN_BODY: &str = concat!("{\"error\":\"", unproven!(), "\"}");
 
 /// Why a request is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -127,4 +144,78 @@ pub struct Refused {
     pub refusal: Refusal,
     /// When to try again, if a retry can succeed.
     pub retry_after_seconds: Option<u64>,
+}
+
+/// Status code and text of a refusal.
+#[must_use]
+pub const fn explain(refused: &Refused) -> (StatusCode, &'static str) {
+    const WAIT: (StatusCode, &str) = (
+        StatusCode::TOO_MANY_REQUESTS,
+        "too many refused attempts: wait before the next one",
+    );
+    match refused.refusal {
+        refusal if refusal.is_unproven() && refused.retry_after_seconds.is_some() => WAIT,
+        Refusal::TooManyFailures => WAIT,
+        Refusal::OrganizationNotCovered => (
+            StatusCode::FORBIDDEN,
+            "the API key has no access to this organization",
+        ),
+        Refusal::RoleNotHeld => (StatusCode::FORBIDDEN, "the API key lacks a required role"),
+        Refusal::AudienceNotCovered => (
+            StatusCode::FORBIDDEN,
+            "the API key is not for this audience",
+        ),
+        Refusal::WrongAudience => (
+            StatusCode::UNAUTHORIZED,
+            "the access token is for another audience",
+        ),
+        Refusal::Overloaded => (
+            StatusCode::SERVICE_UNAVAILABLE,
+            "the token server is busy: try again in a moment",
+        ),
+        Refusal::Stale => (
+            StatusCode::SERVICE_UNAVAILABLE,
+            "the token server has had no update from the API server for too long: try again later",
+        ),
+        Refusal::NotSynced => (
+            StatusCode::SERVICE_UNAVAILABLE,
+            "the secret may be so new that the token server does not know it yet: try again in a moment",
+        ),
+        Refusal::NoSigningKey => (
+            StatusCode::SERVICE_UNAVAILABLE,
+            "there is no signing key yet: try again in a moment",
+        ),
+        Refusal::MalformedSecret
+        | Refusal::UnknownKey
+        | Refusal::WrongName
+        | Refusal::WrongSecret
+        | Refusal::ReplacedSecret
+        | Refusal::Expired
+        | Refusal::Suspended
+        | Refusal::Deleted
+        | Refusal::NotAllowed
+        | Refusal::InvalidToken => (StatusCode::UNAUTHORIZED, unproven!()),
+    }
+}
+
+impl IntoResponse for Refused {
+    /// The response in the format of the Appcircle-compatible call.
+    fn into_response(self) -> Response<Body> {
+        let (status, text) = explain(&self);
+        let response = if self.refusal.is_unproven() && status == StatusCode::UNAUTHORIZED {
+            json(status, UNPROVEN_BODY)
+        } else {
+            plain_error(status, text)
+        };
+        with_retry(response, &self)
+    }
+}
+
+/// Adds Retry-After if the refusal says when to try again.
+pub fn with_retry(mut response: Response<Body>, refused: &Refused) -> Response<Body> {
+    if let Some(seconds) = refused.retry_after_seconds {
+        let value = HeaderValue::from(seconds);
+        response.headers_mut().insert(header::RETRY_AFTER, value);
+    }
+    response
 }

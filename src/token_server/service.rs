@@ -10,16 +10,16 @@ use tokio::time::Instant;
 
 use super::argon2::{Argon2Path, DEADLINE};
 use super::audit_log::{Entry, Outcome};
+use super::check_secret::{CheckOutcome, Login, Proven, SecretChecker, Undecided};
+use super::check_token;
 use super::claims::{self, Claims, ClaimsError, Issuer, Wanted};
 use super::index::{Credential, Index};
 use super::last_used::LastUsed;
 use super::limits::FailureLimits;
-use super::live;
 use super::metrics::TokenMetrics;
 use super::refusal::{Refusal, Refused};
 use super::route_label::Route;
 use super::signer::Signer;
-use super::verify::{CheckOutcome, Login, Proven, SecretChecker, Undecided};
 use super::watch_name;
 use crate::audit::log::AuditLog;
 use crate::watch::cache_sync::CacheSync;
@@ -253,7 +253,7 @@ impl Service {
     #[must_use]
     pub fn inspect(&self, token: &str) -> Option<(Claims<'static>, Arc<Credential>)> {
         let signer = self.signer.read().clone()?;
-        let claims = signer.read(token)?;
+        let claims = signer.verify(token)?;
         if claims.iss != self.issuer_url {
             return None;
         }
@@ -262,7 +262,7 @@ impl Service {
         if !self.is_fresh(&credential) {
             return None;
         }
-        let claims = live::live(claims, &credential, self.clock.now())?;
+        let claims = check_token::current_claims(claims, &credential, self.clock.now())?;
         Some((claims, credential))
     }
 

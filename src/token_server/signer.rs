@@ -93,7 +93,7 @@ impl Signer {
 
     /// The claims of a token that a key of the ring signed. It does not check the time.
     #[must_use]
-    pub fn read(&self, token: &str) -> Option<Claims<'static>> {
+    pub fn verify(&self, token: &str) -> Option<Claims<'static>> {
         let token = Token::parse(token, MAX_TOKEN_BYTES).ok()?;
         let key = self.ring.find(token.kid()?)?;
         let signed = token.verify_access_token::<Claims<'static>>(key.public());

@@ -1,8 +1,8 @@
 use crate::watch::event::Event;
 
 use super::*;
+use crate::token_server::check_secret::{CheckOutcome, Login, SecretChecker};
 use crate::token_server::testing::{EXPIRY, NOW, apikey, at, index, organization, ring, secret};
-use crate::token_server::verify::{CheckOutcome, Login, SecretChecker};
 use crate::watch::scope::WatchScope;
 use apikey_api::{SubOrganization, TokenSpec};
 use apikey_policy::default_organization_id;

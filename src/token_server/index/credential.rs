@@ -139,7 +139,7 @@ pub struct Proof {
     pub hash: Arc<str>,
     /// On a replaced secret: the time from which it is refused.
     pub valid_until: Option<Timestamp>,
-    /// Tag of the secret that argon2id accepted; see [`crate::token_server::verify`].
+    /// Tag of the secret that argon2id accepted; see [`crate::token_server::check_secret`].
     pub proven: OnceLock<[u8; 32]>,
 }
 

@@ -14,13 +14,13 @@ use axum::response::IntoResponse;
 use percent_encoding::percent_decode_str;
 
 use super::App;
+use crate::token_server::check_secret::Login;
 use crate::token_server::index::{Credential, Standing};
 use crate::token_server::refusal::{Refusal, Refused};
 use crate::token_server::reply;
 use crate::token_server::request::{self, Presented};
 use crate::token_server::route_label::Route;
 use crate::token_server::service::{Caller, Service};
-use crate::token_server::verify::Login;
 use apikey_api::endpoints::{AUTHZ, AUTHZ_WITH};
 use apikey_policy::Grant;
 use std::sync::Arc;

@@ -9,6 +9,7 @@ use utoipa::ToSchema;
 
 use super::App;
 use super::oauth::{self, OauthError};
+use crate::token_server::check_secret::{Login, Proven};
 use crate::token_server::claims::{self, Audience, Claims};
 use crate::token_server::form::Form;
 use crate::token_server::index::Credential;
@@ -18,7 +19,6 @@ use crate::token_server::request;
 use crate::token_server::route_label::Route;
 use crate::token_server::service::{Caller, Service};
 use crate::token_server::size::MAX_INTROSPECTION_BYTES;
-use crate::token_server::verify::{Login, Proven};
 use apikey_credential::Secret;
 use std::sync::Arc;
 

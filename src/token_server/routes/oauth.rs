@@ -12,15 +12,15 @@ use zeroize::Zeroizing;
 
 use super::App;
 use super::token::{TokenResponse, organization_id};
+use crate::token_server::check_secret::Login;
 use crate::token_server::claims::Wanted;
 use crate::token_server::form::Form;
-use crate::token_server::refusal::Refused;
+use crate::token_server::refusal::{self, Refused};
 use crate::token_server::reply::{self, oauth_error};
 use crate::token_server::request::{self, UnreadableBody};
 use crate::token_server::route_label::Route;
 use crate::token_server::service::{Caller, Issued, NotIssued, Service};
 use crate::token_server::size::MAX_TOKEN_CALL_BYTES;
-use crate::token_server::verify::Login;
 use apikey_credential::Secret;
 
 const CHALLENGE: &str = "Basic realm=\"apikey-operator\", charset=\"UTF-8\"";
@@ -151,13 +151,13 @@ impl IntoResponse for OauthError {
                 bad_request("invalid_scope", &text)
             }
             Self::Refused(refused, basic) => {
-                let (status, text) = reply::explain(&refused);
+                let (status, text) = refusal::explain(&refused);
                 let response = match status {
                     StatusCode::UNAUTHORIZED => invalid_client(text, basic),
                     StatusCode::FORBIDDEN => oauth_error(status, "access_denied", text),
                     _ => oauth_error(status, "temporarily_unavailable", text),
                 };
-                reply::with_retry(response, &refused)
+                refusal::with_retry(response, &refused)
             }
         }
     }

@@ -9,6 +9,7 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::App;
+use crate::token_server::check_secret::Login;
 use crate::token_server::claims::Wanted;
 use crate::token_server::form::Form;
 use crate::token_server::refusal::{Refusal, Refused};
@@ -17,7 +18,6 @@ use crate::token_server::request::{self, UnreadableBody};
 use crate::token_server::route_label::Route;
 use crate::token_server::service::{Caller, Issued, NotIssued, Service};
 use crate::token_server::size::MAX_TOKEN_CALL_BYTES;
-use crate::token_server::verify::Login;
 
 const FIELDS: [&str; 3] = ["name", "secret", "organizationId"];
 

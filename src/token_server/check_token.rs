@@ -11,7 +11,7 @@ use super::index::{Credential, Standing};
 /// The claims with the roles and audiences that the key has now; `None` if the token must not be
 /// trusted now. The caller has checked that this server issued the claims for this key.
 #[must_use]
-pub fn live(
+pub fn current_claims(
     mut claims: Claims<'static>,
     credential: &Credential,
     now: Timestamp,

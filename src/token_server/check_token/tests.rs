@@ -2,12 +2,12 @@ use crate::watch::event::Event;
 use proptest::prelude::*;
 
 use super::*;
+use crate::token_server::check_secret::{CheckOutcome, Login, SecretChecker};
 use crate::token_server::claims::{self, Issuer, Wanted};
 use crate::token_server::index::Index;
 use crate::token_server::testing::{
     EXPIRY, NOW, apikey, at, document, index, pending, record, ring, secret, secret_of_revision,
 };
-use crate::token_server::verify::{CheckOutcome, Login, SecretChecker};
 use crate::watch::scope::WatchScope;
 use apikey_api::TokenSpec;
 use apikey_credential::record::CredentialRecord;
@@ -42,7 +42,7 @@ fn token(index: &Arc<Index>, revision: u8, now: i64) -> Claims<'static> {
 
 fn is_live(index: &Index, claims: &Claims<'static>, now: i64) -> bool {
     let credential = index.get(secret(1).key_id()).unwrap();
-    live(claims.clone(), &credential, at(now)).is_some()
+    current_claims(claims.clone(), &credential, at(now)).is_some()
 }
 
 /// Delivers the second secret. The first one stays accepted for `overlap_seconds`.
@@ -124,7 +124,9 @@ fn an_audience_that_a_key_no_longer_has_is_gone_from_its_tokens() {
     let both = token(&index, 1, NOW);
     with(&["b", "c"]);
     let credential = index.get(secret(1).key_id()).unwrap();
-    let left = live(both.clone(), &credential, at(NOW)).unwrap().aud;
+    let left = current_claims(both.clone(), &credential, at(NOW))
+        .unwrap()
+        .aud;
     assert_eq!(left.names().collect::<Vec<_>>(), ["b"]);
     with(&["c"]);
     assert!(!is_live(&index, &both, NOW));
