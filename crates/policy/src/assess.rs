@@ -1,11 +1,11 @@
 //! The decision.
 
-use apikey_api::conditions::reason;
 use apikey_api::expiry;
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 
+use crate::denials;
 use crate::grants::{self, Grant};
-use crate::input::{Input, OverQuota, Subject};
+use crate::input::{Input, Subject};
 use crate::limits::Limits;
 use crate::namespaces::namespace_allowed;
 use crate::organization_id::{default_organization_id, organization_id};
@@ -21,10 +21,9 @@ pub fn spec_expiry(expiry: Option<&str>) -> Result<Option<Timestamp>, Denial> {
     let Some(text) = expiry else {
         return Ok(None);
     };
-    expiry::parse(text).map(Some).map_err(|bad| Denial {
-        reason: reason::INVALID_SPEC,
-        message: format!("`expiry` '{text}' {bad}"),
-    })
+    expiry::parse(text)
+        .map(Some)
+        .map_err(|problem| denials::invalid_expiry(text, problem))
 }
 
 /// Decides about a key.
@@ -91,26 +90,11 @@ fn judge(
     audiences: &[String],
 ) -> Verdict {
     let Subject { namespace, org, .. } = input.subject;
-    let refused = |reason, message| Verdict::Refused(Denial { reason, message });
-    let waiting = |reason, message| Verdict::Waiting(Denial { reason, message });
-
     if let Some(unreadable) = input.unreadable {
-        return waiting(
-            reason::ORGANIZATION_UNREADABLE,
-            format!(
-                "Organization '{unreadable}' can't be read by this version of the operator: apply it \
-                 again as docs/api.md describes it, or upgrade the operator"
-            ),
-        );
+        return Verdict::Waiting(denials::organization_unreadable(unreadable));
     }
     if input.organization.is_none() && input.require_organizations {
-        return waiting(
-            reason::ORGANIZATION_NOT_FOUND,
-            format!(
-                "`org` names Organization '{org}', which does not exist: a cluster administrator has to \
-                 create it"
-            ),
-        );
+        return Verdict::Waiting(denials::organization_not_found(org));
     }
     if let Some(verdict) = judge_parent(input) {
         return verdict;
@@ -119,77 +103,27 @@ fn judge(
         let allowed = &organization.spec.allowed_namespaces;
         namespace_allowed(allowed, namespace, input.namespace_labels)
     });
-    let Some(allowed) = allowed else {
-        return waiting(
-            reason::NAMESPACE_UNREADABLE,
-            format!(
-                "Organization '{org}' selects namespaces by label, and the labels of namespace \
-                 '{namespace}' are not known yet or can't be read: if this persists, remove some \
-                 of its labels"
-            ),
-        );
-    };
-    if !allowed {
-        return refused(
-            reason::NAMESPACE_NOT_ALLOWED,
-            format!(
-                "Organization '{org}' does not allow keys from namespace '{namespace}': create the \
-                 key in another namespace, or extend `allowedNamespaces` of the Organization"
-            ),
-        );
+    match allowed {
+        None => return Verdict::Waiting(denials::namespace_unreadable(org, namespace)),
+        Some(false) => return Verdict::Refused(denials::namespace_not_allowed(org, namespace)),
+        Some(true) => {}
     }
     if roles.is_empty() {
-        return refused(
-            reason::UNKNOWN_ROLE,
-            format!(
-                "`roles` [{}]: none is in the catalogue of Organization '{org}', which has [{}]: \
-                 use one of those, or add one to `roles` of the Organization",
-                input.subject.roles.join(", "),
-                grants::catalogue(input.organization, input.parent).join(", ")
-            ),
-        );
+        return Verdict::Refused(denials::no_known_role(input));
     }
-    let wanted = input.subject.audiences();
-    if audiences.is_empty() && !wanted.is_empty() {
-        return refused(
-            reason::AUDIENCE_NOT_ALLOWED,
-            format!(
-                "`token.audiences` [{}]: none is one of Organization '{org}', which has [{}]: name \
-                 one of those, or add it to `audiences` of the Organization",
-                wanted.join(", "),
-                grants::audiences(input.organization, input.parent).join(", ")
-            ),
-        );
+    if audiences.is_empty() && !input.subject.audiences().is_empty() {
+        return Verdict::Refused(denials::no_allowed_audience(input));
     }
-    let latest = input
-        .subject
-        .created
-        .and_then(|created| add_days(created, limits.max_days));
+    let created = input.subject.created;
+    let latest = created.and_then(|created| add_days(created, limits.max_days));
     if let (Some(expires_at), Some(latest)) = (expires_at, latest)
         && expires_at > latest
     {
-        return refused(
-            reason::LIFETIME_TOO_LONG,
-            format!(
-                "`expiry` {expires_at} is more than {} days after the creation of the key, the \
-                 most that '{org}' allows: create it with an expiry of {latest} or earlier",
-                limits.max_days
-            ),
-        );
+        let denial = denials::lifetime_too_long(org, expires_at, latest, limits.max_days);
+        return Verdict::Refused(denial);
     }
-    if let Some(OverQuota {
-        organization,
-        max_keys,
-    }) = input.over_quota
-    {
-        return refused(
-            reason::QUOTA_EXCEEDED,
-            format!(
-                "Organization '{organization}' allows {max_keys} keys, including those of \
-                 sub-organizations and expired ones, and older keys use up this quota: delete a \
-                 key, or raise `limits.maxKeys`; the next oldest key is then admitted"
-            ),
-        );
+    if let Some(over_quota) = input.over_quota {
+        return Verdict::Refused(denials::quota_exceeded(over_quota));
     }
     Verdict::Allowed
 }
@@ -199,20 +133,10 @@ fn judge_parent(input: &Input<'_>) -> Option<Verdict> {
     let org = input.subject.org;
     let parent = input.organization?.spec.parent.as_deref()?;
     match input.parent {
-        None => Some(Verdict::Waiting(Denial {
-            reason: reason::PARENT_NOT_FOUND,
-            message: format!(
-                "Organization '{org}' has parent '{parent}', which does not exist: create \
-                 Organization '{parent}'"
-            ),
-        })),
-        Some(found) if found.spec.parent.is_some() => Some(Verdict::Refused(Denial {
-            reason: reason::PARENT_NOT_ROOT,
-            message: format!(
-                "Organization '{org}' has parent '{parent}', which is a sub-organization itself: \
-                 only one level is possible"
-            ),
-        })),
+        None => Some(Verdict::Waiting(denials::parent_not_found(org, parent))),
+        Some(found) if found.spec.parent.is_some() => {
+            Some(Verdict::Refused(denials::parent_not_root(org, parent)))
+        }
         Some(_) => None,
     }
 }

@@ -5,6 +5,7 @@
 //! token. Neither trusts `status`. Inputs are plain values, including the time.
 
 mod assess;
+mod denials;
 mod grants;
 mod input;
 mod limits;
