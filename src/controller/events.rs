@@ -1,6 +1,6 @@
 //! Kubernetes Events (`events.k8s.io/v1`), written in the background. They are dropped if the queue
 //! is full: the status and the audit log are authoritative. Each transition is an Event of its own,
-//! with its own message.
+//! with its own message. [`super::message_limits`] bounds their number for each object.
 
 use futures::StreamExt as _;
 use k8s_openapi::api::core::v1::ObjectReference;

@@ -5,6 +5,7 @@
 //! | `source` | yes | what to list and watch |
 //! | `stream`, `requests`, `body` | no | lists and changes, one item at a time |
 //! | `event`, `error`, `relist` | yes | events, errors, and what a new list no longer contains |
+//! | `backoff` | yes | waits before a failed watch is reopened |
 //! | `scope` | yes | which namespaces are watched |
 //! | `cache_sync` | all but `changes` | progress and staleness of the watches |
 //! | `quarantine` | yes | objects that can't be read |

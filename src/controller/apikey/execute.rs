@@ -369,9 +369,9 @@ enum Expected {
     Value,
 }
 
-/// Whether the Secret was not as expected. The API server answers a failed `test` of a JSON Patch
-/// as it answers a refusal by a policy. It answers a failed precondition of an apply with a
-/// conflict.
+/// Whether the Secret was not as expected. For a failed `test` of a JSON Patch, the API server
+/// returns the same error as for a refusal by a policy. For a failed precondition of an apply, it
+/// returns a conflict.
 fn is_race(error: &Error, expected: Expected) -> bool {
     match error.class() {
         Class::Conflict => true,

@@ -24,7 +24,7 @@ pub const LOOK_AGAIN: SignedDuration = SignedDuration::from_secs(60);
 /// key, which may not be watched. In between, the wait is as long as the conflict has lasted.
 pub const CONFLICT_LOOKS: [SignedDuration; 2] =
     [SignedDuration::from_secs(5), SignedDuration::from_secs(30)];
-/// Longest wait, because clocks jump and timers do not follow them.
+/// Longest wait, because a timer does not notice when the clock is set.
 pub const MAX_WAIT: SignedDuration = SignedDuration::from_hours(1);
 
 /// The next steps and the status.
