@@ -16,6 +16,7 @@ pub const DEFAULT_OVERLAP_SECONDS: u32 = 3600;
 /// Maximum overlap in seconds (90 days).
 pub const MAX_OVERLAP_SECONDS: u32 = 7_776_000;
 /// Beginning of the message of `Ready` while a rotation waits for the end of an overlap. A time follows it.
+/// Plugins of other versions match it.
 pub const ROTATION_WAITS: &str = "The rotation that is asked for waits until";
 /// Maximum length of the annotation that requests a rotation, in characters.
 const MAX_REQUEST_CHARS: usize = 253;
