@@ -203,7 +203,7 @@ async fn damage_while_the_server_runs_refuses_nothing_valid_and_the_log_names_th
     for (stored, text) in [
         (
             Stored::read(&scope, &record, names::VERIFIER_DATA_KEY).await,
-            "restore it, or delete it to make a new secret",
+            "restore it from a backup, or delete it to mint a new secret",
         ),
         (
             Stored::ring(&scope, names::PEPPERS_SECRET).await,
