@@ -211,7 +211,8 @@ async fn wait_for_caches(
 ) {
     let mut changes = cache_sync.changes();
     loop {
-        let waiting = cache_sync.waiting(Instant::now());
+        let now = Instant::now();
+        let waiting = cache_sync.waiting(now);
         if waiting.is_empty() {
             tracing::info!(keys = store.caches.apikeys.all().len(), "Caches are filled");
             readiness.ok("caches");
@@ -219,7 +220,7 @@ async fn wait_for_caches(
             return;
         }
         readiness.not_yet("caches", format!("waiting for {}", waiting.join(", ")));
-        changes.next().await;
+        changes.next(now).await;
     }
 }
 

@@ -162,7 +162,8 @@ fn service(
 async fn wait_until_filled(service: &Service, cache_sync: &CacheSync, process: &Process) {
     let mut changes = cache_sync.changes();
     loop {
-        let mut missing = cache_sync.waiting(Instant::now());
+        let now = Instant::now();
+        let mut missing = cache_sync.waiting(now);
         if service.signer.read().is_none() {
             let why = service.unusable_ring.read().clone();
             let why = why.map_or_else(String::new, |why| format!(" ({why})"));
@@ -185,7 +186,7 @@ async fn wait_until_filled(service: &Service, cache_sync: &CacheSync, process: &
         process.readiness.not_yet("index", why);
         // Each change of the signing ring is one of these changes.
         tokio::select! {
-            () = changes.next() => {}
+            () = changes.next(now) => {}
             () = process.stopped() => return,
         }
     }

@@ -36,16 +36,20 @@ impl Environment {
     /// Reads the variables of this process.
     #[must_use]
     pub fn read() -> Self {
-        let either = |names: [&str; 2]| {
-            let values = names
-                .into_iter()
-                .filter_map(|name| std::env::var(name).ok());
-            values.into_iter().find(|value| !value.is_empty())
-        };
+        Self::of(|name| std::env::var(name).ok())
+    }
+
+    /// Reads these variables. In a CGI program anybody can set `HTTP_PROXY`, by the header `Proxy` of a request
+    /// (<https://httpoxy.org>), so it is not used there.
+    fn of(variable: impl Fn(&str) -> Option<String>) -> Self {
+        let set = |name| variable(name).filter(|value| !value.is_empty());
+        let either = |upper, lower| set(upper).or_else(|| set(lower)).unwrap_or_default();
+        let is_cgi = set("REQUEST_METHOD").is_some();
+        let upper = if is_cgi { "" } else { "HTTP_PROXY" };
         Self {
-            http: either(["HTTP_PROXY", "http_proxy"]).unwrap_or_default(),
-            https: either(["HTTPS_PROXY", "https_proxy"]).unwrap_or_default(),
-            no: either(["NO_PROXY", "no_proxy"]).unwrap_or_default(),
+            http: either(upper, "http_proxy"),
+            https: either("HTTPS_PROXY", "https_proxy"),
+            no: either("NO_PROXY", "no_proxy"),
         }
     }
 
@@ -88,7 +92,7 @@ fn covers(entry: &str, host: &str, port: u16) -> bool {
         Some((name, port)) if address(entry).is_none() => (name, Some(port)),
         _ => (entry, None),
     };
-    if only.is_some_and(|only| only != port.to_string()) {
+    if only.is_some_and(|only| !only.is_empty() && only != port.to_string()) {
         return false;
     }
     if let Some(named) = address(name) {
@@ -134,6 +138,23 @@ mod tests {
         assert_eq!(proxy("https://a.example"), "http://secure:2/");
         let none = Environment::default();
         assert_eq!(none.proxy_of(&"https://a.example".parse().unwrap()), None);
+    }
+
+    #[test]
+    fn a_header_of_a_request_to_a_cgi_program_sets_no_proxy() {
+        let proxy = |variables: &[(&str, &str)]| {
+            let variable = |name: &str| {
+                let mut variables = variables.iter();
+                let (_, value) = variables.find(|(known, _)| *known == name)?;
+                Some((*value).to_owned())
+            };
+            Environment::of(variable).proxy_of(&"http://a.example".parse().unwrap())
+        };
+        let (header, own) = (("HTTP_PROXY", "http://evil"), ("http_proxy", "http://own"));
+        let cgi = ("REQUEST_METHOD", "GET");
+        assert_eq!(proxy(&[header, own]).unwrap(), "http://evil/");
+        assert_eq!(proxy(&[header, cgi]), None);
+        assert_eq!(proxy(&[header, own, cgi]).unwrap(), "http://own/");
     }
 
     #[test]
@@ -183,6 +204,7 @@ mod tests {
             ("*.example.com", "https://example.com", false),
             ("example.com:6443", "https://example.com:6443", true),
             ("example.com:6443", "https://example.com", false),
+            ("example.com:", "https://example.com:6443", true),
             (":443", "https://example.com", false),
             ("secure", "https://example.com", false),
         ] {

@@ -36,10 +36,18 @@ fn builder(url: &Url) -> Result<ClientBuilder, Failure> {
         .no_proxy();
     let server = url.origin().ascii_serialization().parse().ok();
     let environment = proxy::Environment::read();
-    match server.and_then(|server| environment.proxy_of(&server)) {
-        Some(address) => Ok(builder.proxy(Proxy::all(address.to_string()).map_err(unusable)?)),
-        None => Ok(builder),
+    let Some(address) = server.and_then(|server| environment.proxy_of(&server)) else {
+        return Ok(builder);
+    };
+    if !matches!(address.scheme_str(), Some("http" | "https")) {
+        return Err(Failure::failed(format!(
+            "the proxy at '{}' can't be used, because only http: and https: proxies are supported: change \
+             HTTP_PROXY or HTTPS_PROXY, or add '{}' to NO_PROXY",
+            address.host().unwrap_or_default(),
+            url.host_str().unwrap_or_default()
+        )));
     }
+    Ok(builder.proxy(Proxy::all(address.to_string()).map_err(unusable)?))
 }
 
 fn built(builder: ClientBuilder) -> Result<Client, Failure> {

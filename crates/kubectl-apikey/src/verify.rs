@@ -189,8 +189,14 @@ async fn discovered(issuer: &Url, http: &Http) -> Result<Url, Failure> {
             "{at} says that it is of another issuer, '{said}'"
         )));
     }
-    http::address(field("jwks_uri"))
-        .map_err(|_| Failure::failed(format!("{at} does not say where the keys are (jwks_uri)")))
+    let keys = http::address(field("jwks_uri"))
+        .map_err(|_| Failure::failed(format!("{at} does not say where the keys are (jwks_uri)")))?;
+    if issuer.scheme() == "https" && keys.scheme() != "https" {
+        return Err(Failure::failed(format!(
+            "{at} names keys at {keys}, which anybody on the way can replace: its `jwks_uri` must be an https: address"
+        )));
+    }
+    Ok(keys)
 }
 
 async fn document(http: &Http, url: &Url) -> Result<Value, Failure> {

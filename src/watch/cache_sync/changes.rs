@@ -20,12 +20,12 @@ impl Changes {
 
     /// Waits until a watch has begun, has been listed, has delivered something or has failed, or
     /// until the start no longer waits for a watch that is denied access. Returns at once if one of
-    /// that has happened since the last call.
+    /// that has happened since the last call. `seen` is when the caller looked at what is waited for.
     ///
     /// What a watch delivered has been taken in before.
-    pub async fn next(&mut self) {
+    pub async fn next(&mut self, seen: Instant) {
         // The sender lives as long as `of`.
-        match self.next_given_up_at(Instant::now()) {
+        match self.next_given_up_at(seen) {
             Some(at) => {
                 let _ = timeout_at(at, self.changed.changed()).await;
             }
@@ -57,11 +57,11 @@ mod tests {
     async fn each_change_wakes_the_waiter_once_and_none_is_missed() {
         let cache_sync = CacheSync::default();
         let mut changes = cache_sync.changes();
-        assert!(changes.next().now_or_never().is_none());
+        assert!(changes.next(Instant::now()).now_or_never().is_none());
         let id = cache_sync.begin("peppers", &WatchScope::Everything);
-        assert!(changes.next().now_or_never().is_some());
+        assert!(changes.next(Instant::now()).now_or_never().is_some());
         cache_sync.fresh(id, Timestamp::UNIX_EPOCH);
-        assert!(changes.next().now_or_never().is_none());
+        assert!(changes.next(Instant::now()).now_or_never().is_none());
         let steps: [fn(&CacheSync, _); 4] = [
             |sync, id| sync.refused(id, Instant::now()),
             |sync, id| sync.broke(id, Instant::now()),
@@ -70,8 +70,8 @@ mod tests {
         ];
         for step in steps {
             step(&cache_sync, id);
-            assert!(changes.next().now_or_never().is_some());
-            assert!(changes.next().now_or_never().is_none());
+            assert!(changes.next(Instant::now()).now_or_never().is_some());
+            assert!(changes.next(Instant::now()).now_or_never().is_none());
         }
     }
 
@@ -87,7 +87,7 @@ mod tests {
             let cache_sync = cache_sync.clone();
             async move {
                 while !cache_sync.waiting(Instant::now()).is_empty() {
-                    changes.next().await;
+                    changes.next(Instant::now()).await;
                 }
             }
         });
@@ -106,16 +106,24 @@ mod tests {
         let one = cache_sync.begin("apikeys", &WatchScope::Namespace("a".into()));
         let mut changes = cache_sync.changes();
         cache_sync.refused(one, begin);
-        changes.next().await;
+        changes.next(Instant::now()).await;
         assert_eq!(begin.elapsed(), Duration::ZERO);
-        changes.next().await;
+        changes.next(Instant::now()).await;
         assert_eq!(begin.elapsed(), PATIENCE);
         assert!(cache_sync.waiting(Instant::now()).is_empty());
 
+        let seen = Instant::now();
+        let other = cache_sync.begin("apikeys", &WatchScope::Namespace("b".into()));
+        cache_sync.refused(other, seen);
+        changes.next(seen).await;
+        tokio::time::advance(PATIENCE).await;
+        let at_once = changes.next(seen).now_or_never();
+        assert!(at_once.is_some(), "it ended after the caller looked");
+
         let whole = cache_sync.begin("organizations", &WatchScope::Everything);
         cache_sync.refused(whole, begin);
-        changes.next().await;
-        let much_later = tokio::time::timeout(100 * PATIENCE, changes.next());
+        changes.next(Instant::now()).await;
+        let much_later = tokio::time::timeout(100 * PATIENCE, changes.next(Instant::now()));
         assert!(much_later.await.is_err());
         assert_eq!(cache_sync.waiting(Instant::now()), ["organizations"]);
     }
