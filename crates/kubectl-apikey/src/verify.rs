@@ -189,7 +189,12 @@ async fn discovered(issuer: &Url, http: &Http) -> Result<Url, Failure> {
             "{at} says that it is of another issuer, '{said}'"
         )));
     }
-    let keys = http::address(field("jwks_uri"))
+    key_set_address(issuer, &at, field("jwks_uri"))
+}
+
+/// The address of the key set that the metadata `at` names. Keys of an https issuer come by https.
+fn key_set_address(issuer: &Url, at: &Url, jwks_uri: &str) -> Result<Url, Failure> {
+    let keys = http::address(jwks_uri)
         .map_err(|_| Failure::failed(format!("{at} does not say where the keys are (jwks_uri)")))?;
     if issuer.scheme() == "https" && keys.scheme() != "https" {
         return Err(Failure::failed(format!(
@@ -207,4 +212,20 @@ async fn document(http: &Http, url: &Url) -> Result<Value, Failure> {
     }
     serde_json::from_str(&answer.body)
         .map_err(|error| Failure::failed(format!("{url} answers with no JSON: {error}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_of_an_https_issuer_come_by_https() {
+        let url = |text: &str| Url::parse(text).unwrap();
+        let keys = |issuer, uri| key_set_address(&url(issuer), &url(issuer), uri);
+        assert!(keys("https://a.example", "https://b.example/jwks").is_ok());
+        assert!(keys("http://127.0.0.1:1", "http://127.0.0.1:1/jwks").is_ok());
+        let refused = keys("https://a.example", "http://a.example/jwks").unwrap_err();
+        assert!(format!("{refused:?}").contains("must be an https: address"));
+        assert!(keys("https://a.example", "").is_err());
+    }
 }

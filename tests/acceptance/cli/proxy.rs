@@ -58,6 +58,23 @@ async fn a_secret_for_this_machine_passes_no_proxy() {
 }
 
 #[tokio::test]
+async fn a_proxy_that_is_neither_http_nor_https_is_named_and_gets_nothing() {
+    let scope = Scope::shared().await;
+    let server = Scope::token_server().await;
+    scope.usable(server, "ci", "").await;
+    let proxy = Proxy::start();
+    let socks = proxy.url().replace("http://", "socks5://");
+    let mut plugin = scope.plugin_command();
+    let call = ["token", "ci", "--url", "http://keys.invalid"];
+    let plugin = plugin.args(call).env("HTTP_PROXY", socks);
+    let got = outcome(plugin.env_remove("NO_PROXY").env_remove("no_proxy"), "");
+    let message = "only http: and https: proxies are supported";
+    assert!(got.stderr.contains(message), "{got:?}");
+    got.failed(1);
+    assert_eq!(proxy.asked(), [""; 0]);
+}
+
+#[tokio::test]
 async fn an_api_server_on_this_machine_is_reached_without_the_proxy_of_the_environment() {
     let cluster = Cluster::start();
     let scope = cluster.scope().await;
