@@ -79,10 +79,10 @@ pub enum Refused {
     #[error("its header demands an extension (`crit` or `b64`), and none is supported")]
     Extension,
     /// The header names another algorithm than that of the key.
-    #[error("it is signed by '{said}', and its key is for {key}")]
+    #[error("it is signed by '{found}', and its key is for {key}")]
     Algorithm {
         /// The algorithm of the header; empty if it has none.
-        said: String,
+        found: String,
         /// The algorithm of the key.
         key: Algorithm,
     },
@@ -169,7 +169,7 @@ impl<'a> Token<'a> {
         let alg = self.header.text("alg").unwrap_or_default();
         if alg != key.algorithm().as_str() {
             return Err(Refused::Algorithm {
-                said: alg.to_owned(),
+                found: alg.to_owned(),
                 key: key.algorithm(),
             });
         }

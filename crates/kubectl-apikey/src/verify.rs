@@ -183,10 +183,10 @@ async fn discovered(issuer: &Url, http: &Http) -> Result<Url, Failure> {
     let at = http::under(issuer, endpoints::OPENID_CONFIGURATION);
     let found = document(http, &at).await?;
     let field = |name: &str| found.get(name).and_then(Value::as_str).unwrap_or_default();
-    let said = field("issuer").trim_end_matches('/');
-    if said != issuer_text(issuer) {
+    let named = field("issuer").trim_end_matches('/');
+    if named != issuer_text(issuer) {
         return Err(Failure::no(format!(
-            "{at} says that it is of another issuer, '{said}'"
+            "{at} says that it is of another issuer, '{named}'"
         )));
     }
     key_set_address(issuer, &at, field("jwks_uri"))
@@ -207,8 +207,10 @@ fn key_set_address(issuer: &Url, at: &Url, jwks_uri: &str) -> Result<Url, Failur
 async fn document(http: &Http, url: &Url) -> Result<Value, Failure> {
     let answer = http.get(url).await?;
     if answer.status != 200 {
-        let (status, said) = (answer.status, answer.message());
-        return Err(Failure::failed(format!("{url} answers {status}: {said}")));
+        let (status, message) = (answer.status, answer.message());
+        return Err(Failure::failed(format!(
+            "{url} answers {status}: {message}"
+        )));
     }
     serde_json::from_str(&answer.body)
         .map_err(|error| Failure::failed(format!("{url} answers with no JSON: {error}")))

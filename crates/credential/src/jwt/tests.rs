@@ -79,17 +79,17 @@ fn a_header_can_not_choose_how_a_token_is_checked() {
             "none", "None", "HS256", "HS384", "HS512", "ES384", "ES512", "ES256K", "RS384",
             "RS512", "PS256", "Ed448", "Ed25519", "es256", "eddsa", "",
         ];
-        for said in names {
-            let header = format!(r#"{{"alg":"{said}","typ":"at+jwt","kid":"x"}}"#);
+        for found in names {
+            let header = format!(r#"{{"alg":"{found}","typ":"at+jwt","kid":"x"}}"#);
             let refused = Refused::Algorithm {
-                said: said.to_owned(),
+                found: found.to_owned(),
                 key: algorithm,
             };
             let full = signed(&ours, &header, CLAIMS);
             let (message, _) = full.rsplit_once('.').unwrap();
             for token in [&full, &format!("{message}.")] {
                 let outcome = outcome(token, &ours);
-                assert_eq!(outcome, Outcome::Refused(refused.clone()), "{said:?}");
+                assert_eq!(outcome, Outcome::Refused(refused.clone()), "{found:?}");
             }
         }
         // A key in the header is that of whoever wrote the header.

@@ -46,10 +46,10 @@ pub(super) enum Invalid {
     NotYet(Timestamp, String),
     #[error("its `{0}` is not a time")]
     NoTime(&'static str),
-    #[error("its issuer is '{said}', and not '{wanted}'")]
-    Issuer { said: String, wanted: String },
-    #[error("it is for '{said}', and not for {wanted}")]
-    Audience { said: String, wanted: String },
+    #[error("its issuer is '{found}', and not '{wanted}'")]
+    Issuer { found: String, wanted: String },
+    #[error("it is for '{found}', and not for {wanted}")]
+    Audience { found: String, wanted: String },
 }
 
 /// Returns the id of the key that signed the token, if the token is valid.
@@ -91,10 +91,10 @@ fn timely(signed: Signed<Members>, now: Timestamp) -> Result<Members, Invalid> {
 }
 
 fn issuer(claims: &Members, wanted: &Wanted<'_>) -> Result<(), Invalid> {
-    let said = claims.text("iss").unwrap_or_default();
+    let found = claims.text("iss").unwrap_or_default();
     match &wanted.issuer {
-        Some(wanted) if said.trim_end_matches('/') != wanted => Err(Invalid::Issuer {
-            said: said.to_owned(),
+        Some(wanted) if found.trim_end_matches('/') != wanted => Err(Invalid::Issuer {
+            found: found.to_owned(),
             wanted: wanted.clone(),
         }),
         Some(_) | None => Ok(()),
@@ -105,8 +105,8 @@ fn audience(claims: &Members, wanted: &Wanted<'_>) -> Result<(), Invalid> {
     if wanted.audiences.is_empty() {
         return Ok(());
     }
-    let said = claims.get("aud").unwrap_or(&Value::Null);
-    let holds = |audience: &String| match said {
+    let found = claims.get("aud").unwrap_or(&Value::Null);
+    let holds = |audience: &String| match found {
         Value::String(one) => one == audience,
         Value::Array(many) => many.iter().any(|one| one.as_str() == Some(audience)),
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::Object(_) => false,
@@ -119,7 +119,7 @@ fn audience(claims: &Members, wanted: &Wanted<'_>) -> Result<(), Invalid> {
         .iter()
         .map(|audience| format!("'{audience}'"));
     Err(Invalid::Audience {
-        said: jwt::words(said),
+        found: jwt::words(found),
         wanted: quoted.collect::<Vec<_>>().join(" or "),
     })
 }
