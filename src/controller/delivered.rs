@@ -45,7 +45,7 @@ pub struct Delivered {
     pub controller: Option<Controller>,
     /// Annotation `verifier`: digest of the entry of the credential record that its value belongs to.
     pub entry_digest: Option<Box<str>>,
-    /// Annotation `template`: see [`super::render::template_digest`].
+    /// Annotation `template`: see [`template_digest`](super::apikey::render::template_digest).
     pub template: Option<Box<str>>,
     /// Annotation `revealed-at`: when somebody claimed a secret that is shown once.
     pub revealed_at: Option<Box<str>>,
